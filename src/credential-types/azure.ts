@@ -1,0 +1,18 @@
+import { defineCredentialKind } from './define.ts';
+import { secret, text } from './fields.ts';
+
+export const azure = defineCredentialKind({
+  kind: 'azure',
+  typeName: 'AzureCredential',
+  description: 'An Azure storage account and one of its two shared keys. Not an Entra ID application, which is an OAuth2ClientCredential.',
+  fields: {
+    account: text({ description: 'Readable. The storage account’s name.', maxLength: 255, example: 'my account', invalidExample: '' }),
+    accountKey: secret({
+      description: 'One of the account’s access keys.',
+      minLength: 4,
+      maxLength: 128,
+      example: '123abc',
+      invalidExample: '123',
+    }),
+  },
+});

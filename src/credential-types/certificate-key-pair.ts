@@ -1,0 +1,30 @@
+import { certificateFacts, certificateInternalFacts, deriveCertificateFacts } from './certificate-facts.ts';
+import { defineCredentialKind } from './define.ts';
+import { exampleCertificate, exampleKey } from './examples-pem.ts';
+import { secret, text } from './fields.ts';
+
+export const certificateKeyPair = defineCredentialKind({
+  kind: 'certificateKeyPair',
+  typeName: 'CertificateKeyPairCredential',
+  description:
+    'A certificate and its private key, for TLS client authentication or signing. With an authority to check servers against: CertificateCredential.',
+  fields: {
+    certificate: text({
+      description: 'Readable. The certificate in PEM; intermediate ones may follow it. Never put the key here too.',
+      maxLength: 32_768,
+      format: 'pemCertificates',
+      example: exampleCertificate,
+      invalidExample: exampleCertificate + exampleKey,
+    }),
+    privateKey: secret({
+      description: 'The private key of the certificate, in PEM, without a passphrase.',
+      maxLength: 16_384,
+      format: 'pemPrivateKey',
+      example: exampleKey,
+      invalidExample: exampleCertificate,
+    }),
+  },
+  facts: certificateFacts,
+  internalFacts: certificateInternalFacts,
+  derive: ({ settings, secrets, facts }) => deriveCertificateFacts(settings.certificate, secrets.privateKey, facts),
+});

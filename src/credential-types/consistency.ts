@@ -1,0 +1,62 @@
+import { type CredentialKind, GENERATE } from './define.ts';
+import type { Fact, FactObject } from './facts.ts';
+import type { Choices, Field } from './fields.ts';
+
+/** What every credential has, whatever its kind: no kind may give these names to something of its own. */
+const commonNames = [
+  ...['id', 'name', 'description', 'kind', 'enabled', 'version', 'expiresAt', 'errors', 'usages', 'createdAt', 'updatedAt'],
+  ...['integration', 'endUser', 'connections', '__typename', GENERATE],
+];
+
+/**
+ * Refuses kinds that could not stand in one schema. A query over several kinds is valid only when what has the same name has the same type
+ * everywhere.
+ *
+ * @throws Error naming the two kinds that disagree
+ */
+export function assertConsistent(kinds: readonly CredentialKind[]): void {
+  const types = new Map<string, { kind: string; type: string }>();
+  const named = new Map<string, { kind: string; value: Choices | FactObject | string }>();
+
+  const claim = (kind: string, typeName: string, value: Choices | FactObject | string) => {
+    const other = named.get(typeName);
+    if (other && other.value !== value)
+      throw new Error(`Credential kinds ${other.kind} and ${kind} both define ${typeName}; share one value.`);
+    named.set(typeName, { kind, value });
+  };
+
+  for (const { kind, typeName, fields, facts = {}, storedAs } of kinds) {
+    if (kinds.filter((other) => other.kind === kind).length > 1) throw new Error(`Credential kind ${kind} is listed twice.`);
+    claim(kind, typeName, kind);
+    if (storedAs && !kinds.some((other) => other.kind === storedAs && !other.storedAs))
+      throw new Error(`Credential kind ${kind} is stored as ${storedAs}, which is not a kind that can be read.`);
+
+    for (const [name, member] of Object.entries<Field | Fact>({ ...fields, ...facts })) {
+      if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is something that every credential has.`);
+      const type = outputType(member);
+      const other = types.get(name);
+      if (other && other.type !== type)
+        throw new Error(`Credential kinds ${other.kind} and ${kind} disagree about ${name}: ${other.type} there, ${type} here.`);
+      types.set(name, { kind, type });
+      if (typeof member.type === 'object') claim(kind, member.type.typeName, member.type);
+      if (member.type === 'Choice') {
+        claim(kind, member.choices.enumName, member.choices);
+        assertChoices(kind, member.choices, member.only);
+      }
+    }
+  }
+}
+
+/** The GraphQL type, but for nullability, under which a field or fact is read. */
+export function outputType(member: Field | Fact): string {
+  if (typeof member.type === 'object') return member.type.typeName;
+  if ('secret' in member && member.secret) return 'Secret';
+  if (member.type === 'Choice') return member.choices.enumName;
+  return member.type === 'StringList' ? '[String]' : member.type;
+}
+
+function assertChoices(kind: string, { enumName, values }: Choices, only: readonly string[] = []): void {
+  for (const value of Object.keys(values))
+    if (!/^[A-Z][A-Z0-9_]*$/.test(value)) throw new Error(`Credential kind ${kind}: ${enumName}.${value} is not in UPPER_CASE.`);
+  for (const value of only) if (!(value in values)) throw new Error(`Credential kind ${kind}: ${value} is not in ${enumName}.`);
+}

@@ -1,0 +1,19 @@
+import { defineCredentialKind } from './define.ts';
+import { secret, text } from './fields.ts';
+
+export const datadog = defineCredentialKind({
+  kind: 'datadog',
+  typeName: 'DatadogCredential',
+  description: 'An API key of a Datadog organization, for sending data to it. Not an application key, which reads.',
+  fields: {
+    site: text({
+      description: 'Which of Datadog’s sites the organization is on. Null means datadoghq.com.',
+      maxLength: 255,
+      format: 'hostname',
+      optional: true,
+      example: 'datadoghq.eu',
+      invalidExample: 'https://datadoghq.eu',
+    }),
+    secretValue: secret({ description: 'The API key.', maxLength: 4096, format: 'line', example: 'dd0example0key', invalidExample: '' }),
+  },
+});

@@ -1,0 +1,126 @@
+import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
+import { z } from 'zod';
+
+interface FormatRule {
+  /** What is asked for, as the end of a sentence that begins with the field's name. Fixed, so that it cannot repeat the text. */
+  readonly message: string;
+  accepts(text: string): boolean;
+}
+
+/** The forms that text in a field may have to take. */
+export const formats = {
+  line: { message: 'must be one line, without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
+  multiline: {
+    message: 'must be without control characters other than line breaks and tabs',
+    accepts: (text) => !/[^\P{Cc}\t\r\n]/u.test(text),
+  },
+  url: { message: 'must be an absolute http or https URL without user name and password', accepts: isUrl },
+  cloneUrl: {
+    message: 'must be an http, https, ssh or git URL without a password, or user@host:path',
+    accepts: isCloneUrl,
+  },
+  hostname: {
+    message: 'must be a hostname such as api.example.com, without scheme, port or path',
+    accepts: (text) => z.hostname().safeParse(text).success,
+  },
+  host: {
+    message: 'must be a hostname or an IP address, without scheme, port or path',
+    accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
+  },
+  email: { message: 'must be a mail address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
+  userId: {
+    message: 'must be one line without a colon, which Basic authentication does not allow in a user name (RFC 7617)',
+    accepts: (text) => /^[^\p{Cc}:]*$/u.test(text),
+  },
+  base64: {
+    message: 'must be base64 (RFC 4648, section 4, with padding)',
+    accepts: (text) => Buffer.from(text, 'base64').toString('base64') === text,
+  },
+  json: { message: 'must be a JSON object', accepts: (text) => parseJsonObject(text) !== undefined },
+  urlEncoded: {
+    message: 'must be URL-encoded parameters such as a=1&b=2',
+    accepts: (text) => /^[^\s&=]+=[^\s&]*(?:&[^\s&=]+=[^\s&]*)*$/.test(text),
+  },
+  // Nothing but certificates: with a private key in the same text, that key would be readable.
+  pemCertificates: {
+    message: 'must be one or more X.509 certificates in PEM (RFC 7468) and nothing else',
+    accepts: (text) => parseCertificates(text) !== undefined,
+  },
+  pemPrivateKey: {
+    message: 'must be an unencrypted private key in PEM (RFC 7468)',
+    accepts: (text) => parsePrivateKey(text) !== undefined,
+  },
+  duration: {
+    message: 'must be a duration above zero such as 1h30m or 90s',
+    accepts: (text) => /^(?:\d+(?:\.\d+)?(?:ns|us|µs|ms|s|m|h))+$/.test(text) && /[1-9]/.test(text),
+  },
+  httpToken: {
+    message: "must be an HTTP token such as X-Api-Key: letters, digits and !#$%&'*+-.^_`|~ (RFC 9110, section 5.6.2)",
+    accepts: (text) => /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/.test(text),
+  },
+  oauthScope: {
+    message: 'must be one OAuth scope, without spaces (RFC 6749, section 3.3)',
+    accepts: (text) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text),
+  },
+  reference: {
+    message: 'must be a name of letters, digits and _ . : / -',
+    accepts: (text) => /^[A-Za-z0-9_.:/-]+$/.test(text),
+  },
+  mongodbUri: {
+    message: 'must be a connection string that begins with mongodb:// or mongodb+srv://',
+    accepts: (text) => /^mongodb(?:\+srv)?:\/\/[^\s/]\S*$/.test(text),
+  },
+} as const satisfies Record<string, FormatRule>;
+
+export type Format = keyof typeof formats;
+
+/** The object that the text spells in JSON, or undefined. */
+export function parseJsonObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The certificates that the text is made of, when it holds one or more in PEM and nothing else. */
+export function parseCertificates(text: string): [X509Certificate, ...X509Certificate[]] | undefined {
+  const block = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+  if (text.replace(block, '').trim() !== '') return undefined;
+  try {
+    const [first, ...rest] = (text.match(block) ?? []).map((pem) => new X509Certificate(pem));
+    return first && [first, ...rest];
+  } catch {
+    return undefined;
+  }
+}
+
+/** The private key that the text is, in PKCS#8, PKCS#1 or SEC 1 PEM without a passphrase. */
+export function parsePrivateKey(text: string): KeyObject | undefined {
+  try {
+    return createPrivateKey({ key: text, format: 'pem' });
+  } catch {
+    return undefined;
+  }
+}
+
+/** The public key that the text is, or the public half of the private key or certificate that it is, in PEM. */
+export function parsePublicKey(text: string): KeyObject | undefined {
+  try {
+    return createPublicKey({ key: text, format: 'pem' });
+  } catch {
+    return undefined;
+  }
+}
+
+function isUrl(text: string): boolean {
+  if (!z.url({ protocol: /^https?$/ }).safeParse(text).success) return false;
+  const url = new URL(text);
+  return url.username === '' && url.password === '';
+}
+
+function isCloneUrl(text: string): boolean {
+  if (!text.includes('://')) return /^[\w.-]+@[\w.-]+:\S+$/.test(text);
+  return /^(?:https?|ssh|git):\/\/\S+$/.test(text) && URL.canParse(text) && new URL(text).password === '';
+}

@@ -1,0 +1,17 @@
+import { defineCredentialKind } from './define.ts';
+import { secret } from './fields.ts';
+
+export const loggly = defineCredentialKind({
+  kind: 'loggly',
+  typeName: 'LogglyCredential',
+  description: 'The customer token of a Loggly account, for sending logs to it.',
+  fields: {
+    customerToken: secret({
+      description: 'The token. Loggly puts it into URLs; treat those as secret too.',
+      maxLength: 128,
+      format: 'line',
+      example: 'b9f8c1d2-logg-ly00',
+      invalidExample: '',
+    }),
+  },
+});

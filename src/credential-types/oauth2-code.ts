@@ -1,0 +1,42 @@
+import { defineCredentialKind } from './define.ts';
+import { secret } from './fields.ts';
+
+export const oauth2Code = defineCredentialKind({
+  kind: 'oauth2Code',
+  typeName: 'OAuth2CodeCredential',
+  storedAs: 'oauth2Token',
+  description:
+    'An authorization code, on its way to be exchanged for tokens. It only comes in: what is read back is an OAuth2TokenCredential.',
+  fields: {
+    code: secret({
+      description: 'The code from the redirect. Good for one exchange, and for minutes.',
+      maxLength: 8192,
+      format: 'line',
+      example: 'SplxlOBeZQQYbYS6WxSbIA',
+      invalidExample: '',
+    }),
+    state: secret({
+      description: 'The state from the redirect, as it was sent out with the authorization request.',
+      maxLength: 4096,
+      format: 'line',
+      example: 'af0ifjsldkj',
+      invalidExample: '',
+    }),
+    redirectUrl: secret({
+      description: 'The redirect URL of the authorization request, if it named one: the token endpoint compares the two.',
+      maxLength: 2048,
+      format: 'url',
+      optional: true,
+      example: 'https://app.example.com/callback',
+      invalidExample: 'callback',
+    }),
+    additionalParams: secret({
+      description: 'More parameters for the exchange, URL-encoded, such as a PKCE code_verifier.',
+      maxLength: 4096,
+      format: 'urlEncoded',
+      optional: true,
+      example: 'code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk',
+      invalidExample: 'code_verifier',
+    }),
+  },
+});

@@ -1,0 +1,18 @@
+import { defineCredentialKind } from './define.ts';
+import { secret } from './fields.ts';
+
+export const sendgrid = defineCredentialKind({
+  kind: 'sendgrid',
+  typeName: 'SendGridCredential',
+  description: 'An API key of Twilio SendGrid, the mail service. Twilio’s own is a TwilioCredential.',
+  fields: {
+    apiKey: secret({
+      description: 'The key. Begins with SG.',
+      minLength: 4,
+      maxLength: 128,
+      format: 'line',
+      example: 'SG.examplekey',
+      invalidExample: 'SG.',
+    }),
+  },
+});

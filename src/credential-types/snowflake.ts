@@ -1,0 +1,56 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { defineCredentialKind } from './define.ts';
+import { exampleRsaKey } from './examples-pem.ts';
+import { secret, text } from './fields.ts';
+import { parsePrivateKey } from './formats.ts';
+
+const MIN_BITS = 2048;
+
+export const snowflake = defineCredentialKind({
+  kind: 'snowflake',
+  typeName: 'SnowflakeCredential',
+  description:
+    'A Snowflake user that signs in with a key pair. Give its private key, or have one made here, and register publicKey with the user.',
+  fields: {
+    host: text({
+      description: 'The account’s host.',
+      maxLength: 255,
+      format: 'hostname',
+      example: 'example-account.snowflakecomputing.com',
+      invalidExample: 'https://example.snowflakecomputing.com',
+    }),
+    username: text({ description: 'Readable. The Snowflake user.', maxLength: 255, example: 'GATEWAY', invalidExample: '' }),
+    privateKey: secret({
+      description:
+        'An RSA key of 2048 bits or more, in PEM, without a passphrase. This or generatePrivateKey is required; it cannot be cleared.',
+      maxLength: 16_384,
+      format: 'pemPrivateKey',
+      optional: true,
+      example: exampleRsaKey,
+      invalidExample: '-----BEGIN PRIVATE KEY-----',
+    }),
+  },
+  facts: {
+    publicKey: {
+      type: 'String',
+      description:
+        'The public half of the stored private key, in PEM: what `ALTER USER … SET RSA_PUBLIC_KEY` takes, without its first and last line.',
+    },
+  },
+  generate: {
+    field: 'privateKey',
+    make: () => generateKeyPairSync('rsa', { modulusLength: MIN_BITS }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+  },
+  check({ secrets, isSet, generated, before }) {
+    if (!isSet.privateKey && !generated)
+      return [{ path: ['privateKey'], message: before ? 'cannot be cleared' : 'is required, unless generatePrivateKey is true' }];
+    if (secrets.privateKey === undefined) return [];
+    const key = parsePrivateKey(secrets.privateKey);
+    if (key?.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_BITS) return [];
+    return [{ path: ['privateKey'], message: `must be an RSA key of at least ${MIN_BITS} bits` }];
+  },
+  derive({ secrets }) {
+    const key = secrets.privateKey === undefined ? undefined : parsePrivateKey(secrets.privateKey);
+    return key ? { publicKey: createPublicKey(key).export({ type: 'spki', format: 'pem' }) } : {};
+  },
+});

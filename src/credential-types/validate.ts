@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import { type Issue, ValidationError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
+import { type CredentialKind, GENERATE, type Write } from './define.ts';
+import type { Field } from './fields.ts';
+import { formats } from './formats.ts';
+
+/** What is stored of a credential that validation needs. */
+export interface StoredParts {
+  readonly settings: Record<string, unknown>;
+  readonly isSet: Record<string, boolean>;
+  readonly facts: Record<string, unknown>;
+}
+
+/** A write that passed: what to store, what to seal. */
+export interface PreparedWrite {
+  /** All settings, those that were stored and stay included: replace what is stored with them. */
+  readonly settings: Record<string, unknown>;
+  /** All facts, internal ones too, likewise. */
+  readonly facts: Record<string, unknown>;
+  /** plaintexts to seal, by field */
+  readonly secrets: Readonly<Record<string, Redacted>>;
+  /** secrets to remove */
+  readonly unset: readonly string[];
+}
+
+/**
+ * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind.
+ *
+ * @throws ValidationError listing every issue, paths relative to `data`, never a value
+ */
+export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): PreparedWrite {
+  const parsed = schemasOf(kind)[stored ? 'update' : 'create'].safeParse(data);
+  if (!parsed.success)
+    throw new ValidationError(parsed.error.issues.map(({ path, message }) => ({ path: path as Issue['path'], message })));
+
+  const given = Object.entries(kind.fields).flatMap(([name, field]) => {
+    const value = parsed.data[name];
+    return value === undefined ? [] : [{ name, secret: field.secret, value }];
+  });
+  const plain = Object.fromEntries(
+    given.filter(({ secret, value }) => secret && value !== null).map(({ name, value }) => [name, value as string]),
+  );
+  const unset = given.filter(({ secret, value }) => secret && value === null).map(({ name }) => name);
+  const settings = {
+    ...stored?.settings,
+    ...Object.fromEntries(given.filter(({ secret }) => !secret).map(({ name, value }) => [name, value])),
+  };
+  const write: Write = {
+    settings: withoutNulls(settings),
+    before: stored && withoutNulls(stored.settings),
+    secrets: plain,
+    isSet: { ...stored?.isSet, ...Object.fromEntries(unset.map((name) => [name, false])), ...mapValues(plain, () => true) },
+    generated: parsed.data[GENERATE] === true,
+    facts: stored?.facts ?? {},
+  };
+
+  const issues = [...generateIssues(kind, write, unset), ...kind.check(write)];
+  if (issues.length > 0) throw new ValidationError(issues);
+
+  // Not before everything else is right: making a key takes a good part of a second.
+  const complete = write.generated && kind.generate ? withSecret(write, kind.generate.field, kind.generate.make()) : write;
+  return {
+    settings: complete.settings,
+    facts: withoutNulls({ ...complete.facts, ...kind.derive(complete) }),
+    secrets: mapValues(complete.secrets, (value) => new Redacted(value)),
+    unset,
+  };
+}
+
+function generateIssues({ generate }: CredentialKind, write: Write, unset: readonly string[]): Issue[] {
+  if (!write.generated || !generate) return [];
+  const isGiven = generate.field in write.secrets || unset.includes(generate.field);
+  return isGiven ? [{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }] : [];
+}
+
+function withSecret(write: Write, name: string, plain: string): Write {
+  return { ...write, secrets: { ...write.secrets, [name]: plain }, isSet: { ...write.isSet, [name]: true } };
+}
+
+type Schema = z.ZodType<Record<string, unknown>>;
+const schemas = new WeakMap<CredentialKind, { readonly create: Schema; readonly update: Schema }>();
+
+/** The schemas of a kind, built when they are first needed. */
+function schemasOf(kind: CredentialKind) {
+  const known = schemas.get(kind) ?? { create: dataSchema(kind, 'is required'), update: dataSchema(kind, 'cannot be cleared') };
+  schemas.set(kind, known);
+  return known;
+}
+
+/** All messages are ours, for zod's own may change, and none is made from what was sent: not even the name of an unknown field. */
+function dataSchema(kind: CredentialKind, whenNull: 'is required' | 'cannot be cleared'): Schema {
+  const isUpdate = whenNull === 'cannot be cleared';
+  const shape = Object.fromEntries(
+    Object.entries(kind.fields).map(([name, field]) => {
+      const schema = valueSchema(field, whenNull);
+      if (field.optional) return [name, schema.nullish()];
+      return [name, isUpdate ? schema.optional() : schema];
+    }),
+  );
+  const names = [...Object.keys(shape), ...(kind.generate ? [GENERATE] : [])];
+  const unknown = `has a field that ${kind.kind} does not have; it has ${names.join(', ') || 'none'}`;
+  return z.strictObject(
+    { ...shape, ...(kind.generate && { [GENERATE]: z.boolean('must be true or false').nullish() }) },
+    { error: (issue) => (issue.code === 'unrecognized_keys' ? unknown : 'must be an object') },
+  );
+}
+
+function valueSchema(field: Field, whenNull: string): z.ZodType {
+  /** For a value that is missing, null, or of the wrong type. */
+  const be =
+    (what: string) =>
+    ({ input }: { input?: unknown }) => {
+      if (input === undefined) return 'is required';
+      return input === null ? whenNull : `must be ${what}`;
+    };
+  switch (field.type) {
+    case 'String':
+      return textSchema(field, be('text'));
+    case 'Choice': {
+      const values = field.only ?? Object.keys(field.choices.values);
+      return z.enum(values as [string, ...string[]], { error: be(`one of ${values.join(', ')}`) });
+    }
+    case 'StringList':
+      return z
+        .array(
+          textSchema(field, () => 'must be text'),
+          { error: be('a list of texts') },
+        )
+        .max(field.maxItems, `must have at most ${field.maxItems} items`);
+    case 'Int': {
+      const error = be(`a whole number from ${field.min} to ${field.max}`);
+      return z.int({ error }).min(field.min, { error }).max(field.max, { error });
+    }
+    case 'Boolean':
+      return z.boolean({ error: be('true or false') });
+    case 'DateTime': {
+      const error = be('an instant such as 2030-01-01T00:00:00Z (RFC 3339)');
+      const fromText = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+      return z.union([z.date(), fromText], { error });
+    }
+  }
+}
+
+type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
+
+/** Length first, and the rest only if it fits: parsing is for texts of a bounded size. */
+function textSchema({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: (issue: { input?: unknown }) => string) {
+  const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
+  const schema = z
+    .string({ error })
+    .min(minLength, { error: tooShort, abort: true })
+    .max(maxLength, { error: `must be at most ${maxLength} characters`, abort: true })
+    .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'must be well-formed Unicode', abort: true });
+  const formatted = format
+    ? schema.refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
+    : schema;
+  if (maxBytes === undefined) return formatted;
+  return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
+}
+
+function withoutNulls(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null && value !== undefined));
+}
+
+function mapValues<From, To>(record: Readonly<Record<string, From>>, change: (value: From) => To): Record<string, To> {
+  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
+}
