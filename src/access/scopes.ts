@@ -1,0 +1,47 @@
+/**
+ * The scopes a token may carry, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the four verbs of
+ * its nouns; what reveals, fingerprints or vouches is never covered by one and must be named.
+ */
+const verbs = ['get', 'post', 'patch', 'delete'] as const;
+const scopedNouns = ['integrations', 'connectors', 'endUsers', 'connections', 'credentials'] as const;
+const named = {
+  'credentials.reveal': 'Read the plaintext of one secret, with a reason.',
+  'credentials.fingerprint': 'See fingerprints, which tell equal secrets from different ones.',
+  'endUsers.verifyEmail': 'Vouch that a contact’s mail address belongs to the contact.',
+} as const;
+
+type Verb = (typeof verbs)[number];
+export type ScopedNoun = (typeof scopedNouns)[number];
+/** A scope that a field or type may ask for. */
+export type Scope = `${ScopedNoun}.${Verb}` | keyof typeof named;
+
+/** Every scope that a field or type may ask for. */
+export const scopes: readonly Scope[] = [
+  ...scopedNouns.flatMap((noun) => verbs.map((verb) => `${noun}.${verb}` as const)),
+  ...(Object.keys(named) as (keyof typeof named)[]),
+];
+
+/** Every scope that a token may carry: the above and the wildcards over them. */
+export const grantableScopes: readonly string[] = [
+  ...scopes,
+  ...scopedNouns.map((noun) => `${noun}.*`),
+  'all.Organization',
+  'all.Organization.read',
+];
+
+/** The nouns that have records, global ids and scopes of their own. */
+export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential'] as const;
+export type Noun = (typeof nouns)[number];
+
+/** The noun's scope for reading, as in `credentials.get`. */
+export function readScope(noun: Noun): Scope {
+  return `${noun}s.get`;
+}
+
+/** Whether what a token carries covers a scope. */
+export function covers(granted: ReadonlySet<string>, scope: Scope): boolean {
+  if (granted.has(scope)) return true;
+  if (scope in named) return false;
+  const [noun, verb] = scope.split('.');
+  return granted.has(`${noun}.*`) || granted.has('all.Organization') || (verb === 'get' && granted.has('all.Organization.read'));
+}

@@ -1,0 +1,188 @@
+import { z } from 'zod';
+import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import type { Binding, ConnectionRecord } from '../store/connection.ts';
+import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
+import { namedCredentials } from './binding.ts';
+import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { insertCredential, type NewCredential } from './credential.ts';
+import type { DeletionOptions } from './deletion.ts';
+import {
+  type ConnectionRef,
+  type ConnectorRef,
+  type EndUserRef,
+  type IntegrationRef,
+  requireConnection,
+  requireConnector,
+  requireEndUser,
+  requireIntegration,
+} from './references.ts';
+import { check, hostnameText, nameText } from './validation.ts';
+
+/** How many credentials a connection binds at most, action and trigger together. */
+const BINDINGS_MAX = 20;
+
+const variableList = z
+  .array(z.object({ name: nameText, value: z.string().max(4_096) }))
+  .max(100)
+  .refine((variables) => new Set(variables.map(({ name }) => name)).size === variables.length, 'must have each name once');
+const fields = z.object({ name: nameText, allowedDomain: hostnameText.nullable(), variables: variableList });
+
+/** One of a connection's credentials: an existing one, or one made together with the connection. */
+export interface BindingInput {
+  readonly credential: { readonly id?: string; readonly create?: NewCredential };
+  readonly authScheme?: AuthSchemeInput | null;
+}
+export interface ConnectionChanges {
+  readonly name?: string;
+  readonly allowedDomain?: string | null;
+  readonly variables?: readonly { readonly name: string; readonly value: string }[] | null;
+  readonly actionCredentials?: readonly BindingInput[] | null;
+  readonly triggerCredentials?: readonly BindingInput[] | null;
+}
+export interface ConnectionInput extends ConnectionChanges {
+  readonly integration: IntegrationRef;
+  readonly connector?: ConnectorRef | null;
+  readonly endUser?: EndUserRef | null;
+  readonly name: string;
+}
+
+/**
+ * Makes a connection and the credentials that its entries create, in one transaction.
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
+ */
+export async function createConnection(context: DomainContext, input: ConnectionInput): Promise<ConnectionRecord> {
+  const { store, viewer } = context;
+  const { organizationId } = viewer;
+  const { name, allowedDomain = null, variables } = input;
+  const checked = check(fields, { name, allowedDomain, variables: variables ?? [] }, ['input']);
+  refuseTooMany(input);
+  return mutate(context, async () => {
+    const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
+    const connector = input.connector && (await requireConnector(context, input.connector, ['input', 'connector']));
+    if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['input', 'connector']);
+    const endUser = input.endUser && (await requireEndUser(context, input.endUser, ['input', 'endUser']));
+    if (endUser && endUser.integrationId !== integration.id) throw new NotFoundError('end user', ['input', 'endUser']);
+    await store.slots.attach(organizationId, integration.id);
+    if (connector) await store.slots.attach(organizationId, connector.id);
+    if (endUser) await store.endUsers.touch(organizationId, endUser.id);
+
+    const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
+    const bindings = {
+      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], ['input', 'actionCredentials']),
+      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], ['input', 'triggerCredentials']),
+    };
+    const record: ConnectionRecord = {
+      ...newRecord(context),
+      ...owner,
+      connectorId: connector?.id ?? null,
+      ownerId: connector?.id ?? integration.id,
+      ...checked,
+      ...bindings,
+      credentialIds: namedCredentials(bindings),
+    };
+    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(organizationId, record));
+  });
+}
+
+/**
+ * Changes what is given; a list that is given replaces the whole list, in the order given.
+ * @throws ValidationError, NotFoundError, ConflictError
+ */
+export async function updateConnection(
+  context: DomainContext,
+  ref: ConnectionRef,
+  changes: ConnectionChanges,
+  expectedVersion?: number | null,
+): Promise<ConnectionRecord> {
+  const { store, viewer, now } = context;
+  const { actionCredentials, triggerCredentials, variables, ...rest } = changes;
+  const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) }, ['input']);
+  return mutate(context, async () => {
+    const record = await requireConnection(context, ref, ['connection']);
+    expectVersion(record, expectedVersion);
+    refuseTooMany({
+      actionCredentials: actionCredentials === undefined ? record.actionCredentials : actionCredentials,
+      triggerCredentials: triggerCredentials === undefined ? record.triggerCredentials : triggerCredentials,
+    });
+    const rebound = async (entries: readonly BindingInput[] | null | undefined, list: 'actionCredentials' | 'triggerCredentials') =>
+      entries === undefined ? record[list] : bind(context, record, entries ?? [], ['input', list]);
+    const bindings = {
+      actionCredentials: await rebound(actionCredentials, 'actionCredentials'),
+      triggerCredentials: await rebound(triggerCredentials, 'triggerCredentials'),
+    };
+    const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
+    const updatedAt = now();
+    await orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
+      store.connections.update(viewer.organizationId, record.id, record.version, written, updatedAt),
+    );
+    return { ...record, ...written, version: record.version + 1, updatedAt };
+  });
+}
+
+/** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
+export async function deleteConnection(context: DomainContext, ref: ConnectionRef, options: DeletionOptions): Promise<string> {
+  const { store, viewer } = context;
+  return mutate(context, async () => {
+    const { id, version } = await requireConnection(context, ref, ['connection']);
+    expectVersion({ version }, options.expectedVersion);
+    await store.connections.remove(viewer.organizationId, { id });
+    return id;
+  });
+}
+
+/** Turns the entries of one list into bindings: finds what they name, keeps it from being deleted meanwhile, makes what they create. */
+async function bind(
+  context: DomainContext,
+  owner: { readonly integrationId: string; readonly endUserId: string | null },
+  entries: readonly BindingInput[],
+  path: Path,
+): Promise<Binding[]> {
+  const schemes = entries.map(({ authScheme }, index) => (authScheme ? readAuthScheme(authScheme, [...path, index, 'authScheme']) : null));
+  refuseSameIds(schemes, (index) => [...path, index, 'authScheme', 'id']);
+  await holdCredentials(
+    context,
+    owner,
+    entries.flatMap(({ credential }, index) => [
+      ...(credential.id === undefined ? [] : [{ id: credential.id, path: [...path, index, 'credential', 'id'] }]),
+      ...credentialsOf(schemes[index]!).map((id) => ({ id, path: [...path, index, 'authScheme', 'oauth2'] })),
+    ]),
+  );
+  const bindings: Binding[] = [];
+  for (const [index, { credential }] of entries.entries()) {
+    const create = [...path, index, 'credential', 'create'];
+    const credentialId = credential.id ?? (await insertCredential(context, owner, credential.create!, create)).id;
+    bindings.push({ credentialId, authScheme: schemes[index]! });
+  }
+  return bindings;
+}
+
+/** @throws ValidationError when the two lists together bind more credentials than a connection may */
+function refuseTooMany(lists: {
+  readonly actionCredentials?: readonly unknown[] | null;
+  readonly triggerCredentials?: readonly unknown[] | null;
+}) {
+  if ((lists.actionCredentials?.length ?? 0) + (lists.triggerCredentials?.length ?? 0) <= BINDINGS_MAX) return;
+  const list = (lists.actionCredentials?.length ?? 0) > BINDINGS_MAX ? 'actionCredentials' : 'triggerCredentials';
+  throw new ValidationError([
+    { path: ['input', list], message: `must leave the connection with at most ${BINDINGS_MAX} credentials in all` },
+  ]);
+}
+
+/** Writes every credential that is named, so that none can be deleted meanwhile. @throws NotFoundError, ValidationError */
+async function holdCredentials(
+  { store, viewer }: DomainContext,
+  owner: { readonly integrationId: string; readonly endUserId: string | null },
+  named: readonly { readonly id: string; readonly path: Path }[],
+): Promise<void> {
+  const ids = [...new Set(named.map(({ id }) => id))].sort();
+  if (ids.length === 0) return;
+  const found = new Map((await store.credentials.byIds(viewer.organizationId, ids)).map((credential) => [credential.id, credential]));
+  for (const { id, path } of named) {
+    const credential = found.get(id);
+    if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
+    if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
+      throw new ValidationError([{ path, message: 'belongs to another end user' }]);
+    }
+  }
+  for (const id of ids) await store.credentials.touch(viewer.organizationId, id);
+}

@@ -1,0 +1,98 @@
+import { z } from 'zod';
+import { NotFoundError, ValidationError } from '../errors.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
+import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-scheme.ts';
+import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
+import { check, descriptionText, nameText, urlText } from './validation.ts';
+
+const fields = z.object({ name: nameText, description: descriptionText, baseUrl: urlText });
+
+export interface ConnectorChanges {
+  readonly name?: string;
+  readonly description?: string | null;
+  readonly baseUrl?: string;
+  readonly authSchemes?: readonly AuthSchemeInput[] | null;
+}
+export interface ConnectorInput extends ConnectorChanges {
+  readonly integration: IntegrationRef;
+  readonly name: string;
+  readonly baseUrl: string;
+}
+
+/** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
+export async function createConnector(context: DomainContext, input: ConnectorInput): Promise<ConnectorRecord> {
+  const { store, viewer } = context;
+  const { integration: ref, authSchemes: schemeInputs, ...rest } = input;
+  const checked = check(fields, { description: null, ...rest }, ['input']);
+  const authSchemes = readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
+  return mutate(context, async () => {
+    const integration = await requireIntegration(context, ref, ['input', 'integration']);
+    const credentialIds = await holdCredentials(context, integration.id, authSchemes.flatMap(credentialsOf));
+    const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
+    await store.slots.attach(viewer.organizationId, integration.id);
+    await orNameTaken('connector', 'integration', () => store.connectors.insert(viewer.organizationId, record));
+    await store.slots.open(viewer.organizationId, record.id);
+    return record;
+  });
+}
+
+/** @throws ValidationError, NotFoundError, ConflictError */
+export async function updateConnector(
+  context: DomainContext,
+  ref: ConnectorRef,
+  changes: ConnectorChanges,
+  expectedVersion?: number | null,
+): Promise<ConnectorRecord> {
+  const { store, viewer, now } = context;
+  const { authSchemes: schemeInputs, ...rest } = changes;
+  const checked = check(fields.partial(), rest, ['input']);
+  const authSchemes = schemeInputs === undefined ? undefined : readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
+  return mutate(context, async () => {
+    const record = await requireConnector(context, ref, ['connector']);
+    expectVersion(record, expectedVersion);
+    const schemes = authSchemes && {
+      authSchemes,
+      credentialIds: await holdCredentials(context, record.integrationId, authSchemes.flatMap(credentialsOf)),
+    };
+    const updatedAt = now();
+    const written = { ...checked, ...schemes };
+    await orNameTaken('connector', 'integration', () =>
+      store.connectors.update(viewer.organizationId, record.id, record.version, written, updatedAt),
+    );
+    return { ...record, ...written, version: record.version + 1, updatedAt };
+  });
+}
+
+/** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
+export async function deleteConnector(context: DomainContext, ref: ConnectorRef, options: DeletionOptions): Promise<string> {
+  const { store, viewer } = context;
+  return mutate(context, async () => {
+    const record = await requireConnector(context, ref, ['connector']);
+    expectVersion(record, options.expectedVersion);
+    const connections = { connectorId: record.id };
+    await store.slots.close(viewer.organizationId, [record.id]);
+    if (!options.force) await refuseIfInUse(context, 'connector', { connections });
+    await store.connections.remove(viewer.organizationId, connections);
+    await store.connectors.remove(viewer.organizationId, { id: record.id });
+    return record.id;
+  });
+}
+
+/**
+ * Keeps the credentials that a connector's schemes name from being deleted in the meantime. They are shared by all who connect, so none may
+ * belong to an end user.
+ */
+async function holdCredentials({ store, viewer }: DomainContext, integrationId: string, ids: readonly string[]): Promise<string[]> {
+  const path = ['input', 'authSchemes'];
+  const distinct = [...new Set(ids)].sort();
+  const found = distinct.length > 0 ? await store.credentials.byIds(viewer.organizationId, distinct) : [];
+  for (const id of distinct) {
+    const credential = found.find((candidate) => candidate.id === id);
+    if (credential?.integrationId !== integrationId) throw new NotFoundError('credential', path);
+    if (credential.endUserId !== null) throw new ValidationError([{ path, message: 'must not name an end user’s credential' }]);
+    await store.credentials.touch(viewer.organizationId, id);
+  }
+  return distinct;
+}

@@ -1,0 +1,180 @@
+import { z } from 'zod';
+import type { CredentialKind } from '../credential-types/define.ts';
+import { kindOf } from '../credential-types/index.ts';
+import { prepareWrite } from '../credential-types/validate.ts';
+import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import type { Redacted } from '../redacted.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { Filter } from '../store/records.ts';
+import { forgetCredential } from './binding.ts';
+import { type DomainContext, expectVersion, mutate, newRecord, required } from './context.ts';
+import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
+import { check, descriptionText, nameText } from './validation.ts';
+
+const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
+const reasonText = z.string().min(1).max(500);
+
+/** The data of one kind: exactly one member, named by the kind. */
+export type CredentialData = Readonly<Record<string, Record<string, unknown>>>;
+
+/** A credential to be made, wherever it is made: by itself or together with a connection. */
+export interface NewCredential {
+  readonly name: string;
+  readonly description?: string | null;
+  readonly enabled?: boolean | null;
+  readonly expiresAt?: Date | null;
+  readonly data: CredentialData;
+}
+export interface CredentialInput extends NewCredential {
+  readonly integration: IntegrationRef;
+  readonly endUser?: EndUserRef | null;
+}
+export type CredentialChanges = Partial<NewCredential>;
+
+export function findCredential({ store, viewer }: DomainContext, id: string): Promise<CredentialRecord | null> {
+  return store.credentials.one(viewer.organizationId, { id });
+}
+
+/** @throws ValidationError, InvalidIntegrationError, NotFoundError */
+export async function createCredential(context: DomainContext, input: CredentialInput): Promise<CredentialRecord> {
+  const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
+  return mutate(context, async () => {
+    const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
+    const endUser = endUserRef && (await requireEndUser(context, endUserRef, ['input', 'endUser']));
+    if (endUser && endUser.integrationId !== integration.id) throw new NotFoundError('end user', ['input', 'endUser']);
+    await context.store.slots.attach(context.viewer.organizationId, integration.id);
+    if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
+    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, ['input']);
+  });
+}
+
+/** Makes a credential within a transaction whose caller holds its owners. @throws ValidationError */
+export async function insertCredential(
+  context: DomainContext,
+  owner: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
+  input: NewCredential,
+  path: Path,
+): Promise<CredentialRecord> {
+  const { store, viewer } = context;
+  const { data, ...rest } = input;
+  const common = check(fields, { description: null, expiresAt: null, ...rest, enabled: rest.enabled ?? true }, path);
+  refusePast(context, common.expiresAt, path);
+  const [kind, fieldsOfKind] = pickKind(data, [...path, 'data']);
+  const { settings, facts, secrets } = within([...path, 'data', kind.kind], () => prepareWrite(kind, fieldsOfKind));
+  const base = newRecord(context);
+  const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
+  return store.credentials.insert(viewer.organizationId, {
+    ...base,
+    ...owner,
+    ...common,
+    kind: kind.storedAs ?? kind.kind,
+    errors: null,
+    settings,
+    facts,
+    secrets: secretFacts,
+  });
+}
+
+/** Changes what is given, field by field; of the kind's fields, absent is kept and null is cleared. @throws ValidationError, NotFoundError, ConflictError */
+export async function updateCredential(
+  context: DomainContext,
+  id: string,
+  changes: CredentialChanges,
+  expectedVersion?: number | null,
+): Promise<CredentialRecord> {
+  const { store, viewer, now } = context;
+  const { data, ...rest } = changes;
+  const common = check(fields.partial(), rest, ['input']);
+  refusePast(context, common.expiresAt, ['input']);
+  return mutate(context, async () => {
+    const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
+    expectVersion(record, expectedVersion);
+    const updatedAt = now();
+    const written = { ...common, ...(data && (await writeData(context, record, data, updatedAt))) };
+    await store.credentials.update(viewer.organizationId, id, record.version, written, updatedAt);
+    return { ...record, ...written, version: record.version + 1, updatedAt };
+  });
+}
+
+async function writeData({ store, viewer }: DomainContext, record: CredentialRecord, data: CredentialData, updatedAt: Date) {
+  const [kind, fieldsOfKind] = pickKind(data, ['input', 'data']);
+  if ((kind.storedAs ?? kind.kind) !== record.kind) {
+    throw new ValidationError([{ path: ['input', 'data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
+  }
+  const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
+  const stored = { settings: record.settings, facts: record.facts, isSet };
+  const { settings, facts, secrets, unset } = within(['input', 'data', kind.kind], () => prepareWrite(kind, fieldsOfKind, stored));
+  await store.secrets.unset(viewer.organizationId, record.id, unset);
+  const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
+  const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
+  return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
+}
+
+/** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
+export async function deleteCredential(context: DomainContext, id: string, options: DeletionOptions): Promise<string> {
+  const { store, viewer } = context;
+  return mutate(context, async () => {
+    const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
+    expectVersion(record, options.expectedVersion);
+    // Who attaches it writes it too: after this, one of the two transactions runs again.
+    await store.credentials.touch(viewer.organizationId, id);
+    const users = { credentialIds: id };
+    if (!options.force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
+    await forgetCredential(context, id);
+    await removeCredentials(context, { id });
+    return id;
+  });
+}
+
+/** Deletes credentials with their secrets, in a transaction whose caller has seen to those that use them. */
+export async function removeCredentials({ store, viewer }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
+  await store.secrets.removeAll(viewer.organizationId, await store.credentials.ids(viewer.organizationId, filter));
+  await store.credentials.remove(viewer.organizationId, filter);
+}
+
+/**
+ * The plaintext of one secret.
+ * @throws ValidationError when the reason is missing or the kind has no such secret
+ * @throws NotFoundError when the credential does not exist or the secret is not set
+ * @throws UnreadableSecretError when it cannot be opened
+ */
+export async function revealSecret(
+  context: DomainContext,
+  { credentialId, field, reason }: { readonly credentialId: string; readonly field: string; readonly reason: string },
+): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
+  const { store, viewer } = context;
+  check(reasonText, reason, ['reason']);
+  return mutate(context, async () => {
+    const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credentialId']));
+    if (!kindOf(credential.kind)?.fields[field]?.secret) {
+      throw new ValidationError([{ path: ['field'], message: 'is not a secret of this kind of credential' }]);
+    }
+    if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
+    return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
+  });
+}
+
+/** The kind that the data are of. @throws ValidationError when they name none, or several */
+function pickKind(data: CredentialData, path: Path): [CredentialKind, Record<string, unknown>] {
+  const given = Object.entries(data).filter(([, value]) => value !== null && value !== undefined);
+  const [[name, value] = []] = given;
+  const kind = name === undefined ? undefined : kindOf(name);
+  if (given.length !== 1 || !kind || !value)
+    throw new ValidationError([{ path, message: 'must have exactly one member, named by the kind' }]);
+  return [kind, value];
+}
+
+function refusePast({ now }: DomainContext, expiresAt: Date | null | undefined, path: Path): void {
+  if (expiresAt && expiresAt <= now()) throw new ValidationError([{ path: [...path, 'expiresAt'], message: 'must be in the future' }]);
+}
+
+/** Runs a check whose paths are relative, and makes them begin with `path`. */
+function within<T>(path: Path, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    throw new ValidationError(error.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] })));
+  }
+}

@@ -1,0 +1,54 @@
+import { type Noun, readScope } from '../access/scopes.ts';
+import { may } from '../access/viewer.ts';
+import { InUseError, type Usage } from '../errors.ts';
+import type { ConnectionRecord } from '../store/connection.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { EndUserRecord } from '../store/end-user.ts';
+import type { BaseRecord, Filter, PageRequest, RecordStore } from '../store/records.ts';
+import type { DomainContext } from './context.ts';
+
+/** How a deletion is asked for. */
+export interface DeletionOptions {
+  readonly expectedVersion?: number | null;
+  /** Deletes what is in use, or not empty, and what would be left dangling. */
+  readonly force?: boolean | null;
+}
+
+const USAGES_SHOWN = 10;
+/** Counting stops here; an answer then says this number. */
+const USAGES_COUNTED = 100_000;
+const oldestFirst: PageRequest = { limit: USAGES_SHOWN, sortField: 'createdAt', descending: false };
+
+/** The objects that need another, by noun: each filter finds those of its noun. */
+export interface Uses {
+  readonly connectors?: Filter<ConnectorRecord>;
+  readonly endUsers?: Filter<EndUserRecord>;
+  readonly connections?: Filter<ConnectionRecord>;
+  readonly credentials?: Filter<CredentialRecord>;
+}
+
+/** @throws InUseError when something uses the object, naming the first uses that the viewer may see and counting all */
+export async function refuseIfInUse({ viewer, store }: DomainContext, noun: string, uses: Uses): Promise<void> {
+  const { organizationId } = viewer;
+  const usages: Usage[] = [];
+  let usageCount = 0;
+  async function look<R extends BaseRecord>(user: Noun, records: RecordStore<R>, filter: Filter<R> | undefined): Promise<void> {
+    if (!filter) return;
+    const page = await records.page(organizationId, filter, oldestFirst);
+    if (page.records.length === 0) return;
+    const [count] = page.hasMore ? await records.counts(organizationId, [filter], USAGES_COUNTED) : [page.records.length];
+    usageCount += count ?? USAGES_COUNTED;
+    if (may(viewer, readScope(user))) usages.push(...page.records.map((record) => ({ noun: user, id: record.id, name: nameOf(record) })));
+  }
+  await look('connector', store.connectors, uses.connectors);
+  await look('endUser', store.endUsers, uses.endUsers);
+  await look('connection', store.connections, uses.connections);
+  await look('credential', store.credentials, uses.credentials);
+  if (usageCount > 0) throw new InUseError(noun, usages.slice(0, USAGES_SHOWN), usageCount);
+}
+
+function nameOf(record: object): string {
+  if ('name' in record) return String(record.name);
+  return 'displayName' in record ? String(record.displayName) : '';
+}

@@ -1,0 +1,75 @@
+import { z } from 'zod';
+import type { IntegrationRecord } from '../store/integration.ts';
+import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { removeCredentials } from './credential.ts';
+import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type IntegrationRef, requireIntegration } from './references.ts';
+import { check, descriptionText, nameText } from './validation.ts';
+
+const fields = z.object({ name: nameText, description: descriptionText });
+
+export interface IntegrationInput {
+  readonly name: string;
+  readonly description?: string | null;
+}
+
+/** @throws ValidationError, ConflictError */
+export async function createIntegration(context: DomainContext, input: IntegrationInput): Promise<IntegrationRecord> {
+  const { store, viewer } = context;
+  const checked = check(fields, { description: null, ...input }, ['input']);
+  return mutate(context, async () => {
+    const record = { ...newRecord(context), ...checked };
+    // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
+    await store.organizations.touch(viewer.organizationId);
+    await orNameTaken('integration', 'organization', () => store.integrations.insert(viewer.organizationId, record));
+    await store.slots.open(viewer.organizationId, record.id);
+    return record;
+  });
+}
+
+/** @throws ValidationError, InvalidIntegrationError, ConflictError */
+export async function updateIntegration(
+  context: DomainContext,
+  ref: IntegrationRef,
+  changes: Partial<IntegrationInput>,
+  expectedVersion?: number | null,
+): Promise<IntegrationRecord> {
+  const { store, viewer, now } = context;
+  const checked = check(fields.partial(), changes, ['input']);
+  return mutate(context, async () => {
+    const record = await requireIntegration(context, ref, ['integration']);
+    expectVersion(record, expectedVersion);
+    const updatedAt = now();
+    await orNameTaken('integration', 'organization', () =>
+      store.integrations.update(viewer.organizationId, record.id, record.version, checked, updatedAt),
+    );
+    return { ...record, ...checked, version: record.version + 1, updatedAt };
+  });
+}
+
+/** Deletes an integration, with `force` also all that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
+export async function deleteIntegration(context: DomainContext, ref: IntegrationRef, options: DeletionOptions): Promise<string> {
+  const { store, viewer } = context;
+  const { organizationId } = viewer;
+  return mutate(context, async () => {
+    const { id, version } = await requireIntegration(context, ref, ['integration']);
+    expectVersion({ version }, options.expectedVersion);
+    await store.slots.close(organizationId, [id]);
+    const contents = { integrationId: id };
+    if (!options.force) {
+      await refuseIfInUse(context, 'integration', {
+        connectors: contents,
+        endUsers: contents,
+        connections: contents,
+        credentials: contents,
+      });
+    }
+    await store.connections.remove(organizationId, contents);
+    await removeCredentials(context, contents);
+    await store.endUsers.remove(organizationId, contents);
+    await store.slots.close(organizationId, await store.connectors.ids(organizationId, contents));
+    await store.connectors.remove(organizationId, contents);
+    await store.integrations.remove(organizationId, { id });
+    return id;
+  });
+}

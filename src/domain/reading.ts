@@ -1,0 +1,62 @@
+import type { Noun } from '../access/scopes.ts';
+import type { ConnectionRecord } from '../store/connection.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { EndUserRecord } from '../store/end-user.ts';
+import type { IntegrationRecord } from '../store/integration.ts';
+import type { Filter, Page, PageOf, RecordStore } from '../store/records.ts';
+import type { DomainContext } from './context.ts';
+
+export type { Binding } from '../store/connection.ts';
+export type { AuthScheme } from '../store/connector.ts';
+export type { SecretFacts } from '../store/credential.ts';
+export { type Contact, contactTypes } from '../store/end-user.ts';
+export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
+export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
+export type { ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
+
+/** The record of each noun. */
+export interface RecordOf {
+  integration: IntegrationRecord;
+  connector: ConnectorRecord;
+  endUser: EndUserRecord;
+  connection: ConnectionRecord;
+  credential: CredentialRecord;
+}
+
+/** Counting stops here; what is more is not told. */
+export const COUNT_MAX = 100_000;
+
+/** Those of the ids that exist in the viewer's organization, in no particular order; one command, however many. */
+export function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
+  return records(context, noun).byIds(context.viewer.organizationId, ids);
+}
+
+/** Pages of lists of one noun; one command, however many. @throws TimeoutError */
+export function readPages<N extends Noun>(
+  context: DomainContext,
+  noun: N,
+  pages: readonly PageOf<RecordOf[N]>[],
+): Promise<Page<RecordOf[N]>[]> {
+  return records(context, noun).pages(context.viewer.organizationId, pages);
+}
+
+/** How many records each filter finds, null where that is more than `COUNT_MAX` or takes too long; one command, however many. */
+export function readCounts<N extends Noun>(
+  context: DomainContext,
+  noun: N,
+  filters: readonly Filter<RecordOf[N]>[],
+): Promise<(number | null)[]> {
+  return records(context, noun).counts(context.viewer.organizationId, filters, COUNT_MAX);
+}
+
+function records<N extends Noun>({ store }: DomainContext, noun: N): RecordStore<RecordOf[N]> {
+  const stores = {
+    integration: store.integrations,
+    connector: store.connectors,
+    endUser: store.endUsers,
+    connection: store.connections,
+    credential: store.credentials,
+  };
+  return stores[noun] as unknown as RecordStore<RecordOf[N]>;
+}

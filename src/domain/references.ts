@@ -1,0 +1,74 @@
+import { InvalidIntegrationError, NotFoundError, type Path } from '../errors.ts';
+import type { ConnectionRecord } from '../store/connection.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
+import type { EndUserRecord } from '../store/end-user.ts';
+import type { IntegrationRecord } from '../store/integration.ts';
+import { type DomainContext, required } from './context.ts';
+
+/** The ways to say which object is meant. Exactly one of the members is given. */
+export interface IntegrationRef {
+  readonly id?: string;
+  readonly name?: string;
+}
+export interface ConnectorRef {
+  readonly id?: string;
+  readonly inIntegration?: { readonly integration: IntegrationRef; readonly name: string };
+}
+export interface EndUserRef {
+  readonly id?: string;
+  readonly inIntegration?: { readonly integration: IntegrationRef; readonly externalId: string };
+}
+export interface ConnectionRef {
+  readonly id?: string;
+  readonly inConnector?: { readonly connector: ConnectorRef; readonly name: string };
+  /** A connection without a connector. */
+  readonly inIntegration?: { readonly integration: IntegrationRef; readonly name: string };
+}
+
+export async function findIntegration({ store, viewer }: DomainContext, ref: IntegrationRef): Promise<IntegrationRecord | null> {
+  return store.integrations.one(viewer.organizationId, ref.id === undefined ? { name: ref.name! } : { id: ref.id });
+}
+
+export async function findConnector(context: DomainContext, { id, inIntegration }: ConnectorRef): Promise<ConnectorRecord | null> {
+  const { store, viewer } = context;
+  if (!inIntegration) return store.connectors.one(viewer.organizationId, { id: id! });
+  const integration = await findIntegration(context, inIntegration.integration);
+  return integration && store.connectors.one(viewer.organizationId, { integrationId: integration.id, name: inIntegration.name });
+}
+
+export async function findEndUser(context: DomainContext, { id, inIntegration }: EndUserRef): Promise<EndUserRecord | null> {
+  const { store, viewer } = context;
+  if (!inIntegration) return store.endUsers.one(viewer.organizationId, { id: id! });
+  const integration = await findIntegration(context, inIntegration.integration);
+  return integration && store.endUsers.one(viewer.organizationId, { integrationId: integration.id, externalId: inIntegration.externalId });
+}
+
+export async function findConnection(context: DomainContext, ref: ConnectionRef): Promise<ConnectionRecord | null> {
+  const { store, viewer } = context;
+  if (ref.id !== undefined) return store.connections.one(viewer.organizationId, { id: ref.id });
+  const named = (ref.inConnector ?? ref.inIntegration)!;
+  const owner = 'connector' in named ? await findConnector(context, named.connector) : await findIntegration(context, named.integration);
+  return owner && store.connections.one(viewer.organizationId, { ownerId: owner.id, name: named.name });
+}
+
+/** @throws InvalidIntegrationError */
+export async function requireIntegration(context: DomainContext, ref: IntegrationRef, path: Path): Promise<IntegrationRecord> {
+  const integration = await findIntegration(context, ref);
+  if (!integration) throw new InvalidIntegrationError(path);
+  return integration;
+}
+
+/** @throws NotFoundError */
+export async function requireConnector(context: DomainContext, ref: ConnectorRef, path: Path): Promise<ConnectorRecord> {
+  return required(await findConnector(context, ref), new NotFoundError('connector', path));
+}
+
+/** @throws NotFoundError */
+export async function requireEndUser(context: DomainContext, ref: EndUserRef, path: Path): Promise<EndUserRecord> {
+  return required(await findEndUser(context, ref), new NotFoundError('end user', path));
+}
+
+/** @throws NotFoundError */
+export async function requireConnection(context: DomainContext, ref: ConnectionRef, path: Path): Promise<ConnectionRecord> {
+  return required(await findConnection(context, ref), new NotFoundError('connection', path));
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod';
+import { type Path, ValidationError } from '../errors.ts';
+
+/** A name: 1 to 255 characters, none of them a control character. */
+export const nameText = z
+  .string()
+  .min(1)
+  .max(255)
+  .regex(/^\P{Cc}*$/u, 'must not contain control characters');
+/** Up to 32,767 characters of prose (Losant's limit). */
+export const descriptionText = z.string().max(32_767).nullable();
+export const urlText = z.url({ protocol: /^https?$/, error: 'must be an absolute http or https URL' }).max(2_048);
+export const hostnameText = z.hostname('must be a hostname such as api.example.com, without scheme, port or path').max(253);
+export const emailText = z.email('must be a mail address such as ada@example.com').max(254);
+
+/**
+ * Checks a value against a schema and gives back what the schema makes of it.
+ * @throws ValidationError with every broken rule, each path beginning with `path`; messages tell the rule and never the value
+ */
+export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw new ValidationError(
+    result.error.issues.map((issue) => ({
+      path: [...path, ...(issue.path as (string | number)[])],
+      message: issue.code === 'unrecognized_keys' ? 'has members that are not known' : issue.message,
+    })),
+  );
+}

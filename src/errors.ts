@@ -1,0 +1,133 @@
+/**
+ * Every way in which the gateway says no. A code is stable and meant for programs; a message is for people and never holds a value
+ * that a caller sent. The first group are members of mutation results, the second are top-level GraphQL errors.
+ */
+export const errorCodes = {
+  VALIDATION_FAILED: 'The input breaks a rule; every broken one is listed with its path.',
+  NOT_FOUND: 'The object does not exist, or this viewer may not know that it does.',
+  CONFLICT: 'The name or id is taken, or the object has changed since it was read.',
+  INVALID_INTEGRATION: 'The integration named in the input does not exist.',
+  IN_USE: 'The object is in use or not empty; pass force to delete it all the same.',
+
+  UNAUTHENTICATED: 'The token is missing, malformed, expired or not meant for this gateway.',
+  FORBIDDEN: 'The token lacks a scope; extensions.scope names it.',
+  BAD_USER_INPUT: 'A variable, argument, cursor or id is not of the form its type asks for.',
+  BAD_REQUEST: 'The request is not one that GraphQL over HTTP allows.',
+  GRAPHQL_PARSE_FAILED: 'The document is not GraphQL.',
+  GRAPHQL_VALIDATION_FAILED: 'The document does not fit the schema.',
+  TIMEOUT: 'The database did not answer within the time that one query may take.',
+  UNREADABLE_SECRET: 'The secret cannot be opened: its key is destroyed, or what is stored was tampered with.',
+  INTERNAL_SERVER_ERROR: 'A defect of the gateway; the log has the details under the request id.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** A path into the input, as in `['input', 'contacts', 0, 'email']`. */
+export type Path = readonly (string | number)[];
+
+/** One broken rule: where, and what would be right. Never the value. */
+export interface Issue {
+  readonly path: Path;
+  readonly message: string;
+}
+
+/** The base of all errors that are answers rather than defects: their messages may be shown. */
+export class GatewayError extends Error {
+  readonly code: ErrorCode;
+  constructor(code: ErrorCode, message: string) {
+    super(message);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+
+/** The input breaks rules. Lists all of them, so that a form can mark every field at once. */
+export class ValidationError extends GatewayError {
+  readonly issues: readonly Issue[];
+  constructor(issues: readonly Issue[]) {
+    super('VALIDATION_FAILED', issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
+    this.issues = issues;
+  }
+}
+
+/** What the input refers to does not exist, or the viewer may not see it: one answer for both. */
+export class NotFoundError extends GatewayError {
+  readonly path: Path;
+  constructor(noun: string, path: Path) {
+    super('NOT_FOUND', `There is no such ${noun}.`);
+    this.path = path;
+  }
+}
+
+/** The integration that the input names does not exist. */
+export class InvalidIntegrationError extends GatewayError {
+  readonly path: Path;
+  constructor(path: Path) {
+    super('INVALID_INTEGRATION', 'Specified integration is not valid: there is no such integration.');
+    this.path = path;
+  }
+}
+
+/** A name is taken, or `expectedVersion` is stale. */
+export class ConflictError extends GatewayError {
+  readonly path: Path;
+  /** The version stored now, when the conflict is about versions. */
+  readonly currentVersion: number | null;
+  constructor(message: string, path: Path, currentVersion: number | null = null) {
+    super('CONFLICT', message);
+    this.path = path;
+    this.currentVersion = currentVersion;
+  }
+}
+
+/** Something that keeps an object from being deleted. */
+export interface Usage {
+  readonly noun: string;
+  readonly id: string;
+  readonly name: string;
+}
+
+/** The object is in use, or is not empty. */
+export class InUseError extends GatewayError {
+  /** The first usages that the viewer may see; may be fewer than `usageCount`. */
+  readonly usages: readonly Usage[];
+  readonly usageCount: number;
+  constructor(noun: string, usages: readonly Usage[], usageCount: number) {
+    super(
+      'IN_USE',
+      `The ${noun} is in use by ${usageCount} other object${usageCount === 1 ? '' : 's'}; pass force to delete it all the same.`,
+    );
+    this.usages = usages;
+    this.usageCount = usageCount;
+  }
+}
+
+/** The caller presented no token, or a bad one. The message says what is wrong with it, never what it was. */
+export class UnauthenticatedError extends GatewayError {
+  constructor(message: string) {
+    super('UNAUTHENTICATED', message);
+  }
+}
+
+/** The token is good but lacks a scope. */
+export class ForbiddenError extends GatewayError {
+  readonly scope: string;
+  constructor(scope: string) {
+    super('FORBIDDEN', `Cannot access this resource. Missing scope ${scope}.`);
+    this.scope = scope;
+  }
+}
+
+/** A query ran longer than it may. */
+export class TimeoutError extends GatewayError {
+  constructor() {
+    super('TIMEOUT', 'The query took too long. Ask for a filter and a sort that an index serves; the page’s description names them.');
+  }
+}
+
+/** A stored secret cannot be opened. It says where, never what. */
+export class UnreadableSecretError extends GatewayError {
+  constructor(reason: string) {
+    super('UNREADABLE_SECRET', `The secret cannot be opened: ${reason}.`);
+  }
+}

@@ -1,0 +1,62 @@
+import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'jose';
+import { UnreadableSecretError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
+
+/** Where a sealed value lies. It is authenticated with the value, so that ciphertext moved elsewhere does not open. */
+export interface SealedPlace {
+  readonly organizationId: string;
+  readonly credentialId: string;
+  readonly field: string;
+}
+
+/** A data key in use: its id stands in the header of all it sealed. */
+export interface DataKey {
+  readonly keyId: string;
+  readonly bytes: Uint8Array;
+}
+
+const algorithms = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
+
+/** Seals a secret: a compact JWE (RFC 7516), `dir` and A256GCM (RFC 7518), its place in the protected header. */
+export function seal(dataKey: DataKey, place: SealedPlace, plain: Redacted): Promise<string> {
+  return new CompactEncrypt(new TextEncoder().encode(plain.expose()))
+    .setProtectedHeader({
+      alg: 'dir',
+      enc: 'A256GCM',
+      kid: dataKey.keyId,
+      org: place.organizationId,
+      crd: place.credentialId,
+      fld: place.field,
+    })
+    .encrypt(dataKey.bytes);
+}
+
+/**
+ * The id of the data key that opens a sealed value. Nothing is verified yet: use it only to find the key.
+ * @throws UnreadableSecretError when the text is not a JWE
+ */
+export function sealingKeyId(sealed: string): string {
+  try {
+    return String(decodeProtectedHeader(sealed).kid);
+  } catch {
+    throw new UnreadableSecretError('what is stored is not a sealed value');
+  }
+}
+
+/**
+ * Opens a sealed value, and checks that it lies where it was sealed.
+ * @throws UnreadableSecretError when it was changed, moved, or sealed under another key
+ */
+export async function open(dataKey: DataKey, place: SealedPlace, sealed: string): Promise<Redacted> {
+  try {
+    const { plaintext, protectedHeader } = await compactDecrypt(sealed, dataKey.bytes, algorithms);
+    const { kid, org, crd, fld } = protectedHeader;
+    if (kid !== dataKey.keyId || org !== place.organizationId || crd !== place.credentialId || fld !== place.field) {
+      throw new UnreadableSecretError('it was sealed for another place');
+    }
+    return new Redacted(new TextDecoder().decode(plaintext));
+  } catch (error) {
+    if (error instanceof errors.JOSEError) throw new UnreadableSecretError('it was changed, or sealed under another key');
+    throw error;
+  }
+}

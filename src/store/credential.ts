@@ -1,0 +1,134 @@
+import { Schema } from 'mongoose';
+import { UnreadableSecretError } from '../errors.ts';
+import type { Redacted } from '../redacted.ts';
+import { fingerprint } from '../secrets/fingerprint.ts';
+import { open, seal, sealingKeyId } from '../secrets/seal.ts';
+import { type Database, translatingErrors } from './database.ts';
+import type { Keyring } from './keyring.ts';
+import { type BaseRecord, newId, recordSchema, recordStore } from './records.ts';
+
+/** What a record tells of a secret that is set. The ciphertext lies in a collection of its own. */
+export interface SecretFacts {
+  readonly fingerprint: string;
+  readonly sealedAt: Date;
+}
+
+export interface CredentialRecord extends BaseRecord {
+  readonly integrationId: string;
+  readonly endUserId: string | null;
+  readonly name: string;
+  readonly description: string | null;
+  readonly kind: string;
+  readonly enabled: boolean;
+  /** When it is deleted without anybody asking; from then on no read finds it. */
+  readonly expiresAt: Date | null;
+  /** Null: never checked. Empty: found valid. */
+  readonly errors: readonly string[] | null;
+  /** The readable fields of the kind. */
+  readonly settings: Readonly<Record<string, unknown>>;
+  /** What the server computed from settings and secrets. */
+  readonly facts: Readonly<Record<string, unknown>>;
+  /** By field; a secret that is not here is not set. */
+  readonly secrets: Readonly<Record<string, SecretFacts>>;
+}
+
+export function credentialStore(database: Database, now: () => Date) {
+  const schema = recordSchema({
+    integrationId: { type: String, required: true },
+    endUserId: String,
+    name: { type: String, required: true },
+    description: String,
+    kind: { type: String, required: true },
+    enabled: { type: Boolean, required: true },
+    expiresAt: Date,
+    errors: { type: [String], default: null },
+    settings: { type: Schema.Types.Mixed, required: true },
+    facts: { type: Schema.Types.Mixed, required: true },
+    secrets: { type: Schema.Types.Mixed, required: true },
+  });
+  schema.set('suppressReservedKeysWarning', true);
+  for (const field of ['name', 'kind', 'createdAt', 'updatedAt']) {
+    schema.index({ organizationId: 1, [field]: 1, _id: 1 });
+    schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });
+  }
+  schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, expiresAt: 1 });
+  const model = database.connection.model('Credential', schema, 'credentials');
+  return {
+    ...recordStore<CredentialRecord>(database, model as never, { visible: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }) }),
+    /** The ids of credentials whose time is past, which no read finds any more. */
+    async expired(organizationId: string, limit: number): Promise<string[]> {
+      const found = await model
+        .find({ organizationId, expiresAt: { $lte: now() } }, { _id: 1 })
+        .limit(limit)
+        .lean();
+      return found.map(({ _id }) => _id as string);
+    },
+  };
+}
+
+const IDS_PER_COMMAND = 1_000;
+
+/**
+ * The sealed secrets, one document each, in a collection that only this file reads: no query for credentials, however it is written, can
+ * fetch ciphertext. They are written in the transaction of the credential they belong to.
+ */
+export function secretStore(database: Database, keyring: Keyring) {
+  const schema = new Schema(
+    {
+      _id: { type: String, required: true },
+      organizationId: { type: String, required: true },
+      credentialId: { type: String, required: true },
+      field: { type: String, required: true },
+      keyId: { type: String, required: true },
+      sealed: { type: String, required: true },
+    },
+    { versionKey: false },
+  );
+  schema.index({ organizationId: 1, credentialId: 1, field: 1 }, { unique: true });
+  schema.index({ organizationId: 1, keyId: 1 });
+  const model = database.connection.model('Secret', schema, 'secrets');
+
+  return translatingErrors({
+    /** Seals and stores secrets of one credential, replacing those that were; answers what the credential's record shall tell of them. */
+    async put(
+      organizationId: string,
+      credentialId: string,
+      secrets: Readonly<Record<string, Redacted>>,
+      sealedAt: Date,
+    ): Promise<Record<string, SecretFacts>> {
+      const entries = Object.entries(secrets);
+      if (entries.length === 0) return {};
+      const keys = await keyring.current(organizationId);
+      const facts: Record<string, SecretFacts> = {};
+      const documents = [];
+      for (const [field, plain] of entries) {
+        const sealed = await seal(keys.seal, { organizationId, credentialId, field }, plain);
+        documents.push({ _id: newId(), organizationId, credentialId, field, keyId: keys.seal.keyId, sealed });
+        facts[field] = { fingerprint: fingerprint(keys.fingerprint.bytes, plain), sealedAt };
+      }
+      await model.deleteMany({ organizationId, credentialId, field: { $in: Object.keys(secrets) } });
+      await model.insertMany(documents);
+      return facts;
+    },
+
+    async unset(organizationId: string, credentialId: string, fields: readonly string[]): Promise<void> {
+      if (fields.length > 0) await model.deleteMany({ organizationId, credentialId, field: { $in: fields } });
+    },
+
+    async removeAll(organizationId: string, credentialIds: readonly string[]): Promise<void> {
+      for (let at = 0; at < credentialIds.length; at += IDS_PER_COMMAND) {
+        await model.deleteMany({ organizationId, credentialId: { $in: credentialIds.slice(at, at + IDS_PER_COMMAND) } });
+      }
+    },
+
+    /** Opens one secret. @throws UnreadableSecretError when it cannot be opened */
+    async open(organizationId: string, credentialId: string, field: string): Promise<Redacted> {
+      const stored = await model.findOne({ organizationId, credentialId, field }).lean();
+      if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+      const dataKey = await keyring.byId(organizationId, sealingKeyId(stored.sealed));
+      return open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+    },
+  });
+}

@@ -1,0 +1,54 @@
+import { Schema } from 'mongoose';
+import { type Database, DuplicateKeyError, translatingErrors } from './database.ts';
+import type { Keyring } from './keyring.ts';
+import { newId } from './records.ts';
+
+/** The tenant. It is recorded by its first mutation, together with its keys. */
+export function organizationStore(database: Database, keyring: Keyring) {
+  const schema = new Schema(
+    {
+      _id: { type: String, required: true },
+      organizationId: { type: String, required: true },
+      createdAt: Date,
+      deletedAt: Date,
+      touches: Number,
+    },
+    { versionKey: false },
+  );
+  schema.index({ organizationId: 1 }, { unique: true });
+  const model = database.connection.model('Organization', schema, 'organizations');
+
+  const store = translatingErrors({
+    async state(organizationId: string): Promise<'unknown' | 'live' | 'deleted'> {
+      const found = await model.findOne({ organizationId }).lean();
+      if (!found) return 'unknown';
+      return found.deletedAt ? 'deleted' : 'live';
+    },
+    async insert(organizationId: string, now: Date): Promise<void> {
+      await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
+      await keyring.create(organizationId, now);
+    },
+    /** Writes the record without changing it: what does this and what deletes the organization cannot both commit. */
+    async touch(organizationId: string): Promise<void> {
+      await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
+    },
+    /** Marks the organization as deleted: its tokens stop working at once. False: there is none. */
+    async tombstone(organizationId: string, now: Date): Promise<boolean> {
+      const result = await model.updateOne({ organizationId }, { $set: { deletedAt: now } });
+      return result.matchedCount === 1;
+    },
+  });
+  return {
+    ...store,
+    /** Records the organization with its keys unless it is there already. */
+    async ensure(organizationId: string, now: Date): Promise<void> {
+      if ((await store.state(organizationId)) !== 'unknown') return;
+      try {
+        await database.transaction(() => store.insert(organizationId, now));
+      } catch (error) {
+        // Another mutation recorded it meanwhile.
+        if (!(error instanceof DuplicateKeyError)) throw error;
+      }
+    },
+  };
+}

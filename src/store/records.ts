@@ -1,0 +1,256 @@
+import { type Model, Schema, type SchemaDefinition, Types } from 'mongoose';
+import { ConflictError, TimeoutError } from '../errors.ts';
+import { type Database, translate, translatingErrors } from './database.ts';
+import { globCondition } from './glob.ts';
+
+/** What every record has. Ids are 24 hexadecimal digits; records are plain objects, and the mongoose documents stay in `store/`. */
+export interface BaseRecord {
+  readonly id: string;
+  readonly organizationId: string;
+  /** 1 on create, one more with each update. */
+  readonly version: number;
+  readonly createdAt: Date;
+  readonly updatedAt: Date;
+}
+
+type Stored<R extends BaseRecord> = Omit<R, 'id'> & { _id: string };
+
+/**
+ * Which records are meant: those whose fields equal the values given (one of them, when it is a list; contain it, when the field is one),
+ * and whose name matches the glob. What is undefined is no condition.
+ */
+export type Filter<R extends BaseRecord> = {
+  readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item : R[K] | readonly R[K][];
+} & { readonly nameGlob?: string };
+
+/** Conditions as MongoDB takes them. They do not leave `store/`. */
+export type Conditions = Readonly<Record<string, unknown>>;
+
+/** The last record before a page, as a cursor names it: its value of the sort field, and its id. */
+export interface PageStart {
+  readonly value: string | Date;
+  readonly id: string;
+}
+
+/** Which part of a list to read. */
+export interface PageRequest<SortField extends string = string> {
+  /** How many records at most. */
+  readonly limit: number;
+  readonly sortField: SortField;
+  readonly descending: boolean;
+  readonly after?: PageStart;
+  /** Ends before this record; the page is then the last `limit` records before it. */
+  readonly before?: PageStart;
+}
+
+/** A page of a list, in the order asked for. */
+export interface Page<R> {
+  readonly records: readonly R[];
+  /** Whether there are more records beyond the page's end, in the direction of reading. */
+  readonly hasMore: boolean;
+}
+
+/** What a page is of: a filter, and which part of what it finds. */
+export interface PageOf<R extends BaseRecord> {
+  readonly filter: Filter<R>;
+  readonly request: PageRequest;
+}
+
+/** A new id. */
+export function newId(): string {
+  return new Types.ObjectId().toHexString();
+}
+
+/** The schema of a record: the noun's own fields, and those that all have. */
+export function recordSchema(fields: SchemaDefinition): Schema {
+  return new Schema(
+    {
+      _id: { type: String, required: true },
+      organizationId: { type: String, required: true },
+      version: { type: Number, required: true },
+      createdAt: { type: Date, required: true },
+      updatedAt: { type: Date, required: true },
+      touches: Number,
+      ...fields,
+    },
+    { versionKey: false, minimize: false, id: false },
+  );
+}
+
+/** Reads and writes of one kind of record. Every function takes the organization first, and none can reach another's records. */
+export type RecordStore<R extends BaseRecord> = ReturnType<typeof recordStore<R>>;
+
+interface RecordStoreOptions {
+  /** The field that globs match; `name` unless told. */
+  readonly nameField?: string;
+  /** A condition that every read adds, such as "not yet expired". */
+  readonly visible?: () => Conditions;
+}
+
+export function recordStore<R extends BaseRecord>(
+  database: Database,
+  model: Model<Stored<R>>,
+  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions = {},
+) {
+  // Schemas are built from data, so mongoose's exact types for filters and updates do not apply; `strict` checks them as they run.
+  const anyModel = model as unknown as Model<Record<string, unknown>>;
+  const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
+  const written = (organizationId: string, filter: Filter<R>) => ({ organizationId, ...conditionsOf(filter, nameField) });
+  const readable = (organizationId: string, filter: Filter<R>) => both(written(organizationId, filter), visible());
+
+  /** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
+  function union(branches: readonly object[][]): object[] {
+    const width = Math.ceil(Math.sqrt(branches.length));
+    const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) => branches.slice(group * width, (group + 1) * width));
+    return chain(groups.map(chain));
+  }
+  function chain([first = [], ...others]: readonly object[][]): object[] {
+    return [...first, ...others.map((pipeline) => ({ $unionWith: { coll: model.collection.name, pipeline } }))];
+  }
+
+  async function pages(organizationId: string, asked: readonly PageOf<R>[]): Promise<Page<R>[]> {
+    const branches = asked.flatMap(({ filter, request }, page) =>
+      ranges(request).map((range) => [
+        { $match: both(readable(organizationId, filter), range) },
+        { $sort: order(request) },
+        // One more than asked for tells whether there are more.
+        { $limit: request.limit + 1 },
+        ...(asked.length > 1 ? [{ $addFields: { page } }] : []),
+      ]),
+    );
+    const found: Record<string, unknown>[] = await anyModel.aggregate(union(branches) as never).option({ maxTimeMS: database.readTimeMs });
+    return asked.map(({ request }, index) => {
+      const own = asked.length > 1 ? found.filter(({ page }) => page === index).map(({ page: _, ...rest }) => rest) : found;
+      const records = own.map(toRecord).sort(comparing(request)).slice(0, request.limit);
+      if (request.before) records.reverse();
+      return { records, hasMore: own.length > request.limit };
+    });
+  }
+
+  return translatingErrors({
+    /** Those of the ids that exist, in no particular order. */
+    async byIds(organizationId: string, ids: readonly string[]): Promise<R[]> {
+      const found = await anyModel
+        .find(readable(organizationId, { id: ids } as Filter<R>))
+        .maxTimeMS(database.readTimeMs)
+        .lean();
+      return found.map(toRecord);
+    },
+
+    async one(organizationId: string, filter: Filter<R>): Promise<R | null> {
+      const found = await anyModel.findOne(readable(organizationId, filter)).maxTimeMS(database.readTimeMs).lean();
+      return found && toRecord(found);
+    },
+
+    async page(organizationId: string, filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
+      return (await pages(organizationId, [{ filter, request }]))[0]!;
+    },
+
+    /** Many pages in one command, such as the first connections of each of fifty end users; each is bounded by the database. */
+    pages,
+
+    /** How many each filter finds, all in one command; null where counting would go past `most`, and everywhere when it takes too long. */
+    async counts(organizationId: string, filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
+      const branches = filters.map((filter, index) => [
+        { $match: readable(organizationId, filter) },
+        { $limit: most + 1 },
+        { $count: 'count' },
+        { $addFields: { index } },
+      ]);
+      try {
+        const found: { count: number; index: number }[] = await anyModel
+          .aggregate(union(branches) as never)
+          .option({ maxTimeMS: COUNT_TIME_MS });
+        return filters.map((_, index) => {
+          const count = found.find((each) => each.index === index)?.count ?? 0;
+          return count > most ? null : count;
+        });
+      } catch (error) {
+        if (translate(error) instanceof TimeoutError) return filters.map(() => null);
+        throw error;
+      }
+    },
+
+    async insert(organizationId: string, record: R): Promise<R> {
+      const { id, ...rest } = record;
+      await anyModel.create([{ ...rest, _id: id, organizationId }]);
+      return record;
+    },
+
+    /** Writes the changes if the record still has this version. @throws ConflictError when it has not */
+    async update(
+      organizationId: string,
+      id: string,
+      version: number,
+      changes: Partial<Omit<R, keyof BaseRecord>>,
+      updatedAt: Date,
+    ): Promise<void> {
+      const set = { ...changes, version: version + 1, updatedAt };
+      const result = await anyModel.updateOne({ organizationId, _id: id, version }, { $set: set }, { runValidators: true });
+      if (result.matchedCount === 0) throw new ConflictError('The object has changed while it was being updated.', []);
+    },
+
+    /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
+    async touch(organizationId: string, id: string): Promise<boolean> {
+      const result = await anyModel.updateOne({ organizationId, _id: id }, { $inc: { touches: 1 } });
+      return result.matchedCount === 1;
+    },
+
+    /** The ids of all that the filter finds, those that reads hide included. */
+    async ids(organizationId: string, filter: Filter<R>): Promise<string[]> {
+      const found = await anyModel.find(written(organizationId, filter), { _id: 1 }).lean();
+      return found.map(({ _id }) => _id as string);
+    },
+
+    /** Deletes all that the filter finds, those that reads hide included. */
+    async remove(organizationId: string, filter: Filter<R>): Promise<number> {
+      return (await anyModel.deleteMany(written(organizationId, filter))).deletedCount;
+    },
+  });
+}
+
+function conditionsOf<R extends BaseRecord>(filter: Filter<R>, nameField: string): Conditions {
+  const { nameGlob, ...equalities } = filter as Record<string, unknown> & { nameGlob?: string };
+  const conditions: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(equalities)) {
+    if (value !== undefined) conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
+  }
+  return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
+}
+
+/** Both conditions; flat where it can be, which is the form that every planner reads. */
+function both(a: Conditions, b: Conditions): Conditions {
+  return Object.keys(b).some((field) => field in a) ? { $and: [a, b] } : { ...a, ...b };
+}
+
+const COUNT_TIME_MS = 1_000;
+
+/** Reading backwards from `before` is reading forwards in the opposite order. */
+function ascending(request: PageRequest): boolean {
+  return request.descending === Boolean(request.before);
+}
+
+function order(request: PageRequest): Record<string, 1 | -1> {
+  const direction = ascending(request) ? 1 : -1;
+  return { [request.sortField]: direction, _id: direction };
+}
+
+/**
+ * The key ranges beyond a cursor: the rest of the records that share its sort value, then all with a later one. Each is one interval of
+ * the index, so a page reads what it returns, wherever it begins; one `$or` over both would depend on the planner.
+ */
+function ranges(request: PageRequest): Conditions[] {
+  const from = request.before ?? request.after;
+  if (!from) return [{}];
+  const beyond = ascending(request) ? '$gt' : '$lt';
+  return [{ [request.sortField]: from.value, _id: { [beyond]: from.id } }, { [request.sortField]: { [beyond]: from.value } }];
+}
+
+/** The order of `order`, by which the two runs that a page may be read in are joined: strings by their UTF-8, as MongoDB compares them. */
+function comparing(request: PageRequest) {
+  const sign = ascending(request) ? 1 : -1;
+  const compare = (a: unknown, b: unknown) =>
+    a instanceof Date && b instanceof Date ? a.getTime() - b.getTime() : Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)));
+  return <R extends BaseRecord>(a: R, b: R): number =>
+    sign * (compare(a[request.sortField as keyof R], b[request.sortField as keyof R]) || compare(a.id, b.id));
+}

@@ -1,0 +1,41 @@
+import { randomInt } from 'node:crypto';
+import { Schema } from 'mongoose';
+import { type Database, translatingErrors } from './database.ts';
+
+const SLOTS = 16;
+
+/**
+ * Keeps a parent that many writers attach to at once (an integration, a connector) from being deleted under them, without making it a hot
+ * document. Snapshot isolation lets "exists, so attach" and "empty, so delete" both commit, unless both write one document. Attaching
+ * writes one of the parent's slots, taken at random; deleting writes them all. So the two conflict and one runs again, while two that
+ * attach seldom meet.
+ */
+export function slotStore(database: Database) {
+  const schema = new Schema(
+    {
+      _id: { type: String, required: true },
+      organizationId: { type: String, required: true },
+      parentId: { type: String, required: true },
+      touches: Number,
+    },
+    { versionKey: false },
+  );
+  schema.index({ organizationId: 1, parentId: 1 });
+  const model = database.connection.model('Slot', schema, 'slots');
+  return translatingErrors({
+    /** With the parent's insert, in the same transaction. */
+    async open(organizationId: string, parentId: string): Promise<void> {
+      const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: `${parentId}.${slot}`, organizationId, parentId, touches: 0 }));
+      await model.insertMany(slots);
+    },
+    /** Before attaching something to the parent. False: there is no such parent. */
+    async attach(organizationId: string, parentId: string): Promise<boolean> {
+      const result = await model.updateOne({ organizationId, _id: `${parentId}.${randomInt(SLOTS)}` }, { $inc: { touches: 1 } });
+      return result.matchedCount === 1;
+    },
+    /** Before looking whether the parents are empty, and deleting them. */
+    async close(organizationId: string, parentIds: readonly string[]): Promise<void> {
+      await model.deleteMany({ organizationId, parentId: { $in: parentIds } });
+    },
+  });
+}
