@@ -8,7 +8,7 @@ export const datadog = defineCredentialKind({
   fields: {
     site: text({
       description: 'Which of Datadog’s sites the organization is on. Null means datadoghq.com.',
-      maxLength: 255,
+      maxLength: 253,
       format: 'hostname',
       optional: true,
       example: 'datadoghq.eu',

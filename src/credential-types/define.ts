@@ -31,7 +31,7 @@ export interface Write<F extends Fields = Fields> {
   /** The plaintexts that this write sets. One that stays as it was is not here: deriving never needs to open anything. */
   readonly secrets: Secrets<F>;
   /** Whether each secret will be set after this write. */
-  readonly isSet: { readonly [K in keyof Secrets<F>]: boolean };
+  readonly isSet: { readonly [K in keyof Secrets<F>]-?: boolean };
   /** Whether the server is asked to make the secret of `generate`; `check` runs before it is made, `derive` after. */
   readonly generated: boolean;
   /** The facts as they were before this write, internal ones included; empty on create. */

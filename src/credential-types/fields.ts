@@ -72,37 +72,39 @@ export type ValueOf<F> = F extends { readonly choices: Choices<infer V> }
 type Options<F> = Omit<F, 'type' | 'secret'>;
 type TextField = Extract<Field, { type: 'String' }>;
 
+// In each, what the function stands for comes last, so that no options, spread from another field, turn a secret into a setting.
+
 /** A setting that is text and readable: one line, unless the format says otherwise. */
 export function text<const O extends Options<TextField>>(options: O) {
-  return { type: 'String', secret: false, format: 'line', ...options } as { type: 'String'; secret: false; format?: Format } & O;
+  return { format: 'line', ...options, type: 'String', secret: false } as { type: 'String'; secret: false; format?: Format } & O;
 }
 
 /** A value that is sealed at rest and shown as `*****`. Any text, unless it has a format. */
 export function secret<const O extends Options<TextField>>(options: O) {
-  return { type: 'String', secret: true, ...options } as const;
+  return { ...options, type: 'String', secret: true } as const;
 }
 
 /** A setting that is one of a closed set. `only` narrows a shared set for one kind. */
 export function choice<const O extends Options<Extract<Field, { type: 'Choice' }>>>(options: O) {
-  return { type: 'Choice', secret: false, ...options } as const;
+  return { ...options, type: 'Choice', secret: false } as const;
 }
 
 /** A setting that is a list of texts. Read back as `[]`, never null, when it is not set. */
 export function textList<const O extends Options<Extract<Field, { type: 'StringList' }>>>(options: O) {
-  return { type: 'StringList', secret: false, ...options } as const;
+  return { ...options, type: 'StringList', secret: false } as const;
 }
 
 /** A setting that is a whole number. */
 export function integer<const O extends Options<Extract<Field, { type: 'Int' }>>>(options: O) {
-  return { type: 'Int', secret: false, ...options } as const;
+  return { ...options, type: 'Int', secret: false } as const;
 }
 
 /** A setting that is on or off. */
 export function flag<const O extends Options<Extract<Field, { type: 'Boolean' }>>>(options: O) {
-  return { type: 'Boolean', secret: false, ...options } as const;
+  return { ...options, type: 'Boolean', secret: false } as const;
 }
 
 /** A setting that is an instant, RFC 3339. The example is text; the value a Date. */
 export function instant<const O extends Options<Extract<Field, { type: 'DateTime' }>>>(options: O) {
-  return { type: 'DateTime', secret: false, ...options } as const;
+  return { ...options, type: 'DateTime', secret: false } as const;
 }

@@ -34,7 +34,7 @@ const keyMeta: FactObject = {
 export const gcp = defineCredentialKind({
   kind: 'gcp',
   typeName: 'GCPCredential',
-  description: 'The key file of a Google Cloud service account.',
+  description: 'The key file of a Google Cloud service account, or another file of Google’s that has a type.',
   fields: {
     keyJson: secret({
       description: 'The whole file, as JSON text. What is public of it is read back as keyMeta.',
@@ -47,8 +47,13 @@ export const gcp = defineCredentialKind({
   facts: { keyMeta: { type: keyMeta, description: 'What is public of the key file.' } },
   check({ secrets }) {
     const file = parseJsonObject(secrets.keyJson ?? '');
-    if (!file || (file.type === 'service_account' && typeof file.private_key === 'string' && parsePrivateKey(file.private_key))) return [];
-    return [{ path: ['keyJson'], message: 'must be a key file whose type is service_account, with its private_key in PEM' }];
+    if (!file) return [];
+    const isComplete =
+      file.type === 'service_account' ? parsePrivateKey(String(file.private_key)) !== undefined : typeof file.type === 'string';
+    if (isComplete) return [];
+    return [
+      { path: ['keyJson'], message: 'must be a Google key file: with its type and, when that is service_account, its private_key in PEM' },
+    ];
   },
   derive({ secrets }) {
     const file = parseJsonObject(secrets.keyJson ?? '');

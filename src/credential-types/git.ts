@@ -54,7 +54,7 @@ export const git = defineCredentialKind({
     }),
     committerEmail: text({
       description: 'The mail address in commits. Null when commits carry none.',
-      maxLength: 255,
+      maxLength: 254,
       format: 'email',
       optional: true,
       example: 'ada@example.com',

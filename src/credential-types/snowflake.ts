@@ -14,7 +14,7 @@ export const snowflake = defineCredentialKind({
   fields: {
     host: text({
       description: 'The account’s host.',
-      maxLength: 255,
+      maxLength: 253,
       format: 'hostname',
       example: 'example-account.snowflakecomputing.com',
       invalidExample: 'https://example.snowflakecomputing.com',

@@ -17,7 +17,7 @@ export const sql = defineCredentialKind({
     system: choice({ description: 'Which database server it is.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),
     host: text({
       description: 'Where the server is, without port.',
-      maxLength: 255,
+      maxLength: 253,
       format: 'host',
       example: 'db.example.com',
       invalidExample: 'db.example.com:5432',

@@ -34,24 +34,18 @@ export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>
   if (!parsed.success)
     throw new ValidationError(parsed.error.issues.map(({ path, message }) => ({ path: path as Issue['path'], message })));
 
-  const given = Object.entries(kind.fields).flatMap(([name, field]) => {
-    const value = parsed.data[name];
-    return value === undefined ? [] : [{ name, secret: field.secret, value }];
-  });
-  const plain = Object.fromEntries(
-    given.filter(({ secret, value }) => secret && value !== null).map(({ name, value }) => [name, value as string]),
-  );
-  const unset = given.filter(({ secret, value }) => secret && value === null).map(({ name }) => name);
-  const settings = {
-    ...stored?.settings,
-    ...Object.fromEntries(given.filter(({ secret }) => !secret).map(({ name, value }) => [name, value])),
-  };
+  const values = parsed.data;
+  const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
+  const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
+  const secrets = withoutNulls(pick(values, secretNames)) as Record<string, string>;
+  const unset = secretNames.filter((name) => values[name] === null);
+  const stays = (name: string) => stored?.isSet[name] === true && !unset.includes(name);
   const write: Write = {
-    settings: withoutNulls(settings),
+    settings: withoutNulls({ ...stored?.settings, ...pick(values, settingNames) }),
     before: stored && withoutNulls(stored.settings),
-    secrets: plain,
-    isSet: { ...stored?.isSet, ...Object.fromEntries(unset.map((name) => [name, false])), ...mapValues(plain, () => true) },
-    generated: parsed.data[GENERATE] === true,
+    secrets,
+    isSet: Object.fromEntries(secretNames.map((name) => [name, name in secrets || stays(name)])),
+    generated: values[GENERATE] === true,
     facts: stored?.facts ?? {},
   };
 
@@ -137,7 +131,10 @@ function valueSchema(field: Field, whenNull: string): z.ZodType {
     case 'DateTime': {
       const error = be('an instant such as 2030-01-01T00:00:00Z (RFC 3339)');
       const fromText = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-      return z.union([z.date(), fromText], { error });
+      // RFC 3339 has four digits for the year.
+      return z
+        .union([z.date(), fromText], { error })
+        .refine((date) => date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999, { error: 'must be between the years 0 and 9999' });
     }
   }
 }
@@ -157,6 +154,10 @@ function textSchema({ minLength = 1, maxLength, maxBytes, format }: TextRules, e
     : schema;
   if (maxBytes === undefined) return formatted;
   return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
+}
+
+function pick(record: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
+  return Object.fromEntries(names.filter((name) => name in record).map((name) => [name, record[name]]));
 }
 
 function withoutNulls(record: Readonly<Record<string, unknown>>): Record<string, unknown> {

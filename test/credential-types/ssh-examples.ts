@@ -1,0 +1,40 @@
+// Throwaway keys made with OpenSSH's ssh-keygen, to compare with. They protect nothing.
+
+export const ed25519 = {
+  plainKey: `-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW
+QyNTUxOQAAACBMYO6mlPW9DbZ1DOp6R/UJP8kvw2S19wyZ3Jabn9SkeAAAAJAV5EvjFeRL
+4wAAAAtzc2gtZWQyNTUxOQAAACBMYO6mlPW9DbZ1DOp6R/UJP8kvw2S19wyZ3Jabn9SkeA
+AAAEDoVJ2Wr2W/LeN1wKHxCSPdK7kiIIL1Xu+WEG//g/7/5Uxg7qaU9b0NtnUM6npH9Qk/
+yS/DZLX3DJnclpuf1KR4AAAAB3Jvb3RAdm0BAgMEBQY=
+-----END OPENSSH PRIVATE KEY-----
+`,
+  publicKey: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExg7qaU9b0NtnUM6npH9Qk/yS/DZLX3DJnclpuf1KR4',
+};
+
+/** SEC 1. */
+export const p256 = {
+  plainKey: `-----BEGIN EC PRIVATE KEY-----
+MHcCAQEEIBMrzhiREyqLA0OTr5UDx0lsMM8+QH86Bj+jIPYROJugoAoGCCqGSM49
+AwEHoUQDQgAEkYOp5BMcrrthwGnlGTOIKS6gu1KwU7S2+5vQJxzxOAnwAitlDQFa
+pDVNkX+abHmpH9VsSzJeNgk3yvaTowmWfQ==
+-----END EC PRIVATE KEY-----
+`,
+  publicKey:
+    'ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBJGDqeQTHK67YcBp5RkziCkuoLtSsFO0tvub0Ccc8TgJ8AIrZQ0BWqQ1TZF/mmx5qR/VbEsyXjYJN8r2k6MJln0=',
+};
+
+/** What ssh-keygen -y says of `exampleRsaKey`. */
+export const examplePublicRsaKey =
+  'ssh-rsa AAAAB3NzaC1yc2EAAAADAQABAAABAQDb2QqBkcD5jV0I4ql9tfxKawIe6QdFLzG1207xQp2C53lDsj1cqy9r/tYwhVDXuQ6GGPpmtNSCacYM799g/3T9d6ScIlXopvsWibQIZeMnv84sA3cPkV+2LdKX3PZdBKxvBGmZQAiEGIkR5JYodAePu4cJbwZRl1tx/quVKK1fvC6dGAxMnrazIZQGMGMzPTEYQ0RwR1IKz5V8peTlqQJB9gj5+wPkzPgcZcHkr5FNS0SiayXzggCh5acmssRSxNpf9DRnwDAhkPzD3EGIato4kJtz6fGwnPApRTRMoMsrcFJz1b1TDvKx6qWpwM/B42ZKp6/7sDlrUupeZJZSd0kN';
+
+/** With a passphrase. */
+export const encrypted = `-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABB+eyS20r
+0DdFkWAxuNymZMAAAAEAAAAAEAAAAzAAAAC3NzaC1lZDI1NTE5AAAAIK7+G6AH6HFeJ48K
+qkYJU8XqVYLn05lSYLTfHwCgKQvnAAAAkKip5ryv/3zJE2A0A3gwfCqDQsr0/qqzu7d9zW
+c/n+re2AqLdrrDhfnd00CEsI3Qxj0cLIbSlNuDA4L2A/QAmFNuUhwqzXtogkE7xPkveXeX
+OBwDrIpD2menf8aBCG3Lo7LdCeXAdcGxoB+m4vdOAlPamhBRe2WCszkZ33RNuc/yYsLhYM
+5tfQXBGElCEVC7Ng==
+-----END OPENSSH PRIVATE KEY-----
+`;
