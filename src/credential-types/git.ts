@@ -4,7 +4,7 @@ import { generateSshKey, sshPublicKey } from './ssh-keys.ts';
 
 const gitAuthentication = {
   enumName: 'GitAuthentication',
-  description: 'How the gateway’s user proves itself to a Git server.',
+  description: 'How Git proves to the server who it is.',
   values: {
     SSH_KEY: 'With an SSH key: secretValue is the private key, and publicKey is to be registered with the server.',
     HTTP_PASSWORD: 'With a password or an access token over HTTPS: secretValue is that.',

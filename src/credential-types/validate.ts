@@ -25,12 +25,15 @@ export interface PreparedWrite {
 }
 
 /**
- * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind.
+ * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind. A kind that only comes in has no partial
+ * updates: with `stored`, it is added to what is stored.
  *
  * @throws ValidationError listing every issue, paths relative to `data`, never a value
  */
 export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): PreparedWrite {
-  const parsed = schemasOf(kind)[stored ? 'update' : 'create'].safeParse(data);
+  // What only comes in is never kept, so it comes in whole.
+  const isPartial = stored !== undefined && !kind.storedAs;
+  const parsed = schemasOf(kind)[isPartial ? 'update' : 'create'].safeParse(data);
   if (!parsed.success)
     throw new ValidationError(parsed.error.issues.map(({ path, message }) => ({ path: path as Issue['path'], message })));
 

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { exampleCertificate, exampleGcpKey, exampleKey, exampleRsaKey } from '../../src/credential-types/examples-pem.ts';
 import { prepareWrite } from '../../src/credential-types/validate.ts';
 import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
-import { ed25519, encrypted, examplePublicRsaKey, p256 } from './ssh-examples.ts';
+import { ed25519, encrypted, examplePublicRsaKey, otherCertificate, p256 } from './key-examples.ts';
 
 const strangersKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
 
@@ -44,7 +44,7 @@ describe.each([
 
   it('takes a chain and describes its first certificate, and refuses anything that is not a certificate', () => {
     const withCertificate = (certificate: string) => ({ ...exampleData(kind), certificate });
-    const chain = `\n${exampleCertificate}\n${exampleCertificate}`;
+    const chain = `\n${exampleCertificate}\n${otherCertificate}`;
     expect(infoOf(prepareWrite(kind, withCertificate(chain)).facts).commonName).toBe('example.invalid');
     const damaged = exampleCertificate.replace('MIIB', 'MIIC');
     for (const text of [

@@ -5,7 +5,7 @@ import { credentialKinds } from '../../src/credential-types/index.ts';
 import { sshPublicKey } from '../../src/credential-types/ssh-keys.ts';
 import { prepareWrite } from '../../src/credential-types/validate.ts';
 import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
-import { ed25519 } from './ssh-examples.ts';
+import { ed25519 } from './key-examples.ts';
 
 describe('L28, L42: a key made by the server, snowflake', () => {
   const snowflake = kindNamed('snowflake');
@@ -150,5 +150,17 @@ describe('a stored secret is not put to another use unseen', () => {
     expect(issuesOf(jwt, { algorithm: 'ES256', secret: exampleRsaKey }, stored)).toEqual([
       { path: ['secret'], message: 'must be an EC key in PEM with ES' },
     ]);
+  });
+});
+
+describe('V18f: an authorization code', () => {
+  const code = kindNamed('oauth2Code');
+  const token = storedExample(kindNamed('oauth2Token'));
+
+  it('comes in whole, also for tokens that are stored already, and leaves them', () => {
+    const write = prepareWrite(code, { code: 'c0de', state: 'st4te' }, token);
+    expect(Object.keys(write.secrets)).toEqual(['code', 'state']);
+    expect(write).toMatchObject({ settings: token.settings, facts: token.facts, unset: [] });
+    expect(issuesOf(code, { state: 'st4te' }, token)).toEqual([{ path: ['code'], message: 'is required' }]);
   });
 });

@@ -1,4 +1,4 @@
-// Throwaway keys made with OpenSSH's ssh-keygen, to compare with. They protect nothing.
+// Throwaway keys, made with OpenSSH's ssh-keygen to compare with, and a certificate. They protect nothing.
 
 export const ed25519 = {
   plainKey: `-----BEGIN OPENSSH PRIVATE KEY-----
@@ -37,4 +37,18 @@ c/n+re2AqLdrrDhfnd00CEsI3Qxj0cLIbSlNuDA4L2A/QAmFNuUhwqzXtogkE7xPkveXeX
 OBwDrIpD2menf8aBCG3Lo7LdCeXAdcGxoB+m4vdOAlPamhBRe2WCszkZ33RNuc/yYsLhYM
 5tfQXBGElCEVC7Ng==
 -----END OPENSSH PRIVATE KEY-----
+`;
+
+/** Self-signed, for other.invalid. */
+export const otherCertificate = `-----BEGIN CERTIFICATE-----
+MIIBiDCCAS2gAwIBAgIUCboPlSEPwv5jEpYEGanAZBfcbGYwCgYIKoZIzj0EAwIw
+GDEWMBQGA1UEAwwNb3RoZXIuaW52YWxpZDAgFw0yNjExMjMwMzA4MTJaGA8yMTI2
+MTAzMDAzMDgxMlowGDEWMBQGA1UEAwwNb3RoZXIuaW52YWxpZDBZMBMGByqGSM49
+AgEGCCqGSM49AwEHA0IABG7lk9dh2r1GH5CDNK/IQQ0ltl8d4PJLf1TA2aihmFCm
+E/gy/64vdIbLHdW5pfPZ5HKDnz1FfR7EhcdgQ1+3ZLCjUzBRMB0GA1UdDgQWBBQc
+rXEWCUzAYEGsd7p6G6nx5i90pTAfBgNVHSMEGDAWgBQcrXEWCUzAYEGsd7p6G6nx
+5i90pTAPBgNVHRMBAf8EBTADAQH/MAoGCCqGSM49BAMCA0kAMEYCIQCmqyuzg5fI
+DHhoPFPdJQxEUPnIepOYoXxYJBdhxTd0/QIhAOteNUcI1EH/rvW0aryYxQMMAF2q
+xXrDLAHMvVThELQM
+-----END CERTIFICATE-----
 `;
