@@ -1,0 +1,139 @@
+import type { Long } from 'bson';
+import { type Doc, decode, encode } from './bson.ts';
+import { CommandError, unsupported } from './errors.ts';
+
+/** The messages of MongoDB's wire protocol: OP_MSG, and OP_QUERY for the first hello of a connection. */
+const opcodes = { reply: 1, query: 2004, message: 2013 };
+const maxMessageBytes = 48_000_000;
+
+export interface Request {
+  id: number;
+  opcode: number;
+  command: Doc;
+  /** False when the client does not read an answer. */
+  wantsReply: boolean;
+}
+
+/** A batch of a cursor: documents that are sent as the bytes they are stored as. */
+export class Batch {
+  readonly name: 'firstBatch' | 'nextBatch';
+  readonly documents: Buffer[];
+  readonly cursorId: Long;
+  readonly namespace: string;
+
+  constructor(name: 'firstBatch' | 'nextBatch', documents: Buffer[], cursorId: Long, namespace: string) {
+    this.name = name;
+    this.documents = documents;
+    this.cursorId = cursorId;
+    this.namespace = namespace;
+  }
+}
+
+export type Reply = Record<string, unknown>;
+
+/** Takes whole messages off the front of what has arrived. */
+export class Framer {
+  private chunks: Buffer[] = [];
+  private bytes = 0;
+
+  add(chunk: Buffer): Buffer[] {
+    this.chunks.push(chunk);
+    this.bytes += chunk.length;
+    const messages: Buffer[] = [];
+    for (;;) {
+      if (this.bytes < 16) return messages;
+      if (this.chunks[0]!.length < 4) this.chunks = [Buffer.concat(this.chunks)];
+      const length = this.chunks[0]!.readInt32LE(0);
+      if (length < 16 || length > maxMessageBytes) throw new CommandError(17, `a message of ${length} bytes`);
+      if (this.bytes < length) return messages;
+      const all = this.chunks.length === 1 ? this.chunks[0]! : Buffer.concat(this.chunks);
+      messages.push(all.subarray(0, length));
+      this.chunks = all.length > length ? [all.subarray(length)] : [];
+      this.bytes = all.length - length;
+    }
+  }
+}
+
+export function readHeader(message: Buffer): { id: number; opcode: number } {
+  return { id: message.readInt32LE(4), opcode: message.readInt32LE(12) };
+}
+
+/** Whether an answer is expected, known before the body is read. */
+export function wantsReply(message: Buffer): boolean {
+  return message.readInt32LE(12) !== opcodes.message || (message.readUInt32LE(16) & 2) === 0;
+}
+
+export function readRequest(message: Buffer): Request {
+  const { id, opcode } = readHeader(message);
+  if (opcode === opcodes.query) {
+    const end = message.indexOf(0, 20);
+    const command = decode(message, end + 9);
+    command.set('$db', message.toString('utf8', 20, end).split('.')[0]!);
+    return { id, opcode, command, wantsReply: true };
+  }
+  if (opcode !== opcodes.message) throw unsupported(`opcode ${opcode}`);
+  const flags = message.readUInt32LE(16);
+  if (flags & ~0x10003 & 0xffff) throw new CommandError(17, `unknown required flags ${flags}`);
+  // A checksum may follow; TCP and unix sockets have theirs.
+  const end = flags & 1 ? message.length - 4 : message.length;
+  let command: Doc | undefined;
+  const sequences: [string, Doc[]][] = [];
+  for (let at = 20; at < end; ) {
+    const kind = message[at++];
+    const length = message.readInt32LE(at);
+    if (length < 5 || at + length > end) throw new CommandError(17, 'a section longer than its message');
+    if (kind === 0) command = decode(message.subarray(0, at + length), at);
+    else if (kind === 1) sequences.push(readSequence(message, at, at + length));
+    else throw new CommandError(17, `unknown section kind ${kind}`);
+    at += length;
+  }
+  if (!command) throw new CommandError(17, 'a message without a body');
+  for (const [name, documents] of sequences) command.set(name, documents);
+  return { id, opcode, command, wantsReply: (flags & 2) === 0 };
+}
+
+function readSequence(message: Buffer, start: number, end: number): [string, Doc[]] {
+  const nameEnd = message.indexOf(0, start + 4);
+  const documents: Doc[] = [];
+  for (let at = nameEnd + 1; at < end; at += message.readInt32LE(at)) documents.push(decode(message.subarray(0, end), at));
+  return [message.toString('utf8', start + 4, nameEnd), documents];
+}
+
+/** The bytes of an answer, in the protocol of its request. */
+export function writeReply(request: { id: number; opcode: number }, reply: Reply): Buffer {
+  const body = encodeReply(reply);
+  const isQuery = request.opcode === opcodes.query;
+  const header = Buffer.alloc(isQuery ? 36 : 21);
+  header.writeInt32LE(header.length + body.length, 0);
+  header.writeInt32LE(nextId++ & 0x7fffffff, 4);
+  header.writeInt32LE(request.id, 8);
+  header.writeInt32LE(isQuery ? opcodes.reply : opcodes.message, 12);
+  if (isQuery) header.writeInt32LE(1, 32);
+  return Buffer.concat([header, body]);
+}
+
+let nextId = 1;
+
+/** A command as a client sends it. */
+export function writeRequest(command: Reply): Buffer {
+  return writeReply({ id: 0, opcode: opcodes.message }, command);
+}
+
+export function encodeReply(reply: Reply): Buffer {
+  const { cursor, ...rest } = reply;
+  if (!(cursor instanceof Batch)) return encode(reply);
+  const documents: Buffer[] = [];
+  for (const [i, document] of cursor.documents.entries()) documents.push(field(0x03, String(i)), document);
+  const inner = wrap([field(0x04, cursor.name), wrap(documents), encode({ id: cursor.cursorId, ns: cursor.namespace }).subarray(4, -1)]);
+  return wrap([field(0x03, 'cursor'), inner, encode(rest).subarray(4, -1)]);
+}
+
+function field(type: number, name: string): Buffer {
+  return Buffer.from(`${String.fromCharCode(type)}${name}\0`, 'latin1');
+}
+
+function wrap(parts: Buffer[]): Buffer {
+  const document = Buffer.concat([Buffer.alloc(4), ...parts, Buffer.alloc(1)]);
+  document.writeInt32LE(document.length, 0);
+  return document;
+}
