@@ -141,6 +141,20 @@ describe('L43: facts of git', () => {
       ]);
   });
 
+  it('believes neither a file that names a cipher nor one whose two check numbers differ', () => {
+    const [, body = ''] = /KEY-----([^-]+)-----END/.exec(ed25519.plainKey) ?? [];
+    const withByte = (at: number, change: number) => {
+      const file = Buffer.from(body, 'base64');
+      file[at] = (file[at] ?? 0) ^ change;
+      return `-----BEGIN OPENSSH PRIVATE KEY-----\n${file.toString('base64')}\n-----END OPENSSH PRIVATE KEY-----\n`;
+    };
+    const file = Buffer.from(body, 'base64');
+    const checkNumber = file.indexOf('ssh-ed25519', file.indexOf('ssh-ed25519') + 1) - 8;
+    expect(publicKeyOf({ secretValue: withByte(0, 0) })).toBe(ed25519.publicKey);
+    for (const secretValue of [withByte(file.indexOf('none'), 1), withByte(checkNumber, 1)])
+      expect(issuesOf(git, { ...sshData, secretValue })[0]?.path).toEqual(['secretValue']);
+  });
+
   it('has no public key for a password, and forgets it with the key', () => {
     expect(publicKeyOf({ type: 'HTTP_PASSWORD' })).toBeUndefined();
     const stored = storedAfter(prepareWrite(git, sshData));

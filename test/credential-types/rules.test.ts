@@ -41,7 +41,8 @@ describe('L28, L42: a key made by the server, snowflake', () => {
 
   it('a given key is RSA of 2048 bits or more', () => {
     const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-    for (const privateKey of [small, exampleKey])
+    const forPssOnly = generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    for (const privateKey of [small, exampleKey, forPssOnly])
       expect(issuesOf(snowflake, { ...data, privateKey })).toEqual([
         { path: ['privateKey'], message: 'must be an RSA key of at least 2048 bits' },
       ]);
