@@ -1,0 +1,70 @@
+import SchemaBuilder from '@pothos/core';
+import ErrorsPlugin from '@pothos/plugin-errors';
+import ScopeAuthPlugin, { type AuthFailure, AuthScopeFailureType } from '@pothos/plugin-scope-auth';
+import { GraphQLScalarType, Kind } from 'graphql';
+import { DateTimeResolver } from 'graphql-scalars';
+import { type Scope, scopes } from '../access/scopes.ts';
+import { may } from '../access/viewer.ts';
+import type { DomainContext } from '../domain/context.ts';
+import { ForbiddenError } from '../errors.ts';
+import type { Loaders } from './loaders.ts';
+
+/** What every resolver gets: the domain's context, and loaders that batch one request's reads. */
+export interface GraphQLContext extends DomainContext {
+  readonly loaders: Loaders;
+}
+
+interface Types {
+  Context: GraphQLContext;
+  AuthScopes: { scope: Scope };
+  DefaultFieldNullability: false;
+  Scalars: {
+    ID: { Input: string; Output: string };
+    DateTime: { Input: Date; Output: Date };
+    EmptyObject: { Input: Record<string, never>; Output: Record<string, never> };
+  };
+}
+
+export type Builder = ReturnType<typeof createBuilder>;
+
+/** A new builder. Each gateway has its own, so that two in one process share no type. */
+export function createBuilder() {
+  const builder = new SchemaBuilder<Types>({
+    plugins: [ErrorsPlugin, ScopeAuthPlugin],
+    defaultFieldNullability: false,
+    errors: { defaultTypes: [] },
+    scopeAuth: {
+      authScopes: ({ viewer }) => ({ scope: (scope) => may(viewer, scope) }),
+      unauthorizedError: (_parent, _context, _info, { failure }) => new ForbiddenError(missingScope(failure)),
+    },
+  });
+  builder.addScalarType('DateTime', DateTimeResolver);
+  builder.addScalarType('EmptyObject', EmptyObject);
+  builder.queryType({ description: 'What can be read. No field of it, at any depth, gives the plaintext of a secret.' });
+  builder.mutationType({
+    description:
+      'What can be changed. Each mutation is one transaction and answers a union: a success with a field named by its noun, or an error that a caller can act on.',
+  });
+  return builder;
+}
+
+const EmptyObject = new GraphQLScalarType({
+  name: 'EmptyObject',
+  description: 'The object `{}`. Stands where a kind has no data, so that every kind has the same shape.',
+  serialize: () => ({}),
+  parseValue(value) {
+    if (typeof value !== 'object' || value === null || Object.keys(value).length > 0) throw new TypeError('EmptyObject must be {}.');
+    return {};
+  },
+  parseLiteral(node) {
+    if (node.kind !== Kind.OBJECT || node.fields.length > 0) throw new TypeError('EmptyObject must be {}.');
+    return {};
+  },
+});
+
+/** The scope whose lack made a check fail. Every check here asks for one scope at a time. */
+function missingScope(failure: AuthFailure): string {
+  if (failure.kind === AuthScopeFailureType.AuthScope) return String(failure.parameter);
+  const inner = 'failures' in failure ? failure.failures[0] : undefined;
+  return inner ? missingScope(inner) : scopes[0]!;
+}

@@ -1,0 +1,135 @@
+import { createConnector, deleteConnector, updateConnector } from '../domain/connector.ts';
+import { findConnector } from '../domain/references.ts';
+import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import { readAuthSchemeInput } from './auth-scheme.ts';
+import type { Builder } from './builder.ts';
+import { integrationField, recordFields } from './fields.ts';
+import { encodeId } from './global-id.ts';
+import type { Kit } from './kit.ts';
+import { globDescription, integrationFilter, loadPage, pageArgs, readGlob } from './page.ts';
+import { readConnectorRef, readIntegrationRef } from './references.ts';
+
+const sortFields = {
+  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
+  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
+  NAME: { field: 'name', description: 'Its name, by code points.' },
+} as const;
+
+/** Adds `Connector`, its queries and its mutations. */
+export function addConnector(builder: Builder, kit: Kit): void {
+  const { node, authScheme, pages, references, mutation, expectedVersion, force, sort, types } = kit;
+  const { connector } = types;
+  connector.implement({
+    description: 'A third-party service, and the ways it authenticates. Versori’s connector.',
+    interfaces: [node],
+    authScopes: { scope: 'connectors.get' },
+    fields: (t) => ({
+      ...recordFields('connector')(t),
+      integration: integrationField(types)(t),
+      name: t.exposeString('name', { description: 'Unique within the integration.' }),
+      description: t.exposeString('description', { nullable: true, description: 'What it is for. Null: nobody said.' }),
+      baseUrl: t.exposeString('baseUrl', { description: 'Where the service’s API is.' }),
+      authSchemes: t.field({
+        type: [authScheme.scheme],
+        description: 'The ways it authenticates, in the order given.',
+        resolve: ({ authSchemes }) => authSchemes,
+      }),
+    }),
+  });
+  const sortType = sort('ConnectorSort', sortFields);
+
+  builder.queryField('connector', (t) =>
+    t.field({
+      type: connector,
+      nullable: true,
+      description: 'One connector. Null when there is none. Scope: `connectors.get`.',
+      authScopes: { scope: 'connectors.get' },
+      args: { by: t.arg({ type: references.connector, required: true, description: 'Which one.' }) },
+      resolve: (_root, { by }, context) => findConnector(context, readConnectorRef(by, ['by'])),
+    }),
+  );
+  builder.queryField('connectors', (t) =>
+    t.field({
+      type: pages.connector,
+      description: 'Connectors. An index serves every sort, with and without an integration. Scope: `connectors.get`.',
+      authScopes: { scope: 'connectors.get' },
+      args: {
+        ...pageArgs(t.arg),
+        sort: t.arg({ type: sortType, description: 'Newest first unless told.' }),
+        integration: t.arg({ type: references.integration, description: 'Only those of this integration.' }),
+        name: t.arg.string({ description: globDescription }),
+      },
+      resolve: async (_root, { integration, name, sort, ...args }, context) => {
+        const filter = { ...(await integrationFilter(context, integration)), nameGlob: readGlob(name, ['name']) };
+        return loadPage(context, 'connector', filter, args, sort, sortFields);
+      },
+    }),
+  );
+
+  const schemesDescription = 'At most 20; their ids are unique among them.';
+  const input = builder.inputType('CreateConnectorInput', {
+    description: 'A new connector.',
+    fields: (t) => ({
+      integration: t.field({ type: references.integration, required: true, description: 'Where it belongs, for good.' }),
+      name: t.string({ required: true, description: '1 to 255 characters, unique within the integration.' }),
+      description: t.string({ description: 'What it is for. At most 32,767 characters.' }),
+      baseUrl: t.string({ required: true, description: 'An absolute http or https URL.' }),
+      authSchemes: t.field({ type: [authScheme.input], description: schemesDescription }),
+    }),
+  });
+  const changes = builder.inputType('UpdateConnectorInput', {
+    description: 'What to change: absent is kept, null is cleared, `[]` is emptied.',
+    fields: (t) => ({
+      name: t.string({ description: 'The new name; ids stay as they are.' }),
+      description: t.string({ description: 'What it is for.' }),
+      baseUrl: t.string({ description: 'An absolute http or https URL.' }),
+      authSchemes: t.field({ type: [authScheme.input], description: `Replaces the whole list. ${schemesDescription}` }),
+    }),
+  });
+  type Sent = { readonly authSchemes?: readonly Parameters<typeof readAuthSchemeInput>[0][] | null };
+  const readSchemes = ({ authSchemes }: Sent) =>
+    authSchemes === undefined
+      ? {}
+      : { authSchemes: authSchemes?.map((each, index) => readAuthSchemeInput(each, ['input', 'authSchemes', index])) ?? null };
+  const success = { field: 'connector', type: connector, description: 'The connector as it is now.' } as const;
+  mutation('createConnector', {
+    description: 'Makes a connector.',
+    scope: 'connectors.post',
+    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    success,
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+    resolve: async (context, { input }) =>
+      createConnector(context, {
+        ...input,
+        integration: readIntegrationRef(input.integration, ['input', 'integration']),
+        ...readSchemes(input as Sent),
+      } as never),
+  });
+  mutation('updateConnector', {
+    description: 'Changes a connector.',
+    scope: 'connectors.patch',
+    args: (t) => ({
+      connector: t({ type: references.connector, required: true, description: 'Which one.' }),
+      input: t({ type: changes, required: true, description: 'What to change.' }),
+      expectedVersion: expectedVersion(t),
+    }),
+    success,
+    errors: [ValidationError, NotFoundError, ConflictError],
+    resolve: async (context, { connector: ref, input, expectedVersion }) =>
+      updateConnector(context, readConnectorRef(ref, ['connector']), { ...input, ...readSchemes(input as Sent) } as never, expectedVersion),
+  });
+  mutation('deleteConnector', {
+    description: 'Deletes a connector. A connector that has connections is refused, unless `force` is given.',
+    scope: 'connectors.delete',
+    args: (t) => ({
+      connector: t({ type: references.connector, required: true, description: 'Which one.' }),
+      expectedVersion: expectedVersion(t),
+      force: force(t, 'Delete its connections, too; their credentials stay. Needs `connections.delete`.'),
+    }),
+    alsoNeeds: ({ force }) => (force ? ['connections.delete'] : []),
+    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    errors: [ValidationError, NotFoundError, ConflictError, InUseError],
+    resolve: async (context, args) =>
+      encodeId('connector', await deleteConnector(context, readConnectorRef(args.connector, ['connector']), args)),
+  });
+}

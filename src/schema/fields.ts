@@ -1,0 +1,29 @@
+import type { Noun } from '../access/scopes.ts';
+import type { BaseRecord } from '../domain/reading.ts';
+import type { Builder } from './builder.ts';
+import { encodeId } from './global-id.ts';
+import type { Kit } from './kit.ts';
+
+/** The fields that every record has, for the type of one noun. */
+export function recordFields(noun: Noun) {
+  return <R extends BaseRecord>(t: PothosSchemaTypes.ObjectFieldBuilder<Builder['$inferSchemaTypes'], R>) => ({
+    id: t.id({ description: 'The global id. Opaque and stable: it outlives renames.', resolve: ({ id }) => encodeId(noun, id) }),
+    version: t.int({
+      description: '1 when created, one more with each change. Give it as `expectedVersion` to change only what you have read.',
+      resolve: ({ version }) => version,
+    }),
+    createdAt: t.field({ type: 'DateTime', description: 'When it was created.', resolve: ({ createdAt }) => createdAt }),
+    updatedAt: t.field({ type: 'DateTime', description: 'When it was last changed.', resolve: ({ updatedAt }) => updatedAt }),
+  });
+}
+
+/** The field by which a record shows the integration that it belongs to. */
+export function integrationField({ integration }: Kit['types']) {
+  return <R extends { readonly integrationId: string }>(t: PothosSchemaTypes.ObjectFieldBuilder<Builder['$inferSchemaTypes'], R>) =>
+    t.field({
+      type: integration,
+      nullable: true,
+      description: 'Where it belongs, for good. Null only while the integration is being deleted.',
+      resolve: ({ integrationId }, _args, { loaders }) => loaders.integration.byId.load(integrationId),
+    });
+}

@@ -1,0 +1,34 @@
+import type { Noun } from '../access/scopes.ts';
+import { type Path, ValidationError } from '../errors.ts';
+
+/** Stable names inside ids: renaming a GraphQL type changes no id, and all kinds of credentials share one. */
+const names: Readonly<Record<Noun, string>> = {
+  integration: 'Integration',
+  connector: 'Connector',
+  endUser: 'EndUser',
+  connection: 'Connection',
+  credential: 'Credential',
+};
+const nounsByName = new Map(Object.entries(names).map(([noun, name]) => [name, noun as Noun]));
+
+/** An id that is unique among all objects: base64url of the noun and the record's id. */
+export function encodeId(noun: Noun, id: string): string {
+  return Buffer.from(`${names[noun]}:${id}`).toString('base64url');
+}
+
+/** What a global id names, or undefined when it is not one. Knows nothing of what exists. */
+export function parseId(globalId: string): { readonly noun: Noun; readonly id: string } | undefined {
+  const [, name, id] = /^([A-Za-z]+):([0-9a-f]{24})$/.exec(Buffer.from(globalId, 'base64url').toString()) ?? [];
+  const noun = name && nounsByName.get(name);
+  return noun && id ? { noun, id } : undefined;
+}
+
+/** The record's id. @throws ValidationError when the global id is malformed, or names an object of another noun */
+export function decodeId(noun: Noun, globalId: string, path: Path): string {
+  const parsed = parseId(globalId);
+  if (parsed?.noun !== noun)
+    throw new ValidationError([
+      { path, message: `must be the id of ${noun === 'integration' || noun === 'endUser' ? 'an' : 'a'} ${names[noun]}` },
+    ]);
+  return parsed.id;
+}

@@ -1,0 +1,39 @@
+import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
+import { kindOf } from '../credential-types/index.ts';
+import { createBuilder } from './builder.ts';
+import { addConnection } from './connection.ts';
+import { addConnector } from './connector.ts';
+import { addCredential } from './credential.ts';
+import { addCredentialKinds } from './credential-kinds.ts';
+import { addEndUser } from './end-user.ts';
+import { addIntegration } from './integration.ts';
+import { createKit } from './kit.ts';
+import { addNodeQueries } from './node.ts';
+
+export type { GraphQLContext } from './builder.ts';
+export { createLoaders } from './loaders.ts';
+
+/** The whole schema, made anew at each call. */
+export function createSchema(): GraphQLSchema {
+  const builder = createBuilder();
+  const kit = createKit(builder);
+  addIntegration(builder, kit);
+  addConnector(builder, kit);
+  addEndUser(builder, kit);
+  const credentialInputs = addCredential(builder, kit);
+  addConnection(builder, kit, credentialInputs);
+  addCredentialKinds(builder);
+  addNodeQueries(builder, kit.node, {
+    integration: () => 'Integration',
+    connector: () => 'Connector',
+    endUser: () => 'EndUser',
+    connection: () => 'Connection',
+    credential: ({ kind }: { kind: string }) => kindOf(kind)!.typeName,
+  });
+  return builder.toSchema();
+}
+
+/** The schema as text, in the form that `schema.graphql` keeps. */
+export function schemaText(schema: GraphQLSchema): string {
+  return `${printSchema(lexicographicSortSchema(schema))}\n`;
+}

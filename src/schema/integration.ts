@@ -1,0 +1,109 @@
+import { createIntegration, deleteIntegration, updateIntegration } from '../domain/integration.ts';
+import { findIntegration } from '../domain/references.ts';
+import { ConflictError, InUseError, InvalidIntegrationError, ValidationError } from '../errors.ts';
+import type { Builder } from './builder.ts';
+import { recordFields } from './fields.ts';
+import { encodeId } from './global-id.ts';
+import type { Kit } from './kit.ts';
+import { globDescription, loadPage, pageArgs, readGlob } from './page.ts';
+import { readIntegrationRef } from './references.ts';
+
+const sortFields = {
+  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
+  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
+  NAME: { field: 'name', description: 'Its name, by code points.' },
+} as const;
+
+/** Adds `Integration`, its queries and its mutations. */
+export function addIntegration(builder: Builder, { node, pages, references, mutation, expectedVersion, force, sort, types }: Kit): void {
+  const { integration } = types;
+  integration.implement({
+    description:
+      'A namespace of the organization. Connectors, end users, connections and credentials belong to exactly one, for good. Zendesk’s integration, Versori’s hub, Losant’s application.',
+    interfaces: [node],
+    authScopes: { scope: 'integrations.get' },
+    fields: (t) => ({
+      ...recordFields('integration')(t),
+      name: t.exposeString('name', { description: 'Unique within the organization.' }),
+      description: t.exposeString('description', { nullable: true, description: 'What it is for. Null: nobody said.' }),
+    }),
+  });
+  const sortType = sort('IntegrationSort', sortFields);
+
+  builder.queryField('integration', (t) =>
+    t.field({
+      type: integration,
+      nullable: true,
+      description: 'One integration. Null when there is none. Scope: `integrations.get`.',
+      authScopes: { scope: 'integrations.get' },
+      args: { by: t.arg({ type: references.integration, required: true, description: 'Which one.' }) },
+      resolve: (_root, { by }, context) => findIntegration(context, readIntegrationRef(by, ['by'])),
+    }),
+  );
+  builder.queryField('integrations', (t) =>
+    t.field({
+      type: pages.integration,
+      description:
+        'The organization’s integrations. An index serves every sort, and the name filter together with the sort by name. Scope: `integrations.get`.',
+      authScopes: { scope: 'integrations.get' },
+      args: {
+        ...pageArgs(t.arg),
+        sort: t.arg({ type: sortType, description: 'Newest first unless told.' }),
+        name: t.arg.string({ description: globDescription }),
+      },
+      resolve: (_root, { name, sort, ...args }, context) =>
+        loadPage(context, 'integration', { nameGlob: readGlob(name, ['name']) }, args, sort, sortFields),
+    }),
+  );
+
+  const input = builder.inputType('CreateIntegrationInput', {
+    description: 'A new integration.',
+    fields: (t) => ({
+      name: t.string({ required: true, description: '1 to 255 characters, unique within the organization.' }),
+      description: t.string({ description: 'What it is for. At most 32,767 characters.' }),
+    }),
+  });
+  const changes = builder.inputType('UpdateIntegrationInput', {
+    description: 'What to change: absent is kept, null is cleared.',
+    fields: (t) => ({
+      name: t.string({ description: 'The new name; ids stay as they are.' }),
+      description: t.string({ description: 'What it is for.' }),
+    }),
+  });
+  const success = { field: 'integration', type: integration, description: 'The integration as it is now.' } as const;
+  mutation('createIntegration', {
+    description: 'Makes an integration.',
+    scope: 'integrations.post',
+    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    success,
+    errors: [ValidationError, ConflictError],
+    resolve: (context, args) => createIntegration(context, args.input),
+  });
+  mutation('updateIntegration', {
+    description: 'Changes an integration.',
+    scope: 'integrations.patch',
+    args: (t) => ({
+      integration: t({ type: references.integration, required: true, description: 'Which one.' }),
+      input: t({ type: changes, required: true, description: 'What to change.' }),
+      expectedVersion: expectedVersion(t),
+    }),
+    success,
+    errors: [ValidationError, InvalidIntegrationError, ConflictError],
+    resolve: async (context, args) =>
+      updateIntegration(context, readIntegrationRef(args.integration, ['integration']), args.input as never, args.expectedVersion),
+  });
+  mutation('deleteIntegration', {
+    description: 'Deletes an integration. An integration that is not empty is refused, unless `force` is given.',
+    scope: 'integrations.delete',
+    args: (t) => ({
+      integration: t({ type: references.integration, required: true, description: 'Which one.' }),
+      expectedVersion: expectedVersion(t),
+      force: force(t, 'Delete all that belongs to it, too. Needs the delete scopes of all that.'),
+    }),
+    alsoNeeds: (args) => (args.force ? ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'] : []),
+    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],
+    resolve: async (context, args) =>
+      encodeId('integration', await deleteIntegration(context, readIntegrationRef(args.integration, ['integration']), args)),
+  });
+}

@@ -1,0 +1,61 @@
+import { readScope } from '../access/scopes.ts';
+import { may } from '../access/viewer.ts';
+import type { BaseRecord } from '../domain/reading.ts';
+import { ForbiddenError } from '../errors.ts';
+import type { Builder, GraphQLContext } from './builder.ts';
+import { parseId } from './global-id.ts';
+
+const IDS_MAX = 100;
+
+/** A record on its way out as a `Node`: with the name of its GraphQL type. */
+interface NodeSource extends BaseRecord {
+  readonly __typename: string;
+}
+
+/** The name of the GraphQL type of each noun's records. */
+export type TypeNames = { readonly [noun: string]: (record: never) => string };
+
+/** Adds the interface `Node`. */
+export function addNode(builder: Builder) {
+  return builder.interfaceRef<BaseRecord>('Node').implement({
+    description: 'An object with an id that is unique among all objects.',
+    fields: (t) => ({ id: t.id({ description: 'Opaque and stable: it outlives renames.', resolve: ({ id }) => id }) }),
+  });
+}
+
+export type NodeRef = ReturnType<typeof addNode>;
+
+/**
+ * Adds `node` and `nodes`. Not Pothos's own: those load first and refuse after, so a caller without the scope could tell what exists.
+ * Here the id alone decides which scope is needed, before anything is loaded.
+ */
+export function addNodeQueries(builder: Builder, node: NodeRef, typeNames: TypeNames) {
+  async function load(globalId: string, { viewer, loaders }: GraphQLContext): Promise<NodeSource | null> {
+    const parsed = parseId(globalId);
+    if (!parsed) return null;
+    const scope = readScope(parsed.noun);
+    if (!may(viewer, scope)) throw new ForbiddenError(scope);
+    const record = await loaders[parsed.noun].byId.load(parsed.id);
+    return record && { ...record, __typename: typeNames[parsed.noun]!(record as never) };
+  }
+  builder.queryField('node', (t) =>
+    t.field({
+      type: node,
+      nullable: true,
+      description:
+        'Any object by its global id. Null when there is none, when it belongs to another organization, and when the id is malformed. Scope: that of the noun in the id, such as `credentials.get`.',
+      args: { id: t.arg.id({ required: true, description: 'A global id.' }) },
+      resolve: (_root, { id }, context) => load(id, context),
+    }),
+  );
+  builder.queryField('nodes', (t) =>
+    t.field({
+      type: [node],
+      nullable: { list: false, items: true },
+      description:
+        'Up to 100 objects by their global ids, in that order, null for each that `node` would answer with null. Scope: as `node`.',
+      args: { ids: t.arg.idList({ required: true, description: 'Global ids; what goes beyond 100 is answered with null.' }) },
+      resolve: (_root, { ids }, context) => ids.map((id, index) => (index < IDS_MAX ? load(id, context) : null)),
+    }),
+  );
+}

@@ -1,0 +1,229 @@
+import type { ArgBuilder, OutputRef } from '@pothos/core';
+import { z } from 'zod';
+import { type Noun, readScope } from '../access/scopes.ts';
+import {
+  type Filter,
+  GLOB_MAX_LENGTH,
+  GLOB_MAX_STARS,
+  type Page,
+  type PageRequest,
+  type PageStart,
+  type RecordOf,
+} from '../domain/reading.ts';
+import { findIntegration } from '../domain/references.ts';
+import { type Path, ValidationError } from '../errors.ts';
+import type { Builder, GraphQLContext } from './builder.ts';
+import { readIntegrationRef } from './references.ts';
+
+const FIRST_DEFAULT = 20;
+const FIRST_MAX = 100;
+
+/** A page on its way to the answer. It is loaded when the resolver returns, except for the count, which is only computed when asked for. */
+export interface PageSource<N extends Noun> {
+  readonly page: Page<RecordOf[N]>;
+  readonly request: PageRequest;
+  readonly count: () => Promise<number | null>;
+}
+
+/** What a caller may say of the part of a list that it wants. */
+export interface PageArgs {
+  readonly first?: number | null;
+  readonly after?: string | null;
+  readonly last?: number | null;
+  readonly before?: string | null;
+}
+
+/** The ways a list can be sorted: the GraphQL value and the record's field. */
+type SortFields = Readonly<Record<string, { readonly field: string; readonly description: string }>>;
+export interface SortArg {
+  readonly field?: string | null;
+  readonly direction?: string | null;
+}
+
+/** Adds what all lists share. Every list is a page, made here: Pothos would name them itself, and clash with the type `Connection`. */
+export function addPages(builder: Builder) {
+  const pageInfo = builder.objectRef<PageSource<Noun>>('PageInfo').implement({
+    description: 'Where a page lies in its list.',
+    fields: (t) => ({
+      hasNextPage: t.boolean({
+        description:
+          'Whether there is more after `endCursor`. Exact when reading forwards; when reading backwards, whether `before` was given.',
+        resolve: ({ page, request }) => (request.before ? true : backwards(request) ? false : page.hasMore),
+      }),
+      hasPreviousPage: t.boolean({
+        description:
+          'Whether there is more before `startCursor`. Exact when reading backwards; when reading forwards, whether `after` was given.',
+        resolve: ({ page, request }) => (backwards(request) ? page.hasMore : request.after !== undefined),
+      }),
+      startCursor: t.string({
+        nullable: true,
+        description: 'The first record’s cursor; null on an empty page.',
+        resolve: ({ page, request }) => (page.records[0] ? encodeCursor(page.records[0], request) : null),
+      }),
+      endCursor: t.string({
+        nullable: true,
+        description: 'The last record’s cursor: give it as `after` to go on. Null on an empty page.',
+        resolve: ({ page, request }) => (page.records.length > 0 ? encodeCursor(page.records.at(-1)!, request) : null),
+      }),
+    }),
+  });
+  const direction = builder.enumType('SortDirection', {
+    description: 'In which order a list runs.',
+    values: { ASC: { description: 'Smallest, first in the alphabet or oldest first.' }, DESC: { description: 'The reverse.' } } as const,
+  });
+
+  return {
+    /** The page type of a noun, such as `ConnectionPage`, and its edge. */
+    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>) {
+      const name = `${noun[0]!.toUpperCase()}${noun.slice(1)}Page`;
+      const authScopes = { scope: readScope(noun) };
+      const edge = builder.objectRef<{ node: RecordOf[N]; request: PageRequest }>(`${name}Edge`).implement({
+        description: 'One record of a page, and its place in the list.',
+        authScopes,
+        fields: (t) => ({
+          cursor: t.string({
+            description: 'The place, valid for this sort order. Opaque; holds nothing secret.',
+            resolve: ({ node, request }) => encodeCursor(node, request),
+          }),
+          node: t.field({ type: node as never, description: 'The record.', resolve: (source) => source.node as never }),
+        }),
+      });
+      return builder.objectRef<PageSource<N>>(name).implement({
+        description: 'One page of a list.',
+        authScopes,
+        fields: (t) => ({
+          nodes: t.field({ type: [node] as never, description: 'The records.', resolve: ({ page }) => page.records as never }),
+          edges: t.field({
+            type: [edge],
+            description: 'The records with their cursors, for clients that want one each.',
+            resolve: ({ page, request }) => page.records.map((record) => ({ node: record, request })),
+          }),
+          pageInfo: t.field({
+            type: pageInfo,
+            description: 'Whether there is more, and where to go on.',
+            resolve: (source) => source as never,
+          }),
+          totalCount: t.int({
+            nullable: true,
+            description:
+              'How many records the whole list has, whatever part the page is. Costs a query of its own. Null when there are more than 100,000, or counting takes longer than a second.',
+            resolve: ({ count }) => count(),
+          }),
+        }),
+      });
+    },
+
+    /** The sort argument's type: `CredentialSort { field direction }`. */
+    sort(name: string, fields: SortFields) {
+      const field = builder.enumType(`${name}Field`, {
+        description: 'What a list can be sorted by.',
+        values: Object.fromEntries(Object.entries(fields).map(([value, { description }]) => [value, { description }])),
+      });
+      return builder.inputType(name, {
+        description: 'How to sort a list. Ties are broken by id, so the order is total.',
+        fields: (t) => ({
+          field: t.field({ type: field, defaultValue: 'CREATED_AT', description: 'What to sort by.' }),
+          direction: t.field({ type: direction, defaultValue: 'DESC', description: 'Which way.' }),
+        }),
+      });
+    },
+  };
+}
+
+/** The arguments of every page. */
+export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
+  return {
+    first: t.int({ description: 'How many records from the start, or after `after`: 1 to 100, 20 unless told.' }),
+    after: t.string({ description: 'Begin after this cursor.' }),
+    last: t.int({ description: 'How many records before `before`: 1 to 100. Not together with `first`.' }),
+    before: t.string({ description: 'End before this cursor. Not together with `after`.' }),
+  };
+}
+
+/** The argument that filters by name. */
+export const globDescription = `Only names that match: \`*\` is any text, \`?\` any one character. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Case matters. Fast when it begins with a letter.`;
+
+/** @throws ValidationError */
+export function readGlob(glob: string | null | undefined, path: Path): string | undefined {
+  if (!glob) return undefined;
+  if (glob.length > GLOB_MAX_LENGTH) throw new ValidationError([{ path, message: `must be at most ${GLOB_MAX_LENGTH} characters` }]);
+  if (glob.split('*').length - 1 > GLOB_MAX_STARS)
+    throw new ValidationError([{ path, message: `must have at most ${GLOB_MAX_STARS} stars` }]);
+  return glob;
+}
+
+/** In a filter, an id that no record has. */
+export const NOTHING = 'nothing';
+
+/** The filter for one integration: an unknown one finds nothing. @throws ValidationError when its id is malformed */
+export async function integrationFilter(context: GraphQLContext, ref: Parameters<typeof readIntegrationRef>[0] | null | undefined) {
+  if (!ref) return {};
+  const read = readIntegrationRef(ref, ['integration']);
+  return { integrationId: read.id ?? (await findIntegration(context, read))?.id ?? NOTHING };
+}
+
+/** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor is not one of this list */
+export async function loadPage<N extends Noun>(
+  { loaders }: GraphQLContext,
+  noun: N,
+  filter: Filter<RecordOf[N]>,
+  args: PageArgs,
+  sort: SortArg | null | undefined = undefined,
+  sortFields: SortFields = { CREATED_AT: { field: 'createdAt', description: '' } },
+): Promise<PageSource<N>> {
+  const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
+  const request = readPageArgs(args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
+  return { page: await loaders[noun].page.load({ filter, request }), request, count: () => loaders[noun].count.load(filter) };
+}
+
+function readPageArgs(args: PageArgs, sortField: string, descending: boolean): PageRequest {
+  const { first, last, after, before } = args;
+  if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be given together with first' }]);
+  if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be given together with after' }]);
+  if (last != null && before == null) throw new ValidationError([{ path: ['last'], message: 'needs before' }]);
+  if (before != null && last == null) throw new ValidationError([{ path: ['before'], message: 'needs last' }]);
+  const limit = last ?? first ?? FIRST_DEFAULT;
+  if (limit < 1 || limit > FIRST_MAX) {
+    throw new ValidationError([{ path: [last == null ? 'first' : 'last'], message: `must be from 1 to ${FIRST_MAX}` }]);
+  }
+  return {
+    limit,
+    sortField,
+    descending,
+    ...(after != null && { after: decodeCursor(after, sortField, ['after']) }),
+    ...(before != null && { before: decodeCursor(before, sortField, ['before']) }),
+  };
+}
+
+function backwards({ before }: PageRequest): boolean {
+  return before !== undefined;
+}
+
+const cursorForm = z.tuple([
+  z.string(),
+  z.union([z.tuple([z.literal('date'), z.iso.datetime()]), z.tuple([z.literal('text'), z.string().max(1_024)])]),
+  z.hex().length(24),
+]);
+
+function encodeCursor(record: object, { sortField }: PageRequest): string {
+  const { id, [sortField]: value } = record as Record<string, unknown> & { id: string };
+  const typed = value instanceof Date ? ['date', value.toISOString()] : ['text', value];
+  return Buffer.from(JSON.stringify([sortField, typed, id])).toString('base64url');
+}
+
+function decodeCursor(cursor: string, sortField: string, path: Path): PageStart {
+  const parsed = cursorForm.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
+  if (!parsed.success || parsed.data[0] !== sortField) {
+    throw new ValidationError([{ path, message: 'must be a cursor that this list gave, for the same sort field' }]);
+  }
+  const [, [type, value], id] = parsed.data;
+  return { value: type === 'date' ? new Date(value) : value, id };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
