@@ -15,12 +15,14 @@ import { Framer, readRequest, writeRequest } from './wire.ts';
  */
 export interface Owner {
   identity: string;
+  /** The data file it serves: a copy of the file does not belong to it. */
+  file: string;
   uri: string;
   /** Where it listens, for asking whether it still does. */
   address: { path: string } | { port: number };
 }
 
-const ownerKey = keyIn(spaces.meta, Buffer.from('owner'));
+export const ownerKey = keyIn(spaces.meta, Buffer.from('owner'));
 
 export function readOwner(get: (key: Buffer) => Buffer | undefined): Owner | undefined {
   const bytes = get(ownerKey);
@@ -29,6 +31,7 @@ export function readOwner(get: (key: Buffer) => Buffer | undefined): Owner | und
   const path = stored.get('path') as string | null;
   return {
     identity: stored.get('identity') as string,
+    file: stored.get('file') as string,
     uri: stored.get('uri') as string,
     address: path === null ? { port: Number(stored.get('port')) } : { path },
   };
@@ -40,10 +43,10 @@ export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefi
     if (readOwner((key) => db.get(key))?.identity !== expected) return false;
     if (!owner) db.removeSync(ownerKey);
     else {
-      const { identity, uri, address } = owner;
+      const { address, ...rest } = owner;
       db.putSync(
         ownerKey,
-        encode({ identity, uri, path: 'path' in address ? address.path : null, port: 'port' in address ? address.port : null }),
+        encode({ ...rest, path: 'path' in address ? address.path : null, port: 'port' in address ? address.port : null }),
       );
     }
     return true;

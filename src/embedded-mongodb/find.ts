@@ -130,7 +130,8 @@ function insert(fields: Fields, parts: string[], path: string): void {
   for (const [i, part] of parts.entries()) {
     const next = at.get(part);
     const last = i === parts.length - 1;
-    if (next === true || (last && next)) throw new CommandError(31249, `Path collision at ${path}`);
+    if (next === true) throw new CommandError(31249, `Path collision at ${path} remaining portion ${parts.slice(i + 1).join('.')}`);
+    if (last && next) throw new CommandError(31250, `Path collision at ${path}`);
     if (last) at.set(part, true);
     else {
       const inner = next ?? new Map();

@@ -1,14 +1,20 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
+import { Worker } from 'node:worker_threads';
 import { answers, type Owner, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './claim.ts';
+import { fileNumber, openFile } from './file.ts';
 import { Server } from './server.ts';
-import { openFile, Store } from './store.ts';
+import { Store } from './store.ts';
+
+export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
 
 export interface EmbeddedMongodbOptions {
   /** Where the data lies. Made, for this user only, when it is not there. */
   directory: string;
   /** A unix socket in the directory (the default), or TCP on loopback, where anyone on the machine can connect: there is no password. */
   listen?: 'socket' | { port: number };
+  /** Runs the server in a thread of its own, so that a long scan does not stop the caller. Needs the built JavaScript: Node 20 loads no TypeScript. */
+  worker?: boolean;
 }
 
 export interface EmbeddedMongodb {
@@ -28,17 +34,15 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   const directory = prepareDirectory(options.directory);
   const known = running.get(directory);
   if (known) return { uri: (await known).uri, stop: async () => {} };
-  const starting = start(directory, options.listen ?? 'socket');
+  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory, options.listen ?? 'socket');
   running.set(directory, starting);
   try {
     const { uri, stop } = await starting;
-    return {
-      uri,
-      stop: async () => {
-        running.delete(directory);
-        await stop();
-      },
+    const end = async () => {
+      running.delete(directory);
+      await stop();
     };
+    return { uri, stop: end };
   } catch (error) {
     running.delete(directory);
     throw error;
@@ -46,11 +50,13 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
 }
 
 async function start(directory: string, listen: 'socket' | { port: number }): Promise<EmbeddedMongodb> {
-  const db = openFile(join(directory, 'data.mdb'));
+  const path = join(directory, 'data.mdb');
+  const db = openFile(path);
   for (let attempt = 0; ; attempt++) {
     db.resetReadTxn();
     const before = readOwner((key) => db.get(key));
-    if (before && (await answers(before))) {
+    // A copied file names the owner of the original.
+    if (before && before.file === fileNumber(path) && (await answers(before))) {
       await db.close();
       return { uri: before.uri, stop: async () => {} };
     }
@@ -59,31 +65,47 @@ async function start(directory: string, listen: 'socket' | { port: number }): Pr
       if (readOwner(get)?.identity !== identity) throw new Error('another server has taken over the data directory');
     });
     const server = new Server(store, identity);
-    const owner = await listenOn(server, directory, listen, identity);
-    if (!takeOver(db, owner, before?.identity)) {
-      // Somebody was faster: ask them.
-      await server.stop();
-      if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
-      continue;
-    }
-    store.reload();
-    if ('path' in owner.address) removeOldSockets(owner.address.path);
-    return {
-      uri: owner.uri,
-      stop: async () => {
+    const owner = { ...(await listenOn(server, directory, listen)), identity, file: fileNumber(path) };
+    if (takeOver(db, owner, before?.identity)) {
+      store.reload();
+      if ('path' in owner.address) removeOldSockets(owner.address.path);
+      const stop = async () => {
         await server.stop();
         await store.close(() => takeOver(db, undefined, identity));
-      },
-    };
+      };
+      return { uri: owner.uri, stop };
+    }
+    // Somebody was faster: ask them.
+    await server.stop();
+    if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
   }
 }
 
-async function listenOn(server: Server, directory: string, listen: 'socket' | { port: number }, identity: string): Promise<Owner> {
+async function listenOn(server: Server, directory: string, listen: 'socket' | { port: number }): Promise<Pick<Owner, 'uri' | 'address'>> {
   if (listen === 'socket') {
     const path = socketPath(directory);
     await server.listen(path);
-    return { identity, uri: `mongodb://${encodeURIComponent(path)}/?directConnection=true`, address: { path } };
+    return { uri: `mongodb://${encodeURIComponent(path)}/?directConnection=true`, address: { path } };
   }
   await server.listen(listen);
-  return { identity, uri: `mongodb://127.0.0.1:${server.port}/?directConnection=true`, address: { port: server.port } };
+  return { uri: `mongodb://127.0.0.1:${server.port}/?directConnection=true`, address: { port: server.port } };
+}
+
+async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
+  if (import.meta.url.endsWith('.ts')) throw new Error('worker: true needs the built JavaScript (npm run build)');
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false } });
+  const message = () =>
+    new Promise<{ uri?: string; error?: string }>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', reject);
+    });
+  const { uri, error } = await message();
+  if (uri === undefined) throw new Error(error);
+  // From here on an error of the thread is nobody's to handle, and ends the process: without its database it is of no use.
+  worker.removeAllListeners('error');
+  const stop = async () => {
+    worker.postMessage('stop');
+    await new Promise((resolve) => worker.once('exit', resolve));
+  };
+  return { uri, stop };
 }

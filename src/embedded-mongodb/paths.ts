@@ -4,24 +4,27 @@ import { emptyArray, type KeyPart } from './keys.ts';
 
 export const isArrayIndex = (part: string) => /^(0|[1-9]\d*)$/.test(part);
 
+/** Told a value, and whether it is the element at a position that the path names: the elements of such an array are not tried. */
+type Visit = (value: Value | undefined, isElement: boolean) => boolean;
+
 /**
  * Visits what a dotted path leads to, through arrays as MongoDB's queries do: a name applies to every document of an array, a number
  * also to the element of that position. A path that ends early visits undefined. Stops at the first visit that returns true.
  */
-export function someAt(doc: Doc, path: readonly string[], visit: (value: Value | undefined) => boolean, i = 0): boolean {
+export function someAt(doc: Doc, path: readonly string[], visit: Visit, i = 0): boolean {
   const value = doc.get(path[i]!);
-  if (i === path.length - 1) return visit(value);
+  if (i === path.length - 1) return visit(value, false);
   if (isDoc(value)) return someAt(value, path, visit, i + 1);
   if (Array.isArray(value)) return someInArray(value, path, visit, i + 1);
-  return visit(undefined);
+  return visit(undefined, false);
 }
 
-function someInArray(array: Value[], path: readonly string[], visit: (value: Value | undefined) => boolean, i: number): boolean {
+function someInArray(array: Value[], path: readonly string[], visit: Visit, i: number): boolean {
   for (const element of array) if (isDoc(element) && someAt(element, path, visit, i)) return true;
   if (!isArrayIndex(path[i]!)) return false;
   const element = array[Number(path[i])];
   if (element === undefined) return false;
-  if (i === path.length - 1) return visit(element);
+  if (i === path.length - 1) return visit(element, true);
   if (isDoc(element)) return someAt(element, path, visit, i + 1);
   return Array.isArray(element) && someInArray(element, path, visit, i + 1);
 }

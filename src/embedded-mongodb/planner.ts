@@ -367,7 +367,12 @@ function weight({ intervals }: Condition): number {
 }
 
 function intervalsOf(leaf: Leaf): Condition | undefined {
-  const { op, operand } = leaf;
+  const condition = conditionOf(leaf);
+  // At the position that a path names an index has an array's elements, a query only the array.
+  return condition && leaf.parts.some(isArrayIndex) ? { ...condition, exact: false } : condition;
+}
+
+function conditionOf({ op, operand }: Leaf): Condition | undefined {
   switch (op) {
     case 'eq':
       return equalityIntervals(operand);

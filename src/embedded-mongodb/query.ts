@@ -1,4 +1,4 @@
-import { BSONRegExp, BSONSymbol } from 'bson';
+import { BSONRegExp, BSONSymbol, Long } from 'bson';
 import { type Doc, isDoc, isNumber, show, type TypeName, toNumber, truthy, typeOf, types, type Value } from './bson.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
 import { type Expression, parseExpression } from './expression.ts';
@@ -43,12 +43,12 @@ export function matches(filter: Filter, doc: Doc): boolean {
     case 'expr':
       return truthy(filter.expression(doc));
     case 'leaf':
-      return someAt(doc, filter.parts, (value) => leafMatches(filter, value));
+      return someAt(doc, filter.parts, (value, isElement) => filter.test(value) || (!isElement && someElement(filter, value)));
   }
 }
 
-function leafMatches(leaf: Leaf, value: Value | undefined): boolean {
-  return leaf.test(value) || (leaf.elements && Array.isArray(value) && value.some(leaf.test));
+function someElement({ elements, test }: Leaf, value: Value | undefined): boolean {
+  return elements && Array.isArray(value) && value.some(test);
 }
 
 /** Reads a query document. Operators that are not known are errors, never ignored. */
@@ -233,16 +233,11 @@ function semantics(path: string, op: string, operand: Value): Partial<Leaf> & Pi
       if (operand.length < 2) throw badValue('malformed mod, not enough elements');
       if (operand.length > 2) throw badValue('malformed mod, too many elements');
       if (!operand.every(isNumber)) throw badValue('malformed mod, divisor and remainder must be numbers');
-      const [divisor, remainder] = operand.map((v) => Math.trunc(toNumber(v)!)) as [number, number];
-      if (!Number.isSafeInteger(divisor) || !Number.isSafeInteger(remainder)) throw unsupported('$mod beyond 2^53');
-      if (divisor === 0) throw badValue('divisor cannot be 0');
-      return {
-        test: (value) => {
-          if (!isNumber(value)) return false;
-          const number = toNumber(value)!;
-          return Number.isFinite(number) && BigInt(Math.trunc(number)) % BigInt(divisor) === BigInt(remainder);
-        },
-      };
+      const [divisor, remainder] = operand.map(truncated);
+      if (divisor === undefined || remainder === undefined)
+        throw badValue('malformed mod, divisor and remainder must be finite and fit into 64 bits');
+      if (divisor === 0n) throw badValue('divisor cannot be 0');
+      return { test: (value) => isNumber(value) && truncated(value) !== undefined && truncated(value)! % divisor === remainder };
     }
     case 'elemMatch':
       return elemMatch(operand);
@@ -280,7 +275,7 @@ function testsValue(filter: Filter, value: Value): boolean {
     case 'not':
       return !testsValue(filter.of, value);
     case 'leaf':
-      return leafMatches(filter, value);
+      return filter.test(value) || someElement(filter, value);
     default:
       throw unsupported(`$${filter.kind} inside $elemMatch over values`);
   }
@@ -330,6 +325,13 @@ function typeTest(operand: Value): (value: Value | undefined) => boolean {
     } else throw new CommandError(14, 'type must be represented as a number or a string');
   }
   return (value) => value !== undefined && names.has(typeOf(value));
+}
+
+/** A number without its fraction; undefined when it does not fit into 64 bits. */
+function truncated(value: Value): bigint | undefined {
+  if (value instanceof Long) return value.toBigInt();
+  const number = Math.trunc(toNumber(value)!);
+  return Number.isFinite(number) && BigInt(number) === BigInt.asIntN(64, BigInt(number)) ? BigInt(number) : undefined;
 }
 
 function wholeNumber(value: Value, what: string): number {

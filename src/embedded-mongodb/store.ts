@@ -1,4 +1,4 @@
-import { open, type RootDatabase, type Transaction } from 'lmdb';
+import type { RootDatabase, Transaction } from 'lmdb';
 import { Catalog, type Collection, keyIn, spaces } from './catalog.ts';
 import { CommandError } from './errors.ts';
 
@@ -410,16 +410,4 @@ export function storageError(error: unknown): Error {
     return new CommandError(14031, `nothing was written, the disk is full: ${message}`);
   }
   return new CommandError(8, `nothing was written, the data file could not be written: ${message}`);
-}
-
-/** Opens the LMDB file of a data directory. */
-export function openFile(path: string): RootDatabase<Buffer, Buffer> {
-  return open<Buffer, Buffer>({
-    path,
-    noSubdir: true,
-    keyEncoding: 'binary',
-    encoding: 'binary',
-    overlappingSync: false,
-    noMemInit: false,
-  });
 }

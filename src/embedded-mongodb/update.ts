@@ -178,37 +178,34 @@ interface Place {
   unset(): void;
 }
 
-/** The place a path leads to. `create` makes the documents on the way; without it, undefined when there is no way. */
+/** The place a path leads to. `create` makes the documents on the way; without it, undefined when something is missing on the way. */
 function placeAt(doc: Doc, parts: string[], create: boolean): Place | undefined {
   let value: Value = doc;
   for (const [i, part] of parts.entries()) {
-    const last = i === parts.length - 1;
-    if (isDoc(value)) {
-      const parent: Doc = value;
-      if (last) return { get: () => parent.get(part), set: (v) => void parent.set(part, v), unset: () => void parent.delete(part) };
-      let next = parent.get(part);
-      if (next === undefined) {
-        if (!create) return undefined;
-        next = new Map() as Doc;
-        parent.set(part, next);
-      }
-      value = next;
-    } else if (Array.isArray(value) && isArrayIndex(part)) {
-      const parent: Value[] = value;
-      const position = Number(part);
-      if (last)
-        return { get: () => parent[position], set: (v) => setElement(parent, position, v), unset: () => unsetElement(parent, position) };
-      if (parent[position] === undefined) {
-        if (!create) return undefined;
-        setElement(parent, position, new Map());
-      }
-      value = parent[position]!;
-    } else {
+    const place = placeIn(value, part);
+    if (!place) throw new CommandError(28, `Cannot create field '${part}' in element {${parts[i - 1]}: ${show(value)}}`);
+    if (i === parts.length - 1) return place;
+    if (place.get() === undefined) {
       if (!create) return undefined;
-      throw new CommandError(28, `Cannot create field '${part}' in element {${parts[i - 1]}: ${show(value)}}`);
+      place.set(new Map());
     }
+    value = place.get()!;
   }
   return undefined;
+}
+
+function placeIn(parent: Value, part: string): Place | undefined {
+  if (isDoc(parent)) return { get: () => parent.get(part), set: (v) => void parent.set(part, v), unset: () => void parent.delete(part) };
+  if (!Array.isArray(parent) || !isArrayIndex(part)) return undefined;
+  const position = Number(part);
+  return { get: () => parent[position], set: (v) => setElement(parent, position, v), unset: () => unsetElement(parent, position) };
+}
+
+/** Unsetting is the only change that a path through something else than a document does not fail. */
+function unset(doc: Doc, parts: string[]): void {
+  let value: Value | undefined = doc;
+  for (const part of parts.slice(0, -1)) value = value === undefined ? undefined : placeIn(value, part)?.get();
+  if (value !== undefined) placeIn(value, parts.at(-1)!)?.unset();
 }
 
 function setElement(array: Value[], position: number, value: Value): void {
@@ -242,7 +239,7 @@ const operators: Record<string, Operator> = {
   $set: set,
   $setOnInsert: (path, operand) =>
     set(path, operand).map(([p, apply]) => [p, (doc, parts, inserting) => inserting && apply(doc, parts, inserting)]),
-  $unset: (path) => [[path, (doc, parts) => placeAt(doc, parts, false)?.unset()]],
+  $unset: (path) => [[path, unset]],
   $inc: (path, operand) => arithmetic('$inc', 'increment', path, operand, ((a: number, b: number) => a + b) as never),
   $mul: (path, operand) => arithmetic('$mul', 'multiply', path, operand, ((a: number, b: number) => a * b) as never),
   $min: (path, operand) => [[path, changing((old) => (old === undefined || compare(operand, old) < 0 ? clone(operand) : undefined))]],
@@ -259,11 +256,11 @@ const operators: Record<string, Operator> = {
     if (path === operand) throw badValue(`The source and target field for $rename must differ: ${path}: "${path}"`);
     checkedPath(operand);
     const move: Apply = (doc, parts) => {
-      throughNoArray(doc, parts, 'source');
-      throughNoArray(doc, operand.split('.'), 'destination');
       const from = placeAt(doc, parts, false);
       const value = from?.get();
       if (value === undefined) return;
+      throughNoArray(doc, parts, 'source');
+      throughNoArray(doc, operand.split('.'), 'destination');
       from!.unset();
       placeAt(doc, operand.split('.'), true)!.set(value);
     };

@@ -1,0 +1,14 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { type EmbeddedMongodbOptions, startEmbeddedMongodb } from './index.ts';
+
+/** The thread of `worker: true`: says where it listens, and stops when told to. */
+try {
+  const server = await startEmbeddedMongodb(workerData as EmbeddedMongodbOptions);
+  parentPort!.once('message', async () => {
+    await server.stop();
+    parentPort!.close();
+  });
+  parentPort!.postMessage({ uri: server.uri });
+} catch (error) {
+  parentPort!.postMessage({ error: (error as Error).message });
+}

@@ -1,0 +1,137 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { MongoClient } from 'mongodb';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { backupEmbeddedMongodb, restoreEmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
+
+let root: string;
+const cleanups: (() => Promise<void>)[] = [];
+beforeEach(() => {
+  root = mkdtempSync(join(tmpdir(), 'embedded-directory-'));
+});
+afterEach(async () => {
+  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
+  rmSync(root, { recursive: true, force: true });
+});
+
+async function open(directory: string, listen?: { port: number }) {
+  const server = await startEmbeddedMongodb({ directory, ...(listen && { listen }) });
+  const client = await new MongoClient(server.uri).connect();
+  let ended = false;
+  const stop = async () => {
+    if (ended) return;
+    ended = true;
+    await client.close();
+    await server.stop();
+  };
+  cleanups.push(stop);
+  return { server, things: client.db('test').collection<{ _id: number | string }>('things'), client, stop };
+}
+
+it('makes a private directory and keeps what it was told across a restart', async () => {
+  const directory = join(root, 'data');
+  const first = await open(directory);
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
+  await first.things.insertOne({ _id: 1 });
+  await first.things.createIndex({ a: 1 }, { unique: true });
+  await first.stop();
+  const second = await open(directory);
+  expect(await second.things.find().toArray()).toEqual([{ _id: 1 }]);
+  expect((await second.things.indexes()).map((index) => index.name)).toEqual(['_id_', 'a_1']);
+  await expect(second.things.insertMany([{ _id: 2 }, { _id: 3 }])).rejects.toMatchObject({ code: 11000 });
+});
+
+it('puts the socket elsewhere when the directory has a long name', async () => {
+  const directory = join(root, 'x'.repeat(120), 'data');
+  const { things, server } = await open(directory);
+  expect(decodeURIComponent(server.uri)).not.toContain('xxxxxxxxxx');
+  await things.insertOne({ _id: 1 });
+  expect(await things.countDocuments()).toBe(1);
+});
+
+it('listens on TCP when asked to, on loopback only', async () => {
+  const { server, things } = await open(join(root, 'data'), { port: 0 });
+  expect(server.uri).toMatch(/^mongodb:\/\/127\.0\.0\.1:\d+\//);
+  await things.insertOne({ _id: 1 });
+  // As a replica set, too: the driver then goes to the address that the server calls its own.
+  const client = await new MongoClient(server.uri.replace('directConnection=true', 'replicaSet=embedded')).connect();
+  expect(await client.db('test').collection('things').countDocuments()).toBe(1);
+  await client.close();
+});
+
+it('attaches a second start of the same directory to the first', async () => {
+  const directory = join(root, 'data');
+  const [first, second] = await Promise.all([open(directory), open(directory)]);
+  expect(second.server.uri).toBe(first.server.uri);
+  await second.things.insertOne({ _id: 1 });
+  expect(await first.things.countDocuments()).toBe(1);
+});
+
+it('backs up a consistent snapshot while transactions are writing, and restores it', async () => {
+  const directory = join(root, 'data');
+  const { things, client, server, stop } = await open(directory);
+  await things.createIndex({ n: 1 });
+  let stopped = false;
+  const writing = (async () => {
+    for (let n = 0; !stopped; n++) {
+      await client.withSession((session) =>
+        session.withTransaction(async () => {
+          await things.insertOne({ _id: `a${n}` }, { session });
+          await things.insertOne({ _id: `b${n}` }, { session });
+        }),
+      );
+    }
+    return undefined;
+  })();
+  await new Promise((resolve) => setTimeout(resolve, 300));
+  const file = join(root, 'backup');
+  await backupEmbeddedMongodb({ directory, file });
+  await expect(backupEmbeddedMongodb({ directory, file })).rejects.toThrow('exists already');
+  stopped = true;
+  await writing;
+  const other = join(root, 'restored');
+  await restoreEmbeddedMongodb({ directory: other, file });
+  await expect(restoreEmbeddedMongodb({ directory: other, file })).rejects.toThrow('there is data');
+  // The first server is still running: the copy must not lead to it.
+  const restored = await open(other);
+  expect(restored.server.uri).not.toBe(server.uri);
+  const ids = (await restored.things.find().toArray()).map(({ _id }) => String(_id));
+  expect(ids.length).toBeGreaterThan(0);
+  expect(
+    ids
+      .filter((id) => id.startsWith('a'))
+      .map((id) => id.slice(1))
+      .sort(),
+  ).toEqual(
+    ids
+      .filter((id) => id.startsWith('b'))
+      .map((id) => id.slice(1))
+      .sort(),
+  );
+  await restored.things.insertOne({ _id: 'only here' });
+  expect(await things.countDocuments({ _id: 'only here' })).toBe(0);
+  await stop();
+});
+
+it.each<[string, (path: string) => void]>([
+  ['another kind of file', (path) => writeFileSync(path, Buffer.alloc(100_000, 'x'))],
+  ['the beginning of a file', (path) => truncateSync(path, 100)],
+  ['a file that has been cut off', (path) => truncateSync(path, Math.floor(statSync(path).size / 2 / 4096) * 4096)],
+])('refuses %s instead of losing anything', async (_, damage) => {
+  const directory = join(root, 'data');
+  const { things, stop } = await open(directory);
+  await things.insertMany(Array.from({ length: 2000 }, (_x, n) => ({ _id: n, text: 'x'.repeat(100) })));
+  await stop();
+  damage(join(directory, 'data.mdb'));
+  await expect(startEmbeddedMongodb({ directory })).rejects.toThrow(
+    /data\.mdb cannot be opened: (it is not a data file|MDB_CORRUPTED|.*wrong type)/,
+  );
+});
+
+it('refuses a directory that is a file', async () => {
+  mkdirSync(root, { recursive: true });
+  writeFileSync(join(root, 'file'), 'x');
+  await expect(startEmbeddedMongodb({ directory: join(root, 'file') })).rejects.toThrow(/cannot be opened/);
+  expect(readFileSync(join(root, 'file'), 'utf8')).toBe('x');
+});
