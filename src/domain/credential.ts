@@ -69,7 +69,7 @@ export async function insertCredential(
     ...owner,
     ...common,
     kind: kind.storedAs ?? kind.kind,
-    errors: null,
+    problems: null,
     settings,
     facts,
     secrets: secretFacts,

@@ -54,9 +54,10 @@ export async function deleteIntegration(context: DomainContext, ref: Integration
   return mutate(context, async () => {
     const { id, version } = await requireIntegration(context, ref, ['integration']);
     expectVersion({ version }, options.expectedVersion);
-    await store.slots.close(organizationId, [id]);
-    const contents = { integrationId: id };
     if (!options.force) {
+      // Who attaches to the integration writes one of its slots: after this, one of the two transactions runs again.
+      await store.slots.close(organizationId, [id]);
+      const contents = { integrationId: id };
       await refuseIfInUse(context, 'integration', {
         connectors: contents,
         endUsers: contents,
@@ -64,12 +65,20 @@ export async function deleteIntegration(context: DomainContext, ref: Integration
         credentials: contents,
       });
     }
-    await store.connections.remove(organizationId, contents);
-    await removeCredentials(context, contents);
-    await store.endUsers.remove(organizationId, contents);
-    await store.slots.close(organizationId, await store.connectors.ids(organizationId, contents));
-    await store.connectors.remove(organizationId, contents);
-    await store.integrations.remove(organizationId, { id });
+    await removeIntegration(context, id);
     return id;
   });
+}
+
+/** Deletes an integration with all that belongs to it, in a transaction of the caller's. */
+export async function removeIntegration(context: DomainContext, id: string): Promise<void> {
+  const { store, viewer } = context;
+  const { organizationId } = viewer;
+  const contents = { integrationId: id };
+  await store.slots.close(organizationId, [id, ...(await store.connectors.ids(organizationId, contents))]);
+  await store.connections.remove(organizationId, contents);
+  await removeCredentials(context, contents);
+  await store.endUsers.remove(organizationId, contents);
+  await store.connectors.remove(organizationId, contents);
+  await store.integrations.remove(organizationId, { id });
 }

@@ -50,7 +50,7 @@ export function addCredentialData(builder: Builder) {
       description: object.description,
       fields: (t) =>
         fieldsFrom(object.members, (name, { type, description }) =>
-          (t.field as Untyped)({ type, nullable: true, description, resolve: (source: Record<string, unknown>) => source[name] ?? null }),
+          untyped(t)({ type, nullable: true, description, resolve: (source: Record<string, unknown>) => source[name] ?? null }),
         ),
     }),
   );
@@ -60,9 +60,9 @@ export function addCredentialData(builder: Builder) {
     if (field.type === 'Choice') return enums(field.choices);
     return field.type === 'StringList' ? ['String'] : field.type;
   }
-  function inputFields(kind: CredentialKind, t: { field: unknown; boolean: unknown }, partial: boolean) {
+  function inputFields(kind: CredentialKind, t: FieldBuilder, partial: boolean) {
     const fields = fieldsFrom(kind.fields, (_name, field) =>
-      (t.field as Untyped)({
+      untyped(t)({
         type: typeOf(field),
         required: !partial && !field.optional && field.secret !== true && !kind.generate,
         description: `${field.description} ${bounds(field)}`,
@@ -70,7 +70,7 @@ export function addCredentialData(builder: Builder) {
     );
     if (!kind.generate) return fields;
     const description = `True: the server makes a key pair and keeps the private key as ${kind.generate.field}.`;
-    return { ...fields, [GENERATE]: (t.boolean as Untyped)({ description }) };
+    return { ...fields, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };
   }
 
   /** The `@oneOf` input over all kinds. */
@@ -89,16 +89,14 @@ export function addCredentialData(builder: Builder) {
       description,
       isOneOf: true,
       fields: (t) =>
-        Object.fromEntries(
-          members.map(([kind, type]) => [kind.kind, (t.field as Untyped)({ type, description: kind.description })]),
-        ) as never,
+        Object.fromEntries(members.map(([kind, type]) => [kind.kind, untyped(t)({ type, description: kind.description })])) as never,
     });
   }
 
   return {
     /** The settings, secrets and facts of a kind, as fields of its type. */
-    outputFields(kind: CredentialKind, t: { field: unknown }) {
-      const field = t.field as Untyped;
+    outputFields(kind: CredentialKind, t: FieldBuilder) {
+      const field = untyped(t);
       const own = fieldsFrom(kind.fields, (name, { description, ...rest }) =>
         rest.secret
           ? field({ type: secret, description, resolve: ({ secrets }: CredentialRecord) => secrets[name] ?? {} })
@@ -136,7 +134,14 @@ export function addCredentialData(builder: Builder) {
   };
 }
 
-type Untyped = (options: object) => never;
+interface FieldBuilder {
+  field(options: never): unknown;
+}
+/** Pothos's `t.field`, for options that are made from data. */
+function untyped(t: FieldBuilder): (options: object) => never {
+  return (options) => t.field(options as never) as never;
+}
+
 type AnyFields = Record<string, never>;
 
 function fieldsFrom<T>(members: Readonly<Record<string, T>>, make: (name: string, member: T) => never): AnyFields {

@@ -60,7 +60,7 @@ export function addCredential(builder: Builder, kit: Kit) {
       errors: t.stringList({
         nullable: true,
         description: 'What was wrong when it was last checked. Null: it was never checked, and nothing may be assumed. Empty: it is valid.',
-        resolve: ({ errors }) => errors,
+        resolve: ({ problems }) => problems,
       }),
       usages: t.field({
         type: pages.connection,

@@ -12,6 +12,7 @@ import { addNodeQueries } from './node.ts';
 
 export type { GraphQLContext } from './builder.ts';
 export { createLoaders } from './loaders.ts';
+export { requiredScopes } from './required-scopes.ts';
 
 /** The whole schema, made anew at each call. */
 export function createSchema(): GraphQLSchema {

@@ -23,7 +23,7 @@ export interface CredentialRecord extends BaseRecord {
   /** When it is deleted without anybody asking; from then on no read finds it. */
   readonly expiresAt: Date | null;
   /** Null: never checked. Empty: found valid. */
-  readonly errors: readonly string[] | null;
+  readonly problems: readonly string[] | null;
   /** The readable fields of the kind. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** What the server computed from settings and secrets. */
@@ -41,12 +41,11 @@ export function credentialStore(database: Database, now: () => Date) {
     kind: { type: String, required: true },
     enabled: { type: Boolean, required: true },
     expiresAt: Date,
-    errors: { type: [String], default: null },
+    problems: { type: [String], default: null },
     settings: { type: Schema.Types.Mixed, required: true },
     facts: { type: Schema.Types.Mixed, required: true },
     secrets: { type: Schema.Types.Mixed, required: true },
   });
-  schema.set('suppressReservedKeysWarning', true);
   for (const field of ['name', 'kind', 'createdAt', 'updatedAt']) {
     schema.index({ organizationId: 1, [field]: 1, _id: 1 });
     schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });

@@ -27,7 +27,13 @@ export class DuplicateKeyError extends Error {
  * Connects to a MongoDB replica set, sharded cluster or the embedded database; the store cannot tell which.
  * @throws Error (MongooseServerSelectionError) when no server answers within ten seconds
  */
-export async function openDatabase(options: { uri: string; name: string; readTimeMs?: number }): Promise<Database> {
+export async function openDatabase(options: {
+  uri: string;
+  name: string;
+  readTimeMs?: number;
+  /** Called with the name of each command that is sent. */
+  onCommand?: (name: string) => void;
+}): Promise<Database> {
   // An instance of its own: options, models and the transaction's async context are never shared with another gateway in this process.
   const mongoose = new Mongoose();
   mongoose.set('transactionAsyncLocalStorage', true);
@@ -40,9 +46,10 @@ export async function openDatabase(options: { uri: string; name: string; readTim
       autoCreate: false,
       serverSelectionTimeoutMS: 10_000,
       writeConcern: { w: 'majority', journal: true },
-      monitorCommands: true,
+      monitorCommands: options.onCommand !== undefined,
     })
     .asPromise();
+  if (options.onCommand) connection.getClient().on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
   return {
     connection,
     readTimeMs: options.readTimeMs ?? 5_000,

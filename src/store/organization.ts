@@ -32,17 +32,28 @@ export function organizationStore(database: Database, keyring: Keyring) {
     async touch(organizationId: string): Promise<void> {
       await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
     },
+    /** The organizations that are not deleted. */
+    async live(): Promise<string[]> {
+      const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
+      return found.map(({ organizationId }) => organizationId);
+    },
     /** Marks the organization as deleted: its tokens stop working at once. False: there is none. */
     async tombstone(organizationId: string, now: Date): Promise<boolean> {
       const result = await model.updateOne({ organizationId }, { $set: { deletedAt: now } });
       return result.matchedCount === 1;
     },
   });
+  // Once recorded, an organization stays so: a deleted one leaves its tombstone.
+  const recorded = new Set<string>();
   return {
     ...store,
     /** Records the organization with its keys unless it is there already. */
     async ensure(organizationId: string, now: Date): Promise<void> {
-      if ((await store.state(organizationId)) !== 'unknown') return;
+      if (recorded.has(organizationId)) return;
+      if ((await store.state(organizationId)) !== 'unknown') {
+        recorded.add(organizationId);
+        return;
+      }
       try {
         await database.transaction(() => store.insert(organizationId, now));
       } catch (error) {

@@ -101,7 +101,9 @@ export function recordStore<R extends BaseRecord>(
   /** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
   function union(branches: readonly object[][]): object[] {
     const width = Math.ceil(Math.sqrt(branches.length));
-    const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) => branches.slice(group * width, (group + 1) * width));
+    const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) =>
+      branches.slice(group * width, (group + 1) * width),
+    );
     return chain(groups.map(chain));
   }
   function chain([first = [], ...others]: readonly object[][]): object[] {

@@ -1,0 +1,133 @@
+import cliProgress from 'cli-progress';
+import { grantableScopes } from '../access/scopes.ts';
+import type { Viewer } from '../access/viewer.ts';
+import type { CredentialKind } from '../credential-types/define.ts';
+import { credentialKinds } from '../credential-types/index.ts';
+import type { Gateway } from '../gateway.ts';
+
+const INTEGRATION = 'demo';
+/** How many mutations are under way at once. */
+const CONCURRENCY = 16;
+const CONNECTIONS_PER_END_USER = 3;
+
+const services = ['Zendesk', 'Salesforce', 'HubSpot', 'Slack', 'GitHub', 'Stripe', 'Shopify', 'Jira', 'Snowflake', 'Twilio'];
+const places = ['Amsterdam', 'Bergen', 'Cork', 'Dresden', 'Espoo', 'Faro', 'Genoa', 'Haifa', 'Izmir', 'Jena', 'Krakow', 'Lyon', 'Malmo'];
+const trades = ['Bakery', 'Cycles', 'Dairy', 'Electric', 'Freight', 'Garden', 'Hotels', 'Insurance', 'Joinery', 'Kitchens', 'Logistics'];
+const people = ['Ada Lovelace', 'Grace Hopper', 'Alan Turing', 'Edsger Dijkstra', 'Barbara Liskov', 'Donald Knuth', 'Radia Perlman'];
+
+/**
+ * Fills an organization through the front door: an integration, connectors, end users, and connections with credentials of all kinds, made
+ * from the examples in their descriptors. May be run again: it adds.
+ */
+export async function demo(gateway: Gateway, organization: string, connections: number): Promise<void> {
+  const viewer: Viewer = { organizationId: organization, subject: 'demo', scopes: new Set(grantableScopes) };
+  const run = async (field: string, input: object): Promise<Record<string, unknown>> => {
+    const type = `${field[0]!.toUpperCase()}${field.slice(1)}`;
+    const noun = field.replace(/^create/, '').replace(/^./, (letter) => letter.toLowerCase());
+    const query = `mutation ($input: ${type}Input!) { ${field}(input: $input) { ... on ${type}Success { ${noun} { id } } ... on MutationError { code message } } }`;
+    const { data, errors } = await gateway.execute({ query, variables: { input }, viewer });
+    const result = data?.[field] as Record<string, unknown> | undefined;
+    if (!result) throw new Error(`${field} failed: ${errors?.map(({ message }) => message).join(' ')}`);
+    if (result.code && result.code !== 'CONFLICT') throw new Error(`${field} failed: ${result.message}`);
+    return result;
+  };
+  const each = async (count: number, make: (index: number) => Promise<unknown>) => {
+    let next = 0;
+    const worker = async () => {
+      while (next < count) {
+        await make(next++).catch((error) => {
+          next = count; // the others stop, too
+          throw error;
+        });
+      }
+    };
+    const results = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, count) }, worker));
+    const failed = results.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
+    if (failed) throw failed.reason;
+  };
+  const integration = { name: INTEGRATION };
+  // Sets a second run's names apart from the first's.
+  const batch = Date.now().toString(36);
+
+  await run('createIntegration', { ...integration, description: 'Made up, to try things with.' });
+  await each(services.length, (index) => run('createConnector', connectorInput(services[index]!, integration)));
+
+  const endUsers = Math.ceil(connections / CONNECTIONS_PER_END_USER);
+  const bar = new cliProgress.SingleBar(
+    { format: '{bar} {percentage}% | {value}/{total} connections | {duration_formatted}', noTTYOutput: false, stream: process.stderr },
+    cliProgress.Presets.shades_classic,
+  );
+  await each(endUsers, (index) => run('createEndUser', endUserInput(index, batch, integration)));
+  bar.start(connections, 0);
+  await each(connections, async (index) => {
+    await run('createConnection', connectionInput(index, batch, integration));
+    bar.increment();
+  });
+  bar.stop();
+}
+
+function connectorInput(service: string, integration: object) {
+  const host = `${service.toLowerCase()}.example.com`;
+  return {
+    integration,
+    name: service,
+    baseUrl: `https://api.${host}`,
+    description: `${service}’s API.`,
+    authSchemes: [
+      { id: 'key', schemeType: 'API_KEY', apiKey: { name: 'X-Api-Key', in: 'HEADER' } },
+      {
+        id: 'oauth',
+        schemeType: 'OAUTH2',
+        oauth2: {
+          grant: 'AUTHORIZATION_CODE',
+          authorizeUrl: `https://${host}/authorize`,
+          tokenUrl: `https://${host}/token`,
+          scopes: [{ name: 'read', value: 'Read everything.' }],
+          defaultScopes: ['read'],
+        },
+      },
+    ],
+  };
+}
+
+function endUserInput(index: number, batch: string, integration: object) {
+  const displayName = `${pick(places, index)} ${pick(trades, Math.floor(index / places.length))}`;
+  const domain = `${displayName.toLowerCase().replace(' ', '-')}.example`;
+  return {
+    integration,
+    externalId: externalId(index, batch),
+    displayName,
+    contacts: [
+      { type: 'REGULAR', name: pick(people, index), email: `hello@${domain}`, phone: '+31 20 555 0100' },
+      { type: 'BILLING', email: `billing@${domain}` },
+    ],
+  };
+}
+
+function connectionInput(index: number, batch: string, integration: object) {
+  const service = pick(services, index);
+  const kind = pick(credentialKinds, index);
+  const second = index % 4 === 0 ? [pick(credentialKinds, index + 7)] : [];
+  return {
+    integration,
+    connector: { inIntegration: { integration, name: service } },
+    endUser: { inIntegration: { integration, externalId: externalId(Math.floor(index / CONNECTIONS_PER_END_USER), batch) } },
+    name: `${service} ${batch}-${index + 1}`,
+    allowedDomain: `${service.toLowerCase()}.example.com`,
+    variables: [{ name: 'region', value: index % 2 === 0 ? 'eu' : 'us' }],
+    actionCredentials: [kind, ...second].map((each) => ({ credential: { create: newCredential(each, service) } })),
+  };
+}
+
+function newCredential(kind: CredentialKind, service: string) {
+  const data = Object.fromEntries(Object.entries(kind.fields).map(([name, { example }]) => [name, example]));
+  return { name: `${service} ${kind.kind}`, data: { [kind.kind]: data } };
+}
+
+function externalId(index: number, batch: string): string {
+  return `customer-${batch}-${index + 1}`;
+}
+
+function pick<T>(items: readonly T[], index: number): T {
+  return items[index % items.length]!;
+}

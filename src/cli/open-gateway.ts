@@ -1,0 +1,70 @@
+import { pino } from 'pino';
+import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
+import { startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
+import { createGateway, type Gateway, hasDataKeys } from '../gateway.ts';
+import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './keys.ts';
+
+export interface OpenGateway {
+  readonly gateway: Gateway;
+  /** What a development token is signed with; undefined where there are none. */
+  readonly developmentSecret: Uint8Array | undefined;
+  /** Which database, and where its data is, in words. */
+  readonly databaseDescription: string;
+  /** What was made on the way and the user should know of. */
+  readonly notices: readonly string[];
+  /** Lets go of the database, and ends the embedded one if this process started it. */
+  close(): Promise<void>;
+}
+
+/** Opens the gateway of a configuration: with the server running beside it or not, as every command does. @throws ConfigError */
+export async function openGateway(config: Config): Promise<OpenGateway> {
+  const paths = dataPaths(config.dataDirectory);
+  const notices: string[] = [];
+  const embedded = config.mongodbUri === undefined ? await startEmbeddedMongodb({ directory: paths.database, worker: true }) : undefined;
+  try {
+    const uri = config.mongodbUri ?? embedded!.uri;
+    const developmentSecret = developmentSecretOf(config);
+    const gateway = await createGateway({
+      database: { uri, name: config.databaseName },
+      masterKeys: await masterKeysOf(config, uri, notices),
+      tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
+      logger: pino({ level: config.logLevel }),
+      graphiql: config.graphiql,
+      allowedHosts: config.allowedHosts,
+    });
+    return {
+      gateway,
+      developmentSecret,
+      databaseDescription: embedded ? `embedded, in ${paths.database}` : `MongoDB, database ${config.databaseName}`,
+      notices,
+      async close() {
+        await gateway.stop();
+        await embedded?.stop();
+      },
+    };
+  } catch (error) {
+    await embedded?.stop();
+    throw error;
+  }
+}
+
+/** The secret of development tokens, which exist on the embedded database and on loopback only. */
+export function developmentSecretOf(config: Config): Uint8Array | undefined {
+  if (config.tokens.key || config.mongodbUri || !isLoopback(config.host)) return undefined;
+  return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret);
+}
+
+async function masterKeysOf(config: Config, uri: string, notices: string[]): Promise<readonly Uint8Array[]> {
+  const { masterKeys } = config;
+  if (masterKeys) return 'base64' in masterKeys ? parseMasterKeys(masterKeys.base64, 'MASTER_KEY') : readMasterKeyFile(masterKeys.file);
+  const { masterKey } = dataPaths(config.dataDirectory);
+  if (!hasFile(masterKey)) {
+    if (await hasDataKeys({ uri, name: config.databaseName })) {
+      throw new ConfigError(
+        `The database holds data keys, and the master key that wrapped them is not in ${masterKey}. Put it back there, or give it as MASTER_KEY; a new one would open nothing.`,
+      );
+    }
+    notices.push(`Made a master key: ${masterKey}. Without it no secret can be opened; keep a copy elsewhere.`);
+  }
+  return [keptRandomBytes(masterKey)];
+}

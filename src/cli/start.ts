@@ -1,0 +1,57 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { grantableScopes } from '../access/scopes.ts';
+import { type Config, ConfigError } from '../config.ts';
+import { openGateway } from './open-gateway.ts';
+import { developmentToken } from './token.ts';
+
+/** The organization and the scopes of the token in the printed address: one may try everything with it. */
+const DEVELOPMENT_ORGANIZATION = 'example';
+const developmentScopes = grantableScopes.filter(
+  (scope) => scope === 'all.Organization' || !/\*$|\.(get|post|patch|delete|read)$/.test(scope),
+);
+
+/** How long running requests may take to end after a signal, in milliseconds. */
+const DRAIN_MILLISECONDS = 10_000;
+
+/** Serves until a signal comes; resolves when everything is closed. @throws ConfigError */
+export async function start(config: Config, print: (line: string) => void): Promise<void> {
+  const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
+  const server = createServer(gateway.requestListener);
+  // A client that sends its request slowly, or never ends it, is let go.
+  server.headersTimeout = 10_000;
+  server.requestTimeout = 30_000;
+  const stopped = untilSignal();
+  try {
+    server.listen(config.port, config.host);
+    await once(server, 'listening');
+  } catch (error) {
+    await close();
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new ConfigError(
+      `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or end what uses it.`,
+    );
+  }
+  const { port } = server.address() as AddressInfo;
+  const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
+  const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
+  for (const notice of notices) print(notice);
+  print(`Database: ${databaseDescription}.`);
+  print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
+
+  await stopped;
+  server.close();
+  server.closeIdleConnections();
+  const drained = once(server, 'close');
+  await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
+  server.closeAllConnections();
+  await close();
+}
+
+function untilSignal(): Promise<void> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve());
+    process.once('SIGINT', () => resolve());
+  });
+}

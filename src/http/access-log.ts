@@ -1,0 +1,50 @@
+import { randomUUID } from 'node:crypto';
+import type { Plugin } from 'graphql-yoga';
+import type { Logger } from 'pino';
+import type { Viewer } from '../access/viewer.ts';
+
+/** What the gateway keeps of a request while it runs. */
+export interface ServerContext {
+  requestId?: string;
+  viewer?: Viewer;
+}
+
+/**
+ * One line for each request: method, path, status, time, who. Never the query string, the body, a header or an operation's name, which are
+ * the caller's words.
+ */
+export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
+  const started = new WeakMap<Request, { at: number; id: string }>();
+  return {
+    onRequest({ request, serverContext }) {
+      const id = randomUUID();
+      started.set(request, { at: performance.now(), id });
+      serverContext.requestId = id;
+    },
+    onResponse({ request, response, serverContext }) {
+      const { at, id } = started.get(request) ?? { at: performance.now(), id: '' };
+      response.headers.set('x-request-id', id);
+      const { pathname } = new URL(request.url, 'http://localhost');
+      const known = ['/graphql', '/health', '/ready'].includes(pathname) ? pathname : 'other';
+      logger.info(
+        {
+          requestId: id,
+          method: request.method,
+          path: known,
+          status: response.status,
+          milliseconds: Math.round(performance.now() - at),
+          organization: serverContext?.viewer?.organizationId,
+          subject: serverContext?.viewer?.subject,
+        },
+        'request',
+      );
+    },
+  };
+}
+
+/** A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent. */
+export function loggableDefect(error: unknown): object {
+  if (!(error instanceof Error)) return { thrown: typeof error };
+  const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
+  return { name: error.name, code: 'code' in error ? error.code : undefined, at: frames?.map((frame) => frame.trim()) };
+}

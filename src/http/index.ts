@@ -1,0 +1,102 @@
+import type { GraphQLSchema } from 'graphql';
+import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
+import type { Logger } from 'pino';
+import type { Viewer } from '../access/viewer.ts';
+import type { DomainContext } from '../domain/context.ts';
+import { createLoaders, type GraphQLContext } from '../schema/index.ts';
+import { loggableDefect, type ServerContext, useAccessLog } from './access-log.ts';
+import type { Authenticator } from './authenticate.ts';
+import { type DoorSettings, useDoor } from './door.ts';
+import { publicResult, useCarefulExecution } from './execution.ts';
+import { graphiqlPage } from './graphiql.ts';
+
+/** The largest body that is read, in bytes: twenty binary secrets of the largest size, in base64, fit. */
+const BODY_MAX_BYTES = 2 * 1024 * 1024;
+
+export interface HttpSettings extends DoorSettings {
+  readonly schema: GraphQLSchema;
+  /** Everything of the domain's context but the viewer. */
+  readonly domain: Omit<DomainContext, 'viewer'>;
+  readonly authenticate: Authenticator;
+  readonly logger: Logger;
+  /** Whether GET /graphql shows GraphiQL to browsers. */
+  readonly graphiql: boolean;
+}
+
+/** An operation run from code, on behalf of a viewer. */
+export interface Operation {
+  readonly query: string;
+  readonly variables?: Record<string, unknown>;
+  readonly operationName?: string;
+  readonly viewer: Viewer;
+}
+
+export interface ExecutionResult {
+  readonly data?: Record<string, unknown> | null;
+  readonly errors?: readonly {
+    readonly message: string;
+    readonly path?: readonly (string | number)[];
+    readonly extensions: Record<string, unknown>;
+  }[];
+}
+
+/** The way from bytes to the schema and back. */
+export function createHttp(settings: HttpSettings) {
+  const { schema, domain, authenticate, logger } = settings;
+  const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
+  const careful = useCarefulExecution(schema) as Plugin;
+
+  const yoga = createYoga<ServerContext, GraphQLContext>({
+    schema,
+    context: ({ viewer }) => graphqlContext(domain, viewer!),
+    graphqlEndpoint: '/graphql',
+    graphiql: settings.graphiql,
+    renderGraphiQL: graphiqlPage,
+    landingPage: false,
+    cors: false,
+    multipart: false,
+    batching: false,
+    maxRequestBodySize: BODY_MAX_BYTES,
+    // What yoga logs and masks is too much and too little; `publicResult` lets out only what was written for callers.
+    logging: false,
+    maskedErrors: false,
+    plugins: [
+      useAccessLog(logger) as Plugin,
+      useDoor(settings),
+      {
+        // Before the body is read: who has no token learns nothing of what is wrong with the rest.
+        async onRequestParse({ request, serverContext }: { request: Request; serverContext: ServerContext }) {
+          serverContext.viewer = await authenticate(request.headers);
+        },
+        onResultProcess({ result, setResult }) {
+          if (!(Symbol.asyncIterator in result) && !Array.isArray(result))
+            setResult(publicResult(result as { errors?: readonly unknown[] }, onDefect) as typeof result);
+        },
+      } as Plugin,
+      careful,
+    ],
+  });
+
+  return {
+    yoga: yoga as unknown as YogaServerInstance<ServerContext, GraphQLContext>,
+
+    /** Runs an operation without HTTP, by the same rules. */
+    async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
+      const enveloped = yoga.getEnveloped({ viewer } as never);
+      const run = async (): Promise<{ errors?: readonly unknown[] }> => {
+        const document = enveloped.parse(query);
+        const errors = enveloped.validate(enveloped.schema, document);
+        if (errors.length > 0) return { errors };
+        const contextValue = await enveloped.contextFactory();
+        return enveloped.execute({ schema: enveloped.schema, document, contextValue, variableValues: variables, operationName });
+      };
+      const result = await run().catch((error: unknown) => ({ errors: [error] }));
+      return JSON.parse(JSON.stringify(publicResult(result, onDefect), (key, value) => (key === 'http' ? undefined : value)));
+    },
+  };
+}
+
+function graphqlContext(domain: Omit<DomainContext, 'viewer'>, viewer: Viewer): GraphQLContext {
+  const context = { ...domain, viewer };
+  return { ...context, loaders: createLoaders(context) };
+}

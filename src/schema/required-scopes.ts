@@ -1,0 +1,76 @@
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type GraphQLObjectType,
+  type GraphQLSchema,
+  getArgumentValues,
+  getNamedType,
+  isAbstractType,
+  isObjectType,
+  Kind,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+} from 'graphql';
+import type { Scope } from '../access/scopes.ts';
+import type { AlsoNeeds } from './mutation.ts';
+
+interface Declared {
+  readonly pothosOptions?: { readonly authScopes?: { readonly scope?: Scope } };
+  readonly alsoNeeds?: AlsoNeeds;
+}
+
+/**
+ * Every scope that a mutation operation will ask for: of its fields, of their arguments, and of all that is selected in their answers.
+ * They are checked before the first mutation runs. Otherwise one could have written before another is refused, or a write could succeed and
+ * its answer be refused, which the caller would take for a failure.
+ */
+export function requiredScopes(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): Set<Scope> {
+  const required = new Set<Scope>();
+  const fragments = new Map(
+    document.definitions
+      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map((fragment) => [fragment.name.value, fragment]),
+  );
+  const seen = new Set<string>();
+
+  function declared({ extensions }: { readonly extensions: unknown }): void {
+    const scope = (extensions as Declared).pothosOptions?.authScopes?.scope;
+    if (scope) required.add(scope);
+  }
+
+  function walk(selectionSet: SelectionSetNode, parent: GraphQLObjectType): void {
+    for (const selection of selectionSet.selections) {
+      if (selection.kind === Kind.FIELD) {
+        const field = parent.getFields()[selection.name.value];
+        if (!field) continue; // __typename
+        declared(parent);
+        declared(field);
+        const { alsoNeeds } = field.extensions as Declared;
+        if (alsoNeeds) for (const scope of alsoNeeds(getArgumentValues(field, selection, variables))) required.add(scope);
+        if (!selection.selectionSet) continue;
+        for (const type of possibleTypes(getNamedType(field.type) as GraphQLObjectType)) walk(selection.selectionSet, type);
+      } else {
+        const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments.get(selection.name.value);
+        const condition = fragment?.typeCondition && schema.getType(fragment.typeCondition.name.value);
+        if (!fragment || (condition && !possibleTypes(condition as GraphQLObjectType).includes(parent))) continue;
+        // A fragment says the same wherever it is spread on the same type; without this, nested spreads cost exponential time.
+        const visit = selection.kind === Kind.FRAGMENT_SPREAD ? `${selection.name.value} ${parent.name}` : undefined;
+        if (visit && seen.has(visit)) continue;
+        if (visit) seen.add(visit);
+        walk(fragment.selectionSet, parent);
+      }
+    }
+  }
+  function possibleTypes(type: GraphQLObjectType): readonly GraphQLObjectType[] {
+    if (isAbstractType(type)) return schema.getPossibleTypes(type);
+    return isObjectType(type) ? [type] : [];
+  }
+
+  walk(operation.selectionSet, schema.getMutationType()!);
+  return required;
+}

@@ -1,0 +1,181 @@
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type JWTPayload, SignJWT } from 'jose';
+import { type Db, MongoClient } from 'mongodb';
+import { pino } from 'pino';
+import { afterAll, beforeAll } from 'vitest';
+import { grantableScopes } from '../src/access/scopes.ts';
+import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
+import { createGateway, type Gateway } from '../src/gateway.ts';
+
+/** What an operation answers: of any shape, and the test says which. */
+// biome-ignore lint/suspicious/noExplicitAny: typing every answer would hide what the tests say
+export type Json = any;
+
+/** Who asks, in a test. */
+export interface Caller {
+  readonly organization: string;
+  /** Everything that can be granted, unless told. */
+  readonly scopes?: readonly string[];
+  readonly claims?: JWTPayload;
+}
+
+/** An answer, with everything that left the gateway, for tests that search it all. */
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  /** The body as it came. */
+  readonly text: string;
+  readonly data: Json;
+  readonly errors: Json[] | undefined;
+}
+
+const issuer = 'https://issuer.example';
+const audience = 'credential-gateway-tests';
+const tokenSecret = randomBytes(32);
+let organizations = 0;
+
+/** A gateway on a database of its own: the embedded one, or the one that MONGODB_URI names. */
+export class TestGateway {
+  readonly masterKey = new Uint8Array(randomBytes(32));
+  /** The commands sent to the database, in order. */
+  readonly commands: string[] = [];
+  /** The lines logged. */
+  readonly logs: string[] = [];
+  /** The clock; set it to travel. */
+  time: () => Date = () => new Date();
+  uri = '';
+  readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
+  #gateway: Gateway | undefined;
+  #client: MongoClient | undefined;
+  /** Where the embedded database lies; undefined on another. */
+  directory: string | undefined;
+  #stopDatabase: () => Promise<void> = async () => {};
+
+  get gateway(): Gateway {
+    if (!this.#gateway) throw new Error('The test gateway is not started.');
+    return this.#gateway;
+  }
+
+  /** The database itself, round the gateway. */
+  get database(): Db {
+    this.#client ??= new MongoClient(this.uri);
+    return this.#client.db(this.databaseName);
+  }
+
+  async start(): Promise<void> {
+    this.uri = process.env.MONGODB_URI ?? (await this.#startEmbedded());
+    await this.open();
+  }
+
+  /** Opens the gateway on the database, also after `close`. */
+  async open(masterKeys: readonly Uint8Array[] = [this.masterKey]): Promise<void> {
+    this.#gateway = await createGateway({
+      database: { uri: this.uri, name: this.databaseName, onCommand: (name) => this.commands.push(name) },
+      masterKeys,
+      tokens: { issuer, audience, organizationClaim: 'organization', key: { secret: tokenSecret } },
+      logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
+      graphiql: true,
+      now: () => this.time(),
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#gateway?.stop();
+    this.#gateway = undefined;
+  }
+
+  async stop(): Promise<void> {
+    await this.close();
+    if (this.uri) await this.database.dropDatabase();
+    await this.#client?.close();
+    await this.#stopDatabase();
+  }
+
+  async #startEmbedded(): Promise<string> {
+    const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-test-'));
+    this.directory = directory;
+    const { uri, stop } = await startEmbeddedMongodb({ directory });
+    this.#stopDatabase = async () => {
+      await stop();
+      rmSync(directory, { recursive: true, force: true });
+    };
+    return uri;
+  }
+
+  /** The name of an organization that no other test uses. */
+  newOrganization(): string {
+    return `org-${++organizations}-${randomBytes(4).toString('hex')}`;
+  }
+
+  /** A token that the gateway takes; `claims` replace what it would hold, undefined removes. */
+  token({ organization, scopes = grantableScopes, claims = {} }: Caller, secret: Uint8Array = tokenSecret): Promise<string> {
+    const now = Math.floor(this.time().getTime() / 1000);
+    const payload = { organization, scope: scopes.join(' '), sub: 'tester', iss: issuer, aud: audience, exp: now + 600, ...claims };
+    return new SignJWT(payload).setProtectedHeader({ alg: 'HS256' }).sign(secret);
+  }
+
+  /** Sends a request through the front door. */
+  async send(body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const request = new Request('http://gateway.test/graphql', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', ...headers },
+      body: typeof body === 'string' ? body : JSON.stringify(body),
+    });
+    const response = await this.gateway.fetch(request);
+    const text = await response.text();
+    const { data, errors } = text.startsWith('{') ? JSON.parse(text) : { data: undefined, errors: undefined };
+    return { status: response.status, headers: response.headers, text, data, errors };
+  }
+
+  /** Runs an operation and gives the whole answer, whatever it is. */
+  async answer(caller: Caller, query: string, variables?: object): Promise<Answer> {
+    return this.send({ query, variables }, { authorization: `Bearer ${await this.token(caller)}` });
+  }
+
+  /** Runs an operation that must succeed, and gives its data. */
+  async query(caller: Caller, query: string, variables?: object): Promise<Json> {
+    const { errors, data, text } = await this.answer(caller, query, variables);
+    if (errors || !data) throw new Error(`The operation failed.\n${query}\nvariables: ${Object.keys(variables ?? {}).join(', ')}\n${text}`);
+    return data;
+  }
+
+  /** Runs one mutation with an `input`, and gives the object that its success holds. */
+  async create(
+    caller: Caller,
+    noun: 'Integration' | 'Connector' | 'EndUser' | 'Connection' | 'Credential',
+    input: object,
+    fields = 'id',
+  ): Promise<Json> {
+    const selection = noun === 'Credential' ? `... on CredentialBase { ${fields} }` : fields;
+    const name = noun[0]!.toLowerCase() + noun.slice(1);
+    const data = await this.query(
+      caller,
+      `mutation ($input: Create${noun}Input!) {
+        result: create${noun}(input: $input) {
+          __typename ... on Create${noun}Success { ${name} { ${selection} } } ... on MutationError { code message }
+        }
+      }`,
+      { input },
+    );
+    if (!data.result[name]) throw new Error(`create${noun} failed: ${JSON.stringify(data.result)}`);
+    return data.result[name];
+  }
+
+  /** The commands that reading or writing sends to the database, without the driver's own. */
+  async countCommands(run: () => Promise<unknown>): Promise<string[]> {
+    const before = this.commands.length;
+    await run();
+    return this.commands.slice(before).filter((name) => !['hello', 'ping', 'endSessions', 'killCursors'].includes(name));
+  }
+}
+
+/** A gateway for the tests of a file: started before them, stopped after. */
+export function useTestGateway(): TestGateway {
+  const test = new TestGateway();
+  beforeAll(() => test.start());
+  afterAll(() => test.stop());
+  return test;
+}
