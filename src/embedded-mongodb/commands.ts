@@ -438,6 +438,10 @@ export function collectionsOf({ store, database }: Context): Collection[] {
 
 function planTree(plan: Plan | undefined): Reply {
   if (!plan) return { stage: 'EOF' };
+  if (plan.branches) {
+    const either = { stage: 'OR', inputStages: plan.branches.map(planTree) };
+    return plan.sorted ? either : { stage: 'SORT', inputStage: either };
+  }
   const direction = plan.reverse ? 'backward' : 'forward';
   const read: Reply = plan.index
     ? {

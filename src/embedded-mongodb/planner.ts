@@ -21,6 +21,8 @@ interface Range {
 }
 
 export interface Plan {
+  /** Instead of all that follows: the plans of the branches of an `$or`, each over its own index. */
+  branches?: Plan[];
   index: Index | undefined;
   ranges: Range[];
   reverse: boolean;
@@ -79,6 +81,17 @@ export class Row {
 /** Reads the documents of a plan. */
 export function* scan(view: View, collection: Collection, filter: Filter, plan: Plan, examined: Examined): Generator<Row> {
   const { index } = plan;
+  if (plan.branches) {
+    const found = new Set<string>();
+    for (const branch of plan.branches) {
+      for (const row of scan(view, collection, filter, branch, examined)) {
+        const id = row.record.toString('latin1');
+        if (!found.has(id)) yield row;
+        found.add(id);
+      }
+    }
+    return;
+  }
   const ranges = plan.reverse ? [...plan.ranges].reverse() : plan.ranges;
   // An array puts a document into several ranges, or into one of them several times.
   const seen = index?.multikey.includes(true) ? new Set<string>() : undefined;
@@ -139,15 +152,21 @@ export function plan(collection: Collection, { filter, sort, hint }: PlanRequest
   };
   if (natural) return scanAll;
   const hinted = hint === undefined ? undefined : hintedIndex(collection, hint);
-  let best: { plan: Plan; score: number } | undefined;
-  for (const index of hinted ? [hinted] : collection.indexes) {
-    const candidate = planIndex(index, branches, sort ?? [], hinted !== undefined);
-    if (candidate && (!best || candidate.score > best.score)) best = candidate;
-  }
+  const candidates = hinted ? [hinted] : collection.indexes;
+  const best = candidates.map((index) => planIndex(index, branches, sort ?? [], hinted !== undefined)).reduce(better, undefined);
   if (hinted && !best)
     throw badValue('error processing query: planner returned error: hint provided does not serve this query (sparse or partial index)');
-  return best?.plan ?? scanAll;
+  if (best || branches.length < 2) return best?.plan ?? scanAll;
+  // No single index serves all branches of an $or: perhaps each has one of its own.
+  const each = branches.map(
+    (branch) => collection.indexes.map((index) => planIndex(index, [branch], [], false)).reduce(better, undefined)?.plan,
+  );
+  if (!each.every((found) => found !== undefined)) return scanAll;
+  return { ...scanAll, branches: each.map((found) => ({ ...found, exact: false })), sorted: !sort?.length };
 }
+
+type Candidate = { plan: Plan; score: number } | undefined;
+const better = (a: Candidate, b: Candidate) => (!a || (b && b.score > a.score) ? b : a);
 
 function naturalDirection(sort: Sort | undefined, hint: Doc | string | undefined): number {
   const natural = hint instanceof Map ? hint.get('$natural') : undefined;

@@ -275,7 +275,8 @@ function testsValue(filter: Filter, value: Value): boolean {
     case 'not':
       return !testsValue(filter.of, value);
     case 'leaf':
-      return filter.test(value) || someElement(filter, value);
+      // The elements of an array inside the array are not tried.
+      return filter.test(value);
     default:
       throw unsupported(`$${filter.kind} inside $elemMatch over values`);
   }
