@@ -296,6 +296,8 @@ interface Job {
   done: (() => void) | undefined;
   /** When a job that waits for a transaction gives up, in ms since the epoch. */
   deadline: number;
+  /** It met a transaction, and will run when that has ended. */
+  waits: boolean;
 }
 
 export class Store {
@@ -330,7 +332,7 @@ export class Store {
     { on, done, deadline = Number.POSITIVE_INFINITY }: { on?: TransactionView; done?: () => void; deadline?: number } = {},
   ): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      this.queue.push({ run, resolve, reject, on, done, deadline });
+      this.queue.push({ run, resolve, reject, on, done, deadline, waits: false });
       this.pumping ??= this.pump().finally(() => {
         this.pumping = undefined;
       });
@@ -338,15 +340,16 @@ export class Store {
   }
 
   private async pump(): Promise<void> {
-    // What arrives in the same turn of the event loop, and while a commit is under way, shares the next commit.
-    await new Promise(setImmediate);
     while (this.queue.length) {
+      // What arrives in the same turn of the event loop, or arrived during the last commit, shares the next commit.
+      await new Promise(setImmediate);
       const jobs = this.queue;
       this.queue = [];
       const sequence = ++this.sequence;
       const answers: (() => void)[] = [];
       try {
-        await this.db.transaction(() => {
+        // Synchronously: an asynchronous commit of lmdb that fails takes the process down with an unhandled rejection.
+        this.db.transactionSync(() => {
           this.fence((key) => this.db.get(key));
           for (const job of jobs) answers.push(this.runJob(job, sequence));
           for (const key of this.flags) this.db.putSync(key, flag);
@@ -356,9 +359,9 @@ export class Store {
         // What is in memory may be ahead of the file now: open transactions end, and the catalog is read again.
         for (const transaction of this.transactions) transaction.release();
         this.flags.length = 0;
-        this.catalog.load(this.latest);
+        this.reload();
         const failure = storageError(error);
-        for (const job of jobs) job.reject(failure);
+        for (const job of jobs) if (!job.waits) job.reject(failure);
         continue;
       }
       this.durableSequence = sequence;
@@ -377,6 +380,7 @@ export class Store {
     } catch (error) {
       view.rollback();
       if (!(error instanceof Locked)) return () => job.reject(error);
+      job.waits = true;
       const left = job.deadline - Date.now();
       if (left <= 0) return () => job.reject(new CommandError(50, 'operation exceeded time limit'));
       const timeout = left < 2 ** 31 ? new Promise<void>((resolve) => setTimeout(resolve, left).unref()) : undefined;
@@ -406,8 +410,8 @@ export class Store {
 export function storageError(error: unknown): Error {
   if (error instanceof CommandError) return error;
   const message = error instanceof Error ? error.message : String(error);
-  if (/no space|ENOSPC|file too large|EFBIG|disk quota|MDB_MAP_FULL/i.test(message)) {
-    return new CommandError(14031, `nothing was written, the disk is full: ${message}`);
+  if (/no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message)) {
+    return new CommandError(14031, `nothing was written, the disk is full or failing: ${message}`);
   }
   return new CommandError(8, `nothing was written, the data file could not be written: ${message}`);
 }
