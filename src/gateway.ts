@@ -59,7 +59,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const store = createStore(database, localKeyProvider(options.masterKeys), now);
     await store.prepare();
     await store.keyring.probe();
-    const authenticate: Authenticator = createAuthenticator(options.tokens);
+    const authenticate: Authenticator = createAuthenticator(options.tokens, now);
     const domain = { store, now };
     const { yoga, execute } = createHttp({ ...options, schema: createSchema(), domain, authenticate, ready: store.ping });
     const sweep = () => sweepExpired(domain);

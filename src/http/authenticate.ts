@@ -24,10 +24,10 @@ const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS5
 
 /**
  * Checks bearer tokens (RFC 6750) that are JWTs (RFC 7519). Which algorithms are taken follows from the key, never from the token.
- * `exp` and `sub` are required: jose by itself takes a token without them.
+ * `exp` and `sub` are required: jose by itself takes a token without them. `now` is the gateway's clock, by which everything else expires too.
  */
-export function createAuthenticator({ issuer, audience, organizationClaim, key }: TokenSettings): Authenticator {
-  const options = {
+export function createAuthenticator({ issuer, audience, organizationClaim, key }: TokenSettings, now: () => Date): Authenticator {
+  const settings = {
     issuer,
     audience,
     clockTolerance: CLOCK_TOLERANCE_SECONDS,
@@ -35,7 +35,10 @@ export function createAuthenticator({ issuer, audience, organizationClaim, key }
     algorithms: 'secret' in key ? SHARED_SECRET_ALGORITHMS : PUBLIC_KEY_ALGORITHMS,
   };
   const jwks = 'jwksUrl' in key ? createRemoteJWKSet(key.jwksUrl) : undefined;
-  const verify = (token: string) => ('secret' in key ? jwtVerify(token, key.secret, options) : jwtVerify(token, jwks!, options));
+  const verify = (token: string) => {
+    const options = { ...settings, currentDate: now() };
+    return 'secret' in key ? jwtVerify(token, key.secret, options) : jwtVerify(token, jwks!, options);
+  };
 
   return async (headers) => {
     const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(headers.get('authorization') ?? '') ?? [];

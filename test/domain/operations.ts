@@ -1,0 +1,115 @@
+import { randomBytes } from 'node:crypto';
+import { type GraphQLObjectType, type GraphQLUnionType, getNamedType, isCompositeType } from 'graphql';
+import { expect } from 'vitest';
+import { createSchema } from '../../src/schema/index.ts';
+import type { Answer, Caller, Json, TestGateway } from '../harness.ts';
+
+const schema = createSchema();
+
+/** What is asked of each error that a mutation can answer with. */
+const errorFields: Readonly<Record<string, string>> = {
+  ValidationError: 'issues { path message }',
+  NotFoundError: 'path',
+  InvalidIntegrationError: 'path',
+  ConflictError: 'path currentVersion',
+  InUseError: 'usageCount usages { noun id name }',
+  UnreadableSecretError: '',
+};
+
+/** One mutation as a field, `result` unless told, whose arguments are the variables of the same names. */
+function mutationField(name: string, args: object, fields: string, alias = 'result', prefix = ''): string {
+  const field = schema.getMutationType()!.getFields()[name]!;
+  const members = (getNamedType(field.type) as GraphQLUnionType).getTypes();
+  const success = members.find((type) => type.name.endsWith('Success')) as GraphQLObjectType;
+  const [payload] = Object.values(success.getFields());
+  const type = getNamedType(payload!.type);
+  const selection = type.name === 'Credential' ? `{ ... on CredentialBase { ${fields} } }` : isCompositeType(type) ? `{ ${fields} }` : '';
+  const errors = members.map((each) => (errorFields[each.name] ? `... on ${each.name} { ${errorFields[each.name]} }` : ''));
+  const given = Object.keys(args).map((arg) => `${arg}: $${prefix}${arg}`);
+  return `${alias}: ${name}(${given.join(' ')}) {
+    __typename ... on ${success.name} { ${payload!.name} ${selection} } ... on MutationError { code message } ${errors.join(' ')}
+  }`;
+}
+
+function variableDefinitions(name: string, args: object, prefix = ''): string[] {
+  const field = schema.getMutationType()!.getFields()[name]!;
+  return Object.keys(args).map((arg) => `$${prefix}${arg}: ${field.args.find((each) => each.name === arg)?.type}`);
+}
+
+/** Runs one mutation and gives the whole answer. */
+export function send(test: TestGateway, caller: Caller, name: string, args: object, fields = 'id'): Promise<Answer> {
+  return test.answer(caller, `mutation (${variableDefinitions(name, args)}) { ${mutationField(name, args, fields)} }`, args);
+}
+
+/** Runs one mutation and gives its result, success or error, with all that an error tells. */
+export async function run(test: TestGateway, caller: Caller, name: string, args: object, fields = 'id'): Promise<Json> {
+  const { data, text } = await send(test, caller, name, args, fields);
+  if (!data?.result) throw new Error(`${name} was not run.\n${text}`);
+  return data.result;
+}
+
+/** Runs several mutations in one operation: `[name, args, fields]` each. The results are in `data`, under r0, r1, … */
+export function sendAll(test: TestGateway, caller: Caller, mutations: readonly (readonly [string, object, string?])[]): Promise<Answer> {
+  const definitions = mutations.flatMap(([name, args], index) => variableDefinitions(name, args, `r${index}_`));
+  const fields = mutations.map(([name, args, selection = 'id'], index) => mutationField(name, args, selection, `r${index}`, `r${index}_`));
+  const variables = Object.fromEntries(
+    mutations.flatMap(([, args], index) => Object.entries(args).map(([arg, value]) => [`r${index}_${arg}`, value])),
+  );
+  return test.answer(caller, `mutation (${definitions}) { ${fields.join('\n')} }`, variables);
+}
+
+/** Everything that the database holds, of all organizations, to see that nothing changed. */
+export async function contents(test: TestGateway): Promise<Record<string, Json[]>> {
+  const collections = (await test.database.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name).sort();
+  const all: Record<string, Json[]> = {};
+  for (const name of collections) all[name] = await test.database.collection(name).find({}).sort({ _id: 1 }).toArray();
+  return all;
+}
+
+/** How many documents each collection holds. */
+export async function counts(test: TestGateway): Promise<Record<string, number>> {
+  return Object.fromEntries(Object.entries(await contents(test)).map(([name, documents]) => [name, documents.length]));
+}
+
+/** A value that is found again wherever it leaks to. */
+export function newCanary(): string {
+  return `canary${randomBytes(12).toString('hex')}`;
+}
+
+/** Nothing that left the gateway, log lines since `logsBefore` included, holds the value in any of the spellings it may take. */
+export function expectNoTrace(test: TestGateway, answer: Answer, canary: string, logsBefore: number): void {
+  const everything = [answer.text, ...[...answer.headers].flat(), ...test.logs.slice(logsBefore)].join('\n');
+  for (const spelling of [canary, Buffer.from(canary).toString('base64').replace(/=+$/, ''), Buffer.from(canary).toString('base64url')]) {
+    expect(everything).not.toContain(spelling);
+  }
+}
+
+/** Two integrations with a connector, end users and credentials each way round that references can be wrong. */
+export async function seedWorld(test: TestGateway) {
+  const caller = { organization: test.newOrganization() };
+  const id = async (noun: Parameters<TestGateway['create']>[1], input: object): Promise<string> =>
+    (await test.create(caller, noun, input)).id;
+  const crm = { name: 'crm' };
+  const shop = { name: 'shop' };
+  const basicAuth = { basicAuth: { username: 'ada', password: 'pa55word' } };
+  return {
+    caller,
+    crm: await id('Integration', crm),
+    shop: await id('Integration', shop),
+    connector: await id('Connector', { integration: crm, name: 'zendesk', baseUrl: 'https://api.example.com' }),
+    otherConnector: await id('Connector', { integration: shop, name: 'zendesk', baseUrl: 'https://api.example.com' }),
+    ada: await id('EndUser', { integration: crm, externalId: 'ada' }),
+    bob: await id('EndUser', { integration: crm, externalId: 'bob' }),
+    otherEndUser: await id('EndUser', { integration: shop, externalId: 'ada' }),
+    credential: await id('Credential', { integration: crm, name: 'shared', data: basicAuth }),
+    adasCredential: await id('Credential', {
+      integration: crm,
+      endUser: { inIntegration: { integration: crm, externalId: 'ada' } },
+      name: 'ada’s',
+      data: basicAuth,
+    }),
+    otherCredential: await id('Credential', { integration: shop, name: 'shop’s', data: basicAuth }),
+    connection: await id('Connection', { integration: crm, name: 'plain' }),
+  };
+}
+export type World = Awaited<ReturnType<typeof seedWorld>>;
