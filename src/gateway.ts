@@ -6,9 +6,11 @@ import { deleteOrganization } from './domain/organization.ts';
 import { type Authenticator, createAuthenticator, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { createSchema } from './schema/index.ts';
-import { localKeyProvider } from './secrets/key-provider.ts';
+import { localKeyProvider, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
 import { createStore } from './store/index.ts';
+
+export { MasterKeyError };
 
 export interface GatewayOptions {
   readonly database: {

@@ -51,16 +51,20 @@ export async function demo(gateway: Gateway, organization: string, connections: 
 
   await run('createIntegration', { ...integration, description: 'Made up, to try things with.' });
   await each(services.length, (index) => run('createConnector', connectorInput(services[index]!, integration)));
+  const endUserIds: string[] = [];
 
   const endUsers = Math.ceil(connections / CONNECTIONS_PER_END_USER);
   const bar = new cliProgress.SingleBar(
     { format: '{bar} {percentage}% | {value}/{total} connections | {duration_formatted}', noTTYOutput: false, stream: process.stderr },
     cliProgress.Presets.shades_classic,
   );
-  await each(endUsers, (index) => run('createEndUser', endUserInput(index, batch, integration)));
+  await each(endUsers, async (index) => {
+    const { endUser } = await run('createEndUser', endUserInput(index, batch, integration));
+    endUserIds[index] = (endUser as { id: string }).id;
+  });
   bar.start(connections, 0);
   await each(connections, async (index) => {
-    await run('createConnection', connectionInput(index, batch, integration));
+    await run('createConnection', connectionInput(index, batch, integration, endUserIds[Math.floor(index / CONNECTIONS_PER_END_USER)]!));
     bar.increment();
   });
   bar.stop();
@@ -95,7 +99,7 @@ function endUserInput(index: number, batch: string, integration: object) {
   const domain = `${displayName.toLowerCase().replace(' ', '-')}.example`;
   return {
     integration,
-    externalId: externalId(index, batch),
+    externalId: `customer-${batch}-${index + 1}`,
     displayName,
     contacts: [
       { type: 'REGULAR', name: pick(people, index), email: `hello@${domain}`, phone: '+31 20 555 0100' },
@@ -104,14 +108,14 @@ function endUserInput(index: number, batch: string, integration: object) {
   };
 }
 
-function connectionInput(index: number, batch: string, integration: object) {
+function connectionInput(index: number, batch: string, integration: object, endUserId: string) {
   const service = pick(services, index);
   const kind = pick(credentialKinds, index);
   const second = index % 4 === 0 ? [pick(credentialKinds, index + 7)] : [];
   return {
     integration,
     connector: { inIntegration: { integration, name: service } },
-    endUser: { inIntegration: { integration, externalId: externalId(Math.floor(index / CONNECTIONS_PER_END_USER), batch) } },
+    endUser: { id: endUserId },
     name: `${service} ${batch}-${index + 1}`,
     allowedDomain: `${service.toLowerCase()}.example.com`,
     variables: [{ name: 'region', value: index % 2 === 0 ? 'eu' : 'us' }],
@@ -122,10 +126,6 @@ function connectionInput(index: number, batch: string, integration: object) {
 function newCredential(kind: CredentialKind, service: string) {
   const data = Object.fromEntries(Object.entries(kind.fields).map(([name, { example }]) => [name, example]));
   return { name: `${service} ${kind.kind}`, data: { [kind.kind]: data } };
-}
-
-function externalId(index: number, batch: string): string {
-  return `customer-${batch}-${index + 1}`;
 }
 
 function pick<T>(items: readonly T[], index: number): T {

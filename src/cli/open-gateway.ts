@@ -1,7 +1,8 @@
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { pino } from 'pino';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
 import { startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import { createGateway, type Gateway, hasDataKeys } from '../gateway.ts';
+import { createGateway, type Gateway, hasDataKeys, MasterKeyError } from '../gateway.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './keys.ts';
 
 export interface OpenGateway {
@@ -20,6 +21,7 @@ export interface OpenGateway {
 export async function openGateway(config: Config): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
+  if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
   const embedded = config.mongodbUri === undefined ? await startEmbeddedMongodb({ directory: paths.database, worker: true }) : undefined;
   try {
     const uri = config.mongodbUri ?? embedded!.uri;
@@ -44,8 +46,30 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
     };
   } catch (error) {
     await embedded?.stop();
-    throw error;
+    throw explained(error);
   }
+}
+
+function makeDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    accessSync(directory, constants.W_OK);
+  } catch (error) {
+    throw new ConfigError(
+      `DATA_DIR: ${directory} cannot be written (${(error as NodeJS.ErrnoException).code}). Name a directory that can.`,
+    );
+  }
+}
+
+/** What a user can mend, said as such; a defect as it is. */
+function explained(error: unknown): unknown {
+  if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
+  if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
+    return new ConfigError(
+      'MONGODB_URI: no database answered within ten seconds. Check the address, the network and the credentials in it.',
+    );
+  }
+  return error;
 }
 
 /** The secret of development tokens, which exist on the embedded database and on loopback only. */

@@ -105,8 +105,8 @@ async function writeData({ store, viewer }: DomainContext, record: CredentialRec
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
   const { settings, facts, secrets, unset } = within(['input', 'data', kind.kind], () => prepareWrite(kind, fieldsOfKind, stored));
-  await store.secrets.unset(viewer.organizationId, record.id, unset);
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
+  await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }

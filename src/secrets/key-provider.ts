@@ -13,9 +13,15 @@ export interface KeyProvider {
   wrap(dataKey: Uint8Array, place: DataKeyPlace): Promise<string>;
   /**
    * Decrypts a stored data key.
-   * @throws Error when no master key at hand opens it, or when it was wrapped for another place
+   * @throws MasterKeyError when no master key at hand opens it
+   * @throws Error when it was wrapped for another place, or changed
    */
   unwrap(wrapped: string, place: DataKeyPlace): Promise<Uint8Array>;
+}
+
+/** The master key that is needed is not at hand. */
+export class MasterKeyError extends Error {
+  override name = 'MasterKeyError';
 }
 
 /** The length of every key here, in bytes: all algorithms are AES-256. */
@@ -41,7 +47,7 @@ export function localKeyProvider(masterKeys: readonly Uint8Array[]): KeyProvider
         .encrypt(wrapping[1]),
     async unwrap(wrapped, place) {
       const masterKey = byId.get(decodeProtectedHeader(wrapped).kid ?? '');
-      if (!masterKey) throw new Error('The master key that wrapped this data key is not among those given.');
+      if (!masterKey) throw new MasterKeyError('the master key that wrapped the data keys is not among those given.');
       const { plaintext, protectedHeader } = await compactDecrypt(wrapped, masterKey, algorithms);
       if (protectedHeader.org !== place.organizationId || protectedHeader.dk !== place.keyId) {
         throw new Error('The wrapped data key belongs to another place.');

@@ -90,7 +90,7 @@ export function secretStore(database: Database, keyring: Keyring) {
   const model = database.connection.model('Secret', schema, 'secrets');
 
   return translatingErrors({
-    /** Seals and stores secrets of one credential, replacing those that were; answers what the credential's record shall tell of them. */
+    /** Seals and stores secrets of one credential, which must be unset; answers what its record shall tell of them. */
     async put(
       organizationId: string,
       credentialId: string,
@@ -107,7 +107,6 @@ export function secretStore(database: Database, keyring: Keyring) {
         documents.push({ _id: newId(), organizationId, credentialId, field, keyId: keys.seal.keyId, sealed });
         facts[field] = { fingerprint: fingerprint(keys.fingerprint.bytes, plain), sealedAt };
       }
-      await model.deleteMany({ organizationId, credentialId, field: { $in: Object.keys(secrets) } });
       await model.insertMany(documents);
       return facts;
     },

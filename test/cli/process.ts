@@ -1,0 +1,65 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterEach } from 'vitest';
+
+const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
+const running = new Set<ChildProcess>();
+const directories = new Set<string>();
+
+afterEach(() => {
+  for (const child of running) child.kill('SIGKILL');
+  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+});
+
+/** A new data directory, gone after the test. */
+export function newDataDirectory(): string {
+  const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-cli-'));
+  directories.add(directory);
+  return directory;
+}
+
+/** The built command as a user starts it. Only the settings given are set. */
+export function run(args: readonly string[], settings: Record<string, string>) {
+  const { MONGODB_URI: _, ...environment } = process.env;
+  const child = spawn(process.execPath, [main, ...args], { env: { ...environment, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+  running.add(child);
+  const output = { stdout: '', stderr: '' };
+  child.stdout.on('data', (chunk) => {
+    output.stdout += chunk;
+  });
+  child.stderr.on('data', (chunk) => {
+    output.stderr += chunk;
+  });
+  const ended = once(child, 'close').then(([code]) => {
+    running.delete(child);
+    return { ...output, code: code as number | null };
+  });
+  return { child, output, ended };
+}
+
+/** A server that is up, its address and the token in it. */
+export async function startServer(dataDirectory: string, settings: Record<string, string> = {}) {
+  const process = run(['start'], { DATA_DIR: dataDirectory, PORT: '0', ...settings });
+  const deadline = Date.now() + 20_000;
+  for (;;) {
+    const [, url, token] = /^Open (\S+)#token=(\S+)$/m.exec(process.output.stdout) ?? [];
+    if (url && token) return { ...process, url, token };
+    if (process.child.exitCode !== null || Date.now() > deadline)
+      throw new Error(`The server did not start.\n${JSON.stringify(process.output)}`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Sends an operation to a server. */
+export async function send(url: string, token: string, query: string) {
+  const response = await fetch(url, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    body: JSON.stringify({ query }),
+  });
+  return (await response.json()) as { data?: Record<string, never>; errors?: { message: string; extensions: { code: string } }[] };
+}

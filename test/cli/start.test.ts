@@ -1,0 +1,176 @@
+import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { decodeJwt } from 'jose';
+import { expect, it } from 'vitest';
+import { newDataDirectory, run, send, startServer } from './process.ts';
+
+const createIntegration = 'mutation { createIntegration(input: { name: "crm" }) { __typename } }';
+const integrations = '{ integrations { nodes { name } } }';
+const createCredential = `mutation { createCredential(input: { integration: { name: "crm" }, name: "mine", data: { string: { value: "planted-value-73" } } }) {
+  ... on CreateCredentialSuccess { credential { ... on StringCredential { id value { redacted } } } } } }`;
+
+it('starts on nothing, prints where to look, and finds everything again after a stop', async () => {
+  const directory = newDataDirectory();
+  const first = await startServer(directory);
+  expect(first.output.stdout).toContain(`Made a master key: ${join(directory, 'master.key')}`);
+  expect(first.output.stdout).toContain(`Database: embedded, in ${directory}`);
+  expect(await send(first.url, first.token, createIntegration)).toEqual({
+    data: { createIntegration: { __typename: 'CreateIntegrationSuccess' } },
+  });
+  first.child.kill('SIGTERM');
+  expect((await first.ended).code).toBe(0);
+
+  const second = await startServer(directory);
+  expect(second.output.stdout).not.toContain('Made a master key');
+  expect(await send(second.url, second.token, integrations)).toEqual({ data: { integrations: { nodes: [{ name: 'crm' }] } } });
+});
+
+it('keeps every acknowledged write through kill -9, and none in clear', async () => {
+  const directory = newDataDirectory();
+  const first = await startServer(directory);
+  await send(first.url, first.token, createIntegration);
+  const { data } = await send(first.url, first.token, createCredential);
+  first.child.kill('SIGKILL');
+  await first.ended;
+  for (const file of readdirSync(directory, { recursive: true, withFileTypes: true })) {
+    if (file.isFile()) expect(readFileSync(join(file.parentPath, file.name)).includes('planted-value-73'), file.name).toBe(false);
+  }
+
+  const second = await startServer(directory);
+  const id = (data as never as { createCredential: { credential: { id: string } } }).createCredential.credential.id;
+  const reveal = `mutation { revealSecret(credentialId: "${id}", field: "value", reason: "a test") { ... on RevealSecretSuccess { secret { plaintext } } } }`;
+  expect(await send(second.url, second.token, reveal)).toEqual({ data: { revealSecret: { secret: { plaintext: 'planted-value-73' } } } });
+});
+
+it('keeps its keys to itself', async () => {
+  const directory = newDataDirectory();
+  await startServer(directory);
+  for (const file of ['master.key', 'token.secret']) expect(statSync(join(directory, file)).mode & 0o777, file).toBe(0o600);
+  expect(statSync(join(directory, 'mongodb')).mode & 0o777).toBe(0o700);
+});
+
+// A new master key would open nothing of what is there, and make it look as if everything were fine.
+it('does not make a second master key for data that was sealed under a first', async () => {
+  const directory = newDataDirectory();
+  const first = await startServer(directory);
+  await send(first.url, first.token, createIntegration);
+  first.child.kill('SIGTERM');
+  await first.ended;
+  renameSync(join(directory, 'master.key'), join(directory, 'elsewhere'));
+  const { code, stderr } = await run(['start'], { DATA_DIR: directory, PORT: '0' }).ended;
+  expect(code).toBe(1);
+  expect(stderr).toContain('the master key that wrapped them is not in');
+  const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: Buffer.alloc(32, 1).toString('base64') }).ended;
+  expect(wrong.code).toBe(1);
+  expect(wrong.stderr).toContain('not among those given');
+});
+
+it('finishes what is under way when a signal comes, and takes nothing new', async () => {
+  const server = await startServer(newDataDirectory());
+  const { port } = new URL(server.url);
+  const body = JSON.stringify({ query: createIntegration });
+  const socket = connect(Number(port), '127.0.0.1');
+  let answer = '';
+  socket.on('data', (chunk) => {
+    answer += chunk;
+  });
+  const head = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${body.length}\r\n\r\n`;
+  socket.write(head + body.slice(0, 10));
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  server.child.kill('SIGTERM');
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  await expect(fetch(server.url)).rejects.toThrow();
+  socket.write(body.slice(10));
+  expect((await server.ended).code).toBe(0);
+  expect(answer).toContain('CreateIntegrationSuccess');
+});
+
+it('says what is wrong when it cannot start', async () => {
+  const port = await run(['start'], { PORT: 'x' }).ended;
+  expect(port).toMatchObject({ code: 1, stdout: '', stderr: 'PORT must be a port number, 0 to 65535.\n' });
+  const taken = await startServer(newDataDirectory());
+  const second = await run(['start'], { DATA_DIR: newDataDirectory(), PORT: new URL(taken.url).port }).ended;
+  expect(second.code).toBe(1);
+  expect(second.stderr).toMatch(/^HOST and PORT: cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/);
+});
+
+it('prints a token and nothing else, which the running server takes', async () => {
+  const directory = newDataDirectory();
+  const server = await startServer(directory);
+  const { stdout, stderr, code } = await run(['token', '--organization', 'acme', '--scope', 'integrations.get', 'credentials.*'], {
+    DATA_DIR: directory,
+  }).ended;
+  expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
+  expect(decodeJwt(stdout.trim())).toMatchObject({ organization: 'acme', scope: 'integrations.get credentials.*' });
+  expect(await send(server.url, stdout.trim(), integrations)).toEqual({ data: { integrations: { nodes: [] } } });
+  expect((await send(server.url, stdout.trim(), createIntegration)).errors?.[0]?.extensions.code).toBe('FORBIDDEN');
+});
+
+it('refuses to print tokens that nobody could want', async () => {
+  const settings = { DATA_DIR: newDataDirectory() };
+  const unknown = await run(['token', '--organization', 'acme', '--scope', 'credentials.steal'], settings).ended;
+  expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('There is no such scope: credentials.steal') });
+  const name = await run(['token', '--organization', '../x', '--scope', 'credentials.get'], settings).ended;
+  expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('An organization is called by') });
+  const elsewhere = await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
+    ...settings,
+    TOKEN_SECRET: 'x'.repeat(32),
+  }).ended;
+  expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('There are no development tokens') });
+});
+
+it('fills an organization while the server runs, and deletes it', async () => {
+  const directory = newDataDirectory();
+  const settings = { DATA_DIR: directory };
+  const server = await startServer(directory);
+  const demo = await run(['demo', '--organization', 'acme', '--connections', '40'], settings).ended;
+  expect(demo).toMatchObject({ code: 0, stdout: '' });
+  const token = (await run(['token', '--organization', 'acme', '--scope', 'all.Organization'], settings).ended).stdout.trim();
+  const totals =
+    '{ connections { totalCount } credentials { totalCount nodes { __typename } } connectors { totalCount } endUsers { totalCount } }';
+  const { data } = await send(server.url, token, totals);
+  expect(data).toMatchObject({
+    connections: { totalCount: 40 },
+    credentials: { totalCount: 50 },
+    connectors: { totalCount: 10 },
+    endUsers: { totalCount: 14 },
+  });
+
+  expect(await run(['organization', 'delete', 'acme'], settings).ended).toMatchObject({ code: 0 });
+  expect((await send(server.url, token, totals)).data).toMatchObject({ connections: { totalCount: 0 }, credentials: { totalCount: 0 } });
+  expect((await send(server.url, token, createIntegration)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+  const again = await run(['organization', 'delete', 'nobody'], settings).ended;
+  expect(again).toMatchObject({ code: 1, stderr: 'There is no organization of that name.\n' });
+});
+
+it('helps', async () => {
+  const { stdout, code } = await run(['--help'], {}).ended;
+  expect(code).toBe(0);
+  for (const command of ['start', 'token', 'demo', 'organization']) expect(stdout).toContain(command);
+});
+
+it('answers whether it lives and whether it is ready', async () => {
+  const server = await startServer(newDataDirectory());
+  for (const path of ['/health', '/ready']) expect((await fetch(new URL(path, server.url))).status, path).toBe(200);
+});
+
+it('says why when the data directory cannot be written', async () => {
+  const file = join(newDataDirectory(), 'file');
+  writeFileSync(file, '');
+  const { code, stderr } = await run(['start'], { DATA_DIR: join(file, 'data'), PORT: '0' }).ended;
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: `DATA_DIR: ${join(file, 'data')} cannot be written (ENOTDIR). Name a directory that can.\n`,
+  });
+});
+
+it('says why when the database does not answer', async () => {
+  const settings = {
+    MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
+    MASTER_KEY: Buffer.alloc(32, 1).toString('base64'),
+    TOKEN_SECRET: 'x'.repeat(32),
+  };
+  const { code, stderr } = await run(['start'], settings).ended;
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database answered within ten seconds/) });
+});

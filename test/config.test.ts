@@ -1,0 +1,62 @@
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
+import { readConfig, settingNames } from '../src/config.ts';
+
+const key = Buffer.alloc(32, 7).toString('base64');
+const production = { MONGODB_URI: 'mongodb://db.example/?replicaSet=rs0', MASTER_KEY: key, TOKEN_SECRET: 'x'.repeat(32) };
+
+describe('a start that would go wrong is stopped by a message that names the setting', () => {
+  it.each<[string, Record<string, string>, RegExp]>([
+    ['a port that is none', { PORT: 'hunter2' }, /^PORT must be a port number, 0 to 65535\.$/],
+    ['a port too high', { PORT: '70000' }, /^PORT /],
+    ['an address of another database', { MONGODB_URI: 'postgres://db' }, /MONGODB_URI must begin with mongodb:\/\//],
+    ['MongoDB without a master key', { ...production, MASTER_KEY: '' }, /^MASTER_KEY \(or MASTER_KEY_FILE\) is missing/],
+    [
+      'MongoDB without a way to check tokens',
+      { ...production, TOKEN_SECRET: '' },
+      /^TOKEN_JWKS_URL \(or TOKEN_SECRET\) is missing.*with MONGODB_URI/,
+    ],
+    ['development tokens beyond loopback', { HOST: '0.0.0.0' }, /^TOKEN_JWKS_URL .* when HOST is not loopback/],
+    ['a short token secret', { TOKEN_SECRET: 'hunter2' }, /^TOKEN_SECRET must be at least 32 characters/],
+    ['two ways to check tokens', { TOKEN_SECRET: 'x'.repeat(32), TOKEN_JWKS_URL: 'https://issuer.example/jwks' }, /exclude each other/],
+    ['two places of master keys', { MASTER_KEY: key, MASTER_KEY_FILE: 'master.key' }, /exclude each other/],
+    ['a log level that is none', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL /],
+    ['an environment that is none', { NODE_ENV: 'staging' }, /^NODE_ENV /],
+    ['a switch that is neither', { GRAPHIQL: 'yes' }, /^GRAPHIQL must be true or false/],
+    ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an http or https URL/],
+  ])('%s', (_what, environment, message) => {
+    expect(() => readConfig(environment)).toThrow(message);
+    expect(() => readConfig(environment)).not.toThrow(/hunter2/);
+  });
+
+  it('lists everything that is wrong at once', () => {
+    expect(() => readConfig({ PORT: 'x', LOG_LEVEL: 'x' })).toThrow(/PORT.*LOG_LEVEL/s);
+  });
+});
+
+it('starts with nothing set: embedded, on loopback, with development tokens', () => {
+  expect(readConfig({})).toMatchObject({
+    host: '127.0.0.1',
+    port: 4000,
+    mongodbUri: undefined,
+    tokens: { key: undefined },
+    allowedHosts: ['localhost', '127.0.0.1', '[::1]'],
+    graphiql: true,
+  });
+});
+
+it('takes an empty setting for an unset one', () => {
+  expect(readConfig({ PORT: '', MONGODB_URI: '' })).toMatchObject({ port: 4000, mongodbUri: undefined });
+});
+
+it('shows no GraphiQL in production unless told', () => {
+  expect(readConfig({ ...production, NODE_ENV: 'production' }).graphiql).toBe(false);
+  expect(readConfig({ ...production, NODE_ENV: 'production', GRAPHIQL: 'true' }).graphiql).toBe(true);
+});
+
+// Whoever adds a setting tells the users of it.
+it('has every setting in the README’s table, and no other', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const told = [...readme.matchAll(/^\| `([A-Z_]+)` \|/gm)].map(([, name]) => name);
+  expect(told.sort()).toEqual([...settingNames].sort());
+});
