@@ -15,6 +15,8 @@ export interface DataKey {
   readonly bytes: Uint8Array;
 }
 
+/** Secrets come back exactly as they were given, a byte order mark included, which a decoder drops unless told. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const algorithms = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
 
 /** Seals a secret: a compact JWE (RFC 7516), `dir` and A256GCM (RFC 7518), its place in the protected header. */
@@ -54,7 +56,7 @@ export async function open(dataKey: DataKey, place: SealedPlace, sealed: string)
     if (kid !== dataKey.keyId || org !== place.organizationId || crd !== place.credentialId || fld !== place.field) {
       throw new UnreadableSecretError('it was sealed for another place');
     }
-    return new Redacted(new TextDecoder().decode(plaintext));
+    return new Redacted(decoder.decode(plaintext));
   } catch (error) {
     if (error instanceof errors.JOSEError) throw new UnreadableSecretError('it was changed, or sealed under another key');
     throw error;

@@ -1,0 +1,181 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+
+const src = fileURLToPath(new URL('../src/', import.meta.url));
+
+/** Import nothing of ours but each other's like: what a leaf imports is in its own folder, or another leaf. */
+const leaves = ['errors.ts', 'redacted.ts', 'access', 'credential-types'];
+const everythingBelow = [...leaves, 'secrets', 'store', 'domain', 'schema', 'http'];
+
+/** The table of the design: what each folder and file of `src` may import of ours, beside itself. */
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  'errors.ts': [],
+  'redacted.ts': [],
+  access: [],
+  'credential-types': ['errors.ts', 'redacted.ts'],
+  secrets: leaves,
+  store: ['secrets', ...leaves],
+  domain: ['store', ...leaves],
+  schema: ['domain', ...leaves],
+  http: ['schema', 'domain', ...leaves],
+  'embedded-mongodb': [],
+  'config.ts': [],
+  'gateway.ts': everythingBelow,
+  cli: ['gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
+  'main.ts': ['cli', 'gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
+};
+
+/** Packages that only some may import, so that what they stand for stays in one place. */
+const packageOwners: Readonly<Record<string, readonly string[]>> = {
+  mongoose: ['store'],
+  jose: ['secrets', 'http/authenticate.ts', 'cli/token.ts'],
+  '@pothos/core': ['schema'],
+  '@pothos/plugin-errors': ['schema'],
+  '@pothos/plugin-scope-auth': ['schema'],
+  graphql: ['schema', 'http'],
+  'graphql-scalars': ['schema'],
+  'graphql-yoga': ['http'],
+  '@graphql-yoga/render-graphiql': ['http'],
+  dataloader: ['schema'],
+  lmdb: ['embedded-mongodb'],
+  bson: ['embedded-mongodb'],
+  commander: ['main.ts'],
+  'cli-progress': ['cli'],
+};
+
+/** Declared and not imported: the embedded database evaluates expressions by itself by now, and the package is to be dropped. */
+const unusedYet = ['mingo'];
+
+/** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */
+const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
+/** Where a plaintext is taken out of its wrapping: where it is sealed, compared, and handed to whoever asked to reveal it. */
+const mayExpose = ['secrets/seal.ts', 'secrets/fingerprint.ts', 'schema/credential.ts'];
+
+interface Import {
+  readonly from: string;
+  /** A file of ours, relative to `src`, or a package. */
+  readonly to: string;
+  readonly isOurs: boolean;
+  readonly isTypeOnly: boolean;
+}
+
+const files = readdirSync(src, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+const sources = new Map(files.map((file) => [file, withoutComments(readFileSync(join(src, file), 'utf8'))]));
+const imports = files.flatMap(importsOf);
+const ownImports = imports.filter(({ isOurs }) => isOurs);
+
+/** The row of the table that a file stands in: its top folder, or the file itself at the top. */
+function rowOf(file: string): string {
+  return file.split('/')[0]!;
+}
+
+describe('the import table', () => {
+  it('has a row for every folder and file of src, and no other', () => {
+    expect([...new Set(files.map(rowOf))].sort()).toEqual(Object.keys(mayImport).sort());
+  });
+
+  // A layer that reaches past its neighbour is where a key, a query or a header ends up in the wrong hands.
+  it('holds', () => {
+    const wrong = ownImports.filter(({ from, to }) => rowOf(from) !== rowOf(to) && !mayImport[rowOf(from)]!.includes(rowOf(to)));
+    expect(wrong.map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+  });
+
+  it('names nothing that is not there', () => {
+    for (const row of Object.values(mayImport).flat()) expect(Object.keys(mayImport)).toContain(row);
+  });
+
+  it('lets http/ have only types of domain/', () => {
+    const values = ownImports.filter(({ from, to, isTypeOnly }) => rowOf(from) === 'http' && rowOf(to) === 'domain' && !isTypeOnly);
+    expect(values).toEqual([]);
+  });
+
+  // It is a server of its own: the gateway speaks to it through a connection string.
+  it('lets nothing import the insides of embedded-mongodb/', () => {
+    const inside = ownImports.filter(({ from, to }) => rowOf(from) !== 'embedded-mongodb' && rowOf(to) === 'embedded-mongodb');
+    expect(new Set(inside.map(({ to }) => to))).toEqual(new Set(['embedded-mongodb/index.ts']));
+  });
+
+  it('imports files by their names, and only such as there are', () => {
+    expect(ownImports.filter(({ to }) => !sources.has(to)).map(({ from, to }) => `${from} imports ${to}`)).toEqual([]);
+  });
+
+  it('finds the imports that there are', () => {
+    expect(ownImports.length).toBeGreaterThan(300);
+    expect(ownImports).toContainEqual({ from: 'http/index.ts', to: 'domain/context.ts', isOurs: true, isTypeOnly: true });
+    expect(ownImports).toContainEqual({ from: 'gateway.ts', to: 'store/index.ts', isOurs: true, isTypeOnly: false });
+  });
+});
+
+// Two files that need each other are one file, or hide a third, and what runs first is then chance. Types may refer to each other.
+it('no file imports itself by a way round', () => {
+  const state = new Map<string, 'open' | 'done'>();
+  const cycles: string[] = [];
+  const visit = (file: string, way: readonly string[]) => {
+    if (state.get(file) === 'open') cycles.push([...way.slice(way.indexOf(file)), file].join(' > '));
+    if (state.has(file)) return;
+    state.set(file, 'open');
+    for (const { from, to, isTypeOnly } of ownImports) if (from === file && !isTypeOnly) visit(to, [...way, file]);
+    state.set(file, 'done');
+  };
+  for (const file of files) visit(file, []);
+  expect(cycles).toEqual([]);
+});
+
+describe('packages', () => {
+  it.each(Object.entries(packageOwners))('%s is imported where it belongs', (name, owners) => {
+    const from = imports.filter(({ isOurs, to }) => !isOurs && packageName(to) === name).map((each) => each.from);
+    expect(from).not.toEqual([]);
+    expect(from.filter((file) => !owners.some((owner) => file === owner || file.startsWith(`${owner}/`)))).toEqual([]);
+  });
+
+  // What is used is declared, and what is declared is used.
+  it('are those of package.json', () => {
+    const { dependencies } = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const used = new Set(imports.filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:')).map(({ to }) => packageName(to)));
+    expect([...used].filter((name) => !(name in dependencies))).toEqual([]);
+    expect(Object.keys(dependencies).filter((name) => !used.has(name) && !unusedYet.includes(name))).toEqual([]);
+  });
+});
+
+// A search for this word finds every place that can leak. A new place is a decision, and is written down here.
+it('a plaintext is taken out of its wrapping in few places', () => {
+  const exposing = files.filter((file) => file !== 'redacted.ts' && plaintexts.test(sources.get(file)!));
+  expect(exposing.sort()).toEqual([...mayExpose].sort());
+  for (const file of mayExpose) expect(sources.get(file)!.split(plaintexts), file).toHaveLength(2);
+});
+
+// No value of the environment and no test can change what the code does on the way.
+it('only the configuration reads the environment, and nothing asks whether it is tested', () => {
+  const reading = files.filter((file) => /process\s*\.\s*env|process\[/.test(sources.get(file)!));
+  expect(reading.filter((file) => file !== 'main.ts')).toEqual([]);
+  expect(files.filter((file) => /vitest|import\.meta\.env/i.test(sources.get(file)!))).toEqual([]);
+});
+
+function importsOf(file: string): Import[] {
+  const statement = /\b(?:import|export)\b(\s+type\b)?([^'"`;]*?)\bfrom\s*['"]([^'"]+)['"]|\bimport\s*\(?\s*['"]([^'"]+)['"]/g;
+  return [...sources.get(file)!.matchAll(statement)].map(([, type, names = '', from, bare]) => {
+    const to = (from ?? bare)!;
+    const isOurs = to.startsWith('.');
+    const inBraces = /^\s*\{([^}]*)\}\s*$/.exec(names)?.[1];
+    const allTypes = inBraces?.split(',').every((name) => name.trim() === '' || name.trim().startsWith('type ')) ?? false;
+    return {
+      from: file,
+      to: isOurs ? relative(src, join(src, dirname(file), to)) : to,
+      isOurs,
+      isTypeOnly: type !== undefined || allTypes,
+    };
+  });
+}
+
+function packageName(specifier: string): string {
+  return specifier
+    .split('/')
+    .slice(0, specifier.startsWith('@') ? 2 : 1)
+    .join('/');
+}
+
+function withoutComments(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/^\s*\/\/.*$/gm, '');
+}
