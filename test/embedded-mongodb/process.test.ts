@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
+import { Long, MongoClient, UUID } from 'mongodb';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 import { buildEmbedded } from './build.ts';
 import { checkDataFile } from './check.ts';
 import { Random } from './random.ts';
+import { rawCommand } from './raw.ts';
 
 // What needs processes of its own: being killed, being started twice, the worker thread, a full disk.
 let built: string;
@@ -124,46 +125,26 @@ it('answers a retried write and a retried commit as it did before it was killed'
   const client = await new MongoClient(first.uri, quick).connect();
   const database = client.db('test');
   await database.createCollection('things');
-  const { Long, UUID } = await import('mongodb');
   const lsid = { id: new UUID() };
   const insert = { insert: 'things', documents: [{ _id: 1 }], txnNumber: Long.fromNumber(1), lsid };
   const inTransaction = { lsid, txnNumber: Long.fromNumber(2), autocommit: false };
-  // The raw command, for the driver gives every call a number of its own.
-  const send = (uri: string, db: string, command: object) => rawCommand(uri, { ...command, $db: db });
-  expect(await send(first.uri, 'test', insert)).toMatchObject({ ok: 1, n: 1 });
+  expect(await rawCommand(first.uri, 'test', insert)).toMatchObject({ ok: 1, n: 1 });
   expect(
-    await send(first.uri, 'test', { insert: 'things', documents: [{ _id: 2 }], startTransaction: true, ...inTransaction }),
+    await rawCommand(first.uri, 'test', { insert: 'things', documents: [{ _id: 2 }], startTransaction: true, ...inTransaction }),
   ).toMatchObject({ ok: 1 });
-  expect(await send(first.uri, 'admin', { commitTransaction: 1, ...inTransaction })).toMatchObject({ ok: 1 });
+  expect(await rawCommand(first.uri, 'admin', { commitTransaction: 1, ...inTransaction })).toMatchObject({ ok: 1 });
   await client.close();
   await kill(first.child);
   const second = await run({});
-  expect(await send(second.uri, 'admin', { commitTransaction: 1, ...inTransaction })).toMatchObject({ ok: 1 });
-  expect(await send(second.uri, 'test', insert)).toMatchObject({ ok: 0, code: 225 });
+  expect(await rawCommand(second.uri, 'admin', { commitTransaction: 1, ...inTransaction })).toMatchObject({ ok: 1 });
+  expect(await rawCommand(second.uri, 'test', insert)).toMatchObject({ ok: 0, code: 225 });
   const retried = { ...insert, documents: [{ _id: 3 }], lsid: { id: new UUID() } };
-  expect(await send(second.uri, 'test', retried)).toMatchObject({ ok: 1, n: 1 });
+  expect(await rawCommand(second.uri, 'test', retried)).toMatchObject({ ok: 1, n: 1 });
   await kill(second.child);
   const third = await run({});
-  expect(await send(third.uri, 'test', retried)).toMatchObject({ ok: 1, n: 1 });
-  expect(await send(third.uri, 'test', { count: 'things' })).toMatchObject({ n: 3 });
+  expect(await rawCommand(third.uri, 'test', retried)).toMatchObject({ ok: 1, n: 1 });
+  expect(await rawCommand(third.uri, 'test', { count: 'things' })).toMatchObject({ n: 3 });
 });
-
-async function rawCommand(uri: string, command: object): Promise<object> {
-  const { connect } = await import('node:net');
-  const { Framer, readRequest, writeRequest } = await import('../../src/embedded-mongodb/wire.ts');
-  const socket = connect(decodeURIComponent(/^mongodb:\/\/([^/]+)\//.exec(uri)![1]!));
-  socket.write(writeRequest(command as never));
-  const framer = new Framer();
-  for await (const chunk of socket) {
-    for (const message of framer.add(chunk)) {
-      socket.destroy();
-      return Object.fromEntries(
-        [...readRequest(message).command].map(([name, value]) => [name, typeof value === 'object' ? Number(value) : value]),
-      );
-    }
-  }
-  throw new Error('no answer');
-}
 
 it('says so when the disk is full, loses nothing and goes on', async () => {
   // A limit on the size of files is what a full disk looks like to LMDB.
