@@ -1,4 +1,4 @@
-import { createRemoteJWKSet, errors, type JWTPayload, jwtVerify } from 'jose';
+import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 
@@ -34,7 +34,7 @@ export function createAuthenticator({ issuer, audience, organizationClaim, key }
     requiredClaims: ['exp', 'sub', organizationClaim],
     algorithms: 'secret' in key ? SHARED_SECRET_ALGORITHMS : PUBLIC_KEY_ALGORITHMS,
   };
-  const jwks = 'jwksUrl' in key ? createRemoteJWKSet(key.jwksUrl) : undefined;
+  const jwks = 'jwksUrl' in key ? publishedKeys(key.jwksUrl) : undefined;
   const verify = (token: string) => {
     const options = { ...settings, currentDate: now() };
     return 'secret' in key ? jwtVerify(token, key.secret, options) : jwtVerify(token, jwks!, options);
@@ -51,23 +51,42 @@ export function createAuthenticator({ issuer, audience, organizationClaim, key }
   };
 }
 
+/** The issuer's keys. That they cannot be had is not the token's fault, and is told apart from it. */
+function publishedKeys(url: URL): JWTVerifyGetKey {
+  const jwks = createRemoteJWKSet(url);
+  return async (header, token) => {
+    try {
+      return await jwks(header, token);
+    } catch (error) {
+      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
+      throw new UnauthenticatedError('The issuer’s keys could not be fetched.');
+    }
+  };
+}
+
 function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
   const organizationId = claims[organizationClaim];
   if (typeof organizationId !== 'string' || !organizationPattern.test(organizationId)) {
     throw new UnauthenticatedError(`The token's claim ${organizationClaim} is not the name of an organization.`);
   }
+  // `requiredClaims` asks that it is there, not what it is.
+  if (typeof claims.sub !== 'string' || claims.sub === '') throw new UnauthenticatedError(wrongClaim('sub'));
   // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
   const scope = Array.isArray(claims.scope) ? claims.scope : typeof claims.scope === 'string' ? claims.scope.split(' ') : [];
-  return { organizationId, subject: claims.sub!, scopes: new Set(scope.filter((each) => typeof each === 'string' && each !== '')) };
+  return { organizationId, subject: claims.sub, scopes: new Set(scope.filter((each) => typeof each === 'string' && each !== '')) };
 }
 
 /** Why a token is refused, in words that do not repeat any of it. */
 function reason(error: errors.JOSEError): string {
   if (error instanceof errors.JWTExpired) return 'The token has expired.';
-  if (error instanceof errors.JWTClaimValidationFailed) return `The token's claim ${error.claim} is missing or not the one expected.`;
+  if (error instanceof errors.JWTClaimValidationFailed) return wrongClaim(error.claim);
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'The token’s signature is not valid.';
   if (error instanceof errors.JOSEAlgNotAllowed) return 'The token is signed with an algorithm that is not accepted here.';
   if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with a key that its issuer does not publish.';
-  if (error instanceof errors.JWKSTimeout) return 'The issuer’s keys could not be fetched in time.';
+  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'The token does not say which of its issuer’s keys it is signed with.';
   return 'The token is not a JWT.';
+}
+
+function wrongClaim(name: string): string {
+  return `The token's claim ${name} is missing or not the one expected.`;
 }
