@@ -1,9 +1,11 @@
 /** Codes of MongoDB's `error_codes.yml` that this server answers with. */
 const codeNames: Record<number, string> = {
+  1: 'InternalError',
   2: 'BadValue',
   8: 'UnknownError',
   9: 'FailedToParse',
   10: 'CannotMutateObject',
+  13: 'Unauthorized',
   14: 'TypeMismatch',
   15: 'Overflow',
   17: 'ProtocolError',

@@ -147,6 +147,8 @@ function parseOperators(path: string, operators: Doc): Filter[] {
         if (typeof operand !== 'string' && !(operand instanceof BSONRegExp)) throw badValue('$regex has to be a string');
         const pattern = typeof operand === 'string' ? operand : operand.pattern;
         const own = typeof operand === 'string' ? '' : operand.options;
+        const wrong = [...(options ?? '')].find((option) => !'imsx'.includes(option));
+        if (wrong) throw new CommandError(51108, `invalid flag in regex options: ${wrong}`);
         if (own && options !== undefined) throw new CommandError(51075, 'options set in both $regex and $options');
         filters.push(leaf(path, 'regex', new BSONRegExp(pattern, options ?? own)));
         break;

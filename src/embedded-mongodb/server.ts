@@ -15,7 +15,7 @@ import {
   sweepOutcomes,
   writeOutcome,
 } from './sessions.ts';
-import { type Store, storageError, type View } from './store.ts';
+import type { Store, View } from './store.ts';
 import { Framer, type Reply, type Request, readHeader, readRequest, wantsReply, writeReply } from './wire.ts';
 
 /** Listens, keeps connections and sessions, and gives each command to the function that runs it. It looks like the primary of a replica set. */
@@ -434,9 +434,9 @@ function concerned(generic: Generic): Reply {
   return error ? { writeConcernError: error } : {};
 }
 
-/** An error as an answer. Anything unforeseen is an internal error, and never takes the server down. */
+/** An error as an answer. One that nobody foresaw is an internal error, and does not take the server down. */
 function failure(error: unknown): Reply {
-  const known = error instanceof CommandError ? error : (storageError(error) as CommandError);
+  const known = error instanceof CommandError ? error : unforeseen(error as Error);
   return {
     ok: 0,
     errmsg: known.message,
@@ -445,4 +445,8 @@ function failure(error: unknown): Reply {
     ...known.details,
     ...(known.labels.length && { errorLabels: known.labels }),
   };
+}
+
+function unforeseen({ name, message }: Error): CommandError {
+  return name === 'BSONError' ? new CommandError(22, `invalid BSON: ${message}`) : new CommandError(1, `internal error: ${message}`);
 }

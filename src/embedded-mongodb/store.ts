@@ -407,8 +407,7 @@ export class Store {
 }
 
 /** An LMDB failure as MongoDB would report it. */
-export function storageError(error: unknown): Error {
-  if (error instanceof CommandError) return error;
+function storageError(error: unknown): CommandError {
   const message = error instanceof Error ? error.message : String(error);
   if (/no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message)) {
     return new CommandError(14031, `nothing was written, the disk is full or failing: ${message}`);

@@ -1,0 +1,383 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  Binary,
+  BSON,
+  BSONRegExp,
+  type Collection,
+  Decimal128,
+  type Document,
+  Double,
+  Int32,
+  Long,
+  MaxKey,
+  MinKey,
+  MongoClient,
+  ObjectId,
+  Timestamp,
+} from 'mongodb';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
+
+// Answers taken from MongoDB's manual; each row names the page (under https://www.mongodb.com/docs/manual/reference/) that says so.
+const directory = mkdtempSync(join(tmpdir(), 'embedded-documentation-'));
+let server: EmbeddedMongodb;
+let client: MongoClient;
+let values: Collection<{ _id: string; v?: unknown }>;
+let things: Collection<Document>;
+
+beforeAll(async () => {
+  server = await startEmbeddedMongodb({ directory });
+  client = await new MongoClient(server.uri).connect();
+  values = client.db('documentation').collection('values');
+  things = client.db('documentation').collection('things');
+  await values.insertMany(Object.entries(samples).map(([_id, v]) => (v === undefined ? { _id } : { _id, v })));
+});
+afterAll(async () => {
+  await client.close();
+  await server.stop();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const id = new ObjectId('0123456789abcdef01234567');
+/** One value of every type, in MongoDB's order of types. */
+const samples: Record<string, unknown> = {
+  minKey: new MinKey(),
+  empty: [],
+  missing: undefined,
+  null: null,
+  array: [1, 'b', { x: 2 }],
+  nan: new Double(Number.NaN),
+  int: new Int32(1),
+  double: new Double(1.5),
+  long: Long.fromString('9007199254740993'),
+  decimal: Decimal128.fromString('9007199254740993.5'),
+  string: 'b',
+  object: { x: 2 },
+  binary: new Binary(Buffer.from('ab')),
+  objectId: id,
+  false: false,
+  true: true,
+  date: new Date(5),
+  timestamp: new Timestamp({ t: 1, i: 2 }),
+  regex: new BSONRegExp('^b', ''),
+  maxKey: new MaxKey(),
+};
+
+const numbers = ['int', 'double', 'long', 'decimal'];
+const all = Object.keys(samples);
+const except = (...names: string[]) => all.filter((name) => !names.includes(name));
+
+describe('a value of every type, null, missing and arrays', () => {
+  it.each<[string, Document, string[]]>([
+    ['operator/query/eq', { v: { $eq: new Int32(1) } }, ['array', 'int']],
+    ['operator/query/eq', { v: new Double(1) }, ['array', 'int']],
+    ['operator/query/eq', { v: Decimal128.fromString('1.50') }, ['double']],
+    ['operator/query/eq', { v: Long.fromString('9007199254740992') }, []],
+    ['operator/query/eq', { v: 'b' }, ['array', 'string']],
+    ['operator/query/eq', { v: { x: 2 } }, ['array', 'object']],
+    ['operator/query/eq', { v: { x: 2, y: 1 } }, []],
+    ['operator/query/eq', { v: [1, 'b', { x: 2 }] }, ['array']],
+    ['operator/query/eq', { v: ['b', 1, { x: 2 }] }, []],
+    ['operator/query/eq', { v: [] }, ['empty']],
+    ['operator/query/eq', { v: id }, ['objectId']],
+    ['operator/query/eq', { v: new Date(5) }, ['date']],
+    ['operator/query/eq', { v: true }, ['true']],
+    ['operator/query/eq', { v: new Binary(Buffer.from('ab')) }, ['binary']],
+    ['operator/query/eq', { v: new Binary(Buffer.from('ab'), 4) }, []],
+    ['operator/query/eq', { v: new Timestamp({ t: 1, i: 2 }) }, ['timestamp']],
+    ['operator/query/eq', { v: new Double(Number.NaN) }, ['nan']],
+    ['operator/query/eq', { v: new MinKey() }, ['minKey']],
+    ['operator/query/eq (regular expressions)', { v: { $eq: /^b/ } }, ['regex']],
+    ['../tutorial/query-for-null-fields', { v: null }, ['null', 'missing']],
+    ['../tutorial/query-for-null-fields', { v: { $exists: false } }, ['missing']],
+    ['../tutorial/query-for-null-fields', { v: { $type: 10 } }, ['null']],
+    ['../tutorial/query-for-null-fields', { v: { $ne: null } }, except('null', 'missing')],
+    ['operator/query/exists', { v: { $exists: true } }, except('missing')],
+    ['operator/query/ne', { v: { $ne: 'b' } }, except('array', 'string')],
+    ['operator/query/in', { v: { $in: [1, 'b', null] } }, ['array', 'int', 'string', 'null', 'missing']],
+    ['operator/query/in (regular expressions)', { v: { $in: [/^b/] } }, ['array', 'string', 'regex']],
+    ['operator/query/nin', { v: { $nin: [1, null] } }, except('array', 'int', 'null', 'missing')],
+    ['operator/query/in', { v: { $in: [] } }, []],
+    // "For most data types, comparison operators only perform comparisons on fields where the BSON type matches the query value's type."
+    ['operator/query-comparison (type bracketing)', { v: { $gt: 1 } }, ['double', 'long', 'decimal']],
+    ['operator/query-comparison (type bracketing)', { v: { $gte: 1 } }, ['array', ...numbers]],
+    ['operator/query-comparison (type bracketing)', { v: { $lt: 2 } }, ['array', 'int', 'double']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: Long.fromString('9007199254740992') } }, ['long', 'decimal']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: 'a' } }, ['array', 'string']],
+    ['operator/query-comparison (type bracketing)', { v: { $lte: new Date(5) } }, ['date']],
+    ['operator/query-comparison (type bracketing)', { v: { $lt: true } }, ['false']],
+    ['operator/query-comparison (type bracketing)', { v: { $gte: id } }, ['objectId']],
+    ['operator/query-comparison (type bracketing)', { v: { $gte: { x: 1 } } }, ['array', 'object']],
+    ['operator/query-comparison (type bracketing)', { v: { $gte: null } }, ['null', 'missing']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: [] } }, ['array']],
+    ['operator/query/type', { v: { $type: 'number' } }, ['nan', 'array', ...numbers]],
+    ['operator/query/type', { v: { $type: 'int' } }, ['array', 'int']],
+    ['operator/query/type', { v: { $type: ['long', 'decimal'] } }, ['long', 'decimal']],
+    ['operator/query/type', { v: { $type: 'array' } }, ['array', 'empty']],
+    ['operator/query/type', { v: { $type: 'object' } }, ['array', 'object']],
+    ['operator/query/type', { v: { $type: 'binData' } }, ['binary']],
+    ['operator/query/type', { v: { $type: 'bool' } }, ['false', 'true']],
+    ['operator/query/type', { v: { $type: -1 } }, ['minKey']],
+    ['operator/query/type', { v: { $type: 'maxKey' } }, ['maxKey']],
+    ['operator/query/type', { v: { $type: 'regex' } }, ['regex']],
+    ['operator/query/type', { v: { $type: 'timestamp' } }, ['timestamp']],
+    ['operator/query/mod', { v: { $mod: [2, 1] } }, ['array', 'int', 'double', 'long']],
+    ['operator/query/regex', { v: /^B/i }, ['array', 'string']],
+    ['operator/query/regex', { v: { $regex: 'b$' } }, ['array', 'string']],
+    ['operator/query/size', { v: { $size: 3 } }, ['array']],
+    ['operator/query/size', { v: { $size: 0 } }, ['empty']],
+    ['operator/query/all', { v: { $all: [1, 'b'] } }, ['array']],
+    ['operator/query/all', { v: { $all: [1] } }, ['array', 'int']],
+    ['operator/query/all', { v: { $all: [] } }, []],
+    ['operator/query/elemMatch', { v: { $elemMatch: { $gt: 0, $lt: 2 } } }, ['array']],
+    ['operator/query/elemMatch', { v: { $elemMatch: { x: { $gte: 2 } } } }, ['array']],
+    ['operator/query/not', { v: { $not: { $gt: 1 } } }, except('double', 'long', 'decimal')],
+    ['operator/query/not', { v: { $not: /^b/ } }, except('array', 'string', 'regex')],
+    ['operator/query/and', { $and: [{ v: { $gte: 1 } }, { v: { $lt: 2 } }] }, ['array', 'int', 'double']],
+    ['operator/query/or', { $or: [{ v: 'b' }, { v: null }] }, ['array', 'string', 'null', 'missing']],
+    ['operator/query/nor', { $nor: [{ v: { $exists: true } }, { v: 5 }] }, ['missing']],
+    ['operator/query/expr', { $expr: { $eq: ['$v', 1] } }, ['int']],
+    ['operator/query/expr', { $expr: { $eq: ['$v', null] } }, ['null']],
+    ['operator/query (dotted paths)', { 'v.x': 2 }, ['array', 'object']],
+    ['operator/query (dotted paths)', { 'v.1': 'b' }, ['array']],
+    ['operator/query/comment', { v: 1, $comment: 'why' }, ['array', 'int']],
+  ])('%s %j', async (_, filter, expected) => {
+    const found = (await values.find(filter).toArray()).map(({ _id }) => _id);
+    expect(found.sort()).toEqual([...expected].sort());
+  });
+
+  // bson-type-comparison-order: MinKey, (empty array), null and missing, numbers, text, object, array, binary, id, boolean, date, timestamp, regex, MaxKey.
+  it('sorts by type, then by value; an array by its least or its greatest element', async () => {
+    const ids = async (direction: 1 | -1) => (await values.find().sort({ v: direction, _id: 1 }).toArray()).map((d) => d._id);
+    expect(await ids(1)).toEqual(['minKey', 'empty', 'missing', 'null', 'nan', 'array', 'int', 'double', ...all.slice(8)]);
+    const backwards = await ids(-1);
+    expect(backwards.slice(0, 8)).toEqual(['maxKey', 'regex', 'timestamp', 'date', 'true', 'false', 'objectId', 'binary']);
+    expect(backwards.slice(8, 10)).toEqual(['array', 'object']);
+    expect(backwards.slice(-5)).toEqual(['nan', 'missing', 'null', 'empty', 'minKey']);
+    await values.createIndex({ v: 1 });
+    expect(await ids(1)).toEqual(['minKey', 'empty', 'missing', 'null', 'nan', 'array', 'int', 'double', ...all.slice(8)]);
+    expect(await ids(-1)).toEqual(backwards);
+    await values.dropIndex('v_1');
+  });
+});
+
+const raw = { promoteValues: false, promoteLongs: false } as const;
+const text = (value: unknown) => BSON.EJSON.stringify(value, { relaxed: false });
+
+describe('an update', () => {
+  const dec = Decimal128.fromString;
+  it.each<[string, Document, Document, Document]>([
+    [
+      'operator/update/set',
+      { a: new Double(5), l: Long.fromNumber(5) },
+      { $set: { b: new Int32(1) } },
+      { a: new Double(5), l: Long.fromNumber(5), b: new Int32(1) },
+    ],
+    ['operator/update/set (dotted)', {}, { $set: { 'a.b': 1 } }, { a: { b: 1 } }],
+    ['operator/update/set (arrays)', { a: [1] }, { $set: { 'a.2': 3 } }, { a: [1, null, 3] }],
+    ['operator/update (order of fields)', {}, { $set: { c: 1, a: 1, b: 1 } }, { a: 1, b: 1, c: 1 }],
+    ['operator/update/unset', { a: 1, b: [1, 2] }, { $unset: { a: '', 'b.0': '', c: '' } }, { b: [null, 2] }],
+    ['operator/update/inc', { a: new Int32(1) }, { $inc: { a: new Int32(2), b: new Int32(3) } }, { a: new Int32(3), b: new Int32(3) }],
+    ['operator/update/inc', { a: new Int32(2147483647) }, { $inc: { a: new Int32(1) } }, { a: Long.fromString('2147483648') }],
+    [
+      'operator/update/inc',
+      { a: Long.fromString('9007199254740993') },
+      { $inc: { a: new Int32(1) } },
+      { a: Long.fromString('9007199254740994') },
+    ],
+    ['operator/update/inc', { a: new Int32(1) }, { $inc: { a: new Double(0.5) } }, { a: new Double(1.5) }],
+    [
+      'operator/update/mul',
+      { a: new Int32(2) },
+      { $mul: { a: Long.fromNumber(3), b: new Int32(5) } },
+      { a: Long.fromNumber(6), b: new Int32(0) },
+    ],
+    ['operator/update/min', { a: 5, b: 'x' }, { $min: { a: 3, b: 9, c: 1 } }, { a: 3, b: 9, c: 1 }],
+    ['operator/update/max', { a: 5, b: 'x' }, { $max: { a: 3, b: 9, c: 1 } }, { a: 5, b: 'x', c: 1 }],
+    ['operator/update/rename', { a: 1, b: 2 }, { $rename: { a: 'c', x: 'y' } }, { b: 2, c: 1 }],
+    ['operator/update/push', { a: [1] }, { $push: { a: [2, 3], b: 1 } }, { a: [1, [2, 3]], b: [1] }],
+    ['operator/update/push (modifiers)', { a: [3, 1] }, { $push: { a: { $each: [2, 5], $sort: 1, $slice: 3 } } }, { a: [1, 2, 3] }],
+    ['operator/update/push (modifiers)', { a: [3, 1] }, { $push: { a: { $each: [2], $position: 1 } } }, { a: [3, 2, 1] }],
+    [
+      'operator/update/push (modifiers)',
+      { a: [{ n: 2 }, { n: 1 }] },
+      { $push: { a: { $each: [], $sort: { n: 1 } } } },
+      { a: [{ n: 1 }, { n: 2 }] },
+    ],
+    [
+      'operator/update/addToSet',
+      { a: [1, { x: 1, y: 2 }] },
+      { $addToSet: { a: { $each: [1, 2, { y: 2, x: 1 }] } } },
+      { a: [1, { x: 1, y: 2 }, 2, { y: 2, x: 1 }] },
+    ],
+    ['operator/update/pop', { a: [1, 2, 3], b: [1, 2] }, { $pop: { a: 1, b: -1 } }, { a: [1, 2], b: [2] }],
+    [
+      'operator/update/pull',
+      { a: [1, 5, 7], b: [{ x: 1, y: 1 }, { x: 2 }] },
+      { $pull: { a: { $gte: 5 }, b: { x: 1 } } },
+      { a: [1], b: [{ x: 2 }] },
+    ],
+    ['operator/update/pullAll', { a: [0, 2, 5, 5, 1, 0] }, { $pullAll: { a: [0, 5] } }, { a: [2, 1] }],
+    ['operator/update/positional-all', { a: [{ n: 1 }, { n: 2 }] }, { $inc: { 'a.$[].n': 10 } }, { a: [{ n: 11 }, { n: 12 }] }],
+    ['operator/update/setOnInsert', { a: 1 }, { $setOnInsert: { b: 1 }, $set: { a: 2 } }, { a: 2 }],
+    ['limits of this server: Decimal128 stays as it is', { a: dec('1.10') }, { $set: { b: true } }, { a: dec('1.10'), b: true }],
+  ])('%s %j', async (_, before, update, expected) => {
+    await things.deleteMany({});
+    await things.insertOne({ _id: 1 as never, ...before });
+    await things.updateOne({ _id: 1 as never }, update);
+    const fields = Object.entries(expected);
+    expect(text(await things.findOne({}, raw))).toBe(
+      `{"_id":{"$numberInt":"1"}${fields.map(([name, value]) => `,${JSON.stringify(name)}:${text(value)}`).join('')}}`,
+    );
+  });
+
+  it.each<[string, Document, Document, number, RegExp]>([
+    ['operator/update/inc', { a: 'x' }, { $inc: { a: 1 } }, 14, /Cannot apply \$inc to a value of non-numeric type/],
+    ['operator/update/inc', { a: 1 }, { $inc: { a: 'x' } }, 14, /Cannot increment with non-numeric argument/],
+    ['operator/update/inc', { a: [{ b: 'x' }] }, { $inc: { 'a.$[].b': 1 } }, 14, /non-numeric type/],
+    ['operator/update/set', { a: 1 }, { $set: { 'a.b': 1 } }, 28, /Cannot create field 'b' in element \{a: 1\}/],
+    ['operator/update/set', { a: null }, { $set: { 'a.b': 1 } }, 28, /Cannot create field/],
+    ['operator/update/push', { a: 1 }, { $push: { a: 1 } }, 2, /must be an array/],
+    ['operator/update', { a: 1 }, { $set: { a: 1 }, $inc: { a: 1 } }, 40, /would create a conflict at 'a'/],
+    ['operator/update', { a: 1 }, { $set: { a: 1, 'a.b': 1 } }, 40, /conflict/],
+    ['operator/update', { a: 1 }, { $nope: { a: 1 } }, 9, /Unknown modifier: \$nope/],
+    ['command/update (_id is immutable)', { a: 1 }, { $set: { _id: 2 } }, 66, /immutable field '_id'/],
+    ['operator/update/positional-filtered', { a: [1] }, { $set: { 'a.$[x]': 1 } }, 2, /No array filter found for identifier 'x'/],
+  ])('%s refuses %j', async (_, before, update, code, message) => {
+    await things.deleteMany({});
+    await things.insertOne({ _id: 1 as never, ...before });
+    await expect(things.updateOne({ _id: 1 as never }, update)).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(await things.findOne()).toEqual({ _id: 1, ...before });
+  });
+
+  it('operator/update/positional-filtered changes the elements that its filter finds', async () => {
+    await things.deleteMany({});
+    await things.insertOne({ _id: 1 as never, grades: [{ grade: 80 }, { grade: 90 }, { grade: 85 }] });
+    await things.updateOne({}, { $set: { 'grades.$[one].mean': 100 } }, { arrayFilters: [{ 'one.grade': { $gte: 85 } }] });
+    expect((await things.findOne())!.grades).toEqual([{ grade: 80 }, { grade: 90, mean: 100 }, { grade: 85, mean: 100 }]);
+  });
+
+  it('method/db.collection.updateOne (upsert) begins with what the query holds equal', async () => {
+    await things.deleteMany({});
+    const result = await things.updateOne(
+      { a: 1, 'b.c': { $eq: 2 }, d: { $gt: 3 }, $and: [{ e: 4 }] },
+      { $set: { f: 5 }, $setOnInsert: { g: 6 } },
+      { upsert: true },
+    );
+    expect(await things.findOne()).toEqual({ _id: result.upsertedId, a: 1, b: { c: 2 }, e: 4, f: 5, g: 6 });
+    expect(await things.replaceOne({ _id: 9 as never }, { x: 1 }, { upsert: true })).toMatchObject({ upsertedId: 9, upsertedCount: 1 });
+  });
+});
+
+describe('a pipeline', () => {
+  beforeAll(async () => {
+    const sales = client.db('documentation').collection('sales');
+    await sales.insertMany([
+      { _id: 1 as never, item: 'abc', price: new Double(10), quantity: new Int32(2), sizes: ['S', 'M'] },
+      { _id: 2 as never, item: 'jkl', price: new Double(20), quantity: new Int32(1), sizes: [] },
+      { _id: 3 as never, item: 'xyz', price: new Double(5), quantity: Long.fromNumber(10), sizes: 'L' },
+      { _id: 4 as never, item: 'abc', quantity: null },
+    ]);
+  });
+
+  it.each<[string, Document[], unknown]>([
+    ['operator/aggregation/match', [{ $match: { item: 'abc', price: { $gt: 1 } } }, { $project: { item: 1 } }], [{ _id: 1, item: 'abc' }]],
+    [
+      'operator/aggregation/group',
+      [{ $group: { _id: '$item', n: { $count: {} } } }, { $sort: { _id: 1 } }],
+      [
+        { _id: 'abc', n: 2 },
+        { _id: 'jkl', n: 1 },
+        { _id: 'xyz', n: 1 },
+      ],
+    ],
+    [
+      'operator/aggregation/sum, avg, min, max, first, last, push',
+      [
+        { $sort: { _id: 1 } },
+        {
+          $group: {
+            _id: null,
+            sum: { $sum: '$quantity' },
+            avg: { $avg: '$price' },
+            min: { $min: '$price' },
+            max: { $max: '$item' },
+            first: { $first: '$price' },
+            last: { $last: '$price' },
+            push: { $push: '$price' },
+          },
+        },
+      ],
+      [{ _id: null, sum: 13, avg: 35 / 3, min: 5, max: 'xyz', first: 10, last: null, push: [10, 20, 5] }],
+    ],
+    ['operator/aggregation/count', [{ $match: { item: 'abc' } }, { $count: 'n' }], [{ n: 2 }]],
+    ['operator/aggregation/count', [{ $match: { item: 'nothing' } }, { $count: 'n' }], []],
+    [
+      'operator/aggregation/unwind',
+      [{ $unwind: '$sizes' }, { $project: { sizes: 1 } }],
+      [
+        { _id: 1, sizes: 'S' },
+        { _id: 1, sizes: 'M' },
+        { _id: 3, sizes: 'L' },
+      ],
+    ],
+    [
+      'operator/aggregation/unwind (preserveNullAndEmptyArrays)',
+      [{ $unwind: { path: '$sizes', preserveNullAndEmptyArrays: true } }, { $match: { _id: { $in: [2, 4] } } }, { $project: { sizes: 1 } }],
+      [{ _id: 2 }, { _id: 4 }],
+    ],
+    ['operator/aggregation/replaceRoot', [{ $match: { _id: 1 } }, { $replaceRoot: { newRoot: { was: '$item' } } }], [{ was: 'abc' }]],
+    [
+      'operator/aggregation/sort, skip, limit',
+      [{ $sort: { item: -1, _id: 1 } }, { $skip: 1 }, { $limit: 2 }, { $project: { item: 1, _id: 0 } }],
+      [{ item: 'jkl' }, { item: 'abc' }],
+    ],
+    ['operator/aggregation/unset', [{ $match: { _id: 4 } }, { $unset: ['quantity'] }], [{ _id: 4, item: 'abc' }]],
+    [
+      'operator/aggregation/unionWith',
+      [
+        { $match: { _id: 1 } },
+        { $project: { item: 1 } },
+        { $unionWith: { coll: 'sales', pipeline: [{ $sort: { _id: -1 } }, { $limit: 1 }, { $project: { item: 1 } }] } },
+      ],
+      [
+        { _id: 1, item: 'abc' },
+        { _id: 4, item: 'abc' },
+      ],
+    ],
+    [
+      'operator/aggregation/lookup',
+      [
+        { $match: { _id: 2 } },
+        { $project: { item: 1, one: 1 } },
+        {
+          $lookup: {
+            from: 'sales',
+            localField: 'item',
+            foreignField: 'item',
+            pipeline: [{ $limit: 1 }, { $project: { _id: 1 } }],
+            as: 'same',
+          },
+        },
+      ],
+      [{ _id: 2, item: 'jkl', same: [{ _id: 2 }] }],
+    ],
+  ])('%s %j', async (_, pipeline, expected) => {
+    expect(await client.db('documentation').collection('sales').aggregate(pipeline).toArray()).toEqual(expected);
+  });
+});
+
+describe('a projection', () => {
+  it.each<[string, Document, Document]>([
+    ['method/db.collection.find (inclusion)', { a: 1, 'b.c': 1 }, { _id: 1, a: 1, b: [{ c: 1 }, { c: 2 }] }],
+    ['method/db.collection.find (without _id)', { b: true, _id: 0 }, { b: [{ c: 1, d: 1 }, { c: 2 }, 5] }],
+    ['method/db.collection.find (exclusion)', { a: 0, 'b.d': 0 }, { _id: 1, b: [{ c: 1 }, { c: 2 }, 5], z: { y: 1 } }],
+    ['method/db.collection.find (nested)', { z: { y: 1 } }, { _id: 1, z: { y: 1 } }],
+  ])('%s %j', async (_, projection, expected) => {
+    await things.deleteMany({});
+    await things.insertOne({ _id: 1 as never, a: 1, b: [{ c: 1, d: 1 }, { c: 2 }, 5], z: { y: 1 } });
+    expect(await things.findOne({}, { projection })).toEqual(expected);
+  });
+});
