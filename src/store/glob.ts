@@ -9,9 +9,8 @@ export const GLOB_MAX_STARS = 2;
 export function globCondition(glob: string): unknown {
   const prefix = /^[^*?]*/.exec(glob)?.[0] ?? '';
   if (prefix === glob) return glob;
-  const pattern = [...glob]
-    .map((char) => (char === '*' ? '[\\s\\S]*' : char === '?' ? '[\\s\\S]' : char.replace(/[\\^$.|+()[\]{}]/, '\\$&')))
-    .join('');
+  const pattern = [...glob].map((char) => (char === '*' ? '.*' : char === '?' ? '.' : char.replace(/[\\^$.|+()[\]{}]/, '\\$&'))).join('');
   const range = prefix ? { $gte: prefix, $lt: `${prefix}\u{10ffff}` } : {};
-  return { ...range, $regex: `^${pattern}$` };
+  // With `s`, a dot is a line break, too; `$` would match before one at the end.
+  return { ...range, $regex: `^${pattern}(?!.)`, $options: 's' };
 }
