@@ -8,6 +8,8 @@ export const errorCodes = {
   CONFLICT: 'The name or id is taken, or the object has changed since it was read.',
   INVALID_INTEGRATION: 'The integration named in the input does not exist.',
   IN_USE: 'The object is in use or not empty; pass force to delete it all the same.',
+  EMAIL_NOT_VERIFIED: 'Nobody has vouched that the contact’s mail address is the contact’s.',
+  SSO_NOT_CONFIGURED: 'No connection can sign for the end user, or the one that is named lacks something.',
 
   UNAUTHENTICATED: 'The token is missing, malformed, expired or not meant for this gateway.',
   FORBIDDEN: 'The token lacks a scope; extensions.scope names it.',
@@ -99,6 +101,32 @@ export class InUseError extends GatewayError {
     );
     this.usages = usages;
     this.usageCount = usageCount;
+  }
+}
+
+/** Nobody has vouched that the contact's mail address is the contact's, so nobody may sign in by it. */
+export class EmailNotVerifiedError extends GatewayError {
+  constructor() {
+    super('EMAIL_NOT_VERIFIED', 'Email address is not verified');
+  }
+}
+
+/** What it takes to sign in to Zendesk, each with what is said when it is missing. */
+export const ssoRequirements = {
+  CONNECTION: 'there is no connection to a host <subdomain>.zendesk.com with a jwt or jwtBearer credential',
+  ALLOWED_DOMAIN: 'the connection’s allowed domain is not of the form <subdomain>.zendesk.com',
+  CREDENTIAL: 'the connection’s action credentials hold none of the kind jwt or jwtBearer',
+  ENABLED_CREDENTIAL: 'the connection’s jwt or jwtBearer credential is not enabled',
+  HS256: 'the connection’s jwt or jwtBearer credential is not for HS256, the only algorithm that Zendesk takes',
+} as const;
+export type SSOMissing = keyof typeof ssoRequirements;
+
+/** Nothing can sign for the end user. */
+export class SSONotConfiguredError extends GatewayError {
+  readonly missing: SSOMissing;
+  constructor(missing: SSOMissing) {
+    super('SSO_NOT_CONFIGURED', `Nothing can sign: ${ssoRequirements[missing]}.`);
+    this.missing = missing;
   }
 }
 

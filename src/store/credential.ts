@@ -3,6 +3,7 @@ import { UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { fingerprint } from '../secrets/fingerprint.ts';
 import { open, seal, sealingKeyId } from '../secrets/seal.ts';
+import { type SecretEncoding, sign } from '../secrets/sign.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Keyring } from './keyring.ts';
 import { type BaseRecord, newId, recordSchema, recordStore } from './records.ts';
@@ -89,6 +90,13 @@ export function secretStore(database: Database, keyring: Keyring) {
   schema.index({ organizationId: 1, keyId: 1 });
   const model = database.connection.model('Secret', schema, 'secrets');
 
+  async function openStored(organizationId: string, credentialId: string, field: string): Promise<Redacted> {
+    const stored = await model.findOne({ organizationId, credentialId, field }).lean();
+    if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+    const dataKey = await keyring.byId(organizationId, sealingKeyId(stored.sealed));
+    return open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+  }
+
   return translatingErrors({
     /** Seals and stores secrets of one credential, which must be unset; answers what its record shall tell of them. */
     async put(
@@ -122,11 +130,11 @@ export function secretStore(database: Database, keyring: Keyring) {
     },
 
     /** Opens one secret. @throws UnreadableSecretError when it cannot be opened */
-    async open(organizationId: string, credentialId: string, field: string): Promise<Redacted> {
-      const stored = await model.findOne({ organizationId, credentialId, field }).lean();
-      if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
-      const dataKey = await keyring.byId(organizationId, sealingKeyId(stored.sealed));
-      return open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+    open: openStored,
+
+    /** Signs claims with one secret, which is opened for that and goes nowhere. @throws UnreadableSecretError when it cannot be opened */
+    async sign(organizationId: string, credentialId: string, field: string, encoding: SecretEncoding, claims: object): Promise<Redacted> {
+      return sign(claims, await openStored(organizationId, credentialId, field), encoding);
     },
   });
 }

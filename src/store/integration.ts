@@ -1,3 +1,4 @@
+import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
 import { type BaseRecord, recordSchema, recordStore } from './records.ts';
 
@@ -5,10 +6,30 @@ import { type BaseRecord, recordSchema, recordStore } from './records.ts';
 export interface IntegrationRecord extends BaseRecord {
   readonly name: string;
   readonly description: string | null;
+  /** What is added to the claims of its end users’ SSO links. Absent in records older than it. */
+  readonly ssoClaims?: SSOClaimSettings | null;
+}
+
+/** Null everywhere: no such claim. */
+export interface SSOClaimSettings {
+  readonly organization: string | null;
+  readonly locale: number | null;
+  readonly tags: readonly string[] | null;
+  readonly userFields: readonly SSOUserField[] | null;
+  readonly sendPhone: boolean;
+  readonly externalId: 'CONTACT' | 'END_USER' | 'NONE';
+}
+
+/** One of the three values at most; with none the field is cleared. */
+export interface SSOUserField {
+  readonly name: string;
+  readonly text: string | null;
+  readonly number: number | null;
+  readonly flag: boolean | null;
 }
 
 export function integrationStore(database: Database) {
-  const schema = recordSchema({ name: { type: String, required: true }, description: String });
+  const schema = recordSchema({ name: { type: String, required: true }, description: String, ssoClaims: Schema.Types.Mixed });
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   schema.index({ organizationId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
