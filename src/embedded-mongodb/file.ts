@@ -24,20 +24,23 @@ export type File = RootDatabase<Buffer, Buffer>;
 const format = Buffer.from('1');
 const formatKey = keyIn(spaces.meta, Buffer.from('format'));
 
+/** Plain LMDB: a commit returns when it is on disk. Every open transaction is a reader. */
+const options = {
+  noSubdir: true,
+  keyEncoding: 'binary',
+  encoding: 'binary',
+  overlappingSync: false,
+  noMemInit: false,
+  maxReaders: 2000,
+} as const;
+
 /** Opens the data file, or says what is wrong with it. */
 export function openFile(path: string): File {
   try {
     const isNew = !existsSync(path) || statSync(path).size === 0;
     accessSync(isNew ? dirname(path) : path, constants.R_OK | constants.W_OK);
     const isShort = !isNew && mendLength(path);
-    const db = open<Buffer, Buffer>({
-      path,
-      noSubdir: true,
-      keyEncoding: 'binary',
-      encoding: 'binary',
-      overlappingSync: false,
-      noMemInit: false,
-    });
+    const db = open<Buffer, Buffer>({ path, ...options });
     // What a cut took away may have been in use or not: reading everything tells.
     if (isShort) {
       for (const _ of db.getRange({}));

@@ -3,6 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { readOwner, takeOver } from '../../src/embedded-mongodb/claim.ts';
+import { openFile } from '../../src/embedded-mongodb/file.ts';
 import { backupEmbeddedMongodb, restoreEmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 
 let root: string;
@@ -127,6 +129,38 @@ it.each<[string, (path: string) => void]>([
   await expect(startEmbeddedMongodb({ directory })).rejects.toThrow(
     /data\.mdb cannot be opened: (it is not a data file|MDB_CORRUPTED|.*wrong type)/,
   );
+});
+
+// Asking the owner is how a second server is avoided; this is what happens if that ever goes wrong.
+it('writes no more once another server has taken the directory over', async () => {
+  const directory = join(root, 'data');
+  const { things } = await open(directory);
+  await things.insertOne({ _id: 1 });
+  const db = openFile(join(directory, 'data.mdb'));
+  db.resetReadTxn();
+  const owner = readOwner((key) => db.get(key))!;
+  expect(takeOver(db, { ...owner, identity: 'somebody else' }, 'nobody')).toBe(false);
+  await things.insertOne({ _id: 2 });
+  expect(takeOver(db, { ...owner, identity: 'somebody else' }, owner.identity)).toBe(true);
+  await expect(things.insertOne({ _id: 3 })).rejects.toThrow('another server has taken over the data directory');
+  expect(await things.countDocuments()).toBe(2);
+  await db.close();
+});
+
+it('keeps hundreds of transactions open at once', async () => {
+  const { things, client } = await open(join(root, 'data'));
+  await things.insertMany(Array.from({ length: 300 }, (_, n) => ({ _id: n })));
+  const sessions = Array.from({ length: 300 }, () => client.startSession());
+  await Promise.all(
+    sessions.map(async (session, n) => {
+      session.startTransaction();
+      await things.deleteOne({ _id: n }, { session });
+    }),
+  );
+  expect(await things.countDocuments()).toBe(300);
+  await Promise.all(sessions.map((session) => session.commitTransaction()));
+  expect(await things.countDocuments()).toBe(0);
+  await Promise.all(sessions.map((session) => session.endSession()));
 });
 
 it('refuses a directory that is a file', async () => {
