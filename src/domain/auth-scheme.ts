@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { type Path, ValidationError } from '../errors.ts';
 import type { AuthScheme } from '../store/connector.ts';
-import { check, nameText, urlText } from './validation.ts';
+import { anyText, check, nameText, urlText } from './validation.ts';
 
 /** Where a key or a signature goes on a request. */
 export const authSchemeLocations = ['HEADER', 'QUERY', 'COOKIE'] as const;
@@ -13,7 +13,7 @@ export const oauth2GrantTypes = ['AUTHORIZATION_CODE', 'CLIENT_CREDENTIALS', 'PA
 const noSettings = z.strictObject({});
 const credentialId = z.string().nullable().default(null);
 const parameters = z
-  .array(z.strictObject({ name: nameText, value: z.string().max(2_048) }))
+  .array(z.strictObject({ name: nameText, value: anyText.max(2_048) }))
   .max(20)
   .default([]);
 
@@ -39,7 +39,7 @@ const settingsByType = {
     authorizeUrl: urlText.nullable().default(null),
     tokenUrl: urlText,
     scopes: z
-      .array(z.strictObject({ name: nameText, description: z.string().max(1_024).nullable().default(null) }))
+      .array(z.strictObject({ name: nameText, description: anyText.max(1_024).nullable().default(null) }))
       .max(100)
       .default([]),
     defaultScopes: z.array(nameText).max(100).default([]),
@@ -72,7 +72,7 @@ export interface AuthSchemeInput {
 /** The input's member that holds the settings of a type. */
 const settingsMember: Partial<Record<AuthSchemeType, 'apiKey' | 'hmac' | 'oauth2'>> = { API_KEY: 'apiKey', HMAC: 'hmac', OAUTH2: 'oauth2' };
 
-const common = z.object({ id: z.string().min(1).max(64), description: z.string().max(1_024).nullable().default(null) });
+const common = z.object({ id: anyText.min(1).max(64), description: anyText.max(1_024).nullable().default(null) });
 
 /** @throws ValidationError */
 export function readAuthScheme(input: AuthSchemeInput, path: Path): AuthScheme {

@@ -16,13 +16,13 @@ import {
   requireEndUser,
   requireIntegration,
 } from './references.ts';
-import { check, hostnameText, nameText } from './validation.ts';
+import { anyText, check, hostnameText, nameText } from './validation.ts';
 
 /** How many credentials a connection binds at most, action and trigger together. */
 const BINDINGS_MAX = 20;
 
 const variableList = z
-  .array(z.object({ name: nameText, value: z.string().max(4_096) }))
+  .array(z.object({ name: nameText, value: anyText.max(4_096) }))
   .max(100)
   .refine((variables) => new Set(variables.map(({ name }) => name)).size === variables.length, 'must have each name once');
 const fields = z.object({ name: nameText, allowedDomain: hostnameText.nullable(), variables: variableList });

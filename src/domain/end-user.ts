@@ -6,20 +6,20 @@ import { type DomainContext, expectVersion, mutate, newRecord } from './context.
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
-import { check, emailText, nameText } from './validation.ts';
+import { anyText, check, emailText, nameText } from './validation.ts';
 
 const contactFields = z.object({
   type: z.enum(contactTypes),
   name: nameText.nullable().default(null),
   email: emailText.nullable().default(null),
-  phone: z.string().min(1).max(64).nullable().default(null),
+  phone: anyText.min(1).max(64).nullable().default(null),
 });
 const contactList = z
   .array(contactFields)
   .max(contactTypes.length)
   .refine((contacts) => new Set(contacts.map(({ type }) => type)).size === contacts.length, 'must have one contact of each type at most');
-const externalIdText = z.string().min(1).max(255);
-const changeable = z.object({ displayName: z.string().max(255), contacts: contactList });
+const externalIdText = anyText.min(1).max(255);
+const changeable = z.object({ displayName: anyText.max(255), contacts: contactList });
 
 export interface ContactInput {
   readonly type: ContactType;

@@ -1,15 +1,18 @@
 import { z } from 'zod';
+import { formats } from '../credential-types/formats.ts';
 import { type Path, ValidationError } from '../errors.ts';
 
+/** Text that comes back as it was sent: half of a surrogate pair would be stored as another character. */
+export const anyText = z.string().refine((text) => !/\p{Surrogate}/u.test(text), 'must be well-formed Unicode');
 /** A name: 1 to 255 characters, none of them a control character. */
-export const nameText = z
-  .string()
+export const nameText = anyText
   .min(1)
   .max(255)
   .regex(/^\P{Cc}*$/u, 'must not contain control characters');
 /** Up to 32,767 characters of prose (Losant's limit). */
-export const descriptionText = z.string().max(32_767).nullable();
-export const urlText = z.url({ protocol: /^https?$/, error: 'must be an absolute http or https URL' }).max(2_048);
+export const descriptionText = anyText.max(32_767).nullable();
+/** A URL that is shown to everybody who may read, and so holds no password. */
+export const urlText = anyText.max(2_048).refine(formats.url.accepts, formats.url.message);
 export const hostnameText = z.hostname('must be a hostname such as api.example.com, without scheme, port or path').max(253);
 export const emailText = z.email('must be a mail address such as ada@example.com').max(254);
 
