@@ -1,7 +1,7 @@
 import { Double, Int32 } from 'bson';
 import { type Doc, encode, isDoc, isNumber, toNumber, typeOf, type Value } from './bson.ts';
 import { CommandError, typeMismatch, unsupported } from './errors.ts';
-import { calculate, constant, type Expression, parseExpression } from './expression.ts';
+import { add, constant, type Expression, parseExpression } from './expression.ts';
 import { parseProjection, parseSort, select, slice, sorted } from './find.ts';
 import { compare, encodeKey } from './keys.ts';
 import type { Examined, Plan } from './planner.ts';
@@ -174,7 +174,6 @@ const stageMakers: Record<string, (operand: Value) => Stage> = {
       yield* run(pipeline, `${source.database}.${collection}`, { ...source, hint: undefined });
     };
   },
-  $lookup: lookup,
 };
 
 function failed(stage: string, wanted: string): CommandError {
@@ -248,7 +247,7 @@ const accumulators: Record<string, () => Accumulator> = {
     let total: Value = new Int32(0);
     return {
       add: (value) => {
-        if (isNumber(value)) total = calculate(total, value, ((a: number, b: number) => a + b) as never, '$sum');
+        if (isNumber(value)) total = add(total, value, '$sum');
       },
       result: () => total,
     };
@@ -367,57 +366,6 @@ function group(operand: Value): Stage {
 
 const noDoc: Doc = new Map();
 
-function lookup(operand: Value): Stage {
-  if (!isDoc(operand)) throw failed('$lookup', 'an object');
-  const text = (name: string) => {
-    const value = operand.get(name);
-    if (value !== undefined && typeof value !== 'string') throw failed('$lookup', `an object whose '${name}' is a string`);
-    return value as string | undefined;
-  };
-  for (const name of operand.keys()) {
-    if (name === 'let') throw unsupported("'let' of $lookup");
-    if (!['from', 'localField', 'foreignField', 'as', 'pipeline'].includes(name))
-      throw new CommandError(9, `unknown argument to $lookup: ${name}`);
-  }
-  const [from, local, foreign, as] = [text('from'), text('localField'), text('foreignField'), text('as')];
-  if (from === undefined || as === undefined) throw failed('$lookup', "an object with 'from' and 'as'");
-  if ((local === undefined) !== (foreign === undefined))
-    throw failed('$lookup', "an object with both or neither of 'localField' and 'foreignField'");
-  if (as.includes('.')) throw unsupported("a dotted 'as' of $lookup");
-  const stages = operand.get('pipeline') ?? [];
-  if (!Array.isArray(stages)) throw failed('$lookup', "an object whose 'pipeline' is an array");
-  if (local === undefined && !operand.has('pipeline'))
-    throw failed('$lookup', "an object with 'pipeline' or 'localField' and 'foreignField'");
-  const pipeline = parsePipeline(stages);
-  return function* (items, source) {
-    for (const { doc } of items) {
-      const filters = [pipeline.filter];
-      if (local !== undefined) {
-        const values = localValues(doc, local.split('.'));
-        filters.unshift(parseFilter(new Map([[foreign!, new Map([['$in', values]])]])));
-      }
-      const found = run({ ...pipeline, filter: { kind: 'and', of: filters } }, `${source.database}.${from}`, {
-        ...source,
-        hint: undefined,
-      });
-      yield { doc: new Map([...doc, [as, [...found].map((item) => item.doc)]]) };
-    }
-  };
-}
-
-/** What `localField` is looked up with: an array's elements, and null when there is nothing. */
-function localValues(doc: Doc, parts: string[]): Value[] {
-  let values: (Value | undefined)[] = [doc];
-  for (const part of parts) {
-    values = values
-      .flatMap((value) => (isDoc(value) ? [value.get(part)] : [undefined]))
-      .flatMap((value) => (Array.isArray(value) ? value : [value]));
-  }
-  const regex = values.find((value) => value !== undefined && typeOf(value) === 'regex');
-  if (regex) throw unsupported('a regular expression in localField of $lookup');
-  return values.length ? values.map((value) => value ?? null) : [];
-}
-
 export function encodeItem({ bytes, doc }: Item): Buffer {
   return bytes ?? encode(doc);
 }
@@ -425,7 +373,7 @@ export function encodeItem({ bytes, doc }: Item): Buffer {
 /** MongoDB's other stages: known, and refused by name rather than as unknown ones. */
 const knownStages = new Set(
   `bucket bucketAuto changeStream changeStreamSplitLargeEvent collStats currentOp densify documents facet fill geoNear graphLookup indexStats
-  listLocalSessions listSampledQueries listSearchIndexes listSessions merge out planCacheStats queryStats redact sample search searchMeta
+  listLocalSessions listSampledQueries listSearchIndexes listSessions lookup merge out planCacheStats queryStats redact sample search searchMeta
   setWindowFields shardedDataDistribution sortByCount vectorSearch rankFusion scoreFusion`
     .split(/\s+/)
     .map((name) => `$${name}`),

@@ -1,17 +1,12 @@
 import { BSONRegExp, BSONSymbol, Long } from 'bson';
 import { type Doc, isDoc, isNumber, show, type TypeName, toNumber, truthy, typeOf, types, type Value } from './bson.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
-import { type Expression, parseExpression } from './expression.ts';
 import { comparer, rankOf } from './keys.ts';
 import { someAt } from './paths.ts';
 import { toRegExp } from './regex.ts';
 
 /** A query as a tree. Only positive leaves tell the planner where to look; the tree is what decides. */
-export type Filter =
-  | { kind: 'and' | 'or' | 'nor'; of: Filter[] }
-  | { kind: 'not'; of: Filter }
-  | { kind: 'expr'; expression: Expression }
-  | Leaf;
+export type Filter = { kind: 'and' | 'or' | 'nor'; of: Filter[] } | { kind: 'not'; of: Filter } | Leaf;
 
 export interface Leaf {
   kind: 'leaf';
@@ -40,8 +35,6 @@ export function matches(filter: Filter, doc: Doc): boolean {
       return !filter.of.some((part) => matches(part, doc));
     case 'not':
       return !matches(filter.of, doc);
-    case 'expr':
-      return truthy(filter.expression(doc));
     case 'leaf':
       return someAt(doc, filter.parts, (value, isElement) => filter.test(value) || (!isElement && someElement(filter, value)));
   }
@@ -61,11 +54,9 @@ export function parseFilter(query: Doc): Filter {
       case '$nor':
         of.push({ kind: name.slice(1) as 'and' | 'or' | 'nor', of: branches(name, operand) });
         break;
-      case '$expr':
-        of.push({ kind: 'expr', expression: parseExpression(operand) });
-        break;
       case '$comment':
         break;
+      case '$expr':
       case '$where':
       case '$text':
       case '$jsonSchema':

@@ -147,6 +147,8 @@ export class Server {
     const number = generic.txnNumber === undefined ? undefined : transactionNumber(generic);
     if (number !== undefined && !known?.writes)
       throw new CommandError(50768, 'txnNumber may only be provided for multi-document transactions and retryable write commands.');
+    // A newer number ends the transaction of an older one.
+    if (number !== undefined && session && number > session.transactionNumber) session.abort();
     store.db.resetReadTxn();
     return {
       store,

@@ -1,7 +1,7 @@
-import { Double, Int32, Long, Timestamp } from 'bson';
+import { Timestamp } from 'bson';
 import { clone, type Doc, isDoc, isNumber, show, toNumber, typeOf, type Value } from './bson.ts';
 import { badValue, CommandError, failedToParse, typeMismatch, unsupported } from './errors.ts';
-import { calculate } from './expression.ts';
+import { add } from './expression.ts';
 import { parseSort, sortKey } from './find.ts';
 import { compare, equal } from './keys.ts';
 import { isArrayIndex } from './paths.ts';
@@ -24,29 +24,22 @@ export function parseUpdate(update: Doc, arrayFilters: Doc[] = []): Update {
   const changes: Change[] = [];
   for (const [operator, fields] of update) {
     const make = operators[operator];
-    if (!make) {
-      if (operator === '$bit') throw unsupported('$bit');
-      if (!operator.startsWith('$'))
-        throw failedToParse(
-          `Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`,
-        );
+    if (['$bit', '$mul', '$pop', '$pullAll', '$rename'].includes(operator)) throw unsupported(operator);
+    if (!make)
       throw failedToParse(`Unknown modifier: ${operator}. Expected a valid update modifier or pipeline-style update specified as an array`);
-    }
     if (!isDoc(fields))
       throw failedToParse(
         `Modifiers operate on fields but we found type ${typeOf(fields)} instead. For example: {$mod: {<field>: ...}} not {${operator}: ${show(fields)}}`,
       );
     for (const [path, operand] of fields) {
-      for (const [target, apply] of make(path, operand)) {
-        const parts = checkedPath(target);
-        for (const part of parts) {
-          const name = /^\$\[(.*)\]$/.exec(part)?.[1];
-          if (!name) continue;
-          if (!filters.has(name)) throw badValue(`No array filter found for identifier '${name}' in path '${target}'`);
-          used.add(name);
-        }
-        changes.push({ path: target, parts, apply });
+      const parts = checkedPath(path);
+      for (const part of parts) {
+        const name = /^\$\[(.*)\]$/.exec(part)?.[1];
+        if (!name) continue;
+        if (!filters.has(name)) throw badValue(`No array filter found for identifier '${name}' in path '${path}'`);
+        used.add(name);
       }
+      changes.push({ path, parts, apply: make(path, operand) });
     }
   }
   for (const name of filters.keys())
@@ -71,7 +64,7 @@ export function parseReplacement(replacement: Doc): (old: Doc | undefined) => Do
       );
   }
   return (old) => {
-    const id = old?.get('_id') ?? replacement.get('_id');
+    const id = (old ?? replacement).get('_id');
     const rest = [...replacement].filter(([name]) => name !== '_id');
     const doc: Doc = new Map(id === undefined ? rest : [['_id', id], ...rest]);
     const given = replacement.get('_id');
@@ -219,7 +212,7 @@ function unsetElement(array: Value[], position: number): void {
 }
 
 type Apply = Change['apply'];
-type Operator = (path: string, operand: Value) => [string, Apply][];
+type Operator = (path: string, operand: Value) => Apply;
 
 /** An operator that makes a new value of the old one; undefined leaves things as they are. */
 function changing(change: (old: Value | undefined, path: string) => Value | undefined): Apply {
@@ -232,164 +225,101 @@ function changing(change: (old: Value | undefined, path: string) => Value | unde
 
 const set: Operator = (path, operand) => {
   checkStored(operand, path);
-  return [[path, changing(() => clone(operand))]];
+  return changing(() => clone(operand));
 };
+
+/** Sets the operand where it comes before (or after) what is there. */
+const extreme =
+  (sign: 1 | -1): Operator =>
+  (_path, operand) =>
+    changing((old) => (old === undefined || compare(operand, old) * sign > 0 ? clone(operand) : undefined));
 
 const operators: Record<string, Operator> = {
   $set: set,
-  $setOnInsert: (path, operand) =>
-    set(path, operand).map(([p, apply]) => [p, (doc, parts, inserting) => inserting && apply(doc, parts, inserting)]),
-  $unset: (path) => [[path, unset]],
-  $inc: (path, operand) => arithmetic('$inc', 'increment', path, operand, ((a: number, b: number) => a + b) as never),
-  $mul: (path, operand) => arithmetic('$mul', 'multiply', path, operand, ((a: number, b: number) => a * b) as never),
-  $min: (path, operand) => [[path, changing((old) => (old === undefined || compare(operand, old) < 0 ? clone(operand) : undefined))]],
-  $max: (path, operand) => [[path, changing((old) => (old === undefined || compare(operand, old) > 0 ? clone(operand) : undefined))]],
-  $currentDate: (path, operand) => {
-    const type = isDoc(operand) ? operand.get('$type') : operand === true || operand === false ? 'date' : undefined;
-    if ((type !== 'date' && type !== 'timestamp') || (isDoc(operand) && operand.size !== 1)) {
-      throw badValue(`The '$type' string field is required to be 'date' or 'timestamp': {$currentDate: {field : {$type: 'date'}}}`);
-    }
-    return [[path, changing(() => (type === 'date' ? new Date() : new Timestamp({ t: Math.floor(Date.now() / 1000), i: 1 })))]];
+  $setOnInsert: (path, operand) => {
+    const apply = set(path, operand);
+    return (doc, parts, inserting) => inserting && apply(doc, parts, inserting);
   },
-  $rename: (path, operand) => {
-    if (typeof operand !== 'string') throw badValue(`The 'to' field for $rename must be a string: ${path}: ${show(operand)}`);
-    if (path === operand) throw badValue(`The source and target field for $rename must differ: ${path}: "${path}"`);
-    checkedPath(operand);
-    const move: Apply = (doc, parts) => {
-      const from = placeAt(doc, parts, false);
-      const value = from?.get();
-      if (value === undefined) return;
-      throughNoArray(doc, parts, 'source');
-      throughNoArray(doc, operand.split('.'), 'destination');
-      from!.unset();
-      placeAt(doc, operand.split('.'), true)!.set(value);
-    };
-    return [
-      [path, move],
-      [operand, () => {}],
-    ];
+  $unset: () => unset,
+  $min: extreme(-1),
+  $max: extreme(1),
+  $inc: (path, operand) => {
+    if (!isNumber(operand)) throw typeMismatch(`Cannot increment with non-numeric argument: {${path}: ${show(operand)}}`);
+    return changing((old, at) => {
+      if (old === undefined) return operand;
+      if (isNumber(old)) return add(old, operand, '$inc');
+      throw typeMismatch(`Cannot apply $inc to a value of non-numeric type. The field '${at}' has non-numeric type ${typeOf(old)}`);
+    });
+  },
+  $currentDate: (_path, operand) => {
+    const type = isDoc(operand) && operand.size === 1 ? operand.get('$type') : typeof operand === 'boolean' ? 'date' : undefined;
+    if (type === 'date') return changing(() => new Date());
+    if (type === 'timestamp') return changing(() => new Timestamp({ t: Math.floor(Date.now() / 1000), i: 1 }));
+    throw badValue(`The '$type' string field is required to be 'date' or 'timestamp': {$currentDate: {field : {$type: 'date'}}}`);
   },
   $push: (path, operand) => {
     const modifiers = isDoc(operand) && operand.has('$each') ? operand : new Map<string, Value>([['$each', [operand]]]);
     for (const name of modifiers.keys()) {
       if (!['$each', '$slice', '$sort', '$position'].includes(name)) throw badValue(`Unrecognized clause in $push: ${name}`);
     }
-    const each = modifiers.get('$each')!;
-    if (!Array.isArray(each)) throw badValue(`The argument to $each in $push must be an array but it was of type: ${typeOf(each)}`);
-    for (const value of each) checkStored(value, path);
+    const each = elements('$push', path, modifiers.get('$each')!);
     const position = integer(modifiers.get('$position'), '$position');
     const slice = integer(modifiers.get('$slice'), '$slice');
     const order = pushOrder(modifiers.get('$sort'));
-    return [
-      [
-        path,
-        changing((old, at) => {
-          const array = [...arrayOf(old, at, '$push')];
-          const from =
-            position === undefined ? array.length : position < 0 ? Math.max(0, array.length + position) : Math.min(position, array.length);
-          array.splice(from, 0, ...(clone(each) as Value[]));
-          if (order) array.sort(order);
-          return slice === undefined ? array : slice < 0 ? array.slice(slice) : array.slice(0, slice);
-        }),
-      ],
-    ];
+    return changing((old, at) => {
+      const array = arrayOf(old, at);
+      // As for splice, a negative position counts from the end.
+      array.splice(position ?? array.length, 0, ...(clone(each) as Value[]));
+      if (order) array.sort(order);
+      return slice === undefined ? array : slice < 0 ? array.slice(slice) : array.slice(0, slice);
+    });
   },
   $addToSet: (path, operand) => {
-    if (isDoc(operand) && operand.has('$each') && operand.size > 1)
-      throw badValue(`Found unexpected fields after $each in $addToSet: ${show(operand)}`);
-    const each = isDoc(operand) && operand.has('$each') ? operand.get('$each')! : [operand];
-    if (!Array.isArray(each)) throw typeMismatch(`The argument to $each in $addToSet must be an array but it was of type ${typeOf(each)}`);
-    for (const value of each) checkStored(value, path);
-    return [
-      [
-        path,
-        changing((old, at) => {
-          const array = [...arrayOf(old, at, '$addToSet')];
-          for (const value of each) if (!array.some((other) => equal(other, value))) array.push(clone(value));
-          return array;
-        }),
-      ],
-    ];
+    const several = isDoc(operand) && operand.has('$each');
+    if (several && operand.size > 1) throw badValue(`Found unexpected fields after $each in $addToSet: ${show(operand)}`);
+    const each = several ? elements('$addToSet', path, operand.get('$each')!) : elements('$addToSet', path, [operand]);
+    return changing((old, at) => {
+      const array = arrayOf(old, at);
+      for (const value of each) if (!array.some((other) => equal(other, value))) array.push(clone(value));
+      return array;
+    });
   },
-  $pop: (path, operand) => {
-    const end = toNumber(operand);
-    if (end !== 1 && end !== -1) throw failedToParse(`$pop expects 1 or -1, found: ${show(operand)}`);
-    return [
-      [
-        path,
-        changing((old, at) => {
-          if (old === undefined) return undefined;
-          if (!Array.isArray(old)) throw typeMismatch(`Path '${at}' contains an element of non-array type '${typeOf(old)}'`);
-          return end > 0 ? old.slice(0, -1) : old.slice(1);
-        }),
-      ],
-    ];
-  },
-  $pull: (path, operand) => [[path, pulling(pullCondition(operand), '$pull')]],
-  $pullAll: (path, operand) => {
-    if (!Array.isArray(operand)) throw badValue(`$pullAll requires an array argument but was given a ${typeOf(operand)}`);
-    return [[path, pulling((element) => operand.some((value) => equal(value, element)), '$pullAll')]];
+  $pull: (_path, operand) => {
+    const drop = pullCondition(operand);
+    return changing((old) => {
+      if (old !== undefined && !Array.isArray(old)) throw badValue('Cannot apply $pull to a non-array value');
+      return old?.filter((element) => !drop(element));
+    });
   },
 };
 
-/** A condition with operators or on fields is a query over the elements, anything else is compared. */
+/** A condition on fields is a query over documents, one with operators over any elements; anything else is compared. */
 function pullCondition(operand: Value): (element: Value) => boolean {
-  const isQuery =
-    isDoc(operand) && [...operand.keys()][0]?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes([...operand.keys()][0]!);
-  if (isQuery || !isDoc(operand)) {
-    if (!isDoc(operand) && typeOf(operand) !== 'regex') return (element) => equal(operand, element);
+  const isPlain = !isDoc(operand) && typeOf(operand) !== 'regex';
+  if (isPlain) return (element) => equal(operand, element);
+  const [first] = isDoc(operand) ? operand.keys() : ['$regex'];
+  if (first?.startsWith('$') && !['$and', '$or', '$nor', '$expr'].includes(first)) {
     const filter = parseFilter(new Map<string, Value>([['element', operand]]));
     return (element) => matches(filter, new Map([['element', element]]));
   }
-  const filter = parseFilter(operand);
+  const filter = parseFilter(operand as Doc);
   return (element) => isDoc(element) && matches(filter, element);
 }
 
-function pulling(drop: (element: Value) => boolean, name: string): Apply {
-  return changing((old) => {
-    if (old === undefined) return undefined;
-    if (!Array.isArray(old)) throw badValue(`Cannot apply ${name} to a non-array value`);
-    return old.filter((element) => !drop(element));
-  });
-}
-
-function arrayOf(old: Value | undefined, path: string, operator: string): Value[] {
-  if (old === undefined) return [];
-  if (Array.isArray(old)) return old;
-  if (operator === '$addToSet')
-    throw badValue(`Cannot apply $addToSet to non-array field. Field named '${path.split('.').at(-1)}' has non-array type ${typeOf(old)}`);
-  throw badValue(`The field '${path}' must be an array but is of type ${typeOf(old)}`);
-}
-
-function arithmetic(
-  name: string,
-  verb: string,
-  path: string,
-  operand: Value,
-  apply: (a: never, b: never) => number | bigint,
-): [string, Apply][] {
-  if (!isNumber(operand)) throw typeMismatch(`Cannot ${verb} with non-numeric argument: {${path}: ${show(operand)}}`);
-  const zero = operand instanceof Double ? new Double(0) : operand instanceof Long ? Long.fromNumber(0) : new Int32(0);
-  return [
-    [
-      path,
-      changing((old, at) => {
-        if (old === undefined)
-          return name === '$inc' ? operand : typeOf(operand) === 'decimal' ? calculate(operand, operand, apply, name) : zero;
-        if (!isNumber(old))
-          throw typeMismatch(`Cannot apply ${name} to a value of non-numeric type. The field '${at}' has non-numeric type ${typeOf(old)}`);
-        return calculate(old, operand, apply, name);
-      }),
-    ],
-  ];
-}
-
-function throughNoArray(doc: Doc, parts: string[], what: string): void {
-  let value: Value | undefined = doc;
-  for (const part of parts) {
-    if (Array.isArray(value)) throw badValue(`The ${what} field cannot be an array element, '${parts.join('.')}'`);
-    value = isDoc(value) ? value.get(part) : undefined;
+function elements(operator: string, path: string, each: Value): Value[] {
+  if (!Array.isArray(each)) {
+    const message = `The argument to $each in ${operator} must be an array but it was of type: ${typeOf(each)}`;
+    throw operator === '$push' ? badValue(message) : typeMismatch(message);
   }
+  checkStored(each, path);
+  return each;
+}
+
+/** A copy of the array that is there, or a new one. */
+function arrayOf(old: Value | undefined, path: string): Value[] {
+  if (old === undefined) return [];
+  if (Array.isArray(old)) return [...old];
+  throw badValue(`The field '${path}' must be an array but is of type ${typeOf(old)}`);
 }
 
 function pushOrder(sort: Value | undefined): ((a: Value, b: Value) => number) | undefined {

@@ -18,7 +18,7 @@ export function collectionFor(view: View, namespace: string): Collection {
 
 /** Inserts a document as MongoDB stores it: `_id` first, made when missing. */
 export function insertOne(view: View, collection: Collection, doc: Doc): Doc {
-  const id = doc.get('_id') ?? new ObjectId();
+  const id = doc.has('_id') ? doc.get('_id')! : new ObjectId();
   const idType = typeOf(id);
   if (idType === 'array' || idType === 'regex') throw new CommandError(53, `The '_id' value cannot be of type ${idType}`);
   if (isDoc(id))

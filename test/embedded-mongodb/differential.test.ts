@@ -126,10 +126,9 @@ function inOrder(value: unknown): string {
 /** Where the two differ and MongoDB's documentation (or nothing) decides; each with its reason. */
 function isKnown(name: string, detail: unknown, ours: Outcome, theirs: Outcome): boolean {
   const uses = (operator: string) => text(detail).includes(`"${operator}"`);
-  // MongoDB's update/unset_node.h: a path that cannot be is no error for $unset; rename_node.cpp: it is for $rename; and $pull makes nothing.
+  // MongoDB's update/unset_node.h: a path that cannot be is no error for $unset; and $pull makes nothing.
   if (uses('$unset') && 'answer' in ours && 'code' in theirs) return true;
-  if (uses('$rename') && 'code' in { ...ours, ...theirs }) return true;
-  if ((uses('$pull') || uses('$pop')) && 'answer' in ours && 'answer' in theirs && name === 'findOneAndUpdate') return true;
+  if (uses('$pull') && 'answer' in ours && 'answer' in theirs && name === 'findOneAndUpdate') return true;
   // Of several things that are wrong, another is seen first; and an empty array has a code of its own.
   if ('code' in ours && 'code' in theirs && (ours.code === 28 || (Array.isArray(detail) && Object.keys(detail[1] as Document).length > 1)))
     return true;
@@ -138,8 +137,6 @@ function isKnown(name: string, detail: unknown, ours: Outcome, theirs: Outcome):
   // NaN is less than every number, also for $max; and null equals what is missing, also inside $elemMatch.
   if ((uses('$max') || uses('$min')) && text(theirs).includes('NaN')) return true;
   if (/\$elemMatch.*"\$[gl]te":null/.test(text(detail))) return true;
-  // MongoDB's update/pop_node.cpp: TypeMismatch.
-  if (uses('$pop') && 'code' in ours && ours.code === 14) return true;
   if ('answer' in ours && 'answer' in theirs) {
     // "A comparison of an empty array (e.g. [ ]) treats the empty array as less than a null value or a missing field": it is not there.
     // https://www.mongodb.com/docs/manual/reference/bson-type-comparison-order/#arrays

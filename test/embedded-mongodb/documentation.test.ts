@@ -138,8 +138,6 @@ describe('a value of every type, null, missing and arrays', () => {
     ['operator/query/and', { $and: [{ v: { $gte: 1 } }, { v: { $lt: 2 } }] }, ['array', 'int', 'double']],
     ['operator/query/or', { $or: [{ v: 'b' }, { v: null }] }, ['array', 'string', 'null', 'missing']],
     ['operator/query/nor', { $nor: [{ v: { $exists: true } }, { v: 5 }] }, ['missing']],
-    ['operator/query/expr', { $expr: { $eq: ['$v', 1] } }, ['int']],
-    ['operator/query/expr', { $expr: { $eq: ['$v', null] } }, ['null']],
     ['operator/query (dotted paths)', { 'v.x': 2 }, ['array', 'object']],
     ['operator/query (dotted paths)', { 'v.1': 'b' }, ['array']],
     ['operator/query/comment', { v: 1, $comment: 'why' }, ['array', 'int']],
@@ -188,15 +186,8 @@ describe('an update', () => {
       { a: Long.fromString('9007199254740994') },
     ],
     ['operator/update/inc', { a: new Int32(1) }, { $inc: { a: new Double(0.5) } }, { a: new Double(1.5) }],
-    [
-      'operator/update/mul',
-      { a: new Int32(2) },
-      { $mul: { a: Long.fromNumber(3), b: new Int32(5) } },
-      { a: Long.fromNumber(6), b: new Int32(0) },
-    ],
     ['operator/update/min', { a: 5, b: 'x' }, { $min: { a: 3, b: 9, c: 1 } }, { a: 3, b: 9, c: 1 }],
     ['operator/update/max', { a: 5, b: 'x' }, { $max: { a: 3, b: 9, c: 1 } }, { a: 5, b: 'x', c: 1 }],
-    ['operator/update/rename', { a: 1, b: 2 }, { $rename: { a: 'c', x: 'y' } }, { b: 2, c: 1 }],
     ['operator/update/push', { a: [1] }, { $push: { a: [2, 3], b: 1 } }, { a: [1, [2, 3]], b: [1] }],
     ['operator/update/push (modifiers)', { a: [3, 1] }, { $push: { a: { $each: [2, 5], $sort: 1, $slice: 3 } } }, { a: [1, 2, 3] }],
     ['operator/update/push (modifiers)', { a: [3, 1] }, { $push: { a: { $each: [2], $position: 1 } } }, { a: [3, 2, 1] }],
@@ -212,14 +203,12 @@ describe('an update', () => {
       { $addToSet: { a: { $each: [1, 2, { y: 2, x: 1 }] } } },
       { a: [1, { x: 1, y: 2 }, 2, { y: 2, x: 1 }] },
     ],
-    ['operator/update/pop', { a: [1, 2, 3], b: [1, 2] }, { $pop: { a: 1, b: -1 } }, { a: [1, 2], b: [2] }],
     [
       'operator/update/pull',
       { a: [1, 5, 7], b: [{ x: 1, y: 1 }, { x: 2 }] },
       { $pull: { a: { $gte: 5 }, b: { x: 1 } } },
       { a: [1], b: [{ x: 2 }] },
     ],
-    ['operator/update/pullAll', { a: [0, 2, 5, 5, 1, 0] }, { $pullAll: { a: [0, 5] } }, { a: [2, 1] }],
     ['operator/update/positional-all', { a: [{ n: 1 }, { n: 2 }] }, { $inc: { 'a.$[].n': 10 } }, { a: [{ n: 11 }, { n: 12 }] }],
     ['operator/update/setOnInsert', { a: 1 }, { $setOnInsert: { b: 1 }, $set: { a: 2 } }, { a: 2 }],
     ['limits of this server: Decimal128 stays as it is', { a: dec('1.10') }, { $set: { b: true } }, { a: dec('1.10'), b: true }],
@@ -346,23 +335,6 @@ describe('a pipeline', () => {
         { _id: 1, item: 'abc' },
         { _id: 4, item: 'abc' },
       ],
-    ],
-    [
-      'operator/aggregation/lookup',
-      [
-        { $match: { _id: 2 } },
-        { $project: { item: 1, one: 1 } },
-        {
-          $lookup: {
-            from: 'sales',
-            localField: 'item',
-            foreignField: 'item',
-            pipeline: [{ $limit: 1 }, { $project: { _id: 1 } }],
-            as: 'same',
-          },
-        },
-      ],
-      [{ _id: 2, item: 'jkl', same: [{ _id: 2 }] }],
     ],
   ])('%s %j', async (_, pipeline, expected) => {
     expect(await client.db('documentation').collection('sales').aggregate(pipeline).toArray()).toEqual(expected);

@@ -196,7 +196,6 @@ export class Random {
         ['$set', scalar],
         ['$unset', ''],
         ['$inc', number],
-        ['$mul', number],
         ['$min', scalar],
         ['$max', scalar],
         ['$push', this.value()],
@@ -208,9 +207,6 @@ export class Random {
         ['$pull', scalar],
         ['$pull', { $in: [scalar, this.scalar()] }],
         ['$pull', { $gt: scalar }],
-        ['$pullAll', [scalar, this.scalar()]],
-        ['$pop', this.pick([1, -1])],
-        ['$rename', path === 'b' ? 'c' : this.pick(['b', 'd', 'a.c'])],
       ]);
       update[operator] = { ...update[operator], [path]: operand };
     }
