@@ -2,15 +2,31 @@ import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
 import { sweepExpired } from './domain/expiry.ts';
+import {
+  type KeyRunOptions,
+  type RewrapReport,
+  type RotationOptions,
+  type RotationReport,
+  replaceWornKeys,
+  rewrapKeys,
+  rotateKeys,
+} from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
 import { type Authenticator, createAuthenticator, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
+import { defaultLimits, type Limits, WINDOW_MS } from './http/limits/settings.ts';
 import { createSchema } from './schema/index.ts';
-import { localKeyProvider, MasterKeyError } from './secrets/key-provider.ts';
+import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
+import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
 import { createStore } from './store/index.ts';
+import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
-export { MasterKeyError };
+export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
+export { isAwsKmsKeyArn, MasterKeyError };
+
+/** A master key: its 32 bytes, or where it is. */
+export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export interface GatewayOptions {
   readonly database: {
@@ -20,14 +36,20 @@ export interface GatewayOptions {
     /** Called with the name of each command that is sent; for counting. */
     readonly onCommand?: (name: string) => void;
   };
-  /** 32 bytes each. The first wraps data keys, all open them. */
-  readonly masterKeys: readonly Uint8Array[];
+  /** The first wraps data keys, all open them. */
+  readonly masterKeys: readonly MasterKeySource[];
   readonly tokens: TokenSettings;
   readonly logger: Logger;
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
   /** The host names that requests may be addressed to. Undefined: any. */
   readonly allowedHosts?: readonly string[];
+  /** The origins whose pages may use the gateway. None unless told. */
+  readonly corsOrigins?: readonly string[];
+  /** How many proxies that append to X-Forwarded-For stand before the gateway; 0 unless told. */
+  readonly trustedProxies?: number;
+  /** What a request may cost; where it does not say, `defaultLimits` hold. */
+  readonly limits?: Partial<Limits>;
   /** The clock. */
   readonly now?: () => Date;
 }
@@ -42,6 +64,12 @@ export interface Gateway {
   readonly execute: (operation: Operation) => Promise<ExecutionResult>;
   /** Deletes an organization, its keys and all it has, for good. False: there is none of that name. */
   readonly deleteOrganization: (organizationId: string) => Promise<boolean>;
+  readonly keys: {
+    /** Gives organizations new data keys, moves their secrets to them, and destroys the old. May be ended, and run again, at any time. */
+    readonly rotate: (options?: RotationOptions) => Promise<RotationReport>;
+    /** Wraps all data keys anew under the first master key, after which the others are not needed. */
+    readonly rewrap: (options?: KeyRunOptions) => Promise<RewrapReport>;
+  };
   /** Deletes the credentials whose time is past, and answers how many there were. Runs by itself each minute. */
   readonly sweep: () => Promise<number>;
   /** Lets go of the database. Requests must have ended. */
@@ -58,14 +86,33 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { logger, now = () => new Date() } = options;
   const database = await openDatabase(options.database);
   try {
-    const store = createStore(database, localKeyProvider(options.masterKeys), now);
+    const store = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
     await store.prepare();
     await store.keyring.probe();
     const authenticate: Authenticator = createAuthenticator(options.tokens, now);
     const domain = { store, now };
-    const { yoga, execute } = createHttp({ ...options, schema: createSchema(), domain, authenticate, ready: store.ping });
+    const { yoga, execute } = createHttp({
+      ...options,
+      schema: createSchema(),
+      domain,
+      authenticate,
+      ready: store.ping,
+      limits: { ...defaultLimits, ...options.limits },
+      trustedProxies: options.trustedProxies ?? 0,
+      reserve: store.rateLimits.reserve,
+      noOrganization: NO_ORGANIZATION,
+      now,
+      onFailure: (error) => logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; it is lent'),
+    });
     const sweep = () => sweepExpired(domain);
     const sweeping = setInterval(() => {
+      replaceWornKeys(domain).catch((error) =>
+        logger.error({ name: (error as Error).name }, 'a data key that has sealed much could not be replaced; it is tried again'),
+      );
+      // Windows of different spenders do not begin together, and another copy's clock may be late.
+      store.rateLimits
+        .sweep(Math.floor(now().getTime() / WINDOW_MS) - 2)
+        .catch((error) => logger.error({ name: (error as Error).name }, 'the sweep of rate limits failed; it runs again in a minute'));
       sweep().catch((error) =>
         logger.error({ name: (error as Error).name }, 'the sweep of expired credentials failed; it runs again in a minute'),
       );
@@ -76,6 +123,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       requestListener: yoga,
       execute,
       deleteOrganization: (organizationId) => deleteOrganization(domain, organizationId),
+      keys: { rotate: (rotation = {}) => rotateKeys(domain, rotation), rewrap: (run = {}) => rewrapKeys(domain, run) },
       sweep,
       async stop() {
         clearInterval(sweeping);
@@ -86,6 +134,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await database.connection.close();
     throw error;
   }
+}
+
+function masterKey(source: MasterKeySource): MasterKey {
+  return source instanceof Uint8Array ? localMasterKey(source) : awsKmsMasterKey(source.awsKmsKeyArn);
 }
 
 /** Whether a database holds data keys already, so that a master key which is missing must not be made anew. */

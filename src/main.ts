@@ -1,10 +1,12 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander';
 import { demo } from './cli/demo.ts';
+import { rewrap, rotate } from './cli/keys-commands.ts';
 import { developmentSecretOf, openGateway } from './cli/open-gateway.ts';
 import { start } from './cli/start.ts';
 import { developmentToken } from './cli/token.ts';
 import { ConfigError, readConfig } from './config.ts';
+import type { Gateway } from './gateway.ts';
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -44,12 +46,7 @@ program
   .requiredOption('--organization <name>', 'the organization to fill')
   .option('--connections <number>', 'how many connections to make', positiveInteger, 300)
   .action(async ({ organization, connections }: { organization: string; connections: number }) => {
-    const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }));
-    try {
-      await demo(gateway, organization, connections);
-    } finally {
-      await close();
-    }
+    await withGateway((gateway) => demo(gateway, organization, connections));
   });
 
 program
@@ -58,13 +55,33 @@ program
   .command('delete <name>')
   .description('delete an organization, its keys and all it has, for good; its name is not given again')
   .action(async (name: string) => {
-    const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }));
-    try {
+    await withGateway(async (gateway) => {
       if (!(await gateway.deleteOrganization(name))) throw new ConfigError('There is no organization of that name.');
       print('Deleted. Backups keep what they hold until they expire.');
-    } finally {
-      await close();
-    }
+    });
+  });
+
+const keys = program.command('keys').description('manage the keys that secrets are sealed under; the gateway serves meanwhile');
+
+keys
+  .command('rotate')
+  .description('make new data keys, move all secrets to them, and destroy the old; may be stopped, and run again to go on')
+  .option('--organization <name>', 'of this organization only')
+  .option('--finish', 'make no new keys: only end what earlier runs began')
+  .option('--wait', 'stay until the old keys are destroyed, some five minutes')
+  .action(async (options: { organization?: string; finish?: boolean; wait?: boolean }) => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await rotate(gateway, options, print);
+    });
+  });
+
+keys
+  .command('rewrap')
+  .description('wrap all data keys anew under the first master key; give the old ones after it')
+  .action(async () => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await rewrap(gateway, print);
+    });
   });
 
 try {
@@ -73,6 +90,16 @@ try {
   // What a user can mend is told in a line; a defect with its stack.
   process.stderr.write(error instanceof ConfigError ? `${error.message}\n` : `${(error as Error).stack}\n`);
   process.exitCode = 1;
+}
+
+/** Runs a command's work on the configured gateway, beside a server or not. */
+async function withGateway(run: (gateway: Gateway) => Promise<void>): Promise<void> {
+  const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }));
+  try {
+    await run(gateway);
+  } finally {
+    await close();
+  }
 }
 
 function positiveInteger(text: string): number {

@@ -2,7 +2,7 @@ import { accessSync, constants, mkdirSync } from 'node:fs';
 import { pino } from 'pino';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
 import { startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import { createGateway, type Gateway, hasDataKeys, MasterKeyError } from '../gateway.ts';
+import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './keys.ts';
 
 export interface OpenGateway {
@@ -33,6 +33,9 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       logger: pino({ level: config.logLevel }),
       graphiql: config.graphiql,
       allowedHosts: config.allowedHosts,
+      corsOrigins: config.corsOrigins,
+      trustedProxies: config.trustedProxies,
+      limits: config.limits,
     });
     return {
       gateway,
@@ -78,7 +81,7 @@ export function developmentSecretOf(config: Config): Uint8Array | undefined {
   return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret);
 }
 
-async function masterKeysOf(config: Config, uri: string, notices: string[]): Promise<readonly Uint8Array[]> {
+async function masterKeysOf(config: Config, uri: string, notices: string[]): Promise<readonly MasterKeySource[]> {
   const { masterKeys } = config;
   if (masterKeys) return 'base64' in masterKeys ? parseMasterKeys(masterKeys.base64, 'MASTER_KEY') : readMasterKeyFile(masterKeys.file);
   const { masterKey } = dataPaths(config.dataDirectory);
@@ -90,5 +93,6 @@ async function masterKeysOf(config: Config, uri: string, notices: string[]): Pro
     }
     notices.push(`Made a master key: ${masterKey}. Without it no secret can be opened; keep a copy elsewhere.`);
   }
-  return [keptRandomBytes(masterKey)];
+  keptRandomBytes(masterKey);
+  return readMasterKeyFile(masterKey, masterKey);
 }

@@ -1,0 +1,196 @@
+import { NotFoundError } from '../errors.ts';
+import type { CredentialRecord, Resealed, UnreadableSecret } from '../store/credential.ts';
+import type { Store } from '../store/index.ts';
+import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
+import type { DomainContext } from './context.ts';
+
+/** How many secrets one transaction moves. Whoever changes one of them meanwhile waits for it, or runs again: a few hundredths of a second. */
+const SECRETS_PER_BATCH = 100;
+const KEYS_PER_BATCH = 100;
+/** How many unreadable secrets are named; the rest is counted. */
+const NAMED_MAX = 100;
+
+type KeysContext = Omit<DomainContext, 'viewer'>;
+
+export interface KeyProgress {
+  readonly done: number;
+  readonly total: number;
+}
+
+export interface KeyRunOptions {
+  /** Ends the run after the batch at hand; running it again goes on where it ended. */
+  readonly signal?: AbortSignal;
+  readonly onProgress?: (progress: KeyProgress) => void;
+}
+
+export interface RotationOptions extends KeyRunOptions {
+  /** Undefined: all that are not deleted. */
+  readonly organizationId?: string;
+  /** False: only ends what earlier rotations began. */
+  readonly newKeys?: boolean;
+}
+
+export interface RotationReport {
+  /** Organizations that got a new key. */
+  readonly newKeys: number;
+  /** Organizations that got none because an earlier rotation had not ended. */
+  readonly continued: number;
+  readonly resealed: number;
+  readonly destroyed: number;
+  /** Old keys that are not destroyed yet because they have not rested long enough. */
+  readonly resting: number;
+  /** When the last of these may be destroyed. */
+  readonly restingUntil: Date | null;
+  readonly unreadableCount: number;
+  /** The first of them. */
+  readonly unreadable: readonly UnreadableSecret[];
+  /** Whether the signal ended it. */
+  readonly stopped: boolean;
+}
+
+/**
+ * Gives each organization a new data key, moves its secrets to it, and destroys old keys under which nothing is sealed. Where an earlier
+ * rotation was cut short, it ends that one instead. Any number may run at once, while the gateway serves, and be ended at any time.
+ *
+ * @throws NotFoundError when there is no such organization
+ */
+export async function rotateKeys({ store, now }: KeysContext, options: RotationOptions): Promise<RotationReport> {
+  const { organizationId, newKeys = true, signal, onProgress } = options;
+  if (organizationId !== undefined && (await store.organizations.state(organizationId)) !== 'live') {
+    throw new NotFoundError('organization', ['organizationId']);
+  }
+  const organizations = organizationId === undefined ? await store.organizations.live() : [organizationId];
+  const report = {
+    newKeys: 0,
+    continued: 0,
+    resealed: 0,
+    destroyed: 0,
+    resting: 0,
+    restingUntil: null as Date | null,
+    unreadableCount: 0,
+    unreadable: [] as UnreadableSecret[],
+    stopped: false,
+  };
+  let total = 0;
+
+  /** Moves what lies under an organization's old keys, and destroys those that are empty. Answers whether it found a rotation that had not ended. */
+  async function end(organization: string): Promise<boolean> {
+    const keys = await store.keyring.openingKeys(organization);
+    if (keys.length === 0) return false;
+    const ids = keys.map(({ keyId }) => keyId);
+    total += await store.secrets.countUnder(organization, ids);
+    onProgress?.({ done: report.resealed, total });
+    let moved = 0;
+    let resting = 0;
+    for (const key of keys) {
+      moved += await move(organization, key);
+      if (signal?.aborted) return true;
+      if (key.destroyableAt > now()) {
+        resting++;
+        if (!report.restingUntil || report.restingUntil < key.destroyableAt) report.restingUntil = key.destroyableAt;
+      } else if (await destroyUnused(store, organization, key.keyId, now())) report.destroyed++;
+    }
+    report.resting += resting;
+    return moved > 0 || resting > 0;
+  }
+
+  async function move(organization: string, { keyId }: OpeningKey): Promise<number> {
+    let moved = 0;
+    for (let after: string | null = ''; after !== null && !signal?.aborted; ) {
+      const batch: Resealed = await store.secrets.reseal(organization, keyId, after, SECRETS_PER_BATCH);
+      after = batch.last;
+      moved += batch.resealed;
+      report.resealed += batch.resealed;
+      report.unreadableCount += batch.unreadable.length;
+      report.unreadable.push(...batch.unreadable.slice(0, NAMED_MAX - report.unreadable.length));
+      onProgress?.({ done: report.resealed, total: Math.max(total, report.resealed) });
+    }
+    return moved;
+  }
+
+  for (const organization of organizations) {
+    if (signal?.aborted) break;
+    const seen = { count: report.unreadableCount, named: report.unreadable.length };
+    // Read first: if another run replaces it from here on, this one does not replace that run's new key.
+    const currentKeyId = await store.keyring.currentKeyId(organization);
+    const isContinued = await end(organization);
+    if (signal?.aborted) break;
+    if (isContinued) report.continued++;
+    else if (newKeys && currentKeyId) {
+      if (await replaceKey(store, organization, currentKeyId, now())) report.newKeys++;
+      else report.continued++;
+      // What could not be opened is met again, and told once.
+      report.unreadableCount = seen.count;
+      report.unreadable.length = seen.named;
+      await end(organization);
+    }
+  }
+  report.stopped = signal?.aborted ?? false;
+  return report;
+}
+
+/** Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation. */
+export async function replaceWornKeys({ store, now }: KeysContext): Promise<number> {
+  let replaced = 0;
+  for (const { organizationId, keyId } of await store.keyring.takeWorn()) {
+    if (await replaceKey(store, organizationId, keyId, now())) replaced++;
+  }
+  return replaced;
+}
+
+/** False: the current key is another by now, or the organization is deleted. */
+async function replaceKey(store: Store, organizationId: string, currentKeyId: string, now: Date): Promise<boolean> {
+  return store.transaction(async () => {
+    if ((await store.organizations.state(organizationId)) !== 'live') return false;
+    // A deletion that runs at the same time sees the new key, or this sees the deletion.
+    await store.organizations.touch(organizationId);
+    return store.keyring.replace(organizationId, currentKeyId, now);
+  });
+}
+
+async function destroyUnused(store: Store, organizationId: string, keyId: string, now: Date): Promise<boolean> {
+  return store.transaction(async () => {
+    if (await store.secrets.isAnyUnder(organizationId, keyId)) return false;
+    return store.keyring.destroy(organizationId, keyId, now);
+  });
+}
+
+export interface RewrapReport {
+  readonly rewrapped: number;
+  /** Data keys that were under the first master key already. */
+  readonly kept: number;
+  /** Data keys that no master key given opens. */
+  readonly failed: number;
+  readonly stopped: boolean;
+}
+
+/** Wraps the data keys of all organizations anew, under the first master key. Afterwards, if none failed, the others are not needed. */
+export async function rewrapKeys({ store }: Pick<KeysContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
+  const total = await store.keyring.count();
+  const report = { rewrapped: 0, kept: 0, failed: 0 };
+  for (let after: string | null = ''; after !== null && !signal?.aborted; ) {
+    const batch: Rewrapped = await store.keyring.rewrap(after, KEYS_PER_BATCH);
+    after = batch.last;
+    report.rewrapped += batch.rewrapped;
+    report.kept += batch.kept;
+    report.failed += batch.failed;
+    onProgress?.({ done: report.rewrapped + report.kept + report.failed, total });
+  }
+  return { ...report, stopped: signal?.aborted ?? false };
+}
+
+/** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
+export async function credentialProblems(
+  { store, viewer }: Pick<DomainContext, 'store' | 'viewer'>,
+  credentials: readonly CredentialRecord[],
+): Promise<(readonly string[] | null)[]> {
+  const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
+  const ids = withSecrets.map(({ id }) => id);
+  const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
+  return credentials.map(({ id, secrets, problems }) => {
+    const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
+    return unreadable.length === 0
+      ? problems
+      : [...(problems ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+  });
+}

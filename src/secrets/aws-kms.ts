@@ -1,0 +1,108 @@
+import type { KMSClient } from '@aws-sdk/client-kms';
+import { type DataKeyPlace, type MasterKey, MasterKeyError, MasterKeyUnavailableError } from './key-provider.ts';
+
+/** A key's ARN. Not an alias's: an alias may come to name another key, which would open nothing. */
+const arnPattern = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/;
+const PREFIX = 'aws-kms';
+
+export interface AwsKmsOptions {
+  /** How long one call may take, in milliseconds. */
+  readonly timeoutMilliseconds?: number;
+  /** How often a call is tried when AWS is busy or does not answer. */
+  readonly attempts?: number;
+}
+
+/** Whether this is the ARN of a key in AWS KMS. */
+export function isAwsKmsKeyArn(text: string): boolean {
+  return arnPattern.test(text);
+}
+
+/**
+ * A master key that never leaves AWS KMS: data keys are sent there to be wrapped and unwrapped. The encryption context names organization and
+ * data key, so that a wrapped key moved elsewhere does not open, and AWS's own log tells whose key was opened. Credentials and endpoint come
+ * from where AWS's SDK looks for them; the SDK is loaded at the first use.
+ *
+ * What it wraps is stored as `aws-kms.ARN.CIPHERTEXT`, both in base64url.
+ *
+ * @throws RangeError when the text is not the ARN of a key
+ */
+export function awsKmsMasterKey(arn: string, { timeoutMilliseconds = 3_000, attempts = 3 }: AwsKmsOptions = {}): MasterKey {
+  const region = arnPattern.exec(arn)?.[1];
+  if (region === undefined) throw new RangeError('A master key in AWS KMS is named by the ARN of a symmetric key, not of an alias.');
+  const start = `${PREFIX}.${Buffer.from(arn).toString('base64url')}.`;
+
+  let loading: Promise<{ sdk: typeof import('@aws-sdk/client-kms'); client: KMSClient }> | undefined;
+  const load = () => {
+    loading ??= import('@aws-sdk/client-kms').then((sdk) => {
+      const requestHandler = {
+        connectionTimeout: timeoutMilliseconds,
+        requestTimeout: timeoutMilliseconds,
+        throwOnRequestTimeout: true,
+      };
+      return { sdk, client: new sdk.KMSClient({ region, maxAttempts: attempts, requestHandler }) };
+    });
+    return loading;
+  };
+
+  return {
+    owns: (wrapped) => wrapped.startsWith(start),
+    async wrap(dataKey, place) {
+      const { sdk, client } = await load();
+      const answer = await explaining('wrap', () =>
+        client.send(new sdk.EncryptCommand({ KeyId: arn, Plaintext: dataKey, EncryptionContext: contextOf(place) })),
+      );
+      return start + Buffer.from(answer.CiphertextBlob!).toString('base64url');
+    },
+    async unwrap(wrapped, place) {
+      const { sdk, client } = await load();
+      const CiphertextBlob = Buffer.from(wrapped.slice(start.length), 'base64url');
+      const answer = await explaining('unwrap', () =>
+        client.send(new sdk.DecryptCommand({ KeyId: arn, CiphertextBlob, EncryptionContext: contextOf(place) })),
+      );
+      return answer.Plaintext!;
+    },
+  };
+}
+
+function contextOf({ organizationId, keyId }: DataKeyPlace): Record<string, string> {
+  return { organization: organizationId, keyId };
+}
+
+/** What to do about an answer of AWS, by its name. */
+const remedies: Readonly<Record<string, string>> = {
+  AccessDeniedException: 'grant kms:Encrypt and kms:Decrypt on the key to the credentials in use',
+  CredentialsProviderError: 'give AWS credentials, as AWS’s SDK looks for them',
+  DisabledException: 'the key is disabled: enable it',
+  ExpiredTokenException: 'the AWS credentials have expired: renew them',
+  KMSInvalidStateException: 'the key is being deleted, or not ready: restore it',
+  NotFoundException: 'there is no such key in that account and region',
+  UnrecognizedClientException: 'the AWS credentials are not valid: renew them',
+};
+
+interface AwsError {
+  readonly name: string;
+  readonly code?: string;
+  readonly $metadata?: { readonly httpStatusCode?: number };
+}
+
+const networkErrors = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
+
+/** Whether the same call may succeed later, with nothing changed. */
+function isPassing({ name, code, $metadata }: AwsError): boolean {
+  const status = $metadata?.httpStatusCode ?? 0;
+  return status === 429 || status >= 500 || /Throttl|Timeout/.test(name) || networkErrors.includes(code ?? '');
+}
+
+/** Says in our words what went wrong. Of AWS's answer only its name is repeated; the error itself, which may hold more, is dropped. */
+async function explaining<T>(what: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (thrown) {
+    const error = thrown as AwsError;
+    if (error.name === 'InvalidCiphertextException') throw new Error('The wrapped data key was changed, or belongs to another place.');
+    if (isPassing(error))
+      throw new MasterKeyUnavailableError(`AWS KMS does not ${what} data keys at the moment (${error.name}); try again.`);
+    const remedy = remedies[error.name] ?? 'see the key in the AWS console';
+    throw new MasterKeyError(`AWS KMS refused to ${what} a data key (${error.name}): ${remedy}.`);
+  }
+}
