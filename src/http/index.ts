@@ -8,12 +8,12 @@ import { loggableDefect, type ServerContext, useAccessLog } from './access-log.t
 import type { Authenticator } from './authenticate.ts';
 import { type DoorSettings, useDoor } from './door.ts';
 import { publicResult, useCarefulExecution } from './execution.ts';
-import { graphiqlPage } from './graphiql.ts';
+import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 
 /** The largest body that is read, in bytes: twenty binary secrets of the largest size, in base64, fit. */
 const BODY_MAX_BYTES = 2 * 1024 * 1024;
 
-export interface HttpSettings extends DoorSettings {
+export interface HttpSettings extends DoorSettings, GraphiqlSettings {
   readonly schema: GraphQLSchema;
   /** Everything of the domain's context but the viewer. */
   readonly domain: Omit<DomainContext, 'viewer'>;
@@ -50,8 +50,8 @@ export function createHttp(settings: HttpSettings) {
     schema,
     context: ({ viewer }) => graphqlContext(domain, viewer!),
     graphqlEndpoint: '/graphql',
-    graphiql: settings.graphiql,
-    renderGraphiQL: graphiqlPage,
+    // Yoga's own page loads its parts from a CDN.
+    graphiql: false,
     landingPage: false,
     cors: false,
     multipart: false,
@@ -63,6 +63,7 @@ export function createHttp(settings: HttpSettings) {
     plugins: [
       useAccessLog(logger) as Plugin,
       useDoor(settings),
+      ...(settings.graphiql ? [useGraphiql(settings)] : []),
       {
         // Before the body is read: who has no token learns nothing of what is wrong with the rest.
         async onRequestParse({ request, serverContext }: { request: Request; serverContext: ServerContext }) {

@@ -1,0 +1,62 @@
+export interface PageParts {
+  readonly styles: readonly string[];
+  readonly clientScript: string;
+  readonly graphiqlScript: string;
+}
+
+/** The page, from the addresses of its parts. The client's script comes first: it takes the token out of the address. */
+export function pageHtml({ styles, clientScript, graphiqlScript }: PageParts): string {
+  return `<!doctype html>
+<html lang="en">
+  <head>
+    <meta charset="utf-8">
+    <title>GraphiQL · credential-gateway</title>
+    <script src="${clientScript}"></script>
+    <link rel="icon" href="${favicon}">
+    ${styles.map((style) => `<link rel="stylesheet" href="${style}">`).join('\n    ')}
+    <script src="${graphiqlScript}" defer></script>
+  </head>
+  <body>
+    <noscript>GraphiQL needs JavaScript.</noscript>
+    <header id="bar" class="graphiql-container"></header>
+    <main id="root"></main>
+  </body>
+</html>
+`;
+}
+
+/** A padlock. */
+const favicon = `data:image/svg+xml,${encodeURIComponent(
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M5 7V5a3 3 0 0 1 6 0v2" fill="none" stroke="#d60590" stroke-width="2"/><rect x="3" y="7" width="10" height="7" rx="1.5" fill="#d60590"/></svg>',
+)}`;
+
+/** The bar above GraphiQL, in GraphiQL's own colours, light and dark. */
+export const pageStyle = `
+body { display: flex; flex-direction: column; height: 100vh; overflow: hidden; }
+#root { flex: 1; min-height: 0; }
+#root .graphiql-container { height: 100%; width: 100%; }
+#root .graphiql-logo { display: none; }
+#bar {
+  box-sizing: border-box; width: 100%; height: auto; align-items: center; gap: 8px 24px; padding: 8px 16px 0;
+  justify-content: space-between; font-size: 14px;
+}
+#bar.asks {
+  background: linear-gradient(hsla(var(--color-warning), 0.15) 0 100%) hsl(var(--color-base)); padding-bottom: 8px;
+  border-bottom: 1px solid hsl(var(--color-warning));
+}
+#bar .whose { display: flex; align-items: baseline; gap: 4px; white-space: pre; }
+#bar .hint { flex: 1; line-height: 1.7; }
+#bar .hint code:last-child { display: block; width: fit-content; }
+#bar code { font-family: var(--font-family-mono); font-size: 13px; background: hsla(var(--color-neutral), 0.1); border-radius: 4px; padding: 1px 5px; }
+#bar form { display: flex; gap: 8px; }
+#bar input {
+  width: 200px; padding: 5px 8px; font: inherit; color: inherit; background: hsl(var(--color-base));
+  border: 1px solid hsla(var(--color-neutral), 0.4); border-radius: 4px;
+}
+#bar button {
+  padding: 3px 10px; cursor: pointer; font: inherit; color: inherit; background: transparent;
+  border: 1px solid hsla(var(--color-neutral), 0.4); border-radius: 4px;
+}
+#bar button.other { margin-left: 12px; }
+#bar button:hover { background: hsla(var(--color-neutral), 0.1); }
+`;

@@ -1,0 +1,68 @@
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { type Browser, chromium, type Page } from 'playwright-core';
+
+/** Debian's Chromium, unless CHROMIUM names another. */
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+/** Whether tests in a browser can run. In CI they must: there they fail where no browser is. */
+export const hasBrowser = existsSync(executablePath) || Boolean(process.env.CI);
+if (!hasBrowser) console.warn(`Tests in a browser are skipped: there is no ${executablePath}. Install Chromium, or set CHROMIUM.`);
+
+/** A server on a free port of this machine. */
+export async function serve(listener: RequestListener): Promise<{ origin: string; stop: () => Promise<void> }> {
+  const server = createServer(listener).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    async stop() {
+      server.close();
+      server.closeAllConnections();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** A browser with a profile of its own, that finds no host but this machine. */
+export function launchBrowser(): Promise<Browser> {
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+    ],
+  });
+}
+
+/** What a page did that its user does not see. */
+export interface Observed {
+  /** The addresses it asked for, over the network. */
+  readonly requests: string[];
+  /** What the console says is wrong, and exceptions, and breaches of the content security policy. */
+  readonly complaints: string[];
+}
+
+/** A new window, in a context of its own, and what it does from the beginning. */
+export async function openWindow(browser: Browser, viewport = { width: 1280, height: 800 }): Promise<{ page: Page; observed: Observed }> {
+  const observed: Observed = { requests: [], complaints: [] };
+  const context = await browser.newContext({ viewport });
+  context.on('request', (request) => {
+    if (!/^(data|blob):/.test(request.url())) observed.requests.push(request.url());
+  });
+  context.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') observed.complaints.push(message.text());
+  });
+  context.on('weberror', (error) => observed.complaints.push(String(error.error())));
+  await context.addInitScript(() => {
+    addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  return { page: await context.newPage(), observed };
+}
