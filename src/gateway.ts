@@ -15,6 +15,7 @@ import { deleteOrganization } from './domain/organization.ts';
 import { type Authenticator, createAuthenticator, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { defaultLimits, type Limits, WINDOW_MS } from './http/limits/settings.ts';
+import { nodeListener } from './http/node-listener.ts';
 import { createSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
@@ -120,7 +121,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     sweeping.unref();
     return {
       fetch: async (request) => yoga.fetch(request),
-      requestListener: yoga,
+      requestListener: nodeListener(yoga),
       execute,
       deleteOrganization: (organizationId) => deleteOrganization(domain, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(domain, rotation), rewrap: (run = {}) => rewrapKeys(domain, run) },
