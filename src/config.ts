@@ -2,6 +2,14 @@ import { isIPv4 } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
+/** A setting that is a whole number. */
+function whole(min: number, max: number, byDefault: number) {
+  const message = `must be a whole number from ${min} to ${max}`;
+  return z.coerce.number(message).int(message).min(min, message).max(max, message).default(byDefault);
+}
+
+const isOrigin = (text: string) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+
 /** The settings, as the environment gives them. The README has the same table; a test compares the two. */
 const settings = {
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
@@ -24,7 +32,28 @@ const settings = {
   TOKEN_JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
   TOKEN_SECRET: z.string().min(32, 'must be at least 32 characters, as from: openssl rand -base64 32').optional(),
   ALLOWED_HOSTS: z.string().optional(),
+  CORS_ORIGINS: z
+    .string()
+    .transform((list) => list.split(',').map((origin) => origin.trim()))
+    .refine(
+      (origins) => origins.every(isOrigin),
+      'must be origins separated by commas, as in https://app.example.com; there is no wildcard',
+    )
+    .optional(),
+  TRUSTED_PROXIES: whole(0, 16, 0),
   GRAPHIQL: z.enum(['true', 'false'], 'must be true or false').optional(),
+  INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional(),
+  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, 2 * 1024 * 1024),
+  MAX_TOKENS: whole(100, 100_000, 4_000),
+  MAX_DEPTH: whole(1, 64, 16),
+  MAX_ALIASES: whole(0, 10_000, 50),
+  MAX_DIRECTIVES: whole(0, 10_000, 50),
+  MAX_ROOT_FIELDS: whole(1, 1_000, 20),
+  MAX_LIST_ITEMS: whole(1, 100_000, 250),
+  MAX_COST: whole(1, 10_000_000, 10_000),
+  OPERATION_SECONDS: whole(1, 300, 20),
+  RATE_LIMIT: whole(0, 1_000_000_000, 300_000),
+  RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, 120),
   LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 };
 
@@ -49,7 +78,24 @@ export interface Config {
     readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array } | undefined;
   };
   readonly allowedHosts: readonly string[] | undefined;
+  readonly corsOrigins: readonly string[];
+  readonly trustedProxies: number;
   readonly graphiql: boolean;
+  /** What a request may cost; `http/limits/settings.ts` explains each. */
+  readonly limits: {
+    readonly maxBodyBytes: number;
+    readonly maxTokens: number;
+    readonly maxDepth: number;
+    readonly maxAliases: number;
+    readonly maxDirectives: number;
+    readonly maxRootFields: number;
+    readonly maxListItems: number;
+    readonly maxCost: number;
+    readonly operationSeconds: number;
+    readonly rateLimit: number;
+    readonly anonymousRateLimit: number;
+    readonly introspection: boolean;
+  };
   readonly logLevel: string;
 }
 
@@ -89,6 +135,22 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
           : undefined,
     },
     allowedHosts: read.ALLOWED_HOSTS?.split(',').map((host) => host.trim()) ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
+    corsOrigins: read.CORS_ORIGINS ?? [],
+    trustedProxies: read.TRUSTED_PROXIES,
+    limits: {
+      maxBodyBytes: read.MAX_BODY_BYTES,
+      maxTokens: read.MAX_TOKENS,
+      maxDepth: read.MAX_DEPTH,
+      maxAliases: read.MAX_ALIASES,
+      maxDirectives: read.MAX_DIRECTIVES,
+      maxRootFields: read.MAX_ROOT_FIELDS,
+      maxListItems: read.MAX_LIST_ITEMS,
+      maxCost: read.MAX_COST,
+      operationSeconds: read.OPERATION_SECONDS,
+      rateLimit: read.RATE_LIMIT,
+      anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,
+      introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
+    },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     logLevel: read.LOG_LEVEL,
   };
@@ -105,6 +167,9 @@ export function isLoopback(host: string): boolean {
 /** What is wrong with settings that are right one by one. */
 function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
   const problems: string[] = [];
+  if (read.RATE_LIMIT > 0 && read.RATE_LIMIT < read.MAX_COST) {
+    problems.push('RATE_LIMIT must be at least MAX_COST (or 0, which is none): otherwise an operation that is allowed could never run');
+  }
   if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE exclude each other: give one of them');
   if (read.MONGODB_URI && !read.MASTER_KEY && !read.MASTER_KEY_FILE) {
     problems.push(

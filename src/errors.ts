@@ -17,7 +17,10 @@ export const errorCodes = {
   BAD_REQUEST: 'The request is not one that GraphQL over HTTP allows.',
   GRAPHQL_PARSE_FAILED: 'The document is not GraphQL.',
   GRAPHQL_VALIDATION_FAILED: 'The document does not fit the schema.',
-  TIMEOUT: 'The database did not answer within the time that one query may take.',
+  LIMIT_EXCEEDED: 'The document or a list in its variables is larger than this gateway takes; extensions.limit names the limit.',
+  COST_LIMIT_EXCEEDED: 'The operation would cost more than one may; extensions.cost and extensions.maxCost tell how much.',
+  RATE_LIMITED: 'Too much was asked for in too short a time; extensions.retryAfter tells in how many seconds to come back.',
+  TIMEOUT: 'The operation, or the database in one query, took longer than it may.',
   UNREADABLE_SECRET: 'The secret cannot be opened: its key is destroyed, or what is stored was tampered with.',
   INTERNAL_SERVER_ERROR: 'A defect of the gateway; the log has the details under the request id.',
 } as const;
@@ -150,6 +153,50 @@ export class ForbiddenError extends GatewayError {
 export class TimeoutError extends GatewayError {
   constructor() {
     super('TIMEOUT', 'The query took too long. Ask for a filter and a sort that an index serves; the page’s description names them.');
+  }
+}
+
+/** An operation ran longer than it may, and was left. */
+export class OperationTimeoutError extends GatewayError {
+  constructor(seconds: number) {
+    super('TIMEOUT', `The operation took longer than ${seconds} seconds. If it was a mutation, look whether it was done.`);
+  }
+}
+
+/** A request is larger, in one of many ways, than the gateway takes. */
+export class LimitExceededError extends GatewayError {
+  /** The setting that says how large it may be, or the name of a limit that is none. */
+  readonly limit: string;
+  readonly maximum: number;
+  /** `what` is a sentence without its end, and repeats nothing of the request. */
+  constructor(what: string, limit: string, maximum: number) {
+    super('LIMIT_EXCEEDED', `${what}: at most ${maximum} (${limit}).`);
+    this.limit = limit;
+    this.maximum = maximum;
+  }
+}
+
+/** An operation would cost more than one may. */
+export class CostLimitError extends GatewayError {
+  readonly cost: number;
+  readonly maxCost: number;
+  constructor(cost: number, maxCost: number) {
+    super(
+      'COST_LIMIT_EXCEEDED',
+      `The operation may cost ${cost}, and one may cost ${maxCost} at most. Ask for smaller pages, or for less.`,
+    );
+    this.cost = cost;
+    this.maxCost = maxCost;
+  }
+}
+
+/** A viewer, or an address, has used up its share of the gateway for now. */
+export class RateLimitedError extends GatewayError {
+  /** In seconds. */
+  readonly retryAfter: number;
+  constructor(retryAfter: number) {
+    super('RATE_LIMITED', `Too much was asked for in too short a time. Come back in ${retryAfter} seconds.`);
+    this.retryAfter = retryAfter;
   }
 }
 

@@ -9,6 +9,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
 import { createGateway, type Gateway } from '../src/gateway.ts';
+import type { Limits } from '../src/http/limits/settings.ts';
 
 /** What an operation answers: of any shape, and the test says which. */
 // biome-ignore lint/suspicious/noExplicitAny: typing every answer would hide what the tests say
@@ -47,6 +48,8 @@ export class TestGateway {
   /** The clock; set it to travel. */
   time: () => Date = () => new Date();
   uri = '';
+  /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
+  limits: Partial<Limits> = { rateLimit: 0, anonymousRateLimit: 0 };
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
   #gateway: Gateway | undefined;
   #client: MongoClient | undefined;
@@ -78,6 +81,7 @@ export class TestGateway {
       tokens: { issuer, audience, organizationClaim: 'organization', key: { secret: tokenSecret } },
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
+      limits: this.limits,
       now: () => this.time(),
     });
   }

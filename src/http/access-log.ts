@@ -2,11 +2,16 @@ import { randomUUID } from 'node:crypto';
 import type { Plugin } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
+import type { Quota } from './limits/rate-limiter.ts';
 
 /** What the gateway keeps of a request while it runs. */
 export interface ServerContext {
   requestId?: string;
   viewer?: Viewer;
+  /** What the operation costs. */
+  cost?: number;
+  /** How who asks stands with the rate limit. */
+  quota?: Quota;
 }
 
 /**

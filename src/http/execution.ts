@@ -1,44 +1,104 @@
-import { type GraphQLSchema, getOperationAST, OperationTypeNode, type ValidationRule } from 'graphql';
+import {
+  type GraphQLSchema,
+  getOperationAST,
+  getVariableValues,
+  NoSchemaIntrospectionCustomRule,
+  OperationTypeNode,
+  type Source,
+  type ValidationRule,
+} from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
-import { ForbiddenError } from '../errors.ts';
-import { type GraphQLContext, requiredScopes } from '../schema/index.ts';
+import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
+import { type GraphQLContext, operationCost, requiredScopes } from '../schema/index.ts';
+import type { ServerContext } from './access-log.ts';
+import { checkTokens, documentErrors, hasLongList } from './limits/document.ts';
+import type { Limits } from './limits/settings.ts';
 import { answer, type OnDefect, publicError } from './public-error.ts';
 import { quietValidate } from './validation-rules.ts';
 import { variableIssues } from './variables.ts';
 
+/** How many things that are wrong with the variables are told at once. */
+const ISSUES_MAX = 50;
+
 /**
- * How an operation is checked and run, whoever sent it: nothing that a caller sent is repeated by an error, and a mutation operation that
- * lacks a scope anywhere does nothing at all.
+ * How an operation is checked and run, whoever sent it: what is too large is refused before it is gone through, nothing that a caller sent
+ * is repeated by an error, and a mutation operation that lacks a scope anywhere does nothing at all.
  */
-export function useCarefulExecution(schema: GraphQLSchema): Plugin<GraphQLContext> {
+export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plugin<GraphQLContext> {
   return {
-    onValidate({ setValidationFn }) {
-      setValidationFn((schema, document, rules, typeInfo, options) =>
-        quietValidate(schema, document, rules as readonly ValidationRule[], typeInfo, options),
-      );
+    onParse({ parseFn, setParseFn }) {
+      setParseFn((source: string | Source, options) => {
+        checkTokens(typeof source === 'string' ? source : source.body, limits);
+        return parseFn(source, options);
+      });
     },
-    onExecute({ args, setResultAndStopExecution }) {
+    onValidate({ setValidationFn }) {
+      setValidationFn((schema, document, rules, typeInfo, options) => {
+        const tooLarge = documentErrors(document, limits);
+        if (tooLarge.length > 0) return tooLarge;
+        const all = limits.introspection ? rules : [...rules, NoSchemaIntrospectionCustomRule];
+        return quietValidate(schema, document, all as readonly ValidationRule[], typeInfo, options);
+      });
+    },
+    onExecute({ args, setResultAndStopExecution, executeFn, setExecuteFn }) {
       const operation = getOperationAST(args.document, args.operationName);
       if (!operation) return; // graphql-js says so
       const variables = (args.variableValues ?? {}) as Record<string, unknown>;
+      for (const { variable } of operation.variableDefinitions ?? []) {
+        if (Object.hasOwn(variables, variable.name.value) && hasLongList(variables[variable.name.value], limits.maxListItems)) {
+          throw new LimitExceededError(
+            `The variable $${variable.name.value} holds a list with too many items`,
+            'MAX_LIST_ITEMS',
+            limits.maxListItems,
+          );
+        }
+      }
       const issues = variableIssues(schema, operation, variables);
       if (issues.length > 0) {
-        const errors = issues.map(({ path, message }) =>
-          answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path, http: { status: 400 } }),
-        );
+        const errors = issues
+          .slice(0, ISSUES_MAX)
+          .map(({ path, message }) =>
+            answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path, http: { status: 400 } }),
+          );
         return setResultAndStopExecution({ errors });
       }
-      if (operation.operation !== OperationTypeNode.MUTATION) return;
-      const { viewer } = args.contextValue as GraphQLContext;
-      const missing = [...requiredScopes(schema, args.document, operation, variables)].filter((scope) => !may(viewer, scope));
-      if (missing.length > 0) {
-        setResultAndStopExecution({
-          errors: missing.map((scope) => answer('FORBIDDEN', new ForbiddenError(scope).message, { scope, http: { status: 403 } })),
-        });
+      // With their defaults: what is counted is what will run.
+      const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variables);
+      const cost = operationCost(schema, args.document, operation, coerced);
+      (args.contextValue as ServerContext).cost = cost;
+      if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
+      if (operation.operation === OperationTypeNode.MUTATION) {
+        const { viewer } = args.contextValue as GraphQLContext;
+        const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
+        if (missing.length > 0) {
+          return setResultAndStopExecution({
+            errors: missing.map((scope) => answer('FORBIDDEN', new ForbiddenError(scope).message, { scope, http: { status: 403 } })),
+          });
+        }
       }
+      setExecuteFn((args) => withinTime((signal) => executeFn({ ...args, signal } as typeof args), limits.operationSeconds));
     },
   };
+}
+
+/**
+ * Runs an operation and leaves it when its time is up: no field that has not begun then does, so of several mutations the later ones are
+ * not carried out.
+ *
+ * @throws OperationTimeoutError
+ */
+async function withinTime<T>(run: (signal: AbortSignal) => T, seconds: number): Promise<Awaited<T>> {
+  const controller = new AbortController();
+  const tooLate = new Promise<never>((_, reject) => {
+    controller.signal.addEventListener('abort', () => reject(controller.signal.reason));
+  });
+  const timer = setTimeout(() => controller.abort(new OperationTimeoutError(seconds)), seconds * 1_000);
+  try {
+    return await Promise.race([run(controller.signal), tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
 }
 
 /** The result, its errors as the caller may see them. */

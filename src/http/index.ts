@@ -1,4 +1,4 @@
-import type { GraphQLSchema } from 'graphql';
+import type { DocumentNode, GraphQLSchema } from 'graphql';
 import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
@@ -9,11 +9,13 @@ import type { Authenticator } from './authenticate.ts';
 import { type DoorSettings, useDoor } from './door.ts';
 import { publicResult, useCarefulExecution } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
+import { createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
 
-/** The largest body that is read, in bytes: twenty binary secrets of the largest size, in base64, fit. */
-const BODY_MAX_BYTES = 2 * 1024 * 1024;
+/** Documents that are kept parsed: small ones, which come again. Kept by their text, large ones would fill the memory. */
+const KEPT_DOCUMENTS_MAX = 1_000;
+const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
 
-export interface HttpSettings extends DoorSettings, GraphiqlSettings {
+export interface HttpSettings extends DoorSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
   /** Everything of the domain's context but the viewer. */
   readonly domain: Omit<DomainContext, 'viewer'>;
@@ -44,7 +46,8 @@ export interface ExecutionResult {
 export function createHttp(settings: HttpSettings) {
   const { schema, domain, authenticate, logger } = settings;
   const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
-  const careful = useCarefulExecution(schema) as Plugin;
+  const careful = useCarefulExecution(schema, settings.limits) as Plugin;
+  const rateLimits = createRateLimits(settings);
 
   const yoga = createYoga<ServerContext, GraphQLContext>({
     schema,
@@ -56,7 +59,8 @@ export function createHttp(settings: HttpSettings) {
     cors: false,
     multipart: false,
     batching: false,
-    maxRequestBodySize: BODY_MAX_BYTES,
+    maxRequestBodySize: settings.limits.maxBodyBytes,
+    parserAndValidationCache: { documentCache: keptDocuments(), errorCache: { get: () => undefined, set: () => undefined } },
     // What yoga logs and masks is too much and too little; `publicResult` lets out only what was written for callers.
     logging: false,
     maskedErrors: false,
@@ -67,7 +71,7 @@ export function createHttp(settings: HttpSettings) {
       {
         // Before the body is read: who has no token learns nothing of what is wrong with the rest.
         async onRequestParse({ request, serverContext }: { request: Request; serverContext: ServerContext }) {
-          serverContext.viewer = await authenticate(request.headers);
+          await rateLimits.admit(request, serverContext, () => authenticate(request.headers));
         },
         onResultProcess({ result, setResult }) {
           if (!(Symbol.asyncIterator in result) && !Array.isArray(result))
@@ -75,6 +79,7 @@ export function createHttp(settings: HttpSettings) {
         },
       } as Plugin,
       careful,
+      rateLimits.plugin as Plugin,
     ],
   });
 
@@ -93,6 +98,19 @@ export function createHttp(settings: HttpSettings) {
       };
       const result = await run().catch((error: unknown) => ({ errors: [error] }));
       return JSON.parse(JSON.stringify(publicResult(result, onDefect), (key, value) => (key === 'http' ? undefined : value)));
+    },
+  };
+}
+
+/** The documents that were used last. */
+function keptDocuments() {
+  const kept = new Map<string, DocumentNode>();
+  return {
+    get: (text: string) => kept.get(text),
+    set(text: string, document: DocumentNode) {
+      if (text.length > KEPT_DOCUMENT_MAX_LENGTH) return;
+      kept.set(text, document);
+      if (kept.size > KEPT_DOCUMENTS_MAX) kept.delete(kept.keys().next().value!);
     },
   };
 }

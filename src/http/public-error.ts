@@ -1,5 +1,16 @@
 import { GraphQLError } from 'graphql';
-import { ConflictError, type ErrorCode, ForbiddenError, GatewayError, NotFoundError, ValidationError } from '../errors.ts';
+import {
+  ConflictError,
+  CostLimitError,
+  type ErrorCode,
+  ForbiddenError,
+  GatewayError,
+  LimitExceededError,
+  NotFoundError,
+  OperationTimeoutError,
+  RateLimitedError,
+  ValidationError,
+} from '../errors.ts';
 
 /** Called with each defect: an error that is not an answer. */
 export type OnDefect = (error: unknown) => void;
@@ -46,6 +57,12 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   if (error instanceof ForbiddenError) return { scope: error.scope };
   if (error instanceof ValidationError) return { issues: error.issues };
   if (error instanceof NotFoundError || error instanceof ConflictError) return { path: error.path };
+  if (error instanceof LimitExceededError) return { limit: error.limit, maximum: error.maximum, http: { status: 400 } };
+  if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost, http: { status: 400 } };
+  if (error instanceof RateLimitedError) {
+    return { retryAfter: error.retryAfter, http: { status: 429, headers: { 'retry-after': String(error.retryAfter) } } };
+  }
+  if (error instanceof OperationTimeoutError) return { http: { status: 504 } };
   if (error.code === 'UNAUTHENTICATED') return { http: { status: 401, headers: { 'www-authenticate': 'Bearer' } } };
   return {};
 }

@@ -6,6 +6,7 @@ import { credentialKinds, isNullable } from '../credential-types/index.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
 import { REDACTED } from '../redacted.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
+import type { CostExtensions } from './cost.ts';
 
 /** A kind as a GraphQL enum value: `basicAuth` is `BASIC_AUTH`, `oauth2Token` is `OAUTH2_TOKEN`. */
 export function enumValue(kind: string): string {
@@ -20,6 +21,7 @@ export function enumValue(kind: string): string {
 export function addCredentialData(builder: Builder) {
   const secret = builder.objectRef<SecretFacts | Record<string, never>>('Secret').implement({
     description: 'A secret as it may be seen: never in the clear. `revealSecret` gives the plaintext, to those with the scope for it.',
+    extensions: { cost: { own: 5 } } satisfies CostExtensions,
     fields: (t) => ({
       isSet: t.boolean({ description: 'Whether there is one.', resolve: ({ sealedAt }) => sealedAt !== undefined }),
       redacted: t.string({ description: 'Always `*****`, set or not, whatever the length.', resolve: () => REDACTED }),

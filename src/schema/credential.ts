@@ -210,6 +210,8 @@ export function addCredential(builder: Builder, kit: Kit) {
     description:
       'Gives one secret in the clear. A mutation, because it leaves a trace; the answer is never to be cached. No wildcard covers its scope.',
     scope: 'credentials.reveal',
+    // The dearest there is: ten a second by one viewer, before the rate limit says no.
+    cost: 500,
     args: (t) => ({
       credentialId: t.id(id),
       field: t.string({ required: true, description: 'The name of the secret field, such as `password`.' }),

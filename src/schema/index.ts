@@ -11,6 +11,7 @@ import { createKit } from './kit.ts';
 import { addNodeQueries } from './node.ts';
 
 export type { GraphQLContext } from './builder.ts';
+export { operationCost } from './cost.ts';
 export { createLoaders } from './loaders.ts';
 export { requiredScopes } from './required-scopes.ts';
 

@@ -20,6 +20,9 @@ import { encodeId } from './global-id.ts';
 type SchemaTypes = Builder['$inferSchemaTypes'];
 type ErrorClass = new (...args: never[]) => GatewayError;
 
+/** What a mutation costs unless told, in objects: a transaction of a few reads and writes. */
+const MUTATION_COST = 25;
+
 /** The scopes that a mutation needs beyond its own, depending on its arguments. The field's extensions carry it as `alsoNeeds`. */
 export type AlsoNeeds = (args: Record<string, unknown>) => readonly Scope[];
 
@@ -28,6 +31,8 @@ interface MutationOptions<Args extends InputFieldMap, Type extends TypeParam<Sch
   readonly scope: Scope;
   readonly alsoNeeds?: (args: InputShapeFromFields<Args>) => readonly Scope[];
   readonly args: (t: ArgBuilder<SchemaTypes>) => Args;
+  /** What it costs, in objects, beside what is selected of its answer. */
+  readonly cost?: number;
   /** The success's one field: its name, type and description. */
   readonly success: { readonly field: string; readonly type: Type; readonly description: string };
   readonly errors: readonly ErrorClass[];
@@ -46,14 +51,14 @@ export function addMutations(builder: Builder) {
     options: MutationOptions<Args, Type>,
   ) {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
-    const { alsoNeeds = () => [], success } = options;
+    const { alsoNeeds = () => [], cost = MUTATION_COST, success } = options;
     builder.mutationField(name, (t) =>
       t.field({
         description: `${options.description} Scope: \`${options.scope}\`.`,
         type: success.type as 'String',
         nullable: false,
         authScopes: { scope: options.scope },
-        extensions: { alsoNeeds },
+        extensions: { alsoNeeds, cost: { own: cost } },
         args: options.args(t.arg),
         errors: {
           types: options.errors as never,

@@ -3,6 +3,7 @@ import { may } from '../access/viewer.ts';
 import type { BaseRecord } from '../domain/reading.ts';
 import { ForbiddenError } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
+import type { CostExtensions } from './cost.ts';
 import { parseId } from './global-id.ts';
 
 const IDS_MAX = 100;
@@ -54,6 +55,7 @@ export function addNodeQueries(builder: Builder, node: NodeRef, typeNames: TypeN
       nullable: { list: false, items: true },
       description:
         'Up to 100 objects by their global ids, in that order, null for each that `node` would answer with null. Scope: as `node`.',
+      extensions: { cost: { items: ({ ids }) => (ids as readonly string[] | undefined)?.length ?? 1 } } satisfies CostExtensions,
       args: { ids: t.arg.idList({ required: true, description: 'Global ids; what goes beyond 100 is answered with null.' }) },
       resolve: (_root, { ids }, context) => ids.map((id, index) => (index < IDS_MAX ? load(id, context) : null)),
     }),

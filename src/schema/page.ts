@@ -13,6 +13,7 @@ import {
 import { findIntegration } from '../domain/references.ts';
 import { type Path, ValidationError } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
+import type { CostExtensions } from './cost.ts';
 import { readIntegrationRef } from './references.ts';
 
 const FIRST_DEFAULT = 20;
@@ -91,11 +92,18 @@ export function addPages(builder: Builder) {
       return builder.objectRef<PageSource<N>>(name).implement({
         description: 'One page of a list.',
         authScopes,
+        extensions: { isPage: true } satisfies CostExtensions,
         fields: (t) => ({
-          nodes: t.field({ type: [node] as never, description: 'The records.', resolve: ({ page }) => page.records as never }),
+          nodes: t.field({
+            type: [node] as never,
+            description: 'The records.',
+            extensions: { cost: { items: 'page' } } satisfies CostExtensions,
+            resolve: ({ page }) => page.records as never,
+          }),
           edges: t.field({
             type: [edge],
             description: 'The records with their cursors, for clients that want one each.',
+            extensions: { cost: { items: 'page' } } satisfies CostExtensions,
             resolve: ({ page, request }) => page.records.map((record) => ({ node: record, request })),
           }),
           pageInfo: t.field({
@@ -105,6 +113,7 @@ export function addPages(builder: Builder) {
           }),
           totalCount: t.int({
             nullable: true,
+            extensions: { cost: { own: 20 } } satisfies CostExtensions,
             description:
               'How many records the whole list has, whatever part the page is. Costs a query of its own. Null when there are more than 100,000, or counting takes longer than a second.',
             resolve: ({ count }) => count(),

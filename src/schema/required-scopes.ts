@@ -36,7 +36,8 @@ export function requiredScopes(
       .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
       .map((fragment) => [fragment.name.value, fragment]),
   );
-  const seen = new Set<string>();
+  // A selection set asks for the same wherever it stands on the same type; without this, nested unions and spreads cost exponential time.
+  const seen = new Map<SelectionSetNode, Set<GraphQLObjectType>>();
 
   function declared({ extensions }: { readonly extensions: unknown }): void {
     const scope = (extensions as Declared).pothosOptions?.authScopes?.scope;
@@ -44,6 +45,10 @@ export function requiredScopes(
   }
 
   function walk(selectionSet: SelectionSetNode, parent: GraphQLObjectType): void {
+    const parents = seen.get(selectionSet) ?? new Set();
+    seen.set(selectionSet, parents);
+    if (parents.has(parent)) return;
+    parents.add(parent);
     for (const selection of selectionSet.selections) {
       if (selection.kind === Kind.FIELD) {
         const field = parent.getFields()[selection.name.value];
@@ -58,10 +63,6 @@ export function requiredScopes(
         const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments.get(selection.name.value);
         const condition = fragment?.typeCondition && schema.getType(fragment.typeCondition.name.value);
         if (!fragment || (condition && !possibleTypes(condition as GraphQLObjectType).includes(parent))) continue;
-        // A fragment says the same wherever it is spread on the same type; without this, nested spreads cost exponential time.
-        const visit = selection.kind === Kind.FRAGMENT_SPREAD ? `${selection.name.value} ${parent.name}` : undefined;
-        if (visit && seen.has(visit)) continue;
-        if (visit) seen.add(visit);
         walk(fragment.selectionSet, parent);
       }
     }

@@ -7,6 +7,7 @@ import { endUserStore } from './end-user.ts';
 import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { organizationStore } from './organization.ts';
+import { rateLimitStore } from './rate-limit.ts';
 import { slotStore } from './slots.ts';
 
 /** All that is kept, by noun. Every function's first argument is the organization. */
@@ -24,6 +25,7 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     credentials: credentialStore(database, now),
     secrets: secretStore(database, keyring),
     slots: slotStore(database),
+    rateLimits: rateLimitStore(database),
     keyring,
     transaction: database.transaction,
 

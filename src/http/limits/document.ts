@@ -1,0 +1,139 @@
+import {
+  type DocumentNode,
+  type FragmentDefinitionNode,
+  type GraphQLError,
+  Kind,
+  Lexer,
+  type OperationDefinitionNode,
+  type SelectionSetNode,
+  Source,
+  TokenKind,
+  visit,
+} from 'graphql';
+import { LimitExceededError } from '../../errors.ts';
+import { publicError } from '../public-error.ts';
+import { DUPLICATES_MAX, type Limits, NESTING_MAX, SELECTIONS_MAX } from './settings.ts';
+
+const opening: readonly string[] = [TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L];
+const closing: readonly string[] = [TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R];
+
+/**
+ * Counts tokens and brackets before anything is parsed: the parser goes down into each bracket, and deep ones would overflow its stack.
+ * What is no GraphQL is left to the parser to refuse.
+ *
+ * @throws LimitExceededError
+ */
+export function checkTokens(source: string, { maxTokens }: Limits): void {
+  const lexer = new Lexer(new Source(source));
+  let nesting = 0;
+  for (let tokens = 0; ; tokens++) {
+    let kind: string;
+    try {
+      ({ kind } = lexer.advance());
+    } catch {
+      return;
+    }
+    if (kind === TokenKind.EOF) return;
+    if (tokens === maxTokens) throw new LimitExceededError('The document has too many tokens', 'MAX_TOKENS', maxTokens);
+    if (opening.includes(kind) && ++nesting > NESTING_MAX) {
+      throw new LimitExceededError('The document nests brackets too deeply', 'NESTING', NESTING_MAX);
+    }
+    if (closing.includes(kind)) nesting--;
+  }
+}
+
+/** The limits that a document crosses. Looked for before validation, whose rules are slow on documents that are made to be. */
+export function documentErrors(document: DocumentNode, limits: Limits): GraphQLError[] {
+  try {
+    checkCounts(document, limits);
+    checkSelections(document, limits);
+    return [];
+  } catch (error) {
+    return [publicError(error, () => {})];
+  }
+}
+
+/** What is counted as it is written. */
+function checkCounts(document: DocumentNode, { maxAliases, maxDirectives, maxListItems }: Limits): void {
+  let aliases = 0;
+  let directives = 0;
+  visit(document, {
+    Field({ alias }) {
+      if (alias && ++aliases > maxAliases) throw new LimitExceededError('The document has too many aliases', 'MAX_ALIASES', maxAliases);
+    },
+    Directive() {
+      if (++directives > maxDirectives) {
+        throw new LimitExceededError('The document has too many directives', 'MAX_DIRECTIVES', maxDirectives);
+      }
+    },
+    ListValue({ values }) {
+      if (values.length > maxListItems) {
+        throw new LimitExceededError('A list in the document has too many items', 'MAX_LIST_ITEMS', maxListItems);
+      }
+    },
+  });
+}
+
+/**
+ * What is counted with fragments written out and equal fields merged, as validation and execution go through it. Safe on documents that no
+ * rule has seen yet: a fragment that spreads itself ends at the depth limit, and no document takes more than SELECTIONS_MAX steps.
+ */
+function checkSelections(document: DocumentNode, { maxDepth, maxRootFields }: Limits): void {
+  const fragments = new Map<string, FragmentDefinitionNode>();
+  const operations: OperationDefinitionNode[] = [];
+  for (const definition of document.definitions) {
+    if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
+    if (definition.kind === Kind.OPERATION_DEFINITION) operations.push(definition);
+  }
+  let steps = 0;
+  const step = () => {
+    if (++steps > SELECTIONS_MAX) {
+      throw new LimitExceededError('The document, with its fragments written out, selects too much', 'SELECTIONS', SELECTIONS_MAX);
+    }
+  };
+
+  function walk(selectionSets: readonly SelectionSetNode[], depth: number): void {
+    const groups = new Map<string, { count: number; readonly selectionSets: SelectionSetNode[] }>();
+    const spread = new Set<string>();
+    const collect = ({ selections }: SelectionSetNode): void => {
+      for (const selection of selections) {
+        step();
+        if (selection.kind === Kind.FIELD) {
+          const name = (selection.alias ?? selection.name).value;
+          const group = groups.get(name) ?? { count: 0, selectionSets: [] };
+          groups.set(name, group);
+          if (++group.count > DUPLICATES_MAX) {
+            throw new LimitExceededError('The document selects one field too often in the same place', 'DUPLICATES', DUPLICATES_MAX);
+          }
+          if (selection.selectionSet) group.selectionSets.push(selection.selectionSet);
+        } else if (selection.kind === Kind.INLINE_FRAGMENT) {
+          collect(selection.selectionSet);
+        } else if (!spread.has(selection.name.value)) {
+          spread.add(selection.name.value);
+          const fragment = fragments.get(selection.name.value);
+          if (fragment) collect(fragment.selectionSet);
+        }
+      }
+    };
+    for (const selectionSet of selectionSets) collect(selectionSet);
+    if (groups.size > 0 && depth > maxDepth) throw new LimitExceededError('The document selects too deeply', 'MAX_DEPTH', maxDepth);
+    if (depth === 1 && groups.size > maxRootFields) {
+      throw new LimitExceededError('The operation has too many root fields', 'MAX_ROOT_FIELDS', maxRootFields);
+    }
+    for (const group of groups.values()) if (group.selectionSets.length > 0) walk(group.selectionSets, depth + 1);
+  }
+  for (const { selectionSet } of operations) walk([selectionSet], 1);
+}
+
+/** Whether a list anywhere in a value has more items than it may. Without recursion: a value may be nested as deep as its body is long. */
+export function hasLongList(value: unknown, maxListItems: number): boolean {
+  const open: unknown[] = [value];
+  while (open.length > 0) {
+    const next = open.pop();
+    if (typeof next !== 'object' || next === null) continue;
+    const members = Array.isArray(next) ? next : Object.values(next);
+    if (Array.isArray(next) && members.length > maxListItems) return true;
+    for (const member of members) open.push(member);
+  }
+  return false;
+}
