@@ -56,6 +56,8 @@ export function createHttp(settings: HttpSettings) {
     // Yoga's own page loads its parts from a CDN.
     graphiql: false,
     landingPage: false,
+    // Yoga answers every URL that ends in this, before all plugins; none ends in a space. `useDoor` has our own.
+    healthCheckEndpoint: ' ',
     cors: false,
     multipart: false,
     batching: false,
