@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { grantableScopes } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import { openGateway } from './open-gateway.ts';
+import { createLimitedServer } from './server.ts';
 import { developmentToken } from './token.ts';
 
 /** The organization and the scopes of the token in the printed address: one may try everything with it. */
@@ -18,10 +18,7 @@ const DRAIN_MILLISECONDS = 10_000;
 /** Serves until a signal comes; resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
   const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
-  const server = createServer(gateway.requestListener);
-  // A client that sends its request slowly, or never ends it, is let go.
-  server.headersTimeout = 10_000;
-  server.requestTimeout = 30_000;
+  const server = createLimitedServer(gateway.requestListener);
   const stopped = untilSignal();
   try {
     server.listen(config.port, config.host);
