@@ -107,10 +107,18 @@ export function secretStore(database: Database, keyring: Keyring) {
   const model = database.connection.model('Secret', schema, 'secrets');
 
   async function openStored(organizationId: string, credentialId: string, field: string): Promise<Redacted> {
-    const stored = await model.findOne({ organizationId, credentialId, field }).lean();
-    if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
-    const dataKey = await keyring.byId(organizationId, sealingKeyId(stored.sealed));
-    return open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+    for (let before: string | undefined; ; ) {
+      const stored = await model.findOne({ organizationId, credentialId, field }).lean();
+      if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+      try {
+        const dataKey = await keyring.byId(organizationId, sealingKeyId(stored.sealed));
+        return await open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+      } catch (error) {
+        // It may have been moved to another key, and its own destroyed, since it was read: then it has changed.
+        if (!(error instanceof UnreadableSecretError) || stored.sealed === before) throw error;
+        before = stored.sealed;
+      }
+    }
   }
 
   return translatingErrors({

@@ -1,0 +1,144 @@
+import { randomBytes } from 'node:crypto';
+import { pino } from 'pino';
+import { expect } from 'vitest';
+import { createGateway, type Gateway, type MasterKeySource } from '../../src/gateway.ts';
+import { Redacted } from '../../src/redacted.ts';
+import { localKeyProvider } from '../../src/secrets/key-provider.ts';
+import { open, seal } from '../../src/secrets/seal.ts';
+import { openDatabase } from '../../src/store/database.ts';
+import { createStore, type Store } from '../../src/store/index.ts';
+import { type Caller, type Json, TestGateway } from '../harness.ts';
+
+/** A data key's record, as it is stored. */
+export interface StoredKey {
+  readonly _id: string;
+  readonly state: string;
+  readonly wrapped?: string;
+  readonly reservedSeals?: number;
+}
+
+/** The keys that seal an organization's secrets, oldest first. */
+export function sealKeys(test: TestGateway, organization: string): Promise<StoredKey[]> {
+  const keys = test.database.collection<StoredKey & { organizationId: string; purpose: string }>('dataKeys');
+  return keys.find({ organizationId: organization, purpose: 'seal' }).sort({ createdAt: 1, _id: 1 }).toArray();
+}
+
+export async function stateOf(test: TestGateway, organization: string): Promise<string[]> {
+  return (await sealKeys(test, organization)).map(({ state }) => state);
+}
+
+/** How many secrets lie under each key, by its id. */
+export async function secretsUnder(test: TestGateway, organization: string): Promise<Record<string, number>> {
+  const secrets = await test.database.collection('secrets').find({ organizationId: organization }).toArray();
+  const counts: Record<string, number> = {};
+  for (const { keyId } of secrets) counts[keyId] = (counts[keyId] ?? 0) + 1;
+  return counts;
+}
+
+/** An organization with an integration, and as many string credentials as are wanted; answers their values by id. */
+export async function newVault(test: TestGateway, credentials = 3): Promise<{ caller: Caller; values: Map<string, string> }> {
+  const caller = { organization: test.newOrganization() };
+  await test.create(caller, 'Integration', { name: 'crm' });
+  const values = new Map<string, string>();
+  for (let index = 0; index < credentials; index++) await add(test, caller, values);
+  return { caller, values };
+}
+
+/** Makes one more credential. */
+export async function add(test: TestGateway, caller: Caller, values: Map<string, string>): Promise<string> {
+  const value = `value-${randomBytes(9).toString('base64url')}`;
+  const { id } = await test.create(caller, 'Credential', { integration: { name: 'crm' }, name: 'mine', data: { string: { value } } });
+  values.set(id, value);
+  return id;
+}
+
+/** Gives a credential another value, and what became of it. */
+export async function change(test: TestGateway, caller: Caller, id: string, value: string): Promise<Json> {
+  const { result } = await test.query(
+    caller,
+    `mutation ($id: ID!, $input: UpdateCredentialInput!) { result: updateCredential(id: $id, input: $input) {
+       __typename ... on MutationError { code } } }`,
+    { id, input: { data: { string: { value } } } },
+  );
+  return result;
+}
+
+/** The plaintext, or the error's code. */
+export async function reveal(test: TestGateway, caller: Caller, id: string): Promise<string> {
+  const { result } = await test.query(
+    caller,
+    `mutation ($id: ID!) { result: revealSecret(credentialId: $id, field: "value", reason: "a test") {
+       ... on RevealSecretSuccess { secret { plaintext } } ... on MutationError { code } } }`,
+    { id },
+  );
+  return result.secret?.plaintext ?? result.code;
+}
+
+export async function expectAllOpen(test: TestGateway, caller: Caller, values: ReadonlyMap<string, string>): Promise<void> {
+  for (const [id, value] of values) expect(await reveal(test, caller, id)).toBe(value);
+}
+
+/** Puts many secrets of credentials that do not exist beneath the gateway: to fill a database fast. */
+export async function fill(test: TestGateway, organizationId: string, count: number): Promise<void> {
+  const key = (await sealKeys(test, organizationId)).find(({ state }) => state === 'current')!;
+  const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, { organizationId, keyId: key._id });
+  const documents = await Promise.all(
+    Array.from({ length: count }, async (_, index) => {
+      const place = { organizationId, credentialId: `filler-${index}`, field: 'value' };
+      const sealed = await seal({ keyId: key._id, bytes }, place, new Redacted(`filled ${index}`));
+      return { _id: `filler-${index}-${organizationId}`, ...place, keyId: key._id, sealed };
+    }),
+  );
+  await test.database.collection<{ _id: string }>('secrets').insertMany(documents);
+}
+
+/** Opens all that `fill` put there, under whichever key it is now. */
+export async function expectFilledOpen(test: TestGateway, organizationId: string, count: number): Promise<void> {
+  const provider = localKeyProvider([test.masterKey]);
+  const keys = new Map<string, Uint8Array>();
+  for (const { _id: keyId, wrapped } of await sealKeys(test, organizationId)) {
+    if (wrapped) keys.set(keyId, await provider.unwrap(wrapped, { organizationId, keyId }));
+  }
+  const secrets = await test.database
+    .collection('secrets')
+    .find({ organizationId, credentialId: /^filler-/ })
+    .toArray();
+  expect(secrets).toHaveLength(count);
+  for (const { credentialId, field, keyId, sealed } of secrets) {
+    const plain = await open({ keyId, bytes: keys.get(keyId)! }, { organizationId, credentialId, field }, sealed);
+    expect(plain.expose()).toBe(`filled ${credentialId.split('-')[1]}`);
+  }
+}
+
+/** Another copy of the gateway on the same database, with a clock and master keys of its own: the one that rotates. */
+export async function openCopy(
+  test: TestGateway,
+  { now = () => new Date(), masterKeys = [test.masterKey] }: { now?: () => Date; masterKeys?: readonly MasterKeySource[] } = {},
+): Promise<Gateway> {
+  return createGateway({
+    database: { uri: test.uri, name: test.databaseName },
+    masterKeys,
+    tokens: { issuer: 'nobody', audience: 'nobody', organizationClaim: 'organization', key: { secret: randomBytes(32) } },
+    logger: pino({ level: 'silent' }),
+    graphiql: false,
+    now,
+  });
+}
+
+/** The layer below, to stop in the middle of a transaction. Close it after. */
+export async function openStore(test: TestGateway): Promise<Store> {
+  const database = await openDatabase({ uri: test.uri, name: test.databaseName });
+  return createStore(database, localKeyProvider([test.masterKey]), () => new Date());
+}
+
+/** A clock that can be set forward. */
+export class Clock {
+  offset = 0;
+  readonly now = () => new Date(Date.now() + this.offset);
+  /** Past the time that a retired key rests. */
+  pastRest(): void {
+    this.offset += 5 * 60_000 + 1;
+  }
+}
+
+export { TestGateway };
