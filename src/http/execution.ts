@@ -14,7 +14,7 @@ import { type GraphQLContext, operationCost, requiredScopes } from '../schema/in
 import type { ServerContext } from './access-log.ts';
 import { checkTokens, documentErrors, hasLongList } from './limits/document.ts';
 import type { Limits } from './limits/settings.ts';
-import { answer, type OnDefect, publicError } from './public-error.ts';
+import { answer, type OnDefect, publicError, unknownOperation } from './public-error.ts';
 import { quietValidate } from './validation-rules.ts';
 import { variableIssues } from './variables.ts';
 
@@ -43,7 +43,7 @@ export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plug
     },
     onExecute({ args, setResultAndStopExecution, executeFn, setExecuteFn }) {
       const operation = getOperationAST(args.document, args.operationName);
-      if (!operation) return; // graphql-js says so
+      if (!operation) return setResultAndStopExecution({ errors: [unknownOperation()] });
       const variables = (args.variableValues ?? {}) as Record<string, unknown>;
       for (const { variable } of operation.variableDefinitions ?? []) {
         if (Object.hasOwn(variables, variable.name.value) && hasLongList(variables[variable.name.value], limits.maxListItems)) {

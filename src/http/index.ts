@@ -8,6 +8,7 @@ import { loggableDefect, type ServerContext, useAccessLog } from './access-log.t
 import type { Authenticator } from './authenticate.ts';
 import { type DoorSettings, useDoor } from './door.ts';
 import { publicResult, useCarefulExecution } from './execution.ts';
+import { malformedRequest } from './public-error.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
 
@@ -72,8 +73,9 @@ export function createHttp(settings: HttpSettings) {
       ...(settings.graphiql ? [useGraphiql(settings)] : []),
       {
         // Before the body is read: who has no token learns nothing of what is wrong with the rest.
-        async onRequestParse({ request, serverContext }: { request: Request; serverContext: ServerContext }) {
+        async onRequestParse({ request, url, serverContext }: { request: Request; url: URL; serverContext: ServerContext }) {
           await rateLimits.admit(request, serverContext, () => authenticate(request.headers));
+          if (!hasReadableParameters(url)) throw malformedRequest();
         },
         onResultProcess({ result, setResult }) {
           if (!(Symbol.asyncIterator in result) && !Array.isArray(result))
@@ -102,6 +104,17 @@ export function createHttp(settings: HttpSettings) {
       return JSON.parse(JSON.stringify(publicResult(result, onDefect), (key, value) => (key === 'http' ? undefined : value)));
     },
   };
+}
+
+/** Whether what a URL holds in JSON is JSON: yoga parses it without catching what that throws. */
+function hasReadableParameters({ searchParams }: URL): boolean {
+  return ['variables', 'extensions'].every((name) => {
+    try {
+      return JSON.parse(searchParams.get(name) || '{}') !== undefined;
+    } catch {
+      return false;
+    }
+  });
 }
 
 /** The documents that were used last. */

@@ -67,6 +67,17 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   return {};
 }
 
+/** The answer to a request whose body, or whose parameters, are not what GraphQL over HTTP asks for. */
+export function malformedRequest(): GraphQLError {
+  return answer('BAD_REQUEST', requestMessages[400]!, { http: { status: 400 } });
+}
+
+/** The answer to an operation name that names none, or is missing. */
+export function unknownOperation(): GraphQLError {
+  const message = 'The request must name one of the document’s operations, or the document must have just one.';
+  return answer('BAD_REQUEST', message, { http: { status: 400 } });
+}
+
 /** An error that graphql-js or yoga makes of a bad request, told again in words that repeat nothing. The stock text only tells which it is. */
 function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   const { message } = error;
@@ -83,10 +94,8 @@ function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   if (/^Argument "[^"]*" (has invalid value|of )/.test(message)) {
     return answer('BAD_USER_INPUT', 'An argument of this field is missing or not of the type it asks for.', {}, error);
   }
-  if (/^(Unknown operation named|Must provide operation name|Must provide an operation)/.test(message)) {
-    return answer('BAD_REQUEST', 'The request must name one of the document’s operations, or the document must have just one.', {
-      http: { status: 400 },
-    });
+  if (/^(Unknown operation named|Must provide operation name|Must provide an operation|Could not determine what operation)/.test(message)) {
+    return unknownOperation();
   }
   const http = error.extensions.http as { status?: number; headers?: Record<string, string> } | undefined;
   if (!http?.status || http.status >= 500) return undefined;
@@ -96,7 +105,7 @@ function stockAnswer(error: GraphQLError): GraphQLError | undefined {
 }
 
 const requestMessages: Readonly<Record<number, string>> = {
-  400: 'The request must be a JSON object with a member "query", and at most "variables", "operationName" and "extensions" beside it.',
+  400: 'The request must be a JSON object with a member "query", and at most "variables", "operationName" and "extensions" beside it. By GET these are parameters, variables and extensions in JSON.',
   405: 'Only POST is allowed here; queries may also come by GET.',
   413: 'The request’s body is too large.',
   415: 'The request’s body must be JSON, with Content-Type: application/json.',
