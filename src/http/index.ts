@@ -8,9 +8,9 @@ import { loggableDefect, type ServerContext, useAccessLog } from './access-log.t
 import type { Authenticator } from './authenticate.ts';
 import { type DoorSettings, useDoor } from './door.ts';
 import { publicResult, useCarefulExecution } from './execution.ts';
-import { malformedRequest } from './public-error.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
+import { malformedRequest } from './public-error.ts';
 
 /** Documents that are kept parsed: small ones, which come again. Kept by their text, large ones would fill the memory. */
 const KEPT_DOCUMENTS_MAX = 1_000;
