@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
@@ -145,6 +145,18 @@ it('writes no more once another server has taken the directory over', async () =
   await expect(things.insertOne({ _id: 3 })).rejects.toThrow('another server has taken over the data directory');
   expect(await things.countDocuments()).toBe(2);
   await db.close();
+});
+
+it('takes a copied file for a database of its own, though it names the server of the original', async () => {
+  const [directory, copy] = [join(root, 'data'), join(root, 'copy')];
+  const original = await open(directory);
+  await original.things.insertOne({ _id: 1 });
+  mkdirSync(copy);
+  copyFileSync(join(directory, 'data.mdb'), join(copy, 'data.mdb'));
+  const copied = await open(copy);
+  expect(copied.server.uri).not.toBe(original.server.uri);
+  await copied.things.insertOne({ _id: 2 });
+  expect(await original.things.countDocuments()).toBe(1);
 });
 
 it('keeps hundreds of transactions open at once', async () => {

@@ -128,6 +128,35 @@ it('a plain write waits for the transaction and then runs', async () => {
   expect(await things.findOne({ _id: 1 })).toEqual({ _id: 1, n: 8 });
 });
 
+it('a plain write that has to wait halfway has done nothing until then', async () => {
+  await things.insertMany(Array.from({ length: 20 }, (_, i) => ({ _id: `m${i}`, n: 0 })));
+  await inTransaction(async (session) => {
+    await things.updateOne({ _id: 'm10' }, { $set: { n: 100 } }, { session });
+    const plain = things.updateMany({ _id: /^m/ }, { $inc: { n: 1 } });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await session.commitTransaction();
+    expect(await plain).toMatchObject({ matchedCount: 20, modifiedCount: 20 });
+  });
+  const counts = (await things.find({ _id: /^m/ }).toArray()).map(({ n }) => n!);
+  expect(counts.sort((a, b) => a - b)).toEqual([...Array.from({ length: 19 }, () => 1), 101]);
+});
+
+it('a transaction older than an index starts again, for its snapshot has no entries there', async () => {
+  const own = await new MongoClient(server.uri).connect();
+  const collection = own.db('catalog').collection<{ _id: number; n: number }>('things');
+  await collection.insertOne({ _id: 1, n: 1 });
+  await own.withSession(async (session) => {
+    session.startTransaction();
+    expect(await collection.find({ n: 1 }, { session }).toArray()).toHaveLength(1);
+    await collection.createIndex({ n: 1 }, { unique: true });
+    const error = await collection.insertOne({ _id: 2, n: 1 }, { session }).catch((e) => e);
+    expect(error).toMatchObject({ code: 246, codeName: 'SnapshotUnavailable' });
+    expect(transient(error)).toBe(true);
+  });
+  expect(await collection.countDocuments()).toBe(1);
+  await own.close();
+});
+
 it('a unique value taken by a transaction is nobody else’s', async () => {
   await inTransaction(async (session) => {
     await things.insertOne({ _id: 'a', name: 'one' }, { session });
