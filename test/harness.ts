@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
-import { createGateway, type Gateway } from '../src/gateway.ts';
+import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import type { Limits } from '../src/http/limits/settings.ts';
 
 /** What an operation answers: of any shape, and the test says which. */
@@ -74,7 +74,7 @@ export class TestGateway {
   }
 
   /** Opens the gateway on the database, also after `close`. */
-  async open(masterKeys: readonly Uint8Array[] = [this.masterKey]): Promise<void> {
+  async open(masterKeys: readonly MasterKeySource[] = [this.masterKey]): Promise<void> {
     this.#gateway = await createGateway({
       database: { uri: this.uri, name: this.databaseName, onCommand: (name) => this.commands.push(name) },
       masterKeys,
