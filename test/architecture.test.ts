@@ -50,8 +50,8 @@ const unusedYet = ['mingo'];
 
 /** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */
 const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
-/** Where a plaintext is taken out of its wrapping: where it is sealed, compared, and handed to whoever asked to reveal it. */
-const mayExpose = ['secrets/seal.ts', 'secrets/fingerprint.ts', 'schema/credential.ts'];
+/** Where a plaintext is taken out of its wrapping: where it is sealed, compared, signed with, and handed to whoever asked for it. */
+const mayExpose = ['secrets/seal.ts', 'secrets/fingerprint.ts', 'secrets/sign.ts', 'schema/credential.ts', 'schema/sso-link.ts'];
 
 interface Import {
   readonly from: string;

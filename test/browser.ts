@@ -25,8 +25,8 @@ export async function serve(listener: RequestListener): Promise<{ origin: string
   };
 }
 
-/** A browser with a profile of its own, that finds no host but this machine. */
-export function launchBrowser(): Promise<Browser> {
+/** A browser with a profile of its own, that finds no host but this machine, unless other rules are given, and more of its arguments. */
+export function launchBrowser(hostRules = 'MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', ...more: readonly string[]): Promise<Browser> {
   return chromium.launch({
     executablePath,
     args: [
@@ -37,7 +37,8 @@ export function launchBrowser(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+      `--host-resolver-rules=${hostRules}`,
+      ...more,
     ],
   });
 }

@@ -1,30 +1,36 @@
 /**
- * The scopes a token may carry, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the four verbs of
- * its nouns; what reveals, fingerprints or vouches is never covered by one and must be named.
+ * The scopes a token may carry, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the verbs of its
+ * nouns; what reveals, fingerprints or vouches is never covered by one and must be named.
  */
 const verbs = ['get', 'post', 'patch', 'delete'] as const;
-const scopedNouns = ['integrations', 'connectors', 'endUsers', 'connections', 'credentials'] as const;
+const verbsOf = {
+  integrations: verbs,
+  connectors: verbs,
+  endUsers: verbs,
+  connections: verbs,
+  credentials: verbs,
+  ssoLinks: ['post'],
+} as const;
 const named = {
   'credentials.reveal': 'Read the plaintext of one secret, with a reason.',
   'credentials.fingerprint': 'See fingerprints, which tell equal secrets from different ones.',
   'endUsers.verifyEmail': 'Vouch that a contact’s mail address belongs to the contact.',
 } as const;
 
-type Verb = (typeof verbs)[number];
-export type ScopedNoun = (typeof scopedNouns)[number];
+type VerbsOf = typeof verbsOf;
 /** A scope that a field or type may ask for. */
-export type Scope = `${ScopedNoun}.${Verb}` | keyof typeof named;
+export type Scope = { [N in keyof VerbsOf]: `${N}.${VerbsOf[N][number]}` }[keyof VerbsOf] | keyof typeof named;
 
 /** Every scope that a field or type may ask for. */
 export const scopes: readonly Scope[] = [
-  ...scopedNouns.flatMap((noun) => verbs.map((verb) => `${noun}.${verb}` as const)),
+  ...Object.entries(verbsOf).flatMap(([noun, own]) => own.map((verb) => `${noun}.${verb}` as Scope)),
   ...(Object.keys(named) as (keyof typeof named)[]),
 ];
 
 /** Every scope that a token may carry: the above and the wildcards over them. */
 export const grantableScopes: readonly string[] = [
   ...scopes,
-  ...scopedNouns.map((noun) => `${noun}.*`),
+  ...Object.keys(verbsOf).map((noun) => `${noun}.*`),
   'all.Organization',
   'all.Organization.read',
 ];

@@ -15,6 +15,8 @@ export async function sweepExpired(outer: Omit<DomainContext, 'viewer'>): Promis
   let swept = 0;
   for (const organizationId of await outer.store.organizations.live()) {
     const context = asItself(outer, organizationId);
+    // Zendesk refuses what is older anyway; these records only say that there was a link.
+    await outer.store.ssoLinks.removeExpired(organizationId);
     for (const id of await outer.store.credentials.expired(organizationId, BATCH)) {
       swept += await outer.store.transaction(async () => {
         if (!(await outer.store.credentials.touch(organizationId, id))) return 0;

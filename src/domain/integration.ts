@@ -1,22 +1,25 @@
 import { z } from 'zod';
-import type { IntegrationRecord } from '../store/integration.ts';
+import type { IntegrationRecord, SSOClaimSettings } from '../store/integration.ts';
 import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
+import { ssoClaimSettings } from './sso-claims.ts';
 import { check, descriptionText, nameText } from './validation.ts';
 
-const fields = z.object({ name: nameText, description: descriptionText });
+const fields = z.object({ name: nameText, description: descriptionText, ssoClaims: ssoClaimSettings });
 
 export interface IntegrationInput {
   readonly name: string;
   readonly description?: string | null;
+  /** What to tell Zendesk of its end users; the domain checks it. */
+  readonly ssoClaims?: Partial<SSOClaimSettings> | null;
 }
 
 /** @throws ValidationError, ConflictError */
 export async function createIntegration(context: DomainContext, input: IntegrationInput): Promise<IntegrationRecord> {
   const { store, viewer } = context;
-  const checked = check(fields, { description: null, ...input }, ['input']);
+  const checked = check(fields, { description: null, ssoClaims: null, ...input }, ['input']);
   return mutate(context, async () => {
     const record = { ...newRecord(context), ...checked };
     // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
@@ -78,6 +81,7 @@ export async function removeIntegration(context: DomainContext, id: string): Pro
   await store.slots.close(organizationId, [id, ...(await store.connectors.ids(organizationId, contents))]);
   await store.connections.remove(organizationId, contents);
   await removeCredentials(context, contents);
+  await store.ssoLinks.removeAll(organizationId, id);
   await store.endUsers.remove(organizationId, contents);
   await store.connectors.remove(organizationId, contents);
   await store.integrations.remove(organizationId, { id });

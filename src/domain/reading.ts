@@ -12,6 +12,7 @@ export type { AuthScheme } from '../store/connector.ts';
 export type { SecretFacts } from '../store/credential.ts';
 export { type Contact, contactTypes } from '../store/end-user.ts';
 export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
+export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
 export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
 export type { ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 

@@ -16,7 +16,7 @@ const sortFields = {
 } as const;
 
 /** Adds `EndUser`, its queries and its mutations. */
-export function addEndUser(builder: Builder, kit: Kit): void {
+export function addEndUser(builder: Builder, kit: Kit) {
   const { node, pages, references, mutation, expectedVersion, force, sort, types } = kit;
   const { endUser } = types;
   const contactType = builder.enumType('ContactType', {
@@ -176,4 +176,5 @@ export function addEndUser(builder: Builder, kit: Kit): void {
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     resolve: async (context, args) => encodeId('endUser', await deleteEndUser(context, readEndUserRef(args.endUser, ['endUser']), args)),
   });
+  return { contactType };
 }

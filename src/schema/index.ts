@@ -9,6 +9,7 @@ import { addEndUser } from './end-user.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit.ts';
 import { addNodeQueries } from './node.ts';
+import { addSSOLink } from './sso-link.ts';
 
 export type { GraphQLContext } from './builder.ts';
 export { operationCost } from './cost.ts';
@@ -19,11 +20,12 @@ export { requiredScopes } from './required-scopes.ts';
 export function createSchema(): GraphQLSchema {
   const builder = createBuilder();
   const kit = createKit(builder);
-  addIntegration(builder, kit);
+  const { userField } = addIntegration(builder, kit);
   addConnector(builder, kit);
-  addEndUser(builder, kit);
+  const { contactType } = addEndUser(builder, kit);
   const credentialInputs = addCredential(builder, kit);
   addConnection(builder, kit, credentialInputs);
+  addSSOLink(builder, kit, { contactType, userField });
   addCredentialKinds(builder);
   addNodeQueries(builder, kit.node, {
     integration: () => 'Integration',

@@ -7,6 +7,7 @@ import { encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, loadPage, pageArgs, readGlob } from './page.ts';
 import { readIntegrationRef } from './references.ts';
+import { addSSOClaims } from './sso-claims.ts';
 
 const sortFields = {
   CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
@@ -15,8 +16,9 @@ const sortFields = {
 } as const;
 
 /** Adds `Integration`, its queries and its mutations. */
-export function addIntegration(builder: Builder, { node, pages, references, mutation, expectedVersion, force, sort, types }: Kit): void {
+export function addIntegration(builder: Builder, { node, pages, references, mutation, expectedVersion, force, sort, types }: Kit) {
   const { integration } = types;
+  const ssoClaims = addSSOClaims(builder);
   integration.implement({
     description:
       'A namespace of the organization. Connectors, end users, connections and credentials belong to exactly one, for good. Zendesk’s integration, Versori’s hub, Losant’s application.',
@@ -26,6 +28,12 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
       ...recordFields('integration')(t),
       name: t.exposeString('name', { description: 'Unique within the organization.' }),
       description: t.exposeString('description', { nullable: true, description: 'What it is for. Null: nobody said.' }),
+      ssoClaims: t.field({
+        type: ssoClaims.type,
+        nullable: true,
+        description: 'What `createSSOLink` tells Zendesk of the end users, beyond who they are. Null: nothing.',
+        resolve: (record) => record.ssoClaims,
+      }),
     }),
   });
   const sortType = sort('IntegrationSort', sortFields);
@@ -61,6 +69,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     fields: (t) => ({
       name: t.string({ required: true, description: '1 to 255 characters, unique within the organization.' }),
       description: t.string({ description: 'What it is for. At most 32,767 characters.' }),
+      ssoClaims: t.field({ type: ssoClaims.input, description: 'What to tell Zendesk of the end users in SSO links.' }),
     }),
   });
   const changes = builder.inputType('UpdateIntegrationInput', {
@@ -68,6 +77,10 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     fields: (t) => ({
       name: t.string({ description: 'The new name; ids stay as they are.' }),
       description: t.string({ description: 'What it is for.' }),
+      ssoClaims: t.field({
+        type: ssoClaims.input,
+        description: 'What to tell Zendesk of the end users in SSO links; replaced as a whole.',
+      }),
     }),
   });
   const success = { field: 'integration', type: integration, description: 'The integration as it is now.' } as const;
@@ -77,7 +90,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
     success,
     errors: [ValidationError, ConflictError],
-    resolve: (context, args) => createIntegration(context, args.input),
+    resolve: (context, args) => createIntegration(context, args.input as never),
   });
   mutation('updateIntegration', {
     description: 'Changes an integration.',
@@ -106,4 +119,5 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     resolve: async (context, args) =>
       encodeId('integration', await deleteIntegration(context, readIntegrationRef(args.integration, ['integration']), args)),
   });
+  return { userField: ssoClaims.userField };
 }

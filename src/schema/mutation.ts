@@ -3,6 +3,7 @@ import type { Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
 import {
   ConflictError,
+  EmailNotVerifiedError,
   ForbiddenError,
   type GatewayError,
   InUseError,
@@ -10,6 +11,8 @@ import {
   type Issue,
   NotFoundError,
   type Path,
+  SSONotConfiguredError,
+  ssoRequirements,
   UnreadableSecretError,
   type Usage,
   ValidationError,
@@ -132,6 +135,23 @@ function addErrorTypes(builder: Builder) {
     name: 'UnreadableSecretError',
     description: 'The secret is there and cannot be opened: its key is destroyed or not at hand, or what is stored was tampered with.',
     interfaces: [mutationError],
+  });
+  builder.objectType(EmailNotVerifiedError, {
+    name: 'EmailNotVerifiedError',
+    description: 'Nobody vouched that the contact’s mail address is the contact’s, or there is none; `setEmailVerified` vouches.',
+    interfaces: [mutationError],
+  });
+  const requirement = builder.enumType('SSORequirement', {
+    description: 'What it takes to sign in to Zendesk.',
+    values: Object.fromEntries(
+      Object.entries(ssoRequirements).map(([name, text]) => [name, { description: `Missing: ${text}.` }]),
+    ) as Record<keyof typeof ssoRequirements, { description: string }>,
+  });
+  builder.objectType(SSONotConfiguredError, {
+    name: 'SSONotConfiguredError',
+    description: 'Nothing can sign for the end user.',
+    interfaces: [mutationError],
+    fields: (t) => ({ missing: t.expose('missing', { type: requirement, description: 'What is missing.' }) }),
   });
   builder.objectType(ConflictError, {
     name: 'ConflictError',

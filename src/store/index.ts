@@ -9,6 +9,7 @@ import { createKeyring } from './keyring.ts';
 import { organizationStore } from './organization.ts';
 import { rateLimitStore } from './rate-limit.ts';
 import { slotStore } from './slots.ts';
+import { ssoLinkStore } from './sso-link.ts';
 
 /** All that is kept, by noun. Every function's first argument is the organization. */
 export type Store = ReturnType<typeof createStore>;
@@ -25,6 +26,7 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     credentials: credentialStore(database, now),
     secrets: secretStore(database, keyring),
     slots: slotStore(database),
+    ssoLinks: ssoLinkStore(database, now),
     rateLimits: rateLimitStore(database),
     keyring,
     transaction: database.transaction,

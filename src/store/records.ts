@@ -16,11 +16,11 @@ export interface BaseRecord {
 type Stored<R extends BaseRecord> = Omit<R, 'id'> & { _id: string };
 
 /**
- * Which records are meant: those whose fields equal the values given (one of them, when it is a list; contain it, when the field is one),
+ * Which records are meant: those whose fields equal the values given (one of them, when it is a list; contain it or one, when the field is one),
  * and whose name matches the glob. What is undefined is no condition.
  */
 export type Filter<R extends BaseRecord> = {
-  readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item : R[K] | readonly R[K][];
+  readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
 } & { readonly nameGlob?: string };
 
 /** Conditions as MongoDB takes them. They do not leave `store/`. */

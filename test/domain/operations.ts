@@ -14,6 +14,8 @@ const errorFields: Readonly<Record<string, string>> = {
   ConflictError: 'path currentVersion',
   InUseError: 'usageCount usages { noun id name }',
   UnreadableSecretError: '',
+  EmailNotVerifiedError: '',
+  SSONotConfiguredError: 'missing',
 };
 
 /** One mutation as a field, `result` unless told, whose arguments are the variables of the same names. */

@@ -1,0 +1,152 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { kindOf } from '../credential-types/index.ts';
+import { EmailNotVerifiedError, NotFoundError, type SSOMissing, SSONotConfiguredError, ValidationError } from '../errors.ts';
+import type { Redacted } from '../redacted.ts';
+import type { ConnectionRecord } from '../store/connection.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { Contact, ContactType, EndUserRecord } from '../store/end-user.ts';
+import type { PageRequest } from '../store/records.ts';
+import { type DomainContext, mutate, required } from './context.ts';
+import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
+import { checkReturnTo } from './return-to.ts';
+import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';
+import { check } from './validation.ts';
+
+export const SSO_LINK_SECONDS = 120;
+/** Zendesk takes a token within three minutes of its `iat`. */
+export const SSO_LINK_SECONDS_MAX = 180;
+const lifetime = z.int().min(1).max(SSO_LINK_SECONDS_MAX);
+
+/** The kinds of credentials that hold a signing secret, in the field `secret`. */
+const signingKinds = ['jwt', 'jwtBearer'];
+/** Zendesk wants its own name for the account, not one that is mapped to it. */
+const zendeskHost = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.zendesk\.com$/;
+/** How many credentials and connections are looked through for the one that signs. */
+const CANDIDATES_MAX = 100;
+const candidates: PageRequest = { limit: CANDIDATES_MAX, sortField: 'createdAt', descending: false };
+
+export interface SSOLinkRequest {
+  readonly endUser: EndUserRef;
+  readonly contactType: ContactType;
+  /** Needed only when several connections could sign. */
+  readonly connection?: ConnectionRef | null;
+  readonly returnTo?: string | null;
+  readonly lifetimeSeconds?: number | null;
+}
+
+/** A sign-in that a browser can make once, on behalf of a contact. */
+export interface SSOLink {
+  readonly endUserId: string;
+  readonly contactType: ContactType;
+  /** Where the browser posts the token. */
+  readonly endpoint: string;
+  readonly token: Redacted;
+  readonly returnTo: string | null;
+  readonly claims: SSOLinkClaims;
+  readonly expiresAt: Date;
+}
+
+/**
+ * Makes a link by which a contact signs in to Zendesk. The checks come in this order: the contact exists, its address is verified, something
+ * can sign for it, it returns to where it may. Whoever asks is known by then.
+ *
+ * @throws ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError
+ */
+export async function createSSOLink(context: DomainContext, request: SSOLinkRequest): Promise<SSOLink> {
+  const { store, viewer, now } = context;
+  const { organizationId } = viewer;
+  const { contactType } = request;
+  const seconds = check(lifetime, request.lifetimeSeconds ?? SSO_LINK_SECONDS, ['lifetimeSeconds']);
+  const jti = randomUUID();
+  const make = async () => {
+    const endUser = await findEndUser(context, request.endUser);
+    const contact = endUser?.contacts.find(({ type }) => type === contactType);
+    // One answer, whichever of the two is missing.
+    if (!endUser || !contact) throw new NotFoundError('contact', ['contactType']);
+    if (!isVerified(contact)) throw new EmailNotVerifiedError();
+    // Whoever deletes the end user writes it, too: there is no link for one that is gone.
+    await store.endUsers.touch(organizationId, endUser.id);
+    const { host, credential } = await findSigner(context, endUser, request.connection);
+    const returnTo = request.returnTo == null ? null : checkReturnTo(request.returnTo, host, ['returnTo']);
+
+    const { integrationId } = endUser;
+    const integration = required(
+      await store.integrations.one(organizationId, { id: integrationId }),
+      new NotFoundError('contact', ['contactType']),
+    );
+    const iat = Math.floor(now().getTime() / 1000);
+    const expiresAt = new Date((iat + seconds) * 1000);
+    const claims = { iat, jti, ...claimsOf(endUser, contact, integration.ssoClaims ?? null) };
+    const issuedAt = new Date(iat * 1000);
+    await store.ssoLinks.insert(organizationId, { jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
+    const token = await store.secrets.sign(organizationId, credential.id, 'secret', encodingOf(credential), claims);
+    const endpoint = `https://${host}/access/jwt`;
+    return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
+  };
+  return (await mutate(context, make)).link;
+}
+
+function isVerified(contact: Contact): contact is Contact & { readonly email: string } {
+  return contact.emailVerified && contact.email !== null;
+}
+
+interface Signer {
+  readonly host: string;
+  readonly credential: CredentialRecord;
+}
+
+/** What signs for an end user: the connection named, or the only one that can. @throws NotFoundError, ValidationError, SSONotConfiguredError */
+async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: ConnectionRef | null | undefined): Promise<Signer> {
+  const { store, viewer } = context;
+  if (ref) {
+    const connection = await findConnection(context, ref);
+    const isUsable =
+      connection?.integrationId === endUser.integrationId && (connection.endUserId === null || connection.endUserId === endUser.id);
+    if (!isUsable) throw new NotFoundError('connection', ['connection']);
+    const ids = connection.actionCredentials.map(({ credentialId }) => credentialId);
+    const signer = signerOf(connection, await store.credentials.byIds(viewer.organizationId, ids));
+    if (typeof signer === 'string') throw new SSONotConfiguredError(signer);
+    return signer;
+  }
+  const found = (await signersFor(context, endUser)).filter((signer) => signer !== 'ALLOWED_DOMAIN');
+  const [signer, ...others] = found.filter((each) => typeof each !== 'string');
+  if (others.length > 0) throw mustBeNamed('several connections can sign');
+  if (signer) return signer;
+  throw new SSONotConfiguredError(found.find((each) => typeof each === 'string') ?? 'CONNECTION');
+}
+
+/** The connections that hold a credential which could sign. It begins with the credentials: of those there are few. */
+async function signersFor({ store, viewer }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
+  const { organizationId } = viewer;
+  const its = { integrationId: endUser.integrationId, endUserId: [null, endUser.id] };
+  const credentials = await store.credentials.page(organizationId, { ...its, kind: signingKinds }, candidates);
+  if (credentials.records.length === 0) return [];
+  const credentialIds = credentials.records.map(({ id }) => id);
+  const connections = await store.connections.page(organizationId, { ...its, credentialIds }, candidates);
+  if (credentials.hasMore || connections.hasMore) throw mustBeNamed('there are too many to choose from');
+  return connections.records.map((connection) => signerOf(connection, credentials.records));
+}
+
+/** The first of a connection's action credentials that can sign, or what it lacks. */
+function signerOf(connection: ConnectionRecord, credentials: readonly CredentialRecord[]): Signer | SSOMissing {
+  const host = connection.allowedDomain?.toLowerCase() ?? '';
+  if (!zendeskHost.test(host)) return 'ALLOWED_DOMAIN';
+  const bound = connection.actionCredentials.flatMap(({ credentialId }) => credentials.filter(({ id }) => id === credentialId));
+  const keys = bound.filter(({ kind }) => signingKinds.includes(kind));
+  if (keys.length === 0) return 'CREDENTIAL';
+  const enabled = keys.filter((credential) => credential.enabled);
+  if (enabled.length === 0) return 'ENABLED_CREDENTIAL';
+  const credential = enabled.find(({ settings, secrets }) => settings.algorithm === 'HS256' && secrets.secret);
+  return credential ? { host, credential } : 'HS256';
+}
+
+function mustBeNamed(why: string): ValidationError {
+  return new ValidationError([{ path: ['connection'], message: `must name the connection that signs: ${why}` }]);
+}
+
+/** How the credential's kind writes its secret down. */
+function encodingOf({ kind }: CredentialRecord): 'utf8' | 'base64' {
+  const field = kindOf(kind)!.fields.secret!;
+  return 'format' in field && field.format === 'base64' ? 'base64' : 'utf8';
+}
