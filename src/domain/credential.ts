@@ -52,7 +52,7 @@ export async function createCredential(context: DomainContext, input: Credential
 /** Makes a credential within a transaction whose caller holds its owners. @throws ValidationError */
 export async function insertCredential(
   context: DomainContext,
-  owner: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
+  { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
   input: NewCredential,
   path: Path,
 ): Promise<CredentialRecord> {
@@ -66,7 +66,8 @@ export async function insertCredential(
   const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
   return store.credentials.insert(viewer.organizationId, {
     ...base,
-    ...owner,
+    integrationId,
+    endUserId,
     ...common,
     kind: kind.storedAs ?? kind.kind,
     problems: null,

@@ -20,6 +20,8 @@ export async function sweepExpired(outer: Omit<DomainContext, 'viewer'>): Promis
     for (const id of await outer.store.credentials.expired(organizationId, BATCH)) {
       swept += await outer.store.transaction(async () => {
         if (!(await outer.store.credentials.touch(organizationId, id))) return 0;
+        // Its time was put off after it was listed, by a transaction that had read it before.
+        if (await outer.store.credentials.one(organizationId, { id })) return 0;
         await forgetCredential(context, id);
         await removeCredentials(context, { id });
         return 1;

@@ -37,8 +37,8 @@ export async function openDatabase(options: {
   // An instance of its own: options, models and the transaction's async context are never shared with another gateway in this process.
   const mongoose = new Mongoose();
   mongoose.set('transactionAsyncLocalStorage', true);
-  mongoose.set('strict', 'throw');
-  mongoose.set('strictQuery', 'throw');
+  // As a plugin, for `mongoose.set` does not reach schemas that were built before they meet this instance.
+  mongoose.plugin((schema) => schema.set('strict', 'throw').set('strictQuery', 'throw'));
   const connection = await mongoose
     .createConnection(options.uri, {
       dbName: options.name,

@@ -14,8 +14,6 @@ const errorFields: Readonly<Record<string, string>> = {
   ConflictError: 'path currentVersion',
   InUseError: 'usageCount usages { noun id name }',
   UnreadableSecretError: '',
-  EmailNotVerifiedError: '',
-  SSONotConfiguredError: 'missing',
 };
 
 /** One mutation as a field, `result` unless told, whose arguments are the variables of the same names. */
@@ -38,9 +36,15 @@ function variableDefinitions(name: string, args: object, prefix = ''): string[] 
   return Object.keys(args).map((arg) => `$${prefix}${arg}: ${field.args.find((each) => each.name === arg)?.type}`);
 }
 
+/** An operation of one mutation, whose result is `result`. */
+export function operation(name: string, args: object, fields = 'id') {
+  return { query: `mutation (${variableDefinitions(name, args)}) { ${mutationField(name, args, fields)} }`, variables: args };
+}
+
 /** Runs one mutation and gives the whole answer. */
 export function send(test: TestGateway, caller: Caller, name: string, args: object, fields = 'id'): Promise<Answer> {
-  return test.answer(caller, `mutation (${variableDefinitions(name, args)}) { ${mutationField(name, args, fields)} }`, args);
+  const { query, variables } = operation(name, args, fields);
+  return test.answer(caller, query, variables);
 }
 
 /** Runs one mutation and gives its result, success or error, with all that an error tells. */
@@ -74,6 +78,35 @@ export async function contents(test: TestGateway): Promise<Record<string, Json[]
 /** How many documents each collection holds. */
 export async function counts(test: TestGateway): Promise<Record<string, number>> {
   return Object.fromEntries(Object.entries(await contents(test)).map(([name, documents]) => [name, documents.length]));
+}
+
+/** What the database holds that names something which is not there, in words. */
+export async function danglingReferences(test: TestGateway): Promise<string[]> {
+  const { integrations, connectors, endUsers, connections, credentials, secrets, slots } = (await contents(test)) as Record<string, Json[]>;
+  const ids = (documents: Json[] | undefined) => new Set((documents ?? []).map(({ _id }) => _id));
+  const [integration, connector, endUser, credential] = [integrations, connectors, endUsers, credentials].map(ids);
+  const found: string[] = [];
+  const see = (noun: string, documents: Json[] | undefined, field: string, known: Set<string> | undefined) => {
+    for (const document of documents ?? []) {
+      for (const id of [document[field]].flat()) if (id != null && !known?.has(id)) found.push(`${noun} ${document._id}: ${field} ${id}`);
+    }
+  };
+  for (const [noun, documents] of Object.entries({ connectors, endUsers, connections, credentials })) {
+    see(noun, documents, 'integrationId', integration);
+  }
+  see('connections', connections, 'connectorId', connector);
+  see('connections', connections, 'endUserId', endUser);
+  see('connections', connections, 'credentialIds', credential);
+  see('connectors', connectors, 'credentialIds', credential);
+  see('credentials', credentials, 'endUserId', endUser);
+  see('secrets', secrets, 'credentialId', credential);
+  see('slots', slots, 'parentId', new Set([...integration!, ...connector!]));
+  for (const { _id, actionCredentials, triggerCredentials, credentialIds } of connections ?? []) {
+    for (const { credentialId } of [...actionCredentials, ...triggerCredentials]) {
+      if (!credentialIds.includes(credentialId)) found.push(`connections ${_id}: binds ${credentialId} and does not say so`);
+    }
+  }
+  return found;
 }
 
 /** A value that is found again wherever it leaks to. */

@@ -1,0 +1,92 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net';
+
+/** A command on its way that is not let through yet. */
+export interface Held {
+  /** Resolves when the command has come and is being held. */
+  readonly reached: Promise<void>;
+  /** Lets it, and all that come after it, through. */
+  release(): void;
+}
+
+/** A stretch of wire between a gateway and its database on which one command can be held, so that a test decides who comes first. */
+export interface Wire {
+  /** The database, by way of this wire. */
+  readonly uri: string;
+  /** Holds the next command of one of these names that is part of a transaction. */
+  hold(...commands: string[]): Held;
+  close(): Promise<void>;
+}
+
+export async function wireTo(databaseUri: string): Promise<Wire> {
+  const host = decodeURIComponent(/^mongodb:\/\/([^/?]+)/.exec(databaseUri)![1]!);
+  const connectOn = () => {
+    if (host.startsWith('/')) return open(host);
+    const [name, port] = host.split(':');
+    return open(Number(port ?? 27017), name);
+  };
+  let armed: { readonly commands: readonly string[]; readonly reached: () => void; readonly released: Promise<void> } | undefined;
+  const sockets = new Set<Socket>();
+
+  const server = createServer((client) => {
+    const database = connectOn();
+    for (const [socket, other] of [
+      [client, database],
+      [database, client],
+    ] as const) {
+      sockets.add(socket);
+      socket.on('error', () => other.destroy());
+      socket.on('close', () => {
+        sockets.delete(socket);
+        other.destroy();
+      });
+    }
+    database.on('data', (bytes) => client.write(bytes));
+    let pending = Buffer.alloc(0);
+    let passing = Promise.resolve();
+    client.on('data', (bytes) => {
+      pending = Buffer.concat([pending, bytes]);
+      while (pending.length >= 4 && pending.length >= pending.readInt32LE(0)) {
+        const message = pending.subarray(0, pending.readInt32LE(0));
+        pending = pending.subarray(message.length);
+        passing = passing.then(async () => {
+          if (armed?.commands.includes(commandOf(message)) && message.includes('autocommit')) {
+            const { reached, released } = armed;
+            armed = undefined;
+            reached();
+            await released;
+          }
+          database.write(message);
+        });
+      }
+    });
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    uri: `mongodb://127.0.0.1:${(server.address() as AddressInfo).port}/?directConnection=true`,
+    hold(...commands) {
+      let release = () => {};
+      const released = new Promise<void>((resolve) => {
+        release = resolve;
+      });
+      const reached = new Promise<void>((resolve) => {
+        armed = { commands, reached: resolve, released };
+      });
+      return { reached, release };
+    },
+    async close() {
+      server.close();
+      for (const socket of sockets) socket.destroy();
+    },
+  };
+}
+
+const OP_MSG = 2013;
+/** Where the name of the command stands in an OP_MSG: after its header, flags, the kind of its section, and a document's length and first type. */
+const NAME_AT = 16 + 4 + 1 + 4 + 1;
+
+function commandOf(message: Buffer): string {
+  if (message.readInt32LE(12) !== OP_MSG) return '';
+  return message.toString('utf8', NAME_AT, message.indexOf(0, NAME_AT));
+}
