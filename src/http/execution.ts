@@ -12,7 +12,7 @@ import { may } from '../access/viewer.ts';
 import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import { type GraphQLContext, operationCost, requiredScopes } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
-import { checkTokens, documentErrors, hasLongList } from './limits/document.ts';
+import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import type { Limits } from './limits/settings.ts';
 import { answer, type OnDefect, publicError, unknownOperation } from './public-error.ts';
 import { quietValidate } from './validation-rules.ts';
@@ -35,8 +35,7 @@ export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plug
     },
     onValidate({ setValidationFn }) {
       setValidationFn((schema, document, rules, typeInfo, options) => {
-        const tooLarge = documentErrors(document, limits);
-        if (tooLarge.length > 0) return tooLarge;
+        checkDocument(document, limits);
         const all = limits.introspection ? rules : [...rules, NoSchemaIntrospectionCustomRule];
         return quietValidate(schema, document, all as readonly ValidationRule[], typeInfo, options);
       });

@@ -1,7 +1,6 @@
 import {
   type DocumentNode,
   type FragmentDefinitionNode,
-  type GraphQLError,
   Kind,
   Lexer,
   type OperationDefinitionNode,
@@ -11,7 +10,6 @@ import {
   visit,
 } from 'graphql';
 import { LimitExceededError } from '../../errors.ts';
-import { publicError } from '../public-error.ts';
 import { DUPLICATES_MAX, type Limits, NESTING_MAX, SELECTIONS_MAX } from './settings.ts';
 
 const opening: readonly string[] = [TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L];
@@ -42,15 +40,13 @@ export function checkTokens(source: string, { maxTokens }: Limits): void {
   }
 }
 
-/** The limits that a document crosses. Looked for before validation, whose rules are slow on documents that are made to be. */
-export function documentErrors(document: DocumentNode, limits: Limits): GraphQLError[] {
-  try {
-    checkCounts(document, limits);
-    checkSelections(document, limits);
-    return [];
-  } catch (error) {
-    return [publicError(error, () => {})];
-  }
+/**
+ * Before validation, whose rules are slow on documents that are made to be.
+ * @throws LimitExceededError
+ */
+export function checkDocument(document: DocumentNode, limits: Limits): void {
+  checkCounts(document, limits);
+  checkSelections(document, limits);
 }
 
 /** What is counted as it is written. */

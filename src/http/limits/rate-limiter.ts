@@ -46,7 +46,7 @@ const BUCKETS_MAX = 10_000;
  * twice the limit.
  *
  * `head` is spent by each copy before it first asks the database. It lets a spender whom nobody vouched for cause no write until it has
- * been seen often enough; the copies together may then let pass more than the limit, by one head each.
+ * been seen often enough; the copies together may then let pass more than the limit, by one head for each copy but one.
  *
  * While the database does not answer, each copy lends each spender one share for the window, and then refuses: neither a gateway without
  * limits nor one that is shut because a counter could not be written.
@@ -74,7 +74,7 @@ export function createRateLimiter(options: {
             window,
             endsAt: (window + 1) * WINDOW_MS - offset,
             balance: head,
-            left: Math.max(0, limit - head),
+            left: limit - head,
             hasBorrowed: false,
             reserving: undefined,
           };
@@ -87,7 +87,11 @@ export function createRateLimiter(options: {
 
   async function refill(bucket: Bucket, organizationId: string, key: string, least: number): Promise<boolean> {
     try {
-      const { granted, left } = await reserve(organizationId, key, bucket.window, { least, share: Math.max(share, least), limit });
+      const { granted, left } = await reserve(organizationId, key, bucket.window, {
+        least,
+        share: Math.max(share, least),
+        limit: limit - head,
+      });
       bucket.balance += granted;
       bucket.left = left;
       return true;
