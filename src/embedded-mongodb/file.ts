@@ -1,5 +1,6 @@
 import {
   accessSync,
+  chmodSync,
   closeSync,
   constants,
   copyFileSync,
@@ -41,6 +42,7 @@ export function openFile(path: string): File {
     accessSync(isNew ? dirname(path) : path, constants.R_OK | constants.W_OK);
     const isShort = !isNew && mendLength(path);
     const db = open<Buffer, Buffer>({ path, ...options });
+    if (isNew) for (const name of [path, `${path}-lock`]) chmodSync(name, 0o600);
     // What a cut took away may have been in use or not: reading everything tells.
     if (isShort) {
       for (const _ of db.getRange({}));
@@ -104,6 +106,7 @@ export async function backupEmbeddedMongodb({ directory, file }: { directory: st
   copy.transactionSync(() => copy.removeSync(ownerKey));
   await copy.close();
   rmSync(`${partial}-lock`, { force: true });
+  chmodSync(partial, 0o600);
   const handle = openSync(partial, 'r+');
   fsyncSync(handle);
   closeSync(handle);

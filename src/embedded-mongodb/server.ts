@@ -1,3 +1,4 @@
+import { chmodSync } from 'node:fs';
 import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { Binary, Long, Timestamp } from 'bson';
 import { type Doc, show, type Value } from './bson.ts';
@@ -66,6 +67,7 @@ export class Server {
       this.net.listen(typeof where === 'string' ? { path: where } : { port: where.port, host: '127.0.0.1' }, () => {
         this.net.off('error', reject);
         this.net.on('error', () => {});
+        if (typeof where === 'string') chmodSync(where, 0o600);
         resolve();
       });
     });
@@ -101,7 +103,8 @@ export class Server {
     let last = Promise.resolve();
     socket.on('data', (chunk) => {
       try {
-        for (const message of framer.add(chunk)) last = last.then(() => this.answer(socket, message, id));
+        for (const message of framer.add(chunk))
+          last = last.then(() => this.answer(socket, message, id)).catch(() => void socket.destroy());
       } catch {
         socket.destroy();
       }

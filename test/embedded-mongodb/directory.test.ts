@@ -1,4 +1,6 @@
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
@@ -35,6 +37,7 @@ it('makes a private directory and keeps what it was told across a restart', asyn
   const directory = join(root, 'data');
   const first = await open(directory);
   expect(statSync(directory).mode & 0o777).toBe(0o700);
+  for (const name of readdirSync(directory)) expect([name, statSync(join(directory, name)).mode & 0o777]).toEqual([name, 0o600]);
   await first.things.insertOne({ _id: 1 });
   await first.things.createIndex({ a: 1 }, { unique: true });
   await first.stop();
@@ -89,6 +92,7 @@ it('backs up a consistent snapshot while transactions are writing, and restores 
   await new Promise((resolve) => setTimeout(resolve, 300));
   const file = join(root, 'backup');
   await backupEmbeddedMongodb({ directory, file });
+  expect(statSync(file).mode & 0o777).toBe(0o600);
   await expect(backupEmbeddedMongodb({ directory, file })).rejects.toThrow('exists already');
   stopped = true;
   await writing;
@@ -157,6 +161,35 @@ it('takes a copied file for a database of its own, though it names the server of
   expect(copied.server.uri).not.toBe(original.server.uri);
   await copied.things.insertOne({ _id: 2 });
   expect(await original.things.countDocuments()).toBe(1);
+});
+
+it('closes a connection that talks nonsense, and goes on', async () => {
+  const { server, things } = await open(join(root, 'data'));
+  const path = decodeURIComponent(/^mongodb:\/\/([^/]+)\//.exec(server.uri)![1]!);
+  const message = (length: number, opcode: number, rest = Buffer.alloc(0)) => {
+    const header = Buffer.alloc(16);
+    header.writeInt32LE(length, 0);
+    header.writeInt32LE(opcode, 12);
+    return Buffer.concat([header, rest]);
+  };
+  const nonsense = [
+    message(-5, 2013),
+    message(2 ** 31 - 1, 2013),
+    message(16, 2013),
+    message(18, 2013, Buffer.from('ab')),
+    message(30, 2013, Buffer.alloc(14, 0xff)),
+    message(16, 2004),
+    message(26, 2013, Buffer.concat([Buffer.alloc(4), Buffer.from([0, 0xff, 0xff, 0, 0, 0])])),
+    Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'),
+  ];
+  for (const bytes of nonsense) {
+    const socket = connect(path);
+    socket.end(bytes);
+    socket.resume();
+    await once(socket, 'close');
+  }
+  await things.insertOne({ _id: 1 });
+  expect(await things.countDocuments()).toBe(1);
 });
 
 it('keeps hundreds of transactions open at once', async () => {
