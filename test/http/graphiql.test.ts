@@ -23,7 +23,7 @@ async function runExample(caller: Caller, title: string): Promise<Json> {
 
 describe('the examples', () => {
   // They are the first that anybody runs: in order on an empty database, and again, each as it stands.
-  it('run in order, and again', async () => {
+  it('run in order, and again', { timeout: 90_000 }, async () => {
     const caller = { organization: test.newOrganization() };
     const created = await runExample(caller, 'SetUp');
     expect(created).toEqual({
@@ -143,7 +143,10 @@ describe('the page', () => {
   });
 });
 
-describe.skipIf(!hasBrowser)('in a browser', () => {
+/** A browser on a busy machine takes its time. */
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
+
+describe.skipIf(!hasBrowser)('in a browser', { timeout: 90_000 }, () => {
   const caller = { organization: 'example', claims: { sub: 'developer' } };
   let browser: Browser;
   let server: Awaited<ReturnType<typeof serve>>;
@@ -180,7 +183,7 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
   }
   async function run(page: Page, title: string) {
     await page.getByRole('tab', { name: title, exact: true }).click();
-    await expect.poll(() => editor(page)).toContain(examples.find(({ query }) => titleOf(query) === title)!.query.slice(0, 40));
+    await eventually(() => editor(page)).toContain(examples.find(({ query }) => titleOf(query) === title)!.query.slice(0, 40));
     await page.locator('.graphiql-execute-button').click();
   }
   /** Replaces what an editor holds. Monaco's own paste and brackets need no help this way. */
@@ -199,14 +202,14 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
   it('takes the token out of the address, runs an example, and loads nothing from elsewhere', async () => {
     const token = await test.token(caller);
     const { page, observed } = await open(token);
-    await expect.poll(() => bar(page)).toMatch(/organization example · developer · token good until \d\d:\d\d/);
+    await eventually(() => bar(page)).toMatch(/organization example · developer · token good until \d\d:\d\d/);
     expect(page.url()).toBe(`${server.origin}/graphql`);
     expect(await page.evaluate(() => history.length)).toBeLessThanOrEqual(2);
     await page.locator('.graphiql-execute-button').click();
-    await expect.poll(() => result(page)).toContain('createConnection');
+    await eventually(() => result(page)).toContain('createConnection');
     await run(page, 'Connection');
-    await expect.poll(() => result(page)).toContain('*****');
-    await expect.poll(() => result(page)).toContain('mail.read');
+    await eventually(() => result(page)).toContain('*****');
+    await eventually(() => result(page)).toContain('mail.read');
     for (const secret of secrets) expect(await result(page)).not.toContain(secret);
     if (process.env.UPDATE_PICTURE) {
       await page.mouse.move(640, 20);
@@ -217,9 +220,9 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
 
     // The id that these variables ask for is looked up.
     await run(page, 'Reveal');
-    await expect.poll(() => result(page)).toContain('correct horse battery staple');
+    await eventually(() => result(page)).toContain('correct horse battery staple');
     await run(page, 'CleanUp');
-    await expect.poll(() => result(page)).toContain('deletedId');
+    await eventually(() => result(page)).toContain('deletedId');
 
     expect(new Set(observed.requests.map((address) => new URL(address).origin))).toEqual(new Set([server.origin]));
     expect(observed.requests.filter((address) => address.includes(token))).toEqual([]);
@@ -233,7 +236,7 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
     await page.locator('.graphiql-editor-tools').getByText('Variables').click();
     await write(page, '.graphiql-editor-tool .graphiql-editor:not(.hidden)', '{ "v": ["typed-secret"] }');
     await page.locator('.graphiql-execute-button').click();
-    await expect.poll(() => result(page)).toContain('credentialKinds');
+    await eventually(() => result(page)).toContain('credentialKinds');
     // GraphiQL stores half a second late.
     await page.waitForTimeout(800);
     const kept = { local: {}, session: { token }, cookie: '', address: `${server.origin}/graphql` };
@@ -245,7 +248,7 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
 
     const other = await page.context().newPage();
     await other.goto(`${server.origin}/graphql?query=mutation{planted}`);
-    await expect.poll(() => bar(other)).toContain('This page has no token yet.');
+    await eventually(() => bar(other)).toContain('This page has no token yet.');
     // A link puts nothing into the editor.
     await other.locator('.graphiql-execute-button').waitFor();
     expect(other.url()).toBe(`${server.origin}/graphql`);
@@ -254,29 +257,29 @@ describe.skipIf(!hasBrowser)('in a browser', () => {
 
   it('says where to get a token, takes one, and says when one is refused', async () => {
     const { page, observed } = await open();
-    await expect.poll(() => bar(page)).toContain('This page has no token yet.');
+    await eventually(() => bar(page)).toContain('This page has no token yet.');
     expect(await bar(page)).toContain('npx credential-gateway token');
-    await expect.poll(() => result(page)).toContain('There is no token yet.');
+    await eventually(() => result(page)).toContain('There is no token yet.');
     // Nothing was sent in vain.
     expect(observed.requests.filter((address) => address === `${server.origin}/graphql`)).toHaveLength(1);
     expect(observed.complaints).toEqual([]);
 
     await giveToken(page, await test.token(caller));
-    await expect.poll(() => bar(page)).toContain('developer');
+    await eventually(() => bar(page)).toContain('developer');
 
     // The printed address, opened in the same tab, changes the fragment only.
     const expired = await test.token({ ...caller, claims: { exp: 1_000_000_000 } });
     await page.evaluate((token) => location.assign(`#token=${token}`), expired);
-    await expect.poll(() => bar(page)).toContain('The token has expired.');
+    await eventually(() => bar(page)).toContain('The token has expired.');
     expect(page.url()).toBe(`${server.origin}/graphql`);
     await giveToken(page, await test.token(caller));
-    await expect.poll(() => bar(page)).toContain('token good until');
+    await eventually(() => bar(page)).toContain('token good until');
 
     // Headers typed by hand win, and what they lead to is not the kept token's fault.
     await page.locator('.graphiql-editor-tools').getByText('Headers').click();
     await write(page, '.graphiql-editor-tool .graphiql-editor:not(.hidden)', '{ "Authorization": "Bearer typed" }');
     await page.locator('.graphiql-execute-button').click();
-    await expect.poll(() => result(page)).toContain('The token is not a JWT.');
+    await eventually(() => result(page)).toContain('The token is not a JWT.');
     expect(await bar(page)).toContain('token good until');
   });
 
