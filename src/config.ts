@@ -8,7 +8,7 @@ function whole(min: number, max: number, byDefault: number) {
   return z.coerce.number(message).int(message).min(min, message).max(max, message).default(byDefault);
 }
 
-const isOrigin = (text: string) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 /** The settings, as the environment gives them. The README has the same table; a test compares the two. */
 const settings = {

@@ -8,8 +8,12 @@ import type { Quota } from './limits/rate-limiter.ts';
 export interface ServerContext {
   requestId?: string;
   viewer?: Viewer;
+  /** Where the request came from. */
+  address?: string;
   /** What the operation costs. */
   cost?: number;
+  /** What its body costs beside. */
+  bodyCost?: number;
   /** How who asks stands with the rate limit. */
   quota?: Quota;
 }

@@ -22,6 +22,8 @@ const closing: readonly string[] = [TokenKind.BRACE_R, TokenKind.BRACKET_R, Toke
  * @throws LimitExceededError
  */
 export function checkTokens(source: string, { maxTokens }: Limits): void {
+  // The lexer does not count comments, and keeps each.
+  if (commentLines(source) > maxTokens) throw new LimitExceededError('The document has too many comments', 'MAX_TOKENS', maxTokens);
   const lexer = new Lexer(new Source(source));
   let nesting = 0;
   for (let tokens = 0; ; tokens++) {
@@ -38,6 +40,19 @@ export function checkTokens(source: string, { maxTokens }: Limits): void {
     }
     if (closing.includes(kind)) nesting--;
   }
+}
+
+/** How many lines hold a comment only. Those behind something else are as many as there are tokens. */
+function commentLines(source: string): number {
+  let count = 0;
+  let isBlank = true;
+  for (let index = 0; index < source.length; index++) {
+    const character = source[index]!;
+    if (character === '\n' || character === '\r') isBlank = true;
+    else if (isBlank && character === '#') count++;
+    if (!' \t\n\r,\uFEFF'.includes(character)) isBlank = false;
+  }
+  return count;
 }
 
 /**

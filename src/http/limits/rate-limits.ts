@@ -18,15 +18,22 @@ export interface RateLimitSettings {
   readonly onFailure: (error: unknown) => void;
 }
 
-/** What reading and checking a request costs, whatever becomes of it. It is part of what its operation costs. */
+/** What an operation costs at least, and a request that does not get so far. */
 const REQUEST_COST = 1;
+/** Reading and checking what is large costs more: one for each so many bytes of the body. */
+const BYTES_FOR_ONE = 1_024;
+/** The cost of a body of untold length. */
+const UNTOLD_BODY_COST = 64;
 /** How many refusals of an address cause no write. */
 const ANONYMOUS_HEAD_SHARE = 0.05;
 
 /** Where a request comes from; undefined when it came by no socket, but from code. */
 export function addressOf(request: Request, serverContext: object, trustedProxies: number): string | undefined {
-  const { req } = serverContext as { readonly req?: IncomingMessage };
-  return clientAddress(req?.socket?.remoteAddress, request.headers, trustedProxies);
+  return clientAddress(socketOf(serverContext)?.remoteAddress, request.headers, trustedProxies);
+}
+
+function socketOf(serverContext: object): IncomingMessage['socket'] | undefined {
+  return (serverContext as { readonly req?: IncomingMessage }).req?.socket;
 }
 
 /** The rate limits: of each viewer by cost, and of each address by requests that had no good token. */
@@ -58,7 +65,8 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         throw serverContext.quota?.allowed === false ? new RateLimitedError(serverContext.quota.resetSeconds) : error;
       }
       const { organizationId, subject } = serverContext.viewer;
-      serverContext.quota = await viewers.spend(organizationId, subject, REQUEST_COST);
+      serverContext.bodyCost = bodyCost(request, limits.maxBodyBytes, socketOf(serverContext) !== undefined);
+      serverContext.quota = await viewers.spend(organizationId, subject, REQUEST_COST + serverContext.bodyCost);
       if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
       return serverContext.viewer;
     },
@@ -74,16 +82,27 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
       },
       onResultProcess({ result, setResult, serverContext }) {
-        const { cost, quota } = serverContext;
+        const { cost, bodyCost = 0, quota } = serverContext;
         if (cost === undefined || Array.isArray(result) || Symbol.asyncIterator in result) return;
         const { limit = null, remaining = null, resetSeconds = null } = quota ?? {};
-        setResult({ ...result, extensions: { ...result.extensions, cost: { requested: cost, limit, remaining, resetSeconds } } });
+        setResult({
+          ...result,
+          extensions: { ...result.extensions, cost: { requested: cost + bodyCost, limit, remaining, resetSeconds } },
+        });
       },
       onResponse({ response, serverContext }) {
         if (serverContext?.quota) setQuotaHeaders(response.headers, serverContext.quota);
       },
     } as Plugin<object, ServerContext>,
   };
+}
+
+function bodyCost({ method, headers }: Request, maxBodyBytes: number, isFromSocket: boolean): number {
+  if (method !== 'POST') return 0;
+  const length = headers.get('content-length');
+  if (length === null) return isFromSocket ? UNTOLD_BODY_COST : 0;
+  // What is longer is refused unread, and what is no number too.
+  return Math.floor(Math.min(Math.max(0, Number(length)), maxBodyBytes) / BYTES_FOR_ONE) || 0;
 }
 
 /** As draft-ietf-httpapi-ratelimit-headers has it (version 10): a policy with quota and window, and what remains for how many seconds. */
