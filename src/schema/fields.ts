@@ -23,7 +23,8 @@ export function integrationField({ integration }: Kit['types']) {
     t.field({
       type: integration,
       nullable: true,
-      description: 'Where it belongs, for good. Null only while the integration is being deleted.',
+      description: 'Where it belongs, for good. Null only while the integration is being deleted. Scope: `integrations.get`.',
+      authScopes: { scope: 'integrations.get' },
       resolve: ({ integrationId }, _args, { loaders }) => loaders.integration.byId.load(integrationId),
     });
 }
