@@ -29,14 +29,13 @@ export function checkReturnTo(returnTo: string, host: string, path: Path): strin
   if (!(isAbsolute ? /^(?:[/?#]|$)/ : /^\//).test(rest)) {
     throw refuse('must be a path that begins with one slash, or an https URL on the Zendesk account’s own host without a port');
   }
-  if (rest.includes('//')) throw refuse('must have no two slashes in a row beyond those after https:');
   const [plainPath] = rest.split(/[?#]/) as [string];
   const [, first = '', ...others] = plainPath.split('/');
   if ([first, ...others].some((segment) => segment === '.' || segment === '..')) throw refuse('must have no segments . and ..');
 
   const decoded = decode(rest);
   if (decoded === undefined || invisible.test(decoded)) throw refuse('must have no escapes that are not UTF-8 text');
-  // There are more slashes in Unicode, which a later normalisation may take for this one.
+  // Of Unicode's slashes, too, which a later normalisation may take for this one.
   if (/\/\/|\\/.test(decoded.normalize('NFKC'))) throw refuse('must have no two slashes in a row beyond those after https:');
   if (signingPages.includes(decode(first)!.toLowerCase())) throw refuse('must not lead back to signing in or out');
 
