@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
 import { replaceWornKeys } from '../../src/domain/keys.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';
@@ -22,6 +22,7 @@ import {
 } from './vault.ts';
 
 const test = useTestGateway();
+vi.setConfig({ testTimeout: 60_000 });
 const clock = new Clock();
 let rotator: Gateway;
 let store: Store;
