@@ -1,6 +1,6 @@
 import { getOperationAST, getVariableValues, parse, validate } from 'graphql';
 import { describe, expect, it } from 'vitest';
-import { createSchema, operationCost } from '../../src/schema/index.ts';
+import { createSchema, operationCost, requiredScopes } from '../../src/schema/index.ts';
 
 const schema = createSchema();
 
@@ -88,5 +88,8 @@ it('is counted in no time for nested unions and fragments', () => {
   const started = performance.now();
   expect(cost(`{ connections { nodes { ${nested(12)} } } }`)).toBeGreaterThan(1e9);
   expect(cost(`{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { integrations { nodes { name } } }`)).toBeGreaterThan(1e12);
+  const mutation = parse(`mutation { a { ...F0 } ... on Mutation { updateConnection(connection: { id: "x" }, input: {}) {
+    ... on UpdateConnectionSuccess { connection { ${nested(12)} } } } } }`);
+  expect(requiredScopes(schema, mutation, getOperationAST(mutation)!, {})).toContain('credentials.get');
   expect(performance.now() - started).toBeLessThan(3_000);
 });

@@ -97,6 +97,9 @@ describe('a request just below a limit passes, and one just above is refused', (
     expect(below.errors).toBeUndefined();
     const above = await test.answer(caller, query(98));
     expect([above.status, above.errors?.[0].extensions]).toEqual([400, { code: 'COST_LIMIT_EXCEEDED', cost: 10_001, maxCost: 10_000 }]);
+    // A variable's default counts as what it is.
+    const byDefault = await test.answer(caller, query(97).replace('{', 'query ($n: Int = 98) {').replace('first: 97', 'first: $n'));
+    expect(byDefault.errors?.[0].extensions.code).toBe('COST_LIMIT_EXCEEDED');
   });
 });
 
