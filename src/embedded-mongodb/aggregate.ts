@@ -9,13 +9,13 @@ import { type Filter, matches, parseFilter } from './query.ts';
 import type { View } from './store.ts';
 
 /** One document on its way through a pipeline; `bytes` is there as long as it is as stored. */
-export interface Item {
+interface Item {
   doc: Doc;
   bytes?: Buffer;
 }
 
 /** What a pipeline reads with. */
-export interface Source {
+interface Source {
   view: View;
   database: string;
   examined: Examined;

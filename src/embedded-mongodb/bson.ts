@@ -43,7 +43,7 @@ export type Value =
 export const isDoc = (value: unknown): value is Doc => value instanceof Map;
 
 const maxDepth = 180;
-export const maxDocumentBytes = 16 * 1024 * 1024;
+const maxDocumentBytes = 16 * 1024 * 1024;
 
 /** Reads one BSON document; `at` is where its length stands. */
 export function decode(bytes: Buffer, at = 0): Doc {

@@ -126,7 +126,7 @@ function checkNamespace(namespace: string): void {
 }
 
 /** Writes a collection's entry in the catalog. Other views see it when the statement or transaction ends. */
-export function saveCollection(view: View, collection: Collection): void {
+function saveCollection(view: View, collection: Collection): void {
   const indexes = collection.indexes.map(
     ({ id, specification }) =>
       new Map<string, Value>([
@@ -198,7 +198,7 @@ export function recordKey(collection: Collection, record: Uint8Array): Buffer {
   return keyIn(collection.id, record);
 }
 
-export interface IndexEntry {
+interface IndexEntry {
   /** The encoded values, without prefix and record. */
   fields: Buffer;
   parts: KeyPart[];

@@ -101,12 +101,14 @@ const find = command(
   (context, options) => {
     const namespace = namespaceOf(context, options.find);
     const projection = parseProjection(options.projection);
-    const { rows } = select(context.view, context.view.collection(namespace), selectionOf(options, 'find'), new Examined(context.deadline));
+    const examined = new Examined(context.deadline);
+    const { rows } = select(context.view, context.view.collection(namespace), selectionOf(options, 'find'), examined);
     const batchSize = nonNegative(options.batchSize, 'find', 'batchSize');
     const batch = context.cursors.first(namespace, bytesOf(rows, projection), context, {
       batchSize,
-      singleBatch: options.singleBatch || (options.limit !== undefined && options.limit > 0 && batchSize === options.limit),
+      singleBatch: options.singleBatch === true || (options.limit !== undefined && options.limit > 0 && batchSize === options.limit),
       keeps: options.noCursorTimeout,
+      examined,
     });
     return { cursor: batch };
   },
@@ -139,11 +141,10 @@ const aggregate = command(
     if (options.explain) return explainAggregate(context, namespace, pipeline, 'queryPlanner', options.hint);
     if (!options.cursor) throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
     const { batchSize } = parseOptions('aggregate.cursor', options.cursor, { batchSize: 'int' });
-    const source = { view: context.view, database: context.database, examined: new Examined(context.deadline), hint: options.hint };
-    const items = run(pipeline, namespace, source);
-    return {
-      cursor: context.cursors.first(namespace, encoded(items), context, { batchSize: nonNegative(batchSize, 'aggregate', 'batchSize') }),
-    };
+    const examined = new Examined(context.deadline);
+    const items = run(pipeline, namespace, { view: context.view, database: context.database, examined, hint: options.hint });
+    const first = { batchSize: nonNegative(batchSize, 'aggregate', 'batchSize'), examined };
+    return { cursor: context.cursors.first(namespace, encoded(items), context, first) };
   },
   inTransaction,
 );
@@ -432,7 +433,7 @@ const dropDatabase = command('dropDatabase', { dropDatabase: 'int' }, (context) 
   }),
 );
 
-export function collectionsOf({ store, database }: Context): Collection[] {
+function collectionsOf({ store, database }: Context): Collection[] {
   return [...store.catalog.collections.values()].filter(({ namespace }) => namespace.startsWith(`${database}.`));
 }
 

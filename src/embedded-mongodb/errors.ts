@@ -48,7 +48,7 @@ const codeNames: Record<number, string> = {
   17280: 'KeyTooLong',
 };
 
-export const transientTransactionError = 'TransientTransactionError';
+const transientTransactionError = 'TransientTransactionError';
 
 /** An error that travels to the client: `{ ok: 0, code, codeName, errmsg }`, or one entry of `writeErrors`. */
 export class CommandError extends Error {

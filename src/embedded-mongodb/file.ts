@@ -20,7 +20,7 @@ import { keyIn, spaces } from './catalog.ts';
 import { ownerKey, prepareDirectory } from './claim.ts';
 
 /** The one data file, `data.mdb`: opening it, copying it while it is in use, putting a copy in its place. */
-export type File = RootDatabase<Buffer, Buffer>;
+type File = RootDatabase<Buffer, Buffer>;
 
 const format = Buffer.from('1');
 const formatKey = keyIn(spaces.meta, Buffer.from('format'));

@@ -19,7 +19,7 @@ const kinds = {
   refused: (value: Value) => (asksForNothing(value) ? null : undefined),
 } as const;
 
-export type Kind = keyof typeof kinds;
+type Kind = keyof typeof kinds;
 export type Options = Record<string, Kind>;
 export type Parsed<T extends Options> = { [name in keyof T]?: Exclude<ReturnType<(typeof kinds)[T[name]]>, undefined> };
 

@@ -38,10 +38,20 @@ export type Sort = { path: string; parts: string[]; descending: boolean }[];
 export class Examined {
   keys = 0;
   documents = 0;
-  private readonly deadline: number;
+  /** The time left, in ms, when the clock was started last. */
+  private left: number;
+  private since = Date.now();
 
   constructor(deadline = Number.POSITIVE_INFINITY) {
-    this.deadline = deadline;
+    this.left = deadline - this.since;
+  }
+
+  /** Between two batches of a cursor the clock stands still. */
+  pause(): void {
+    this.left -= Date.now() - this.since;
+  }
+  resume(): void {
+    this.since = Date.now();
   }
 
   /** Counts, and now and then looks at the clock. */
@@ -52,7 +62,7 @@ export class Examined {
     if ((++this.documents & 127) === 0) this.checkTime();
   }
   checkTime(): void {
-    if (Date.now() > this.deadline) throw new CommandError(50, 'operation exceeded time limit');
+    if (Date.now() - this.since > this.left) throw new CommandError(50, 'operation exceeded time limit');
   }
 }
 
@@ -132,7 +142,7 @@ function* recordsOf(view: View, index: Index, { start, end }: Range, reverse: bo
   for (const { key, value } of view.range(from, to, reverse)) yield index.unique ? value : key.subarray(-8);
 }
 
-export interface PlanRequest {
+interface PlanRequest {
   filter: Filter;
   sort?: Sort | undefined;
   hint?: Doc | string | undefined;

@@ -4,6 +4,7 @@ import { Long } from 'bson';
 import { type Doc, decode, encode } from './bson.ts';
 import { keyIn, spaces } from './catalog.ts';
 import { CommandError } from './errors.ts';
+import type { Examined } from './planner.ts';
 import { type Store, TransactionView, type View } from './store.ts';
 import { Batch, type Reply } from './wire.ts';
 
@@ -163,6 +164,7 @@ interface Cursor {
   transaction: TransactionView | undefined;
   lastUsed: number;
   keeps: boolean;
+  examined: Examined | undefined;
 }
 
 export class Cursors {
@@ -173,18 +175,16 @@ export class Cursors {
     namespace: string,
     documents: Iterable<Buffer>,
     owner: { session: Session | undefined; transaction: TransactionView | undefined },
-    {
-      batchSize = 101,
-      singleBatch = false,
-      keeps = false,
-    }: { batchSize?: number | undefined; singleBatch?: boolean | undefined; keeps?: boolean | undefined },
+    options: { batchSize?: number | undefined; singleBatch?: boolean; keeps?: boolean | undefined; examined?: Examined },
   ): Batch {
+    const { batchSize = 101, singleBatch = false, keeps = false, examined } = options;
     const cursor: Cursor = {
       namespace,
       documents: documents[Symbol.iterator](),
       waiting: undefined,
       lastUsed: Date.now(),
       keeps,
+      examined,
       ...owner,
     };
     const [batch, done] = fill(cursor, batchSize);
@@ -193,6 +193,7 @@ export class Cursors {
       return new Batch('firstBatch', batch, Long.ZERO, namespace);
     }
     const id = Long.fromBigInt(BigInt.asUintN(62, randomBytes(8).readBigInt64LE()) || 1n);
+    examined?.pause();
     this.open.set(id.toString(), cursor);
     return new Batch('firstBatch', batch, id, namespace);
   }
@@ -219,7 +220,9 @@ export class Cursors {
     if (cursor.transaction !== owner.transaction)
       throw new CommandError(50741, `Cannot run getMore on cursor ${id}, which was created in another transaction`);
     cursor.lastUsed = Date.now();
+    cursor.examined?.resume();
     const [batch, done] = fill(cursor, batchSize);
+    cursor.examined?.pause();
     if (done) this.open.delete(id.toString());
     return new Batch('nextBatch', batch, done ? Long.ZERO : id, namespace);
   }

@@ -7,7 +7,7 @@ import { CommandError } from './errors.ts';
  * fsync. A multi-document transaction reads a snapshot and keeps its writes to itself until it commits.
  */
 
-export interface Entry {
+interface Entry {
   key: Buffer;
   value: Buffer;
 }
@@ -281,7 +281,7 @@ export class TransactionView extends View {
   }
 }
 
-export function writeConflict(): CommandError {
+function writeConflict(): CommandError {
   return new CommandError(
     112,
     'WriteConflict error: this operation conflicted with another operation. Please retry your operation or multi-document transaction.',

@@ -344,7 +344,7 @@ function integer(value: Value | undefined, name: string): number | undefined {
 }
 
 /** Fields that begin with a dollar are not stored: MongoDB allows some, only to be changed again through aggregation. */
-export function checkStored(value: Value, path: string): void {
+function checkStored(value: Value, path: string): void {
   if (Array.isArray(value)) for (const element of value) checkStored(element, path);
   if (!isDoc(value)) return;
   for (const [name, inner] of value) {

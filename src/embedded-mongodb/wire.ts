@@ -119,7 +119,7 @@ export function writeRequest(command: Reply): Buffer {
   return writeReply({ id: 0, opcode: opcodes.message }, command);
 }
 
-export function encodeReply(reply: Reply): Buffer {
+function encodeReply(reply: Reply): Buffer {
   const { cursor, ...rest } = reply;
   if (!(cursor instanceof Batch)) return encode(reply);
   const documents: Buffer[] = [];

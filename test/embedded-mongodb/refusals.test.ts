@@ -268,6 +268,11 @@ describe('commands and options', () => {
     await many.insertMany(Array.from({ length: 20_000 }, (_, i) => ({ i, text: 'x'.repeat(50) })));
     await expect(many.find({ text: /y$/ }, { maxTimeMS: 1 }).toArray()).rejects.toMatchObject({ code: 50 });
     expect(await many.find({ i: 5 }, { maxTimeMS: 60_000 }).toArray()).toHaveLength(1);
+    // The time of a slow reader between two batches does not count.
+    const slow = many.find({}, { maxTimeMS: 1_000, batchSize: 1000, limit: 2000 });
+    await slow.next();
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    expect(await slow.toArray()).toHaveLength(1999);
   });
 
   it('a cursor is read in batches, may be killed, and is then unknown', async () => {
