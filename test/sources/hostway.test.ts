@@ -4,7 +4,7 @@ import { type Caller, type Json, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
 
-// The document's account is our end user, its four contacts are the end user's. Links come from a later part of the gateway.
+// The document's account is our end user, its four contacts are the end user's. The links are in `test/sso/`.
 const types = ['REGULAR', 'BILLING', 'ADMINISTRATOR', 'TECHNICAL'] as const;
 const account = { inIntegration: { integration: { name: 'hosting' }, externalId: 'account-1' } };
 const contactOf = (type: string) => ({
