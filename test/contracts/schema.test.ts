@@ -1,0 +1,195 @@
+import { readFileSync } from 'node:fs';
+import {
+  type GraphQLNamedType,
+  getNamedType,
+  isAbstractType,
+  isEnumType,
+  isInputObjectType,
+  isInterfaceType,
+  isNonNullType,
+  isObjectType,
+  parse,
+  specifiedScalarTypes,
+  validate,
+} from 'graphql';
+import { describe, expect, it } from 'vitest';
+import { scopes } from '../../src/access/scopes.ts';
+import { kindOf, readableKinds } from '../../src/credential-types/index.ts';
+import { schemaText } from '../../src/schema/index.ts';
+import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, schema, scopeOf, types } from './walk.ts';
+import { makeWorld, useTestGateway } from './world.ts';
+
+// Every change of the API is read in review: the text is committed, and is what the code makes.
+it('schema.graphql is the schema', () => {
+  expect(readFileSync(new URL('../../schema.graphql', import.meta.url), 'utf8')).toBe(schemaText(schema));
+});
+
+describe('descriptions', () => {
+  const described = types
+    .filter((type) => !specifiedScalarTypes.some(({ name }) => name === type.name))
+    .flatMap((type): (readonly [string, string | null | undefined])[] => [
+      [type.name, type.description],
+      ...(isEnumType(type) ? type.getValues().map(({ name, description }) => [`${type.name}.${name}`, description] as const) : []),
+      ...(isInputObjectType(type)
+        ? Object.values(type.getFields()).map(({ name, description }) => [`${type.name}.${name}`, description] as const)
+        : []),
+      ...(isObjectType(type) || isInterfaceType(type)
+        ? Object.values(type.getFields()).flatMap((field) => [
+            [`${type.name}.${field.name}`, field.description] as const,
+            ...field.args.map(({ name, description }) => [`${type.name}.${field.name}(${name}:)`, description] as const),
+          ])
+        : []),
+    ]);
+
+  it('there is one of everything: types, fields, arguments, input fields, enum values', () => {
+    expect(described.length).toBeGreaterThan(1_000);
+    expect(described.filter(([, text]) => !text?.trim()).map(([at]) => at)).toEqual([]);
+  });
+
+  it('each is a sentence', () => {
+    expect(described.filter(([, text]) => !/^[A-Z0-9`“[][\s\S]*[.!?)…]$/.test(text!.trim())).map(([at, text]) => `${at}: ${text}`)).toEqual(
+      [],
+    );
+  });
+
+  // Whoever reads the schema knows what to ask for.
+  it('each root field names its scope', () => {
+    const silent = [...queryFields, ...mutationFields].filter(
+      ({ description }) => !/Scope: (`[a-zA-Z]+\.[a-zA-Z]+`|as `node`|that of the noun)/.test(description!),
+    );
+    expect(silent.map(({ name }) => name)).toEqual([]);
+    for (const field of [...queryFields, ...mutationFields]) {
+      const scope = scopeOf(field);
+      if (scope) expect(field.description).toContain(`\`${scope}\``);
+    }
+  });
+});
+
+describe('scopes', () => {
+  /** Their resolvers ask for the scope of the noun in the id, before anything is loaded. */
+  const decideByThemselves = ['node', 'nodes'];
+
+  it.each([...queryFields, ...mutationFields].map((field) => [field.name, field] as const))('%s declares one', (name, field) => {
+    if (decideByThemselves.includes(name)) return;
+    expect(scopes).toContain(scopeOf(field));
+  });
+
+  it('every type that is a Node, a page or an edge declares one', () => {
+    const guarded = types.filter((type) => isObjectType(type) && (nodeTypes.includes(type) || isPage(type) || isEdge(type)));
+    expect(guarded.length).toBeGreaterThan(40);
+    expect(guarded.filter((type) => !scopes.includes(scopeOf(type)!)).map(({ name }) => name)).toEqual([]);
+  });
+
+  // Only a scope on the field keeps `__typename` from telling that something is there, and the database from being asked.
+  it('every field that gives a guarded type asks for its scope before it is resolved, unless it is guarded by the same', () => {
+    const open: string[] = [];
+    for (const type of types) {
+      if (!isObjectType(type) || type === schema.getMutationType() || type.name.endsWith('Success')) continue;
+      for (const field of Object.values(type.getFields())) {
+        if (decideByThemselves.includes(field.name)) continue;
+        for (const given of objectsOf(field)) {
+          const needed = scopeOf(given);
+          if (needed && scopeOf(field) !== needed && scopeOf(type) !== needed) open.push(`${type.name}.${field.name} gives ${given.name}`);
+        }
+      }
+    }
+    expect([...new Set(open)]).toEqual([]);
+  });
+
+  it('every scope is asked for somewhere', () => {
+    const asked = new Set<string>(['credentials.fingerprint']); // asked within the field: it hides, it does not refuse
+    for (const field of [...queryFields, ...mutationFields]) asked.add(scopeOf(field) ?? '');
+    expect(scopes.filter((scope) => !asked.has(scope))).toEqual([]);
+  });
+});
+
+describe('plaintext', () => {
+  /** The types that are reached from one, without going through the root of mutations. */
+  function reachable(from: GraphQLNamedType): Set<GraphQLNamedType> {
+    const seen = new Set<GraphQLNamedType>();
+    const visit = (type: GraphQLNamedType) => {
+      if (seen.has(type)) return;
+      seen.add(type);
+      if (isAbstractType(type)) for (const each of schema.getPossibleTypes(type)) visit(each);
+      if (isObjectType(type) || isInterfaceType(type)) for (const field of Object.values(type.getFields())) visit(getNamedType(field.type));
+    };
+    visit(from);
+    return seen;
+  }
+  /** The types that hold what must be answered once and never again, and the one mutation that gives each. */
+  const secretTypes: Readonly<Record<string, string>> = {
+    RevealedSecret: 'revealSecret',
+    SSOLink: 'createSSOLink',
+    SSOForm: 'createSSOLink',
+    SSOFormField: 'createSSOLink',
+  };
+
+  it.each(['RevealedSecret', ...Object.keys(secretTypes).filter((name) => schema.getType(name))])(
+    '%s is reached from one mutation, and from no query',
+    (name) => {
+      const type = schema.getType(name)!;
+      for (const root of [schema.getQueryType(), schema.getSubscriptionType()]) if (root) expect(reachable(root)).not.toContain(type);
+      const ways = mutationFields.filter((field) => reachable(getNamedType(field.type)).has(type));
+      expect(ways.map((field) => field.name)).toEqual([secretTypes[name]]);
+    },
+  );
+
+  it('a field named like it stands in those types only', () => {
+    const named = types
+      .filter(isObjectType)
+      .filter((type) =>
+        Object.keys(type.getFields()).some((name) =>
+          /plain|cleartext|decrypted|unsealed|ciphertext|^sealed$|wrapped|dataKey|masterKey/i.test(name),
+        ),
+      );
+    expect(named.map(({ name }) => name)).toEqual(['RevealedSecret']);
+  });
+
+  // A secret is never a String: another type, so that nobody shows one by forgetting to hide it.
+  it.each(readableKinds.map((kind) => [kind.typeName, kind] as const))(
+    'each secret of %s is a Secret!, and nothing else is',
+    (typeName, kind) => {
+      const type = schema.getType(typeName);
+      if (!isObjectType(type)) throw new Error(`${typeName} is not an object type.`);
+      const secretFields = Object.values(type.getFields()).filter((field) => getNamedType(field.type).name === 'Secret');
+      const secrets = Object.entries(kind.fields).filter(([, field]) => field.secret);
+      expect(secretFields.map(({ name }) => name).sort()).toEqual(secrets.map(([name]) => name).sort());
+      for (const field of secretFields) expect([field.name, isNonNullType(field.type)]).toEqual([field.name, true]);
+    },
+  );
+
+  it('a Secret shows four things, none of them the secret', () => {
+    const secret = schema.getType('Secret');
+    expect(isObjectType(secret) && Object.keys(secret.getFields()).sort()).toEqual(['fingerprint', 'isSet', 'redacted', 'sealedAt']);
+  });
+});
+
+describe('one query over every kind', () => {
+  const test = useTestGateway();
+  // What has the same name has the same type in all kinds: else such a query does not validate.
+  const selections = schema.getPossibleTypes(schema.getType('Credential') as never).map((type) => {
+    const fields = Object.values(type.getFields()).map((field) => {
+      const inner = getNamedType(field.type);
+      if (!isObjectType(inner)) return field.name;
+      if (isPage(inner)) return `${field.name} { totalCount }`;
+      return `${field.name} { ${Object.values(inner.getFields())
+        .filter((each) => !isObjectType(getNamedType(each.type)))
+        .map(({ name }) => name)
+        .join(' ')} }`;
+    });
+    return `... on ${type.name} { ${fields.join(' ')} }`;
+  });
+  const query = `query { credentials(first: 3) { nodes { __typename ${selections.join('\n')} } } }`.replace(/auditEntry \{[^}]*\}/g, '');
+
+  it('selects every field of every kind, validates and runs', async () => {
+    expect(selections).toHaveLength(readableKinds.length);
+    expect(validate(schema, parse(query)).map(({ message }) => message)).toEqual([]);
+    const { caller } = await makeWorld(test);
+    const { credentials } = await test.query(caller, query);
+    expect(credentials.nodes).toHaveLength(3);
+    for (const node of credentials.nodes) {
+      const kind = readableKinds.find(({ typeName }) => typeName === node.__typename)!;
+      for (const name of Object.keys(kindOf(kind.kind)!.fields)) expect(node).toHaveProperty(name);
+    }
+  });
+});

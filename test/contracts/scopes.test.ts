@@ -1,0 +1,196 @@
+import { type GraphQLObjectType, getNamedType } from 'graphql';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
+import { readableKinds } from '../../src/credential-types/index.ts';
+import { exampleData } from '../credential-types/examples.ts';
+import type { Answer, Json } from '../harness.ts';
+import { type Field, nodeTypes, nounOf, objectsOf, operationOf, queryFields, scopeOf, selectionOf } from './walk.ts';
+import { comparable, makeWorld, missingId, useTestGateway, type World } from './world.ts';
+
+const test = useTestGateway();
+let world: World;
+/** An id of each type that is a Node. */
+let idOf: Readonly<Record<string, string>>;
+beforeAll(async () => {
+  world = await makeWorld(test);
+  const made = readableKinds.map(async (kind) => {
+    const [integration] = world.refs.IntegrationRef!;
+    const input = { integration, name: kind.kind, endUser: { id: world.ids.endUser }, data: { [kind.kind]: exampleData(kind) } };
+    return [kind.typeName, (await test.create(world.caller, 'Credential', input)).id] as const;
+  });
+  const others = nodeTypes.filter((type) => nounOf(type) !== 'credential').map((type) => [type.name, world.ids[nounOf(type)]] as const);
+  idOf = Object.fromEntries([...(await Promise.all(made)), ...others]);
+});
+
+/** Everything but one scope: each by its name, for a wildcard would cover it. */
+const without = (missing: Scope) => ({ organization: world.caller.organization, scopes: scopes.filter((scope) => scope !== missing) });
+
+function expectForbidden({ errors, data, text }: Answer, scope: Scope): void {
+  expect(errors?.length, text).toBeGreaterThan(0);
+  for (const error of errors!) {
+    expect(error).toMatchObject({ message: `Cannot access this resource. Missing scope ${scope}.` });
+    expect(error.extensions).toEqual({ code: 'FORBIDDEN', scope });
+  }
+  // What is refused is null, up to the next field that may be.
+  const path: (string | number)[] = errors![0].path ?? [];
+  const at = path.reduce<Json>((value, step) => value?.[step], data);
+  expect(at ?? null).toBeNull();
+}
+
+/** Arguments that a root field must have, naming what there is. */
+function argumentsOf(field: Field): Record<string, unknown> {
+  const required = field.args.filter(({ type }) => String(type).endsWith('!'));
+  return Object.fromEntries(
+    required.map(({ name, type }) => {
+      const named = getNamedType(type).name;
+      if (named in world.refs) return [name, world.refs[named]![0]];
+      if (named === 'ID') return [name, String(type).startsWith('[') ? Object.values(world.ids) : world.ids.credential];
+      throw new Error(`What is to be given for ${field.name}(${name}: ${type})?`);
+    }),
+  );
+}
+
+const guardedFields = queryFields.filter((field) => scopeOf(field)).map((field) => [field.name, field, scopeOf(field)!] as const);
+
+describe('a root field', () => {
+  it.each(guardedFields)('%s is refused without its scope, and nothing is read', async (_, field, scope) => {
+    const { query, variables } = operationOf(field, argumentsOf(field), '{ __typename }');
+    const commands = await test.countCommands(async () => expectForbidden(await test.answer(without(scope), query, variables), scope));
+    expect(commands).toEqual([]);
+  });
+
+  it.each(guardedFields)('%s is refused with a scope of another noun, and with another verb of its own', async (_, field, scope) => {
+    const { query, variables } = operationOf(field, argumentsOf(field), '{ __typename }');
+    const [noun] = scope.split('.');
+    const other = scopes.find((each) => each.endsWith('.get') && !each.startsWith(noun!))!;
+    for (const granted of [
+      [],
+      [other],
+      [`${other.split('.')[0]}.*`],
+      scopes.filter((each) => each.startsWith(`${noun}.`) && each !== scope),
+    ]) {
+      expectForbidden(await test.answer({ ...world.caller, scopes: granted }, query, variables), scope);
+    }
+  });
+
+  it.each(guardedFields)('%s is answered with its scope alone, and with each wildcard over it', async (_, field, scope) => {
+    const { query, variables } = operationOf(field, argumentsOf(field), selectionOf(field));
+    for (const granted of [scope, `${scope.split('.')[0]}.*`, 'all.Organization', 'all.Organization.read']) {
+      const { result } = await test.query({ ...world.caller, scopes: [granted] }, query, variables);
+      expect(result).not.toBeNull();
+    }
+  });
+});
+
+/** A way into the schema, from one record on. */
+interface Way {
+  readonly scope: Scope;
+  readonly selection: string;
+}
+
+/** The ways from an object to what asks for another scope, through objects that ask for none. */
+function waysFrom(type: GraphQLObjectType, above: readonly string[] = []): Way[] {
+  return Object.values(type.getFields()).flatMap((field): Way[] => {
+    if (field.args.some(({ type: arg, defaultValue }) => String(arg).endsWith('!') && defaultValue === undefined)) return [];
+    const given = objectsOf(field);
+    const scope = scopeOf(field) ?? given.map(scopeOf).find((each) => each);
+    if (scope) return [{ scope, selection: `{ ${field.name} ${given.length > 0 ? '{ __typename }' : ''} }` }];
+    return given
+      .filter(({ name }) => !above.includes(name))
+      .flatMap((inner) => waysFrom(inner, [...above, type.name]))
+      .map((way) => ({ ...way, selection: `{ ${field.name} ${way.selection} }` }));
+  });
+}
+
+const nestedWays = nodeTypes.flatMap((type) =>
+  waysFrom(type)
+    .filter(({ scope }) => scope !== scopeOf(type))
+    .map((way) => [`${type.name} ${way.selection}`, type, way] as const),
+);
+
+describe('a nested field', () => {
+  it('there are some to test', () => {
+    expect(nestedWays.length).toBeGreaterThan(80);
+  });
+
+  it.each(nestedWays)('is refused without its own scope: %s', async (_, type, { scope, selection }) => {
+    const query = `query ($id: ID!) { node(id: $id) { ... on ${type.name} ${selection} } }`;
+    expectForbidden(await test.answer(without(scope), query, { id: idOf[type.name] }), scope);
+    const { node } = await test.query(world.caller, query, { id: idOf[type.name] });
+    expect(node).not.toBeNull();
+  });
+});
+
+describe('an object by its id', () => {
+  const ways: Readonly<Record<string, string>> = {
+    node: 'query ($id: ID!) { node(id: $id) { SELECTION } }',
+    nodes: 'query ($id: ID!) { nodes(ids: [$id]) { SELECTION } }',
+  };
+  const selections = ['__typename', 'id', '__typename id ... on CredentialBase { name }'];
+  const cases = nodeTypes.flatMap((type, index) => {
+    const noun = nounOf(type);
+    // All kinds of credentials go one way, in all its forms for the first.
+    const isFirst = nodeTypes.findIndex((each) => nounOf(each) === noun) === index;
+    const asked = isFirst
+      ? Object.keys(ways).flatMap((way) => selections.map((selection) => [way, selection] as const))
+      : [['node', '__typename'] as const];
+    return asked.map(([way, selection]) => [type.name, way, selection, noun] as const);
+  });
+
+  // An answer that differs tells what there is to somebody who may not know.
+  it.each(cases)('%s by %s { %s } tells nothing without the scope', async (typeName, way, selection, noun) => {
+    const query = ways[way]!.replace('SELECTION', selection);
+    const caller = without(readScope(noun));
+    const answers: Json[] = [];
+    for (const id of [idOf[typeName]!, missingId(noun)]) {
+      const commands = await test.countCommands(async () => {
+        const answer = await test.answer(caller, query, { id });
+        expectForbidden(answer, readScope(noun));
+        answers.push(comparable(answer));
+      });
+      expect(commands).toEqual([]);
+    }
+    expect(answers[0]).toEqual(answers[1]);
+  });
+
+  it.each(nouns.flatMap((noun) => Object.keys(ways).map((way) => [noun, way] as const)))(
+    'what does not exist and what is another organization’s are one, in the answer and in the work: %s by %s',
+    async (noun: Noun, way) => {
+      const query = ways[way]!.replace('SELECTION', '__typename id');
+      const stranger = { organization: test.newOrganization() };
+      await test.create(stranger, 'Integration', { name: 'crm' });
+      const seen: Json[] = [];
+      for (const id of [world.ids[noun], missingId(noun)]) {
+        const commands = await test.countCommands(async () => void seen.push(comparable(await test.answer(stranger, query, { id }))));
+        seen.push(commands);
+      }
+      expect(seen.slice(0, 2)).toEqual(seen.slice(2));
+      expect(seen[0].body).toBe(way === 'node' ? '{"data":{"node":null}}' : '{"data":{"nodes":[null]}}');
+    },
+  );
+
+  it('ids that are none are nothing, and ask for no scope', async () => {
+    const ids = [
+      '',
+      'x',
+      'Q3JlZGVudGlhbDo',
+      missingId('credential').slice(0, -1),
+      Buffer.from('Nothing:0123456789abcdef01234567').toString('base64url'),
+    ];
+    const { nodes } = await test.query({ ...world.caller, scopes: [] }, 'query ($ids: [ID!]!) { nodes(ids: $ids) { __typename } }', {
+      ids,
+    });
+    expect(nodes).toEqual(ids.map(() => null));
+  });
+});
+
+describe('a fingerprint', () => {
+  // It is an oracle for whoever may write: create a guess, compare.
+  it('is null without its scope, whatever else one may do', async () => {
+    const query = 'query ($id: ID!) { credential(id: $id) { ... on BasicAuthCredential { password { isSet redacted fingerprint } } } }';
+    const id = world.ids.credential;
+    const all = { ...world.caller, scopes: ['all.Organization', 'credentials.*', 'credentials.reveal'] };
+    expect((await test.query(all, query, { id })).credential.password).toEqual({ isSet: true, redacted: '*****', fingerprint: null });
+    expect((await test.query(world.caller, query, { id })).credential.password.fingerprint).toMatch(/^[A-Za-z0-9_-]{22}$/);
+  });
+});
