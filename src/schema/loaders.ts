@@ -21,6 +21,11 @@ export function createLoaders(context: DomainContext): Loaders {
   return Object.fromEntries(nouns.map((noun) => [noun, loadersOf(context, noun)])) as unknown as Loaders;
 }
 
+/** Forgets what was read, because something is about to change. */
+export function forgetRead(loaders: Loaders): void {
+  for (const { byId } of Object.values(loaders)) byId.clearAll();
+}
+
 function loadersOf<N extends Noun>(context: DomainContext, noun: N): NounLoaders<N> {
   return {
     byId: new DataLoader(

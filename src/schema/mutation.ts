@@ -19,6 +19,7 @@ import {
 } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import { encodeId } from './global-id.ts';
+import { forgetRead } from './loaders.ts';
 
 type SchemaTypes = Builder['$inferSchemaTypes'];
 type ErrorClass = new (...args: never[]) => GatewayError;
@@ -72,6 +73,8 @@ export function addMutations(builder: Builder) {
         resolve: ((_root: unknown, args: InputShapeFromFields<Args>, context: GraphQLContext) => {
           const missing = alsoNeeds(args).find((scope) => !may(context.viewer, scope));
           if (missing) throw new ForbiddenError(missing);
+          // An answer must not show what an earlier mutation of the operation has read.
+          forgetRead(context.loaders);
           return options.resolve(context, args);
         }) as never,
       }),
