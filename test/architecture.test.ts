@@ -30,6 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 /** Packages that only some may import, so that what they stand for stays in one place. */
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
   mongoose: ['store'],
+  '@aws-sdk/client-kms': ['secrets/aws-kms.ts'],
   jose: ['secrets', 'http/authenticate.ts', 'cli/token.ts'],
   '@pothos/core': ['schema'],
   '@pothos/plugin-errors': ['schema'],

@@ -5,6 +5,7 @@ import { findEndUser } from '../domain/references.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
 import type { Builder } from './builder.ts';
 import { addCredentialData, enumValue } from './credential-data.ts';
+import { loadProblems } from './credential-problems.ts';
 import { integrationField, recordFields } from './fields.ts';
 import { decodeId, encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
@@ -59,8 +60,9 @@ export function addCredential(builder: Builder, kit: Kit) {
       }),
       errors: t.stringList({
         nullable: true,
-        description: 'What was wrong when it was last checked. Null: it was never checked, and nothing may be assumed. Empty: it is valid.',
-        resolve: ({ problems }) => problems,
+        description:
+          'What was wrong when it was last checked, and the secrets that cannot be opened now. Null: it was never checked, and nothing may be assumed. Empty: it is valid.',
+        resolve: (credential, _args, context) => loadProblems(context, credential),
       }),
       usages: t.field({
         type: pages.connection,
