@@ -41,7 +41,7 @@ const indexes: [Document, Document?][] = [
 describe('with and without indexes', () => {
   // Nothing but the indexes differs, so what is found must be the same, in the same order, after any writes.
   // PLANNER_ROUNDS makes it longer, PLANNER_SEED repeats one round.
-  const rounds = Number(process.env.PLANNER_ROUNDS ?? 8);
+  const rounds = Number(process.env.PLANNER_ROUNDS ?? 5);
   const first = Number(process.env.PLANNER_SEED ?? 1);
 
   it.each(Array.from({ length: rounds }, (_, i) => first + i))('random queries find the same (seed %i)', async (seed) => {
