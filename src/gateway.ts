@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
+import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import {
   type KeyRunOptions,
@@ -12,6 +13,7 @@ import {
   rotateKeys,
 } from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
+import { createRefusals } from './domain/refusals.ts';
 import { type Authenticator, createAuthenticator, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { defaultLimits, type Limits, WINDOW_MS } from './http/limits/settings.ts';
@@ -28,6 +30,8 @@ export { isAwsKmsKeyArn, MasterKeyError };
 
 /** A master key: its 32 bytes, or where it is. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
+
+export type { AuditHead, AuditVerification };
 
 export interface GatewayOptions {
   readonly database: {
@@ -73,6 +77,14 @@ export interface Gateway {
   };
   /** Deletes the credentials whose time is past, and answers how many there were. Runs by itself each minute. */
   readonly sweep: () => Promise<number>;
+  readonly audit: {
+    /** Writes what was refused into the audit log, and seals the entries that are not sealed yet. Runs by itself each minute. */
+    readonly seal: () => Promise<void>;
+    /** Checks an organization's log against its chain, and against a head that was kept elsewhere. Undefined: there is no such organization. */
+    readonly verify: (organizationId: string, knownHead?: AuditHead) => Promise<AuditVerification | undefined>;
+    /** The organizations that have a log. */
+    readonly organizations: () => Promise<string[]>;
+  };
   /** Lets go of the database. Requests must have ended. */
   readonly stop: () => Promise<void>;
 }
@@ -92,11 +104,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await store.keyring.probe();
     const authenticate: Authenticator = createAuthenticator(options.tokens, now);
     const domain = { store, now };
+    const refusals = createRefusals();
     const { yoga, execute } = createHttp({
       ...options,
       schema: createSchema(),
       domain,
       authenticate,
+      refusals,
       ready: store.ping,
       limits: { ...defaultLimits, ...options.limits },
       trustedProxies: options.trustedProxies ?? 0,
@@ -106,6 +120,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       onFailure: (error) => logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; it is lent'),
     });
     const sweep = () => sweepExpired(domain);
+    const sealAuditLog = async () => {
+      const anonymous = await refusals.flush(store, now());
+      if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
+      await sealAuditLogs(domain);
+    };
     const sweeping = setInterval(() => {
       replaceWornKeys(domain).catch((error) =>
         logger.error({ name: (error as Error).name }, 'a data key that has sealed much could not be replaced; it is tried again'),
@@ -114,6 +133,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       store.rateLimits
         .sweep(Math.floor(now().getTime() / WINDOW_MS) - 2)
         .catch((error) => logger.error({ name: (error as Error).name }, 'the sweep of rate limits failed; it runs again in a minute'));
+      sealAuditLog().catch((error) =>
+        logger.error({ name: (error as Error).name }, 'the audit log could not be sealed; it is tried again'),
+      );
       sweep().catch((error) =>
         logger.error({ name: (error as Error).name }, 'the sweep of expired credentials failed; it runs again in a minute'),
       );
@@ -126,8 +148,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       deleteOrganization: (organizationId) => deleteOrganization(domain, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(domain, rotation), rewrap: (run = {}) => rewrapKeys(domain, run) },
       sweep,
+      audit: {
+        seal: sealAuditLog,
+        verify: (organizationId, knownHead) => verifyAuditLog(domain, organizationId, knownHead),
+        organizations: store.organizations.live,
+      },
       async stop() {
         clearInterval(sweeping);
+        await refusals.flush(store, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
         await store.close();
       },
     };

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 import { Command, InvalidArgumentError } from 'commander';
+import { printAuditHeads, verifyAudit } from './cli/audit.ts';
+import { backup, restore } from './cli/backup.ts';
 import { demo } from './cli/demo.ts';
 import { rewrap, rotate } from './cli/keys-commands.ts';
 import { developmentSecretOf, openGateway } from './cli/open-gateway.ts';
@@ -82,6 +84,44 @@ keys
     await withGateway(async (gateway) => {
       process.exitCode = await rewrap(gateway, print);
     });
+  });
+
+const audit = program
+  .command('audit')
+  .description('check the audit log; every mutation leaves an entry, and entries are sealed into a chain');
+
+audit
+  .command('verify')
+  .description('recompute the chain: a removed, changed or inserted entry shows')
+  .option('--organization <name>', 'of this organization only')
+  .option('--heads <file>', 'compare with heads that `audit heads` printed earlier and that were kept elsewhere')
+  .action(async ({ organization, heads }: { organization?: string; heads?: string }) => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await verifyAudit(gateway, { organization, heads }, print);
+    });
+  });
+
+audit
+  .command('heads')
+  .description('seal what is not sealed yet and print the newest batch of each organization, a line of JSON each, to be kept elsewhere')
+  .action(async () => {
+    await withGateway((gateway) => printAuditHeads(gateway, print));
+  });
+
+program
+  .command('backup <file>')
+  .description('copy a consistent snapshot of the embedded database; keys are not in it: keep the master key elsewhere')
+  .action(async (file: string) => {
+    await backup(readConfig(process.env), file);
+    print(`Copied to ${file}. The master key is not in it: without it the copy opens no secret.`);
+  });
+
+program
+  .command('restore <file>')
+  .description('put a backup into a DATA_DIR whose embedded database does not exist yet')
+  .action(async (file: string) => {
+    const { dataDirectory } = await restore(readConfig(process.env), file);
+    print(`Restored into ${dataDirectory}. Put the master key that belongs to it beside it before you start.`);
   });
 
 try {

@@ -9,6 +9,7 @@ const verbsOf = {
   endUsers: verbs,
   connections: verbs,
   credentials: verbs,
+  audit: ['get'],
   ssoLinks: ['post'],
 } as const;
 const named = {
@@ -36,12 +37,12 @@ export const grantableScopes: readonly string[] = [
 ];
 
 /** The nouns that have records, global ids and scopes of their own. */
-export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential'] as const;
+export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'auditEntry'] as const;
 export type Noun = (typeof nouns)[number];
 
 /** The noun's scope for reading, as in `credentials.get`. */
 export function readScope(noun: Noun): Scope {
-  return `${noun}s.get`;
+  return noun === 'auditEntry' ? 'audit.get' : `${noun}s.get`;
 }
 
 /** Whether what a token carries covers a scope. */

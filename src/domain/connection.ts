@@ -3,7 +3,7 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
 import { namedCredentials } from './binding.ts';
-import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { insertCredential, type NewCredential } from './credential.ts';
 import type { DeletionOptions } from './deletion.ts';
 import {
@@ -50,7 +50,7 @@ export interface ConnectionInput extends ConnectionChanges {
  * Makes a connection and the credentials that its entries create, in one transaction.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
-export async function createConnection(context: DomainContext, input: ConnectionInput): Promise<ConnectionRecord> {
+export async function createConnection(context: MutationContext, input: ConnectionInput): Promise<ConnectionRecord> {
   const { store, viewer } = context;
   const { organizationId } = viewer;
   const { name, allowedDomain = null, variables } = input;
@@ -89,7 +89,7 @@ export async function createConnection(context: DomainContext, input: Connection
  * @throws ValidationError, NotFoundError, ConflictError
  */
 export async function updateConnection(
-  context: DomainContext,
+  context: MutationContext,
   ref: ConnectionRef,
   changes: ConnectionChanges,
   expectedVersion?: number | null,
@@ -120,7 +120,7 @@ export async function updateConnection(
 }
 
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
-export async function deleteConnection(context: DomainContext, ref: ConnectionRef, options: DeletionOptions): Promise<string> {
+export async function deleteConnection(context: MutationContext, ref: ConnectionRef, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection']);

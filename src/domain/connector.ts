@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-scheme.ts';
-import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
 import { check, descriptionText, nameText, urlText } from './validation.ts';
@@ -22,7 +22,7 @@ export interface ConnectorInput extends ConnectorChanges {
 }
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
-export async function createConnector(context: DomainContext, input: ConnectorInput): Promise<ConnectorRecord> {
+export async function createConnector(context: MutationContext, input: ConnectorInput): Promise<ConnectorRecord> {
   const { store, viewer } = context;
   const { integration: ref, authSchemes: schemeInputs, ...rest } = input;
   const checked = check(fields, { description: null, ...rest }, ['input']);
@@ -40,7 +40,7 @@ export async function createConnector(context: DomainContext, input: ConnectorIn
 
 /** @throws ValidationError, NotFoundError, ConflictError */
 export async function updateConnector(
-  context: DomainContext,
+  context: MutationContext,
   ref: ConnectorRef,
   changes: ConnectorChanges,
   expectedVersion?: number | null,
@@ -66,7 +66,7 @@ export async function updateConnector(
 }
 
 /** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteConnector(context: DomainContext, ref: ConnectorRef, options: DeletionOptions): Promise<string> {
+export async function deleteConnector(context: MutationContext, ref: ConnectorRef, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);

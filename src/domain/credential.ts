@@ -7,7 +7,7 @@ import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
-import { type DomainContext, expectVersion, mutate, newRecord, required } from './context.ts';
+import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, required } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
 import { check, descriptionText, nameText } from './validation.ts';
@@ -37,7 +37,7 @@ export function findCredential({ store, viewer }: DomainContext, id: string): Pr
 }
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
-export async function createCredential(context: DomainContext, input: CredentialInput): Promise<CredentialRecord> {
+export async function createCredential(context: MutationContext, input: CredentialInput): Promise<CredentialRecord> {
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
@@ -79,7 +79,7 @@ export async function insertCredential(
 
 /** Changes what is given, field by field; of the kind's fields, absent is kept and null is cleared. @throws ValidationError, NotFoundError, ConflictError */
 export async function updateCredential(
-  context: DomainContext,
+  context: MutationContext,
   id: string,
   changes: CredentialChanges,
   expectedVersion?: number | null,
@@ -113,7 +113,7 @@ async function writeData({ store, viewer }: DomainContext, record: CredentialRec
 }
 
 /** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteCredential(context: DomainContext, id: string, options: DeletionOptions): Promise<string> {
+export async function deleteCredential(context: MutationContext, id: string, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
@@ -141,19 +141,22 @@ export async function removeCredentials({ store, viewer }: DomainContext, filter
  * @throws UnreadableSecretError when it cannot be opened
  */
 export async function revealSecret(
-  context: DomainContext,
+  context: MutationContext,
   { credentialId, field, reason }: { readonly credentialId: string; readonly field: string; readonly reason: string },
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
   const { store, viewer } = context;
   check(reasonText, reason, ['reason']);
-  return mutate(context, async () => {
+  // The entry in the audit log is committed before anything is opened.
+  const checkAndRecord = async () => {
     const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credentialId']));
     if (!kindOf(credential.kind)?.fields[field]?.secret) {
       throw new ValidationError([{ path: ['field'], message: 'is not a secret of this kind of credential' }]);
     }
     if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
-    return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
-  });
+    return credential;
+  };
+  const credential = await mutate(context, checkAndRecord, `${field}: ${reason}`);
+  return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
 }
 
 /** The kind that the data are of. @throws ValidationError when they name none, or several */

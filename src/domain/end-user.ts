@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
-import { type DomainContext, expectVersion, mutate, newRecord } from './context.ts';
+import { expectVersion, type MutationContext, mutate, newRecord } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
@@ -37,7 +37,7 @@ export interface EndUserInput extends EndUserChanges {
 }
 
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
-export async function createEndUser(context: DomainContext, input: EndUserInput): Promise<EndUserRecord> {
+export async function createEndUser(context: MutationContext, input: EndUserInput): Promise<EndUserRecord> {
   const { store, viewer } = context;
   const externalId = check(externalIdText, input.externalId, ['input', 'externalId']);
   const { displayName, contacts } = check(changeable, { displayName: input.displayName ?? '', contacts: input.contacts ?? [] }, ['input']);
@@ -56,7 +56,7 @@ export async function createEndUser(context: DomainContext, input: EndUserInput)
 
 /** @throws ValidationError, NotFoundError, ConflictError */
 export async function updateEndUser(
-  context: DomainContext,
+  context: MutationContext,
   ref: EndUserRef,
   changes: EndUserChanges,
   expectedVersion?: number | null,
@@ -87,7 +87,7 @@ export async function updateEndUser(
  * @throws NotFoundError, ValidationError
  */
 export async function setEmailVerified(
-  context: DomainContext,
+  context: MutationContext,
   ref: EndUserRef,
   vouched: { readonly contactType: ContactType; readonly email: string; readonly verified: boolean },
 ): Promise<EndUserRecord> {
@@ -105,7 +105,7 @@ export async function setEmailVerified(
 }
 
 /** Deletes an end user, with `force` also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteEndUser(context: DomainContext, ref: EndUserRef, options: DeletionOptions): Promise<string> {
+export async function deleteEndUser(context: MutationContext, ref: EndUserRef, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const { id, version } = await requireEndUser(context, ref, ['endUser']);

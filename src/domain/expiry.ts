@@ -1,5 +1,5 @@
 import { forgetCredential } from './binding.ts';
-import type { DomainContext } from './context.ts';
+import { type DomainContext, recordDone } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { asItself } from './organization.ts';
 
@@ -14,7 +14,8 @@ const BATCH = 100;
 export async function sweepExpired(outer: Omit<DomainContext, 'viewer'>): Promise<number> {
   let swept = 0;
   for (const organizationId of await outer.store.organizations.live()) {
-    const context = asItself(outer, organizationId);
+    const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
+    const context = { ...asItself(outer, organizationId), action };
     // Zendesk refuses what is older anyway; these records only say that there was a link.
     await outer.store.ssoLinks.removeExpired(organizationId);
     for (const id of await outer.store.credentials.expired(organizationId, BATCH)) {
@@ -24,6 +25,7 @@ export async function sweepExpired(outer: Omit<DomainContext, 'viewer'>): Promis
         if (await outer.store.credentials.one(organizationId, { id })) return 0;
         await forgetCredential(context, id);
         await removeCredentials(context, { id });
+        await recordDone(context, id);
         return 1;
       });
     }

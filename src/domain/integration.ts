@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { IntegrationRecord, SSOClaimSettings } from '../store/integration.ts';
-import { type DomainContext, expectVersion, mutate, newRecord, orNameTaken } from './context.ts';
+import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
@@ -17,7 +17,7 @@ export interface IntegrationInput {
 }
 
 /** @throws ValidationError, ConflictError */
-export async function createIntegration(context: DomainContext, input: IntegrationInput): Promise<IntegrationRecord> {
+export async function createIntegration(context: MutationContext, input: IntegrationInput): Promise<IntegrationRecord> {
   const { store, viewer } = context;
   const checked = check(fields, { description: null, ssoClaims: null, ...input }, ['input']);
   return mutate(context, async () => {
@@ -32,7 +32,7 @@ export async function createIntegration(context: DomainContext, input: Integrati
 
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
 export async function updateIntegration(
-  context: DomainContext,
+  context: MutationContext,
   ref: IntegrationRef,
   changes: Partial<IntegrationInput>,
   expectedVersion?: number | null,
@@ -51,7 +51,7 @@ export async function updateIntegration(
 }
 
 /** Deletes an integration, with `force` also all that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
-export async function deleteIntegration(context: DomainContext, ref: IntegrationRef, options: DeletionOptions): Promise<string> {
+export async function deleteIntegration(context: MutationContext, ref: IntegrationRef, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   const { organizationId } = viewer;
   return mutate(context, async () => {

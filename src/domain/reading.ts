@@ -1,4 +1,5 @@
 import type { Noun } from '../access/scopes.ts';
+import type { AuditRecord } from '../store/audit.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -14,7 +15,7 @@ export { type Contact, contactTypes } from '../store/end-user.ts';
 export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
 export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
-export type { ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
+export type { AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 
 /** The record of each noun. */
 export interface RecordOf {
@@ -23,6 +24,7 @@ export interface RecordOf {
   endUser: EndUserRecord;
   connection: ConnectionRecord;
   credential: CredentialRecord;
+  auditEntry: AuditRecord;
 }
 
 /** Counting stops here; what is more is not told. */
@@ -58,6 +60,7 @@ function records<N extends Noun>({ store }: DomainContext, noun: N): RecordStore
     endUser: store.endUsers,
     connection: store.connections,
     credential: store.credentials,
+    auditEntry: store.audit,
   };
   return stores[noun] as unknown as RecordStore<RecordOf[N]>;
 }

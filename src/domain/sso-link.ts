@@ -7,7 +7,7 @@ import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Contact, ContactType, EndUserRecord } from '../store/end-user.ts';
 import type { PageRequest } from '../store/records.ts';
-import { type DomainContext, mutate, required } from './context.ts';
+import { type DomainContext, type MutationContext, mutate, required } from './context.ts';
 import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
 import { checkReturnTo } from './return-to.ts';
 import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';
@@ -53,7 +53,7 @@ export interface SSOLink {
  *
  * @throws ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError
  */
-export async function createSSOLink(context: DomainContext, request: SSOLinkRequest): Promise<SSOLink> {
+export async function createSSOLink(context: MutationContext, request: SSOLinkRequest): Promise<SSOLink> {
   const { store, viewer, now } = context;
   const { organizationId } = viewer;
   const { contactType } = request;
@@ -84,7 +84,8 @@ export async function createSSOLink(context: DomainContext, request: SSOLinkRequ
     const endpoint = `https://${host}/access/jwt`;
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };
-  return (await mutate(context, make)).link;
+  // Whom a link was made for is the end user; for which contact, and which link it was, the audit log tells beside it.
+  return (await mutate(context, make, `${contactType}: ${jti}`)).link;
 }
 
 function isVerified(contact: Contact): contact is Contact & { readonly email: string } {

@@ -2,7 +2,9 @@ import {
   type GraphQLSchema,
   getOperationAST,
   getVariableValues,
+  Kind,
   NoSchemaIntrospectionCustomRule,
+  type OperationDefinitionNode,
   OperationTypeNode,
   type Source,
   type ValidationRule,
@@ -68,9 +70,10 @@ export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plug
       (args.contextValue as ServerContext).cost = cost;
       if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
       if (operation.operation === OperationTypeNode.MUTATION) {
-        const { viewer } = args.contextValue as GraphQLContext;
+        const { viewer, refusals } = args.contextValue as GraphQLContext;
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN');
           return setResultAndStopExecution({
             errors: missing.map((scope) => answer('FORBIDDEN', new ForbiddenError(scope).message, { scope, http: { status: 403 } })),
           });
@@ -103,4 +106,11 @@ async function withinTime<T>(run: (signal: AbortSignal) => T, seconds: number): 
 /** The result, its errors as the caller may see them. */
 export function publicResult<R extends { readonly errors?: readonly unknown[] }>(result: R, onDefect: OnDefect): R {
   return result.errors ? { ...result, errors: result.errors.map((error) => publicError(error, onDefect)) } : result;
+}
+
+/** The mutations that an operation asks for, by the names that the schema gives them: what is not in it is the caller's word. */
+function rootFieldsOf(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
+  const known = schema.getMutationType()?.getFields() ?? {};
+  const asked = selectionSet.selections.flatMap((each) => (each.kind === Kind.FIELD && each.name.value in known ? [each.name.value] : []));
+  return [...new Set(asked)].sort().join(' ') || '(in fragments)';
 }

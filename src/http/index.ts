@@ -3,13 +3,15 @@ import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
+import type { Refusals } from '../domain/refusals.ts';
+import { UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext } from '../schema/index.ts';
 import { loggableDefect, type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { type DoorSettings, useDoor } from './door.ts';
 import { publicResult, useCarefulExecution } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
-import { createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
+import { addressOf, createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
 import { malformedRequest } from './public-error.ts';
 
 /** Documents that are kept parsed: small ones, which come again. Kept by their text, large ones would fill the memory. */
@@ -21,6 +23,8 @@ export interface HttpSettings extends DoorSettings, GraphiqlSettings, RateLimitS
   /** Everything of the domain's context but the viewer. */
   readonly domain: Omit<DomainContext, 'viewer'>;
   readonly authenticate: Authenticator;
+  /** Counts what is refused, for the audit log. */
+  readonly refusals: Refusals;
   readonly logger: Logger;
   /** Whether GET /graphql shows GraphiQL to browsers. */
   readonly graphiql: boolean;
@@ -45,14 +49,17 @@ export interface ExecutionResult {
 
 /** The way from bytes to the schema and back. */
 export function createHttp(settings: HttpSettings) {
-  const { schema, domain, authenticate, logger } = settings;
+  const { schema, domain, authenticate, logger, refusals } = settings;
   const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
   const careful = useCarefulExecution(schema, settings.limits) as Plugin;
   const rateLimits = createRateLimits(settings);
 
   const yoga = createYoga<ServerContext, GraphQLContext>({
     schema,
-    context: ({ viewer }) => graphqlContext(domain, viewer!),
+    context: ({ viewer, requestId, address }) => {
+      const context = { ...domain, viewer: viewer! };
+      return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null };
+    },
     graphqlEndpoint: '/graphql',
     // Yoga's own page loads its parts from a CDN.
     graphiql: false,
@@ -74,7 +81,13 @@ export function createHttp(settings: HttpSettings) {
       {
         // Before the body is read: who has no token learns nothing of what is wrong with the rest.
         async onRequestParse({ request, url, serverContext }: { request: Request; url: URL; serverContext: ServerContext }) {
-          await rateLimits.admit(request, serverContext, () => authenticate(request.headers));
+          serverContext.address = addressOf(request, serverContext, settings.trustedProxies);
+          await rateLimits
+            .admit(request, serverContext, () => authenticate(request.headers))
+            .catch((error: unknown) => {
+              if (error instanceof UnauthenticatedError) refusals.addAnonymous();
+              throw error;
+            });
           if (!hasReadableParameters(url)) throw malformedRequest();
         },
         onResultProcess({ result, setResult }) {
@@ -128,9 +141,4 @@ function keptDocuments() {
       if (kept.size > KEPT_DOCUMENTS_MAX) kept.delete(kept.keys().next().value!);
     },
   };
-}
-
-function graphqlContext(domain: Omit<DomainContext, 'viewer'>, viewer: Viewer): GraphQLContext {
-  const context = { ...domain, viewer };
-  return { ...context, loaders: createLoaders(context) };
 }

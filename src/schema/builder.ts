@@ -6,12 +6,17 @@ import { DateTimeResolver } from 'graphql-scalars';
 import { type Scope, scopes } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
+import type { Refusals } from '../domain/refusals.ts';
 import { ForbiddenError } from '../errors.ts';
 import type { Loaders } from './loaders.ts';
 
 /** What every resolver gets: the domain's context, and loaders that batch one request's reads. */
 export interface GraphQLContext extends DomainContext {
   readonly loaders: Loaders;
+  readonly refusals: Refusals;
+  /** For the audit log: where the request came from (null: from within the process), and its id. */
+  readonly address: string | null;
+  readonly requestId: string | null;
 }
 
 interface Types {

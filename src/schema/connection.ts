@@ -193,6 +193,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
     alsoNeeds: ({ input }) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+    audit: 'connection',
     resolve: async (context, { input }) =>
       createConnection(context, {
         ...input,
@@ -213,6 +214,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
     alsoNeeds: ({ input }) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
+    audit: 'connection',
     resolve: async (context, { connection: ref, input, expectedVersion }) =>
       updateConnection(
         context,
@@ -227,6 +229,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
     args: (t) => ({ connection: t(which), expectedVersion: expectedVersion(t) }),
     success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
     errors: [ValidationError, NotFoundError, ConflictError],
+    audit: 'connection',
     resolve: async (context, args) =>
       encodeId('connection', await deleteConnection(context, readConnectionRef(args.connection, ['connection']), args)),
   });

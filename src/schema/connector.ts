@@ -98,6 +98,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
     args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+    audit: 'connector',
     resolve: async (context, { input }) =>
       createConnector(context, {
         ...input,
@@ -115,6 +116,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
     }),
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
+    audit: 'connector',
     resolve: async (context, { connector: ref, input, expectedVersion }) =>
       updateConnector(context, readConnectorRef(ref, ['connector']), { ...input, ...readSchemes(input as Sent) } as never, expectedVersion),
   });
@@ -129,6 +131,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
     alsoNeeds: ({ force }) => (force ? ['connections.delete'] : []),
     success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
+    audit: 'connector',
     resolve: async (context, args) =>
       encodeId('connector', await deleteConnector(context, readConnectorRef(args.connector, ['connector']), args)),
   });

@@ -161,6 +161,7 @@ export function addCredential(builder: Builder, kit: Kit) {
     args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError],
+    audit: 'credential',
     resolve: async (context, { input }) =>
       createCredential(context, {
         ...input,
@@ -178,6 +179,7 @@ export function addCredential(builder: Builder, kit: Kit) {
     }),
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
+    audit: 'credential',
     resolve: async (context, args) =>
       updateCredential(context, decodeId('credential', args.id, ['id']), args.input as never, args.expectedVersion),
   });
@@ -192,6 +194,7 @@ export function addCredential(builder: Builder, kit: Kit) {
     alsoNeeds: ({ force }) => (force ? ['connections.patch', 'connectors.patch'] : []),
     success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
+    audit: 'credential',
     resolve: async (context, args) =>
       encodeId('credential', await deleteCredential(context, decodeId('credential', args.id, ['id']), args)),
   });
@@ -221,6 +224,7 @@ export function addCredential(builder: Builder, kit: Kit) {
     }),
     success: { field: 'secret', type: revealed, description: 'The secret.' },
     errors: [ValidationError, NotFoundError, UnreadableSecretError],
+    audit: 'credential',
     resolve: async (context, args) =>
       revealSecret(context, { ...args, credentialId: decodeId('credential', args.credentialId, ['credentialId']) }),
   });

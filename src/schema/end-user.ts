@@ -135,6 +135,7 @@ export function addEndUser(builder: Builder, kit: Kit) {
     args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
     success,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
+    audit: 'endUser',
     resolve: async (context, { input }) =>
       createEndUser(context, { ...input, integration: readIntegrationRef(input.integration, ['input', 'integration']) }),
   });
@@ -148,6 +149,7 @@ export function addEndUser(builder: Builder, kit: Kit) {
     }),
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
+    audit: 'endUser',
     resolve: async (context, args) => updateEndUser(context, readEndUserRef(args.endUser, ['endUser']), args.input, args.expectedVersion),
   });
   mutation('setEmailVerified', {
@@ -161,6 +163,7 @@ export function addEndUser(builder: Builder, kit: Kit) {
     }),
     success,
     errors: [ValidationError, NotFoundError],
+    audit: 'endUser',
     resolve: async (context, { endUser: ref, ...vouched }) => setEmailVerified(context, readEndUserRef(ref, ['endUser']), vouched),
   });
   mutation('deleteEndUser', {
@@ -174,6 +177,7 @@ export function addEndUser(builder: Builder, kit: Kit) {
     alsoNeeds: ({ force }) => (force ? ['connections.delete', 'credentials.delete'] : []),
     success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
+    audit: 'endUser',
     resolve: async (context, args) => encodeId('endUser', await deleteEndUser(context, readEndUserRef(args.endUser, ['endUser']), args)),
   });
   return { contactType };

@@ -8,6 +8,7 @@ const names: Readonly<Record<Noun, string>> = {
   endUser: 'EndUser',
   connection: 'Connection',
   credential: 'Credential',
+  auditEntry: 'AuditEntry',
 };
 const nounsByName = new Map(Object.entries(names).map(([noun, name]) => [name, noun as Noun]));
 
@@ -27,8 +28,6 @@ export function parseId(globalId: string): { readonly noun: Noun; readonly id: s
 export function decodeId(noun: Noun, globalId: string, path: Path): string {
   const parsed = parseId(globalId);
   if (parsed?.noun !== noun)
-    throw new ValidationError([
-      { path, message: `must be the id of ${noun === 'integration' || noun === 'endUser' ? 'an' : 'a'} ${names[noun]}` },
-    ]);
+    throw new ValidationError([{ path, message: `must be the id of ${/^[aeio]/.test(noun) ? 'an' : 'a'} ${names[noun]}` }]);
   return parsed.id;
 }

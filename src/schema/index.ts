@@ -1,5 +1,6 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import { kindOf } from '../credential-types/index.ts';
+import { addAudit } from './audit.ts';
 import { createBuilder } from './builder.ts';
 import { addConnection } from './connection.ts';
 import { addConnector } from './connector.ts';
@@ -27,11 +28,13 @@ export function createSchema(): GraphQLSchema {
   addConnection(builder, kit, credentialInputs);
   addSSOLink(builder, kit, { contactType, userField });
   addCredentialKinds(builder);
+  addAudit(builder, kit);
   addNodeQueries(builder, kit.node, {
     integration: () => 'Integration',
     connector: () => 'Connector',
     endUser: () => 'EndUser',
     connection: () => 'Connection',
+    auditEntry: () => 'AuditEntry',
     credential: ({ kind }: { kind: string }) => kindOf(kind)!.typeName,
   });
   return builder.toSchema();

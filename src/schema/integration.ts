@@ -90,6 +90,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
     success,
     errors: [ValidationError, ConflictError],
+    audit: 'integration',
     resolve: (context, args) => createIntegration(context, args.input as never),
   });
   mutation('updateIntegration', {
@@ -102,6 +103,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     }),
     success,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
+    audit: 'integration',
     resolve: async (context, args) =>
       updateIntegration(context, readIntegrationRef(args.integration, ['integration']), args.input as never, args.expectedVersion),
   });
@@ -116,6 +118,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
     alsoNeeds: (args) => (args.force ? ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'] : []),
     success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
     errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],
+    audit: 'integration',
     resolve: async (context, args) =>
       encodeId('integration', await deleteIntegration(context, readIntegrationRef(args.integration, ['integration']), args)),
   });

@@ -1,5 +1,12 @@
 import { kindOf, readableKinds } from '../credential-types/index.ts';
-import type { ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord } from '../domain/reading.ts';
+import type {
+  AuditRecord,
+  ConnectionRecord,
+  ConnectorRecord,
+  CredentialRecord,
+  EndUserRecord,
+  IntegrationRecord,
+} from '../domain/reading.ts';
 import { addAuthScheme } from './auth-scheme.ts';
 import type { Builder } from './builder.ts';
 import { addMutations } from './mutation.ts';
@@ -16,6 +23,7 @@ export function createKit(builder: Builder) {
   const connector = builder.objectRef<ConnectorRecord>('Connector');
   const endUser = builder.objectRef<EndUserRecord>('EndUser');
   const connection = builder.objectRef<ConnectionRecord>('Connection');
+  const auditEntry = builder.objectRef<AuditRecord>('AuditEntry');
   const credentialKinds = readableKinds.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));
   const credential = builder.unionType('Credential', {
     description:
@@ -30,7 +38,7 @@ export function createKit(builder: Builder) {
     ...addMutations(builder),
     sort,
     /** The nouns' types, by reference: they are implemented in the nouns' own files, and refer to each other. */
-    types: { integration, connector, endUser, connection, credential },
+    types: { integration, connector, endUser, connection, credential, auditEntry },
     /** The members of the union `Credential`. */
     credentialKinds,
     /** The nouns' pages. */
@@ -40,6 +48,7 @@ export function createKit(builder: Builder) {
       endUser: pageType('endUser', endUser),
       connection: pageType('connection', connection),
       credential: pageType('credential', credential),
+      auditEntry: pageType('auditEntry', auditEntry),
     },
   };
 }

@@ -1,11 +1,12 @@
 import type { ArgBuilder, InputFieldMap, InputShapeFromFields, ShapeFromTypeParam, TypeParam } from '@pothos/core';
-import type { Scope } from '../access/scopes.ts';
+import type { Noun, Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
+import type { MutationContext } from '../domain/context.ts';
 import {
   ConflictError,
   EmailNotVerifiedError,
   ForbiddenError,
-  type GatewayError,
+  GatewayError,
   InUseError,
   InvalidIntegrationError,
   type Issue,
@@ -40,7 +41,12 @@ interface MutationOptions<Args extends InputFieldMap, Type extends TypeParam<Sch
   /** The success's one field: its name, type and description. */
   readonly success: { readonly field: string; readonly type: Type; readonly description: string };
   readonly errors: readonly ErrorClass[];
-  readonly resolve: (context: GraphQLContext, args: InputShapeFromFields<Args>) => Promise<ShapeFromTypeParam<SchemaTypes, Type, false>>;
+  /** What the mutation does something to. The audit log is told, in the same transaction; without this nothing compiles. */
+  readonly audit: Noun;
+  readonly resolve: (
+    context: GraphQLContext & MutationContext,
+    args: InputShapeFromFields<Args>,
+  ) => Promise<ShapeFromTypeParam<SchemaTypes, Type, false>>;
 }
 
 export type MutationKit = ReturnType<typeof addMutations>;
@@ -70,12 +76,18 @@ export function addMutations(builder: Builder) {
           result: { name: `${typeName}Success`, description: `\`${name}\` did what was asked.` },
           dataField: { name: success.field, description: success.description },
         },
-        resolve: ((_root: unknown, args: InputShapeFromFields<Args>, context: GraphQLContext) => {
-          const missing = alsoNeeds(args).find((scope) => !may(context.viewer, scope));
-          if (missing) throw new ForbiddenError(missing);
-          // An answer must not show what an earlier mutation of the operation has read.
-          forgetRead(context.loaders);
-          return options.resolve(context, args);
+        resolve: (async (_root: unknown, args: InputShapeFromFields<Args>, context: GraphQLContext) => {
+          const { viewer, address, requestId, refusals } = context;
+          try {
+            const missing = alsoNeeds(args).find((scope) => !may(viewer, scope));
+            if (missing) throw new ForbiddenError(missing);
+            // An answer must not show what an earlier mutation of the operation has read.
+            forgetRead(context.loaders);
+            return await options.resolve({ ...context, action: { name, noun: options.audit, address, requestId } }, args);
+          } catch (error) {
+            if (error instanceof GatewayError) refusals.add(viewer, name, error.code);
+            throw error;
+          }
         }) as never,
       }),
     );

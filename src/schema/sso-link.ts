@@ -118,6 +118,7 @@ export function addSSOLink(
     }),
     success: { field: 'ssoLink', type: ssoLink, description: 'The link. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError],
+    audit: 'endUser',
     resolve: async (context, args) =>
       createSSOLink(context, {
         ...args,

@@ -1,4 +1,5 @@
 import type { KeyProvider } from '../secrets/key-provider.ts';
+import { auditStore } from './audit.ts';
 import { connectionStore } from './connection.ts';
 import { connectorStore } from './connector.ts';
 import { credentialStore, secretStore } from './credential.ts';
@@ -26,8 +27,9 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     credentials: credentialStore(database, now),
     secrets: secretStore(database, keyring),
     slots: slotStore(database),
-    ssoLinks: ssoLinkStore(database, now),
     rateLimits: rateLimitStore(database),
+    ssoLinks: ssoLinkStore(database, now),
+    audit: auditStore(database, keyring),
     keyring,
     transaction: database.transaction,
 

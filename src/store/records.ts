@@ -21,7 +21,7 @@ type Stored<R extends BaseRecord> = Omit<R, 'id'> & { _id: string };
  */
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
-} & { readonly nameGlob?: string };
+} & { readonly nameGlob?: string /** Inclusive. */; readonly createdSince?: Date /** Exclusive. */; readonly createdBefore?: Date };
 
 /** Conditions as MongoDB takes them. They do not leave `store/`. */
 export type Conditions = Readonly<Record<string, unknown>>;
@@ -212,10 +212,13 @@ export function recordStore<R extends BaseRecord>(
 }
 
 function conditionsOf<R extends BaseRecord>(filter: Filter<R>, nameField: string): Conditions {
-  const { nameGlob, ...equalities } = filter as Record<string, unknown> & { nameGlob?: string };
+  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Record<string, unknown> & Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(equalities)) {
     if (value !== undefined) conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
+  }
+  if (createdSince || createdBefore) {
+    conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
   }
   return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
 }

@@ -1,0 +1,23 @@
+import type { AuditHead, AuditVerification } from '../store/audit.ts';
+import type { DomainContext } from './context.ts';
+
+export type { AuditHead, AuditVerification };
+
+/**
+ * Seals what the organizations' audit logs hold and is not sealed yet. Copies of the gateway may do so at once: the number of a batch is
+ * unique, so one of them does it and the other stops.
+ */
+export async function sealAuditLogs({ store, now }: Omit<DomainContext, 'viewer'>): Promise<number> {
+  let sealed = 0;
+  for (const organizationId of await store.organizations.live()) sealed += await store.audit.seal(organizationId, now());
+  return sealed;
+}
+
+/** Checks an organization's audit log. Undefined: there is no such organization. */
+export async function verifyAuditLog(
+  { store }: Omit<DomainContext, 'viewer'>,
+  organizationId: string,
+  knownHead?: AuditHead,
+): Promise<AuditVerification | undefined> {
+  return (await store.organizations.state(organizationId)) === 'live' ? store.audit.verify(organizationId, knownHead) : undefined;
+}

@@ -1,0 +1,60 @@
+import type { Viewer } from '../access/viewer.ts';
+import type { ErrorCode } from '../errors.ts';
+import type { Store } from '../store/index.ts';
+import { newId } from '../store/records.ts';
+
+/** Kinds of refusals that are told apart between two flushes; what goes beyond is counted together. */
+const KINDS_MAX = 10_000;
+/** In the place of what is not told apart any more. */
+const MANY = '(many)';
+
+interface Refusal {
+  readonly organizationId: string;
+  readonly subject: string;
+  readonly action: string;
+  readonly outcome: string;
+  count: number;
+}
+
+export type Refusals = ReturnType<typeof createRefusals>;
+
+/**
+ * Counts what known viewers were refused, for the audit log. One entry for each viewer, action and outcome in a minute: who is refused a
+ * thousand times a second must not fill the database. Those without a valid token belong to no organization's log, and are only counted.
+ */
+export function createRefusals() {
+  const refusals = new Map<string, Refusal>();
+  let anonymous = 0;
+  return {
+    add({ organizationId, subject }: Viewer, action: string, outcome: ErrorCode): void {
+      const told = JSON.stringify([organizationId, subject, action, outcome]);
+      const [key, kind] =
+        refusals.has(told) || refusals.size < KINDS_MAX
+          ? [told, { organizationId, subject, action, outcome }]
+          : [organizationId, { organizationId, subject: MANY, action: MANY, outcome: MANY }];
+      const refusal = refusals.get(key) ?? { ...kind, count: 0 };
+      refusal.count++;
+      refusals.set(key, refusal);
+    },
+    addAnonymous(): void {
+      anonymous++;
+    },
+    /** Writes what was counted since the last time; answers how many were anonymous. What cannot be written is kept for the next time. */
+    async flush(store: Store, now: Date): Promise<number> {
+      for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
+        refusals.delete(key);
+        // An organization without a record has no log; a deleted one has none any more.
+        if ((await store.organizations.state(organizationId)) !== 'live') continue;
+        const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
+        const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };
+        await store.audit.insert(organizationId, record).catch((error: unknown) => {
+          refusals.set(key, { ...refusal, organizationId, count: count + (refusals.get(key)?.count ?? 0) });
+          throw error;
+        });
+      }
+      const counted = anonymous;
+      anonymous = 0;
+      return counted;
+    },
+  };
+}

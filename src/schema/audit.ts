@@ -1,0 +1,86 @@
+import { nouns } from '../access/scopes.ts';
+import type { Builder } from './builder.ts';
+import { recordFields } from './fields.ts';
+import { encodeId, parseId } from './global-id.ts';
+import type { Kit } from './kit.ts';
+import { loadPage, NOTHING, pageArgs } from './page.ts';
+
+const sortFields = { CREATED_AT: { field: 'createdAt', description: 'When it happened.' } } as const;
+
+/** Adds `AuditEntry` and the query for them. */
+export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): void {
+  const { auditEntry } = types;
+  auditEntry.implement({
+    description:
+      'Something that was done, or refused. Written in the transaction that did it; names objects and never holds a value. Never changed afterwards.',
+    interfaces: [node],
+    authScopes: { scope: 'audit.get' },
+    fields: (t) => {
+      const { id, createdAt } = recordFields('auditEntry')(t);
+      return {
+        id,
+        createdAt,
+        subject: t.exposeString('subject', { description: 'Who: the subject of the token. In parentheses: the gateway itself.' }),
+        address: t.exposeString('address', {
+          nullable: true,
+          description: 'The network address it came from. Null: from within, or summed up.',
+        }),
+        requestId: t.exposeString('requestId', {
+          nullable: true,
+          description: 'The `x-request-id` of the answer. Null: from within, or summed up.',
+        }),
+        action: t.exposeString('action', {
+          description: 'What was asked for: the name of a mutation, or what the gateway does by itself, such as `expireCredential`.',
+        }),
+        outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the code of the error that refused it.' }),
+        objectId: t.id({
+          nullable: true,
+          description: 'The global id of the object, which may be gone by now. Null for what was refused.',
+          resolve: ({ objectNoun, objectId }) => {
+            const noun = nouns.find((each) => each === objectNoun);
+            return noun && objectId ? encodeId(noun, objectId) : null;
+          },
+        }),
+        reason: t.exposeString('reason', {
+          nullable: true,
+          description: 'The secret field and the reason that was given, for a reveal. Null elsewhere.',
+        }),
+        count: t.exposeInt('count', { description: 'How often within one minute. More than 1 only for what was refused.' }),
+        isSealed: t.boolean({
+          description: 'Whether it is in the chain of sealed batches, where a change shows. New entries are within a minute.',
+          resolve: ({ sequence }) => sequence !== null,
+        }),
+      };
+    },
+  });
+  const sortType = sort('AuditSort', sortFields);
+  builder.queryField('auditLog', (t) =>
+    t.field({
+      type: pages.auditEntry,
+      description:
+        'What was done in the organization, newest first. An index serves each filter by itself, together with the time; several at once end at a time limit when they find little. Scope: `audit.get`.',
+      authScopes: { scope: 'audit.get' },
+      args: {
+        ...pageArgs(t.arg),
+        sort: t.arg({ type: sortType, description: 'Newest first unless told.' }),
+        subject: t.arg.string({ description: 'Only what this subject asked for.' }),
+        action: t.arg.string({ description: 'Only this, such as `revealSecret`.' }),
+        outcome: t.arg.string({ description: 'Only this, such as `SUCCESS` or `FORBIDDEN`.' }),
+        objectId: t.arg.id({ description: 'Only what was done to the object of this global id, which may be gone.' }),
+        since: t.arg({ type: 'DateTime', description: 'Only from this time on.' }),
+        until: t.arg({ type: 'DateTime', description: 'Only before this time.' }),
+      },
+      resolve: (_root, { sort, subject, action, outcome, objectId, since, until, ...args }, context) => {
+        const filter = {
+          ...(subject != null && { subject }),
+          ...(action != null && { action }),
+          ...(outcome != null && { outcome }),
+          ...(objectId != null && { objectId: parseId(objectId)?.id ?? NOTHING }),
+          ...(since && { createdSince: since }),
+          ...(until && { createdBefore: until }),
+        };
+        return loadPage(context, 'auditEntry', filter, args, sort, sortFields);
+      },
+    }),
+  );
+}
