@@ -147,9 +147,17 @@ export function selectionOf(field: Field): string {
   return isObjectType(type) && !nodeTypes.includes(type) ? '{ __typename }' : '{ __typename ... on Node { id } }';
 }
 
-/** What to select of a mutation’s result. */
-export const resultSelection = `{
-  __typename ... on MutationError { code message }
-  ... on ValidationError { issues { path message } } ... on NotFoundError { path } ... on InvalidIntegrationError { path }
-  ... on ConflictError { path currentVersion }
-}`;
+const errorFields: Readonly<Record<string, string>> = {
+  ValidationError: 'issues { path message }',
+  NotFoundError: 'path',
+  InvalidIntegrationError: 'path',
+  ConflictError: 'path currentVersion',
+};
+
+/** What to select of a mutation’s result: which it is, and all that an error tells. */
+export function resultSelection({ type }: Field): string {
+  const members = schema
+    .getPossibleTypes(getNamedType(type) as never)
+    .flatMap(({ name }) => (errorFields[name] ? [`... on ${name} { ${errorFields[name]} }`] : []));
+  return `{ __typename ... on MutationError { code message } ${members.join(' ')} }`;
+}

@@ -1,0 +1,258 @@
+import { getNamedType, isInterfaceType, isUnionType, type OperationDefinitionNode, parse } from 'graphql';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type Scope, scopes } from '../../src/access/scopes.ts';
+import { errorCodes } from '../../src/errors.ts';
+import { requiredScopes } from '../../src/schema/index.ts';
+import { argumentsIn, newName } from './mutations.ts';
+import {
+  type Field,
+  mutationFields,
+  operationOf,
+  type Reference,
+  referencePlaces,
+  referencesIn,
+  resultSelection,
+  schema,
+  scopeOf,
+  withValue,
+} from './walk.ts';
+import { contents, makeWorld, missingId, missingLike, useTestGateway, type World } from './world.ts';
+
+const test = useTestGateway();
+const mutations = mutationFields.map((field) => [field.name, field] as const);
+/** For what fails: no test that uses it changes it. */
+let world: World;
+/** For what succeeds, again and again. */
+let scratch: World;
+beforeAll(async () => {
+  world = await makeWorld(test);
+  scratch = await makeWorld(test);
+});
+
+async function resultOf(world: World, field: Field, args: object) {
+  const { query, variables } = operationOf(field, args as Record<string, unknown>, resultSelection(field));
+  return (await test.query(world.caller, query, variables)).result;
+}
+
+describe('a result', () => {
+  // A caller handles what it can act on by type; the rest are top-level errors with codes.
+  it.each(mutations)('%s: a union of one success, with one field, and of errors that all have code and message', (name, field) => {
+    const typeName = name[0]!.toUpperCase() + name.slice(1);
+    const union = getNamedType(field.type);
+    if (!isUnionType(union)) throw new Error(`${name} does not give a union.`);
+    expect(union.name).toBe(`${typeName}Result`);
+    expect(String(field.type)).toBe(`${typeName}Result!`);
+    const [success, ...others] = union
+      .getTypes()
+      .toSorted((a, b) => Number(b.name.endsWith('Success')) - Number(a.name.endsWith('Success')));
+    expect(success!.name).toBe(`${typeName}Success`);
+    expect(Object.values(success!.getFields()).map(({ type }) => String(type).endsWith('!'))).toEqual([true]);
+    expect(others.length).toBeGreaterThan(0);
+    for (const error of others) {
+      expect(error.name).toMatch(/Error$/);
+      expect(error.getInterfaces().map((each) => each.name)).toEqual(['MutationError']);
+    }
+    expect(others.map((error) => error.name)).toContain('ValidationError');
+  });
+
+  it('every error type is used, and is one of the codes', () => {
+    const base = schema.getType('MutationError');
+    if (!isInterfaceType(base)) throw new Error('MutationError is no interface.');
+    const used = new Set(mutationFields.flatMap(({ type }) => schema.getPossibleTypes(getNamedType(type) as never)));
+    expect(schema.getPossibleTypes(base).filter((type) => !used.has(type))).toEqual([]);
+    expect(Object.keys(errorCodes).length).toBeGreaterThan(10);
+  });
+});
+
+describe('arguments', () => {
+  /** What there is nothing of yet, or what changes no record that a caller has read. */
+  const versionless = /^create|^(revealSecret|setEmailVerified)$/;
+
+  it.each(mutations)('%s takes expectedVersion where there is a version', (name, field) => {
+    expect(field.args.some((arg) => arg.name === 'expectedVersion')).toBe(!versionless.test(name));
+  });
+
+  // Else the tests below would leave out a way to reach what is another’s.
+  it.each(mutations)('%s is tested with every reference that it takes', (_, field) => {
+    const places = referencesIn(field, argumentsIn(world, field.name)).map(({ path }) =>
+      path.filter((step) => typeof step === 'string').join('.'),
+    );
+    expect([...new Set(places)].sort()).toEqual([...referencePlaces(field)].sort());
+  });
+});
+
+describe.each(mutations)('%s', (name, field) => {
+  it('succeeds, with no scopes but those that it says it needs', async () => {
+    const own = name.startsWith('delete') ? await makeWorld(test) : scratch;
+    const { query, variables } = operationOf(field, argumentsIn(own, name), resultSelection(field));
+    const document = parse(query);
+    const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
+    const { result } = await test.query({ ...own.caller, scopes: needed }, query, variables);
+    expect(result.__typename).toMatch(/Success$/);
+  });
+
+  it('writes nothing without each of its scopes, even before another mutation', async () => {
+    const { query, variables } = operationOf(field, argumentsIn(world, name), resultSelection(field));
+    const document = parse(query);
+    const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
+    expect(needed).toContain(scopeOf(field));
+    const before = await contents(test, world.caller.organization);
+    const first = `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
+    for (const scope of needed) {
+      const granted: Scope[] = scopes.filter((each) => each !== scope);
+      const caller = { ...world.caller, scopes: granted };
+      for (const text of [
+        query,
+        query.replace('result:', `${first} result:`),
+        query.replace(/\}\s*$/, `${first.replace('first', 'last')} }`),
+      ]) {
+        const { status, data, errors } = await test.answer(caller, text, variables);
+        expect([status, data]).toEqual([403, undefined]);
+        expect(errors!.map(({ extensions }) => extensions)).toEqual([{ code: 'FORBIDDEN', scope }]);
+      }
+    }
+    expect(await contents(test, world.caller.organization)).toEqual(before);
+  });
+
+  it('says which of its references there is none of, and writes nothing', async () => {
+    const args = argumentsIn(world, name);
+    const before = await contents(test, world.caller.organization);
+    for (const reference of referencesIn(field, args)) {
+      for (const missing of missingFor(reference)) {
+        const result = await resultOf(world, field, withValue(args, reference.path, missing));
+        expect([reference.path, result]).toEqual([
+          reference.path,
+          expect.objectContaining({ __typename: expect.stringMatching(/^(NotFound|InvalidIntegration)Error$/) }),
+        ]);
+        const isIntegration = result.__typename === 'InvalidIntegrationError';
+        expect(result.code).toBe(isIntegration ? 'INVALID_INTEGRATION' : 'NOT_FOUND');
+        if (reference.noun === 'integration') expect(isIntegration).toBe(true);
+        expectPathTo(reference, toldTogether[`${name}.${reference.path.join('.')}`] ?? result.path);
+      }
+    }
+    expect(await contents(test, world.caller.organization)).toEqual(before);
+  });
+
+  it('says which of its ids is none, or one of another noun, and writes nothing', async () => {
+    const args = argumentsIn(world, name);
+    const before = await contents(test, world.caller.organization);
+    for (const reference of referencesIn(field, args)) {
+      const otherNoun = reference.noun === 'connector' ? world.ids.endUser : world.ids.connector;
+      for (const id of ['', `${world.ids.credential}=`.slice(1), otherNoun]) {
+        const result = await resultOf(world, field, withValue(args, reference.path, reference.type === 'ID' ? id : { id }));
+        expect(result).toMatchObject({ __typename: 'ValidationError', code: 'VALIDATION_FAILED' });
+        expect(result.issues.length).toBeGreaterThan(0);
+        for (const { path, message } of result.issues) {
+          expectPathTo({ ...reference, path: reference.type === 'ID' ? reference.path : [...reference.path, 'id'] }, path);
+          expect(message).toMatch(/must be the id of an? /);
+        }
+      }
+    }
+    expect(await contents(test, world.caller.organization)).toEqual(before);
+  });
+
+  if (field.args.some((arg) => arg.name === 'expectedVersion')) {
+    // Compare and set: who has read something else does not write over it.
+    it('refuses another version than the one expected, tells the one that is, and writes nothing', async () => {
+      const before = await contents(test, world.caller.organization);
+      for (const expectedVersion of [0, 99, -1]) {
+        const result = await resultOf(world, field, { ...argumentsIn(world, name), expectedVersion });
+        expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['expectedVersion'] });
+        expect(result.currentVersion).toBeGreaterThan(0);
+        expect(result.message).toContain(String(result.currentVersion));
+      }
+      expect(await contents(test, world.caller.organization)).toEqual(before);
+      const own = name.startsWith('delete') ? await makeWorld(test) : scratch;
+      const { currentVersion } = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: 0 });
+      const written = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: currentVersion });
+      expect(written.__typename).toMatch(/Success$/);
+    });
+  }
+});
+
+// A variable that is left out takes its default, and what is one of a list may stand for the list: both are known before anything runs.
+describe('scopes that depend on arguments are known before the first mutation runs', () => {
+  const first = () => `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
+  const binding = `{ credential: { create: { name: "x", data: { string: { value: "v" } } } } }`;
+  it.each<[string, Scope, (world: World) => { query: string; variables: Record<string, unknown> }]>([
+    [
+      'the default of a variable',
+      'credentials.delete',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!, $force: Boolean = true) { ${first()} deleteEndUser(endUser: { id: $id }, force: $force) { __typename } }`,
+        variables: { id: ids.endUser },
+      }),
+    ],
+    [
+      'the default of an input',
+      'credentials.post',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!, $list: [ConnectionCredentialInput!] = [${binding}]) { ${first()} updateConnection(connection: { id: $id }, input: { actionCredentials: $list }) { __typename } }`,
+        variables: { id: ids.connection },
+      }),
+    ],
+    [
+      'one for a list, as a variable',
+      'credentials.post',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!, $input: UpdateConnectionInput!) { ${first()} updateConnection(connection: { id: $id }, input: $input) { __typename } }`,
+        variables: {
+          id: ids.connection,
+          input: { actionCredentials: { credential: { create: { name: 'x', data: { string: { value: 'v' } } } } } },
+        },
+      }),
+    ],
+    [
+      'one for a list, inline',
+      'credentials.post',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!) { ${first()} updateConnection(connection: { id: $id }, input: { actionCredentials: ${binding} }) { __typename } }`,
+        variables: { id: ids.connection },
+      }),
+    ],
+    [
+      'what is selected of an answer',
+      'endUsers.get',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!) { ${first()} updateConnection(connection: { id: $id }, input: {}) { ...F } } fragment F on UpdateConnectionSuccess { connection { ...G } } fragment G on Connection { endUser { externalId } }`,
+        variables: { id: ids.connection },
+      }),
+    ],
+    [
+      'what is included',
+      'credentials.delete',
+      ({ ids }) => ({
+        query: `mutation ($id: ID!, $yes: Boolean = true) { ${first()} deleteCredential(id: $id) @include(if: $yes) { __typename } }`,
+        variables: { id: ids.credential },
+      }),
+    ],
+  ])('%s', async (_, scope, operation) => {
+    const before = await contents(test, world.caller.organization);
+    const { query, variables } = operation(world);
+    const { status, data, errors } = await test.answer(
+      { ...world.caller, scopes: scopes.filter((each) => each !== scope) },
+      query,
+      variables,
+    );
+    expect([status, data, errors!.map(({ extensions }) => extensions)]).toEqual([403, undefined, [{ code: 'FORBIDDEN', scope }]]);
+    expect(await contents(test, world.caller.organization)).toEqual(before);
+  });
+});
+
+/** References like the one given, to what there is none of: each way to name it. */
+function missingFor({ type, noun }: Reference): unknown[] {
+  if (type === 'ID') return [missingId(noun === 'any' ? 'credential' : noun)];
+  return world.refs[type]!.map(missingLike);
+}
+
+/** References whose lack is told as another's, on purpose. */
+const toldTogether: Readonly<Record<string, readonly string[]>> = {
+  // There is no such contact, whether it is the end user that there is none of or the contact: one answer for both.
+  'createSSOLink.endUser': ['endUser'],
+};
+
+/** A path leads to a reference when it stops at it, or before it. */
+function expectPathTo(reference: Reference, path: readonly string[]): void {
+  expect(path.length).toBeGreaterThan(0);
+  expect(reference.path.map(String).slice(0, path.length)).toEqual(path);
+}

@@ -1,0 +1,81 @@
+import { emailOfContact, type World } from './world.ts';
+
+type Arguments = Readonly<Record<string, unknown>>;
+
+const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token' };
+let made = 0;
+
+/**
+ * For each mutation, arguments that succeed once in a world, with every reference filled in that there is. A mutation that is not here fails
+ * the tests that walk the schema, and so does a place for a reference that is left out.
+ */
+export const validArguments: Readonly<Record<string, (world: World) => Arguments>> = {
+  createIntegration: () => ({ input: { name: newName() } }),
+  updateIntegration: ({ ids }) => ({ integration: { id: ids.integration }, input: { description: newName() } }),
+  deleteIntegration: ({ ids }) => ({ integration: { id: ids.integration }, force: true }),
+
+  createConnector: (world) => ({ input: { ...connectorChanges(world), integration: { id: world.ids.integration } } }),
+  updateConnector: (world) => ({ connector: { id: world.ids.connector }, input: connectorChanges(world) }),
+  deleteConnector: ({ ids }) => ({ connector: { id: ids.connector }, force: true }),
+
+  createEndUser: ({ ids }) => ({ input: { integration: { id: ids.integration }, externalId: newName() } }),
+  updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, input: { displayName: newName() } }),
+  deleteEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, force: true }),
+  setEmailVerified: ({ ids }) => ({ endUser: { id: ids.endUser }, contactType: 'REGULAR', email: emailOfContact, verified: false }),
+  createSSOLink: (world) => ({
+    endUser: { id: world.ids.endUser },
+    contactType: 'REGULAR',
+    // The one with the allowed domain, and without a connector.
+    connection: world.refs.ConnectionRef!.find((ref) => 'inIntegration' in ref),
+  }),
+
+  createConnection: (world) => ({
+    input: {
+      ...connectionChanges(world),
+      integration: { id: world.ids.integration },
+      connector: { id: world.ids.connector },
+      endUser: { id: world.ids.endUser },
+    },
+  }),
+  updateConnection: (world) => ({ connection: { id: world.ids.connection }, input: connectionChanges(world) }),
+  deleteConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
+
+  createCredential: ({ ids }) => ({ input: { ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } } }),
+  updateCredential: ({ ids }) => ({ id: ids.credential, input: { data: { basicAuth: { password: newName() } } } }),
+  deleteCredential: ({ ids }) => ({ id: ids.credential, force: true }),
+  revealSecret: ({ ids }) => ({ credentialId: ids.credential, field: 'password', reason: 'A test.' }),
+};
+
+function connectorChanges({ more }: World) {
+  const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate };
+  return { name: newName(), baseUrl: 'https://api.example.com', authSchemes: [{ id: 'oauth', schemeType: 'OAUTH2', oauth2: settings }] };
+}
+
+function connectionChanges({ ids, more }: World) {
+  const authScheme = {
+    id: 'oauth',
+    schemeType: 'OAUTH2',
+    oauth2: { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate },
+  };
+  const bindings = [{ credential: { id: ids.credential }, authScheme }, { credential: { create: newCredential() } }];
+  return { name: newName(), actionCredentials: bindings, triggerCredentials: bindings };
+}
+
+function newCredential() {
+  return { name: newName(), data: { basicAuth: { username: 'ada', password: newName() } } };
+}
+
+/** A name that nothing has. */
+export function newName(): string {
+  return `made-${++made}-${Math.random().toString(36).slice(2)}`;
+}
+
+/** The arguments of a mutation in a world, or what to do about their lack. */
+export function argumentsIn(world: World, mutation: string): Arguments {
+  const make = validArguments[mutation];
+  if (!make)
+    throw new Error(
+      `Give ${mutation} arguments in test/contracts/mutations.ts: everything that holds for all mutations is tested with them.`,
+    );
+  return make(world);
+}
