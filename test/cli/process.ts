@@ -61,5 +61,9 @@ export async function send(url: string, token: string, query: string) {
     headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
     body: JSON.stringify({ query }),
   });
-  return (await response.json()) as { data?: Record<string, never>; errors?: { message: string; extensions: { code: string } }[] };
+  const { data, errors } = (await response.json()) as {
+    data?: Record<string, never>;
+    errors?: { message: string; extensions: { code: string } }[];
+  };
+  return { data, errors };
 }
