@@ -26,7 +26,30 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path): T {
   throw new ValidationError(
     result.error.issues.map((issue) => ({
       path: [...path, ...(issue.path as (string | number)[])],
-      message: issue.code === 'unrecognized_keys' ? 'has members that are not known' : issue.message,
+      message: rule(issue),
     })),
   );
+}
+
+/** The rule that was broken, in words for people. */
+function rule(issue: z.core.$ZodIssue): string {
+  switch (issue.code) {
+    case 'unrecognized_keys':
+      return 'has members that are not known';
+    case 'too_small':
+      return issue.origin === 'string' && issue.minimum === 1
+        ? 'must not be empty'
+        : `must be at least ${issue.minimum}${unit(issue.origin)}`;
+    case 'too_big':
+      return `must be at most ${issue.maximum}${unit(issue.origin)}`;
+    case 'invalid_type':
+      return issue.message.endsWith('received null') ? 'cannot be cleared' : `must be a ${issue.expected}`;
+    default:
+      return issue.message;
+  }
+}
+
+function unit(origin: string): string {
+  if (origin === 'string') return ' characters';
+  return origin === 'array' ? ' items' : '';
 }
