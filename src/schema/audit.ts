@@ -43,7 +43,8 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
         }),
         reason: t.exposeString('reason', {
           nullable: true,
-          description: 'The secret field and the reason that was given, for a reveal. Null elsewhere.',
+          description:
+            'The secret field and the reason that was given, for a reveal; the contact’s type and the `jti`, for an SSO link. Null elsewhere.',
         }),
         count: t.exposeInt('count', { description: 'How often within one minute. More than 1 only for what was refused.' }),
         isSealed: t.boolean({

@@ -146,6 +146,19 @@ describe('what is answered', () => {
     }
   });
 
+  it('H14: who made it, for which contact, and its jti are in the audit log; so are refusals', async () => {
+    const { caller, endUser } = await openAccount(test);
+    const { jti } = await link(test, caller);
+    await ask(test, caller, { returnTo: '//evil.example' });
+    const log = async (fields: string, outcome: string) => {
+      const text = `query ($outcome: String!) { auditLog(action: "createSSOLink", outcome: $outcome) { nodes { ${fields} } } }`;
+      return (await test.query(caller, text, { outcome })).auditLog.nodes;
+    };
+    expect(await log('subject reason objectId', 'SUCCESS')).toEqual([{ subject: 'tester', reason: `BILLING: ${jti}`, objectId: endUser }]);
+    await test.gateway.audit.seal();
+    expect(await log('subject count', 'VALIDATION_FAILED')).toEqual([{ subject: 'tester', count: 1 }]);
+  });
+
   it('H14: nothing of it outlives its integration', async () => {
     const { caller } = await openAccount(test);
     await link(test, caller);
