@@ -1,6 +1,6 @@
 import type { ArgBuilder, OutputRef } from '@pothos/core';
 import { z } from 'zod';
-import { type Noun, readScope } from '../access/scopes.ts';
+import { type Noun, nouns, readScope } from '../access/scopes.ts';
 import {
   type Filter,
   GLOB_MAX_LENGTH,
@@ -19,10 +19,15 @@ import { readIntegrationRef } from './references.ts';
 const FIRST_DEFAULT = 20;
 const FIRST_MAX = 100;
 
+/** Which part of which list; a cursor is good for lists of one noun in one order. */
+interface ListRequest extends PageRequest {
+  readonly noun: Noun;
+}
+
 /** A page on its way to the answer. It is loaded when the resolver returns, except for the count, which is only computed when asked for. */
 export interface PageSource<N extends Noun> {
   readonly page: Page<RecordOf[N]>;
-  readonly request: PageRequest;
+  readonly request: ListRequest;
   readonly count: () => Promise<number | null>;
 }
 
@@ -78,7 +83,7 @@ export function addPages(builder: Builder) {
     pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>) {
       const name = `${noun[0]!.toUpperCase()}${noun.slice(1)}Page`;
       const authScopes = { scope: readScope(noun) };
-      const edge = builder.objectRef<{ node: RecordOf[N]; request: PageRequest }>(`${name}Edge`).implement({
+      const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'One record of a page, and its place in the list.',
         authScopes,
         fields: (t) => ({
@@ -181,11 +186,11 @@ export async function loadPage<N extends Noun>(
   sortFields: SortFields = { CREATED_AT: { field: 'createdAt', description: '' } },
 ): Promise<PageSource<N>> {
   const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
-  const request = readPageArgs(args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
+  const request = readPageArgs(noun, args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
   return { page: await loaders[noun].page.load({ filter, request }), request, count: () => loaders[noun].count.load(filter) };
 }
 
-function readPageArgs(args: PageArgs, sortField: string, descending: boolean): PageRequest {
+function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending: boolean): ListRequest {
   const { first, last, after, before } = args;
   if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be given together with first' }]);
   if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be given together with after' }]);
@@ -195,12 +200,13 @@ function readPageArgs(args: PageArgs, sortField: string, descending: boolean): P
   if (limit < 1 || limit > FIRST_MAX) {
     throw new ValidationError([{ path: [last == null ? 'first' : 'last'], message: `must be from 1 to ${FIRST_MAX}` }]);
   }
+  const list = { noun, sortField };
   return {
+    ...list,
     limit,
-    sortField,
     descending,
-    ...(after != null && { after: decodeCursor(after, sortField, ['after']) }),
-    ...(before != null && { before: decodeCursor(before, sortField, ['before']) }),
+    ...(after != null && { after: decodeCursor(after, list, ['after']) }),
+    ...(before != null && { before: decodeCursor(before, list, ['before']) }),
   };
 }
 
@@ -209,23 +215,27 @@ function backwards({ before }: PageRequest): boolean {
 }
 
 const cursorForm = z.tuple([
+  z.enum(nouns),
   z.string(),
   z.union([z.tuple([z.literal('date'), z.iso.datetime()]), z.tuple([z.literal('text'), z.string().max(1_024)])]),
   z.hex().length(24),
 ]);
 
-function encodeCursor(record: object, { sortField }: PageRequest): string {
+type CursorList = Pick<ListRequest, 'noun' | 'sortField'>;
+
+function encodeCursor(record: object, { noun, sortField }: CursorList): string {
   const { id, [sortField]: value } = record as Record<string, unknown> & { id: string };
   const typed = value instanceof Date ? ['date', value.toISOString()] : ['text', value];
-  return Buffer.from(JSON.stringify([sortField, typed, id])).toString('base64url');
+  return Buffer.from(JSON.stringify([noun, sortField, typed, id])).toString('base64url');
 }
 
-function decodeCursor(cursor: string, sortField: string, path: Path): PageStart {
+/** @throws ValidationError when a list of this noun and order cannot have given the cursor: its place would be another, or none */
+function decodeCursor(cursor: string, list: CursorList, path: Path): PageStart {
   const parsed = cursorForm.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
-  if (!parsed.success || parsed.data[0] !== sortField) {
+  const [noun, sortField, [type, value], id] = parsed.data ?? [undefined, '', ['text', ''], ''];
+  if (noun !== list.noun || sortField !== list.sortField || (type === 'date') !== /At$/.test(sortField)) {
     throw new ValidationError([{ path, message: 'must be a cursor that this list gave, for the same sort field' }]);
   }
-  const [, [type, value], id] = parsed.data;
   return { value: type === 'date' ? new Date(value) : value, id };
 }
 
