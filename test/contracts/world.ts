@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Noun } from '../../src/access/scopes.ts';
-import { type Answer, type Caller, type Json, type TestGateway, useTestGateway } from '../harness.ts';
+import { errorCodes } from '../../src/errors.ts';
+import { type Answer, type Caller, type Json, type TestGateway, useTestGateway as useAnyTestGateway } from '../harness.ts';
 
 /** An organization with one or more of everything, each of them bound to the others where it can be. */
 export interface World {
@@ -154,4 +155,23 @@ export async function contents(test: TestGateway, organization?: string): Promis
   return Object.fromEntries(await Promise.all(names.sort().map(read)));
 }
 
-export { type TestGateway, useTestGateway };
+/** The codes that an answer holds: of its errors, and of the results of its mutations. */
+export function codesOf({ data, errors = [] }: Pick<Answer, 'data' | 'errors'>): string[] {
+  const results: Json[] = Object.values(data ?? {});
+  const ofResults = results
+    .filter((result) => typeof result?.code === 'string' && typeof result?.message === 'string')
+    .map(({ code }) => code);
+  return [...errors.map(({ extensions }) => extensions?.code), ...ofResults];
+}
+
+/** A gateway for the tests of a file. Whatever they ask, no answer holds a code that is not among those that are written down. */
+export function useTestGateway(): TestGateway {
+  const test = useAnyTestGateway();
+  const send = test.send.bind(test);
+  test.send = async (...args) => {
+    const answer = await send(...args);
+    for (const code of codesOf(answer)) if (!(code in errorCodes)) throw new Error(`The code ${code} is none.\n${answer.text}`);
+    return answer;
+  };
+  return test;
+}

@@ -1,0 +1,115 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { type ErrorCode, errorCodes } from '../../src/errors.ts';
+import type { Limits } from '../../src/http/limits/settings.ts';
+import type { Answer, Json } from '../harness.ts';
+import { codesOf, emailOfContact, makeWorld, missingId, useTestGateway, type World } from './world.ts';
+
+const test = useTestGateway();
+let world: World;
+beforeAll(async () => {
+  world = await makeWorld(test);
+});
+
+const MESSAGE = '{ ... on MutationError { code message } }';
+
+/** Runs something on a gateway with other limits. */
+async function within(limits: Partial<Limits>, run: () => Promise<Answer>): Promise<Answer> {
+  const usual = test.limits;
+  await test.close();
+  test.limits = { ...usual, ...limits };
+  await test.open();
+  try {
+    return await run();
+  } finally {
+    await test.close();
+    test.limits = usual;
+    await test.open();
+  }
+}
+
+const asks = (query: string, variables?: object) => test.answer(world.caller, query, variables);
+
+/** How each code comes about. A code that is added needs a line here, and one that cannot come about is not a code. */
+const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
+  VALIDATION_FAILED: () => asks(`mutation { createIntegration(input: { name: "" }) ${MESSAGE} }`),
+  NOT_FOUND: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id) ${MESSAGE} }`, { id: missingId('credential') }),
+  CONFLICT: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id, expectedVersion: 7) ${MESSAGE} }`, { id: world.ids.credential }),
+  INVALID_INTEGRATION: () => asks(`mutation { createEndUser(input: { integration: { name: "none" }, externalId: "x" }) ${MESSAGE} }`),
+  IN_USE: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id) ${MESSAGE} }`, { id: world.ids.credential }),
+  EMAIL_NOT_VERIFIED: async () => {
+    const endUser = { id: world.ids.endUser };
+    await setVerified(false);
+    const answer = await asks(`mutation ($endUser: EndUserRef!) { createSSOLink(endUser: $endUser, contactType: REGULAR) ${MESSAGE} }`, {
+      endUser,
+    });
+    await setVerified(true);
+    return answer;
+  },
+  SSO_NOT_CONFIGURED: () =>
+    asks(
+      `mutation ($endUser: EndUserRef!, $connection: ConnectionRef!) { createSSOLink(endUser: $endUser, connection: $connection, contactType: REGULAR) ${MESSAGE} }`,
+      {
+        endUser: { id: world.ids.endUser },
+        connection: { id: world.ids.connection },
+      },
+    ),
+
+  UNAUTHENTICATED: () => test.send({ query: '{ __typename }' }),
+  FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ credentials { totalCount } }'),
+  BAD_USER_INPUT: () => asks('query ($first: Int) { credentials(first: $first) { totalCount } }', { first: 'x' }),
+  BAD_REQUEST: () => asks('query A { __typename } query B { __typename }'),
+  GRAPHQL_PARSE_FAILED: () => asks('{'),
+  GRAPHQL_VALIDATION_FAILED: () => asks('{ nothing }'),
+  LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
+  COST_LIMIT_EXCEEDED: () => within({ maxCost: 5 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
+  UNREADABLE_SECRET: async () => {
+    const { id } = await newSecret('tampered');
+    const place = { credentialId: Buffer.from(id, 'base64url').toString().split(':')[1]! };
+    await tamper(place);
+    return asks(`mutation ($id: ID!) { revealSecret(credentialId: $id, field: "value", reason: "test") ${MESSAGE} }`, { id });
+  },
+  INTERNAL_SERVER_ERROR: async () => {
+    // A kind that this version does not know: what a downgrade would find.
+    const { id } = await newSecret('from the future');
+    const _id = Buffer.from(id, 'base64url').toString().split(':')[1]!;
+    await test.database.collection<{ _id: string }>('credentials').updateOne({ _id }, { $set: { kind: 'fromTheFuture' } });
+    return asks('query ($id: ID!) { credential(id: $id) { __typename } }', { id });
+  },
+};
+
+describe('each code comes about, and is told with a message', () => {
+  it.each(Object.keys(errorCodes) as ErrorCode[])('%s', async (code) => {
+    const answer = await produced[code]();
+    expect(codesOf(answer), answer.text).toEqual([code]);
+    const told: Json[] = [...(answer.errors ?? []), ...Object.values(answer.data ?? {})].filter((each) => each?.message);
+    expect(told.map(({ message }) => message)).toEqual([expect.stringMatching(/^.{10,}\.?$/)]);
+    // What a defect says is in the log, and never in the answer.
+    expect(answer.text).not.toMatch(/node_modules|\.ts:\d|at Object|Error:/);
+  });
+});
+
+it('a description of each code is there, a sentence', () => {
+  for (const text of Object.values(errorCodes)) expect(text).toMatch(/^[A-Z].*\.$/);
+});
+
+async function setVerified(verified: boolean): Promise<void> {
+  const query = `mutation ($endUser: EndUserRef!, $email: String!, $verified: Boolean!) {
+    setEmailVerified(endUser: $endUser, contactType: REGULAR, email: $email, verified: $verified) { __typename ... on MutationError { message } } }`;
+  await test.query(world.caller, query, { endUser: { id: world.ids.endUser }, email: emailOfContact, verified });
+}
+
+function newSecret(name: string): Promise<Json> {
+  return test.create(world.caller, 'Credential', {
+    integration: world.refs.IntegrationRef![0],
+    name,
+    data: { string: { value: 'secret' } },
+  });
+}
+
+async function tamper(place: { credentialId: string }): Promise<void> {
+  const secrets = test.database.collection('secrets');
+  const { sealed } = (await secrets.findOne(place)) as Json;
+  await secrets.updateOne(place, { $set: { sealed: `${sealed.slice(0, -4)}AAAA` } });
+}
