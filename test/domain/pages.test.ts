@@ -185,6 +185,9 @@ describe.each(Object.keys(lists))('%s', (name) => {
     ['\u{1F600}*', (text) => text.startsWith('\u{1F600}')],
     ['[ab]*', () => false],
     ['.*', () => false],
+    ['*.*', () => false],
+    ['*[a]*', () => false],
+    ['*|*', () => false],
     ['A*', () => false],
   ];
   it.each(globs)('the glob %s', async (glob, matches) => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { run, send } from '../domain/operations.ts';
-import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
 
@@ -323,4 +323,30 @@ it('Z33: each of the document’s codes has one of ours, and none is used for tw
     await run(test, caller, 'createConnection', { input: createInput() }),
   ];
   expect(results.map(({ code }) => code)).toEqual(['INVALID_INTEGRATION', 'NOT_FOUND', 'CONFLICT']);
+});
+
+it('Z21: who asks too often is refused with 429, is told when to come back, and nothing is done', async () => {
+  const { caller } = await setUp();
+  const limited = new TestGateway();
+  const { uri, databaseName, masterKey } = test;
+  Object.assign(limited, { uri, databaseName, masterKey, limits: { rateLimit: 300, anonymousRateLimit: 0 } });
+  await limited.open();
+  try {
+    const update = () =>
+      send(limited, caller, 'updateConnection', { connection: byName(), input: { allowedDomain: 'b.example.com' } }, 'version');
+    let version = 1;
+    let answer = await update();
+    for (; answer.status !== 429; answer = await update()) version = answer.data.result.connection.version;
+    const { message, extensions } = answer.errors?.[0] ?? {};
+    expect({ message, extensions, data: answer.data }).toEqual({
+      message: expect.stringContaining('Too much'),
+      extensions: { code: 'RATE_LIMITED', retryAfter: expect.any(Number) },
+      data: undefined,
+    });
+    expect(answer.headers.get('retry-after')).toBe(String(extensions.retryAfter));
+    const query = 'query ($by: ConnectionRef!) { connection(by: $by) { version } }';
+    expect((await test.query(caller, query, { by: byName() })).connection.version).toBe(version);
+  } finally {
+    await limited.close();
+  }
 });
