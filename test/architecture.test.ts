@@ -46,9 +46,6 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'cli-progress': ['cli'],
 };
 
-/** Declared and not imported: the embedded database evaluates expressions by itself by now, and the package is to be dropped. */
-const unusedYet = ['mingo'];
-
 /** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */
 const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
 /** Where a plaintext is taken out of its wrapping: where it is sealed, compared, signed with, and handed to whoever asked for it. */
@@ -136,7 +133,7 @@ describe('packages', () => {
     const { dependencies } = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as { dependencies: Record<string, string> };
     const used = new Set(imports.filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:')).map(({ to }) => packageName(to)));
     expect([...used].filter((name) => !(name in dependencies))).toEqual([]);
-    expect(Object.keys(dependencies).filter((name) => !used.has(name) && !unusedYet.includes(name))).toEqual([]);
+    expect(Object.keys(dependencies).filter((name) => !used.has(name))).toEqual([]);
   });
 });
 
