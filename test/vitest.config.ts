@@ -9,7 +9,9 @@ export default defineConfig({
   },
   test: {
     include: ['test/**/*.test.ts'],
-    testTimeout: 30_000,
+    // On another database, those that start an embedded one of their own would say nothing new.
+    exclude: process.env.MONGODB_URI ? ['test/cli/**', 'test/embedded-mongodb/!(differential).test.ts'] : [],
+    testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',
     // Files of one worker share what they import: a gateway keeps nothing in module scope, and loading it costs more than most files take.
