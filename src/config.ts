@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { defaultLimits, type Limits } from './limits.ts';
 
 /** A setting that is a whole number. */
 function whole(min: number, max: number, byDefault: number) {
@@ -43,17 +44,17 @@ const settings = {
   TRUSTED_PROXIES: whole(0, 16, 0),
   GRAPHIQL: z.enum(['true', 'false'], 'must be true or false').optional(),
   INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional(),
-  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, 2 * 1024 * 1024),
-  MAX_TOKENS: whole(100, 100_000, 4_000),
-  MAX_DEPTH: whole(1, 64, 16),
-  MAX_ALIASES: whole(0, 10_000, 50),
-  MAX_DIRECTIVES: whole(0, 10_000, 50),
-  MAX_ROOT_FIELDS: whole(1, 1_000, 20),
-  MAX_LIST_ITEMS: whole(1, 100_000, 250),
-  MAX_COST: whole(1, 10_000_000, 10_000),
-  OPERATION_SECONDS: whole(1, 300, 20),
-  RATE_LIMIT: whole(0, 1_000_000_000, 300_000),
-  RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, 120),
+  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes),
+  MAX_TOKENS: whole(100, 100_000, defaultLimits.maxTokens),
+  MAX_DEPTH: whole(1, 64, defaultLimits.maxDepth),
+  MAX_ALIASES: whole(0, 10_000, defaultLimits.maxAliases),
+  MAX_DIRECTIVES: whole(0, 10_000, defaultLimits.maxDirectives),
+  MAX_ROOT_FIELDS: whole(1, 1_000, defaultLimits.maxRootFields),
+  MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems),
+  MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost),
+  OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds),
+  RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit),
+  RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit),
   LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
 };
 
@@ -81,21 +82,7 @@ export interface Config {
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
   readonly graphiql: boolean;
-  /** What a request may cost; `http/limits/settings.ts` explains each. */
-  readonly limits: {
-    readonly maxBodyBytes: number;
-    readonly maxTokens: number;
-    readonly maxDepth: number;
-    readonly maxAliases: number;
-    readonly maxDirectives: number;
-    readonly maxRootFields: number;
-    readonly maxListItems: number;
-    readonly maxCost: number;
-    readonly operationSeconds: number;
-    readonly rateLimit: number;
-    readonly anonymousRateLimit: number;
-    readonly introspection: boolean;
-  };
+  readonly limits: Limits;
   readonly logLevel: string;
 }
 
