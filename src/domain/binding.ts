@@ -1,6 +1,7 @@
 import type { Binding } from '../store/connection.ts';
 import { credentialsOf, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
+import { updateRecord } from './update.ts';
 
 interface Bindings {
   readonly actionCredentials: readonly Binding[];
@@ -15,7 +16,7 @@ export function namedCredentials({ actionCredentials, triggerCredentials }: Bind
 
 /** Takes a credential, which is being deleted, out of every connection and every connector's auth schemes. */
 export async function forgetCredential(context: DomainContext, credentialId: string): Promise<void> {
-  const { store, viewer, now } = context;
+  const { store, viewer } = context;
   const { organizationId } = viewer;
   const users = { credentialIds: credentialId };
   for (const id of await store.connections.ids(organizationId, users)) {
@@ -24,14 +25,13 @@ export async function forgetCredential(context: DomainContext, credentialId: str
       actionCredentials: forget(connection.actionCredentials, credentialId),
       triggerCredentials: forget(connection.triggerCredentials, credentialId),
     };
-    const written = { ...bindings, credentialIds: namedCredentials(bindings) };
-    await store.connections.update(organizationId, id, connection.version, written, now());
+    await updateRecord(context, store.connections, connection, { ...bindings, credentialIds: namedCredentials(bindings) });
   }
   for (const id of await store.connectors.ids(organizationId, users)) {
     const connector = (await store.connectors.one(organizationId, { id }))!;
     const authSchemes = connector.authSchemes.map((scheme) => withoutCredential(scheme, credentialId));
     const credentialIds = connector.credentialIds.filter((other) => other !== credentialId);
-    await store.connectors.update(organizationId, id, connector.version, { authSchemes, credentialIds }, now());
+    await updateRecord(context, store.connectors, connector, { authSchemes, credentialIds });
   }
 }
 

@@ -5,6 +5,7 @@ import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-sch
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
+import { updateRecord } from './update.ts';
 import { check, descriptionText, nameText, urlText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, baseUrl: urlText });
@@ -45,7 +46,6 @@ export async function updateConnector(
   changes: ConnectorChanges,
   expectedVersion?: number | null,
 ): Promise<ConnectorRecord> {
-  const { store, viewer, now } = context;
   const { authSchemes: schemeInputs, ...rest } = changes;
   const checked = check(fields.partial(), rest, ['input']);
   const authSchemes = schemeInputs === undefined ? undefined : readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
@@ -56,12 +56,9 @@ export async function updateConnector(
       authSchemes,
       credentialIds: await holdCredentials(context, record.integrationId, authSchemes.flatMap(credentialsOf)),
     };
-    const updatedAt = now();
-    const written = { ...checked, ...schemes };
-    await orNameTaken('connector', 'integration', () =>
-      store.connectors.update(viewer.organizationId, record.id, record.version, written, updatedAt),
+    return orNameTaken('connector', 'integration', () =>
+      updateRecord(context, context.store.connectors, record, { ...checked, ...schemes }),
     );
-    return { ...record, ...written, version: record.version + 1, updatedAt };
   });
 }
 

@@ -6,6 +6,7 @@ import { expectVersion, type MutationContext, mutate, newRecord } from './contex
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
+import { updateRecord } from './update.ts';
 import { anyText, check, emailText, nameText } from './validation.ts';
 
 const contactFields = z.object({
@@ -61,22 +62,16 @@ export async function updateEndUser(
   changes: EndUserChanges,
   expectedVersion?: number | null,
 ): Promise<EndUserRecord> {
-  const { store, viewer, now } = context;
   const cleared = {
     ...(changes.displayName !== undefined && { displayName: changes.displayName ?? '' }),
     ...(changes.contacts !== undefined && { contacts: changes.contacts ?? [] }),
   };
-  const checked = check(changeable.partial(), cleared, ['input']);
+  const { contacts, ...rest } = check(changeable.partial(), cleared, ['input']);
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
     expectVersion(record, expectedVersion);
-    const written = {
-      ...checked,
-      ...(checked.contacts && { contacts: keepVerified(checked.contacts, record.contacts) }),
-    } as Partial<EndUserRecord>;
-    const updatedAt = now();
-    await store.endUsers.update(viewer.organizationId, record.id, record.version, written, updatedAt);
-    return { ...record, ...written, version: record.version + 1, updatedAt };
+    const written = { ...rest, ...(contacts && { contacts: keepVerified(contacts, record.contacts) }) };
+    return updateRecord(context, context.store.endUsers, record, written);
   });
 }
 
@@ -91,16 +86,13 @@ export async function setEmailVerified(
   ref: EndUserRef,
   vouched: { readonly contactType: ContactType; readonly email: string; readonly verified: boolean },
 ): Promise<EndUserRecord> {
-  const { store, viewer, now } = context;
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
     const contact = record.contacts.find(({ type }) => type === vouched.contactType);
     if (!contact) throw new NotFoundError('contact', ['contactType']);
     if (contact.email !== vouched.email) throw new ValidationError([{ path: ['email'], message: 'is not the contact’s address now' }]);
     const contacts = record.contacts.map((other) => (other === contact ? { ...contact, emailVerified: vouched.verified } : other));
-    const updatedAt = now();
-    await store.endUsers.update(viewer.organizationId, record.id, record.version, { contacts }, updatedAt);
-    return { ...record, contacts, version: record.version + 1, updatedAt };
+    return updateRecord(context, context.store.endUsers, record, { contacts });
   });
 }
 
