@@ -5,17 +5,11 @@ import { ConflictError, InvalidIntegrationError, NotFoundError, type Path, Valid
 import { readAuthSchemeInput } from './auth-scheme.ts';
 import type { Builder } from './builder.ts';
 import type { CredentialInputs } from './credential.ts';
-import { integrationField, recordFields } from './fields.ts';
+import { integrationField, recordFields, recordSortFields } from './fields.ts';
 import { decodeId, encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, integrationFilter, loadPage, NOTHING, pageArgs, readGlob } from './page.ts';
 import { readConnectionRef, readConnectorRef, readEndUserRef, readIntegrationRef } from './references.ts';
-
-const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
-  NAME: { field: 'name', description: 'Its name, by code points.' },
-} as const;
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(builder: Builder, kit: Kit, credentialInputs: CredentialInputs): void {
@@ -92,7 +86,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
       }),
     }),
   });
-  const sortType = sort('ConnectionSort', sortFields);
+  const sortType = sort('ConnectionSort', recordSortFields);
 
   builder.queryField('connection', (t) =>
     t.field({
@@ -127,7 +121,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
           ...(allowedDomain != null && { allowedDomain }),
           nameGlob: readGlob(name, ['name']),
         };
-        return loadPage(context, 'connection', filter, args, sort, sortFields);
+        return loadPage(context, 'connection', filter, args, sort, recordSortFields);
       },
     }),
   );

@@ -3,17 +3,11 @@ import { findConnector } from '../domain/references.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { readAuthSchemeInput } from './auth-scheme.ts';
 import type { Builder } from './builder.ts';
-import { integrationField, recordFields } from './fields.ts';
+import { integrationField, recordFields, recordSortFields } from './fields.ts';
 import { encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, integrationFilter, loadPage, pageArgs, readGlob } from './page.ts';
 import { readConnectorRef, readIntegrationRef } from './references.ts';
-
-const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
-  NAME: { field: 'name', description: 'Its name, by code points.' },
-} as const;
 
 /** Adds `Connector`, its queries and its mutations. */
 export function addConnector(builder: Builder, kit: Kit): void {
@@ -36,7 +30,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
       }),
     }),
   });
-  const sortType = sort('ConnectorSort', sortFields);
+  const sortType = sort('ConnectorSort', recordSortFields);
 
   builder.queryField('connector', (t) =>
     t.field({
@@ -61,7 +55,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
       },
       resolve: async (_root, { integration, name, sort, ...args }, context) => {
         const filter = { ...(await integrationFilter(context, integration)), nameGlob: readGlob(name, ['name']) };
-        return loadPage(context, 'connector', filter, args, sort, sortFields);
+        return loadPage(context, 'connector', filter, args, sort, recordSortFields);
       },
     }),
   );

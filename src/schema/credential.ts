@@ -6,16 +6,14 @@ import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, Unre
 import type { Builder } from './builder.ts';
 import { addCredentialData, enumValue } from './credential-data.ts';
 import { loadProblems } from './credential-problems.ts';
-import { integrationField, recordFields } from './fields.ts';
+import { integrationField, recordFields, recordSortFields } from './fields.ts';
 import { decodeId, encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, integrationFilter, loadPage, NOTHING, pageArgs, readGlob } from './page.ts';
 import { readEndUserRef, readIntegrationRef } from './references.ts';
 
 const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
-  NAME: { field: 'name', description: 'Its name, by code points.' },
+  ...recordSortFields,
   KIND: { field: 'kind', description: 'Its kind, in alphabetical order of `CredentialKindInfo.name`.' },
 } as const;
 

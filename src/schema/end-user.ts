@@ -3,15 +3,14 @@ import { type Contact, contactTypes } from '../domain/reading.ts';
 import { findEndUser } from '../domain/references.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import type { Builder } from './builder.ts';
-import { integrationField, recordFields } from './fields.ts';
+import { integrationField, recordFields, recordSortFields } from './fields.ts';
 import { encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, integrationFilter, loadPage, pageArgs, readGlob } from './page.ts';
 import { readEndUserRef, readIntegrationRef } from './references.ts';
 
 const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
+  ...recordSortFields,
   NAME: { field: 'displayName', description: 'Its display name, by code points.' },
 } as const;
 

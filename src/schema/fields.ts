@@ -17,6 +17,13 @@ export function recordFields(noun: Noun) {
   });
 }
 
+/** What the lists of every noun that changes can be sorted by. */
+export const recordSortFields = {
+  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
+  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
+  NAME: { field: 'name', description: 'Its name, by code points.' },
+} as const;
+
 /** The field by which a record shows the integration that it belongs to. */
 export function integrationField({ integration }: Kit['types']) {
   return <R extends { readonly integrationId: string }>(t: PothosSchemaTypes.ObjectFieldBuilder<Builder['$inferSchemaTypes'], R>) =>

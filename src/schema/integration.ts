@@ -2,18 +2,12 @@ import { createIntegration, deleteIntegration, updateIntegration } from '../doma
 import { findIntegration } from '../domain/references.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, ValidationError } from '../errors.ts';
 import type { Builder } from './builder.ts';
-import { recordFields } from './fields.ts';
+import { recordFields, recordSortFields } from './fields.ts';
 import { encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, loadPage, pageArgs, readGlob } from './page.ts';
 import { readIntegrationRef } from './references.ts';
 import { addSSOClaims } from './sso-claims.ts';
-
-const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was created.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
-  NAME: { field: 'name', description: 'Its name, by code points.' },
-} as const;
 
 /** Adds `Integration`, its queries and its mutations. */
 export function addIntegration(builder: Builder, { node, pages, references, mutation, expectedVersion, force, sort, types }: Kit) {
@@ -36,7 +30,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
       }),
     }),
   });
-  const sortType = sort('IntegrationSort', sortFields);
+  const sortType = sort('IntegrationSort', recordSortFields);
 
   builder.queryField('integration', (t) =>
     t.field({
@@ -60,7 +54,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
         name: t.arg.string({ description: globDescription }),
       },
       resolve: (_root, { name, sort, ...args }, context) =>
-        loadPage(context, 'integration', { nameGlob: readGlob(name, ['name']) }, args, sort, sortFields),
+        loadPage(context, 'integration', { nameGlob: readGlob(name, ['name']) }, args, sort, recordSortFields),
     }),
   );
 
