@@ -1,16 +1,19 @@
 import type { AuditHead, AuditVerification } from '../store/audit.ts';
 import type { DomainContext } from './context.ts';
+import { inTurn } from './in-turn.ts';
 
 export type { AuditHead, AuditVerification };
 
 /**
  * Seals what the organizations' audit logs hold and is not sealed yet. Copies of the gateway may do so at once: the number of a batch is
  * unique, so one of them does it and the other stops.
+ *
+ * @throws AggregateError of what failed, when everything else is done
  */
-export async function sealAuditLogs({ store, now }: Omit<DomainContext, 'viewer'>): Promise<number> {
-  let sealed = 0;
-  for (const organizationId of await store.organizations.live()) sealed += await store.audit.seal(organizationId, now());
-  return sealed;
+export async function sealAuditLogs({ store, now }: Omit<DomainContext, 'viewer'>): Promise<void> {
+  await inTurn(await store.organizations.live(), async (organizationId) => {
+    await store.audit.seal(organizationId, now());
+  });
 }
 
 /** Checks an organization's audit log. Undefined: there is no such organization. */

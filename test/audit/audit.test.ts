@@ -166,6 +166,22 @@ describe('a change to the log shows', () => {
     expect((await entries()).map(({ isSealed }: { isSealed: boolean }) => isSealed)).toEqual([false, true, true, true]);
   });
 
+  it('is sealed though the log of an organization before it cannot be', async () => {
+    await integrations(1);
+    const [broken] = await stored().find({ organizationId: caller.organization }).toArray();
+    await stored().updateOne({ _id: broken!._id }, { $unset: { createdAt: 1 } });
+    caller = { organization: test.newOrganization() };
+    await integrations(1);
+    try {
+      await expect(test.gateway.audit.seal()).rejects.toMatchObject({ errors: [expect.any(TypeError)] });
+      expect(await verify()).toMatchObject({ problems: [], batches: 1, unsealed: 0 });
+    } finally {
+      await stored().replaceOne({ _id: broken!._id }, broken!);
+    }
+    await test.gateway.audit.seal();
+    expect(await test.gateway.audit.verify(broken!.organizationId)).toMatchObject({ problems: [], batches: 1, unsealed: 0 });
+  });
+
   it.each<[string, () => Promise<unknown>, RegExp]>([
     ['a removed entry', () => stored().deleteOne({ organizationId: caller.organization, sequence: 1 }), /batch 1: .*removed/],
     [
