@@ -1,5 +1,5 @@
 import { Schema } from 'mongoose';
-import { type Database, DuplicateKeyError, translatingErrors } from './database.ts';
+import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
 import { newId } from './records.ts';
 
 /** Stands for the organization of those who have none. No organization's name begins so. */
@@ -42,7 +42,7 @@ export function rateLimitStore(database: Database) {
       await model.updateOne(filter, { $set: { window, used: amount }, $setOnInsert: { _id: newId() } }, { ...options, upsert: true });
       return true;
     } catch (error) {
-      if ((error as { code?: unknown }).code === 11000 || error instanceof DuplicateKeyError) return false;
+      if (translate(error) instanceof DuplicateKeyError) return false;
       throw error;
     }
   }
