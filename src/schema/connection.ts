@@ -13,7 +13,7 @@ import { readConnectionRef, readConnectorRef, readEndUserRef, readIntegrationRef
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(builder: Builder, kit: Kit, credentialInputs: CredentialInputs): void {
-  const { node, authScheme, pages, references, mutation, expectedVersion, sort, types } = kit;
+  const { node, authScheme, pages, references, mutation, deleted, expectedVersion, sort, types } = kit;
   const { connection, connector, endUser, credential } = types;
   const variable = builder.objectRef<{ readonly name: string; readonly value: string }>('Variable').implement({
     description: 'A value that customizes the connector for one connection. Not for secrets.',
@@ -221,7 +221,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
     description: 'Deletes a connection. Its credentials stay.',
     scope: 'connections.delete',
     args: (t) => ({ connection: t(which), expectedVersion: expectedVersion(t) }),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'connection',
     resolve: async (context, args) =>

@@ -11,7 +11,7 @@ import { readConnectorRef, readIntegrationRef } from './references.ts';
 
 /** Adds `Connector`, its queries and its mutations. */
 export function addConnector(builder: Builder, kit: Kit): void {
-  const { node, authScheme, pages, references, mutation, expectedVersion, force, sort, types } = kit;
+  const { node, authScheme, pages, references, mutation, deleted, expectedVersion, force, sort, types } = kit;
   const { connector } = types;
   connector.implement({
     description: 'A third-party service, and the ways it authenticates. Versori’s connector.',
@@ -123,7 +123,7 @@ export function addConnector(builder: Builder, kit: Kit): void {
       force: force(t, 'Delete its connections, too; their credentials stay. Needs `connections.delete`.'),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.delete'] : []),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'connector',
     resolve: async (context, args) =>

@@ -21,7 +21,7 @@ export type CredentialInputs = ReturnType<typeof addCredential>;
 
 /** Adds `Credential` with one type per kind, its queries and its mutations. Everything about a kind comes from its descriptor. */
 export function addCredential(builder: Builder, kit: Kit) {
-  const { node, pages, references, mutation, expectedVersion, force, sort, types } = kit;
+  const { node, pages, references, mutation, deleted, expectedVersion, force, sort, types } = kit;
   const { credential, endUser } = types;
   const data = addCredentialData(builder);
   const kindEnum = builder.enumType('CredentialKind', {
@@ -190,7 +190,7 @@ export function addCredential(builder: Builder, kit: Kit) {
       force: force(t, 'Take it out of the connections and connectors that use it, too. Needs `connections.patch` and `connectors.patch`.'),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.patch', 'connectors.patch'] : []),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'credential',
     resolve: async (context, args) =>

@@ -16,7 +16,7 @@ const sortFields = {
 
 /** Adds `EndUser`, its queries and its mutations. */
 export function addEndUser(builder: Builder, kit: Kit) {
-  const { node, pages, references, mutation, expectedVersion, force, sort, types } = kit;
+  const { node, pages, references, mutation, deleted, expectedVersion, force, sort, types } = kit;
   const { endUser } = types;
   const contactType = builder.enumType('ContactType', {
     description: 'What a contact is for. An end user has one of each at most.',
@@ -174,7 +174,7 @@ export function addEndUser(builder: Builder, kit: Kit) {
       force: force(t, 'Delete its connections and its own credentials, too. Needs `connections.delete` and `credentials.delete`.'),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.delete', 'credentials.delete'] : []),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'endUser',
     resolve: async (context, args) => encodeId('endUser', await deleteEndUser(context, readEndUserRef(args.endUser, ['endUser']), args)),

@@ -10,7 +10,7 @@ import { readIntegrationRef } from './references.ts';
 import { addSSOClaims } from './sso-claims.ts';
 
 /** Adds `Integration`, its queries and its mutations. */
-export function addIntegration(builder: Builder, { node, pages, references, mutation, expectedVersion, force, sort, types }: Kit) {
+export function addIntegration(builder: Builder, { node, pages, references, mutation, deleted, expectedVersion, force, sort, types }: Kit) {
   const { integration } = types;
   const ssoClaims = addSSOClaims(builder);
   integration.implement({
@@ -110,7 +110,7 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
       force: force(t, 'Delete all that belongs to it, too. Needs the delete scopes of all that.'),
     }),
     alsoNeeds: (args) => (args.force ? ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'] : []),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],
     audit: 'integration',
     resolve: async (context, args) =>

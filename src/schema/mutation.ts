@@ -95,6 +95,8 @@ export function addMutations(builder: Builder) {
 
   return {
     mutation,
+    /** The success of a deletion. */
+    deleted: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' } as const,
     expectedVersion: (t: ArgBuilder<SchemaTypes>) =>
       t.int({ description: 'Refuse with a `ConflictError` unless the object is at this version. Absent: whatever its version.' }),
     force: (t: ArgBuilder<SchemaTypes>, description: string) => t.boolean({ defaultValue: false, description }),
