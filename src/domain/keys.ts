@@ -3,6 +3,7 @@ import type { CredentialRecord, Resealed, UnreadableSecret } from '../store/cred
 import type { Store } from '../store/index.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
 import type { DomainContext } from './context.ts';
+import { inTurn } from './in-turn.ts';
 
 /** How many secrets one transaction moves. Whoever changes one of them meanwhile waits for it, or runs again: a few hundredths of a second. */
 const SECRETS_PER_BATCH = 100;
@@ -129,12 +130,15 @@ export async function rotateKeys({ store, now }: KeysContext, options: RotationO
   return report;
 }
 
-/** Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation. */
+/**
+ * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
+ * @throws AggregateError of what failed, when everything else is done
+ */
 export async function replaceWornKeys({ store, now }: KeysContext): Promise<number> {
   let replaced = 0;
-  for (const { organizationId, keyId } of await store.keyring.takeWorn()) {
+  await inTurn(await store.keyring.takeWorn(), async ({ organizationId, keyId }) => {
     if (await replaceKey(store, organizationId, keyId, now())) replaced++;
-  }
+  });
   return replaced;
 }
 

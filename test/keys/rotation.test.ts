@@ -294,6 +294,23 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   await expectAllOpen(test, caller, values);
 });
 
+it('replaces worn keys though that of an organization before them cannot be replaced', async () => {
+  const [broken, other] = [(await newVault(test, 1)).caller.organization, (await newVault(test, 1)).caller.organization];
+  await test.database.collection('dataKeys').updateMany({ organizationId: { $in: [broken, other] } }, { $set: { reservedSeals: 2 ** 30 } });
+  const fresh = await openStore(test);
+  for (const organizationId of [broken, other]) {
+    await fresh.transaction(async () => void (await fresh.secrets.put(organizationId, 'worn', { value: new Redacted('x') }, new Date())));
+  }
+  const replace: Store['keyring']['replace'] = async (organizationId, ...rest) => {
+    if (organizationId === broken) throw new TypeError('as of a bug');
+    return fresh.keyring.replace(organizationId, ...rest);
+  };
+  const failing = { ...fresh, keyring: { ...fresh.keyring, replace } };
+  await expect(replaceWornKeys({ store: failing, now: clock.now })).rejects.toMatchObject({ errors: [expect.any(TypeError)] });
+  await fresh.close();
+  expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
+});
+
 it('refuses to seal under a key that has sealed all it may', async () => {
   const { caller } = await newVault(test, 1);
   const organizationId = caller.organization;
