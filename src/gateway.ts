@@ -1,7 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
+import { authenticateAPIKey } from './domain/api-key.ts';
 import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
+import { contextOf } from './domain/context.ts';
+import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import {
   type KeyRunOptions,
@@ -14,7 +17,7 @@ import {
 } from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
 import { createRefusals } from './domain/refusals.ts';
-import { type Authenticator, createAuthenticator, type TokenSettings } from './http/authenticate.ts';
+import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { defaultLimits, type Limits, WINDOW_MS } from './http/limits/settings.ts';
 import { nodeListener } from './http/node-listener.ts';
@@ -102,13 +105,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const store = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
     await store.prepare();
     await store.keyring.probe();
-    const authenticate: Authenticator = createAuthenticator(options.tokens, now);
     const domain = { store, now };
+    const own = {
+      apiKey: (key) => authenticateAPIKey(domain, key),
+      endUser: (token) => authenticateEndUser(domain, token),
+    } satisfies OwnTokens;
+    const authenticate = createAuthenticator(options.tokens, own, now);
     const refusals = createRefusals();
     const { yoga, execute } = createHttp({
       ...options,
       schema: createSchema(),
-      domain,
+      contextOf: (viewer) => contextOf(domain, viewer),
       authenticate,
       refusals,
       ready: store.ping,

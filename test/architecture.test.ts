@@ -50,7 +50,17 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
 /** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */
 const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
 /** Where a plaintext is taken out of its wrapping: where it is sealed, compared, signed with, and handed to whoever asked for it. */
-const mayExpose = ['secrets/seal.ts', 'secrets/fingerprint.ts', 'secrets/sign.ts', 'schema/credential.ts', 'schema/sso-link.ts'];
+const mayExpose = [
+  'secrets/seal.ts',
+  'secrets/fingerprint.ts',
+  'secrets/sign.ts',
+  'secrets/api-key.ts',
+  'secrets/end-user-token.ts',
+  'schema/credential.ts',
+  'schema/sso-link.ts',
+  'schema/api-key.ts',
+  'schema/end-user-token.ts',
+];
 
 interface Import {
   readonly from: string;

@@ -21,6 +21,8 @@ export interface Caller {
   /** Everything that can be granted, unless told. */
   readonly scopes?: readonly string[];
   readonly claims?: JWTPayload;
+  /** What is presented as a bearer token in the place of one made of the above. */
+  readonly token?: string;
 }
 
 /** An answer, with everything that left the gateway, for tests that search it all. */
@@ -115,7 +117,8 @@ export class TestGateway {
   }
 
   /** A token that the gateway takes; `claims` replace what it would hold, undefined removes. */
-  token({ organization, scopes = grantableScopes, claims = {} }: Caller, secret: Uint8Array = tokenSecret): Promise<string> {
+  async token({ organization, scopes = grantableScopes, claims = {}, token }: Caller, secret: Uint8Array = tokenSecret): Promise<string> {
+    if (token) return token;
     const now = Math.floor(this.time().getTime() / 1000);
     const payload = { organization, scope: scopes.join(' '), sub: 'tester', iss: issuer, aud: audience, exp: now + 600, ...claims };
     return new SignJWT(payload).setProtectedHeader({ alg: 'HS256' }).sign(secret);
@@ -166,6 +169,28 @@ export class TestGateway {
     );
     if (!data.result[name]) throw new Error(`create${noun} failed: ${JSON.stringify(data.result)}`);
     return data.result[name];
+  }
+
+  /** Makes an API key: its id, and the key. */
+  async makeAPIKey(caller: Caller, input: object): Promise<{ id: string; key: string }> {
+    const query = `mutation ($input: CreateAPIKeyInput!) {
+      result: createAPIKey(input: $input) { ... on CreateAPIKeySuccess { issued { id key } } ... on MutationError { code message } }
+    }`;
+    const { result } = await this.query(caller, query, { input: { name: `key-${randomBytes(6).toString('hex')}`, ...input } });
+    if (!result.issued) throw new Error(`createAPIKey failed: ${JSON.stringify(result)}`);
+    return result.issued;
+  }
+
+  /** Makes a token for an end user. */
+  async makeEndUserToken(caller: Caller, endUser: object, more: object = {}): Promise<string> {
+    const query = `mutation ($endUser: EndUserRef!, $scopes: [String!], $lifetimeSeconds: Int) {
+      result: createEndUserToken(endUser: $endUser, scopes: $scopes, lifetimeSeconds: $lifetimeSeconds) {
+        ... on CreateEndUserTokenSuccess { endUserToken { token } } ... on MutationError { code message }
+      }
+    }`;
+    const { result } = await this.query(caller, query, { endUser, ...more });
+    if (!result.endUserToken) throw new Error(`createEndUserToken failed: ${JSON.stringify(result)}`);
+    return result.endUserToken.token;
   }
 
   /** The commands that reading or writing sends to the database, without the driver's own. */

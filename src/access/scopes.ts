@@ -1,6 +1,6 @@
 /**
  * The scopes a token may carry, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the verbs of its
- * nouns; what reveals, fingerprints or vouches is never covered by one and must be named.
+ * nouns; what reveals, fingerprints, vouches or gives lasting access is never covered by one and must be named.
  */
 const verbs = ['get', 'post', 'patch', 'delete'] as const;
 const verbsOf = {
@@ -11,11 +11,14 @@ const verbsOf = {
   credentials: verbs,
   audit: ['get'],
   ssoLinks: ['post'],
+  apiKeys: ['get', 'delete'],
+  endUserTokens: ['post'],
 } as const;
 const named = {
   'credentials.reveal': 'Read the plaintext of one secret, with a reason.',
   'credentials.fingerprint': 'See fingerprints, which tell equal secrets from different ones.',
   'endUsers.verifyEmail': 'Vouch that a contact’s mail address belongs to the contact.',
+  'apiKeys.post': 'Make and rotate API keys, which outlive the token that made them.',
 } as const;
 
 type VerbsOf = typeof verbsOf;
@@ -37,7 +40,7 @@ export const grantableScopes: readonly string[] = [
 ];
 
 /** The nouns that have records, global ids and scopes of their own. */
-export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'auditEntry'] as const;
+export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'apiKey', 'auditEntry'] as const;
 export type Noun = (typeof nouns)[number];
 
 /** The noun's scope for reading, as in `credentials.get`. */
@@ -52,3 +55,30 @@ export function covers(granted: ReadonlySet<string>, scope: Scope): boolean {
   const [noun, verb] = scope.split('.');
   return granted.has(`${noun}.*`) || granted.has('all.Organization') || (verb === 'get' && granted.has('all.Organization.read'));
 }
+
+/** The scopes that a scope or a wildcard covers. */
+export function scopesOf(granted: string): Scope[] {
+  return scopes.filter((scope) => covers(new Set([granted]), scope));
+}
+
+/** What belongs to the organization as a whole, and so to no viewer that is limited to one integration. */
+const organizationScopes: readonly Scope[] = [
+  'integrations.post',
+  'integrations.delete',
+  'audit.get',
+  'apiKeys.get',
+  'apiKeys.post',
+  'apiKeys.delete',
+];
+
+/** The most that a viewer who is limited can be allowed: to one integration, or to one end user of it. */
+export const limitedScopes: { readonly [L in 'integration' | 'endUser']: readonly Scope[] } = {
+  integration: scopes.filter((scope) => !organizationScopes.includes(scope)),
+  endUser: [
+    'integrations.get',
+    'connectors.get',
+    'endUsers.get',
+    ...verbs.map((verb) => `connections.${verb}` as const),
+    ...verbs.map((verb) => `credentials.${verb}` as const),
+  ],
+};

@@ -20,7 +20,7 @@ const people = ['Ada Lovelace', 'Grace Hopper', 'Alan Turing', 'Edsger Dijkstra'
  * from the examples in their descriptors. May be run again: it adds.
  */
 export async function demo(gateway: Gateway, organization: string, connections: number): Promise<void> {
-  const viewer: Viewer = { organizationId: organization, subject: 'demo', scopes: new Set(grantableScopes) };
+  const viewer: Viewer = { organizationId: organization, kind: 'token', subject: 'demo', scopes: new Set(grantableScopes) };
   const run = async (field: string, input: object): Promise<Record<string, unknown>> => {
     const type = `${field[0]!.toUpperCase()}${field.slice(1)}`;
     const noun = field.replace(/^create/, '').replace(/^./, (letter) => letter.toLowerCase());

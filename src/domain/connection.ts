@@ -13,8 +13,8 @@ import {
   type IntegrationRef,
   requireConnection,
   requireConnector,
-  requireEndUser,
   requireIntegration,
+  requireOwner,
 } from './references.ts';
 import { anyText, check, hostnameText, nameText } from './validation.ts';
 
@@ -60,8 +60,7 @@ export async function createConnection(context: MutationContext, input: Connecti
     const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
     const connector = input.connector && (await requireConnector(context, input.connector, ['input', 'connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['input', 'connector']);
-    const endUser = input.endUser && (await requireEndUser(context, input.endUser, ['input', 'endUser']));
-    if (endUser && endUser.integrationId !== integration.id) throw new NotFoundError('end user', ['input', 'endUser']);
+    const endUser = await requireOwner(context, input.endUser, integration, ['input', 'endUser']);
     await store.slots.attach(organizationId, integration.id);
     if (connector) await store.slots.attach(organizationId, connector.id);
     if (endUser) await store.endUsers.touch(organizationId, endUser.id);
@@ -111,12 +110,28 @@ export async function updateConnection(
       triggerCredentials: await rebound(triggerCredentials, 'triggerCredentials'),
     };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
+    await refuseAiming(context, checked, written.credentialIds);
     const updatedAt = now();
     await orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
       store.connections.update(viewer.organizationId, record.id, record.version, written, updatedAt),
     );
     return { ...record, ...written, version: record.version + 1, updatedAt };
   });
+}
+
+/**
+ * A viewer who is limited to one end user must not choose where credentials are sent that it may not see: those of the integration's own,
+ * which the organization has put into the end user's connection.
+ *
+ * @throws ValidationError
+ */
+async function refuseAiming({ store, viewer }: DomainContext, changes: object, credentialIds: readonly string[]): Promise<void> {
+  const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
+  if (!viewer.limitedTo?.endUserId || aims.length === 0) return;
+  const own = await store.credentials.byIds(viewer.organizationId, credentialIds);
+  if (own.length === credentialIds.length) return;
+  const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';
+  throw new ValidationError(aims.map((field) => ({ path: ['input', field], message })));
 }
 
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */

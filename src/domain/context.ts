@@ -1,6 +1,7 @@
 import type { Noun } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { ConflictError, type NotFoundError, UnauthenticatedError } from '../errors.ts';
+import { confined } from '../store/confined.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
@@ -10,6 +11,11 @@ export interface DomainContext {
   readonly viewer: Viewer;
   readonly store: Store;
   readonly now: () => Date;
+}
+
+/** Where a viewer acts: a viewer who is limited finds nothing beyond the limit, whatever is asked for. */
+export function contextOf(outer: Omit<DomainContext, 'viewer'>, viewer: Viewer): DomainContext {
+  return { ...outer, viewer, store: viewer.limitedTo ? confined(outer.store, viewer.limitedTo) : outer.store };
 }
 
 /** What is being done, for the audit log: the name of a mutation, and the noun of what it is done to. */
@@ -53,6 +59,7 @@ export async function recordDone(context: MutationContext, objectId: string, rea
   const { action, viewer, store } = context;
   await store.audit.insert(viewer.organizationId, {
     ...newRecord(context),
+    viewerKind: viewer.kind,
     subject: viewer.subject,
     address: action.address,
     requestId: action.requestId,

@@ -9,7 +9,7 @@ import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, required } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
-import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
+import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { check, descriptionText, nameText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
@@ -41,8 +41,7 @@ export async function createCredential(context: MutationContext, input: Credenti
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
-    const endUser = endUserRef && (await requireEndUser(context, endUserRef, ['input', 'endUser']));
-    if (endUser && endUser.integrationId !== integration.id) throw new NotFoundError('end user', ['input', 'endUser']);
+    const endUser = await requireOwner(context, endUserRef, integration, ['input', 'endUser']);
     await context.store.slots.attach(context.viewer.organizationId, integration.id);
     if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
     return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, ['input']);

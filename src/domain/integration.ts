@@ -73,7 +73,7 @@ export async function deleteIntegration(context: MutationContext, ref: Integrati
   });
 }
 
-/** Deletes an integration with all that belongs to it, in a transaction of the caller's. */
+/** Deletes an integration with all that belongs to it and the API keys that are limited to it, in a transaction of the caller's. */
 export async function removeIntegration(context: DomainContext, id: string): Promise<void> {
   const { store, viewer } = context;
   const { organizationId } = viewer;
@@ -82,6 +82,7 @@ export async function removeIntegration(context: DomainContext, id: string): Pro
   await store.connections.remove(organizationId, contents);
   await removeCredentials(context, contents);
   await store.ssoLinks.removeAll(organizationId, id);
+  await store.apiKeys.remove(organizationId, contents);
   await store.endUsers.remove(organizationId, contents);
   await store.connectors.remove(organizationId, contents);
   await store.integrations.remove(organizationId, { id });

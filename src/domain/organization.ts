@@ -3,7 +3,7 @@ import { removeIntegration } from './integration.ts';
 
 /** Who acts when nobody asks: the gateway itself, in one organization. */
 export function asItself(context: Omit<DomainContext, 'viewer'>, organizationId: string): DomainContext {
-  return { ...context, viewer: { organizationId, subject: '(credential-gateway)', scopes: new Set() } };
+  return { ...context, viewer: { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() } };
 }
 
 /**
@@ -17,6 +17,7 @@ export async function deleteOrganization(outer: Omit<DomainContext, 'viewer'>, o
   const { store, now } = context;
   if (!(await store.organizations.tombstone(organizationId, now()))) return false;
   await store.keyring.remove(organizationId);
+  await store.apiKeys.remove(organizationId, {});
   await store.audit.removeAll(organizationId);
   for (const id of await store.integrations.ids(organizationId, {})) await store.transaction(() => removeIntegration(context, id));
   return true;

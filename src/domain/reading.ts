@@ -1,4 +1,5 @@
 import type { Noun } from '../access/scopes.ts';
+import type { APIKeyRecord } from '../store/api-key.ts';
 import type { AuditRecord } from '../store/audit.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
@@ -15,7 +16,7 @@ export { type Contact, contactTypes } from '../store/end-user.ts';
 export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
 export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
-export type { AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
+export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 
 /** The record of each noun. */
 export interface RecordOf {
@@ -24,6 +25,7 @@ export interface RecordOf {
   endUser: EndUserRecord;
   connection: ConnectionRecord;
   credential: CredentialRecord;
+  apiKey: APIKeyRecord;
   auditEntry: AuditRecord;
 }
 
@@ -60,6 +62,7 @@ function records<N extends Noun>({ store }: DomainContext, noun: N): RecordStore
     endUser: store.endUsers,
     connection: store.connections,
     credential: store.credentials,
+    apiKey: store.apiKeys,
     auditEntry: store.audit,
   };
   return stores[noun] as unknown as RecordStore<RecordOf[N]>;

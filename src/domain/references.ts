@@ -68,6 +68,26 @@ export async function requireEndUser(context: DomainContext, ref: EndUserRef, pa
   return required(await findEndUser(context, ref), new NotFoundError('end user', path));
 }
 
+/**
+ * The end user whom something is made for, if any: of the integration where it is made. What a viewer makes who is limited to one end user
+ * is that end user's, said or not.
+ *
+ * @throws NotFoundError
+ */
+export async function requireOwner(
+  context: DomainContext,
+  ref: EndUserRef | null | undefined,
+  { id: integrationId }: IntegrationRecord,
+  path: Path,
+): Promise<EndUserRecord | null> {
+  const ownId = context.viewer.limitedTo?.endUserId;
+  const meant = ref ?? (ownId === undefined ? null : { id: ownId });
+  if (!meant) return null;
+  const endUser = await requireEndUser(context, meant, path);
+  if (endUser.integrationId !== integrationId) throw new NotFoundError('end user', path);
+  return endUser;
+}
+
 /** @throws NotFoundError */
 export async function requireConnection(context: DomainContext, ref: ConnectionRef, path: Path): Promise<ConnectionRecord> {
   return required(await findConnection(context, ref), new NotFoundError('connection', path));

@@ -1,4 +1,4 @@
-import type { Viewer } from '../access/viewer.ts';
+import type { Viewer, ViewerKind } from '../access/viewer.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
@@ -10,6 +10,8 @@ const MANY = '(many)';
 
 interface Refusal {
   readonly organizationId: string;
+  /** Null: of many viewers. */
+  readonly viewerKind: ViewerKind | null;
   readonly subject: string;
   readonly action: string;
   readonly outcome: string;
@@ -26,13 +28,13 @@ export function createRefusals() {
   const refusals = new Map<string, Refusal>();
   let anonymous = 0;
   return {
-    add({ organizationId, subject }: Viewer, action: string, outcome: ErrorCode): void {
-      const told = JSON.stringify([organizationId, subject, action, outcome]);
-      const [key, kind] =
+    add({ organizationId, kind: viewerKind, subject }: Viewer, action: string, outcome: ErrorCode): void {
+      const told = JSON.stringify([organizationId, viewerKind, subject, action, outcome]);
+      const [key, which] =
         refusals.has(told) || refusals.size < KINDS_MAX
-          ? [told, { organizationId, subject, action, outcome }]
-          : [organizationId, { organizationId, subject: MANY, action: MANY, outcome: MANY }];
-      const refusal = refusals.get(key) ?? { ...kind, count: 0 };
+          ? [told, { organizationId, viewerKind, subject, action, outcome }]
+          : [organizationId, { organizationId, viewerKind: null, subject: MANY, action: MANY, outcome: MANY }];
+      const refusal = refusals.get(key) ?? { ...which, count: 0 };
       refusal.count++;
       refusals.set(key, refusal);
     },

@@ -1,6 +1,9 @@
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { type APIKeyParts, parseAPIKey } from '../access/api-key.ts';
+import { END_USER_TOKEN_TYPE } from '../access/end-user-token.ts';
 import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
 
 /** How tokens are checked: which they must be, and with what. */
 export interface TokenSettings {
@@ -17,16 +20,63 @@ export interface TokenSettings {
 /** Makes the viewer of a request from its headers. */
 export type Authenticator = (headers: Headers) => Promise<Viewer>;
 
+/** Those that the gateway itself gives out, and how they are checked. */
+export interface OwnTokens {
+  readonly apiKey: (key: APIKeyParts) => Promise<Viewer>;
+  readonly endUser: (presented: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted }) => Promise<Viewer>;
+}
+
 /** Difference between the issuer's clock and ours that is let pass, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 
 /**
- * Checks bearer tokens (RFC 6750) that are JWTs (RFC 7519). Which algorithms are taken follows from the key, never from the token.
- * `exp` and `sub` are required: jose by itself takes a token without them. `now` is the gateway's clock, by which everything else expires too.
+ * Makes the check of what a request presents: a bearer token (RFC 6750) that is a JWT (RFC 7519) of the issuer's or an end user's, or an API
+ * key, as a bearer token or as the password of HTTP Basic (RFC 7617). `now` is the gateway's clock, by which everything else expires too.
  */
-export function createAuthenticator({ issuer, audience, organizationClaim, key }: TokenSettings, now: () => Date): Authenticator {
+export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now: () => Date): Authenticator {
+  const issued = issuedTokens(settings, now);
+  return async (headers) => {
+    const token = presented(headers);
+    const apiKey = parseAPIKey(token);
+    if (apiKey) return own.apiKey(apiKey);
+    const endUser = endUserToken(token);
+    return endUser ? own.endUser(endUser) : issued(token);
+  };
+}
+
+/** @throws UnauthenticatedError when nothing is presented that could be a token */
+function presented(headers: Headers): string {
+  const authorization = headers.get('authorization') ?? '';
+  const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
+  if (token) return token;
+  const [, basic] = /^Basic ([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
+  if (!basic) throw new UnauthenticatedError('A bearer token or an API key is needed: Authorization: Bearer <token>.');
+  // A browser sends what it once was given for Basic by itself, whichever page makes it ask.
+  if (headers.has('origin') || headers.has('sec-fetch-site')) {
+    throw new UnauthenticatedError('Basic is not taken from a browser. Use Authorization: Bearer <token>.');
+  }
+  const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
+  if (!password || !parseAPIKey(password))
+    throw new UnauthenticatedError('With Basic, the password must be an API key; the user name may be anything.');
+  return password;
+}
+
+/** What an end user's token says of itself, by which the key is found that verifies it; undefined when the token is of another type. */
+function endUserToken(token: string) {
+  try {
+    const { typ, kid } = decodeProtectedHeader(token);
+    const { organization } = decodeJwt(token);
+    if (typ !== END_USER_TOKEN_TYPE || typeof kid !== 'string' || typeof organization !== 'string') return undefined;
+    return { organizationId: organization, keyId: kid, token: new Redacted(token) };
+  } catch {
+    return undefined;
+  }
+}
+
+/** Which algorithms are taken follows from the key, never from the token. `exp` and `sub` are required: jose by itself takes a token without them. */
+function issuedTokens({ issuer, audience, organizationClaim, key }: TokenSettings, now: () => Date) {
   const settings = {
     issuer,
     audience,
@@ -39,10 +89,7 @@ export function createAuthenticator({ issuer, audience, organizationClaim, key }
     const options = { ...settings, currentDate: now() };
     return 'secret' in key ? jwtVerify(token, key.secret, options) : jwtVerify(token, jwks!, options);
   };
-
-  return async (headers) => {
-    const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(headers.get('authorization') ?? '') ?? [];
-    if (!token) throw new UnauthenticatedError('A bearer token is needed: Authorization: Bearer <token>.');
+  return async (token: string): Promise<Viewer> => {
     try {
       return viewerOf((await verify(token)).payload, organizationClaim);
     } catch (error) {
@@ -73,7 +120,8 @@ function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
   if (typeof claims.sub !== 'string' || claims.sub === '') throw new UnauthenticatedError(wrongClaim('sub'));
   // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
   const scope = Array.isArray(claims.scope) ? claims.scope : typeof claims.scope === 'string' ? claims.scope.split(' ') : [];
-  return { organizationId, subject: claims.sub, scopes: new Set(scope.filter((each) => typeof each === 'string' && each !== '')) };
+  const scopes = new Set<string>(scope.filter((each) => typeof each === 'string' && each !== ''));
+  return { organizationId, kind: 'token', subject: claims.sub, scopes };
 }
 
 /** Why a token is refused, in words that do not repeat any of it. */

@@ -20,8 +20,8 @@ const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
 
 export interface HttpSettings extends DoorSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
-  /** Everything of the domain's context but the viewer. */
-  readonly domain: Omit<DomainContext, 'viewer'>;
+  /** The domain's context, as it is for a viewer. */
+  readonly contextOf: (viewer: Viewer) => DomainContext;
   readonly authenticate: Authenticator;
   /** Counts what is refused, for the audit log. */
   readonly refusals: Refusals;
@@ -49,7 +49,7 @@ export interface ExecutionResult {
 
 /** The way from bytes to the schema and back. */
 export function createHttp(settings: HttpSettings) {
-  const { schema, domain, authenticate, logger, refusals } = settings;
+  const { schema, contextOf, authenticate, logger, refusals } = settings;
   const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
   const careful = useCarefulExecution(schema, settings.limits) as Plugin;
   const rateLimits = createRateLimits(settings);
@@ -57,7 +57,7 @@ export function createHttp(settings: HttpSettings) {
   const yoga = createYoga<ServerContext, GraphQLContext>({
     schema,
     context: ({ viewer, requestId, address }) => {
-      const context = { ...domain, viewer: viewer! };
+      const context = contextOf(viewer!);
       return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null };
     },
     graphqlEndpoint: '/graphql',

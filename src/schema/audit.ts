@@ -1,4 +1,5 @@
 import { nouns } from '../access/scopes.ts';
+import type { ViewerKind } from '../access/viewer.ts';
 import type { Builder } from './builder.ts';
 import { recordFields } from './fields.ts';
 import { encodeId, parseId } from './global-id.ts';
@@ -10,6 +11,15 @@ const sortFields = { CREATED_AT: { field: 'createdAt', description: 'When it hap
 /** Adds `AuditEntry` and the query for them. */
 export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): void {
   const { auditEntry } = types;
+  const viewerKind = builder.enumType('ViewerKind', {
+    description: 'By what a viewer is known.',
+    values: {
+      TOKEN: { value: 'token', description: 'A token of the organization’s issuer.' },
+      API_KEY: { value: 'apiKey', description: 'An API key.' },
+      END_USER: { value: 'endUser', description: 'A token that was made for an end user.' },
+      GATEWAY: { value: 'gateway', description: 'None: the gateway itself did it.' },
+    } as const satisfies Record<string, { readonly value: ViewerKind; readonly description: string }>,
+  });
   auditEntry.implement({
     description:
       'Something that was done, or refused. Written in the transaction that did it; names objects and never holds a value. Never changed afterwards.',
@@ -20,7 +30,17 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
       return {
         id,
         createdAt,
-        subject: t.exposeString('subject', { description: 'Who: the subject of the token. In parentheses: the gateway itself.' }),
+        viewerKind: t.expose('viewerKind', {
+          type: viewerKind,
+          nullable: true,
+          description: 'By what the viewer was known. Null: many viewers summed up, or an entry from before this was told.',
+        }),
+        subject: t.string({
+          description:
+            'Who: the subject of the token, or the global id of the API key or end user, which may be gone. In parentheses: the gateway itself.',
+          resolve: ({ viewerKind, subject }) =>
+            viewerKind === 'apiKey' || viewerKind === 'endUser' ? encodeId(viewerKind, subject) : subject,
+        }),
         address: t.exposeString('address', {
           nullable: true,
           description: 'The network address it came from. Null: from within, or summed up.',
@@ -64,7 +84,7 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
       args: {
         ...pageArgs(t.arg),
         sort: t.arg({ type: sortType, description: 'Newest first unless told.' }),
-        subject: t.arg.string({ description: 'Only what this subject asked for.' }),
+        subject: t.arg.string({ description: 'Only what this subject asked for, as the entries show it.' }),
         action: t.arg.string({ description: 'Only this, such as `revealSecret`.' }),
         outcome: t.arg.string({ description: 'Only this, such as `SUCCESS` or `FORBIDDEN`.' }),
         objectId: t.arg.id({ description: 'Only what was done to the object of this global id, which may be gone.' }),
@@ -73,7 +93,7 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
       },
       resolve: (_root, { sort, subject, action, outcome, objectId, since, until, ...args }, context) => {
         const filter = {
-          ...(subject != null && { subject }),
+          ...(subject != null && subjectFilter(subject)),
           ...(action != null && { action }),
           ...(outcome != null && { outcome }),
           ...(objectId != null && { objectId: parseId(objectId)?.id ?? NOTHING }),
@@ -84,4 +104,11 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
       },
     }),
   );
+}
+
+/** The global id of an API key or end user means that viewer; any other text the subject of a token. */
+function subjectFilter(subject: string) {
+  const parsed = parseId(subject);
+  const isViewer = parsed?.noun === 'apiKey' || parsed?.noun === 'endUser';
+  return isViewer ? { viewerKind: parsed.noun, subject: parsed.id } : { subject };
 }

@@ -1,5 +1,6 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import { kindOf } from '../credential-types/index.ts';
+import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
 import { createBuilder } from './builder.ts';
 import { addConnection } from './connection.ts';
@@ -7,6 +8,7 @@ import { addConnector } from './connector.ts';
 import { addCredential } from './credential.ts';
 import { addCredentialKinds } from './credential-kinds.ts';
 import { addEndUser } from './end-user.ts';
+import { addEndUserToken } from './end-user-token.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit.ts';
 import { addNodeQueries } from './node.ts';
@@ -28,12 +30,15 @@ export function createSchema(): GraphQLSchema {
   addConnection(builder, kit, credentialInputs);
   addSSOLink(builder, kit, { contactType, userField });
   addCredentialKinds(builder);
+  addAPIKey(builder, kit);
+  addEndUserToken(builder, kit);
   addAudit(builder, kit);
   addNodeQueries(builder, kit.node, {
     integration: () => 'Integration',
     connector: () => 'Connector',
     endUser: () => 'EndUser',
     connection: () => 'Connection',
+    apiKey: () => 'APIKey',
     auditEntry: () => 'AuditEntry',
     credential: ({ kind }: { kind: string }) => kindOf(kind)!.typeName,
   });

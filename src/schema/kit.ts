@@ -1,5 +1,6 @@
 import { kindOf, readableKinds } from '../credential-types/index.ts';
 import type {
+  APIKeyRecord,
   AuditRecord,
   ConnectionRecord,
   ConnectorRecord,
@@ -23,6 +24,7 @@ export function createKit(builder: Builder) {
   const connector = builder.objectRef<ConnectorRecord>('Connector');
   const endUser = builder.objectRef<EndUserRecord>('EndUser');
   const connection = builder.objectRef<ConnectionRecord>('Connection');
+  const apiKey = builder.objectRef<APIKeyRecord>('APIKey');
   const auditEntry = builder.objectRef<AuditRecord>('AuditEntry');
   const credentialKinds = readableKinds.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));
   const credential = builder.unionType('Credential', {
@@ -38,7 +40,7 @@ export function createKit(builder: Builder) {
     ...addMutations(builder),
     sort,
     /** The nouns' types, by reference: they are implemented in the nouns' own files, and refer to each other. */
-    types: { integration, connector, endUser, connection, credential, auditEntry },
+    types: { integration, connector, endUser, connection, credential, apiKey, auditEntry },
     /** The members of the union `Credential`. */
     credentialKinds,
     /** The nouns' pages. */
@@ -48,6 +50,7 @@ export function createKit(builder: Builder) {
       endUser: pageType('endUser', endUser),
       connection: pageType('connection', connection),
       credential: pageType('credential', credential),
+      apiKey: pageType('apiKey', apiKey),
       auditEntry: pageType('auditEntry', auditEntry),
     },
   };

@@ -14,6 +14,7 @@ import { findIntegration } from '../domain/references.ts';
 import { type Path, ValidationError } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
+import { nounNames } from './global-id.ts';
 import { readIntegrationRef } from './references.ts';
 
 const FIRST_DEFAULT = 20;
@@ -81,7 +82,7 @@ export function addPages(builder: Builder) {
   return {
     /** The page type of a noun, such as `ConnectionPage`, and its edge. */
     pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>) {
-      const name = `${noun[0]!.toUpperCase()}${noun.slice(1)}Page`;
+      const name = `${nounNames[noun]}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'One record of a page, and its place in the list.',

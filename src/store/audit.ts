@@ -1,12 +1,15 @@
-import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
+import { createHash, createHmac } from 'node:crypto';
 import { type Model, Schema } from 'mongoose';
+import type { ViewerKind } from '../access/viewer.ts';
+import { sameText } from '../secrets/same-text.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
 import type { Keyring } from './keyring.ts';
 import { type BaseRecord, newId, recordSchema, recordStore } from './records.ts';
 
 /** One thing that was done, or refused. It names objects and never holds a value. */
 export interface AuditRecord extends BaseRecord {
-  /** Who: the token's subject. */
+  /** Who: what kind of viewer (absent in entries older than it), and its subject. */
+  readonly viewerKind?: ViewerKind | null;
   readonly subject: string;
   /** The network address that the request came from. Null: from within the process. */
   readonly address: string | null;
@@ -59,6 +62,7 @@ const ENTRIES_PER_BATCH = 1_000;
 /** The log of what was done. Entries are inserted and never changed, but for the number of the batch that seals them. */
 export function auditStore(database: Database, keyring: Keyring) {
   const schema = recordSchema({
+    viewerKind: String,
     subject: { type: String, required: true },
     address: String,
     requestId: String,
@@ -201,6 +205,8 @@ function hashOf(batch: readonly Stored[]): string {
     entry.objectId ?? null,
     entry.reason ?? null,
     entry.count,
+    // At the end and only where it is: entries older than it keep their hash.
+    ...(entry.viewerKind ? [entry.viewerKind] : []),
   ]);
   return sha256(JSON.stringify(rows));
 }
@@ -217,8 +223,4 @@ function mac(key: Uint8Array, organizationId: string, headHash: string): string 
   return createHmac('sha256', key)
     .update(JSON.stringify([organizationId, headHash]))
     .digest('base64url');
-}
-
-function sameText(a: string, b: string): boolean {
-  return a.length === b.length && timingSafeEqual(Buffer.from(a), Buffer.from(b));
 }

@@ -1,10 +1,12 @@
 import type { KeyProvider } from '../secrets/key-provider.ts';
+import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
 import { connectionStore } from './connection.ts';
 import { connectorStore } from './connector.ts';
 import { credentialStore, secretStore } from './credential.ts';
 import type { Database } from './database.ts';
 import { endUserStore } from './end-user.ts';
+import { endUserTokenStore } from './end-user-token.ts';
 import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { organizationStore } from './organization.ts';
@@ -30,6 +32,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     rateLimits: rateLimitStore(database),
     ssoLinks: ssoLinkStore(database, now),
     audit: auditStore(database, keyring),
+    apiKeys: apiKeyStore(database),
+    endUserTokens: endUserTokenStore(keyring),
     keyring,
     transaction: database.transaction,
 

@@ -8,9 +8,10 @@ import { newId } from './records.ts';
 
 /**
  * Keys of an organization. `seal` keys encrypt secrets: one is current, older ones only open. The `fingerprint` key never changes, or
- * equal secrets would cease to have equal fingerprints. The `audit` key authenticates the chain of the audit log.
+ * equal secrets would cease to have equal fingerprints. The `audit` key authenticates the chain of the audit log, the `token` key the tokens
+ * that are made for end users.
  */
-const purposes = ['seal', 'fingerprint', 'audit'] as const;
+const purposes = ['seal', 'fingerprint', 'audit', 'token'] as const;
 type Purpose = (typeof purposes)[number];
 
 /** Of a destroyed key only the record is left, without its bytes: what is still sealed under it can say why it does not open. */
@@ -130,14 +131,17 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   }
 
   return translatingErrors({
-    async create(organizationId: string, now: Date): Promise<void> {
-      for (const purpose of purposes) await model.create([await newKey(organizationId, purpose, now)]);
+    /** Makes the keys that the organization does not have: all, when it is new, and those of purposes that are newer than it. */
+    async complete(organizationId: string, now: Date): Promise<void> {
+      const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
+      const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
+      for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
     },
     /**
-     * The keys to work with now. Reads their records, so that a transaction which seals sees the key it uses as it is in that transaction.
+     * The keys to write with now. Reads their records, so that a transaction which seals sees the key it uses as it is in that transaction.
      * `seals` tells how many values are about to be sealed.
      */
-    async current(organizationId: string, seals = 0): Promise<Record<Purpose, DataKey>> {
+    async current(organizationId: string, seals = 0): Promise<Record<Exclude<Purpose, 'token'>, DataKey>> {
       const records = (await model.find({ organizationId, state: 'current' }).lean()) as unknown as KeyRecord[];
       const find = (purpose: Purpose) => {
         const record = records.find((candidate) => candidate.purpose === purpose);
@@ -147,9 +151,15 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       if (seals > 0) await spend(find('seal'), seals);
       return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
     },
+    /** The key that signs tokens now. */
+    async tokenKey(organizationId: string): Promise<DataKey> {
+      const record = (await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean()) as unknown as KeyRecord | null;
+      if (!record) throw new Error('The organization has no token key.');
+      return unwrap(record);
+    },
     /** @throws UnreadableSecretError when the key is destroyed, or no master key at hand opens it */
-    async byId(organizationId: string, keyId: string): Promise<DataKey> {
-      const record = (await model.findOne({ organizationId, _id: keyId }).lean()) as unknown as KeyRecord | null;
+    async byId(organizationId: string, keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {
+      const record = (await model.findOne({ organizationId, _id: keyId, purpose }).lean()) as unknown as KeyRecord | null;
       if (!record) throw new UnreadableSecretError('its key is not there');
       if (record.state === 'destroyed') {
         unwrapped.delete(keyId);

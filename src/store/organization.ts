@@ -26,7 +26,7 @@ export function organizationStore(database: Database, keyring: Keyring) {
     },
     async insert(organizationId: string, now: Date): Promise<void> {
       await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
-      await keyring.create(organizationId, now);
+      await keyring.complete(organizationId, now);
     },
     /** Writes the record without changing it: what does this and what deletes the organization cannot both commit. */
     async touch(organizationId: string): Promise<void> {
@@ -50,16 +50,15 @@ export function organizationStore(database: Database, keyring: Keyring) {
     /** Records the organization with its keys unless it is there already. */
     async ensure(organizationId: string, now: Date): Promise<void> {
       if (recorded.has(organizationId)) return;
-      if ((await store.state(organizationId)) !== 'unknown') {
-        recorded.add(organizationId);
-        return;
-      }
+      const state = await store.state(organizationId);
       try {
-        await database.transaction(() => store.insert(organizationId, now));
+        if (state === 'unknown') await database.transaction(() => store.insert(organizationId, now));
+        if (state === 'live') await keyring.complete(organizationId, now);
       } catch (error) {
-        // Another mutation recorded it meanwhile.
+        // Another mutation did it meanwhile.
         if (!(error instanceof DuplicateKeyError)) throw error;
       }
+      if (state !== 'unknown') recorded.add(organizationId);
     },
   };
 }

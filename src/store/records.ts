@@ -78,7 +78,7 @@ export function recordSchema(fields: SchemaDefinition): Schema {
 }
 
 /** Reads and writes of one kind of record. Every function takes the organization first, and none can reach another's records. */
-export type RecordStore<R extends BaseRecord> = ReturnType<typeof recordStore<R>>;
+export type RecordStore<R extends BaseRecord> = ReturnType<typeof recordsWithin<R>>;
 
 interface RecordStoreOptions {
   /** The field that globs match; `name` unless told. */
@@ -87,15 +87,25 @@ interface RecordStoreOptions {
   readonly visible?: () => Conditions;
 }
 
-export function recordStore<R extends BaseRecord>(
+export function recordStore<R extends BaseRecord>(database: Database, model: Model<Stored<R>>, options: RecordStoreOptions = {}) {
+  return {
+    ...recordsWithin<R>(database, model, options, {}),
+    /** The same, as if only those records existed whose fields equal the values given. */
+    confinedTo: (fields: Partial<R>): RecordStore<R> => recordsWithin(database, model, options, fields),
+  };
+}
+
+function recordsWithin<R extends BaseRecord>(
   database: Database,
   model: Model<Stored<R>>,
-  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions = {},
+  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions,
+  confines: Partial<R>,
 ) {
   // Schemas are built from data, so mongoose's exact types for filters and updates do not apply; `strict` checks them as they run.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
   const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
-  const written = (organizationId: string, filter: Filter<R>) => ({ organizationId, ...conditionsOf(filter, nameField) });
+  const written = (organizationId: string, filter: Filter<R>) =>
+    both({ organizationId, ...conditionsOf(confines as Filter<R>, nameField) }, conditionsOf(filter, nameField));
   const readable = (organizationId: string, filter: Filter<R>) => both(written(organizationId, filter), visible());
 
   /** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
@@ -174,6 +184,8 @@ export function recordStore<R extends BaseRecord>(
     },
 
     async insert(organizationId: string, record: R): Promise<R> {
+      const outside = Object.entries(confines).find(([field, value]) => record[field as keyof R] !== value);
+      if (outside) throw new Error(`A record is made beyond what its viewer is limited to: its ${outside[0]} is another.`);
       const { id, ...rest } = record;
       await anyModel.create([{ ...rest, _id: id, organizationId }]);
       return record;
@@ -188,13 +200,17 @@ export function recordStore<R extends BaseRecord>(
       updatedAt: Date,
     ): Promise<void> {
       const set = { ...changes, version: version + 1, updatedAt };
-      const result = await anyModel.updateOne({ organizationId, _id: id, version }, { $set: set }, { runValidators: true });
+      const result = await anyModel.updateOne(
+        both(written(organizationId, { id } as Filter<R>), { version }),
+        { $set: set },
+        { runValidators: true },
+      );
       if (result.matchedCount === 0) throw new ConflictError('The object has changed while it was being updated.', []);
     },
 
     /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
     async touch(organizationId: string, id: string): Promise<boolean> {
-      const result = await anyModel.updateOne({ organizationId, _id: id }, { $inc: { touches: 1 } });
+      const result = await anyModel.updateOne(written(organizationId, { id } as Filter<R>), { $inc: { touches: 1 } });
       return result.matchedCount === 1;
     },
 

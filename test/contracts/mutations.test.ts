@@ -83,7 +83,7 @@ describe('arguments', () => {
 
 describe.each(mutations)('%s', (name, field) => {
   it('succeeds, with no scopes but those that it says it needs', async () => {
-    const own = name.startsWith('delete') ? await makeWorld(test) : scratch;
+    const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
     const { query, variables } = operationOf(field, argumentsIn(own, name), resultSelection(field));
     const document = parse(query);
     const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
@@ -162,7 +162,7 @@ describe.each(mutations)('%s', (name, field) => {
         expect(result.message).toContain(String(result.currentVersion));
       }
       expect(await contents(test, world.caller.organization)).toEqual(before);
-      const own = name.startsWith('delete') ? await makeWorld(test) : scratch;
+      const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
       const { currentVersion } = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: 0 });
       const written = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: currentVersion });
       expect(written.__typename).toMatch(/Success$/);
@@ -242,7 +242,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
 /** References like the one given, to what there is none of: each way to name it. */
 function missingFor({ type, noun }: Reference): unknown[] {
   if (type === 'ID') return [missingId(noun === 'any' ? 'credential' : noun)];
-  return world.refs[type]!.map(missingLike);
+  return world.refs[type]!.map((ref) => missingLike(ref));
 }
 
 /** References whose lack is told as another's, on purpose. */

@@ -44,6 +44,11 @@ export const validArguments: Readonly<Record<string, (world: World) => Arguments
   updateCredential: ({ ids }) => ({ id: ids.credential, input: { data: { basicAuth: { password: newName() } } } }),
   deleteCredential: ({ ids }) => ({ id: ids.credential, force: true }),
   revealSecret: ({ ids }) => ({ credentialId: ids.credential, field: 'password', reason: 'A test.' }),
+
+  createAPIKey: ({ ids }) => ({ input: { name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } } }),
+  rotateAPIKey: ({ ids }) => ({ id: ids.apiKey }),
+  revokeAPIKey: ({ ids }) => ({ id: ids.apiKey }),
+  createEndUserToken: ({ ids }) => ({ endUser: { id: ids.endUser } }),
 };
 
 function connectorChanges({ more }: World) {

@@ -47,6 +47,7 @@ beforeAll(async () => {
     const name = `name ${made % 4}`;
     await Promise.all([
       test.create(caller, 'Integration', { name: `integration ${made}` }),
+      test.makeAPIKey(caller, { name: `key ${made}`, scopes: ['credentials.get'] }),
       test.create(caller, 'Connector', { integration, name: `Ünïcode ${made} 🐎`, baseUrl: 'https://api.example.com' }),
       test.create(caller, 'EndUser', { integration, externalId: `e${made}`, displayName: made % 5 === 0 ? '' : name }),
       test.create(caller, 'Credential', {

@@ -44,7 +44,11 @@ function argumentsOf(field: Field): Record<string, unknown> {
     required.map(({ name, type }) => {
       const named = getNamedType(type).name;
       if (named in world.refs) return [name, world.refs[named]![0]];
-      if (named === 'ID') return [name, String(type).startsWith('[') ? Object.values(world.ids) : world.ids.credential];
+      if (named === 'ID')
+        return [
+          name,
+          String(type).startsWith('[') ? Object.values(world.ids) : world.ids[field.name === 'apiKey' ? 'apiKey' : 'credential'],
+        ];
       throw new Error(`What is to be given for ${field.name}(${name}: ${type})?`);
     }),
   );

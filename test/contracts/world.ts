@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Noun } from '../../src/access/scopes.ts';
 import { errorCodes } from '../../src/errors.ts';
+import { encodeId, parseId } from '../../src/schema/global-id.ts';
 import { type Answer, type Caller, type Json, type TestGateway, useTestGateway as useAnyTestGateway } from '../harness.ts';
 
 /** An organization with one or more of everything, each of them bound to the others where it can be. */
@@ -79,6 +80,7 @@ export async function makeWorld(test: TestGateway, organization = test.newOrgani
       endUser: endUserId,
       connection: connectionId,
       credential: own,
+      apiKey: (await test.makeAPIKey(caller, { scopes: ['apiKeys.post'] })).id,
       auditEntry: await auditEntry(test, caller),
     },
     more: { certificate, client, jwt, endUserCredential },
@@ -105,6 +107,40 @@ export async function makeWorld(test: TestGateway, organization = test.newOrgani
   };
 }
 
+/** A world within a world: a new end user of its integration, with one of everything that an end user can have, and a token. */
+export async function endUserWorld(test: TestGateway, { caller, ids, refs }: World): Promise<World> {
+  const word = randomBytes(6).toString('hex');
+  const integration = { id: ids.integration };
+  const externalId = `external-${word}`;
+  const contacts = [{ type: 'REGULAR', name: 'Ada', email: emailOfContact }];
+  const endUser = { id: (await test.create(caller, 'EndUser', { integration, externalId, contacts })).id };
+  const own = { ...caller, token: await test.makeEndUserToken(caller, endUser, { scopes: ['all.Organization'] }) };
+  const credential = async (name: string, data: object) =>
+    (await test.create(own, 'Credential', { integration, name: `${name}-${word}`, data })).id;
+  const credentialId = await credential('own', { basicAuth: { username: 'ada', password: `own-${word}` } });
+  const connector = { id: ids.connector };
+  const connectionName = `connection-${word}`;
+  const actionCredentials = [{ credential: { id: credentialId } }];
+  const { id: connectionId } = await test.create(own, 'Connection', { integration, connector, name: connectionName, actionCredentials });
+  return {
+    caller: own,
+    ids: { ...ids, endUser: endUser.id, connection: connectionId, credential: credentialId },
+    more: {
+      certificate: await credential('certificate', { string: { value: word } }),
+      client: await credential('client', {
+        oauth2Client: { clientId: 'c', clientSecret: word, tokenUrl: 'https://auth.example.com/token' },
+      }),
+      jwt: await credential('jwt', { jwt: { algorithm: 'HS256', secret: `a shared secret of thirty-two bytes ${word}` } }),
+      endUserCredential: await credential('end-user', { apiKey: { headerName: 'X-Key', apiKey: word } }),
+    },
+    refs: {
+      ...refs,
+      EndUserRef: [endUser, { inIntegration: { integration, externalId } }],
+      ConnectionRef: [{ id: connectionId }, { inConnector: { connector, name: connectionName } }],
+    },
+  };
+}
+
 const VERIFY = `mutation ($endUser: EndUserRef!, $email: String!) {
   setEmailVerified(endUser: $endUser, contactType: REGULAR, email: $email, verified: true) { ... on SetEmailVerifiedSuccess { endUser { id } } ... on MutationError { code message } }
 }`;
@@ -117,22 +153,21 @@ async function auditEntry(test: TestGateway, caller: Caller): Promise<string> {
 
 /** An id of the right form that nothing has. */
 export function missingId(noun: Noun): string {
-  const name = noun[0]!.toUpperCase() + noun.slice(1);
-  return Buffer.from(`${name}:${randomBytes(12).toString('hex')}`).toString('base64url');
+  return encodeId(noun, randomBytes(12).toString('hex'));
 }
 
-/** The same ways to name an object, naming none: every id and every name in them is replaced. */
-export function missingLike(ref: object): object {
+/** The same ways to name an object, naming none: every id and every name in them is replaced, but for those that there are. */
+export function missingLike(ref: object, there: ReadonlySet<string> = new Set()): object {
   const replaced = Object.entries(ref).map(([name, value]: [string, unknown]) => {
-    if (typeof value === 'object' && value !== null) return [name, missingLike(value)];
+    if (typeof value === 'object' && value !== null) return [name, missingLike(value, there)];
+    if (there.has(String(value))) return [name, value];
     return [name, name === 'id' ? missingId(nounOfId(String(value))) : `missing-${randomBytes(4).toString('hex')}`];
   });
   return Object.fromEntries(replaced);
 }
 
 export function nounOfId(id: string): Noun {
-  const name = Buffer.from(id, 'base64url').toString().split(':')[0]!;
-  return (name[0]!.toLowerCase() + name.slice(1)) as Noun;
+  return parseId(id)!.noun;
 }
 
 /** What left the gateway, but for what is different each time. Two answers that equal each other in this tell nothing apart. */

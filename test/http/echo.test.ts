@@ -300,7 +300,7 @@ describe('an operation that is wrong is refused without repeating it', () => {
   });
 
   it.each(Object.entries(operations))('from code: %s', async (_, { refusal, ...operation }) => {
-    const viewer = { organizationId: caller.organization, subject: 'tester', scopes: new Set(grantableScopes) };
+    const viewer = { organizationId: caller.organization, kind: 'token' as const, subject: 'tester', scopes: new Set(grantableScopes) };
     const result = await test.gateway.execute({ ...operation, viewer });
     expectSilence(JSON.stringify(result));
     expectRefusal([...result.errors!], refusal);

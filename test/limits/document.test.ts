@@ -200,7 +200,7 @@ describe('of a gateway with other settings', () => {
       expect([status, errors?.[0].extensions, data]).toEqual([504, { code: 'TIMEOUT' }, undefined]);
       const result = await other.gateway.execute({
         query: '{ integrations { nodes { name } } }',
-        viewer: { organizationId: caller.organization, subject: 'code', scopes: new Set(['integrations.get']) },
+        viewer: { organizationId: caller.organization, kind: 'token' as const, subject: 'code', scopes: new Set(['integrations.get']) },
       });
       expect(result.errors?.[0]?.extensions.code).toBe('TIMEOUT');
       await new Promise((resolve) => setTimeout(resolve, 500));
@@ -211,7 +211,12 @@ describe('of a gateway with other settings', () => {
 
   it('limits hold for code too, but for the rate', async () => {
     await withLimits({ maxCost: 20, rateLimit: 1 }, async ({ gateway }) => {
-      const viewer = { organizationId: caller.organization, subject: 'code', scopes: new Set(['integrations.get']) };
+      const viewer = {
+        organizationId: caller.organization,
+        kind: 'token' as const,
+        subject: 'code',
+        scopes: new Set(['integrations.get']),
+      };
       const execute = (query: string) => gateway.execute({ query, viewer });
       for (let index = 0; index < 5; index++)
         expect((await execute('{ integrations(first: 10) { nodes { name } } }')).errors).toBeUndefined();

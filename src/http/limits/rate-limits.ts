@@ -64,9 +64,9 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         serverContext.quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
         throw serverContext.quota?.allowed === false ? new RateLimitedError(serverContext.quota.resetSeconds) : error;
       }
-      const { organizationId, subject } = serverContext.viewer;
+      const { organizationId } = serverContext.viewer;
       serverContext.bodyCost = bodyCost(request, limits.maxBodyBytes, socketOf(serverContext) !== undefined);
-      serverContext.quota = await viewers.spend(organizationId, subject, REQUEST_COST + serverContext.bodyCost);
+      serverContext.quota = await viewers.spend(organizationId, spenderOf(serverContext.viewer), REQUEST_COST + serverContext.bodyCost);
       if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
       return serverContext.viewer;
     },
@@ -78,7 +78,7 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         const { viewer, cost = 0 } = serverContext;
         // An operation from code has passed no door, and is trusted.
         if (!viewer || !serverContext.quota || cost <= REQUEST_COST) return;
-        serverContext.quota = await viewers.spend(viewer.organizationId, viewer.subject, cost - REQUEST_COST);
+        serverContext.quota = await viewers.spend(viewer.organizationId, spenderOf(viewer), cost - REQUEST_COST);
         if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
       },
       onResultProcess({ result, setResult, serverContext }) {
@@ -95,6 +95,11 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
       },
     } as Plugin<object, ServerContext>,
   };
+}
+
+/** Viewers of different kinds may have one subject, and do not spend from one purse. */
+function spenderOf({ kind, subject }: Viewer): string {
+  return `${kind}:${subject}`;
 }
 
 function bodyCost({ method, headers }: Request, maxBodyBytes: number, isFromSocket: boolean): number {

@@ -1,0 +1,126 @@
+import { z } from 'zod';
+import type { APIKeyParts } from '../access/api-key.ts';
+import { grantableScopes, limitedScopes, type Scope, scopesOf } from '../access/scopes.ts';
+import { may, type Viewer } from '../access/viewer.ts';
+import { ForbiddenError, NotFoundError, type Path, UnauthenticatedError, ValidationError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
+import type { APIKeyRecord } from '../store/api-key.ts';
+import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken, required } from './context.ts';
+import { type IntegrationRef, requireIntegration } from './references.ts';
+import { check, nameText } from './validation.ts';
+
+/** How long, in seconds, a key that was replaced may still be taken: a week. */
+export const KEY_OVERLAP_SECONDS_MAX = 7 * 24 * 60 * 60;
+const SCOPES_MAX = 100;
+
+const fields = z.object({ name: nameText, expiresAt: z.date().nullable() });
+const overlap = z.int().min(0).max(KEY_OVERLAP_SECONDS_MAX);
+
+export interface APIKeyInput {
+  readonly name: string;
+  readonly scopes: readonly string[];
+  readonly integration?: IntegrationRef | null;
+  readonly expiresAt?: Date | null;
+}
+
+/** A key that was just made. It is shown once. */
+export interface IssuedAPIKey {
+  readonly apiKey: APIKeyRecord;
+  readonly key: Redacted;
+}
+
+/** Makes an API key, which grants at most what its maker has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
+export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
+  const { store, viewer, now } = context;
+  const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null }, ['input']);
+  if (checked.expiresAt && checked.expiresAt <= now()) {
+    throw new ValidationError([{ path: ['input', 'expiresAt'], message: 'must be in the future' }]);
+  }
+  const scopes = checkGrant(viewer, input.scopes, input.integration ? limitedScopes.integration : null, ['input', 'scopes']);
+  const issue = async () => {
+    const integration = input.integration && (await requireIntegration(context, input.integration, ['input', 'integration']));
+    if (integration) await store.slots.attach(viewer.organizationId, integration.id);
+    const record = { ...newRecord(context), ...checked, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
+    const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(viewer.organizationId, record));
+    return { id: apiKey.id, apiKey, key };
+  };
+  return mutate(context, issue);
+}
+
+/**
+ * Puts a new key in the place of the old one, which is taken for `overlapSeconds` more. Whoever does it gets the key in hand, and so must
+ * have what it grants.
+ *
+ * @throws ValidationError, ForbiddenError, NotFoundError, ConflictError
+ */
+export async function rotateAPIKey(
+  context: MutationContext,
+  id: string,
+  options: { readonly overlapSeconds: number; readonly expectedVersion?: number | null },
+): Promise<IssuedAPIKey> {
+  const { store, viewer, now } = context;
+  const seconds = check(overlap, options.overlapSeconds, ['overlapSeconds']);
+  const reissue = async () => {
+    const record = await requireAPIKey(context, id);
+    expectVersion(record, options.expectedVersion);
+    refuseMore(viewer, record.scopes);
+    const updatedAt = now();
+    const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
+    const [apiKey, key] = await store.apiKeys.reissue(viewer.organizationId, record, previousUntil, updatedAt);
+    return { id, apiKey, key };
+  };
+  return mutate(context, reissue);
+}
+
+/** Revokes an API key: it is refused from now on. @throws NotFoundError, ConflictError */
+export async function revokeAPIKey(context: MutationContext, id: string, expectedVersion?: number | null): Promise<string> {
+  return mutate(context, async () => {
+    expectVersion(await requireAPIKey(context, id), expectedVersion);
+    await context.store.apiKeys.remove(context.viewer.organizationId, { id });
+    return id;
+  });
+}
+
+export function findAPIKey({ store, viewer }: DomainContext, id: string): Promise<APIKeyRecord | null> {
+  return store.apiKeys.one(viewer.organizationId, { id });
+}
+
+async function requireAPIKey(context: DomainContext, id: string): Promise<APIKeyRecord> {
+  return required(await findAPIKey(context, id), new NotFoundError('API key', ['id']));
+}
+
+/** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */
+export async function authenticateAPIKey(
+  { store, now }: Omit<DomainContext, 'viewer'>,
+  { organizationId, id, secret }: APIKeyParts,
+): Promise<Viewer> {
+  const record = await store.apiKeys.verify(organizationId, id, new Redacted(secret), now());
+  if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');
+  const { scopes, integrationId } = record;
+  const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;
+  return integrationId === null ? viewer : { ...viewer, limitedTo: { integrationId } };
+}
+
+/**
+ * What a viewer may give on: at most what it has, and at most what `limit` leaves to who gets it.
+ *
+ * @throws ValidationError when a scope is unknown, or beyond the limit; ForbiddenError when the viewer does not have it
+ */
+export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
+  const issues = wanted.flatMap((scope, index) => {
+    if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];
+    const isBeyond = limit && !scopesOf(scope).some((each) => limit.includes(each));
+    return isBeyond ? [{ path: [...path, index], message: 'is beyond what it is to be limited to' }] : [];
+  });
+  if (wanted.length === 0) issues.push({ path: [...path], message: 'must not be empty' });
+  if (wanted.length > SCOPES_MAX) issues.push({ path: [...path], message: `must be at most ${SCOPES_MAX} items` });
+  if (issues.length > 0) throw new ValidationError(issues);
+  refuseMore(viewer, wanted);
+  return [...new Set(wanted)];
+}
+
+/** @throws ForbiddenError */
+function refuseMore(viewer: Viewer, wanted: readonly string[]): void {
+  const missing = wanted.flatMap(scopesOf).find((scope) => !may(viewer, scope));
+  if (missing) throw new ForbiddenError(missing);
+}

@@ -1,0 +1,59 @@
+import { randomUUID } from 'node:crypto';
+import { z } from 'zod';
+import { limitedScopes } from '../access/scopes.ts';
+import type { Viewer } from '../access/viewer.ts';
+import { UnauthenticatedError } from '../errors.ts';
+import type { Redacted } from '../redacted.ts';
+import type { EndUserRecord } from '../store/end-user.ts';
+import { checkGrant } from './api-key.ts';
+import { type DomainContext, type MutationContext, mutate } from './context.ts';
+import { type EndUserRef, requireEndUser } from './references.ts';
+import { check } from './validation.ts';
+
+export const END_USER_TOKEN_SECONDS = 15 * 60;
+export const END_USER_TOKEN_SECONDS_MAX = 60 * 60;
+const lifetime = z.int().min(60).max(END_USER_TOKEN_SECONDS_MAX);
+
+export interface EndUserTokenRequest {
+  readonly endUser: EndUserRef;
+  /** Absent: all that an end user can be allowed. */
+  readonly scopes?: readonly string[] | null;
+  readonly lifetimeSeconds?: number | null;
+}
+
+/** A token by which the browser of an end user is known. */
+export interface EndUserToken {
+  readonly endUser: EndUserRecord;
+  readonly token: Redacted;
+  readonly scopes: readonly string[];
+  readonly expiresAt: Date;
+}
+
+/** Makes a token for an end user, which grants at most what its maker has. @throws ValidationError, ForbiddenError, NotFoundError */
+export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
+  const { store, viewer, now } = context;
+  const seconds = check(lifetime, request.lifetimeSeconds ?? END_USER_TOKEN_SECONDS, ['lifetimeSeconds']);
+  const scopes = checkGrant(viewer, request.scopes ?? limitedScopes.endUser, limitedScopes.endUser, ['scopes']);
+  const jti = randomUUID();
+  const issue = async () => {
+    const endUser = await requireEndUser(context, request.endUser, ['endUser']);
+    // To the second, as the token tells it.
+    const issuedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
+    const expiresAt = new Date(issuedAt.getTime() + seconds * 1_000);
+    const claims = { integrationId: endUser.integrationId, endUserId: endUser.id, scopes, jti };
+    const token = await store.endUserTokens.sign(viewer.organizationId, claims, issuedAt, expiresAt);
+    return { id: endUser.id, endUser, token, scopes, expiresAt };
+  };
+  return mutate(context, issue, jti);
+}
+
+/** The viewer whom an end user's token makes. @throws UnauthenticatedError */
+export async function authenticateEndUser(
+  { store, now }: Omit<DomainContext, 'viewer'>,
+  { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
+): Promise<Viewer> {
+  const claims = await store.endUserTokens.verify(organizationId, keyId, token, now());
+  if (!claims) throw new UnauthenticatedError('The end user’s token was not made here, or has expired.');
+  const { integrationId, endUserId, scopes } = claims;
+  return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), limitedTo: { integrationId, endUserId } };
+}

@@ -1,0 +1,225 @@
+import { getNamedType } from 'graphql';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { limitedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
+import type { Answer, Caller, Json } from '../harness.ts';
+import { argumentsIn } from './mutations.ts';
+import {
+  type Field,
+  isPage,
+  mutationFields,
+  operationOf,
+  queryFields,
+  type Reference,
+  referencesIn,
+  resultSelection,
+  scopeOf,
+  selectionOf,
+  withValue,
+} from './walk.ts';
+import { comparable, contents, endUserWorld, makeWorld, missingId, missingLike, useTestGateway, type World } from './world.ts';
+
+// Two who have one of everything, on two sides of a boundary. Neither can read, change, delete, use, attach or count what is the other's, and
+// is told of it exactly what it is told of what does not exist.
+const test = useTestGateway();
+// The clock stands: an API key that is used notes so once a minute, which would be a command more here and there.
+const start = new Date();
+test.time = () => start;
+
+interface Sides {
+  readonly ours: World;
+  readonly theirs: World;
+}
+
+/** Each boundary: what one on this side can be allowed, and how the two sides are made. */
+const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = [
+  ['two organizations', scopes, async () => ({ ours: await makeWorld(test), theirs: await makeWorld(test) })],
+  [
+    'two integrations of an organization, each by an API key that is limited to it',
+    limitedScopes.integration,
+    async () => {
+      const ours = await makeWorld(test);
+      return { ours: await byAPIKey(ours), theirs: await byAPIKey(await makeWorld(test, ours.caller.organization)) };
+    },
+  ],
+  [
+    'two end users of an integration, each by a token of its own',
+    limitedScopes.endUser,
+    async () => {
+      const world = await makeWorld(test);
+      return { ours: await endUserWorld(test, world), theirs: await endUserWorld(test, world) };
+    },
+  ],
+  [
+    'two end users of two integrations, each by a token of its own',
+    limitedScopes.endUser,
+    async () => {
+      const [one, other] = [await makeWorld(test), await makeWorld(test)];
+      return { ours: await endUserWorld(test, one), theirs: await endUserWorld(test, other) };
+    },
+  ],
+  [
+    'an end user, by a token, and the integration that it is of',
+    limitedScopes.endUser,
+    async () => {
+      const world = await makeWorld(test);
+      return { ours: await endUserWorld(test, world), theirs: world };
+    },
+  ],
+];
+
+/** Every id and name in what names objects. */
+function words(refs: unknown): Set<string> {
+  if (typeof refs !== 'object' || refs === null) return new Set([String(refs)]);
+  return new Set(Object.values(refs).flatMap((each) => [...words(each)]));
+}
+
+/** A world as it is for an API key that is limited to its integration. */
+async function byAPIKey(world: World): Promise<World> {
+  const input = { scopes: ['all.Organization', ...limitedScopes.integration], integration: { id: world.ids.integration } };
+  return { ...world, caller: { ...world.caller, token: (await test.makeAPIKey(world.caller, input)).key } };
+}
+
+describe.each(boundaries)('%s', (_, allowed, makeSides) => {
+  let ours: World;
+  let theirs: World;
+  /** What both share is on no side. */
+  let foreignNouns: readonly Noun[];
+  beforeAll(async () => {
+    ({ ours, theirs } = await makeSides());
+    await test.query(ours.caller, '{ __typename }');
+    foreignNouns = nouns.filter((noun) => allowed.includes(readScope(noun)) && ours.ids[noun] !== theirs.ids[noun]);
+  });
+
+  /** Every way to name what is theirs in a place, each with one that looks like it and names nothing. */
+  function foreignAndMissing({ type, noun }: Reference): [unknown, unknown][] {
+    if (type === '[ID]') return [[foreignNouns.map((each) => theirs.ids[each]), foreignNouns.map(missingId)]];
+    if (type === 'ID') {
+      const ids = foreignNouns.filter((each) => noun === 'any' || noun === each);
+      const more = noun === 'credential' ? Object.values(theirs.more) : [];
+      return [...ids.map((each) => theirs.ids[each]), ...more].map((id) => [id, missingId(noun === 'any' ? 'credential' : noun)]);
+    }
+    const shared = JSON.stringify(ours.refs[type]);
+    return theirs.refs[type]!.filter((ref) => !shared.includes(JSON.stringify(ref))).map((ref) => [
+      ref,
+      missingLike(ref, words(ours.refs)),
+    ]);
+  }
+
+  async function answers(field: Field, args: Record<string, unknown>, selection: string): Promise<Answer> {
+    const { query, variables } = operationOf(field, args, selection);
+    return test.answer(ours.caller, query, variables);
+  }
+
+  /** All arguments of a query field that name objects, with ours. */
+  function namingOurs(field: Field): Record<string, unknown> {
+    const given = field.args.flatMap(({ name, type }) => {
+      const named = getNamedType(type).name;
+      if (named in ours.refs) return [[name, ours.refs[named]![0]]];
+      if (named !== 'ID') return [];
+      return [[name, String(type).startsWith('[') ? [ours.ids.credential] : ours.ids.credential]];
+    });
+    return Object.fromEntries(given);
+  }
+
+  const isAllowed = (field: Field) => {
+    const scope = scopeOf(field);
+    return !scope || allowed.includes(scope);
+  };
+  const queries = queryFields
+    .filter((field) => isAllowed(field) && field.args.some(({ type }) => /Ref|ID/.test(getNamedType(type).name)))
+    .map((field) => [field.name, field] as const);
+  const pages = queryFields
+    .filter((field) => isAllowed(field) && isPage(getNamedType(field.type)))
+    .map((field) => [field.name, field] as const);
+
+  describe('reading', () => {
+    it.each(queries)('%s finds nothing by what names theirs, and takes as many commands as for nothing', async (_, field) => {
+      const all = namingOurs(field);
+      for (const reference of referencesIn(field, all)) {
+        // Alone, where it can stand alone: together with others of ours, an empty page would prove less.
+        const alone = field.args.find(({ name }) => name === reference.path[0])!;
+        const others = Object.fromEntries(
+          Object.entries(all).filter(
+            ([name]) => name === alone.name || String(field.args.find((arg) => arg.name === name)!.type).endsWith('!'),
+          ),
+        );
+        for (const [foreign, missing] of foreignAndMissing(reference)) {
+          const seen: Json[] = [];
+          const work: string[][] = [];
+          for (const value of [foreign, missing]) {
+            work.push(
+              await test.countCommands(
+                async () => void seen.push(comparable(await answers(field, withValue(others, reference.path, value), selectionOf(field)))),
+              ),
+            );
+          }
+          expect(seen[0]).toEqual(seen[1]);
+          expect(work[0]).toEqual(work[1]);
+          const { result } = JSON.parse(seen[0].body).data;
+          if (isPage(getNamedType(field.type)))
+            expect(result).toMatchObject({ totalCount: 0, nodes: [], edges: [], pageInfo: { hasNextPage: false } });
+          else expect([null, [null], foreignNouns.map(() => null)]).toContainEqual(result);
+        }
+      }
+    });
+
+    it.each(pages)('%s lists and counts ours alone', async (_, field) => {
+      const own = await listed(ours.caller, field);
+      expect(own.totalCount).toBe(own.ids.length);
+      expect(own.ids.length).toBeGreaterThan(0);
+      const strange = foreignNouns.map((noun) => theirs.ids[noun]);
+      expect(own.ids.filter((id) => strange.includes(id) || Object.values(theirs.more).includes(id))).toEqual([]);
+      for (const id of [...strange, ...Object.values(theirs.more)]) expect(own.text).not.toContain(id);
+    });
+  });
+
+  async function listed(caller: Caller, field: Field) {
+    const { query } = operationOf(field, {}, '(first: 100) { totalCount nodes { ... on Node { nodeId: id } } }');
+    const { result } = await test.query(caller, query);
+    return { totalCount: result.totalCount, ids: result.nodes.map(({ nodeId }: Json) => nodeId) as string[], text: JSON.stringify(result) };
+  }
+
+  describe('writing', () => {
+    it.each(mutationFields.filter(isAllowed).map((field) => [field.name, field] as const))(
+      '%s does nothing to theirs, nor with it, and says what it says of nothing',
+      async (name, field) => {
+        const args = possible(argumentsIn(ours, name));
+        const before = await everything();
+        for (const reference of referencesIn(field, args)) {
+          for (const [foreign, missing] of foreignAndMissing(reference)) {
+            const [one, other] = [
+              await answers(field, withValue(args, reference.path, foreign), resultSelection(field)),
+              await answers(field, withValue(args, reference.path, missing), resultSelection(field)),
+            ];
+            expect(one.data?.result?.__typename, one.text).toMatch(/^(NotFound|InvalidIntegration)Error$/);
+            expect(comparable(one)).toEqual(comparable(other));
+          }
+        }
+        expect(await everything()).toEqual(before);
+      },
+    );
+
+    it.each(mutationFields.filter((field) => !isAllowed(field)).map((field) => [field.name, field] as const))(
+      '%s is refused, whatever the token says',
+      async (name, field) => {
+        const before = await everything();
+        const { data, errors, text } = await answers(field, argumentsIn(ours, name), '{ __typename }');
+        expect(data, text).toBeUndefined();
+        expect(errors!.map(({ extensions }) => extensions.code)).toContain('FORBIDDEN');
+        expect(await everything()).toEqual(before);
+      },
+    );
+  });
+
+  /** Both sides, as they lie in the database. An API key's last use is written as it is used. */
+  async function everything(): Promise<Json> {
+    const sides = [...new Set([ours, theirs].map(({ caller }) => caller.organization))];
+    const found = await Promise.all(sides.map((organization) => contents(test, organization)));
+    return found.map(({ apiKeys, ...others }) => ({ ...others, apiKeys: apiKeys?.map(({ lastUsedAt: _, ...key }) => key) }));
+  }
+
+  /** Without what asks for a scope that one on this side cannot have. */
+  function possible({ force, ...args }: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    return allowed.includes('connectors.patch') && force !== undefined ? { ...args, force } : args;
+  }
+});
