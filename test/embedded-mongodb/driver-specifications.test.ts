@@ -52,6 +52,7 @@ else {
   const names = readdirSync(specifications, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.json'));
   describe.each(names.sort())('%s', (name) => {
     const file = toUnified(BSON.EJSON.parse(readFileSync(join(specifications, name), 'utf8')));
+    if (!file) return it.skip('a file of another format', () => {});
     for (const test of file.tests as Document[]) {
       it(test.description, async ({ skip }) => {
         const without = (verdict: string, why = '') => {

@@ -4,9 +4,12 @@ import type { Document } from 'mongodb';
  * Says a test file of one of the older formats in the unified format, so that one runner does for all.
  * Sources: the README files beside the tests of transactions, retryable reads, retryable writes and sessions ("Test Format"), and of CRUD ("Version 1").
  * What the format does not say but means: sessions end before events are compared, and commands may have more fields than are named.
+ * Gives nothing for a file of any other format.
  */
-export function toUnified(file: Document): Document {
+export function toUnified(file: Document): Document | undefined {
   if (file.schemaVersion) return file;
+  const isKnown = file.tests?.every(({ operations, operation, outcome }: Document) => operations || (operation?.name && outcome));
+  if (!file.data || !isKnown) return undefined;
   const { database_name: databaseName = 'specifications', collection_name: collectionName = 'test', bucket_name: bucketName } = file;
   const data: Document = Array.isArray(file.data) ? { [collectionName]: file.data } : file.data;
   return {
