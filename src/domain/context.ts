@@ -18,10 +18,10 @@ export function contextOf(outer: Omit<DomainContext, 'viewer'>, viewer: Viewer):
   return { ...outer, viewer, store: viewer.limitedTo ? confined(outer.store, viewer.limitedTo) : outer.store };
 }
 
-/** What is being done, for the audit log: the name of a mutation, and the noun of what it is done to. */
+/** What is being done, for the audit log: the name of a mutation, and the noun of what it is done to. Null: what no caller has an id of. */
 export interface Action {
   readonly name: string;
-  readonly noun: Noun;
+  readonly noun: Noun | null;
   /** Where the request came from. Null: from within the process. */
   readonly address: string | null;
   readonly requestId: string | null;
@@ -55,7 +55,7 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
 }
 
 /** Writes that something was done into the audit log, in the transaction that did it. */
-export async function recordDone(context: MutationContext, objectId: string, reason: string | null = null): Promise<void> {
+export async function recordDone(context: MutationContext, objectId: string | null, reason: string | null = null): Promise<void> {
   const { action, viewer, store } = context;
   await store.audit.insert(viewer.organizationId, {
     ...newRecord(context),

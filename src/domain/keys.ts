@@ -1,9 +1,9 @@
 import { NotFoundError } from '../errors.ts';
 import type { CredentialRecord, Resealed, UnreadableSecret } from '../store/credential.ts';
-import type { Store } from '../store/index.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
-import type { DomainContext } from './context.ts';
+import { type DomainContext, recordDone } from './context.ts';
 import { inTurn } from './in-turn.ts';
+import { asItself } from './organization.ts';
 
 /** How many secrets one transaction moves. Whoever changes one of them meanwhile waits for it, or runs again: a few hundredths of a second. */
 const SECRETS_PER_BATCH = 100;
@@ -55,7 +55,8 @@ export interface RotationReport {
  *
  * @throws NotFoundError when there is no such organization
  */
-export async function rotateKeys({ store, now }: KeysContext, options: RotationOptions): Promise<RotationReport> {
+export async function rotateKeys(context: KeysContext, options: RotationOptions): Promise<RotationReport> {
+  const { store, now } = context;
   const { organizationId, newKeys = true, signal, onProgress } = options;
   if (organizationId !== undefined && (await store.organizations.state(organizationId)) !== 'live') {
     throw new NotFoundError('organization', ['organizationId']);
@@ -89,7 +90,7 @@ export async function rotateKeys({ store, now }: KeysContext, options: RotationO
       if (key.destroyableAt > now()) {
         resting++;
         if (!report.restingUntil || report.restingUntil < key.destroyableAt) report.restingUntil = key.destroyableAt;
-      } else if (await destroyUnused(store, organization, key.keyId, now())) report.destroyed++;
+      } else if (await destroyUnused(context, organization, key.keyId)) report.destroyed++;
     }
     report.resting += resting;
     return moved > 0 || resting > 0;
@@ -118,7 +119,7 @@ export async function rotateKeys({ store, now }: KeysContext, options: RotationO
     if (signal?.aborted) break;
     if (isContinued) report.continued++;
     else if (newKeys && currentKeyId) {
-      if (await replaceKey(store, organization, currentKeyId, now())) report.newKeys++;
+      if (await replaceKey(context, organization, currentKeyId)) report.newKeys++;
       else report.continued++;
       // What could not be opened is met again, and told once.
       report.unreadableCount = seen.count;
@@ -134,29 +135,41 @@ export async function rotateKeys({ store, now }: KeysContext, options: RotationO
  * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function replaceWornKeys({ store, now }: KeysContext): Promise<number> {
+export async function replaceWornKeys(context: KeysContext): Promise<number> {
   let replaced = 0;
-  await inTurn(await store.keyring.takeWorn(), async ({ organizationId, keyId }) => {
-    if (await replaceKey(store, organizationId, keyId, now())) replaced++;
+  await inTurn(await context.store.keyring.takeWorn(), async ({ organizationId, keyId }) => {
+    if (await replaceKey(context, organizationId, keyId)) replaced++;
   });
   return replaced;
 }
 
 /** False: the current key is another by now, or the organization is deleted. */
-async function replaceKey(store: Store, organizationId: string, currentKeyId: string, now: Date): Promise<boolean> {
+async function replaceKey(outer: KeysContext, organizationId: string, currentKeyId: string): Promise<boolean> {
+  const { store, now } = outer;
   return store.transaction(async () => {
     if ((await store.organizations.state(organizationId)) !== 'live') return false;
     // A deletion that runs at the same time sees the new key, or this sees the deletion.
     await store.organizations.touch(organizationId);
-    return store.keyring.replace(organizationId, currentKeyId, now);
+    const isReplaced = await store.keyring.replace(organizationId, currentKeyId, now());
+    if (isReplaced) await recordKeyDone(outer, organizationId, 'replaceDataKey', currentKeyId);
+    return isReplaced;
   });
 }
 
-async function destroyUnused(store: Store, organizationId: string, keyId: string, now: Date): Promise<boolean> {
+async function destroyUnused(outer: KeysContext, organizationId: string, keyId: string): Promise<boolean> {
+  const { store, now } = outer;
   return store.transaction(async () => {
     if (await store.secrets.isAnyUnder(organizationId, keyId)) return false;
-    return store.keyring.destroy(organizationId, keyId, now);
+    const isDestroyed = await store.keyring.destroy(organizationId, keyId, now());
+    if (isDestroyed) await recordKeyDone(outer, organizationId, 'destroyDataKey', keyId);
+    return isDestroyed;
   });
+}
+
+/** Tells the audit log what became of a data key, in the transaction in which it did. */
+function recordKeyDone(outer: KeysContext, organizationId: string, name: string, keyId: string): Promise<void> {
+  const action = { name, noun: null, address: null, requestId: null };
+  return recordDone({ ...asItself(outer, organizationId), action }, null, keyId);
 }
 
 export interface RewrapReport {

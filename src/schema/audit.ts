@@ -50,7 +50,8 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
           description: 'The `x-request-id` of the answer. Null: from within, or summed up.',
         }),
         action: t.exposeString('action', {
-          description: 'What was asked for: the name of a mutation, or what the gateway does by itself, such as `expireCredential`.',
+          description:
+            'What was asked for: the name of a mutation, or what the gateway does by itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`.',
         }),
         outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the code of the error that refused it.' }),
         objectId: t.id({
@@ -64,7 +65,7 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'The secret field and the reason that was given, for a reveal; the contact’s type and the `jti`, for an SSO link. Null elsewhere.',
+            'The secret field and the reason that was given, for a reveal; the contact’s type and the `jti`, for an SSO link; the `jti`, for an end user’s token; the id of the data key, for what the gateway does to keys. Null elsewhere.',
         }),
         count: t.exposeInt('count', { description: 'How often within one minute. More than 1 only for what was refused.' }),
         isSealed: t.boolean({

@@ -62,6 +62,12 @@ it('moves every secret to a new key, and destroys the old one when it has rested
   await expectAllOpen(test, caller, values);
   // Neither version nor times nor fingerprints: nobody has changed a credential.
   expect(await credentials()).toEqual(before);
+  const log = '{ auditLog(subject: "(credential-gateway)") { nodes { action outcome viewerKind objectId reason } } }';
+  const told = { outcome: 'SUCCESS', viewerKind: 'GATEWAY', objectId: null, reason: String(old!._id) };
+  expect((await test.query(caller, log)).auditLog.nodes).toEqual([
+    { action: 'destroyDataKey', ...told },
+    { action: 'replaceDataKey', ...told },
+  ]);
 });
 
 it('goes on with a rotation that had not ended, instead of beginning another', async () => {
