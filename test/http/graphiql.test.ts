@@ -79,6 +79,11 @@ describe('the examples', () => {
         field: 'password',
         plaintext: 'correct horse battery staple',
       });
+      const { createAPIKey, createEndUserToken } = await runExample(caller, 'LetIn');
+      if (round === 'first') expect((await test.answer({ ...caller, token: createAPIKey.issued.key }, '{ __typename }')).status).toBe(200);
+      else expect(createAPIKey).toMatchObject({ code: 'CONFLICT' });
+      const { endUsers } = await test.query({ ...caller, token: createEndUserToken.endUserToken.token }, '{ endUsers { totalCount } }');
+      expect(endUsers).toEqual({ totalCount: 1 });
       expect((await runExample(caller, 'Mistake')).createCredential).toMatchObject({
         code: 'VALIDATION_FAILED',
         issues: [{ path: ['input', 'data', 'basicAuth', 'username'], message: expect.stringContaining('colon') }],

@@ -297,6 +297,40 @@ mutation Reveal($id: ID!) {
     variables: { id: '<id of Parcels login>' },
   },
 
+  // For a service, and for a page that an end user looks at.
+  {
+    query: `# Two ways in beside your own tokens. The key is for a
+# service, and limited to one integration; the token is
+# for the browser of one end user, for ten minutes. Both
+# are shown once.
+mutation LetIn {
+  createAPIKey(input: {
+    name: "webshop sync"
+    scopes: ["connections.*", "credentials.get"]
+    integration: { name: "webshop" }
+  }) {
+    ... on CreateAPIKeySuccess {
+      issued { key apiKey { scopes } }
+    }
+    ... on MutationError { code message }
+  }
+
+  createEndUserToken(
+    endUser: { inIntegration: {
+      integration: { name: "webshop" }
+      externalId: "customer-1"
+    } }
+    lifetimeSeconds: 600
+  ) {
+    ... on CreateEndUserTokenSuccess {
+      endUserToken { token scopes expiresAt }
+    }
+    ... on MutationError { code message }
+  }
+}
+`,
+  },
+
   // Errors that a caller can act on are data: each with its path, and nothing is made.
   {
     query: `# A mistake is answered with data, not with an error:
