@@ -16,6 +16,7 @@ import {
   requireIntegration,
   requireOwner,
 } from './references.ts';
+import { updateRecord } from './update.ts';
 import { anyText, check, hostnameText, nameText } from './validation.ts';
 
 /** How many credentials a connection binds at most, action and trigger together. */
@@ -93,7 +94,6 @@ export async function updateConnection(
   changes: ConnectionChanges,
   expectedVersion?: number | null,
 ): Promise<ConnectionRecord> {
-  const { store, viewer, now } = context;
   const { actionCredentials, triggerCredentials, variables, ...rest } = changes;
   const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) }, ['input']);
   return mutate(context, async () => {
@@ -111,11 +111,9 @@ export async function updateConnection(
     };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
     await refuseAiming(context, checked, written.credentialIds);
-    const updatedAt = now();
-    await orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
-      store.connections.update(viewer.organizationId, record.id, record.version, written, updatedAt),
+    return orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
+      updateRecord(context, context.store.connections, record, written),
     );
-    return { ...record, ...written, version: record.version + 1, updatedAt };
   });
 }
 

@@ -10,6 +10,7 @@ import { forgetCredential } from './binding.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, required } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
+import { updateRecord } from './update.ts';
 import { check, descriptionText, nameText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
@@ -83,17 +84,15 @@ export async function updateCredential(
   changes: CredentialChanges,
   expectedVersion?: number | null,
 ): Promise<CredentialRecord> {
-  const { store, viewer, now } = context;
   const { data, ...rest } = changes;
   const common = check(fields.partial(), rest, ['input']);
   refusePast(context, common.expiresAt, ['input']);
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
     expectVersion(record, expectedVersion);
-    const updatedAt = now();
+    const updatedAt = context.now();
     const written = { ...common, ...(data && (await writeData(context, record, data, updatedAt))) };
-    await store.credentials.update(viewer.organizationId, id, record.version, written, updatedAt);
-    return { ...record, ...written, version: record.version + 1, updatedAt };
+    return updateRecord(context, context.store.credentials, record, written, updatedAt);
   });
 }
 

@@ -5,6 +5,7 @@ import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { ssoClaimSettings } from './sso-claims.ts';
+import { updateRecord } from './update.ts';
 import { check, descriptionText, nameText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, ssoClaims: ssoClaimSettings });
@@ -37,16 +38,11 @@ export async function updateIntegration(
   changes: Partial<IntegrationInput>,
   expectedVersion?: number | null,
 ): Promise<IntegrationRecord> {
-  const { store, viewer, now } = context;
   const checked = check(fields.partial(), changes, ['input']);
   return mutate(context, async () => {
     const record = await requireIntegration(context, ref, ['integration']);
     expectVersion(record, expectedVersion);
-    const updatedAt = now();
-    await orNameTaken('integration', 'organization', () =>
-      store.integrations.update(viewer.organizationId, record.id, record.version, checked, updatedAt),
-    );
-    return { ...record, ...checked, version: record.version + 1, updatedAt };
+    return orNameTaken('integration', 'organization', () => updateRecord(context, context.store.integrations, record, checked));
   });
 }
 
