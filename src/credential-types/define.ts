@@ -32,7 +32,7 @@ export interface Write<F extends Fields = Fields> {
   readonly secrets: Secrets<F>;
   /** Whether each secret will be set after this write. */
   readonly isSet: { readonly [K in keyof Secrets<F>]-?: boolean };
-  /** Whether the server is asked to make the secret of `generate`; `check` runs before it is made, `derive` after. */
+  /** Whether the server is asked to make the secret of `generate`; `check` does not see it, `derive` does. */
   readonly generated: boolean;
   /** The facts as they were before this write, internal ones included; empty on create. */
   readonly facts: Readonly<Record<string, unknown>>;
@@ -54,7 +54,7 @@ export interface Definition<F extends Fields> {
   /** Rules that hold between fields, of the merged state. Paths are field names. Runs when every field by itself is right. */
   check?(write: Write<F>): Issue[];
   /** The server can make this secret itself, when the input says `generatePrivateKey: true`. */
-  readonly generate?: { readonly field: string; make(): string };
+  readonly generate?: { readonly field: string; make(): Promise<string> };
   /** The kind under which it is kept, when that is another: it only comes in, and is read back as that one. */
   readonly storedAs?: string;
 }

@@ -1,4 +1,5 @@
-import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPublicKey, generateKeyPair } from 'node:crypto';
+import { promisify } from 'node:util';
 import { defineCredentialKind } from './define.ts';
 import { exampleRsaKey } from './examples-pem.ts';
 import { secret, text } from './fields.ts';
@@ -39,7 +40,10 @@ export const snowflake = defineCredentialKind({
   },
   generate: {
     field: 'privateKey',
-    make: () => generateKeyPairSync('rsa', { modulusLength: MIN_BITS }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    async make() {
+      const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: MIN_BITS });
+      return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+    },
   },
   check({ secrets, isSet, generated, before }) {
     if (!isSet.privateKey && !generated)

@@ -1,4 +1,5 @@
-import { createPublicKey, generateKeyPairSync, type JsonWebKey, randomBytes } from 'node:crypto';
+import { createPublicKey, generateKeyPair, type JsonWebKey, randomBytes } from 'node:crypto';
+import { promisify } from 'node:util';
 import { parsePrivateKey } from './formats.ts';
 
 const MAGIC = Buffer.from('openssh-key-v1\0');
@@ -11,8 +12,8 @@ export function sshPublicKey(plainKey: string): string | undefined {
 }
 
 /** Makes an ed25519 private key in OpenSSH's own form, the only one that every SSH client reads for ed25519. */
-export function generateSshKey(): string {
-  const jwk = generateKeyPairSync('ed25519').privateKey.export({ format: 'jwk' });
+export async function generateSshKey(): Promise<string> {
+  const jwk = (await promisify(generateKeyPair)('ed25519')).privateKey.export({ format: 'jwk' });
   const publicPart = fromBase64Url(jwk.x);
   const blob = Buffer.concat([string('ssh-ed25519'), string(publicPart)]);
   const check = randomBytes(4);

@@ -25,12 +25,25 @@ export interface PreparedWrite {
 }
 
 /**
+ * The plaintext of the secret that the server is asked to make; undefined when it is asked for none. A key takes a good part of a second, on
+ * another thread: make it before the transaction that `prepareWrite` is called in.
+ */
+export async function makeSecret(kind: CredentialKind, data: Readonly<Record<string, unknown>>): Promise<string | undefined> {
+  return data[GENERATE] === true ? kind.generate?.make() : undefined;
+}
+
+/**
  * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind. A kind that only comes in has no partial
- * updates: with `stored`, it is added to what is stored.
+ * updates: with `stored`, it is added to what is stored. `plainMade` is what `makeSecret` made for these data.
  *
  * @throws ValidationError listing every issue, paths relative to `data`, never a value
  */
-export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): PreparedWrite {
+export function prepareWrite(
+  kind: CredentialKind,
+  data: Readonly<Record<string, unknown>>,
+  stored?: StoredParts,
+  plainMade?: string,
+): PreparedWrite {
   // What only comes in is never kept, so it comes in whole.
   const isPartial = stored !== undefined && !kind.storedAs;
   const parsed = schemasOf(kind)[isPartial ? 'update' : 'create'].safeParse(data);
@@ -55,8 +68,7 @@ export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>
   const issues = [...generateIssues(kind, write, unset), ...kind.check(write)];
   if (issues.length > 0) throw new ValidationError(issues);
 
-  // Not before everything else is right: making a key takes a good part of a second.
-  const complete = write.generated && kind.generate ? withSecret(write, kind.generate.field, kind.generate.make()) : write;
+  const complete = write.generated && kind.generate ? withSecret(write, kind.generate.field, plainMade) : write;
   return {
     settings: complete.settings,
     facts: withoutNulls({ ...complete.facts, ...kind.derive(complete) }),
@@ -71,7 +83,8 @@ function generateIssues({ generate }: CredentialKind, write: Write, unset: reado
   return isGiven ? [{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }] : [];
 }
 
-function withSecret(write: Write, name: string, plain: string): Write {
+function withSecret(write: Write, name: string, plain: string | undefined): Write {
+  if (plain === undefined) throw new Error('The secret that is asked for was not made.');
   return { ...write, secrets: { ...write.secrets, [name]: plain }, isSet: { ...write.isSet, [name]: true } };
 }
 

@@ -4,7 +4,7 @@ import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
 import { namedCredentials } from './binding.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
-import { insertCredential, type NewCredential } from './credential.ts';
+import { insertCredential, type MadeSecrets, makeSecrets, type NewCredential } from './credential.ts';
 import type { DeletionOptions } from './deletion.ts';
 import {
   type ConnectionRef,
@@ -57,6 +57,7 @@ export async function createConnection(context: MutationContext, input: Connecti
   const { name, allowedDomain = null, variables } = input;
   const checked = check(fields, { name, allowedDomain, variables: variables ?? [] }, ['input']);
   refuseTooMany(input);
+  const made = await secretsFor(input);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
     const connector = input.connector && (await requireConnector(context, input.connector, ['input', 'connector']));
@@ -68,8 +69,8 @@ export async function createConnection(context: MutationContext, input: Connecti
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
     const bindings = {
-      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], ['input', 'actionCredentials']),
-      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], ['input', 'triggerCredentials']),
+      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], made, ['input', 'actionCredentials']),
+      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], made, ['input', 'triggerCredentials']),
     };
     const record: ConnectionRecord = {
       ...newRecord(context),
@@ -96,6 +97,8 @@ export async function updateConnection(
 ): Promise<ConnectionRecord> {
   const { actionCredentials, triggerCredentials, variables, ...rest } = changes;
   const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) }, ['input']);
+  refuseTooMany(changes);
+  const made = await secretsFor(changes);
   return mutate(context, async () => {
     const record = await requireConnection(context, ref, ['connection']);
     expectVersion(record, expectedVersion);
@@ -104,7 +107,7 @@ export async function updateConnection(
       triggerCredentials: triggerCredentials === undefined ? record.triggerCredentials : triggerCredentials,
     });
     const rebound = async (entries: readonly BindingInput[] | null | undefined, list: 'actionCredentials' | 'triggerCredentials') =>
-      entries === undefined ? record[list] : bind(context, record, entries ?? [], ['input', list]);
+      entries === undefined ? record[list] : bind(context, record, entries ?? [], made, ['input', list]);
     const bindings = {
       actionCredentials: await rebound(actionCredentials, 'actionCredentials'),
       triggerCredentials: await rebound(triggerCredentials, 'triggerCredentials'),
@@ -148,6 +151,7 @@ async function bind(
   context: DomainContext,
   owner: { readonly integrationId: string; readonly endUserId: string | null },
   entries: readonly BindingInput[],
+  made: MadeSecrets,
   path: Path,
 ): Promise<Binding[]> {
   const schemes = entries.map(({ authScheme }, index) => (authScheme ? readAuthScheme(authScheme, [...path, index, 'authScheme']) : null));
@@ -163,10 +167,16 @@ async function bind(
   const bindings: Binding[] = [];
   for (const [index, { credential }] of entries.entries()) {
     const create = [...path, index, 'credential', 'create'];
-    const credentialId = credential.id ?? (await insertCredential(context, owner, credential.create!, create)).id;
+    const credentialId = credential.id ?? (await insertCredential(context, owner, credential.create!, made, create)).id;
     bindings.push({ credentialId, authScheme: schemes[index]! });
   }
   return bindings;
+}
+
+/** Makes what the credentials to be made together with a connection ask the server to make. */
+function secretsFor({ actionCredentials, triggerCredentials }: ConnectionChanges): Promise<MadeSecrets> {
+  const entries = [...(actionCredentials ?? []), ...(triggerCredentials ?? [])];
+  return makeSecrets(entries.flatMap(({ credential }) => (credential.create ? [credential.create.data] : [])));
 }
 
 /** @throws ValidationError when the two lists together bind more credentials than a connection may */

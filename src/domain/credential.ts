@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { CredentialKind } from '../credential-types/define.ts';
 import { kindOf } from '../credential-types/index.ts';
-import { prepareWrite } from '../credential-types/validate.ts';
+import { makeSecret, prepareWrite } from '../credential-types/validate.ts';
 import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -33,6 +33,9 @@ export interface CredentialInput extends NewCredential {
 }
 export type CredentialChanges = Partial<NewCredential>;
 
+/** The plaintexts that the server was asked to make, by the data that ask for them. */
+export type MadeSecrets = ReadonlyMap<CredentialData, string>;
+
 export function findCredential({ store, viewer }: DomainContext, id: string): Promise<CredentialRecord | null> {
   return store.credentials.one(viewer.organizationId, { id });
 }
@@ -40,13 +43,27 @@ export function findCredential({ store, viewer }: DomainContext, id: string): Pr
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
 export async function createCredential(context: MutationContext, input: CredentialInput): Promise<CredentialRecord> {
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
+  const made = await makeSecrets([input.data]);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
     const endUser = await requireOwner(context, endUserRef, integration, ['input', 'endUser']);
     await context.store.slots.attach(context.viewer.organizationId, integration.id);
     if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
-    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, ['input']);
+    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, made, ['input']);
   });
+}
+
+/** Makes the secrets that the server is asked to make: before the transaction, which would wait for them, and may run more than once. */
+export async function makeSecrets(asking: readonly CredentialData[]): Promise<MadeSecrets> {
+  const made = new Map<CredentialData, string>();
+  for (const data of asking) {
+    for (const [name, fieldsOfKind] of Object.entries(data)) {
+      const kind = kindOf(name);
+      const plain = kind && fieldsOfKind && (await makeSecret(kind, fieldsOfKind));
+      if (plain) made.set(data, plain);
+    }
+  }
+  return made;
 }
 
 /** Makes a credential within a transaction whose caller holds its owners. @throws ValidationError */
@@ -54,6 +71,7 @@ export async function insertCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
   input: NewCredential,
+  made: MadeSecrets,
   path: Path,
 ): Promise<CredentialRecord> {
   const { store, viewer } = context;
@@ -61,7 +79,9 @@ export async function insertCredential(
   const common = check(fields, { description: null, expiresAt: null, ...rest, enabled: rest.enabled ?? true }, path);
   refusePast(context, common.expiresAt, path);
   const [kind, fieldsOfKind] = pickKind(data, [...path, 'data']);
-  const { settings, facts, secrets } = within([...path, 'data', kind.kind], () => prepareWrite(kind, fieldsOfKind));
+  const { settings, facts, secrets } = within([...path, 'data', kind.kind], () =>
+    prepareWrite(kind, fieldsOfKind, undefined, made.get(data)),
+  );
   const base = newRecord(context);
   const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
   return store.credentials.insert(viewer.organizationId, {
@@ -87,23 +107,32 @@ export async function updateCredential(
   const { data, ...rest } = changes;
   const common = check(fields.partial(), rest, ['input']);
   refusePast(context, common.expiresAt, ['input']);
+  const made = await makeSecrets(data ? [data] : []);
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
     expectVersion(record, expectedVersion);
     const updatedAt = context.now();
-    const written = { ...common, ...(data && (await writeData(context, record, data, updatedAt))) };
+    const written = { ...common, ...(data && (await writeData(context, record, data, made, updatedAt))) };
     return updateRecord(context, context.store.credentials, record, written, updatedAt);
   });
 }
 
-async function writeData({ store, viewer }: DomainContext, record: CredentialRecord, data: CredentialData, updatedAt: Date) {
+async function writeData(
+  { store, viewer }: DomainContext,
+  record: CredentialRecord,
+  data: CredentialData,
+  made: MadeSecrets,
+  updatedAt: Date,
+) {
   const [kind, fieldsOfKind] = pickKind(data, ['input', 'data']);
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
     throw new ValidationError([{ path: ['input', 'data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
-  const { settings, facts, secrets, unset } = within(['input', 'data', kind.kind], () => prepareWrite(kind, fieldsOfKind, stored));
+  const { settings, facts, secrets, unset } = within(['input', 'data', kind.kind], () =>
+    prepareWrite(kind, fieldsOfKind, stored, made.get(data)),
+  );
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);

@@ -101,7 +101,9 @@ describe('kinds that cannot stand in one schema', () => {
     expect(() => make('Two', {})).toThrow('a kind is in camelCase');
     expect(() => make('two', {}, { typeName: 'Two' })).toThrow('ends in Credential');
     expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is given twice');
-    expect(() => make('two', { username }, { generate: { field: 'username', make: () => '' } })).toThrow('only a secret can be generated');
+    expect(() => make('two', { username }, { generate: { field: 'username', make: async () => '' } })).toThrow(
+      'only a secret can be generated',
+    );
   });
 
   it('names the type under which a member is read', () => {

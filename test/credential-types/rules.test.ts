@@ -1,18 +1,25 @@
 import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { CredentialKind } from '../../src/credential-types/define.ts';
 import { exampleCertificate, exampleKey, exampleRsaKey } from '../../src/credential-types/examples-pem.ts';
 import { credentialKinds } from '../../src/credential-types/index.ts';
 import { sshPublicKey } from '../../src/credential-types/ssh-keys.ts';
-import { prepareWrite } from '../../src/credential-types/validate.ts';
+import { makeSecret, type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-types/validate.ts';
 import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
 import { ed25519 } from './key-examples.ts';
+
+/** The write of these data and of the key that the server is asked to make. */
+async function generating(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<PreparedWrite> {
+  const asking = { ...data, generatePrivateKey: true };
+  return prepareWrite(kind, asking, stored, await makeSecret(kind, asking));
+}
 
 describe('L28, L42: a key made by the server, snowflake', () => {
   const snowflake = kindNamed('snowflake');
   const { privateKey: _, ...data } = exampleData(snowflake);
 
-  it('is RSA 2048 in PKCS#8, and its public half is the fact', () => {
-    const write = prepareWrite(snowflake, { ...data, generatePrivateKey: true });
+  it('is RSA 2048 in PKCS#8, and its public half is the fact', async () => {
+    const write = await generating(snowflake, data);
     const plainKey = write.secrets.privateKey?.expose() ?? '';
     expect(plainKey).toMatch(/^-----BEGIN PRIVATE KEY-----/);
     expect(createPublicKey(plainKey).asymmetricKeyDetails?.modulusLength).toBe(2048);
@@ -20,9 +27,9 @@ describe('L28, L42: a key made by the server, snowflake', () => {
     expect(write.settings).not.toHaveProperty('generatePrivateKey');
   });
 
-  it('replaces the stored one on update, each time another', () => {
+  it('replaces the stored one on update, each time another', async () => {
     const stored = storedExample(snowflake);
-    const write = prepareWrite(snowflake, { generatePrivateKey: true }, stored);
+    const write = await generating(snowflake, {}, stored);
     expect(write.facts.publicKey).not.toBe(stored.facts.publicKey);
     expect(write.settings).toEqual(stored.settings);
   });
@@ -53,8 +60,8 @@ describe('L28, L43: a key made by the server, git', () => {
   const git = kindNamed('git');
   const { secretValue: _, ...data } = exampleData(git);
 
-  it('is ed25519 in OpenSSH’s form, and its public half is the fact', () => {
-    const write = prepareWrite(git, { ...data, type: 'SSH_KEY', generatePrivateKey: true });
+  it('is ed25519 in OpenSSH’s form, and its public half is the fact', async () => {
+    const write = await generating(git, { ...data, type: 'SSH_KEY' });
     const plainKey = write.secrets.secretValue?.expose() ?? '';
     expect(plainKey).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----\n/);
     expect(write.facts.publicKey).toMatch(/^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]+$/);
@@ -68,8 +75,8 @@ describe('L28, L43: a key made by the server, git', () => {
     ]);
   });
 
-  it('serves a change from password to key', () => {
-    const write = prepareWrite(git, { type: 'SSH_KEY', generatePrivateKey: true }, storedExample(git));
+  it('serves a change from password to key', async () => {
+    const write = await generating(git, { type: 'SSH_KEY' }, storedExample(git));
     expect(write.facts.publicKey).toMatch(/^ssh-ed25519 /);
   });
 });

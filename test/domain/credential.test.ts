@@ -1,4 +1,6 @@
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { exampleRsaKey } from '../../src/credential-types/examples-pem.ts';
+import { kindOf } from '../../src/credential-types/index.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { counts, danglingReferences, run, send } from './operations.ts';
 
@@ -141,6 +143,37 @@ describe('fingerprints', () => {
     const read = await test.query({ ...caller, scopes: ['all.Organization'] }, query, { id: twin.id });
     expect(read.credential.secretValue).toEqual({ isSet: true, fingerprint: null });
   });
+});
+
+// A key takes a good part of a second: a transaction would hold others up for so long, and may run more than once.
+it('makes a key before its transaction, and once', async () => {
+  const { caller } = await setUp();
+  const data = { snowflake: { host: 'x.snowflakecomputing.com', username: 'ada', generatePrivateKey: true } };
+  const { id } = await test.create(caller, 'Credential', { integration, name: 'pair', data });
+  await test.create(caller, 'Connection', { integration, name: 'main' });
+  const connection = { inIntegration: { integration, name: 'main' } };
+  const made = { actionCredentials: [{ credential: { create: { name: 'new', data } } }] };
+  const generate = kindOf('snowflake')!.generate!;
+  const make = vi.spyOn(generate, 'make');
+  try {
+    for (const [mutation, args] of [
+      ['createCredential', { input: { integration, name: 'another', data } }],
+      ['updateCredential', { id, input: { data: { snowflake: { generatePrivateKey: true } } } }],
+      ['createConnection', { input: { integration, name: 'second', ...made } }],
+      ['updateConnection', { connection, input: made }],
+    ] as const) {
+      make.mockReset();
+      const before = test.commands.length;
+      make.mockImplementation(async () => {
+        expect(test.commands.slice(before), mutation).toEqual([]);
+        return exampleRsaKey;
+      });
+      expect(await run(test, caller, mutation, args)).not.toHaveProperty('code');
+      expect(make, mutation).toHaveBeenCalledOnce();
+    }
+  } finally {
+    make.mockRestore();
+  }
 });
 
 describe('what has expired', () => {
