@@ -1,6 +1,5 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { BSON, type Document } from 'mongodb';
-import { Framer, readHeader, writeReply } from '../../src/embedded-mongodb/wire.ts';
 
 /**
  * Stands between a driver and the server and does what MongoDB's fail points do, so that the server itself needs none and refuses
@@ -49,7 +48,7 @@ export class FailPoints {
       const write = this.take('onPrimaryTransactionalWrite', () => number !== undefined && !this.written.has(number));
       const code = fail?.errorCode ?? write?.failBeforeCommitExceptionCode;
       const closes = fail ? fail.closeConnection : write && write.closeConnection !== false;
-      const answer = (reply: Document) => writeReply(readHeader(request), reply);
+      const answer = (reply: Document) => answerTo(request, reply);
       if (name === 'configureFailPoint') return void client.write(answer(this.configure(command)));
       if (closes && (fail || code)) return void client.destroy();
       if (code)
@@ -57,7 +56,7 @@ export class FailPoints {
       if (number) this.written.add(number);
       server.write(request);
       // Flag 2: the driver reads no answer, and the server sends none.
-      if (request.readUInt32LE(16) & 2 && readHeader(request).opcode === 2013) return;
+      if (opcode(request) === opcodes.message && request.readUInt32LE(16) & 2) return;
       answers.push((bytes) => {
         if (closes) return void client.destroy();
         const reply = body(bytes);
@@ -93,21 +92,39 @@ export class FailPoints {
   }
 }
 
+/** Cuts what arrives into messages. */
 function forward(from: Socket, to: Socket, each: (message: Buffer) => void): void {
-  const framer = new Framer();
+  let waiting: Buffer = Buffer.alloc(0);
   from.on('data', (chunk) => {
-    for (const message of framer.add(chunk)) each(message);
+    waiting = Buffer.concat([waiting, chunk]);
+    while (waiting.length >= 16 && waiting.length >= waiting.readInt32LE(0)) {
+      const message = waiting.subarray(0, waiting.readInt32LE(0));
+      waiting = waiting.subarray(message.length);
+      each(message);
+    }
   });
   from.on('error', () => to.destroy());
   from.on('close', () => to.destroy());
 }
 
+/** Of the first message of a connection and its answer, and of all others. */
+const opcodes = { query: 2004, reply: 1, message: 2013 };
+const opcode = (message: Buffer) => message.readInt32LE(12);
+
 /** The body of a message. Numbers keep their classes, since an answer may be sent on. */
 function body(message: Buffer): Document {
-  const { opcode } = readHeader(message);
-  const at = opcode === 2013 ? 21 : opcode === 2004 ? message.indexOf(0, 20) + 9 : 36;
-  const bytes = message.subarray(at, at + message.readInt32LE(at));
-  return BSON.deserialize(bytes, { promoteValues: false });
+  const at = { [opcodes.query]: message.indexOf(0, 20) + 9, [opcodes.reply]: 36 }[opcode(message)] ?? 21;
+  return BSON.deserialize(message.subarray(at, at + message.readInt32LE(at)), { promoteValues: false });
+}
+
+function answerTo(request: Buffer, reply: Document): Buffer {
+  const isQuery = opcode(request) === opcodes.query;
+  const message = Buffer.concat([Buffer.alloc(isQuery ? 36 : 21), BSON.serialize(reply)]);
+  const header = [message.length, 0, request.readInt32LE(4), isQuery ? opcodes.reply : opcodes.message];
+  for (const [i, field] of header.entries()) message.writeInt32LE(field, i * 4);
+  // The number of documents.
+  if (isQuery) message.writeInt32LE(1, 32);
+  return message;
 }
 
 const retryable = new Set([6, 7, 89, 91, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436]);
