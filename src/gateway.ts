@@ -58,6 +58,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: number;
   /** What a request may cost; where it does not say, `defaultLimits` hold. */
   readonly limits?: Partial<Limits>;
+  /** Whether it sweeps, seals the audit log and replaces worn keys by itself each minute: unless told, it does. One copy has to. */
+  readonly runsJobs?: boolean;
   /** The clock. */
   readonly now?: () => Date;
 }
@@ -92,7 +94,8 @@ export interface Gateway {
   readonly stop: () => Promise<void>;
 }
 
-const SWEEP_MILLISECONDS = 60_000;
+/** How often a gateway does what nobody asks for. */
+const JOBS_MILLISECONDS = 60_000;
 
 /**
  * Wires all layers together.
@@ -132,22 +135,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
       await sealAuditLogs(domain);
     };
-    const sweeping = setInterval(() => {
-      replaceWornKeys(domain).catch((error) =>
-        logger.error({ name: (error as Error).name }, 'a data key that has sealed much could not be replaced; it is tried again'),
-      );
+    const jobs: readonly [() => Promise<unknown>, string][] = [
+      [() => replaceWornKeys(domain), 'a data key that has sealed much could not be replaced'],
       // Windows of different spenders do not begin together, and another copy's clock may be late.
-      store.rateLimits
-        .sweep(Math.floor(now().getTime() / WINDOW_MS) - 2)
-        .catch((error) => logger.error({ name: (error as Error).name }, 'the sweep of rate limits failed; it runs again in a minute'));
-      sealAuditLog().catch((error) =>
-        logger.error({ name: (error as Error).name }, 'the audit log could not be sealed; it is tried again'),
-      );
-      sweep().catch((error) =>
-        logger.error({ name: (error as Error).name }, 'the sweep of expired credentials failed; it runs again in a minute'),
-      );
-    }, SWEEP_MILLISECONDS);
-    sweeping.unref();
+      [() => store.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'the sweep of rate limits failed'],
+      [sealAuditLog, 'the audit log could not be sealed'],
+      [sweep, 'the sweep of expired credentials failed'],
+    ];
+    const working = setInterval(() => {
+      for (const [run, failure] of jobs) {
+        run().catch((error) => logger.error({ name: (error as Error).name }, `${failure}; it is tried again in a minute`));
+      }
+    }, JOBS_MILLISECONDS);
+    working.unref();
+    if (options.runsJobs === false) clearInterval(working);
     return {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
@@ -161,7 +162,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         organizations: store.organizations.live,
       },
       async stop() {
-        clearInterval(sweeping);
+        clearInterval(working);
         await refusals.flush(store, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
         await store.close();
       },

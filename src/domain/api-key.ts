@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import type { APIKeyParts } from '../access/api-key.ts';
-import { grantableScopes, limitedScopes, type Scope, scopesOf } from '../access/scopes.ts';
-import { may, type Viewer } from '../access/viewer.ts';
-import { ForbiddenError, NotFoundError, type Path, UnauthenticatedError, ValidationError } from '../errors.ts';
+import { limitedScopes } from '../access/scopes.ts';
+import type { Viewer } from '../access/viewer.ts';
+import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken, required } from './context.ts';
+import { checkGrant, requireGrant } from './grant.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { check, nameText } from './validation.ts';
 
 /** How long, in seconds, a key that was replaced may still be taken: a week. */
 export const KEY_OVERLAP_SECONDS_MAX = 7 * 24 * 60 * 60;
-const SCOPES_MAX = 100;
 
 const fields = z.object({ name: nameText, expiresAt: z.date().nullable() });
 const overlap = z.int().min(0).max(KEY_OVERLAP_SECONDS_MAX);
@@ -63,7 +63,7 @@ export async function rotateAPIKey(
   const reissue = async () => {
     const record = await requireAPIKey(context, id);
     expectVersion(record, options.expectedVersion);
-    refuseMore(viewer, record.scopes);
+    requireGrant(viewer, record.scopes);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
     const [apiKey, key] = await store.apiKeys.reissue(viewer.organizationId, record, previousUntil, updatedAt);
@@ -99,28 +99,4 @@ export async function authenticateAPIKey(
   const { scopes, integrationId } = record;
   const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;
   return integrationId === null ? viewer : { ...viewer, limitedTo: { integrationId } };
-}
-
-/**
- * What a viewer may give on: at most what it has, and at most what `limit` leaves to who gets it.
- *
- * @throws ValidationError when a scope is unknown, or beyond the limit; ForbiddenError when the viewer does not have it
- */
-export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
-  const issues = wanted.flatMap((scope, index) => {
-    if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];
-    const isBeyond = limit && !scopesOf(scope).some((each) => limit.includes(each));
-    return isBeyond ? [{ path: [...path, index], message: 'is beyond what it is to be limited to' }] : [];
-  });
-  if (wanted.length === 0) issues.push({ path: [...path], message: 'must not be empty' });
-  if (wanted.length > SCOPES_MAX) issues.push({ path: [...path], message: `must be at most ${SCOPES_MAX} items` });
-  if (issues.length > 0) throw new ValidationError(issues);
-  refuseMore(viewer, wanted);
-  return [...new Set(wanted)];
-}
-
-/** @throws ForbiddenError */
-function refuseMore(viewer: Viewer, wanted: readonly string[]): void {
-  const missing = wanted.flatMap(scopesOf).find((scope) => !may(viewer, scope));
-  if (missing) throw new ForbiddenError(missing);
 }

@@ -5,8 +5,8 @@ import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
-import { checkGrant } from './api-key.ts';
 import { type DomainContext, type MutationContext, mutate } from './context.ts';
+import { checkGrant } from './grant.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 import { check } from './validation.ts';
 

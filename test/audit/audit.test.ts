@@ -190,6 +190,16 @@ describe('a change to the log shows', () => {
       /batch 1: an entry was/,
     ],
     [
+      'a changed kind of viewer',
+      () => stored().updateOne({ organizationId: caller.organization, sequence: 1 }, { $set: { viewerKind: 'gateway' } }),
+      /batch 1: an entry was/,
+    ],
+    [
+      'a removed kind of viewer',
+      () => stored().updateOne({ organizationId: caller.organization, sequence: 1 }, { $unset: { viewerKind: 1 } }),
+      /batch 1: an entry was/,
+    ],
+    [
       'a changed time',
       () => stored().updateOne({ organizationId: caller.organization, sequence: 1 }, { $set: { createdAt: new Date(0) } }),
       /batch 1: an entry was/,

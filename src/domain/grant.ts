@@ -1,0 +1,29 @@
+import { grantableScopes, type Scope, scopesOf } from '../access/scopes.ts';
+import { may, type Viewer } from '../access/viewer.ts';
+import { ForbiddenError, type Path, ValidationError } from '../errors.ts';
+
+const SCOPES_MAX = 100;
+
+/**
+ * What a viewer may give on: at most what it has, and at most what `limit` leaves to who gets it.
+ *
+ * @throws ValidationError when a scope is unknown, or beyond the limit; ForbiddenError when the viewer does not have it
+ */
+export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
+  const issues = wanted.flatMap((scope, index) => {
+    if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];
+    const isBeyond = limit && !scopesOf(scope).some((each) => limit.includes(each));
+    return isBeyond ? [{ path: [...path, index], message: 'is beyond what it is to be limited to' }] : [];
+  });
+  if (wanted.length === 0) issues.push({ path: [...path], message: 'must not be empty' });
+  if (wanted.length > SCOPES_MAX) issues.push({ path: [...path], message: `must be at most ${SCOPES_MAX} items` });
+  if (issues.length > 0) throw new ValidationError(issues);
+  requireGrant(viewer, wanted);
+  return [...new Set(wanted)];
+}
+
+/** That a viewer has all that is to be given. @throws ForbiddenError */
+export function requireGrant(viewer: Viewer, wanted: readonly string[]): void {
+  const missing = wanted.flatMap(scopesOf).find((scope) => !may(viewer, scope));
+  if (missing) throw new ForbiddenError(missing);
+}
