@@ -49,11 +49,6 @@ export async function runTest(uri: string, file: Document, test: Document, failP
   const internal = await new MongoClient(uri).connect();
   const run = new Run(uri, internal);
   try {
-    // What an earlier test left open ends here, on a server that has this command.
-    await internal
-      .db('admin')
-      .command({ killAllSessions: [] })
-      .catch(() => {});
     for (const { databaseName, collectionName, documents } of file.initialData ?? []) {
       const collection = internal.db(databaseName).collection(collectionName, { writeConcern: { w: 'majority' } });
       await collection.drop();
@@ -99,6 +94,8 @@ class Run {
 
   async close(): Promise<void> {
     await this.endSessions();
+    // A transaction whose abort failed would hold what it wrote against the next test. (The specifications kill all sessions before a test.)
+    await this.internal.db('admin').command({ endSessions: [...this.lsids.values()] });
     for (const { client } of this.clients.values()) await client.close();
   }
 
