@@ -1,11 +1,11 @@
 import { Double, Int32 } from 'bson';
-import { type Doc, encode, isDoc, isNumber, toNumber, typeOf, type Value } from './bson.ts';
+import { add, type BsonNumber, type Doc, encode, isDoc, isNumber, show, toNumber, type Value } from './bson.ts';
 import { CommandError, typeMismatch, unsupported } from './errors.ts';
-import { add, constant, type Expression, parseExpression } from './expression.ts';
-import { parseProjection, parseSort, select, slice, sorted } from './find.ts';
-import { compare, encodeKey } from './keys.ts';
-import type { Examined, Plan } from './planner.ts';
-import { type Filter, matches, parseFilter } from './query.ts';
+import { parseSort, select, slice, sorted } from './find.ts';
+import { compare, keyText } from './keys.ts';
+import type { Examined, Sort } from './planner.ts';
+import { parseProjection } from './projection.ts';
+import { everything, type Filter, matches, parseFilter } from './query.ts';
 import type { View } from './store.ts';
 
 /** One document on its way through a pipeline; `bytes` is there as long as it is as stored. */
@@ -19,9 +19,7 @@ interface Source {
   view: View;
   database: string;
   examined: Examined;
-  hint?: Doc | string | undefined;
-  /** Told about the plan of every collection that is read. */
-  onPlan?: (namespace: string, plan: Plan | undefined) => void;
+  hint?: string | undefined;
 }
 
 type Stage = (items: Iterable<Item>, source: Source) => Iterable<Item>;
@@ -29,7 +27,7 @@ type Stage = (items: Iterable<Item>, source: Source) => Iterable<Item>;
 /** The beginning of a pipeline that a collection is read with, so that it is planned like a find, and the stages after it. */
 interface Pipeline {
   filter: Filter;
-  sort: ReturnType<typeof parseSort>;
+  sort: Sort;
   skip: number;
   limit: number;
   stages: Stage[];
@@ -37,63 +35,39 @@ interface Pipeline {
 
 /** Compiles a pipeline. Every stage is checked before anything is read. */
 export function parsePipeline(stages: Value[]): Pipeline {
-  const specifications = stages.map((stage) => {
+  const rest = stages.map((stage) => {
     if (!isDoc(stage)) throw typeMismatch("Each element of the 'pipeline' array must be an object");
     if (stage.size !== 1) throw new CommandError(40323, 'A pipeline stage specification object must contain exactly one field.');
     return [...stage][0]!;
   });
-  const pipeline: Pipeline = { filter: { kind: 'and', of: [] }, sort: undefined, skip: 0, limit: 0, stages: [] };
-  const filters: Filter[] = [];
-  let i = 0;
-  for (; specifications[i]?.[0] === '$match'; i++) filters.push(parseMatch(specifications[i]![1]));
-  if (specifications[i]?.[0] === '$sort') pipeline.sort = parseSortStage(specifications[i++]![1]);
-  if (specifications[i]?.[0] === '$skip') pipeline.skip = count('$skip', specifications[i++]![1]);
-  if (specifications[i]?.[0] === '$limit') pipeline.limit = count('$limit', specifications[i++]![1]);
-  pipeline.filter = filters.length === 1 ? filters[0]! : { kind: 'and', of: filters };
-  pipeline.stages = specifications.slice(i).map(([name, operand]) => {
-    const make = stageMakers[name];
-    if (make) return make(operand);
-    throw knownStages.has(name) ? unsupported(`the stage ${name}`) : new CommandError(40324, `Unrecognized pipeline stage name: '${name}'`);
-  });
-  return pipeline;
+  const take = (name: string) => (rest[0]?.[0] === name ? rest.shift()![1] : undefined);
+  const [match, sort, skip, limit] = [take('$match'), take('$sort'), take('$skip'), take('$limit')];
+  return {
+    filter: match === undefined ? everything : parseMatch(match),
+    sort: sort === undefined ? [] : parseSortStage(sort),
+    skip: skip === undefined ? 0 : parseCount('$skip', skip),
+    limit: limit === undefined ? 0 : parseCount('$limit', limit),
+    stages: rest.map(([name, operand]) => {
+      const parse = Object.hasOwn(stageParsers, name) ? stageParsers[name] : undefined;
+      if (!parse) throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}' (or not supported by the embedded database)`);
+      return parse(operand);
+    }),
+  };
 }
 
 /** Runs a pipeline over a collection, reading as far as the answer is asked for. */
-export function run(pipeline: Pipeline, namespace: string, source: Source): Iterable<Item> {
-  const { plan, rows } = select(source.view, source.view.collection(namespace), { ...pipeline, hint: source.hint }, source.examined);
-  source.onPlan?.(namespace, plan);
-  return pipeline.stages.reduce<Iterable<Item>>((items, stage) => stage(items, source), rows);
+export function run({ stages, ...selection }: Pipeline, namespace: string, source: Source): Iterable<Item> {
+  const { view, examined, hint } = source;
+  const rows = select(view, view.collection(namespace), { ...selection, hint }, examined);
+  return stages.reduce<Iterable<Item>>((items, stage) => stage(items, source), rows);
 }
 
-function parseMatch(operand: Value): Filter {
-  if (!isDoc(operand)) throw new CommandError(15959, 'the match filter must be an expression in an object');
-  return parseFilter(operand);
+/** The documents as they are sent. */
+export function* encoded(items: Iterable<Item>): Generator<Buffer> {
+  for (const { bytes, doc } of items) yield bytes ?? encode(doc);
 }
 
-function parseSortStage(operand: Value) {
-  if (!isDoc(operand)) throw new CommandError(15973, 'the $sort key specification must be an object');
-  const sort = parseSort(operand);
-  if (!sort) throw new CommandError(15976, '$sort stage must have at least one sort key');
-  return sort;
-}
-
-function count(name: string, operand: Value): number {
-  const number = toNumber(operand);
-  if (number === undefined || !Number.isInteger(number) || number < 0) {
-    throw new CommandError(
-      name === '$skip' ? 5107200 : 5107201,
-      `invalid argument to ${name} stage: Expected a non-negative number in: ${name}`,
-    );
-  }
-  if (name === '$limit' && number === 0) throw new CommandError(15958, 'the limit must be positive');
-  return number;
-}
-
-function* map(items: Iterable<Item>, change: (doc: Doc) => Doc): Generator<Item> {
-  for (const { doc } of items) yield { doc: change(doc) };
-}
-
-const stageMakers: Record<string, (operand: Value) => Stage> = {
+const stageParsers: Record<string, (operand: Value) => Stage> = {
   $match: (operand) => {
     const filter = parseMatch(operand);
     return function* (items) {
@@ -105,36 +79,30 @@ const stageMakers: Record<string, (operand: Value) => Stage> = {
     return (items) => sorted(items, sort);
   },
   $skip: (operand) => {
-    const skip = count('$skip', operand);
+    const skip = parseCount('$skip', operand);
     return (items) => slice(items, skip, Number.POSITIVE_INFINITY);
   },
   $limit: (operand) => {
-    const limit = count('$limit', operand);
+    const limit = parseCount('$limit', operand);
     return (items) => slice(items, 0, limit);
   },
   $project: (operand) => {
-    if (!isDoc(operand)) throw new CommandError(15969, '$project specification must be an object');
-    if (!operand.size) throw new CommandError(51272, 'projection specification must have at least one field');
-    const project = parseProjection(operand)!;
-    return (items) => map(items, project);
+    if (!isDoc(operand) || !operand.size) throw new CommandError(51272, 'projection specification must have at least one field');
+    return mapped(parseProjection(operand));
   },
-  $unset: (operand) => {
-    const paths = Array.isArray(operand) ? operand : [operand];
-    if (!paths.length || !paths.every((path) => typeof path === 'string'))
-      throw new CommandError(31120, '$unset specification must be a string or an array');
-    const project = parseProjection(new Map(paths.map((path) => [path as string, false])))!;
-    return (items) => map(items, project);
+  $addFields: (operand) => {
+    if (!isDoc(operand) || !operand.size)
+      throw new CommandError(40272, '$addFields specification must be an object with at least one field');
+    const nested = [...operand].find(([name, value]) => name.includes('.') || isDoc(value));
+    if (nested) throw unsupported(`the field '${nested[0]}' in $addFields`);
+    const fields = [...operand].map(([name, value]) => [name, parseExpression(value)] as const);
+    return mapped((doc) => {
+      const values = fields.map(([name, expression]) => [name, expression({ doc })] as const);
+      return withoutMissing([...doc, ...values]);
+    });
   },
-  $addFields: addFields,
-  $set: addFields,
-  $replaceRoot: (operand) => {
-    if (!isDoc(operand) || operand.size !== 1 || !operand.has('newRoot'))
-      throw new CommandError(40229, 'expected an object with the field newRoot as specification for $replaceRoot stage');
-    return replaceRoot(operand.get('newRoot')!);
-  },
-  $replaceWith: replaceRoot,
   $count: (operand) => {
-    if (typeof operand !== 'string' || !operand || operand.startsWith('$') || operand.includes('.')) {
+    if (typeof operand !== 'string' || !operand || /^\$|\./.test(operand)) {
       throw new CommandError(40156, 'the count field must be a non-empty string without $ or .');
     }
     return function* (items) {
@@ -143,31 +111,11 @@ const stageMakers: Record<string, (operand: Value) => Stage> = {
       if (number) yield { doc: new Map([[operand, new Int32(number)]]) };
     };
   },
-  $unwind: (operand) => {
-    const options = isDoc(operand) ? operand : new Map<string, Value>([['path', operand]]);
-    for (const name of options.keys())
-      if (!['path', 'preserveNullAndEmptyArrays', 'includeArrayIndex'].includes(name))
-        throw new CommandError(28811, `unrecognized option to $unwind stage: ${name}`);
-    if (options.has('includeArrayIndex')) throw unsupported('includeArrayIndex of $unwind');
-    const path = options.get('path');
-    const keep = options.get('preserveNullAndEmptyArrays') ?? false;
-    if (typeof keep !== 'boolean')
-      throw new CommandError(28809, 'expected a boolean for the preserveNullAndEmptyArrays option to $unwind stage');
-    if (typeof path !== 'string') throw new CommandError(28808, 'expected a string as the path for $unwind stage');
-    if (!path.startsWith('$') || path.length < 2)
-      throw new CommandError(28818, `path option to $unwind stage should be prefixed with a '$': ${path}`);
-    return (items) => unwind(items, path.slice(1).split('.'), keep);
-  },
-  $group: group,
+  $group: parseGroup,
   $unionWith: (operand) => {
-    const options = typeof operand === 'string' ? new Map<string, Value>([['coll', operand]]) : operand;
-    if (!isDoc(options)) throw failed('$unionWith', 'a string or an object');
-    const collection = options.get('coll');
-    if (typeof collection !== 'string') throw failed('$unionWith', "the field 'coll'");
-    for (const name of options.keys())
-      if (name !== 'coll' && name !== 'pipeline') throw new CommandError(40415, `BSON field '$unionWith.${name}' is an unknown field.`);
-    const stages = options.get('pipeline') ?? [];
-    if (!Array.isArray(stages)) throw typeMismatch("BSON field '$unionWith.pipeline' is the wrong type, expected type 'array'");
+    const isValid = isDoc(operand) && [...operand.keys()].join() === 'coll,pipeline';
+    const [collection, stages] = isValid ? operand.values() : [];
+    if (typeof collection !== 'string' || !Array.isArray(stages)) throw unsupported('$unionWith other than { coll, pipeline }');
     const pipeline = parsePipeline(stages);
     return function* (items, source) {
       yield* items;
@@ -176,205 +124,121 @@ const stageMakers: Record<string, (operand: Value) => Stage> = {
   },
 };
 
-function failed(stage: string, wanted: string): CommandError {
-  return new CommandError(9, `the ${stage} stage specification must be ${wanted}`);
+function parseMatch(operand: Value): Filter {
+  if (!isDoc(operand)) throw new CommandError(15959, 'the match filter must be an expression in an object');
+  return parseFilter(operand);
 }
 
-function addFields(operand: Value): Stage {
-  if (!isDoc(operand) || !operand.size)
-    throw new CommandError(40272, '$addFields specification stage must be an object with at least one field');
-  const fields = [...operand].map(([name, value]) => {
-    if (name.includes('.') || isPlainObject(value)) throw unsupported(`a nested field ('${name}') in $addFields`);
-    return [name, parseExpression(value)] as const;
-  });
-  return (items) =>
-    map(items, (doc) => {
-      const result = new Map(doc);
-      for (const [name, expression] of fields) {
-        const value = expression(doc);
-        if (value === undefined) result.delete(name);
-        else result.set(name, value);
-      }
-      return result;
-    });
+function parseSortStage(operand: Value): Sort {
+  if (!isDoc(operand) || !operand.size) throw new CommandError(15976, '$sort stage must have at least one sort key');
+  return parseSort(operand);
 }
 
-/** `$addFields` merges such an object into an existing one instead of replacing it. */
-function isPlainObject(value: Value): boolean {
-  return isDoc(value) && ![...value.keys()][0]?.startsWith('$');
+function parseCount(name: '$skip' | '$limit', operand: Value): number {
+  const number = toNumber(operand);
+  if (number !== undefined && Number.isInteger(number) && number >= (name === '$limit' ? 1 : 0)) return number;
+  if (number === 0) throw new CommandError(15958, 'the limit must be positive');
+  throw new CommandError(name === '$skip' ? 5107200 : 5107201, `invalid argument to ${name} stage: Expected a non-negative number`);
 }
 
-function replaceRoot(operand: Value): Stage {
-  const expression = parseExpression(operand);
-  return (items) =>
-    map(items, (doc) => {
-      const root = expression(doc);
-      if (!isDoc(root))
-        throw new CommandError(
-          40228,
-          `'newRoot' expression must evaluate to an object, but resulting value was of type ${root === undefined ? 'missing' : typeOf(root)}`,
-        );
-      return root;
-    });
-}
-
-function* unwind(items: Iterable<Item>, parts: string[], keep: boolean): Generator<Item> {
-  const replaceAt = (doc: Doc, i: number, value: Value | undefined): Doc => {
-    const copy = new Map(doc);
-    const name = parts[i]!;
-    if (i < parts.length - 1) copy.set(name, replaceAt(copy.get(name) as Doc, i + 1, value));
-    else if (value === undefined) copy.delete(name);
-    else copy.set(name, value);
-    return copy;
+function mapped(change: (doc: Doc) => Doc): Stage {
+  return function* (items) {
+    for (const { doc } of items) yield { doc: change(doc) };
   };
-  for (const item of items) {
-    let value: Value | undefined = item.doc;
-    for (const part of parts) value = isDoc(value) ? value.get(part) : undefined;
-    if (Array.isArray(value) && value.length) for (const element of value) yield { doc: replaceAt(item.doc, 0, element) };
-    else if (Array.isArray(value)) {
-      if (keep) yield { doc: replaceAt(item.doc, 0, undefined) };
-    } else if (keep || (value !== undefined && value !== null)) yield item;
-  }
 }
 
+/** What an expression makes of an item; undefined is what is missing. An item is decoded only if its fields are asked for. */
+type Expression = (item: Item) => Value | undefined;
+
+/** Compiles an expression: a path, a constant, or a document of these. Operators are refused. */
+function parseExpression(value: Value): Expression {
+  if (typeof value === 'string' && value.startsWith('$')) return parsePath(value.slice(1));
+  if (Array.isArray(value)) throw unsupported('an array in an expression');
+  if (!isDoc(value)) return () => value;
+  const operator = [...value.keys()].find((name) => name.startsWith('$'));
+  if (operator) throw new CommandError(168, `Unrecognized expression '${operator}' (or not supported by the embedded database)`);
+  const fields = [...value].map(([name, field]) => [name, parseExpression(field)] as const);
+  return (item) => withoutMissing(fields.map(([name, field]) => [name, field(item)] as const));
+}
+
+function withoutMissing(fields: Iterable<readonly [string, Value | undefined]>): Doc {
+  const doc = new Map(fields);
+  for (const [name, value] of doc) if (value === undefined) doc.delete(name);
+  return doc as Doc;
+}
+
+function parsePath(path: string): Expression {
+  if (path.startsWith('$')) throw unsupported(`the variable $${path}`);
+  const parts = path.split('.');
+  if (!parts.every(Boolean)) throw new CommandError(15998, 'FieldPath field names may not be empty strings.');
+  return ({ doc }) => follow(doc, parts);
+}
+
+/** A path in an expression maps over arrays and gives an array; numbers in it are names, not positions. */
+function follow(value: Value | undefined, parts: string[]): Value | undefined {
+  if (!parts.length) return value;
+  if (Array.isArray(value)) return value.map((element) => follow(element, parts)).filter((found) => found !== undefined);
+  return isDoc(value) ? follow(value.get(parts[0]!), parts.slice(1)) : undefined;
+}
+
+/** Gathers the values of a group: what it has so far and the next value make what it has then. */
 interface Accumulator {
-  add(value: Value | undefined): void;
-  result(): Value;
+  next: (soFar: Value | undefined, value: Value) => Value | undefined;
+  result: (soFar: Value | undefined) => Value;
 }
 
-const accumulators: Record<string, () => Accumulator> = {
-  $sum: () => {
-    let total: Value = new Int32(0);
-    return {
-      add: (value) => {
-        if (isNumber(value)) total = add(total, value, '$sum');
-      },
-      result: () => total,
-    };
+const orNull = (value: Value | undefined): Value => value ?? null;
+
+const accumulators: Record<string, Accumulator> = {
+  $sum: {
+    next: (sum = new Int32(0), value) => (isNumber(value) ? add(sum as BsonNumber, value) : sum),
+    result: (sum = new Int32(0)) => sum,
   },
-  $avg: () => {
-    let [total, number] = [0, 0];
-    return {
-      add: (value) => {
-        if (!isNumber(value)) return;
-        if (typeOf(value) === 'decimal') throw unsupported('$avg of Decimal128');
-        total += toNumber(value)!;
-        number++;
-      },
-      result: () => (number ? new Double(total / number) : null),
-    };
+  $avg: {
+    next: (soFar = [new Double(0), new Double(0)], value) => {
+      const [sum, count] = soFar as BsonNumber[];
+      return isNumber(value) ? [add(sum!, value), add(count!, new Int32(1))] : soFar;
+    },
+    result: (soFar) => (soFar ? average(soFar as Value[]) : null),
   },
-  $min: () => extreme((order) => order < 0),
-  $max: () => extreme((order) => order > 0),
-  $first: () => {
-    let first: Value | undefined;
-    return {
-      add: (value) => {
-        first ??= value ?? null;
-      },
-      result: () => first ?? null,
-    };
-  },
-  $last: () => {
-    let last: Value = null;
-    return {
-      add: (value) => {
-        last = value ?? null;
-      },
-      result: () => last,
-    };
-  },
-  $push: () => {
-    const values: Value[] = [];
-    return { add: (value) => value !== undefined && values.push(value), result: () => values };
-  },
-  $addToSet: () => {
-    const values = new Map<string, Value>();
-    return {
-      add: (value) => {
-        if (value === undefined) return;
-        const key = encodeKey([value]).toString('latin1');
-        if (!values.has(key)) values.set(key, value);
-      },
-      result: () => [...values.values()],
-    };
-  },
+  $min: { next: (least, value) => (value !== null && (least === undefined || compare(value, least) < 0) ? value : least), result: orNull },
+  $max: { next: (most, value) => (value !== null && (most === undefined || compare(value, most) > 0) ? value : most), result: orNull },
 };
 
-function extreme(better: (order: number) => boolean): Accumulator {
-  let best: Value | undefined;
-  return {
-    add: (value) => {
-      if (value !== undefined && value !== null && (best === undefined || better(compare(value, best)))) best = value;
-    },
-    result: () => best ?? null,
-  };
+function average(sumAndCount: Value[]): Value {
+  const [sum, count] = sumAndCount.map(toNumber);
+  return count ? new Double(sum! / count) : null;
 }
 
-function group(operand: Value): Stage {
+function parseGroup(operand: Value): Stage {
   if (!isDoc(operand)) throw new CommandError(15947, "a group's fields must be specified in an object");
   const id = operand.get('_id');
   if (id === undefined) throw new CommandError(15955, 'a group specification must include an _id');
   const key = parseExpression(id);
-  const fields: { name: string; make: () => Accumulator; of: Expression }[] = [];
-  for (const [name, accumulator] of operand) {
-    if (name === '_id') continue;
-    if (!isDoc(accumulator)) throw new CommandError(40234, `The field '${name}' must be an accumulator object`);
-    if (accumulator.size !== 1) throw new CommandError(40238, `The field '${name}' must specify one accumulator`);
-    if (name.includes('.')) throw new CommandError(40235, `The field name '${name}' cannot contain '.'`);
-    if (name.startsWith('$')) throw new CommandError(40236, `The field name '${name}' cannot be an operator name`);
-    const [operator, argument] = [...accumulator][0]!;
-    if (operator === '$count') {
-      if (!isDoc(argument) || argument.size) throw typeMismatch('$count takes no arguments, i.e. $count:{}');
-      fields.push({ name, make: accumulators.$sum!, of: constant(new Int32(1)) });
-      continue;
-    }
-    const make = accumulators[operator];
-    if (!make) {
-      if (
-        /^\$(stdDev(Pop|Samp)|mergeObjects|accumulator|(first|last|min|max|top|bottom)N|top|bottom|median|percentile|setUnion|concatArrays)$/.test(
-          operator,
-        )
-      ) {
-        throw unsupported(`the accumulator ${operator}`);
-      }
-      throw new CommandError(15952, `unknown group operator '${operator}'`);
-    }
-    fields.push({ name, make, of: parseExpression(argument) });
-  }
+  const fields = [...operand].filter(([name]) => name !== '_id').map(([name, field]) => ({ name, ...parseAccumulator(name, field) }));
   return function* (items) {
-    const groups = new Map<string, { id: Value; accumulators: Accumulator[] }>();
-    const one = key.constant === true ? encodeKey([id]).toString('latin1') : undefined;
+    const groups = new Map<string, { id: Value; values: (Value | undefined)[] }>();
     for (const item of items) {
-      // A row is decoded only when an expression looks at it: a count does not.
-      const value = one === undefined ? key(item.doc) : (key(noDoc) ?? null);
-      const group = one ?? encodeKey([value]).toString('latin1');
-      let found = groups.get(group);
-      if (!found) {
-        found = { id: value ?? null, accumulators: fields.map((field) => field.make()) };
-        groups.set(group, found);
+      const id = orNull(key(item));
+      const name = keyText(id);
+      const group = groups.get(name) ?? { id, values: [] };
+      groups.set(name, group);
+      for (const [i, { of, next }] of fields.entries()) {
+        const value = of(item);
+        if (value !== undefined) group.values[i] = next(group.values[i], value);
       }
-      for (const [i, field] of fields.entries()) found.accumulators[i]!.add(field.of(field.of.constant ? noDoc : item.doc));
     }
-    for (const found of groups.values()) {
-      const doc: Doc = new Map([['_id', found.id]]);
-      for (const [i, { name }] of fields.entries()) doc.set(name, found.accumulators[i]!.result());
-      yield { doc };
+    for (const { id, values } of groups.values()) {
+      yield { doc: new Map([['_id', id], ...fields.map(({ name, result }, i) => [name, result(values[i])] as const)]) };
     }
   };
 }
 
-const noDoc: Doc = new Map();
-
-export function encodeItem({ bytes, doc }: Item): Buffer {
-  return bytes ?? encode(doc);
+function parseAccumulator(name: string, field: Value): Accumulator & { of: Expression } {
+  if (!isDoc(field) || field.size !== 1) throw new CommandError(40234, `The field '${name}' must be an accumulator object: ${show(field)}`);
+  if (/^\$|\./.test(name)) throw new CommandError(40235, `The field name '${name}' cannot contain '.' or begin with '$'`);
+  const [operator, operand] = [...field][0]!;
+  const accumulator = Object.hasOwn(accumulators, operator) ? accumulators[operator] : undefined;
+  if (!accumulator) throw new CommandError(15952, `unknown group operator '${operator}' (or not supported by the embedded database)`);
+  return { ...accumulator, of: parseExpression(operand) };
 }
-
-/** MongoDB's other stages: known, and refused by name rather than as unknown ones. */
-const knownStages = new Set(
-  `bucket bucketAuto changeStream changeStreamSplitLargeEvent collStats currentOp densify documents facet fill geoNear graphLookup indexStats
-  listLocalSessions listSampledQueries listSearchIndexes listSessions lookup merge out planCacheStats queryStats redact sample search searchMeta
-  setWindowFields shardedDataDistribution sortByCount vectorSearch rankFusion scoreFusion`
-    .split(/\s+/)
-    .map((name) => `$${name}`),
-);

@@ -67,7 +67,7 @@ export function answers({ address, identity }: Owner): Promise<boolean> {
     socket.on('connect', () => socket.write(writeRequest({ hello: 1, $db: 'admin' })));
     socket.on('data', (chunk) => {
       try {
-        for (const message of framer.add(chunk)) finish(readRequest(message).command.get('embedded') === identity);
+        for (const message of framer.add(chunk)) finish(readRequest(message).get('embedded') === identity);
       } catch {
         finish(false);
       }

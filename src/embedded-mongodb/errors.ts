@@ -1,25 +1,24 @@
-/** Codes of MongoDB's `error_codes.yml` that this server answers with. */
+/** Names of MongoDB's `error_codes.yml` for the codes that this server answers with. */
 const codeNames: Record<number, string> = {
   1: 'InternalError',
   2: 'BadValue',
   8: 'UnknownError',
   9: 'FailedToParse',
-  10: 'CannotMutateObject',
   13: 'Unauthorized',
   14: 'TypeMismatch',
   15: 'Overflow',
+  16: 'InvalidLength',
   17: 'ProtocolError',
-  20: 'IllegalOperation',
   22: 'InvalidBSON',
   26: 'NamespaceNotFound',
   27: 'IndexNotFound',
   28: 'PathNotViable',
   40: 'ConflictingUpdateOperators',
   43: 'CursorNotFound',
-  48: 'NamespaceExists',
   50: 'MaxTimeMSExpired',
   52: 'DollarPrefixedFieldName',
   53: 'InvalidIdField',
+  54: 'NotSingleValueField',
   56: 'EmptyFieldName',
   59: 'CommandNotFound',
   66: 'ImmutableField',
@@ -29,32 +28,27 @@ const codeNames: Record<number, string> = {
   79: 'UnknownReplWriteConcern',
   85: 'IndexOptionsConflict',
   86: 'IndexKeySpecsConflict',
-  91: 'ShutdownInProgress',
   100: 'UnsatisfiableWriteConcern',
   112: 'WriteConflict',
   117: 'ConflictingOperationInProgress',
   171: 'CannotIndexParallelArrays',
-  197: 'InvalidIndexSpecificationOption',
   225: 'TransactionTooOld',
-  246: 'SnapshotUnavailable',
   238: 'NotImplemented',
+  246: 'SnapshotUnavailable',
   251: 'NoSuchTransaction',
   256: 'TransactionCommitted',
   263: 'OperationNotSupportedInTransaction',
-  322: 'APIVersionError',
   10334: 'BSONObjectTooLarge',
   11000: 'DuplicateKey',
   14031: 'OutOfDiskSpace',
   17280: 'KeyTooLong',
 };
 
-const transientTransactionError = 'TransientTransactionError';
-
 /** An error that travels to the client: `{ ok: 0, code, codeName, errmsg }`, or one entry of `writeErrors`. */
 export class CommandError extends Error {
   readonly code: number;
   readonly codeName: string;
-  readonly labels: string[] = [];
+  readonly labels: string[];
   /** Fields beside code and message, such as a duplicate key's `keyPattern` and `keyValue`. */
   readonly details: Record<string, unknown>;
 
@@ -62,8 +56,8 @@ export class CommandError extends Error {
     super(message);
     this.code = code;
     this.codeName = codeNames[code] ?? `Location${code}`;
+    this.labels = [112, 246, 251].includes(code) ? ['TransientTransactionError'] : [];
     this.details = details;
-    if (code === 112 || code === 246 || code === 251) this.labels.push(transientTransactionError);
   }
 }
 
@@ -75,3 +69,4 @@ export function unsupported(what: string): CommandError {
 export const badValue = (message: string) => new CommandError(2, message);
 export const failedToParse = (message: string) => new CommandError(9, message);
 export const typeMismatch = (message: string) => new CommandError(14, message);
+export const invalidOptions = (message: string) => new CommandError(72, message);

@@ -22,7 +22,7 @@ import { ownerKey, prepareDirectory } from './claim.ts';
 /** The one data file, `data.mdb`: opening it, copying it while it is in use, putting a copy in its place. */
 type File = RootDatabase<Buffer, Buffer>;
 
-const format = Buffer.from('1');
+const format = Buffer.from('2');
 const formatKey = keyIn(spaces.meta, Buffer.from('format'));
 
 /** Plain LMDB: a commit returns when it is on disk. Every open transaction is a reader. */

@@ -1,6 +1,5 @@
-import type { Binary, BSONRegExp, BSONSymbol, Code, ObjectId, Timestamp } from 'bson';
-import { toNumber, typeOf, types, type Value } from './bson.ts';
-import { CommandError } from './errors.ts';
+import { type Binary, type BSONRegExp, Long, type ObjectId, type Timestamp } from 'bson';
+import { type BsonNumber, rankOf, type TypeName, toNumber, typeOf, typeRanks, type Value } from './bson.ts';
 
 /**
  * One encoding of BSON values in bytes whose order (memcmp) is MongoDB's comparison order. Index keys, comparison, sorting, grouping and
@@ -20,22 +19,6 @@ const end = 0x00;
 let scratch = Buffer.alloc(1 << 16);
 let at = 0;
 
-function room(bytes: number): void {
-  while (at + bytes > scratch.length) scratch = Buffer.concat([scratch, Buffer.alloc(scratch.length)]);
-}
-
-function byte(value: number): void {
-  room(1);
-  scratch[at] = value;
-  at += 1;
-}
-
-function raw(bytes: Uint8Array): void {
-  room(bytes.length);
-  scratch.set(bytes, at);
-  at += bytes.length;
-}
-
 /** The bytes of several values one after the other; a value marked descending is complemented, which turns its order round. */
 export function encodeKey(parts: readonly KeyPart[], descending: readonly boolean[] = []): Buffer {
   at = 0;
@@ -47,17 +30,16 @@ export function encodeKey(parts: readonly KeyPart[], descending: readonly boolea
   return Buffer.from(scratch.subarray(0, at));
 }
 
+/** The same as text, to look values up by. */
+export const keyText = (value: KeyPart): string => encodeKey([value]).toString('latin1');
+
 /** Compares as MongoDB sorts: by type first, numbers by value whatever their type, then by content. */
 export function compare(a: KeyPart, b: KeyPart): number {
-  if (typeof a === 'object' && typeof b === 'object' && a instanceof Date && b instanceof Date) return a.getTime() - b.getTime();
-  return Buffer.compare(encodeKey([a]), encodeKey([b]));
+  return encodeKey([a]).compare(encodeKey([b]));
 }
 
 /** Whether two values are equal as MongoDB compares them: 1 and 1.0 are, documents with another order of fields are not. */
-export function equal(a: Value | undefined, b: Value | undefined): boolean {
-  if (typeof a === 'string' && typeof b === 'string') return a === b;
-  return compare(a, b) === 0;
-}
+export const equal = (a: KeyPart, b: KeyPart): boolean => compare(a, b) === 0;
 
 /** Compares many values with one: the one is encoded once. Negative when the value is less. */
 export function comparer(operand: Value): (value: Value) => number {
@@ -69,62 +51,61 @@ export function comparer(operand: Value): (value: Value) => number {
   };
 }
 
-/** The byte that the encodings of all values comparable with this one begin with. */
-export function rankOf(value: Value): number {
-  return types[typeOf(value)].rank;
-}
-
 /** The first byte string after all those that begin with `prefix`. */
 export function after(prefix: Buffer): Buffer {
-  const next = Buffer.from(prefix);
-  for (let i = next.length - 1; i >= 0; i--) {
-    if (next[i]! < 0xff) {
-      next[i]!++;
-      return next.subarray(0, i + 1);
-    }
-  }
-  throw new CommandError(17280, 'a key of nothing but 0xff has no successor');
+  let length = prefix.length;
+  while (prefix[length - 1] === 0xff) length--;
+  const next = Buffer.from(prefix.subarray(0, length));
+  next[length - 1]!++;
+  return next;
 }
 
-/** Complements bytes from an offset of the scratch buffer on. */
+function room(bytes: number): void {
+  while (at + bytes > scratch.length) scratch = Buffer.concat([scratch, Buffer.alloc(scratch.length)]);
+}
+
+function byte(value: number): void {
+  room(1);
+  at = scratch.writeUInt8(value, at);
+}
+
+function raw(bytes: Uint8Array): void {
+  room(bytes.length);
+  scratch.set(bytes, at);
+  at += bytes.length;
+}
+
 function complement(from: number): void {
-  for (let i = from; i < at; i++) scratch[i] = ~scratch[i]! & 0xff;
+  for (let i = from; i < at; i++) scratch[i] = ~scratch[i]!;
 }
 
-function put(part: KeyPart): void {
-  if (part === emptyArray) byte(emptyRank);
-  else {
-    const type = typeOf(part ?? null);
-    byte(types[type].rank);
-    putContent(part ?? null, type);
+function put(part: KeyPart = null): void {
+  if (part === emptyArray) {
+    byte(emptyRank);
+    return;
   }
+  const type = typeOf(part);
+  byte(typeRanks[type]);
+  putContent(part, type);
 }
 
-function putContent(value: Value, type: keyof typeof types): void {
+function putContent(value: Value, type: TypeName): void {
   switch (type) {
     case 'double':
     case 'int':
     case 'long':
-    case 'decimal':
-      putNumber(value);
+      putNumber(value as BsonNumber);
       break;
     case 'string':
       putString(value as string);
       break;
-    case 'symbol':
-      putString((value as BSONSymbol).value);
-      break;
-    case 'javascript':
-      putString((value as Code).code);
-      break;
     case 'object':
       // MongoDB compares field by field: type, then name, then value.
       for (const [name, v] of value as Map<string, Value>) {
-        const fieldType = typeOf(v);
-        byte(types[fieldType].rank);
+        byte(rankOf(v));
         raw(Buffer.from(name));
         byte(end);
-        putContent(v, fieldType);
+        putContent(v, typeOf(v));
       }
       byte(end);
       break;
@@ -147,12 +128,10 @@ function putContent(value: Value, type: keyof typeof types): void {
       byte(value ? 1 : 0);
       break;
     case 'date':
-      room(8);
-      at = scratch.writeBigUInt64BE(BigInt((value as Date).getTime()) + (1n << 63n), at);
+      putUInt64(BigInt((value as Date).getTime()) + (1n << 63n));
       break;
     case 'timestamp':
-      room(8);
-      at = scratch.writeBigUInt64BE(BigInt.asUintN(64, (value as Timestamp).toBigInt()), at);
+      putUInt64(BigInt.asUintN(64, (value as Timestamp).toBigInt()));
       break;
     case 'regex':
       putString((value as BSONRegExp).pattern);
@@ -161,103 +140,27 @@ function putContent(value: Value, type: keyof typeof types): void {
   }
 }
 
+function putUInt64(number: bigint): void {
+  room(8);
+  at = scratch.writeBigUInt64BE(number, at);
+}
+
+/** A zero byte inside becomes three, so that it sorts after the two that end a shorter string. */
 function putString(text: string): void {
-  const length = Buffer.byteLength(text);
-  room(length);
+  const escaped = text.includes('\0') ? text.replaceAll('\0', '\0\xff') : text;
+  room(Buffer.byteLength(escaped) + 2);
+  at += scratch.write(escaped, at);
+  at = scratch.writeUInt16BE(0x0001, at);
+}
+
+/** A number is the nearest double, its bits turned so that they sort, and what an int64 too large for doubles has beyond it. */
+function putNumber(value: BsonNumber): void {
+  const double = toNumber(value)!;
+  room(10);
   const from = at;
-  at += scratch.write(text, at);
-  // A zero byte inside is escaped so that it sorts after the end of a shorter string.
-  if (scratch.subarray(from, at).includes(0)) {
-    const bytes = Buffer.from(scratch.subarray(from, at));
-    at = from;
-    for (const b of bytes) {
-      byte(b);
-      if (b === 0) byte(0xff);
-    }
-  }
-  byte(end);
-  byte(0x01);
-}
-
-const sign = { nan: 0x01, negative: 0x02, zero: 0x03, positive: 0x04 };
-const exact = 0x00;
-const inexact = 0x02;
-
-/**
- * A number is its sign and its magnitude: the largest double that is not greater, and, when it lies above that double (large int64s, most
- * Decimal128s), its decimal digits. So int32, int64, double and Decimal128 compare exactly with each other.
- */
-function putNumber(value: Value): void {
-  const rounded = toNumber(value)!;
-  const type = typeOf(value);
-  const isDouble = type === 'double' || type === 'int' || (type === 'long' && Number.isSafeInteger(rounded));
-  if (Number.isNaN(rounded)) byte(sign.nan);
-  else if (isDouble) putMagnitude(Math.abs(rounded), rounded < 0, undefined);
-  else {
-    const decimal = parseDecimal(String(value));
-    let below = Math.abs(rounded);
-    // Rounding may have gone up, past every double, or (the smallest Decimal128s) down to zero.
-    if (below === Number.POSITIVE_INFINITY && !decimal.infinite) below = Number.MAX_VALUE;
-    const side = decimal.infinite || decimal.digits === '0' ? 0 : compareWithDouble(decimal, below);
-    if (side < 0) below = previousDouble(below);
-    putMagnitude(below, decimal.negative, side === 0 ? undefined : decimal);
-  }
-}
-
-function putMagnitude(below: number, negative: boolean, rest: Decimal | undefined): void {
-  if (below === 0 && !rest) {
-    byte(sign.zero);
-    return;
-  }
-  byte(negative ? sign.negative : sign.positive);
-  const from = at;
-  room(45);
-  at = scratch.writeDoubleBE(below, at);
-  byte(rest ? inexact : exact);
-  if (rest) {
-    at = scratch.writeUInt16BE(rest.exponent + rest.digits.length + 10_000, at);
-    at += scratch.write(rest.digits.padEnd(34, '0'), at, 'latin1');
-  }
-  if (negative) complement(from);
-}
-
-interface Decimal {
-  negative: boolean;
-  infinite: boolean;
-  /** digits × 10^exponent, without zeros at either end. */
-  digits: string;
-  exponent: number;
-}
-
-function parseDecimal(text: string): Decimal {
-  const negative = text.startsWith('-');
-  if (/inf/i.test(text)) return { negative, infinite: true, digits: '1', exponent: 0 };
-  const [, whole, fraction = '', exponent = '0'] = /^-?(\d+)(?:\.(\d+))?(?:E([+-]?\d+))?$/i.exec(text)!;
-  const padded = `${whole}${fraction}`.replace(/^0+/, '');
-  const digits = padded.replace(/0+$/, '');
-  return {
-    negative,
-    infinite: false,
-    digits: digits || '0',
-    exponent: Number(exponent) - fraction.length + (padded.length - digits.length),
-  };
-}
-
-function compareWithDouble({ digits, exponent }: Decimal, double: number): number {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, double);
-  const bits = view.getBigUint64(0);
-  const biased = Number(bits >> 52n);
-  const mantissa = (bits & ((1n << 52n) - 1n)) | (biased ? 1n << 52n : 0n);
-  const power = (biased || 1) - 1075;
-  const left = BigInt(digits) * (exponent > 0 ? 10n ** BigInt(exponent) : 1n) * (power < 0 ? 1n << BigInt(-power) : 1n);
-  const right = mantissa * (power > 0 ? 1n << BigInt(power) : 1n) * (exponent < 0 ? 10n ** BigInt(-exponent) : 1n);
-  return left < right ? -1 : left > right ? 1 : 0;
-}
-
-function previousDouble(double: number): number {
-  const view = new DataView(new ArrayBuffer(8));
-  view.setFloat64(0, double);
-  view.setBigUint64(0, view.getBigUint64(0) - 1n);
-  return view.getFloat64(0);
+  at = scratch.writeDoubleBE(double === 0 || Number.isNaN(double) ? 0 : double, at);
+  if (double < 0) complement(from);
+  else if (!Number.isNaN(double)) scratch[from]! |= 0x80;
+  const rest = value instanceof Long && !Number.isSafeInteger(double) ? Number(value.toBigInt() - BigInt(double)) : 0;
+  at = scratch.writeUInt16BE(rest + 0x8000, at);
 }

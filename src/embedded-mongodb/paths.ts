@@ -1,5 +1,5 @@
 import { type Doc, isDoc, type Value } from './bson.ts';
-import { CommandError } from './errors.ts';
+import { CommandError, unsupported } from './errors.ts';
 import { emptyArray, type KeyPart } from './keys.ts';
 
 export const isArrayIndex = (part: string) => /^(0|[1-9]\d*)$/.test(part);
@@ -29,88 +29,44 @@ function someInArray(array: Value[], path: readonly string[], visit: Visit, i: n
   return Array.isArray(element) && someInArray(element, path, visit, i + 1);
 }
 
-/** All values a path leads to, an array at its end also giving its elements: what `distinct` collects. */
+/** All values a path leads to, an array at its end giving its elements: what `distinct` collects. */
 export function valuesAt(doc: Doc, path: string): Value[] {
   const values: Value[] = [];
   someAt(doc, path.split('.'), (value) => {
-    if (Array.isArray(value)) values.push(...value);
-    else if (value !== undefined) values.push(value);
+    if (value !== undefined) values.push(...(Array.isArray(value) ? value : [value]));
     return false;
   });
   return values;
 }
 
-interface Cursor {
-  value: Value | undefined;
-  rest: readonly string[];
-}
-
 /**
- * The combinations of values that an index has for a document, one per element where a path meets an array. `onArray` is told which
- * fields met one. Two different arrays in one index are refused, as by MongoDB.
+ * The combinations of values that an index has for a document: one, or, when a field meets an array, one for each of its elements.
+ * `onArray` is told of that field. MongoDB refuses two such fields unless they lie in one array; here that is refused, too.
  */
-export function keyParts(doc: Doc, paths: readonly (readonly string[])[], onArray: (field: number) => void): KeyPart[][] {
-  const combinations: KeyPart[][] = [];
-  expand(
-    paths.map((rest) => ({ value: doc, rest })),
-    [],
-    combinations,
-    onArray,
-  );
+export function keyParts(doc: Doc, paths: readonly (readonly string[])[], onArray?: (field: number) => void): KeyPart[][] {
+  let combinations: KeyPart[][] = [[]];
+  const arrays: string[] = [];
+  for (const [i, path] of paths.entries()) {
+    const { values, array } = indexed(doc, path);
+    if (array) {
+      if (arrays.includes(path[0]!)) throw unsupported('an index or a sort with two fields in one array');
+      if (arrays.length) throw new CommandError(171, 'cannot index parallel arrays');
+      arrays.push(path[0]!);
+      onArray?.(i);
+    }
+    combinations = combinations.flatMap((parts) => values.map((value) => [...parts, value]));
+  }
   return combinations;
 }
 
-function expand(cursors: Cursor[], done: boolean[], into: KeyPart[][], onArray: (field: number) => void): void {
-  let array: Value[] | undefined;
-  const fields: number[] = [];
-  const here = cursors.map((cursor, i) => {
-    if (done[i]) return cursor;
-    const found = descend(cursor);
-    if (Array.isArray(found.value)) {
-      if (array && array !== found.value) throw new CommandError(171, 'cannot index parallel arrays');
-      array = found.value;
-      fields.push(i);
-    }
-    return found;
-  });
-  if (!array) {
-    into.push(here.map((cursor) => cursor.value));
-    return;
+function indexed(value: Value | undefined, [name, ...rest]: readonly string[]): { values: KeyPart[]; array: boolean } {
+  if (name === undefined) {
+    if (!Array.isArray(value)) return { values: [value], array: false };
+    return { values: value.length ? value : [emptyArray], array: true };
   }
-  for (const i of fields) onArray(i);
-  if (array.length === 0) {
-    into.push(here.map((cursor, i) => (!fields.includes(i) ? cursor.value : cursor.rest.length ? undefined : (emptyArray as KeyPart))));
-    return;
-  }
-  for (const element of array) {
-    const finished = here.map((_, i) => done[i] === true);
-    const next = here.map((cursor, i) => {
-      if (!fields.includes(i)) return cursor;
-      // An array inside an array is a value of its own; only documents are looked into.
-      if (!cursor.rest.length || !isDoc(element)) finished[i] = true;
-      return cursor.rest.length && !isDoc(element) ? { value: undefined, rest: [] } : { value: element, rest: cursor.rest };
-    });
-    expand(next, finished, into, onArray);
-  }
-}
-
-/** Follows a path down to its end or to the first array. */
-function descend(cursor: Cursor): Cursor {
-  let { value, rest } = cursor;
-  while (rest.length) {
-    if (isDoc(value)) value = value.get(rest[0]!);
-    else if (!Array.isArray(value)) return { value: undefined, rest: [] };
-    else if (!isArrayIndex(rest[0]!)) return { value, rest };
-    else {
-      if (value.some((element) => isDoc(element) && element.has(rest[0]!))) {
-        throw new CommandError(
-          16746,
-          `Ambiguous field name found in array (do not use numeric field names in embedded elements): '${rest[0]}'`,
-        );
-      }
-      value = value[Number(rest[0])];
-    }
-    rest = rest.slice(1);
-  }
-  return { value, rest };
+  if (isDoc(value)) return indexed(value.get(name), rest);
+  if (!Array.isArray(value)) return { values: [undefined], array: false };
+  // An array inside an array is a value of its own; only documents are looked into.
+  const values = value.flatMap((element) => (isDoc(element) ? indexed(element, [name, ...rest]).values : [undefined]));
+  return { values: values.length ? values : [undefined], array: true };
 }

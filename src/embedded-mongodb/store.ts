@@ -3,50 +3,106 @@ import { Catalog, type Collection, keyIn, spaces } from './catalog.ts';
 import { CommandError } from './errors.ts';
 
 /**
- * Keys and values in LMDB. Every plain write runs inside an LMDB transaction; those that wait at the same time share one commit and its
- * fsync. A multi-document transaction reads a snapshot and keeps its writes to itself until it commits.
+ * Keys and values in LMDB. Plain writes that wait at the same time share one LMDB transaction and its fsync. A multi-document
+ * transaction reads a snapshot. What either writes is laid over what it reads, until its end.
  */
 
-interface Entry {
+export interface Entry {
   key: Buffer;
   value: Buffer;
 }
 
-/** Somewhere to read and write: the newest state, one statement, or a transaction. */
-export abstract class View {
+interface Write {
+  key: Buffer;
+  /** Undefined: removed. */
+  value: Buffer | undefined;
+}
+
+/** A key as text, in the order of its bytes. */
+const nameOf = (key: Buffer) => key.toString('latin1');
+
+/** Somewhere to read and write: here the newest state of the file, and over it what one plain write has written. */
+export class View {
   readonly store: Store;
   /** Collections that this view has made (or, with null, dropped) and others do not see yet. */
   readonly catalogChanges = new Map<string, Collection | null>();
+  protected readonly snapshot: Transaction | undefined;
+  protected readonly writes = new Map<string, Write>();
+  /** The names of `writes`, sorted when somebody asks for a range. */
+  private readonly names: string[] = [];
+  private isSorted = true;
 
-  constructor(store: Store) {
+  constructor(store: Store, snapshot?: Transaction) {
     this.store = store;
+    this.snapshot = snapshot;
   }
 
-  abstract get(key: Buffer): Buffer | undefined;
-  /** Up to `limit` entries from `start` (inclusive) to `end` (exclusive), from the other side when reversed. */
-  abstract page(start: Buffer, end: Buffer, reverse: boolean, limit: number): Entry[];
-  abstract put(key: Buffer, value: Buffer): void;
-  abstract remove(key: Buffer): void;
+  get(key: Buffer): Buffer | undefined {
+    const own = this.writes.size ? this.writes.get(nameOf(key)) : undefined;
+    return own ? own.value : this.store.db.get(key, this.snapshot && { transaction: this.snapshot });
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.write({ key, value });
+  }
+
+  remove(key: Buffer): void {
+    this.write({ key, value: undefined });
+  }
+
+  private write(write: Write): void {
+    const name = nameOf(write.key);
+    this.claim(name);
+    if (!this.writes.has(name)) {
+      this.names.push(name);
+      this.isSorted = false;
+    }
+    this.writes.set(name, write);
+  }
+
+  /** Called before a key is written. */
+  protected claim(name: string): void {
+    const holder = this.store.locks.get(name);
+    if (holder) throw new Locked(holder);
+  }
+
+  /** The entries from `start` (inclusive) to `end` (exclusive), from the other side when reversed. */
+  *range(start: Buffer, end: Buffer, reverse = false): Generator<Entry> {
+    const own = this.ownWrites(start, end);
+    if (reverse) own.reverse();
+    const sign = reverse ? -1 : 1;
+    let i = 0;
+    for (const entry of this.stored(start, end, reverse)) {
+      for (; i < own.length && own[i]!.key.compare(entry.key) * sign < 0; i++) yield* present(own[i]!);
+      if (own[i]?.key.equals(entry.key)) yield* present(own[i++]!);
+      else yield entry;
+    }
+    for (; i < own.length; i++) yield* present(own[i]!);
+  }
+
+  private ownWrites(start: Buffer, end: Buffer): Write[] {
+    if (!this.isSorted) this.names.sort();
+    this.isSorted = true;
+    const [from, to] = [nameOf(start), nameOf(end)];
+    return this.names.filter((name) => name >= from && name < to).map((name) => this.writes.get(name)!);
+  }
 
   /**
-   * Entries of a range, fetched page by page, so that between two of them nothing is held open: a cursor may rest here for minutes
-   * without keeping LMDB from reusing pages.
+   * What the file has, fetched page by page, so that between two of them nothing is held open: a cursor may rest here for minutes without
+   * keeping LMDB from reusing pages.
    */
-  *range(start: Buffer, end: Buffer, reverse = false): Generator<Entry> {
+  private *stored(start: Buffer, end: Buffer, reverse: boolean): Generator<Entry> {
     let [from, to] = [start, end];
-    for (let size = 16; ; size = Math.min(size * 2, 512)) {
-      const page = this.page(from, to, reverse, size);
+    for (let limit = 16; ; limit = Math.min(limit * 2, 512)) {
+      const bounds = reverse ? { start: to, end: from, reverse, exclusiveStart: true, inclusiveEnd: true } : { start: from, end: to };
+      const snapshot = this.snapshot && { transaction: this.snapshot };
+      const page = this.store.db.getRange({ ...bounds, ...snapshot, limit }).asArray as unknown as Entry[];
       yield* page;
-      if (page.length < size) return;
-      const last = page[page.length - 1]!.key;
+      if (page.length < limit) return;
+      const last = page.at(-1)!.key;
       if (reverse) to = last;
       else from = Buffer.concat([last, zero]);
     }
-  }
-
-  /** Gives up this statement until a transaction has ended. */
-  waitFor(transaction: TransactionView): never {
-    throw new Locked(transaction);
   }
 
   collection(namespace: string): Collection | undefined {
@@ -54,255 +110,122 @@ export abstract class View {
     return changed === undefined ? this.store.catalog.collections.get(namespace) : (changed ?? undefined);
   }
 
-  /** Makes the catalog's changes everybody's. */
-  publish(): void {
+  /** Takes over what a transaction has written. */
+  adopt({ writes, catalogChanges }: TransactionView): void {
+    for (const write of writes.values()) this.write(write);
+    for (const [namespace, collection] of catalogChanges) this.catalogChanges.set(namespace, collection);
+  }
+
+  /** Puts everything into the open LMDB transaction. */
+  flush(sequence: number): void {
+    const { db, catalog, lastWrites } = this.store;
+    for (const [name, { key, value }] of this.writes) {
+      if (value) db.putSync(key, value);
+      else db.removeSync(key);
+      lastWrites.set(name, sequence);
+    }
     for (const [namespace, collection] of this.catalogChanges) {
-      if (collection) this.store.catalog.collections.set(namespace, collection);
-      else this.store.catalog.collections.delete(namespace);
+      if (collection) catalog.collections.set(namespace, collection);
+      else catalog.collections.delete(namespace);
     }
   }
 }
 
 const zero = Buffer.from([0]);
-const empty = Buffer.alloc(0);
 const flag = Buffer.from([1]);
-const name = (key: Buffer) => key.toString('latin1');
 
-function readPage(
-  db: RootDatabase<Buffer, Buffer>,
-  start: Buffer,
-  end: Buffer,
-  reverse: boolean,
-  limit: number,
-  transaction?: Transaction,
-) {
-  const bounds = reverse ? { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true } : { start, end };
-  const options = { ...bounds, limit, ...(transaction && { transaction }) };
-  return db.getRange(options).asArray as unknown as Entry[];
-}
-
-/** The newest committed state. */
-class LatestView extends View {
-  get(key: Buffer) {
-    return this.store.db.get(key);
-  }
-  page(start: Buffer, end: Buffer, reverse: boolean, limit: number): Entry[] {
-    return readPage(this.store.db, start, end, reverse, limit);
-  }
-  put(): never {
-    throw new Error('the newest state is not written to directly');
-  }
-  remove(): never {
-    throw new Error('the newest state is not written to directly');
-  }
+function* present({ key, value }: Write): Generator<Entry> {
+  if (value) yield { key, value };
 }
 
 /** Thrown inside a plain write that meets a transaction's uncommitted write: it waits and runs again. */
-class Locked {
+export class Locked {
   readonly by: TransactionView;
   constructor(by: TransactionView) {
     this.by = by;
   }
 }
 
-/** One plain write statement, inside the LMDB transaction. Remembers what it overwrote, to take itself back. */
-class StatementView extends View {
-  private readonly undo: { key: Buffer; value: Buffer | undefined }[] = [];
-  private readonly sequence: number;
-  private readonly on: TransactionView | undefined;
-
-  constructor(store: Store, sequence: number, on?: TransactionView) {
-    super(store);
-    this.sequence = sequence;
-    this.on = on;
-  }
-
-  get(key: Buffer) {
-    return this.store.db.get(key);
-  }
-  page(start: Buffer, end: Buffer, reverse: boolean, limit: number): Entry[] {
-    return readPage(this.store.db, start, end, reverse, limit);
-  }
-  put(key: Buffer, value: Buffer) {
-    this.claim(key);
-    this.store.db.putSync(key, value);
-  }
-  remove(key: Buffer) {
-    this.claim(key);
-    this.store.db.removeSync(key);
-  }
-
-  private claim(key: Buffer) {
-    const id = name(key);
-    const holder = this.store.locks.get(id);
-    if (holder && holder !== this.on) throw new Locked(holder);
-    this.store.lastWrites.set(id, this.sequence);
-    this.undo.push({ key, value: this.store.db.get(key) });
-  }
-
-  rollback() {
-    for (const { key, value } of this.undo.reverse()) {
-      if (value) this.store.db.putSync(key, value);
-      else this.store.db.removeSync(key);
-    }
-  }
-}
-
 /** A multi-document transaction: a snapshot, and the transaction's own writes over it. */
 export class TransactionView extends View {
-  readonly startSequence: number;
-  private readonly snapshot: Transaction;
-  private readonly writes = new Map<string, Entry & { removed: boolean }>();
-  /** The names of `writes` in order, for ranges. */
-  private readonly order: string[] = [];
-  private readonly locked = new Set<string>();
+  isOpen = true;
+  private readonly startSequence: number;
   private finish!: () => void;
   readonly ended = new Promise<void>((resolve) => {
     this.finish = resolve;
   });
-  isOpen = true;
 
   constructor(store: Store) {
-    super(store);
-    this.startSequence = store.durableSequence;
     store.db.resetReadTxn();
-    this.snapshot = store.db.useReadTransaction();
+    super(store, store.db.useReadTransaction());
+    this.startSequence = store.durableSequence;
     store.transactions.add(this);
   }
 
   /** An index made after the snapshot lacks the snapshot's documents: such a transaction has to start again. */
-  override collection(namespace: string) {
-    const changed = this.store.lastWrites.get(name(keyIn(spaces.collections, Buffer.from(namespace)))) ?? 0;
-    if (changed > this.startSequence) {
-      throw new CommandError(
-        246,
-        `Unable to read from a snapshot due to pending collection catalog changes of ${namespace}; please retry the operation.`,
-      );
+  override collection(namespace: string): Collection | undefined {
+    if (this.isNewer(nameOf(keyIn(spaces.collections, Buffer.from(namespace))))) {
+      const problem = `Unable to read from a snapshot due to pending collection catalog changes of ${namespace}`;
+      throw new CommandError(246, `${problem}; please retry the operation.`);
     }
     return super.collection(namespace);
   }
 
-  get(key: Buffer) {
-    const own = this.writes.get(name(key));
-    if (own) return own.removed ? undefined : own.value;
-    return this.store.db.get(key, { transaction: this.snapshot });
-  }
-
-  page(start: Buffer, end: Buffer, reverse: boolean, limit: number): Entry[] {
-    const base = readPage(this.store.db, start, end, reverse, limit, this.snapshot);
-    // Own writes matter as far as the page of the snapshot reaches; beyond it the next page will look again.
-    const reach = base.length === limit ? base[base.length - 1]!.key : undefined;
-    const [from, to] = [name(reach && reverse ? reach : start), name(reach && !reverse ? reach : end)];
-    const own: string[] = [];
-    for (let i = this.position(from); i < this.order.length && (this.order[i]! < to || (!reverse && reach && this.order[i] === to)); i++) {
-      own.push(this.order[i]!);
+  protected override claim(name: string): void {
+    const holder = this.store.locks.get(name);
+    if (holder === this) return;
+    if (holder || this.isNewer(name)) {
+      throw new CommandError(112, 'WriteConflict error: this operation conflicted with another operation. Please retry your transaction.');
     }
-    if (!own.length) return base;
-    const merged = new Map(base.map((entry) => [name(entry.key), entry]));
-    for (const id of own) {
-      const write = this.writes.get(id)!;
-      if (write.removed) merged.delete(id);
-      else merged.set(id, write);
-    }
-    const sorted = [...merged].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
-    if (reverse) sorted.reverse();
-    // A page shorter than asked for means the end; so when removals shortened it, the rest is fetched here.
-    if (reach && sorted.length < limit) {
-      const rest = reverse
-        ? this.page(start, reach, true, limit - sorted.length)
-        : this.page(Buffer.concat([reach, zero]), end, false, limit - sorted.length);
-      return [...sorted, ...rest];
-    }
-    return sorted.slice(0, limit);
+    this.store.locks.set(name, this);
   }
 
-  put(key: Buffer, value: Buffer) {
-    this.write(key, value, false);
-  }
-  remove(key: Buffer) {
-    this.write(key, empty, true);
-  }
-
-  private write(key: Buffer, value: Buffer, removed: boolean) {
-    const id = name(key);
-    if (!this.locked.has(id)) this.lock(id);
-    if (!this.writes.has(id)) this.order.splice(this.position(id), 0, id);
-    this.writes.set(id, { key, value, removed });
-  }
-
-  private lock(id: string) {
-    if (this.store.locks.has(id) || (this.store.lastWrites.get(id) ?? 0) > this.startSequence) throw writeConflict();
-    this.store.locks.set(id, this);
-    this.locked.add(id);
-  }
-
-  /** The position of the first own write that is not before a name. */
-  private position(id: string): number {
-    let [low, high] = [0, this.order.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.order[middle]! < id) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+  /** Whether a key has been written since the snapshot. */
+  private isNewer(name: string): boolean {
+    return (this.store.lastWrites.get(name) ?? 0) > this.startSequence;
   }
 
   /** Whether the transaction has written to anything whose key begins so. */
   wroteUnder(prefix: Buffer): boolean {
-    const id = name(prefix);
-    return this.order[this.position(id)]?.startsWith(id) === true;
+    const name = nameOf(prefix);
+    return [...this.writes.keys()].some((written) => written.startsWith(name));
   }
 
   /** Makes everything durable at once, together with what `also` writes. */
-  async commit(also: (view: View) => void): Promise<void> {
-    const { writes } = this;
-    try {
-      await this.store.write(
-        (view) => {
-          for (const { key, value, removed } of writes.values()) removed ? view.remove(key) : view.put(key, value);
-          for (const [namespace, collection] of this.catalogChanges) view.catalogChanges.set(namespace, collection);
-          also(view);
-        },
-        { on: this, done: () => this.release() },
-      );
-    } finally {
+  commit(also: (view: View) => void): Promise<void> {
+    return this.store.write((view) => {
+      if (!this.isOpen) throw new CommandError(251, 'The transaction has been aborted.');
       this.release();
-    }
+      view.adopt(this);
+      also(view);
+    });
   }
 
-  /** Ends the transaction: forgets its writes (unless committed), lets the waiting go on. */
+  /** Ends the transaction: gives up its locks and its snapshot, lets those who wait go on. */
   release(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
-    for (const id of this.locked) this.store.locks.delete(id);
+    for (const name of this.writes.keys()) this.store.locks.delete(name);
     this.store.transactions.delete(this);
-    this.snapshot.done();
+    this.snapshot!.done();
     this.finish();
   }
-}
-
-function writeConflict(): CommandError {
-  return new CommandError(
-    112,
-    'WriteConflict error: this operation conflicted with another operation. Please retry your operation or multi-document transaction.',
-  );
 }
 
 interface Job {
   run: (view: View) => unknown;
   resolve: (value: never) => void;
   reject: (error: unknown) => void;
-  on: TransactionView | undefined;
-  done: (() => void) | undefined;
-  /** When a job that waits for a transaction gives up, in ms since the epoch. */
+  /** When it gives up waiting for a transaction, in ms since the epoch. */
   deadline: number;
-  /** It met a transaction, and will run when that has ended. */
-  waits: boolean;
 }
+
+type Fence = (get: (key: Buffer) => Buffer | undefined) => void;
 
 export class Store {
   readonly db: RootDatabase<Buffer, Buffer>;
-  readonly catalog: Catalog;
+  readonly catalog = new Catalog();
+  /** The newest state, to be read only. */
   readonly latest: View;
   /** Who has written what and not committed yet. */
   readonly locks = new Map<string, TransactionView>();
@@ -316,79 +239,91 @@ export class Store {
   private queue: Job[] = [];
   private pumping: Promise<void> | undefined;
   /** Checked inside every LMDB transaction: throws when another server has taken the data directory over. */
-  private readonly fence: (get: (key: Buffer) => Buffer | undefined) => void;
+  private readonly fence: Fence;
 
-  constructor(db: RootDatabase<Buffer, Buffer>, fence: (get: (key: Buffer) => Buffer | undefined) => void) {
+  constructor(db: RootDatabase<Buffer, Buffer>, fence: Fence) {
     this.db = db;
     this.fence = fence;
-    this.latest = new LatestView(this);
-    this.catalog = new Catalog();
+    this.latest = new View(this);
     this.catalog.load(this.latest);
   }
 
   /** Runs a statement that writes. Resolves when what it wrote is on disk; when it throws, it has written nothing. */
-  write<T>(
-    run: (view: View) => T,
-    { on, done, deadline = Number.POSITIVE_INFINITY }: { on?: TransactionView; done?: () => void; deadline?: number } = {},
-  ): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      this.queue.push({ run, resolve, reject, on, done, deadline, waits: false });
-      this.pumping ??= this.pump().finally(() => {
-        this.pumping = undefined;
-      });
-    });
+  write<T>(run: (view: View) => T, deadline = Number.POSITIVE_INFINITY): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.enqueue({ run, resolve, reject, deadline }));
+  }
+
+  private enqueue(job: Job): void {
+    this.queue.push(job);
+    this.pumping ??= this.pump();
   }
 
   private async pump(): Promise<void> {
     while (this.queue.length) {
       // What arrives in the same turn of the event loop, or arrived during the last commit, shares the next commit.
       await new Promise(setImmediate);
-      const jobs = this.queue;
-      this.queue = [];
-      const sequence = ++this.sequence;
-      const answers: (() => void)[] = [];
-      try {
-        // Synchronously: an asynchronous commit of lmdb that fails takes the process down with an unhandled rejection.
-        this.db.transactionSync(() => {
-          this.fence((key) => this.db.get(key));
-          for (const job of jobs) answers.push(this.runJob(job, sequence));
-          for (const key of this.flags) this.db.putSync(key, flag);
-        });
-        this.flags.length = 0;
-      } catch (error) {
-        // What is in memory may be ahead of the file now: open transactions end, and the catalog is read again.
-        for (const transaction of this.transactions) transaction.release();
-        this.flags.length = 0;
-        this.reload();
-        const failure = storageError(error);
-        for (const job of jobs) if (!job.waits) job.reject(failure);
-        continue;
-      }
-      this.durableSequence = sequence;
-      if (!this.transactions.size) this.lastWrites.clear();
-      for (const answer of answers) answer();
+      this.commit(this.queue.splice(0));
     }
+    this.pumping = undefined;
   }
 
-  private runJob(job: Job, sequence: number): () => void {
-    const view = new StatementView(this, sequence, job.on);
+  private commit(jobs: Job[]): void {
+    const sequence = ++this.sequence;
+    const answers = new Map<Job, () => void>();
     try {
-      const result = job.run(view);
-      view.publish();
-      job.done?.();
-      return () => job.resolve(result as never);
+      // Synchronously: an asynchronous commit of lmdb that fails takes the process down with an unhandled rejection.
+      this.db.transactionSync(() => {
+        this.fence((key) => this.db.get(key));
+        for (const job of jobs) answers.set(job, this.run(job, sequence));
+        for (const key of this.flags) this.db.putSync(key, flag);
+      });
     } catch (error) {
-      view.rollback();
-      if (!(error instanceof Locked)) return () => job.reject(error);
-      job.waits = true;
-      const left = job.deadline - Date.now();
-      if (left <= 0) return () => job.reject(new CommandError(50, 'operation exceeded time limit'));
-      const timeout = left < 2 ** 31 ? new Promise<void>((resolve) => setTimeout(resolve, left).unref()) : undefined;
-      void Promise.race([error.by.ended, ...(timeout ? [timeout] : [])]).then(() =>
-        this.write(job.run, { deadline: job.deadline }).then(job.resolve as (value: unknown) => void, job.reject),
-      );
-      return () => {};
+      this.startOver();
+      for (const job of jobs) if (answers.get(job) !== waits) job.reject(storageError(error));
+      return;
+    } finally {
+      this.flags.length = 0;
     }
+    this.durableSequence = sequence;
+    if (!this.transactions.size) this.lastWrites.clear();
+    for (const answer of answers.values()) answer();
+  }
+
+  /** Runs a job; returns how it is answered once what it wrote is on disk. */
+  private run(job: Job, sequence: number): () => void {
+    const view = new View(this);
+    let result: unknown;
+    try {
+      result = job.run(view);
+    } catch (error) {
+      if (!(error instanceof Locked)) return () => job.reject(error);
+      this.runAfter(error.by, job);
+      return waits;
+    }
+    // A failure in here is the whole commit's.
+    view.flush(sequence);
+    return () => job.resolve(result as never);
+  }
+
+  private runAfter(transaction: TransactionView, job: Job): void {
+    const giveUp = () => {
+      job.deadline = 0;
+      job.reject(new CommandError(50, 'operation exceeded time limit'));
+    };
+    const left = job.deadline - Date.now();
+    const timeout = left < 2 ** 31 ? setTimeout(giveUp, left) : undefined;
+    void transaction.ended.then(() => {
+      clearTimeout(timeout);
+      if (Date.now() < job.deadline) this.enqueue(job);
+      else giveUp();
+    });
+  }
+
+  /** After a failed commit what is in memory may be ahead of the file: open transactions end, and the catalog is read again. */
+  private startOver(): void {
+    for (const transaction of this.transactions) transaction.release();
+    this.lastWrites.clear();
+    this.reload();
   }
 
   /** Reads what another process may have written until now. */
@@ -406,11 +341,12 @@ export class Store {
   }
 }
 
+/** The answer of a job that will run again. */
+const waits = () => {};
+
 /** An LMDB failure as MongoDB would report it. */
 function storageError(error: unknown): CommandError {
   const message = error instanceof Error ? error.message : String(error);
-  if (/no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message)) {
-    return new CommandError(14031, `nothing was written, the disk is full or failing: ${message}`);
-  }
-  return new CommandError(8, `nothing was written, the data file could not be written: ${message}`);
+  const isFull = /no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message);
+  return new CommandError(isFull ? 14031 : 8, `nothing was written, the disk is full or failing: ${message}`);
 }

@@ -6,14 +6,6 @@ import { CommandError, unsupported } from './errors.ts';
 const opcodes = { reply: 1, query: 2004, message: 2013 };
 const maxMessageBytes = 48_000_000;
 
-export interface Request {
-  id: number;
-  opcode: number;
-  command: Doc;
-  /** False when the client does not read an answer. */
-  wantsReply: boolean;
-}
-
 /** A batch of a cursor: documents that are sent as the bytes they are stored as. */
 export class Batch {
   readonly name: 'firstBatch' | 'nextBatch';
@@ -54,22 +46,20 @@ export class Framer {
   }
 }
 
-export function readHeader(message: Buffer): { id: number; opcode: number } {
-  return { id: message.readInt32LE(4), opcode: message.readInt32LE(12) };
-}
+const opcodeOf = (message: Buffer) => message.readInt32LE(12);
 
 /** Whether an answer is expected, known before the body is read. */
 export function wantsReply(message: Buffer): boolean {
-  return message.readInt32LE(12) !== opcodes.message || (message.readUInt32LE(16) & 2) === 0;
+  return opcodeOf(message) !== opcodes.message || (message.readUInt32LE(16) & 2) === 0;
 }
 
-export function readRequest(message: Buffer): Request {
-  const { id, opcode } = readHeader(message);
+/** The command in a message. */
+export function readRequest(message: Buffer): Doc {
+  const opcode = opcodeOf(message);
   if (opcode === opcodes.query) {
     const end = message.indexOf(0, 20);
-    const command = decode(message, end + 9);
-    command.set('$db', message.toString('utf8', 20, end).split('.')[0]!);
-    return { id, opcode, command, wantsReply: true };
+    const database = message.toString('utf8', 20, end).split('.')[0]!;
+    return decode(message, end + 9).set('$db', database);
   }
   if (opcode !== opcodes.message) throw unsupported(`opcode ${opcode}`);
   const flags = message.readUInt32LE(16);
@@ -89,7 +79,7 @@ export function readRequest(message: Buffer): Request {
   }
   if (!command) throw new CommandError(17, 'a message without a body');
   for (const [name, documents] of sequences) command.set(name, documents);
-  return { id, opcode, command, wantsReply: (flags & 2) === 0 };
+  return command;
 }
 
 function readSequence(message: Buffer, start: number, end: number): [string, Doc[]] {
@@ -100,23 +90,28 @@ function readSequence(message: Buffer, start: number, end: number): [string, Doc
 }
 
 /** The bytes of an answer, in the protocol of its request. */
-export function writeReply(request: { id: number; opcode: number }, reply: Reply): Buffer {
-  const body = encodeReply(reply);
-  const isQuery = request.opcode === opcodes.query;
-  const header = Buffer.alloc(isQuery ? 36 : 21);
-  header.writeInt32LE(header.length + body.length, 0);
-  header.writeInt32LE(nextId++ & 0x7fffffff, 4);
-  header.writeInt32LE(request.id, 8);
-  header.writeInt32LE(isQuery ? opcodes.reply : opcodes.message, 12);
-  if (isQuery) header.writeInt32LE(1, 32);
-  return Buffer.concat([header, body]);
+export function writeReply(request: Buffer, reply: Reply): Buffer {
+  const isQuery = opcodeOf(request) === opcodes.query;
+  // A reply to a query says that it holds one document.
+  const rest = isQuery ? Buffer.from([...Array(16).fill(0), 1, 0, 0, 0]) : Buffer.alloc(5);
+  return writeMessage(isQuery ? opcodes.reply : opcodes.message, request.readInt32LE(4), [rest, encodeReply(reply)]);
+}
+
+/** A command as a client sends it. */
+export function writeRequest(command: Reply): Buffer {
+  return writeMessage(opcodes.message, 0, [Buffer.alloc(5), encode(command)]);
 }
 
 let nextId = 1;
 
-/** A command as a client sends it. */
-export function writeRequest(command: Reply): Buffer {
-  return writeReply({ id: 0, opcode: opcodes.message }, command);
+function writeMessage(opcode: number, responseTo: number, parts: Buffer[]): Buffer {
+  const header = Buffer.alloc(16);
+  const message = Buffer.concat([header, ...parts]);
+  message.writeInt32LE(message.length, 0);
+  message.writeInt32LE(nextId++ & 0x7fffffff, 4);
+  message.writeInt32LE(responseTo, 8);
+  message.writeInt32LE(opcode, 12);
+  return message;
 }
 
 function encodeReply(reply: Reply): Buffer {

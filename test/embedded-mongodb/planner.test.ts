@@ -30,9 +30,9 @@ const indexes: [Document, Document?][] = [
   [{ a: 1, b: -1 }],
   [{ b: 1, a: 1, _id: 1 }],
   [{ 'a.b': 1 }],
-  [{ 'a.b': 1, 'a.a': -1 }],
+  [{ c: 1, a: -1, b: 1 }],
   [{ c: 1, 'b.c': 1 }],
-  [{ c: 1 }, { sparse: true }],
+  [{ 'b.c': -1 }],
   [{ c: -1, a: 1 }, { partialFilterExpression: { c: { $gt: 0 } } }],
   [{ b: 1 }, { name: 'strings', partialFilterExpression: { b: { $type: 'string' }, c: { $exists: true } } }],
   [{ a: 1, _id: 1 }, { unique: true }],
@@ -55,10 +55,10 @@ describe('with and without indexes', () => {
     let id = 0;
     const insert = async () => {
       const document = random.document(id++);
-      // Parallel arrays cannot be indexed; such a document stays out of both.
+      // Parallel arrays cannot be indexed, nor two fields in one array; such a document stays out of both.
       const refused = await indexed.insertOne({ ...document } as never).then(
         () => false,
-        (error: { code: number }) => [171, 16746].includes(error.code),
+        (error: { code: number }) => [171, 238].includes(error.code),
       );
       if (!refused) await plain.insertOne({ ...document } as never);
     };
@@ -92,8 +92,8 @@ describe('with and without indexes', () => {
         }
       };
       const [expected, found] = await Promise.all([run(plain), run(indexed)]);
-      // Two sorts of parallel arrays: an index that gives the order need not look.
-      if (expected.includes('parallel arrays')) continue;
+      // A sort by two arrays is refused when it meets them: an index that gives the order need not look.
+      if (/parallel arrays|is not supported/.test(expected)) continue;
       const { queryPlanner } = await indexed.find(filter, sort ? { sort } : {}).explain('queryPlanner');
       used.add(queryPlanner.winningPlan.inputStage?.indexName ?? queryPlanner.winningPlan.inputStage?.inputStage?.indexName ?? 'none');
       expect(found, `seed ${seed}: ${text(filter)} sort ${text(sort)} limit ${limit} with ${text(queryPlanner)}`).toBe(expected);
@@ -111,12 +111,10 @@ describe('with and without indexes', () => {
 
 // What an index of arrays must not be used for; the fuzz meets these too rarely.
 it.each<[string, Document, Document, Document, number[]]>([
-  ['two elements that meet one condition each', { 'a.b': 1, 'a.c': 1 }, { 'a.b': 1, 'a.c': 1 }, { _id: 1 }, [1]],
-  ['one element that meets both', { 'a.b': 1, 'a.c': 1 }, { a: { $elemMatch: { b: 1, c: 1 } } }, { _id: 1 }, []],
+  ['two elements that meet one condition each', { 'a.b': 1 }, { 'a.b': 1, 'a.c': 1 }, { _id: 1 }, [1]],
   ['two ends of a range met by different elements', { a: 1 }, { a: { $gt: 2, $lt: 4 } }, { _id: 1 }, [2]],
   ['the order of elements outside the range', { a: 1, _id: 1 }, { a: { $gt: 2 } }, { a: 1 }, [2, 3]],
   ['the order of elements outside the range, backwards', { a: -1 }, { a: { $lt: 4 } }, { a: -1 }, [2, 3]],
-  ['an array at a position', { 'a.0': 1 }, { 'a.0': 7 }, { _id: 1 }, [5]],
 ])('%s', async (name, key, filter, sort, expected) => {
   const collection = client.db('planner').collection<{ _id: number; a?: unknown }>(`arrays ${name}`);
   const documents = [
@@ -187,11 +185,16 @@ describe('reads what it returns', () => {
     ['a page backwards', { organizationId: 1 }, { sort: { name: -1, _id: -1 }, limit: 50 }, ['organizationId_1_name_1__id_1', 50, 50, 50]],
     [
       'the next page',
-      { organizationId: 1, $or: [{ name: { $gt: 'n051' } }, { name: 'n051', _id: { $gt: 151 } }] },
-      { sort: { name: 1, _id: 1 }, limit: 20 },
-      ['organizationId_1_name_1__id_1', 20, 20, 20],
+      { organizationId: 1, name: 'n051', _id: { $gt: 151 } },
+      { sort: { name: 1, _id: 1 }, limit: 5 },
+      ['organizationId_1_name_1__id_1', 5, 5, 5],
     ],
-    ['a prefix', { organizationId: 1, name: /^n05/ }, {}, ['organizationId_1_name_1__id_1', 50, 50, 50]],
+    [
+      'a prefix, as the gateway asks for it',
+      { organizationId: 1, name: { $gte: 'n05', $lt: 'n05\u{10ffff}', $regex: '^n05.*(?!.)', $options: 's' } },
+      {},
+      ['organizationId_1_name_1__id_1', 50, 50, 50],
+    ],
     [
       'an element of an array',
       { organizationId: 0, 'uses.credentialId': 4 },
@@ -206,14 +209,20 @@ describe('reads what it returns', () => {
       { sort: { createdAt: 1 } },
       ['SORT organizationId_1_name_1__id_1', 10, 10, 10],
     ],
-    ['two ways to be found', { $or: [{ _id: 3 }, { createdAt: new Date(5000) }] }, {}, ['OR', 2, 2, 2]],
-    ['nothing indexed', { uses: { $size: 2 } }, {}, ['COLLSCAN', 1000, 0, 1000]],
+    [
+      'several values and a range',
+      { organizationId: { $in: [1, 1, 0] }, name: { $lt: 'n002' } },
+      {},
+      ['organizationId_1_name_1__id_1', 20, 20, 20],
+    ],
+    ['either of two', { $or: [{ _id: 3 }, { createdAt: new Date(5000) }] }, {}, ['COLLSCAN', 2, 0, 1000]],
+    ['nothing indexed', { 'uses.0.credentialId': 3 }, {}, ['COLLSCAN', 100, 0, 1000]],
   ])('%s', async (_, filter, options, expected) => {
     expect(await examined(filter, options)).toEqual(expected);
   });
 
   it('a hint is followed, and a wrong one is an error', async () => {
-    expect(await examined({ organizationId: 1, name: 'n001' }, { hint: { createdAt: -1 } })).toEqual(['createdAt_-1', 10, 1000, 1000]);
+    expect(await examined({ organizationId: 1, name: 'n001' }, { hint: 'createdAt_-1' })).toEqual(['createdAt_-1', 10, 1000, 1000]);
     await expect(collection.find({}, { hint: 'nope' }).toArray()).rejects.toMatchObject({
       code: 2,
       message: expect.stringContaining('bad hint'),

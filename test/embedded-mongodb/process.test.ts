@@ -66,7 +66,7 @@ it('loses and tears nothing when it is killed', { timeout: 300_000 }, async () =
           if (writer % 2) {
             await collection.insertOne({ _id: id, ...document });
             acknowledged.add(id);
-            if (i % 3 === 0) await collection.updateOne({ _id: id }, { $inc: { n: 1 }, $push: { tags: `${id}++` } });
+            if (i % 3 === 0) await collection.updateOne({ _id: id }, { $inc: { n: 1 }, $set: { tags: [id, `${id}+`, `${id}++`] } });
             continue;
           }
           await client.withSession((session) =>

@@ -11,7 +11,7 @@ export async function rawCommand(uri: string, database: string, command: Documen
   for await (const chunk of socket) {
     for (const message of framer.add(chunk)) {
       socket.destroy();
-      return BSON.deserialize(encode(readRequest(message).command));
+      return BSON.deserialize(encode(readRequest(message)));
     }
   }
   throw new Error('no answer');

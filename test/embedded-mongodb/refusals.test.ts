@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Document, MongoClient, type MongoError } from 'mongodb';
+import { Decimal128, type Document, MinKey, MongoClient, type MongoError } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 
@@ -50,9 +50,7 @@ describe('queries', () => {
     $nin: [5],
     $exists: true,
     $type: 'number',
-    $mod: [2, 1],
     $not: { $gt: 5 },
-    $all: [1],
   };
   it.each(Object.entries(supported))('%s works', async (operator, operand) => {
     expect(await first({ find: 'things', filter: { a: { [operator]: operand } } })).toBe(1);
@@ -60,22 +58,21 @@ describe('queries', () => {
   });
   it.each<[string, Document]>([
     ['$regex', { text: { $regex: '^X', $options: 'i' } }],
-    ['$size', { list: { $size: 1 } }],
-    ['$elemMatch', { list: { $elemMatch: { $eq: 1 } } }],
     ['$and', { $and: [{ a: 1 }, { text: 'x' }] }],
     ['$or', { $or: [{ a: 2 }, { text: 'x' }] }],
     ['$nor', { $nor: [{ a: 2 }] }],
-    ['$comment', { $comment: 'why' }],
   ])('%s works', async (_, filter) => {
     expect(await first({ find: 'things', filter })).toBe(1);
   });
   it.each(
-    words('$bitsAllClear $bitsAllSet $bitsAnyClear $bitsAnySet $geoIntersects $geoWithin $near $nearSphere $maxDistance $minDistance'),
+    words(
+      '$all $elemMatch $mod $size $comment $bitsAllClear $bitsAllSet $bitsAnyClear $bitsAnySet $geoIntersects $geoWithin $near $nearSphere $maxDistance $minDistance',
+    ),
   )('%s is refused', async (operator) => {
-    expect(await code({ find: 'things', filter: { a: { [operator]: 1 } } })).toBe(238);
+    expect(await code({ find: 'things', filter: { a: { [operator]: 1 } } })).toBe(2);
   });
-  it.each(words('$expr $jsonSchema $text $where $sampleRate'))('%s is refused', async (operator) => {
-    expect(await code({ find: 'things', filter: { [operator]: {} } })).toBe(238);
+  it.each(words('$comment $expr $jsonSchema $text $where $sampleRate'))('%s is refused', async (operator) => {
+    expect(await code({ find: 'things', filter: { [operator]: {} } })).toBe(2);
   });
   it.each<[string, Document, number]>([
     ['an unknown operator', { a: { $nope: 1 } }, 2],
@@ -84,7 +81,11 @@ describe('queries', () => {
     ['a possessive quantifier', { text: { $regex: 'a++' } }, 51091],
     ['\\A', { text: { $regex: '\\Ax' } }, 238],
     ['the option x', { text: { $regex: 'x', $options: 'x' } }, 238],
-    ['an unknown option', { text: { $regex: 'x', $options: 'q' } }, 51108],
+    ['an unknown option', { text: { $regex: 'x', $options: 'q' } }, 238],
+    ['a backreference', { text: { $regex: '(x)\\1' } }, 238],
+    ['a class that begins with its end', { text: { $regex: '[]x]' } }, 238],
+    ['a comparison with MinKey', { a: { $gt: new MinKey() } }, 238],
+    ['$type by number', { a: { $type: 16 } }, 238],
     ['a POSIX class', { text: { $regex: '[[:alpha:]]' } }, 238],
   ])('%s is an error', async (_, filter, expected) => {
     expect(await code({ find: 'things', filter })).toBe(expected);
@@ -95,16 +96,9 @@ describe('queries', () => {
 
 describe('updates', () => {
   const supported: [string, Document][] = [
-    ['$currentDate', { u: true }],
     ['$inc', { a: 0 }],
-    ['$min', { u: 1 }],
-    ['$max', { u: 1 }],
     ['$set', { u: 1 }],
     ['$setOnInsert', { u: 1 }],
-    ['$unset', { u: '' }],
-    ['$addToSet', { list: 1 }],
-    ['$pull', { list: 9 }],
-    ['$push', { none: { $each: [], $position: 0, $slice: 1, $sort: 1 } }],
   ];
   it.each(supported)('%s works', async (operator, fields) => {
     expect(
@@ -112,16 +106,15 @@ describe('updates', () => {
     ).toMatchObject({ ok: 1, n: 1 });
   });
   it.each<[string, unknown, number]>([
-    ['$bit', { $bit: { a: { and: 1 } } }, 238],
-    ['$mul', { $mul: { a: 1 } }, 238],
-    ['$pop', { $pop: { list: 1 } }, 238],
-    ['$pullAll', { $pullAll: { list: [9] } }, 238],
-    ['$rename', { $rename: { none: 'other' } }, 238],
     ["the positional '$'", { $set: { 'list.$': 1 } }, 238],
     ['a pipeline', [{ $set: { a: 2 } }], 238],
-    ['an unknown operator', { $nope: { a: 1 } }, 9],
+    ...words('$addToSet $bit $currentDate $max $min $mul $pop $pull $pullAll $push $rename $nope').map(
+      (operator): [string, unknown, number] => [operator, { [operator]: { a: 1 } }, 9],
+    ),
+    ["every element, '$[]'", { $set: { 'list.$[]': 1 } }, 238],
+    ["some elements, '$[x]'", { $set: { 'list.$[x]': 1 } }, 238],
+    ['an element at a position', { $set: { 'list.0': 1 } }, 238],
     ['a modifier by itself', { $each: { a: 1 } }, 9],
-    ['an unknown clause of $push', { $push: { list: { $each: [1], $nope: 1 } } }, 2],
     ['Decimal128 arithmetic', { $inc: { a: { $numberDecimal: '1' } } }, 14],
   ])('%s is refused', async (_, u, expected) => {
     expect(await first({ update: 'things', updates: [{ q: { _id: 1 }, u }] })).toBe(expected);
@@ -132,43 +125,35 @@ describe('aggregation', () => {
   const aggregate = (stage: Document) => code({ aggregate: 'things', pipeline: [stage], cursor: {} });
   it.each<[string, unknown]>([
     ['$addFields', { b: '$a' }],
-    ['$set', { b: '$a' }],
     ['$count', 'n'],
     ['$group', { _id: null }],
     ['$limit', 1],
     ['$match', { a: 1 }],
     ['$project', { a: 1 }],
-    ['$replaceRoot', { newRoot: '$$ROOT' }],
-    ['$replaceWith', '$$ROOT'],
     ['$skip', 1],
     ['$sort', { a: 1 }],
-    ['$unionWith', 'things'],
-    ['$unset', 'a'],
-    ['$unwind', '$list'],
+    ['$unionWith', { coll: 'things', pipeline: [] }],
   ])('%s works', async (stage, operand) => {
     expect(await aggregate({ [stage]: operand })).toBe(0);
   });
   it.each(
-    words(`$bucket $bucketAuto $changeStream $changeStreamSplitLargeEvent $collStats $currentOp $densify $documents $facet $fill $geoNear $graphLookup
+    words(`$set $unset $replaceRoot $replaceWith $unwind $bucket $bucketAuto $changeStream $changeStreamSplitLargeEvent $collStats $currentOp $densify $documents $facet $fill $geoNear $graphLookup
       $indexStats $listLocalSessions $listSampledQueries $listSearchIndexes $listSessions $lookup $merge $out $planCacheStats $queryStats $redact $sample $search
-      $searchMeta $setWindowFields $sortByCount $vectorSearch`),
+      $searchMeta $setWindowFields $sortByCount $vectorSearch $nope`),
   )('%s is refused', async (stage) => {
-    expect(await aggregate({ [stage]: {} })).toBe(238);
+    expect(await aggregate({ [stage]: {} })).toBe(40324);
   });
-  it('an unknown stage is an error', async () => {
-    expect(await aggregate({ $nope: {} })).toBe(40324);
-  });
-  it.each<[string, unknown, unknown]>([
-    ['$literal', { $literal: '$a' }, '$a'],
-    ['a path', '$list', [1]],
-    ['$$ROOT', '$$ROOT._id', 1],
-    ['a document', { x: ['$a', '$missing', 'text'] }, { x: [1, null, 'text'] }],
-  ])('the expression %s works', async (_, value, expected) => {
-    const { cursor } = await client.db('refusals').command({ aggregate: 'things', pipeline: [{ $replaceWith: { value } }], cursor: {} });
-    expect(cursor.firstBatch).toEqual([{ value: expected }]);
+  it.each<[string, Document, number]>([
+    ['a variable', { $group: { _id: '$$ROOT' } }, 238],
+    ['an array in an expression', { $group: { _id: ['$a'] } }, 238],
+    ['a nested field in $addFields', { $addFields: { b: { c: 1 } } }, 238],
+    ['$unionWith of a whole collection', { $unionWith: 'things' }, 238],
+    ['a computed field in $project', { $project: { b: '$a' } }, 238],
+  ])('%s is refused', async (_, stage, expected) => {
+    expect(await aggregate(stage)).toBe(expected);
   });
   it.each(
-    words(`$abs $accumulator $acos $acosh $add $addToSet $and $arrayElemAt $cmp $concat $cond $eq $gt $gte $ifNull $in $isArray $lt $lte $multiply $ne $not $or $size $subtract $type $allElementsTrue $anyElementTrue $arrayToObject $asin $asinh $atan $atan2 $atanh $avg $binarySize $bitAnd $bitNot
+    words(`$literal $nope $abs $accumulator $acos $acosh $add $addToSet $and $arrayElemAt $cmp $concat $cond $eq $gt $gte $ifNull $in $isArray $lt $lte $multiply $ne $not $or $size $subtract $type $allElementsTrue $anyElementTrue $arrayToObject $asin $asinh $atan $atan2 $atanh $avg $binarySize $bitAnd $bitNot
       $bitOr $bitXor $bsonSize $ceil $concatArrays $convert $cos $cosh $dateAdd $dateDiff $dateFromParts $dateFromString $dateSubtract $dateToParts
       $dateToString $dateTrunc $dayOfMonth $dayOfWeek $dayOfYear $degreesToRadians $divide $exp $filter $first $firstN $floor $function $getField $hour
       $indexOfArray $indexOfBytes $indexOfCP $isNumber $isoDayOfWeek $isoWeek $isoWeekYear $last $lastN $let $ln $log $log10 $ltrim $map $max $maxN $median
@@ -178,21 +163,20 @@ describe('aggregation', () => {
       $substrCP $sum $switch $tan $tanh $toBool $toDate $toDecimal $toDouble $toInt $toLong $toLower $toObjectId $toString $toUpper $trim $trunc
       $tsIncrement $tsSecond $unsetField $week $year $zip`),
   )('the expression %s is refused', async (operator) => {
-    expect(await aggregate({ $replaceWith: { value: { [operator]: ['$a'] } } })).toBe(238);
+    expect(await aggregate({ $group: { _id: { value: { [operator]: ['$a'] } } } })).toBe(168);
   });
-  it('an unknown expression is an error', async () => {
-    expect(await aggregate({ $replaceWith: { value: { $nope: 1 } } })).toBe(168);
-  });
-  it.each(words('$sum $avg $min $max $first $last $push $addToSet'))('the accumulator %s works', async (operator) => {
+  it.each(words('$sum $avg $min $max'))('the accumulator %s works', async (operator) => {
     const { cursor } = await client
       .db('refusals')
       .command({ aggregate: 'things', pipeline: [{ $group: { _id: null, v: { [operator]: '$a' } } }], cursor: {} });
-    expect([1, [1]]).toContainEqual(cursor.firstBatch[0].v);
+    expect(cursor.firstBatch[0].v).toBe(1);
   });
   it.each(
-    words('$accumulator $bottom $bottomN $firstN $lastN $maxN $median $mergeObjects $minN $percentile $stdDevPop $stdDevSamp $top $topN'),
+    words(
+      '$addToSet $count $first $last $push $nope $accumulator $bottom $bottomN $firstN $lastN $maxN $median $mergeObjects $minN $percentile $stdDevPop $stdDevSamp $top $topN',
+    ),
   )('the accumulator %s is refused', async (operator) => {
-    expect(await aggregate({ $group: { _id: null, v: { [operator]: '$a' } } })).toBe(238);
+    expect(await aggregate({ $group: { _id: null, v: { [operator]: '$a' } } })).toBe(15952);
   });
 });
 
@@ -202,7 +186,8 @@ describe('commands and options', () => {
       applyOps replSetGetStatus replSetInitiate replSetStepDown addShard enableSharding shardCollection moveChunk balancerStart cloneCollectionAsCapped
       collMod compact convertToCapped createSearchIndexes currentOp dbHash fsync getAuditConfig killOp logRotate profile reIndex renameCollection
       setFeatureCompatibilityVersion setIndexCommitQuorum setParameter setDefaultRWConcern shutdown validate collStats dbStats serverStatus hostInfo top
-      whatsmyuri features getCmdLineOpts listCommands lockInfo netstat connPoolStats dataSize dbHash planCacheClear configureFailPoint nope`),
+      whatsmyuri features getCmdLineOpts listCommands lockInfo netstat connPoolStats dataSize dbHash planCacheClear configureFailPoint getLog getParameter
+      startSession refreshSessions killAllSessions findandmodify deleteIndexes nope`),
   )('%s is not a command', async (name) => {
     expect(await code({ [name]: 1 }, 'admin')).toBe(59);
   });
@@ -212,11 +197,12 @@ describe('commands and options', () => {
     ['an unknown option of a part', { update: 'things', updates: [{ q: {}, u: { $set: { b: 1 } }, nope: 1 }] }, 40415],
     ['an option of another type', { find: 'things', limit: 'x' }, 14],
     ['a negative limit', { find: 'things', limit: -1 }, 51024],
-    ['a collation', { find: 'things', collation: { locale: 'de' } }, 238],
-    ['let', { find: 'things', let: { x: 1 } }, 238],
-    ['a tailable cursor', { find: 'things', tailable: true }, 238],
-    ['min', { find: 'things', min: { a: 1 }, hint: { a: 1 } }, 238],
-    ['showRecordId', { find: 'things', showRecordId: true }, 238],
+    ['a collation', { find: 'things', collation: { locale: 'de' } }, 40415],
+    ['let', { find: 'things', let: { x: 1 } }, 40415],
+    ['a Decimal128', { find: 'things', filter: { a: Decimal128.fromString('1') } }, 238],
+    ['a tailable cursor', { find: 'things', tailable: true }, 40415],
+    ['min', { find: 'things', min: { a: 1 }, hint: { a: 1 } }, 40415],
+    ['showRecordId', { find: 'things', showRecordId: true }, 40415],
     ['a computed projection', { find: 'things', projection: { b: '$a' } }, 238],
     ['$slice in a projection', { find: 'things', projection: { list: { $slice: 1 } } }, 238],
     ['$elemMatch in a projection', { find: 'things', projection: { list: { $elemMatch: { $eq: 1 } } } }, 238],
@@ -225,13 +211,15 @@ describe('commands and options', () => {
     ['a sort by text', { find: 'things', sort: { a: { $meta: 'textScore' } } }, 238],
     ['a snapshot outside a transaction', { find: 'things', readConcern: { level: 'snapshot' } }, 238],
     ['an unknown read concern', { find: 'things', readConcern: { level: 'nope' } }, 9],
-    ['a validator', { create: 'new', validator: { a: 1 } }, 238],
-    ['a capped collection', { create: 'new', capped: true, size: 10 }, 238],
-    ['a view', { create: 'new', viewOn: 'things', pipeline: [] }, 238],
-    ['a time series', { create: 'new', timeseries: { timeField: 't' } }, 238],
-    ['a clustered index', { create: 'new', clusteredIndex: { key: { _id: 1 }, unique: true } }, 238],
-    ['apiStrict', { ping: 1, apiVersion: '1', apiStrict: true }, 238],
-    ['an API version', { ping: 1, apiVersion: '2' }, 322],
+    ['a validator', { create: 'new', validator: { a: 1 } }, 40415],
+    ['a capped collection', { create: 'new', capped: true, size: 10 }, 40415],
+    ['a view', { create: 'new', viewOn: 'things', pipeline: [] }, 40415],
+    ['a time series', { create: 'new', timeseries: { timeField: 't' } }, 40415],
+    ['a clustered index', { create: 'new', clusteredIndex: { key: { _id: 1 }, unique: true } }, 40415],
+    ['an API version', { ping: 1, apiVersion: '1' }, 40415],
+    ['a sparse index', { createIndexes: 'things', indexes: [{ key: { a: 1 }, name: 'a', sparse: true }] }, 40415],
+    ['array filters', { update: 'things', updates: [{ q: {}, u: { $set: { a: 1 } }, arrayFilters: [] }] }, 40415],
+    ['a sort in natural order', { find: 'things', sort: { $natural: 1 } }, 238],
     ['a bad namespace', { insert: 'a$b', documents: [{}] }, 73],
     ['listDatabases elsewhere', { listDatabases: 1 }, 13],
   ])('%s is refused', async (_, command, expected) => {
@@ -243,12 +231,13 @@ describe('commands and options', () => {
     ['2dsphere', { key: { a: '2dsphere' } }, 238],
     ['hashed', { key: { a: 'hashed' } }, 238],
     ['wildcard', { key: { '$**': 1 } }, 238],
-    ['TTL', { key: { a: 1 }, expireAfterSeconds: 10 }, 238],
-    ['hidden', { key: { a: 1 }, hidden: true }, 238],
-    ['collation', { key: { a: 1 }, collation: { locale: 'de' } }, 238],
+    ['TTL', { key: { a: 1 }, expireAfterSeconds: 10 }, 40415],
+    ['hidden', { key: { a: 1 }, hidden: true }, 40415],
+    ['collation', { key: { a: 1 }, collation: { locale: 'de' } }, 40415],
     ['an unknown option', { key: { a: 1 }, nope: 1 }, 40415],
     ['no direction', { key: { a: 0 } }, 67],
-    ['an unknown kind', { key: { a: 'nope' } }, 67],
+    ['an unknown kind', { key: { a: 'nope' } }, 238],
+    ['an element at a position', { key: { 'a.0': 1 } }, 238],
     ['a partial index over $ne', { key: { a: 1 }, partialFilterExpression: { a: { $ne: 1 } } }, 67],
   ])('an index: %s is refused', async (_, index, expected) => {
     expect(await code({ createIndexes: 'things', indexes: [{ name: 'i', ...index }] })).toBe(expected);
@@ -334,8 +323,6 @@ describe('what mongosh and Compass ask', () => {
     ['buildInfo', { buildInfo: 1 }, 'admin', { version: '7.0.0' }],
     ['ping', { ping: 1 }, 'admin', { ok: 1 }],
     ['connectionStatus', { connectionStatus: 1, showPrivileges: true }, 'admin', { authInfo: { authenticatedUsers: [] } }],
-    ['getLog', { getLog: 'startupWarnings' }, 'admin', { log: [] }],
-    ['getParameter', { getParameter: 1, featureCompatibilityVersion: 1 }, 'admin', { featureCompatibilityVersion: { version: '7.0' } }],
     ['listDatabases', { listDatabases: 1, nameOnly: true }, 'admin', { databases: [{ name: 'refusals' }] }],
     [
       'listCollections',

@@ -1,0 +1,69 @@
+import { maxDocumentBytes } from './bson.ts';
+import { type Command, type Context, command } from './command.ts';
+import { sessionMinutes } from './sessions.ts';
+import type { Reply } from './wire.ts';
+
+/** Commands about the server, connections and sessions: what a driver asks before it does anything. */
+
+const helloOptions = {
+  hello: 'any',
+  ismaster: 'any',
+  isMaster: 'any',
+  helloOk: 'bool',
+  client: 'doc',
+  compression: 'array',
+  backpressure: 'any',
+} as const;
+
+/** It looks like the primary of a replica set, version 7.0. */
+function hello({ peer, identity }: Context): Reply {
+  return {
+    helloOk: true,
+    isWritablePrimary: true,
+    ismaster: true,
+    setName: 'embedded',
+    setVersion: 1,
+    secondary: false,
+    hosts: [peer.address],
+    primary: peer.address,
+    me: peer.address,
+    maxBsonObjectSize: maxDocumentBytes,
+    maxMessageSizeBytes: 48_000_000,
+    maxWriteBatchSize: 100_000,
+    localTime: new Date(),
+    logicalSessionTimeoutMinutes: sessionMinutes,
+    connectionId: peer.id,
+    minWireVersion: 0,
+    maxWireVersion: 21,
+    readOnly: false,
+    embedded: identity,
+  };
+}
+
+const buildInfoOptions = { buildInfo: 'any', buildinfo: 'any' } as const;
+const buildInfo = (): Reply => ({
+  version: '7.0.0',
+  versionArray: [7, 0, 0, 0],
+  gitVersion: 'embedded',
+  modules: [],
+  bits: 64,
+  debug: false,
+  maxBsonObjectSize: maxDocumentBytes,
+  storageEngines: ['lmdb'],
+});
+
+export const connectionCommands: [string, Command][] = [
+  command('hello', helloOptions, hello),
+  command('ismaster', helloOptions, hello),
+  command('isMaster', helloOptions, hello),
+  command('buildInfo', buildInfoOptions, buildInfo),
+  command('buildinfo', buildInfoOptions, buildInfo),
+  command('ping', { ping: 'any' }, () => ({})),
+  command('connectionStatus', { connectionStatus: 'any', showPrivileges: 'bool' }, () => ({
+    authInfo: { authenticatedUsers: [], authenticatedUserRoles: [], authenticatedUserPrivileges: [] },
+  })),
+  command('endSessions', { endSessions: 'docs' }, ({ sessions }, { endSessions = [] }) => {
+    for (const lsid of endSessions) sessions.end(sessions.get(lsid));
+    return {};
+  }),
+];

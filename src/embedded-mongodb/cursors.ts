@@ -1,0 +1,92 @@
+import { randomBytes } from 'node:crypto';
+import { Long } from 'bson';
+import { maxDocumentBytes } from './bson.ts';
+import { CommandError } from './errors.ts';
+import type { Examined } from './planner.ts';
+import type { Session } from './sessions.ts';
+import type { TransactionView } from './store.ts';
+import { Batch } from './wire.ts';
+
+const idleMinutes = 10;
+
+/** Who opened a cursor. */
+interface Owner {
+  session: Session | undefined;
+  transaction: TransactionView | undefined;
+  examined: Examined;
+}
+
+/** An open result. Between two batches it holds no resources of LMDB, unless it belongs to a transaction. */
+interface Cursor extends Owner {
+  namespace: string;
+  documents: Iterator<Buffer>;
+  /** Fetched, but did not fit into the last batch. */
+  waiting: Buffer | undefined;
+  lastUsed: number;
+}
+
+export class Cursors {
+  private readonly open = new Map<string, Cursor>();
+
+  /** The first batch of a result, and a cursor when there is more. */
+  first(namespace: string, documents: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Batch {
+    const { session, transaction, examined } = owner;
+    const cursor = { namespace, documents: documents[Symbol.iterator](), waiting: undefined, lastUsed: 0, session, transaction, examined };
+    const { batch, isLast } = fill(cursor, batchSize);
+    if (isLast || isSingleBatch) {
+      cursor.documents.return?.();
+      return new Batch('firstBatch', batch, Long.ZERO, namespace);
+    }
+    const id = Long.fromBigInt(BigInt.asUintN(62, randomBytes(8).readBigInt64LE()) || 1n);
+    this.open.set(id.toString(), cursor);
+    return new Batch('firstBatch', batch, id, namespace);
+  }
+
+  next(id: Long, namespace: string, owner: Owner, batchSize: number): Batch {
+    const cursor = this.open.get(id.toString());
+    if (!cursor || cursor.transaction?.isOpen === false) throw new CommandError(43, `cursor id ${id} not found`);
+    if (cursor.namespace !== namespace) throw new CommandError(13, `the cursor belongs to another namespace, ${cursor.namespace}`);
+    if (cursor.session !== owner.session) throw new CommandError(50738, `cursor ${id} was created in another session`);
+    if (cursor.transaction !== owner.transaction) throw new CommandError(50741, `cursor ${id} was created in another transaction`);
+    cursor.examined.resume();
+    const { batch, isLast } = fill(cursor, batchSize);
+    if (isLast) this.open.delete(id.toString());
+    return new Batch('nextBatch', batch, isLast ? Long.ZERO : id, namespace);
+  }
+
+  kill(id: Long, namespace: string): boolean {
+    const cursor = this.open.get(id.toString());
+    return cursor?.namespace === namespace && this.close(id.toString(), cursor);
+  }
+
+  sweep(): void {
+    for (const [id, cursor] of this.open) {
+      const isIdle = cursor.lastUsed < Date.now() - idleMinutes * 60_000;
+      if (isIdle || cursor.transaction?.isOpen === false) this.close(id, cursor);
+    }
+  }
+
+  private close(id: string, cursor: Cursor): boolean {
+    cursor.documents.return?.();
+    return this.open.delete(id);
+  }
+}
+
+/** Up to `size` documents, as many as fit into an answer, and whether that was all. */
+function fill(cursor: Cursor, size: number): { batch: Buffer[]; isLast: boolean } {
+  const batch: Buffer[] = [];
+  let bytes = 0;
+  let isLast = false;
+  while (batch.length < size) {
+    const document = cursor.waiting ?? cursor.documents.next().value;
+    isLast = document === undefined;
+    cursor.waiting = document;
+    if (!document || (batch.length && bytes + document.length > maxDocumentBytes)) break;
+    cursor.waiting = undefined;
+    bytes += document.length;
+    batch.push(document);
+  }
+  cursor.examined.pause();
+  cursor.lastUsed = Date.now();
+  return { batch, isLast };
+}

@@ -1,0 +1,179 @@
+import { Long } from 'bson';
+import { encoded, parsePipeline, run } from './aggregate.ts';
+import { type Doc, encode, type Value } from './bson.ts';
+import { type Command, type Context, command, namespaceOf } from './command.ts';
+import { failedToParse, typeMismatch, unsupported } from './errors.ts';
+import { parseSort, type Selection, select } from './find.ts';
+import { keyText } from './keys.ts';
+import { type Parsed, parseOptions, required } from './options.ts';
+import { valuesAt } from './paths.ts';
+import type { Plan, Row } from './planner.ts';
+import { type Projection, parseProjection } from './projection.ts';
+import { parseFilter } from './query.ts';
+import type { Reply } from './wire.ts';
+
+const inTransaction = { inTransaction: true };
+
+const findOptions = {
+  find: 'string',
+  filter: 'doc',
+  projection: 'doc',
+  sort: 'doc',
+  skip: 'count',
+  limit: 'count',
+  batchSize: 'count',
+  singleBatch: 'bool',
+  hint: 'string',
+  allowDiskUse: 'bool',
+} as const;
+
+function find(context: Context, options: Parsed<typeof findOptions>): Iterable<Buffer> {
+  const collection = context.view.collection(namespaceOf(context, options.find));
+  const projection = options.projection?.size ? parseProjection(options.projection) : undefined;
+  return projected(select(context.view, collection, selectionOf(options), context.examined), projection);
+}
+
+interface SelectionOptions extends Omit<Selection, 'filter' | 'sort'> {
+  filter?: Doc;
+  sort?: Doc;
+}
+
+export function selectionOf({ filter = new Map(), sort = new Map(), ...rest }: SelectionOptions): Selection {
+  return { ...rest, filter: parseFilter(filter), sort: parseSort(sort) };
+}
+
+function* projected(rows: Iterable<Row>, projection: Projection | undefined): Generator<Buffer> {
+  for (const row of rows) yield projection ? encode(projection(row.doc)) : row.bytes;
+}
+
+const aggregateOptions = {
+  aggregate: 'any',
+  pipeline: 'array',
+  cursor: 'doc',
+  explain: 'bool',
+  hint: 'string',
+  allowDiskUse: 'bool',
+} as const;
+
+function aggregate(context: Context, options: Parsed<typeof aggregateOptions>): Iterable<Buffer> {
+  if (typeof options.aggregate !== 'string') throw unsupported('aggregate without a collection');
+  const pipeline = parsePipeline(required(options.pipeline, 'aggregate.pipeline'));
+  return encoded(run(pipeline, namespaceOf(context, options.aggregate), { ...context, hint: options.hint }));
+}
+
+function distinct(rows: Iterable<Row>, path: string): Value[] {
+  const values = new Map<string, Value>();
+  for (const row of rows) for (const value of valuesAt(row.doc, path)) values.set(keyText(value), value);
+  return [...values.values()];
+}
+
+/** Reads what a find or an aggregate asks for, unless only the plan is wanted, and tells how. */
+function explain(context: Context, explained: Doc, verbosity = 'allPlansExecution'): Reply {
+  if (!/^(queryPlanner|executionStats|allPlansExecution)$/.test(verbosity)) throw failedToParse(`unknown verbosity ${verbosity}`);
+  const [name] = explained.keys();
+  const started = performance.now();
+  const own: Doc = new Map(
+    [...explained].filter(([field]) => !['$db', 'lsid', '$readPreference', 'readConcern', 'maxTimeMS'].includes(field)),
+  );
+  if (name !== 'find' && name !== 'aggregate') throw unsupported(`explain of ${name}`);
+  const documents =
+    name === 'find' ? find(context, parseOptions(name, own, findOptions)) : aggregate(context, parseOptions(name, own, aggregateOptions));
+  let nReturned = 0;
+  if (verbosity !== 'queryPlanner') for (const _ of documents) nReturned++;
+  const { plans, keys, documents: totalDocsExamined } = context.examined;
+  const [winningPlan, ...others] = plans.map(planTree);
+  const queryPlanner = { winningPlan, rejectedPlans: [], ...(others.length && { plansOfUnions: others }) };
+  if (verbosity === 'queryPlanner') return { queryPlanner };
+  const executionTimeMillis = Math.round(performance.now() - started);
+  return { queryPlanner, executionStats: { nReturned, executionTimeMillis, totalKeysExamined: keys, totalDocsExamined } };
+}
+
+function planTree(plan: Plan | undefined): Reply {
+  if (!plan) return { stage: 'EOF' };
+  const { index, ranges, isReverse, isSorted } = plan;
+  const direction = isReverse ? 'backward' : 'forward';
+  if (!isSorted) return { stage: 'SORT', inputStage: planTree({ ...plan, isSorted: true }) };
+  if (!index) return { stage: 'COLLSCAN', direction };
+  const { name: indexName, specification, multikey, unique: isUnique } = index;
+  const keyPattern = specification.get('key');
+  const inputStage = { stage: 'IXSCAN', indexName, keyPattern, isMultiKey: multikey.includes(true), isUnique, direction };
+  return { stage: 'FETCH', inputStage: { ...inputStage, ranges: ranges.length } };
+}
+
+export const readCommands: [string, Command][] = [
+  command(
+    'find',
+    findOptions,
+    (context, options) => {
+      const { limit = 0, batchSize, singleBatch } = options;
+      const isSingleBatch = singleBatch === true || (limit > 0 && batchSize === limit);
+      return {
+        cursor: context.cursors.first(namespaceOf(context, options.find), find(context, options), context, batchSize, isSingleBatch),
+      };
+    },
+    inTransaction,
+  ),
+  command(
+    'aggregate',
+    aggregateOptions,
+    (context, options) => {
+      if (options.explain)
+        return explain(
+          context,
+          new Map([
+            ['aggregate', options.aggregate!],
+            ['pipeline', options.pipeline!],
+          ]),
+          'queryPlanner',
+        );
+      const cursor = options.cursor;
+      if (!cursor) throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
+      const { batchSize } = parseOptions('aggregate.cursor', cursor, { batchSize: 'count' });
+      const documents = aggregate(context, options);
+      return { cursor: context.cursors.first(namespaceOf(context, options.aggregate as string), documents, context, batchSize) };
+    },
+    inTransaction,
+  ),
+  command(
+    'getMore',
+    { getMore: 'any', collection: 'string', batchSize: 'count' },
+    (context, { getMore: id, collection, batchSize }) => {
+      if (!(id instanceof Long)) throw typeMismatch("BSON field 'getMore.getMore' is the wrong type, expected type 'long'");
+      return { cursor: context.cursors.next(id, namespaceOf(context, collection), context, batchSize || Number.POSITIVE_INFINITY) };
+    },
+    inTransaction,
+  ),
+  command(
+    'killCursors',
+    { killCursors: 'string', cursors: 'array' },
+    (context, { killCursors, cursors }) => {
+      const namespace = namespaceOf(context, killCursors);
+      const [cursorsKilled, cursorsNotFound]: Value[][] = [[], []];
+      for (const id of required(cursors, 'killCursors.cursors')) {
+        (context.cursors.kill(id as Long, namespace) ? cursorsKilled! : cursorsNotFound!).push(id);
+      }
+      return { cursorsKilled, cursorsNotFound, cursorsAlive: [], cursorsUnknown: [] };
+    },
+    inTransaction,
+  ),
+  command('count', { count: 'string', query: 'doc', limit: 'int', skip: 'count', hint: 'string' }, (context, options) => {
+    const collection = context.view.collection(namespaceOf(context, options.count));
+    const selection = selectionOf({ ...options, filter: options.query ?? new Map(), limit: Math.abs(options.limit ?? 0) });
+    let n = 0;
+    for (const _ of select(context.view, collection, selection, context.examined)) n++;
+    return { n };
+  }),
+  command(
+    'distinct',
+    { distinct: 'string', key: 'string', query: 'doc' },
+    (context, options) => {
+      const collection = context.view.collection(namespaceOf(context, options.distinct));
+      const selection = selectionOf({ filter: options.query ?? new Map() });
+      return { values: distinct(select(context.view, collection, selection, context.examined), required(options.key, 'distinct.key')) };
+    },
+    inTransaction,
+  ),
+  command('explain', { explain: 'doc', verbosity: 'string' }, (context, options) =>
+    explain(context, required(options.explain, 'explain.explain'), options.verbosity),
+  ),
+];

@@ -1,0 +1,171 @@
+import type { Doc, Value } from './bson.ts';
+import { type Command, type Context, command, namespaceOf } from './command.ts';
+import { CommandError, failedToParse } from './errors.ts';
+import { select } from './find.ts';
+import { type Parsed, parseOptions, required } from './options.ts';
+import type { Row } from './planner.ts';
+import { parseProjection } from './projection.ts';
+import { parseFilter } from './query.ts';
+import { selectionOf } from './read-commands.ts';
+import type { View } from './store.ts';
+import { type Change, isReplacement, parseChange } from './update.ts';
+import type { Reply } from './wire.ts';
+import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';
+
+const allowed = { inTransaction: true, isWrite: true };
+const maxBulk = 100_000;
+
+/** Runs the parts of a bulk write; the error of a part is reported, and ends the bulk when it is ordered. */
+function bulk<T>(parts: T[], ordered: boolean | undefined, apply: (part: T, index: number) => void): { writeErrors?: Reply[] } {
+  if (!parts.length || parts.length > maxBulk) {
+    throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBulk}. Got ${parts.length} operations.`);
+  }
+  const writeErrors: Reply[] = [];
+  for (const [index, part] of parts.entries()) {
+    try {
+      apply(part, index);
+    } catch (error) {
+      // What is to be retried as a whole is no error of one part.
+      if (!(error instanceof CommandError) || error.labels.length || error.code === 50) throw error;
+      writeErrors.push({ index, code: error.code, errmsg: error.message, ...error.details });
+      if (ordered ?? true) break;
+    }
+  }
+  return writeErrors.length ? { writeErrors } : {};
+}
+
+/** The documents that a write is about: all of them are read before any is written. */
+function rowsOf(context: Context, view: View, namespace: string, selection: Parameters<typeof select>[2]): Row[] {
+  return [...select(view, view.collection(namespace), selection, context.examined)];
+}
+
+const updateOptions = { q: 'doc', u: 'docOrArray', multi: 'bool', upsert: 'bool' } as const;
+
+/** What one part of an update did: how many documents it found, how many it changed, and the id of the one it made. */
+interface Updated {
+  n: number;
+  nModified: number;
+  upserted?: Value;
+}
+
+function updatePart(context: Context, view: View, namespace: string, part: Parsed<typeof updateOptions>): Updated {
+  const { q, u, multi, upsert: mayInsert } = part;
+  const filter = parseFilter(required(q, 'update.updates.q'));
+  const change = parseChange(u);
+  if (multi && isReplacement(u as Doc)) throw failedToParse('multi update is not supported for replacement-style update');
+  const rows = rowsOf(context, view, namespace, { filter, sort: [], limit: multi ? 0 : 1 });
+  if (!rows.length && mayInsert) {
+    return { n: 1, nModified: 0, upserted: upsert(view, collectionFor(view, namespace), filter, change).get('_id')! };
+  }
+  let nModified = 0;
+  for (const row of rows) if (updateRow(view, view.collection(namespace)!, row, change).isModified) nModified++;
+  return { n: rows.length, nModified };
+}
+
+const deleteOptions = { q: 'doc', limit: 'int' } as const;
+
+function deletePart(context: Context, view: View, namespace: string, { q, limit }: Parsed<typeof deleteOptions>): number {
+  if (limit !== 0 && limit !== 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`);
+  const rows = rowsOf(context, view, namespace, { filter: parseFilter(required(q, 'delete.deletes.q')), sort: [], limit });
+  for (const row of rows) removeRow(view, view.collection(namespace)!, row);
+  return rows.length;
+}
+
+const findAndModifyOptions = {
+  findAndModify: 'string',
+  query: 'doc',
+  sort: 'doc',
+  fields: 'doc',
+  remove: 'bool',
+  update: 'docOrArray',
+  new: 'bool',
+  upsert: 'bool',
+} as const;
+
+const findAndModify = command(
+  'findAndModify',
+  findAndModifyOptions,
+  (context, { findAndModify: name, query = new Map(), sort, fields, remove, update, new: returnsNew, upsert: mayInsert }) => {
+    const namespace = namespaceOf(context, name);
+    if (remove ? update || mayInsert || returnsNew : !update) {
+      throw failedToParse("either an 'update' or 'remove'=true must be specified, and neither 'new' nor 'upsert' with 'remove'");
+    }
+    const selection = { ...selectionOf({ filter: query, ...(sort && { sort }) }), limit: 1 };
+    const change: Change | undefined = update && parseChange(update);
+    const project = fields?.size ? parseProjection(fields) : (doc: Doc) => doc;
+    return context.write((view) => {
+      const [row] = rowsOf(context, view, namespace, selection);
+      if (!row && !mayInsert) return { lastErrorObject: { n: 0, ...(change && { updatedExisting: false }) }, value: null };
+      if (!row) {
+        const made = upsert(view, collectionFor(view, namespace), selection.filter, change!);
+        const lastErrorObject = { n: 1, updatedExisting: false, upserted: made.get('_id') };
+        return { lastErrorObject, value: returnsNew ? project(made) : null };
+      }
+      const collection = view.collection(namespace)!;
+      if (!change) {
+        removeRow(view, collection, row);
+        return { lastErrorObject: { n: 1 }, value: project(row.doc) };
+      }
+      const { doc } = updateRow(view, collection, row, change);
+      return { lastErrorObject: { n: 1, updatedExisting: true }, value: project(returnsNew ? doc : row.doc) };
+    });
+  },
+  allowed,
+);
+
+export const writeCommands: [string, Command][] = [
+  command(
+    'insert',
+    { insert: 'string', documents: 'docs', ordered: 'bool' },
+    (context, { insert, documents, ordered }) => {
+      const namespace = namespaceOf(context, insert);
+      return context.write((view) => {
+        const collection = collectionFor(view, namespace);
+        let n = 0;
+        const errors = bulk(required(documents, 'insert.documents'), ordered, (document) => {
+          insertOne(view, collection, document);
+          n++;
+        });
+        return { n, ...errors };
+      });
+    },
+    allowed,
+  ),
+  command(
+    'update',
+    { update: 'string', updates: 'docs', ordered: 'bool' },
+    (context, { update, updates, ordered }) => {
+      const namespace = namespaceOf(context, update);
+      const parts = required(updates, 'update.updates').map((part) => parseOptions('update.updates', part, updateOptions));
+      return context.write((view) => {
+        let [n, nModified] = [0, 0];
+        const upserted: Reply[] = [];
+        const errors = bulk(parts, ordered, (part, index) => {
+          const done = updatePart(context, view, namespace, part);
+          n += done.n;
+          nModified += done.nModified;
+          if (done.upserted !== undefined) upserted.push({ index, _id: done.upserted });
+        });
+        return { n, nModified, ...(upserted.length && { upserted }), ...errors };
+      });
+    },
+    allowed,
+  ),
+  command(
+    'delete',
+    { delete: 'string', deletes: 'docs', ordered: 'bool' },
+    (context, { delete: name, deletes, ordered }) => {
+      const namespace = namespaceOf(context, name);
+      const parts = required(deletes, 'delete.deletes').map((part) => parseOptions('delete.deletes', part, deleteOptions));
+      return context.write((view) => {
+        let n = 0;
+        const errors = bulk(parts, ordered, (part) => {
+          n += deletePart(context, view, namespace, part);
+        });
+        return { n, ...errors };
+      });
+    },
+    allowed,
+  ),
+  findAndModify,
+];
