@@ -9,7 +9,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
-import type { Limits } from '../src/http/limits/settings.ts';
+import type { Limits } from '../src/limits.ts';
 
 /** What an operation answers: of any shape, and the test says which. */
 // biome-ignore lint/suspicious/noExplicitAny: typing every answer would hide what the tests say

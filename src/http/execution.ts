@@ -12,10 +12,10 @@ import {
 import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
 import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
+import type { Limits } from '../limits.ts';
 import { type GraphQLContext, operationCost, requiredScopes } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
-import type { Limits } from './limits/settings.ts';
 import { answer, type OnDefect, publicError, unknownOperation } from './public-error.ts';
 import { quietValidate } from './validation-rules.ts';
 import { variableIssues } from './variables.ts';

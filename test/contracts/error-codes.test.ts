@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ErrorCode, errorCodes } from '../../src/errors.ts';
-import type { Limits } from '../../src/http/limits/settings.ts';
+import type { Limits } from '../../src/limits.ts';
 import type { Answer, Json } from '../harness.ts';
 import { codesOf, emailOfContact, makeWorld, missingId, useTestGateway, type World } from './world.ts';
 

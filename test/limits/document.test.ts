@@ -1,5 +1,5 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { defaultLimits } from '../../src/http/limits/settings.ts';
+import { defaultLimits } from '../../src/limits.ts';
 import { type Answer, TestGateway, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();

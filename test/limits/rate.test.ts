@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressGroup, clientAddress } from '../../src/http/limits/address.ts';
 import { createRateLimiter, type Reserve } from '../../src/http/limits/rate-limiter.ts';
-import { defaultLimits } from '../../src/http/limits/settings.ts';
+import { defaultLimits } from '../../src/limits.ts';
 import { type Database, openDatabase } from '../../src/store/database.ts';
 import { NO_ORGANIZATION, rateLimitStore } from '../../src/store/rate-limit.ts';
 import { type Answer, type Caller, TestGateway } from '../harness.ts';

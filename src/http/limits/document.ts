@@ -10,7 +10,14 @@ import {
   visit,
 } from 'graphql';
 import { LimitExceededError } from '../../errors.ts';
-import { DUPLICATES_MAX, type Limits, NESTING_MAX, SELECTIONS_MAX } from './settings.ts';
+import type { Limits } from '../../limits.ts';
+
+/** How deep brackets may nest in a document: far beyond any operation within MAX_DEPTH, far from what overflows the parser's stack. */
+const NESTING_MAX = 64;
+/** How many fields a document may select once its fragments are written out. Bounds what validation and execution go through. */
+const SELECTIONS_MAX = 10_000;
+/** How often one field may be selected in the same place. Validation compares each pair of them. */
+const DUPLICATES_MAX = 100;
 
 const opening: readonly string[] = [TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L];
 const closing: readonly string[] = [TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R];

@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import { WINDOW_MS } from './settings.ts';
+
+/** The window of the rate limits, in milliseconds. */
+export const WINDOW_MS = 60_000;
 
 /** Takes a share of what a key may spend in a window; `store/rate-limit.ts` does. */
 export type Reserve = (

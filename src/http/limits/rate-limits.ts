@@ -2,10 +2,10 @@ import type { IncomingMessage } from 'node:http';
 import type { Plugin } from 'graphql-yoga';
 import type { Viewer } from '../../access/viewer.ts';
 import { RateLimitedError, UnauthenticatedError } from '../../errors.ts';
+import type { Limits } from '../../limits.ts';
 import type { ServerContext } from '../access-log.ts';
 import { addressGroup, clientAddress } from './address.ts';
-import { createRateLimiter, type Quota, type Reserve } from './rate-limiter.ts';
-import { type Limits, WINDOW_MS } from './settings.ts';
+import { createRateLimiter, type Quota, type Reserve, WINDOW_MS } from './rate-limiter.ts';
 
 export interface RateLimitSettings {
   readonly limits: Limits;
