@@ -21,6 +21,7 @@ import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
+import { everyMinute, type Job } from './jobs.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
@@ -95,9 +96,6 @@ export interface Gateway {
   readonly stop: () => Promise<void>;
 }
 
-/** How often a gateway does what nobody asks for. */
-const JOBS_MILLISECONDS = 60_000;
-
 /**
  * Wires all layers together.
  * @throws Error when the database does not answer, or its data keys were wrapped under a master key that is not given
@@ -136,20 +134,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
       await sealAuditLogs(domain);
     };
-    const jobs: readonly [() => Promise<unknown>, string][] = [
+    const jobs: readonly Job[] = [
       [() => replaceWornKeys(domain), 'a data key that has sealed much could not be replaced'],
       // Windows of different spenders do not begin together, and another copy's clock may be late.
       [() => store.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'the sweep of rate limits failed'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'the sweep of expired credentials failed'],
     ];
-    const working = setInterval(() => {
-      for (const [run, failure] of jobs) {
-        run().catch((error) => logger.error({ name: (error as Error).name }, `${failure}; it is tried again in a minute`));
-      }
-    }, JOBS_MILLISECONDS);
-    working.unref();
-    if (options.runsJobs === false) clearInterval(working);
+    const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
     return {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
@@ -163,7 +155,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         organizations: store.organizations.live,
       },
       async stop() {
-        clearInterval(working);
+        endJobs();
         await refusals.flush(store, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
         await store.close();
       },

@@ -23,7 +23,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: ['schema', 'domain', ...leaves],
   'embedded-mongodb': [],
   'config.ts': ['limits.ts'],
-  'gateway.ts': everythingBelow,
+  'jobs.ts': [],
+  'gateway.ts': ['jobs.ts', ...everythingBelow],
   cli: ['gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli', 'gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
 };

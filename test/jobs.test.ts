@@ -1,30 +1,58 @@
-import { afterEach, expect, it, vi } from 'vitest';
-import { useTestGateway } from './harness.ts';
-import { openCopy } from './keys/vault.ts';
+import { pino } from 'pino';
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { everyMinute } from '../src/jobs.ts';
 
-const test = useTestGateway();
-afterEach(() => void vi.useRealTimers());
+let logs: string[];
+const logger = pino({}, { write: (line) => void logs.push(line) });
+beforeEach(() => {
+  logs = [];
+  vi.useFakeTimers();
+});
+afterEach(() => vi.useRealTimers());
 
-// Nobody asks for it: what is past goes away and the audit log is sealed because a gateway is there.
-it('a gateway sweeps and seals by itself each minute, until it stops', async () => {
-  const caller = { organization: test.newOrganization() };
-  const integration = { name: 'crm' };
-  await test.create(caller, 'Integration', integration);
-  const expiresAt = new Date(Date.now() + 60_000);
-  await test.create(caller, 'Credential', { integration, name: 'short-lived', data: { none: {} }, expiresAt });
-  const left = () => test.database.collection('credentials').countDocuments({ organizationId: caller.organization });
-  const sealed = () => test.database.collection('auditSeals').countDocuments({ organizationId: caller.organization });
+it('runs each job every minute until it is ended, whatever becomes of the others', async () => {
+  const run = vi.fn(async () => {});
+  const failing = vi.fn(async () => Promise.reject(new RangeError('hunter2')));
+  const end = everyMinute(
+    [
+      [failing, 'it failed'],
+      [run, ''],
+    ],
+    logger,
+  );
+  await vi.advanceTimersByTimeAsync(180_000);
+  end();
+  await vi.advanceTimersByTimeAsync(180_000);
+  expect([run.mock.calls.length, failing.mock.calls.length]).toEqual([3, 3]);
+});
 
-  vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
-  const gateway = await openCopy(test, { now: () => expiresAt });
-  await vi.advanceTimersByTimeAsync(59_999);
-  expect([await left(), await sealed()]).toEqual([1, 0]);
-  await vi.advanceTimersByTimeAsync(1);
-  await vi.waitFor(async () => expect([await left(), (await sealed()) > 0]).toEqual([0, true]), { timeout: 10_000, interval: 50 });
+it('logs the names of what failed, and no message', async () => {
+  const errors = [new RangeError('hunter2'), new TypeError('hunter2'), new RangeError('hunter2')];
+  const end = everyMinute(
+    [
+      [async () => Promise.reject(errors[0]), 'one failed'],
+      [async () => Promise.reject(new AggregateError(errors, 'hunter2')), 'many failed'],
+    ],
+    logger,
+  );
+  await vi.advanceTimersByTimeAsync(60_000);
+  end();
+  expect(logs.map((line) => JSON.parse(line)).map(({ name, msg }) => ({ name, msg }))).toEqual([
+    { name: 'RangeError', msg: 'one failed; it is tried again in a minute' },
+    { name: 'RangeError, TypeError', msg: 'many failed; it is tried again in a minute' },
+  ]);
+  expect(logs.join()).not.toContain('hunter2');
+});
 
-  await gateway.stop();
-  const before = await sealed();
-  await test.create(caller, 'Integration', { name: 'later' });
-  await vi.advanceTimersByTimeAsync(120_000);
-  expect(await sealed()).toBe(before);
+// Two runs of one job in one process would do the same work twice, and conflict.
+it('does not begin a job again before it has ended', async () => {
+  let release = () => {};
+  const run = vi.fn(() => new Promise<void>((resolve) => (release = resolve)));
+  const end = everyMinute([[run, '']], logger);
+  await vi.advanceTimersByTimeAsync(180_000);
+  expect(run).toHaveBeenCalledOnce();
+  release();
+  await vi.advanceTimersByTimeAsync(60_000);
+  end();
+  expect(run).toHaveBeenCalledTimes(2);
 });
