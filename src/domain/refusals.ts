@@ -45,14 +45,16 @@ export function createRefusals() {
     async flush(store: Store, now: Date): Promise<number> {
       for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
         refusals.delete(key);
-        // An organization without a record has no log; a deleted one has none any more.
-        if ((await store.organizations.state(organizationId)) !== 'live') continue;
-        const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
-        const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };
-        await store.audit.insert(organizationId, record).catch((error: unknown) => {
+        try {
+          // An organization without a record has no log; a deleted one has none any more.
+          if ((await store.organizations.state(organizationId)) !== 'live') continue;
+          const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
+          const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };
+          await store.audit.insert(organizationId, record);
+        } catch (error) {
           refusals.set(key, { ...refusal, organizationId, count: count + (refusals.get(key)?.count ?? 0) });
           throw error;
-        });
+        }
       }
       const counted = anonymous;
       anonymous = 0;

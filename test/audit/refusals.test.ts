@@ -1,0 +1,26 @@
+import { expect, it } from 'vitest';
+import { createRefusals } from '../../src/domain/refusals.ts';
+import type { Store } from '../../src/store/index.ts';
+
+const viewer = { organizationId: 'acme', kind: 'token', subject: 'ada', scopes: new Set<string>() } as const;
+
+it.each(['state', 'insert'])('what cannot be written while %s fails is written with what comes after', async (failing) => {
+  const written: { readonly count: number }[] = [];
+  let isDown = true;
+  const orFail = <T>(name: string, value: T) => {
+    if (isDown && name === failing) throw new Error('no server');
+    return value;
+  };
+  const store = {
+    organizations: { state: async () => orFail('state', 'live') },
+    audit: { insert: async (_organizationId: string, record: { readonly count: number }) => void written.push(orFail('insert', record)) },
+  } as unknown as Store;
+  const refusals = createRefusals();
+  refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
+  await expect(refusals.flush(store, new Date())).rejects.toThrow('no server');
+  refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
+  isDown = false;
+  await refusals.flush(store, new Date());
+  await refusals.flush(store, new Date());
+  expect(written.map(({ count }) => count)).toEqual([2]);
+});
