@@ -39,7 +39,9 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   const scopes = checkGrant(viewer, input.scopes, input.integration ? limitedScopes.integration : null, ['input', 'scopes']);
   const issue = async () => {
     const integration = input.integration && (await requireIntegration(context, input.integration, ['input', 'integration']));
+    // Whoever deletes the one or the other writes this too: no key outlives them.
     if (integration) await store.slots.attach(viewer.organizationId, integration.id);
+    await store.organizations.touch(viewer.organizationId);
     const record = { ...newRecord(context), ...checked, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
     const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(viewer.organizationId, record));
     return { id: apiKey.id, apiKey, key };

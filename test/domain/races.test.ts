@@ -389,6 +389,25 @@ describe('expiry', () => {
   });
 });
 
+// Else it would be there for good, and let its holder in.
+it('an API key and its organization’s deletion: no key outlives it', async () => {
+  const before = caller;
+  caller = { organization: test.newOrganization() };
+  try {
+    await test.create(caller, 'Integration', { name: 'first' });
+    const hold = wire.hold('insert');
+    const issued = via(second, ['createAPIKey', { input: { name: 'late', scopes: ['integrations.get'] } }, 'id']);
+    await hold.reached;
+    const deleted = first.deleteOrganization(caller.organization);
+    await Promise.race([deleted, sleep(10_000)]);
+    hold.release();
+    await Promise.all([issued, deleted]);
+    expect(await test.database.collection('apiKeys').countDocuments({ organizationId: caller.organization })).toBe(0);
+  } finally {
+    caller = before;
+  }
+});
+
 // A crowd, as it may really be: many that attach, several that delete, at the same moment.
 it('many writers of one integration at once leave nothing dangling and answer nothing unexpected', async () => {
   const expected = new Set(['NOT_FOUND', 'INVALID_INTEGRATION', 'IN_USE', 'VALIDATION_FAILED', undefined]);
