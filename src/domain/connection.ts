@@ -87,7 +87,7 @@ export async function createConnection(context: MutationContext, input: Connecti
 
 /**
  * Changes what is given; a list that is given replaces the whole list, in the order given.
- * @throws ValidationError, NotFoundError, ConflictError
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function updateConnection(
   context: MutationContext,
@@ -100,6 +100,8 @@ export async function updateConnection(
   refuseTooMany(changes);
   const made = await secretsFor(changes);
   return mutate(context, async () => {
+    const { inIntegration } = ref;
+    if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
     const record = await requireConnection(context, ref, ['connection']);
     expectVersion(record, expectedVersion);
     refuseTooMany({

@@ -207,7 +207,7 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
     }),
     alsoNeeds: ({ input }) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
     success,
-    errors: [ValidationError, NotFoundError, ConflictError],
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     audit: 'connection',
     resolve: async (context, { connection: ref, input, expectedVersion }) =>
       updateConnection(

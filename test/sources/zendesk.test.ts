@@ -223,12 +223,14 @@ describe('update', () => {
     expect(text).not.toContain('MY_PASSWORD');
   });
 
-  it('Z29: an unknown connection, or one of an unknown integration, is not found', async () => {
+  it('Z29: an unknown connection is not found, and an unknown integration is invalid, as on create', async () => {
     const { caller } = await setUp();
-    for (const connection of [byName('no_such'), { inIntegration: { integration: { name: 'no_such' }, name: example.name } }]) {
-      const result = await run(test, caller, 'updateConnection', { connection, input: { allowedDomain: 'a.example.com' } });
-      expect(result).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
-    }
+    const update = (connection: object) => run(test, caller, 'updateConnection', { connection, input: { allowedDomain: 'a.example.com' } });
+    expect(await update(byName('no_such'))).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
+    expect(await update({ inIntegration: { integration: { name: 'no_such' }, name: example.name } })).toMatchObject({
+      code: 'INVALID_INTEGRATION',
+      path: ['connection', 'inIntegration', 'integration'],
+    });
   });
 });
 
@@ -241,9 +243,11 @@ describe('delete', () => {
     expect((await test.query(caller, '{ credentials { totalCount } }')).credentials.totalCount).toBe(0);
   });
 
-  it('Z31: deleting what is not there is not found', async () => {
+  it('Z31: deleting what is not there is not found, whether the connection or the integration is missing', async () => {
     const { caller } = await setUp();
-    expect(await run(test, caller, 'deleteConnection', { connection: byName('no_such') })).toMatchObject({ code: 'NOT_FOUND' });
+    for (const connection of [byName('no_such'), { inIntegration: { integration: { name: 'no_such' }, name: example.name } }]) {
+      expect(await run(test, caller, 'deleteConnection', { connection })).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
+    }
   });
 });
 
