@@ -32,6 +32,8 @@ export interface Context extends ServerState {
   session: Session | undefined;
   transaction: TransactionView | undefined;
   examined: Examined;
+  /** The command may be sent again, and is then not run but answered as before. */
+  isRetryable?: boolean;
   /** Runs a write: in the transaction, once if it is retryable, or by itself. The answer comes when it is on disk. */
   write: (run: (view: View) => Reply) => Promise<Reply>;
 }

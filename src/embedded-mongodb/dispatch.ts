@@ -1,8 +1,8 @@
 import { Long } from 'bson';
-import type { Doc } from './bson.ts';
+import { type Doc, toNumber } from './bson.ts';
 import { type Command, type Context, command, type Peer, type ServerState } from './command.ts';
 import { commands } from './commands.ts';
-import { CommandError, failedToParse, invalidOptions, unsupported } from './errors.ts';
+import { CommandError, failedToParse, invalidOptions, typeMismatch, unsupported } from './errors.ts';
 import { type Options, type Parsed, parseOptions, required } from './options.ts';
 import { Examined } from './planner.ts';
 import { once, readOutcome, type Session, writeOutcome } from './sessions.ts';
@@ -36,9 +36,10 @@ export async function runCommand(server: ServerState, message: Doc, peer: Peer):
   if (!found) throw new CommandError(59, `no such command: '${name}'`);
   const context = contextOf(server, generic, peer);
   const inTransaction = generic.autocommit !== undefined && !ending;
+  // Before anything is written: a concern that is none is an error, and then nothing may have happened.
+  const concern = inTransaction ? {} : writeConcernError(name, generic);
   const reply = await (inTransaction ? runInTransaction : runAlone)(name, found, own, generic, context);
-  const hasConcern = !inTransaction && (found.isWrite || generic.writeConcern);
-  return { ...reply, ...(hasConcern && writeConcernError(generic)), ok: 1 };
+  return { ...reply, ...concern, ok: 1 };
 }
 
 interface NumberedContext extends Context {
@@ -49,8 +50,8 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
   const { store, sessions } = server;
   store.db.resetReadTxn();
   const { txnNumber, lsid, maxTimeMS } = generic;
-  if (txnNumber !== undefined && !(txnNumber instanceof Long && lsid))
-    throw invalidOptions('txnNumber needs to be an int64, beside an lsid');
+  if (txnNumber !== undefined && !(txnNumber instanceof Long)) throw typeMismatch('txnNumber needs to be an int64');
+  if (txnNumber && (!lsid || txnNumber.isNegative())) throw invalidOptions('txnNumber needs an lsid beside it and must not be negative');
   return {
     ...server,
     peer,
@@ -67,24 +68,33 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
 function runAlone(name: string, { run, isWrite }: Command, own: Doc, generic: Generic, context: NumberedContext): Reply | Promise<Reply> {
   const { number, session } = context;
   if (generic.startTransaction) throw invalidOptions("'startTransaction' needs 'autocommit'");
-  if (transactionEnds.has(name)) return run(context, own);
-  checkReadConcern(generic, ['local', 'available', 'majority', 'linearizable']);
-  if (number === undefined || !session) return run(context, own);
-  if (!isWrite) throw new CommandError(50768, 'txnNumber is for transactions and retryable writes only');
+  checkReadConcern(generic, readers.has(name) ? ['local', 'available', 'majority', 'linearizable'] : ['local']);
+  const isEnding = transactionEnds.has(name);
+  if (isEnding ? generic.autocommit !== false : number !== undefined && !isWrite)
+    throw new CommandError(50768, 'txnNumber is for transactions (with autocommit: false) and retryable writes only');
+  if (isEnding && context.database !== 'admin') throw new CommandError(13, `${name} may only be run against the admin database.`);
+  if (isEnding || number === undefined || !session) return run(context, own);
   // A newer number ends the transaction of an older one.
   if (number > session.transactionNumber) session.abort();
-  return run({ ...context, write: (write) => context.write((view) => once(view, session, number, () => write(view))) }, own);
+  return run(
+    { ...context, isRetryable: true, write: (write) => context.write((view) => once(view, session, number, () => write(view))) },
+    own,
+  );
 }
 
 async function runInTransaction(name: string, known: Command, own: Doc, generic: Generic, context: NumberedContext): Promise<Reply> {
   const { session, number } = numbered(context);
-  if (generic.autocommit !== false) throw invalidOptions("'autocommit' must be false");
+  if (generic.autocommit !== false || generic.startTransaction === false)
+    throw invalidOptions("'autocommit' must be false, and 'startTransaction' true if it is there");
   if (!known.inTransaction) throw new CommandError(263, `Cannot run '${name}' in a multi-document transaction.`);
+  if (['admin', 'config', 'local'].includes(context.database))
+    throw new CommandError(263, `Cannot run '${name}' in a transaction on the database '${context.database}'.`);
+  if (generic.writeConcern) throw invalidOptions('only the end of a transaction may have a write concern');
+  if (generic.readConcern && !generic.startTransaction)
+    throw invalidOptions('only the first command of a transaction may have a readConcern');
+  checkReadConcern(generic, ['local', 'majority', 'snapshot']);
   try {
-    if (generic.writeConcern) throw invalidOptions('only the end of a transaction may have a write concern');
     if (generic.startTransaction) session.start(context.store, number);
-    else if (generic.readConcern) throw invalidOptions('only the first command of a transaction may have a readConcern');
-    checkReadConcern(generic, ['local', 'majority', 'snapshot']);
     const transaction = session.continue(number);
     const reply = await known.run({ ...context, view: transaction, transaction, write: async (run) => run(transaction) }, own);
     // A write that failed in part ends the transaction: what it would commit is not what was asked for.
@@ -130,22 +140,34 @@ const transactionEnds = new Map<string, Command>([
   }),
 ]);
 
+/** What may have any read concern; outside transactions, every other command has the default one only. */
+const readers = new Set(['find', 'aggregate', 'count', 'distinct', 'explain']);
+
 function checkReadConcern({ readConcern }: Generic, allowed: string[]): void {
   if (!readConcern) return;
   const { level = 'local' } = parseOptions('readConcern', readConcern, { level: 'string', afterClusterTime: 'any', provenance: 'any' });
   if (allowed.includes(level)) return;
-  if (level === 'snapshot') throw unsupported("readConcern level 'snapshot' outside a transaction");
-  if (allowed.includes('snapshot')) throw invalidOptions(`readConcern level '${level}' in a transaction`);
-  throw failedToParse(`Enumeration value '${level}' for field 'readConcern.level' is not a valid value.`);
+  if (!['available', 'majority', 'linearizable', 'snapshot'].includes(level))
+    throw failedToParse(`Enumeration value '${level}' for field 'readConcern.level' is not a valid value.`);
+  if (allowed.includes('available')) throw unsupported("readConcern level 'snapshot' outside a transaction");
+  throw invalidOptions(`readConcern level '${level}' is not for this command, or not for a transaction`);
 }
 
+const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes', 'dropIndexes'];
+const writers = new Set(['insert', 'update', 'delete', 'findAndModify', ...catalogWriters, ...transactionEnds.keys()]);
 const concernOptions = { w: 'any', j: 'bool', wtimeout: 'int', wtimeoutMS: 'int', fsync: 'bool', provenance: 'any' } as const;
 
 /** Every acknowledged write is on disk here; a concern that asks for more than this one server cannot be met. */
-function writeConcernError({ writeConcern }: Generic): Reply {
+function writeConcernError(name: string, { writeConcern }: Generic): Reply {
   if (!writeConcern) return {};
-  const { w = 1 } = parseOptions('writeConcern', writeConcern, concernOptions);
-  if (w === 'majority' || Number(w) <= 1) return {};
+  const { w = 'majority' } = parseOptions('writeConcern', writeConcern, concernOptions);
+  // It is for the stages that write, and they are not supported.
+  if (name === 'aggregate') throw unsupported('a write concern of aggregate');
+  if (!writers.has(name)) throw invalidOptions(`${name} does not support a write concern`);
+  const nodes = toNumber(w);
+  if (typeof w !== 'string' && !(Number.isInteger(nodes) && nodes! >= 0 && nodes! <= 50))
+    throw failedToParse('w has to be a text or a whole number from 0 to 50');
+  if (w === 'majority' || nodes! <= 1) return {};
   const error = typeof w === 'string' ? new CommandError(79, `No write concern mode named '${w}' found`) : undefined;
   const { code, codeName, message } = error ?? new CommandError(100, 'Not enough data-bearing nodes');
   return { writeConcernError: { code, codeName, errmsg: message } };

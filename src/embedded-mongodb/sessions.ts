@@ -1,7 +1,8 @@
 import { Binary, Long } from 'bson';
 import { type Doc, decode, encode } from './bson.ts';
 import { keyIn, spaces } from './catalog.ts';
-import { CommandError, failedToParse } from './errors.ts';
+import { CommandError, typeMismatch } from './errors.ts';
+import { parseOptions } from './options.ts';
 import { type Store, TransactionView, type View } from './store.ts';
 import type { Reply } from './wire.ts';
 
@@ -67,8 +68,8 @@ export class Sessions {
   private readonly known = new Map<string, Session>();
 
   get(lsid: Doc): Session {
-    const id = lsid.get('id');
-    if (!(id instanceof Binary) || id.position !== 16) throw failedToParse('lsid.id must be a UUID');
+    const { id } = parseOptions('lsid', lsid, { id: 'any' });
+    if (!(id instanceof Binary) || id.sub_type !== Binary.SUBTYPE_UUID || id.position !== 16) throw typeMismatch('lsid.id must be a UUID');
     const key = keyIn(spaces.sessions, id.buffer.subarray(0, 16));
     const session = this.known.get(key.toString('hex')) ?? new Session(key);
     this.known.set(key.toString('hex'), session);

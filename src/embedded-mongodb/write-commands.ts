@@ -1,6 +1,6 @@
 import type { Doc, Value } from './bson.ts';
 import { type Command, type Context, command, namespaceOf } from './command.ts';
-import { CommandError, failedToParse } from './errors.ts';
+import { CommandError, failedToParse, invalidOptions } from './errors.ts';
 import { select } from './find.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
 import type { Row } from './planner.ts';
@@ -15,8 +15,13 @@ import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes
 const allowed = { inTransaction: true, isWrite: true };
 const maxBulk = 100_000;
 
-/** Runs the parts of a bulk write; the error of a part is reported, and ends the bulk when it is ordered. */
-function bulk<T>(parts: T[], ordered: boolean | undefined, apply: (part: T, index: number) => void): { writeErrors?: Reply[] } {
+/** Runs the parts of a bulk write; the error of a part is reported, and ends the bulk when it is ordered or part of a transaction. */
+function bulk<T>(
+  { transaction }: Context,
+  parts: T[],
+  ordered: boolean | undefined,
+  apply: (part: T, index: number) => void,
+): { writeErrors?: Reply[] } {
   if (!parts.length || parts.length > maxBulk) {
     throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBulk}. Got ${parts.length} operations.`);
   }
@@ -28,7 +33,7 @@ function bulk<T>(parts: T[], ordered: boolean | undefined, apply: (part: T, inde
       // What is to be retried as a whole is no error of one part.
       if (!(error instanceof CommandError) || error.labels.length || error.code === 50) throw error;
       writeErrors.push({ index, code: error.code, errmsg: error.message, ...error.details });
-      if (ordered ?? true) break;
+      if (transaction || (ordered ?? true)) break;
     }
   }
   return writeErrors.length ? { writeErrors } : {};
@@ -52,6 +57,7 @@ function updatePart(context: Context, view: View, namespace: string, part: Parse
   const { q, u, multi, upsert: mayInsert } = part;
   const filter = parseFilter(required(q, 'update.updates.q'));
   const change = parseChange(u);
+  if (multi && context.isRetryable) throw invalidOptions('Cannot use (or request) retryable writes with multi=true');
   if (multi && isReplacement(u as Doc)) throw failedToParse('multi update is not supported for replacement-style update');
   const rows = rowsOf(context, view, namespace, { filter, sort: [], limit: multi ? 0 : 1 });
   if (!rows.length && mayInsert) {
@@ -66,6 +72,7 @@ const deleteOptions = { q: 'doc', limit: 'int' } as const;
 
 function deletePart(context: Context, view: View, namespace: string, { q, limit }: Parsed<typeof deleteOptions>): number {
   if (limit !== 0 && limit !== 1) throw failedToParse(`The limit field in delete objects must be 0 or 1. Got ${limit}`);
+  if (limit === 0 && context.isRetryable) throw invalidOptions('Cannot use (or request) retryable writes with limit=0');
   const rows = rowsOf(context, view, namespace, { filter: parseFilter(required(q, 'delete.deletes.q')), sort: [], limit });
   for (const row of rows) removeRow(view, view.collection(namespace)!, row);
   return rows.length;
@@ -122,7 +129,7 @@ export const writeCommands: [string, Command][] = [
       return context.write((view) => {
         const collection = collectionFor(view, namespace);
         let n = 0;
-        const errors = bulk(required(documents, 'insert.documents'), ordered, (document) => {
+        const errors = bulk(context, required(documents, 'insert.documents'), ordered, (document) => {
           insertOne(view, collection, document);
           n++;
         });
@@ -140,7 +147,7 @@ export const writeCommands: [string, Command][] = [
       return context.write((view) => {
         let [n, nModified] = [0, 0];
         const upserted: Reply[] = [];
-        const errors = bulk(parts, ordered, (part, index) => {
+        const errors = bulk(context, parts, ordered, (part, index) => {
           const done = updatePart(context, view, namespace, part);
           n += done.n;
           nModified += done.nModified;
@@ -159,7 +166,7 @@ export const writeCommands: [string, Command][] = [
       const parts = required(deletes, 'delete.deletes').map((part) => parseOptions('delete.deletes', part, deleteOptions));
       return context.write((view) => {
         let n = 0;
-        const errors = bulk(parts, ordered, (part) => {
+        const errors = bulk(context, parts, ordered, (part) => {
           n += deletePart(context, view, namespace, part);
         });
         return { n, ...errors };
