@@ -1,25 +1,16 @@
 import { nouns } from '../access/scopes.ts';
-import type { ViewerKind } from '../access/viewer.ts';
 import type { Builder } from './builder.ts';
 import { recordFields } from './fields.ts';
 import { encodeId, parseId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { loadPage, NOTHING, pageArgs } from './page.ts';
+import { type addViewer, subjectOf } from './viewer.ts';
 
 const sortFields = { CREATED_AT: { field: 'createdAt', description: 'When it happened.' } } as const;
 
 /** Adds `AuditEntry` and the query for them. */
-export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): void {
+export function addAudit(builder: Builder, { node, pages, sort, types }: Kit, { viewerKind }: ReturnType<typeof addViewer>): void {
   const { auditEntry } = types;
-  const viewerKind = builder.enumType('ViewerKind', {
-    description: 'By what a viewer is known.',
-    values: {
-      TOKEN: { value: 'token', description: 'A token of the organization’s issuer.' },
-      API_KEY: { value: 'apiKey', description: 'An API key.' },
-      END_USER: { value: 'endUser', description: 'A token that was made for an end user.' },
-      GATEWAY: { value: 'gateway', description: 'None: the gateway itself did it.' },
-    } as const satisfies Record<string, { readonly value: ViewerKind; readonly description: string }>,
-  });
   auditEntry.implement({
     description:
       'Something that was done, or refused. Written in the transaction that did it; names objects and never holds a value. Never changed afterwards.',
@@ -38,8 +29,7 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit): v
         subject: t.string({
           description:
             'Who: the subject of the token, or the global id of the API key or end user, which may be gone. In parentheses: the gateway itself.',
-          resolve: ({ viewerKind, subject }) =>
-            viewerKind === 'apiKey' || viewerKind === 'endUser' ? encodeId(viewerKind, subject) : subject,
+          resolve: ({ viewerKind: kind, subject }) => subjectOf({ kind: kind ?? 'token', subject }),
         }),
         address: t.exposeString('address', {
           nullable: true,

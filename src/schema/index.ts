@@ -13,6 +13,7 @@ import { addIntegration } from './integration.ts';
 import { createKit } from './kit.ts';
 import { addNodeQueries } from './node.ts';
 import { addSSOLink } from './sso-link.ts';
+import { addViewer } from './viewer.ts';
 
 export type { GraphQLContext } from './builder.ts';
 export { operationCost } from './cost.ts';
@@ -32,7 +33,7 @@ export function createSchema(): GraphQLSchema {
   addCredentialKinds(builder);
   addAPIKey(builder, kit);
   addEndUserToken(builder, kit);
-  addAudit(builder, kit);
+  addAudit(builder, kit, addViewer(builder, kit));
   addNodeQueries(builder, kit.node, {
     integration: () => 'Integration',
     connector: () => 'Connector',

@@ -246,3 +246,36 @@ it('a browser on a listed origin presents it, and reads the answer', async () =>
   );
   expect([status, data.endUsers.nodes]).toEqual([200, [{ externalId: 'ada' }]]);
 });
+
+describe('the viewer', () => {
+  const WHO = '{ viewer { organization kind subject scopes integration { name } endUser { externalId } } }';
+  it('is told how it is known, whichever way', async () => {
+    const key = await test.makeAPIKey(caller, { scopes: ['all.Organization'], integration });
+    const { organization } = caller;
+    const [byToken, byKey, byEndUser] = await Promise.all([
+      test.query({ ...caller, scopes: ['integrations.*', 'endUsers.get'] }, WHO),
+      test.query({ ...caller, token: key.key }, WHO),
+      test.query(await asEndUser({ scopes: ['all.Organization'] }), WHO),
+    ]);
+    const scopes = ['integrations.get', 'integrations.post', 'integrations.patch', 'integrations.delete', 'endUsers.get'];
+    expect(byToken.viewer).toEqual({ organization, kind: 'TOKEN', subject: 'tester', scopes, integration: null, endUser: null });
+    expect(byKey.viewer).toMatchObject({ organization, kind: 'API_KEY', subject: key.id, integration, endUser: null });
+    expect(byKey.viewer.scopes).not.toContain('integrations.delete');
+    expect(byKey.viewer.scopes).not.toContain('credentials.reveal');
+    expect(byEndUser.viewer).toMatchObject({
+      organization,
+      kind: 'END_USER',
+      subject: endUser.id,
+      integration,
+      endUser: { externalId: 'ada' },
+    });
+    expect(byEndUser.viewer.scopes.toSorted()).toEqual(limitedScopes.endUser.toSorted());
+  });
+
+  it('needs no scope, and no database', async () => {
+    const commands = await test.countCommands(async () => {
+      expect((await test.query({ ...caller, scopes: [] }, '{ viewer { organization scopes } }')).viewer.scopes).toEqual([]);
+    });
+    expect(commands).toEqual([]);
+  });
+});
