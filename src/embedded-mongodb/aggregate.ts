@@ -1,11 +1,12 @@
-import { Double, Int32 } from 'bson';
+import { Int32 } from 'bson';
 import { add, type BsonNumber, type Doc, encode, isDoc, isNumber, show, toNumber, type Value } from './bson.ts';
 import { CommandError, typeMismatch, unsupported } from './errors.ts';
-import { parseSort, select, slice, sorted } from './find.ts';
+import { parseProjection, parseSort, type Selection, select, slice, sorted } from './find.ts';
 import { compare, keyText } from './keys.ts';
-import type { Examined, Sort } from './planner.ts';
-import { parseProjection } from './projection.ts';
+import { fieldOf, partsOf } from './paths.ts';
+import type { Sort } from './planner.ts';
 import { everything, type Filter, matches, parseFilter } from './query.ts';
+import type { Examined } from './scan.ts';
 import type { View } from './store.ts';
 
 /** One document on its way through a pipeline; `bytes` is there as long as it is as stored. */
@@ -19,17 +20,12 @@ interface Source {
   view: View;
   database: string;
   examined: Examined;
-  hint?: string | undefined;
 }
 
 type Stage = (items: Iterable<Item>, source: Source) => Iterable<Item>;
 
 /** The beginning of a pipeline that a collection is read with, so that it is planned like a find, and the stages after it. */
-interface Pipeline {
-  filter: Filter;
-  sort: Sort;
-  skip: number;
-  limit: number;
+interface Pipeline extends Selection {
   stages: Stage[];
 }
 
@@ -45,8 +41,8 @@ export function parsePipeline(stages: Value[]): Pipeline {
   return {
     filter: match === undefined ? everything : parseMatch(match),
     sort: sort === undefined ? [] : parseSortStage(sort),
-    skip: skip === undefined ? 0 : parseCount('$skip', skip),
-    limit: limit === undefined ? 0 : parseCount('$limit', limit),
+    skip: skip === undefined ? undefined : parseCount('$skip', skip),
+    limit: limit === undefined ? undefined : parseCount('$limit', limit),
     stages: rest.map(([name, operand]) => {
       const parse = Object.hasOwn(stageParsers, name) ? stageParsers[name] : undefined;
       if (!parse) throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}' (or not supported by the embedded database)`);
@@ -57,8 +53,8 @@ export function parsePipeline(stages: Value[]): Pipeline {
 
 /** Runs a pipeline over a collection, reading as far as the answer is asked for. */
 export function run({ stages, ...selection }: Pipeline, namespace: string, source: Source): Iterable<Item> {
-  const { view, examined, hint } = source;
-  const rows = select(view, view.collection(namespace), { ...selection, hint }, examined);
+  const { view, examined } = source;
+  const rows = select(view, view.collection(namespace), selection, examined);
   return stages.reduce<Iterable<Item>>((items, stage) => stage(items, source), rows);
 }
 
@@ -93,22 +89,22 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
   $addFields: (operand) => {
     if (!isDoc(operand) || !operand.size)
       throw new CommandError(40272, '$addFields specification must be an object with at least one field');
-    const nested = [...operand].find(([name, value]) => name.includes('.') || isDoc(value));
-    if (nested) throw unsupported(`the field '${nested[0]}' in $addFields`);
-    const fields = [...operand].map(([name, value]) => [name, parseExpression(value)] as const);
+    const fields = [...operand].map(([name, value]) => {
+      if (isDoc(value)) throw unsupported(`the document '${name}' in $addFields, which would be merged`);
+      return [fieldOf(name), parseExpression(value)] as const;
+    });
     return mapped((doc) => {
       const values = fields.map(([name, expression]) => [name, expression({ doc })] as const);
       return withoutMissing([...doc, ...values]);
     });
   },
   $count: (operand) => {
-    if (typeof operand !== 'string' || !operand || /^\$|\./.test(operand)) {
-      throw new CommandError(40156, 'the count field must be a non-empty string without $ or .');
-    }
+    if (typeof operand !== 'string') throw new CommandError(40156, 'the count field must be a non-empty string');
+    const name = fieldOf(operand);
     return function* (items) {
       let number = 0;
       for (const _ of items) number++;
-      if (number) yield { doc: new Map([[operand, new Int32(number)]]) };
+      if (number) yield { doc: new Map([[name, new Int32(number)]]) };
     };
   },
   $group: parseGroup,
@@ -119,7 +115,7 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
     const pipeline = parsePipeline(stages);
     return function* (items, source) {
       yield* items;
-      yield* run(pipeline, `${source.database}.${collection}`, { ...source, hint: undefined });
+      yield* run(pipeline, `${source.database}.${collection}`, source);
     };
   },
 };
@@ -141,7 +137,7 @@ function parseCount(name: '$skip' | '$limit', operand: Value): number {
   throw new CommandError(name === '$skip' ? 5107200 : 5107201, `invalid argument to ${name} stage: Expected a non-negative number`);
 }
 
-function mapped(change: (doc: Doc) => Doc): Stage {
+export function mapped(change: (doc: Doc) => Doc): Stage {
   return function* (items) {
     for (const { doc } of items) yield { doc: change(doc) };
   };
@@ -157,7 +153,7 @@ function parseExpression(value: Value): Expression {
   if (!isDoc(value)) return () => value;
   const operator = [...value.keys()].find((name) => name.startsWith('$'));
   if (operator) throw new CommandError(168, `Unrecognized expression '${operator}' (or not supported by the embedded database)`);
-  const fields = [...value].map(([name, field]) => [name, parseExpression(field)] as const);
+  const fields = [...value].map(([name, field]) => [fieldOf(name), parseExpression(field)] as const);
   return (item) => withoutMissing(fields.map(([name, field]) => [name, field(item)] as const));
 }
 
@@ -168,9 +164,7 @@ function withoutMissing(fields: Iterable<readonly [string, Value | undefined]>):
 }
 
 function parsePath(path: string): Expression {
-  if (path.startsWith('$')) throw unsupported(`the variable $${path}`);
-  const parts = path.split('.');
-  if (!parts.every(Boolean)) throw new CommandError(15998, 'FieldPath field names may not be empty strings.');
+  const parts = partsOf(path);
   return ({ doc }) => follow(doc, parts);
 }
 
@@ -181,64 +175,39 @@ function follow(value: Value | undefined, parts: string[]): Value | undefined {
   return isDoc(value) ? follow(value.get(parts[0]!), parts.slice(1)) : undefined;
 }
 
-/** Gathers the values of a group: what it has so far and the next value make what it has then. */
-interface Accumulator {
-  next: (soFar: Value | undefined, value: Value) => Value | undefined;
-  result: (soFar: Value | undefined) => Value;
-}
-
-const orNull = (value: Value | undefined): Value => value ?? null;
+/** What a group has so far and the next value (null, too, when it is missing) make what it has then. */
+type Accumulator = (soFar: Value | undefined, value: Value) => Value;
 
 const accumulators: Record<string, Accumulator> = {
-  $sum: {
-    next: (sum = new Int32(0), value) => (isNumber(value) ? add(sum as BsonNumber, value) : sum),
-    result: (sum = new Int32(0)) => sum,
-  },
-  $avg: {
-    next: (soFar = [new Double(0), new Double(0)], value) => {
-      const [sum, count] = soFar as BsonNumber[];
-      return isNumber(value) ? [add(sum!, value), add(count!, new Int32(1))] : soFar;
-    },
-    result: (soFar) => (soFar ? average(soFar as Value[]) : null),
-  },
-  $min: { next: (least, value) => (value !== null && (least === undefined || compare(value, least) < 0) ? value : least), result: orNull },
-  $max: { next: (most, value) => (value !== null && (most === undefined || compare(value, most) > 0) ? value : most), result: orNull },
+  $sum: (sum = new Int32(0), value) => (isNumber(value) ? add(sum as BsonNumber, value) : sum),
+  $min: (least = null, value) => (least === null || (value !== null && compare(value, least) < 0) ? value : least),
+  $max: (most = null, value) => (most === null || (value !== null && compare(value, most) > 0) ? value : most),
 };
-
-function average(sumAndCount: Value[]): Value {
-  const [sum, count] = sumAndCount.map(toNumber);
-  return count ? new Double(sum! / count) : null;
-}
 
 function parseGroup(operand: Value): Stage {
   if (!isDoc(operand)) throw new CommandError(15947, "a group's fields must be specified in an object");
   const id = operand.get('_id');
   if (id === undefined) throw new CommandError(15955, 'a group specification must include an _id');
   const key = parseExpression(id);
-  const fields = [...operand].filter(([name]) => name !== '_id').map(([name, field]) => ({ name, ...parseAccumulator(name, field) }));
+  const fields = [...operand].filter(([name]) => name !== '_id').map(([name, field]) => parseAccumulator(fieldOf(name), field));
   return function* (items) {
-    const groups = new Map<string, { id: Value; values: (Value | undefined)[] }>();
+    const groups = new Map<string, Doc>();
     for (const item of items) {
-      const id = orNull(key(item));
-      const name = keyText(id);
-      const group = groups.get(name) ?? { id, values: [] };
-      groups.set(name, group);
-      for (const [i, { of, next }] of fields.entries()) {
-        const value = of(item);
-        if (value !== undefined) group.values[i] = next(group.values[i], value);
+      const id = key(item) ?? null;
+      const group: Doc = groups.get(keyText(id)) ?? new Map([['_id', id]]);
+      groups.set(keyText(id), group);
+      for (const { name, of, accumulate } of fields) {
+        group.set(name, accumulate(group.get(name), of(item) ?? null));
       }
     }
-    for (const { id, values } of groups.values()) {
-      yield { doc: new Map([['_id', id], ...fields.map(({ name, result }, i) => [name, result(values[i])] as const)]) };
-    }
+    for (const doc of groups.values()) yield { doc };
   };
 }
 
-function parseAccumulator(name: string, field: Value): Accumulator & { of: Expression } {
+function parseAccumulator(name: string, field: Value) {
   if (!isDoc(field) || field.size !== 1) throw new CommandError(40234, `The field '${name}' must be an accumulator object: ${show(field)}`);
-  if (/^\$|\./.test(name)) throw new CommandError(40235, `The field name '${name}' cannot contain '.' or begin with '$'`);
   const [operator, operand] = [...field][0]!;
-  const accumulator = Object.hasOwn(accumulators, operator) ? accumulators[operator] : undefined;
-  if (!accumulator) throw new CommandError(15952, `unknown group operator '${operator}' (or not supported by the embedded database)`);
-  return { ...accumulator, of: parseExpression(operand) };
+  const accumulate = Object.hasOwn(accumulators, operator) ? accumulators[operator] : undefined;
+  if (!accumulate) throw new CommandError(15952, `unknown group operator '${operator}' (or not supported by the embedded database)`);
+  return { name, accumulate, of: parseExpression(operand) };
 }

@@ -1,12 +1,12 @@
 import { Binary } from 'bson';
-import { type Doc, decode, encode, isDoc, toNumber, type Value } from './bson.ts';
-import type { Collection, Index } from './catalog.ts';
+import { type Doc, decode, encode, toNumber, type Value } from './bson.ts';
+import type { Collection } from './catalog.ts';
 import { type Command, type Context, command, listed, namespaceOf } from './command.ts';
-import { createCollection, createIndex, dropCollection, dropIndex } from './documents.ts';
-import { badValue, CommandError, invalidOptions, unsupported } from './errors.ts';
+import { createCollection, createIndex, dropCollection } from './documents.ts';
+import { badValue, CommandError, unsupported } from './errors.ts';
 import { equal } from './keys.ts';
 import { parseOptions, required } from './options.ts';
-import { isArrayIndex } from './paths.ts';
+import { partsOf } from './paths.ts';
 import { type Filter, matches, parseFilter } from './query.ts';
 import { collectionFor } from './writes.ts';
 
@@ -36,10 +36,8 @@ function checkKey(key: Doc): void {
   if (!key.size || key.size > 32) throw new CommandError(67, 'An index has between 1 and 32 fields.');
   for (const [path, direction] of key) {
     if (typeof direction === 'string') throw unsupported(`an index of type ${direction}`);
-    const parts = path.split('.');
     if (!toNumber(direction)) throw new CommandError(67, 'Values in an index key pattern must be numbers other than 0 or strings');
-    if (!parts.every(Boolean)) throw new CommandError(67, 'Index keys cannot contain an empty field.');
-    if (path.includes('$') || parts.some(isArrayIndex)) throw unsupported(`an index of '${path}'`);
+    partsOf(path);
   }
 }
 
@@ -62,15 +60,6 @@ function exists({ indexes }: Collection, wanted: Doc): boolean {
     const code = isSame('name') && !isSame('key') ? 86 : 85;
     throw new CommandError(code, `An index of the same name or key exists already with other options: ${specification.get('name')}`);
   });
-}
-
-/** The indexes that dropIndexes means: by name, by key, or all that may be dropped. */
-function indexesToDrop({ indexes }: Collection, wanted: Value | undefined): Index[] {
-  if (wanted === '*') return indexes.filter(({ name }) => name !== '_id_');
-  const found = indexes.filter((index) => (isDoc(wanted) ? equal(index.specification.get('key'), wanted) : index.name === wanted));
-  if (!found.length) throw new CommandError(27, `index not found with name or key [${wanted}]`);
-  if (found[0]!.name === '_id_') throw invalidOptions('cannot drop _id index');
-  return found;
 }
 
 function collectionsOf({ store, database }: Context): Collection[] {
@@ -129,16 +118,6 @@ export const catalogCommands: [string, Command][] = [
       const numIndexesAfter = collection.indexes.length;
       const note = numIndexesAfter === numIndexesBefore ? { note: 'all indexes already exist' } : {};
       return { numIndexesBefore, numIndexesAfter, createdCollectionAutomatically: !existed, ...note };
-    });
-  }),
-  command('dropIndexes', { dropIndexes: 'string', index: 'any' }, (context, { dropIndexes, index }) => {
-    const namespace = namespaceOf(context, dropIndexes);
-    return context.write((view) => {
-      let collection = view.collection(namespace);
-      if (!collection) throw new CommandError(26, `ns not found ${namespace}`);
-      const nIndexesWas = collection.indexes.length;
-      for (const found of indexesToDrop(collection, index)) collection = dropIndex(view, collection, found);
-      return { nIndexesWas };
     });
   }),
   command('listIndexes', { listIndexes: 'string', cursor: 'doc' }, (context, { listIndexes, cursor }) => {

@@ -4,7 +4,6 @@ import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
-import { decode, encode } from './bson.ts';
 import { keyIn, spaces } from './catalog.ts';
 import { Framer, readRequest, writeRequest } from './wire.ts';
 
@@ -26,29 +25,15 @@ export const ownerKey = keyIn(spaces.meta, Buffer.from('owner'));
 
 export function readOwner(get: (key: Buffer) => Buffer | undefined): Owner | undefined {
   const bytes = get(ownerKey);
-  if (!bytes?.length) return undefined;
-  const stored = decode(bytes);
-  const path = stored.get('path') as string | null;
-  return {
-    identity: stored.get('identity') as string,
-    file: stored.get('file') as string,
-    uri: stored.get('uri') as string,
-    address: path === null ? { port: Number(stored.get('port')) } : { path },
-  };
+  return bytes && (JSON.parse(bytes.toString()) as Owner);
 }
 
 /** Makes `owner` the owner, if that is still `expected`. */
 export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefined, expected: string | undefined): boolean {
   return db.transactionSync(() => {
     if (readOwner((key) => db.get(key))?.identity !== expected) return false;
-    if (!owner) db.removeSync(ownerKey);
-    else {
-      const { address, ...rest } = owner;
-      db.putSync(
-        ownerKey,
-        encode({ ...rest, path: 'path' in address ? address.path : null, port: 'port' in address ? address.port : null }),
-      );
-    }
+    if (owner) db.putSync(ownerKey, Buffer.from(JSON.stringify(owner)));
+    else db.removeSync(ownerKey);
     return true;
   });
 }

@@ -2,7 +2,7 @@ import { type Doc, encode } from './bson.ts';
 import type { Cursors } from './cursors.ts';
 import { CommandError } from './errors.ts';
 import { type Options, type Parsed, parseOptions } from './options.ts';
-import type { Examined } from './planner.ts';
+import type { Examined } from './scan.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Store, TransactionView, View } from './store.ts';
 import type { Reply } from './wire.ts';
@@ -68,5 +68,5 @@ export function namespaceOf({ database }: Context, collection: string | undefine
 /** The answer of commands that list something. */
 export function listed(context: Context, namespace: string, documents: Doc[], cursor: Doc = new Map()): Reply {
   const { batchSize } = parseOptions('cursor', cursor, { batchSize: 'count' });
-  return { cursor: context.cursors.first(namespace, documents.map(encode), context, batchSize) };
+  return context.cursors.first(namespace, documents.map(encode), context, batchSize);
 }

@@ -2,10 +2,10 @@ import { randomBytes } from 'node:crypto';
 import { Long } from 'bson';
 import { maxDocumentBytes } from './bson.ts';
 import { CommandError } from './errors.ts';
-import type { Examined } from './planner.ts';
+import type { Examined } from './scan.ts';
 import type { Session } from './sessions.ts';
 import type { TransactionView } from './store.ts';
-import { Batch } from './wire.ts';
+import type { Reply } from './wire.ts';
 
 const idleMinutes = 10;
 
@@ -29,29 +29,29 @@ export class Cursors {
   private readonly open = new Map<string, Cursor>();
 
   /** The first batch of a result, and a cursor when there is more. */
-  first(namespace: string, documents: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Batch {
+  first(namespace: string, result: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Reply {
     const { session, transaction, examined } = owner;
-    const cursor = { namespace, documents: documents[Symbol.iterator](), waiting: undefined, lastUsed: 0, session, transaction, examined };
-    const { batch, isLast } = fill(cursor, batchSize);
+    const cursor = { namespace, documents: result[Symbol.iterator](), waiting: undefined, lastUsed: 0, session, transaction, examined };
+    const { documents, isLast } = fill(cursor, batchSize);
     if (isLast || isSingleBatch) {
       cursor.documents.return?.();
-      return new Batch('firstBatch', batch, Long.ZERO, namespace);
+      return { batch: { name: 'firstBatch', documents, cursorId: Long.ZERO, namespace } };
     }
     const id = Long.fromBigInt(BigInt.asUintN(62, randomBytes(8).readBigInt64LE()) || 1n);
     this.open.set(id.toString(), cursor);
-    return new Batch('firstBatch', batch, id, namespace);
+    return { batch: { name: 'firstBatch', documents, cursorId: id, namespace } };
   }
 
-  next(id: Long, namespace: string, owner: Owner, batchSize: number): Batch {
+  next(id: Long, namespace: string, owner: Owner, batchSize: number): Reply {
     const cursor = this.open.get(id.toString());
     if (!cursor || cursor.transaction?.isOpen === false) throw new CommandError(43, `cursor id ${id} not found`);
     if (cursor.namespace !== namespace) throw new CommandError(13, `the cursor belongs to another namespace, ${cursor.namespace}`);
     if (cursor.session !== owner.session) throw new CommandError(50738, `cursor ${id} was created in another session`);
     if (cursor.transaction !== owner.transaction) throw new CommandError(50741, `cursor ${id} was created in another transaction`);
     cursor.examined.resume();
-    const { batch, isLast } = fill(cursor, batchSize);
+    const { documents, isLast } = fill(cursor, batchSize);
     if (isLast) this.open.delete(id.toString());
-    return new Batch('nextBatch', batch, isLast ? Long.ZERO : id, namespace);
+    return { batch: { name: 'nextBatch', documents, cursorId: isLast ? Long.ZERO : id, namespace } };
   }
 
   kill(id: Long, namespace: string): boolean {
@@ -73,7 +73,7 @@ export class Cursors {
 }
 
 /** Up to `size` documents, as many as fit into an answer, and whether that was all. */
-function fill(cursor: Cursor, size: number): { batch: Buffer[]; isLast: boolean } {
+function fill(cursor: Cursor, size: number): { documents: Buffer[]; isLast: boolean } {
   const batch: Buffer[] = [];
   let bytes = 0;
   let isLast = false;
@@ -88,5 +88,5 @@ function fill(cursor: Cursor, size: number): { batch: Buffer[]; isLast: boolean 
   }
   cursor.examined.pause();
   cursor.lastUsed = Date.now();
-  return { batch, isLast };
+  return { documents: batch, isLast };
 }

@@ -1,14 +1,19 @@
 import { Long } from 'bson';
 import { type Doc, toNumber } from './bson.ts';
+import { catalogCommands } from './catalog-commands.ts';
 import { type Command, type Context, command, type Peer, type ServerState } from './command.ts';
-import { commands } from './commands.ts';
+import { connectionCommands } from './connection-commands.ts';
 import { CommandError, failedToParse, invalidOptions, typeMismatch, unsupported } from './errors.ts';
 import { type Options, type Parsed, parseOptions, required } from './options.ts';
-import { Examined } from './planner.ts';
+import { readCommands } from './read-commands.ts';
+import { Examined } from './scan.ts';
 import { once, readOutcome, type Session, writeOutcome } from './sessions.ts';
 import type { Reply } from './wire.ts';
+import { writeCommands } from './write-commands.ts';
 
 /** Finds a command and runs it by the rules of sessions, transactions, retried writes and concerns. */
+
+const commands: ReadonlyMap<string, Command> = new Map([...connectionCommands, ...readCommands, ...writeCommands, ...catalogCommands]);
 
 /** What every command may carry. */
 const genericOptions = {
@@ -153,7 +158,7 @@ function checkReadConcern({ readConcern }: Generic, allowed: string[]): void {
   throw invalidOptions(`readConcern level '${level}' is not for this command, or not for a transaction`);
 }
 
-const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes', 'dropIndexes'];
+const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes'];
 const writers = new Set(['insert', 'update', 'delete', 'findAndModify', ...catalogWriters, ...transactionEnds.keys()]);
 const concernOptions = { w: 'any', j: 'bool', wtimeout: 'int', wtimeoutMS: 'int', fsync: 'bool', provenance: 'any' } as const;
 

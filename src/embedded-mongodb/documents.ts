@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { type Doc, decode, encode, encodeStored, show, type Value } from './bson.ts';
 import { type Collection, type Index, keyIn, multikeyKey, readIndex, recordKey, spaces, storedCollection } from './catalog.ts';
 import { CommandError } from './errors.ts';
-import { emptyArray, encodeKey, type KeyPart, maxKeyBytes } from './keys.ts';
+import { after, emptyArray, encodeKey, type KeyPart, maxKeyBytes } from './keys.ts';
 import { keyParts } from './paths.ts';
 import { matches } from './query.ts';
 import { Locked, type View } from './store.ts';
@@ -32,8 +32,11 @@ function saveCollection(view: View, collection: Collection): Collection {
 /** Removes a collection with its documents and indexes. */
 export function dropCollection(view: View, collection: Collection): void {
   waitForWriters(view, collection);
-  removeUnder(view, keyIn(collection.id), keyIn(collection.id + 1));
-  for (const index of collection.indexes) removeEntries(view, index);
+  for (const { id } of [collection, ...collection.indexes]) {
+    for (const space of [keyIn(id), keyIn(spaces.multikey, keyIn(id))]) {
+      for (const { key } of view.range(space, after(space))) view.remove(key);
+    }
+  }
   view.remove(keyIn(spaces.collections, Buffer.from(collection.namespace)));
   view.catalogChanges.set(collection.namespace, null);
 }
@@ -49,22 +52,6 @@ export function createIndex(view: View, collection: Collection, specification: o
     }
   }
   return saveCollection(view, { ...collection, indexes: [...collection.indexes, index] });
-}
-
-/** Removes an index and its keys. */
-export function dropIndex(view: View, collection: Collection, index: Index): Collection {
-  waitForWriters(view, collection);
-  removeEntries(view, index);
-  return saveCollection(view, { ...collection, indexes: collection.indexes.filter((other) => other !== index) });
-}
-
-function removeEntries(view: View, { id }: Index): void {
-  removeUnder(view, keyIn(id), keyIn(id + 1));
-  removeUnder(view, keyIn(spaces.multikey, keyIn(id)), keyIn(spaces.multikey, keyIn(id + 1)));
-}
-
-function removeUnder(view: View, start: Buffer, end: Buffer): void {
-  for (const { key } of view.range(start, end)) view.remove(key);
 }
 
 /** A change of the catalog waits until no transaction holds uncommitted documents of the collection. */

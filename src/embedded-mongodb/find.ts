@@ -1,17 +1,18 @@
-import { type Doc, isDoc, toNumber } from './bson.ts';
+import { type Doc, isDoc, toNumber, truthy } from './bson.ts';
 import type { Collection } from './catalog.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
 import { encodeKey } from './keys.ts';
-import { isArrayIndex, keyParts } from './paths.ts';
-import { type Examined, planQuery, type Row, type Sort, scan } from './planner.ts';
+import { fieldOf, keyParts, partsOf } from './paths.ts';
+import { planQuery, type Sort } from './planner.ts';
 import type { Filter } from './query.ts';
+import { type Examined, type Row, scan } from './scan.ts';
 import type { View } from './store.ts';
 
 export interface Selection {
   filter: Filter;
   sort: Sort;
   skip?: number | undefined;
-  /** 0: no limit. */
+  /** 0, too, is no limit. */
   limit?: number | undefined;
   /** The name of the index to use. */
   hint?: string | undefined;
@@ -54,14 +55,29 @@ function sortKey(doc: Doc, sort: Sort): Buffer {
 
 export function parseSort(sort: Doc): Sort {
   const fields = [...sort].map(([path, direction]) => {
-    if (isDoc(direction) || path.includes('$') || path.split('.').some(isArrayIndex)) throw unsupported(`a sort by '${path}'`);
+    if (isDoc(direction)) throw unsupported('$meta in a sort');
     const number = toNumber(direction);
     if (number !== 1 && number !== -1) {
       throw new CommandError(15975, '$sort key ordering must be 1 (for ascending) or -1 (for descending)');
     }
-    if (!path.split('.').every(Boolean)) throw new CommandError(15998, 'FieldPath field names may not be empty strings.');
-    return { path, parts: path.split('.'), descending: number < 0 };
+    return { path, parts: partsOf(path), descending: number < 0 };
   });
   if (fields.length > 32) throw badValue('too many sort fields');
   return fields;
+}
+
+/** Compiles a projection that includes or excludes fields. What would compute a field is refused. */
+export function parseProjection(projection: Doc): (doc: Doc) => Doc {
+  for (const [name, value] of projection) {
+    if (typeof value !== 'boolean' && toNumber(value) === undefined) throw unsupported(`a computed field ('${name}') in a projection`);
+    fieldOf(name);
+  }
+  const named = [...projection].filter(([name]) => name !== '_id');
+  const isIncluding = truthy((named[0] ?? [...projection][0]!)[1]);
+  const other = named.find(([, value]) => truthy(value) !== isIncluding)?.[0];
+  if (other) throw new CommandError(isIncluding ? 31254 : 31253, `Cannot both include and exclude fields in a projection: ${other}`);
+  const names = new Set(named.map(([name]) => name));
+  const id = projection.get('_id');
+  if (isIncluding === (id === undefined || truthy(id))) names.add('_id');
+  return (doc) => new Map([...doc].filter(([name]) => names.has(name) === isIncluding));
 }

@@ -2,41 +2,34 @@ import { type Doc, isDoc, type Value } from './bson.ts';
 import { CommandError, unsupported } from './errors.ts';
 import { emptyArray, type KeyPart } from './keys.ts';
 
-export const isArrayIndex = (part: string) => /^(0|[1-9]\d*)$/.test(part);
-
-/** Told a value, and whether it is the element at a position that the path names: the elements of such an array are not tried. */
-type Visit = (value: Value | undefined, isElement: boolean) => boolean;
-
-/**
- * Visits what a dotted path leads to, through arrays as MongoDB's queries do: a name applies to every document of an array, a number
- * also to the element of that position. A path that ends early visits undefined. Stops at the first visit that returns true.
- */
-export function someAt(doc: Doc, path: readonly string[], visit: Visit, i = 0): boolean {
-  const value = doc.get(path[i]!);
-  if (i === path.length - 1) return visit(value, false);
-  if (isDoc(value)) return someAt(value, path, visit, i + 1);
-  if (Array.isArray(value)) return someInArray(value, path, visit, i + 1);
-  return visit(undefined, false);
+/** The names in a dotted path. Numbers are refused: they could name a field or a position in an array. */
+export function partsOf(path: string): string[] {
+  const parts = path.split('.');
+  if (parts.some((part) => !part || part.startsWith('$') || /^\d+$/.test(part))) throw unsupported(`the path '${path}'`);
+  return parts;
 }
 
-function someInArray(array: Value[], path: readonly string[], visit: Visit, i: number): boolean {
-  for (const element of array) if (isDoc(element) && someAt(element, path, visit, i)) return true;
-  if (!isArrayIndex(path[i]!)) return false;
-  const element = array[Number(path[i])];
-  if (element === undefined) return false;
-  if (i === path.length - 1) return visit(element, true);
-  if (isDoc(element)) return someAt(element, path, visit, i + 1);
-  return Array.isArray(element) && someInArray(element, path, visit, i + 1);
+/** A path that names a field of the document itself. */
+export function fieldOf(path: string): string {
+  if (partsOf(path).length > 1) throw unsupported(`the path '${path}', of a field inside a field, here`);
+  return path;
+}
+
+/**
+ * Whether one of the values is wanted that a path leads to, through the documents of arrays. A path that ends early leads to undefined.
+ * The elements of an array at the path's end are tried, too.
+ */
+export function someAt(doc: Doc, path: readonly string[], isWanted: (value: Value | undefined) => boolean, i = 0): boolean {
+  const value = doc.get(path[i]!);
+  if (i === path.length - 1) return isWanted(value) || (Array.isArray(value) && value.some(isWanted));
+  if (isDoc(value)) return someAt(value, path, isWanted, i + 1);
+  if (Array.isArray(value)) return value.some((element) => isDoc(element) && someAt(element, path, isWanted, i + 1));
+  return isWanted(undefined);
 }
 
 /** All values a path leads to, an array at its end giving its elements: what `distinct` collects. */
-export function valuesAt(doc: Doc, path: string): Value[] {
-  const values: Value[] = [];
-  someAt(doc, path.split('.'), (value) => {
-    if (value !== undefined) values.push(...(Array.isArray(value) ? value : [value]));
-    return false;
-  });
-  return values;
+export function valuesAt(doc: Doc, path: readonly string[]): Value[] {
+  return indexed(doc, path).values.filter((value) => value !== undefined && value !== emptyArray);
 }
 
 /**
@@ -45,13 +38,13 @@ export function valuesAt(doc: Doc, path: string): Value[] {
  */
 export function keyParts(doc: Doc, paths: readonly (readonly string[])[], onArray?: (field: number) => void): KeyPart[][] {
   let combinations: KeyPart[][] = [[]];
-  const arrays: string[] = [];
+  let arrayName: string | undefined;
   for (const [i, path] of paths.entries()) {
-    const { values, array } = indexed(doc, path);
-    if (array) {
-      if (arrays.includes(path[0]!)) throw unsupported('an index or a sort with two fields in one array');
-      if (arrays.length) throw new CommandError(171, 'cannot index parallel arrays');
-      arrays.push(path[0]!);
+    const { values, isArray } = indexed(doc, path);
+    if (isArray) {
+      if (arrayName === path[0]) throw unsupported('an index or a sort with two fields in one array');
+      if (arrayName !== undefined) throw new CommandError(171, 'cannot index parallel arrays');
+      arrayName = path[0]!;
       onArray?.(i);
     }
     combinations = combinations.flatMap((parts) => values.map((value) => [...parts, value]));
@@ -59,14 +52,14 @@ export function keyParts(doc: Doc, paths: readonly (readonly string[])[], onArra
   return combinations;
 }
 
-function indexed(value: Value | undefined, [name, ...rest]: readonly string[]): { values: KeyPart[]; array: boolean } {
+function indexed(value: Value | undefined, [name, ...rest]: readonly string[]): { values: KeyPart[]; isArray: boolean } {
   if (name === undefined) {
-    if (!Array.isArray(value)) return { values: [value], array: false };
-    return { values: value.length ? value : [emptyArray], array: true };
+    if (!Array.isArray(value)) return { values: [value], isArray: false };
+    return { values: value.length ? value : [emptyArray], isArray: true };
   }
   if (isDoc(value)) return indexed(value.get(name), rest);
-  if (!Array.isArray(value)) return { values: [undefined], array: false };
+  if (!Array.isArray(value)) return { values: [undefined], isArray: false };
   // An array inside an array is a value of its own; only documents are looked into.
   const values = value.flatMap((element) => (isDoc(element) ? indexed(element, [name, ...rest]).values : [undefined]));
-  return { values: values.length ? values : [undefined], array: true };
+  return { values: values.length ? values : [undefined], isArray: true };
 }

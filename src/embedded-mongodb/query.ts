@@ -2,7 +2,7 @@ import { BSONRegExp } from 'bson';
 import { type Doc, isDoc, rankOf, toNumber, truthy, typeOf, typeRanks, type Value } from './bson.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
 import { comparer } from './keys.ts';
-import { someAt } from './paths.ts';
+import { partsOf, someAt } from './paths.ts';
 import { type Pattern, toRegExp } from './regex.ts';
 
 /** A query as a tree. The leaves below `and` tell the planner where to look; the tree is what decides. */
@@ -16,7 +16,7 @@ export interface Leaf {
   parts: string[];
   op: string;
   operand: Value;
-  /** Decides for one value that the path leads to; undefined when it leads nowhere. The elements of an array at its end are tried, too. */
+  /** Decides for one value that the path leads to; undefined when it leads nowhere. */
   test: Test;
 }
 
@@ -32,10 +32,14 @@ export function matches(filter: Filter, doc: Doc): boolean {
     case 'nor':
       return !filter.of.some((part) => matches(part, doc));
     case 'leaf':
-      return someAt(doc, filter.parts, (value, isElement) => {
-        return filter.test(value) || (!isElement && Array.isArray(value) && value.some(filter.test));
-      });
+      return someAt(doc, filter.parts, filter.test);
   }
+}
+
+/** The conditions that every document of a query meets. */
+export function conjuncts(filter: Filter): Leaf[] {
+  if (filter.kind === 'leaf') return [filter];
+  return filter.kind === 'and' ? filter.of.flatMap(conjuncts) : [];
 }
 
 /** Reads a query document. What is not known is an error, never ignored. */
@@ -106,7 +110,7 @@ const fieldOperators: Record<string, (path: string, operand: Value, siblings: Do
 const not = (filter: Filter): Filter => ({ kind: 'nor', of: [filter] });
 
 function leaf(path: string, op: string, operand: Value, test: Test): Leaf {
-  return { kind: 'leaf', path, parts: path.split('.'), op, operand, test };
+  return { kind: 'leaf', path, parts: partsOf(path), op, operand, test };
 }
 
 function equals(path: string, operand: Value): Leaf {

@@ -1,15 +1,15 @@
 import { Long } from 'bson';
-import { encoded, parsePipeline, run } from './aggregate.ts';
-import { type Doc, encode, type Value } from './bson.ts';
+import { encoded, mapped, parsePipeline, run } from './aggregate.ts';
+import type { Doc, Value } from './bson.ts';
 import { type Command, type Context, command, namespaceOf } from './command.ts';
 import { failedToParse, typeMismatch, unsupported } from './errors.ts';
-import { parseSort, type Selection, select } from './find.ts';
+import { parseProjection, parseSort, type Selection, select } from './find.ts';
 import { keyText } from './keys.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
-import { valuesAt } from './paths.ts';
-import type { Plan, Row } from './planner.ts';
-import { type Projection, parseProjection } from './projection.ts';
+import { partsOf, valuesAt } from './paths.ts';
+import type { Plan } from './planner.ts';
 import { parseFilter } from './query.ts';
+import type { Row } from './scan.ts';
 import type { Reply } from './wire.ts';
 
 const inTransaction = { inTransaction: true };
@@ -28,9 +28,8 @@ const findOptions = {
 } as const;
 
 function find(context: Context, options: Parsed<typeof findOptions>): Iterable<Buffer> {
-  const collection = context.view.collection(namespaceOf(context, options.find));
-  const projection = options.projection?.size ? parseProjection(options.projection) : undefined;
-  return projected(select(context.view, collection, selectionOf(options), context.examined), projection);
+  const stages = options.projection?.size ? [mapped(parseProjection(options.projection))] : [];
+  return encoded(run({ ...selectionOf(options), stages }, namespaceOf(context, options.find), context));
 }
 
 interface SelectionOptions extends Omit<Selection, 'filter' | 'sort'> {
@@ -40,10 +39,6 @@ interface SelectionOptions extends Omit<Selection, 'filter' | 'sort'> {
 
 export function selectionOf({ filter = new Map(), sort = new Map(), ...rest }: SelectionOptions): Selection {
   return { ...rest, filter: parseFilter(filter), sort: parseSort(sort) };
-}
-
-function* projected(rows: Iterable<Row>, projection: Projection | undefined): Generator<Buffer> {
-  for (const row of rows) yield projection ? encode(projection(row.doc)) : row.bytes;
 }
 
 const aggregateOptions = {
@@ -58,12 +53,13 @@ const aggregateOptions = {
 function aggregate(context: Context, options: Parsed<typeof aggregateOptions>): Iterable<Buffer> {
   if (typeof options.aggregate !== 'string') throw unsupported('aggregate without a collection');
   const pipeline = parsePipeline(required(options.pipeline, 'aggregate.pipeline'));
-  return encoded(run(pipeline, namespaceOf(context, options.aggregate), { ...context, hint: options.hint }));
+  return encoded(run({ ...pipeline, hint: options.hint }, namespaceOf(context, options.aggregate), context));
 }
 
 function distinct(rows: Iterable<Row>, path: string): Value[] {
+  const parts = partsOf(path);
   const values = new Map<string, Value>();
-  for (const row of rows) for (const value of valuesAt(row.doc, path)) values.set(keyText(value), value);
+  for (const row of rows) for (const value of valuesAt(row.doc, parts)) values.set(keyText(value), value);
   return [...values.values()];
 }
 
@@ -107,9 +103,8 @@ export const readCommands: [string, Command][] = [
     (context, options) => {
       const { limit = 0, batchSize, singleBatch } = options;
       const isSingleBatch = singleBatch === true || (limit > 0 && batchSize === limit);
-      return {
-        cursor: context.cursors.first(namespaceOf(context, options.find), find(context, options), context, batchSize, isSingleBatch),
-      };
+      const namespace = namespaceOf(context, options.find);
+      return context.cursors.first(namespace, find(context, options), context, batchSize, isSingleBatch);
     },
     inTransaction,
   ),
@@ -130,7 +125,7 @@ export const readCommands: [string, Command][] = [
       if (!cursor) throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
       const { batchSize } = parseOptions('aggregate.cursor', cursor, { batchSize: 'count' });
       const documents = aggregate(context, options);
-      return { cursor: context.cursors.first(namespaceOf(context, options.aggregate as string), documents, context, batchSize) };
+      return context.cursors.first(namespaceOf(context, options.aggregate as string), documents, context, batchSize);
     },
     inTransaction,
   ),
@@ -139,7 +134,7 @@ export const readCommands: [string, Command][] = [
     { getMore: 'any', collection: 'string', batchSize: 'count' },
     (context, { getMore: id, collection, batchSize }) => {
       if (!(id instanceof Long)) throw typeMismatch("BSON field 'getMore.getMore' is the wrong type, expected type 'long'");
-      return { cursor: context.cursors.next(id, namespaceOf(context, collection), context, batchSize || Number.POSITIVE_INFINITY) };
+      return context.cursors.next(id, namespaceOf(context, collection), context, batchSize || Number.POSITIVE_INFINITY);
     },
     inTransaction,
   ),

@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import { Binary, BSONError, Long, Timestamp } from 'bson';
+import { BSONError } from 'bson';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
 import { runCommand } from './dispatch.ts';
@@ -15,7 +15,6 @@ export class Server {
   private readonly net: NetServer;
   private readonly sockets = new Set<Socket>();
   private readonly sweeper: NodeJS.Timeout;
-  private clock = { seconds: 0, count: 0 };
   private connections = 0;
 
   /** `identity` tells an attaching process that this is the server of the data directory it meant. */
@@ -78,7 +77,7 @@ export class Server {
 
   private async answer(socket: Socket, message: Buffer, peer: Peer): Promise<void> {
     const reply = await this.replyTo(message, peer);
-    if (socket.writable && wantsReply(message)) socket.write(writeReply(message, { ...reply, ...this.times() }));
+    if (socket.writable && wantsReply(message)) socket.write(writeReply(message, reply));
   }
 
   private async replyTo(message: Buffer, peer: Peer): Promise<Reply> {
@@ -87,17 +86,6 @@ export class Server {
     } catch (error) {
       return failure(error instanceof CommandError ? error : unforeseen(error as Error));
     }
-  }
-
-  /** The logical time that drivers pass on between connections. It only has to go up. */
-  private times(): Reply {
-    const seconds = Math.max(this.clock.seconds, Math.floor(Date.now() / 1000));
-    this.clock = { seconds, count: seconds === this.clock.seconds ? this.clock.count + 1 : 1 };
-    const time = new Timestamp({ t: seconds, i: this.clock.count });
-    return {
-      $clusterTime: { clusterTime: time, signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO } },
-      operationTime: time,
-    };
   }
 }
 

@@ -7,21 +7,15 @@ const opcodes = { reply: 1, query: 2004, message: 2013 };
 const maxMessageBytes = 48_000_000;
 
 /** A batch of a cursor: documents that are sent as the bytes they are stored as. */
-export class Batch {
-  readonly name: 'firstBatch' | 'nextBatch';
-  readonly documents: Buffer[];
-  readonly cursorId: Long;
-  readonly namespace: string;
-
-  constructor(name: 'firstBatch' | 'nextBatch', documents: Buffer[], cursorId: Long, namespace: string) {
-    this.name = name;
-    this.documents = documents;
-    this.cursorId = cursorId;
-    this.namespace = namespace;
-  }
+export interface Batch {
+  name: 'firstBatch' | 'nextBatch';
+  documents: Buffer[];
+  cursorId: Long;
+  namespace: string;
 }
 
-export type Reply = Record<string, unknown>;
+/** An answer; the batch becomes its field `cursor`. */
+export type Reply = Record<string, unknown> & { batch?: Batch };
 
 /** Takes whole messages off the front of what has arrived. */
 export class Framer {
@@ -115,11 +109,11 @@ function writeMessage(opcode: number, responseTo: number, parts: Buffer[]): Buff
 }
 
 function encodeReply(reply: Reply): Buffer {
-  const { cursor, ...rest } = reply;
-  if (!(cursor instanceof Batch)) return encode(reply);
-  const documents: Buffer[] = [];
-  for (const [i, document] of cursor.documents.entries()) documents.push(field(0x03, String(i)), document);
-  const inner = wrap([field(0x04, cursor.name), wrap(documents), encode({ id: cursor.cursorId, ns: cursor.namespace }).subarray(4, -1)]);
+  const { batch, ...rest } = reply;
+  if (!batch) return encode(rest);
+  const { name, documents, cursorId, namespace } = batch;
+  const array = wrap(documents.flatMap((document, i) => [field(0x03, String(i)), document]));
+  const inner = wrap([field(0x04, name), array, encode({ id: cursorId, ns: namespace }).subarray(4, -1)]);
   return wrap([field(0x03, 'cursor'), inner, encode(rest).subarray(4, -1)]);
 }
 

@@ -1,12 +1,11 @@
 import type { Doc, Value } from './bson.ts';
 import { type Command, type Context, command, namespaceOf } from './command.ts';
 import { CommandError, failedToParse, invalidOptions } from './errors.ts';
-import { select } from './find.ts';
+import { parseProjection, type Selection, select } from './find.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
-import type { Row } from './planner.ts';
-import { parseProjection } from './projection.ts';
 import { parseFilter } from './query.ts';
 import { selectionOf } from './read-commands.ts';
+import type { Row } from './scan.ts';
 import type { View } from './store.ts';
 import { type Change, isReplacement, parseChange } from './update.ts';
 import type { Reply } from './wire.ts';
@@ -40,7 +39,7 @@ function bulk<T>(
 }
 
 /** The documents that a write is about: all of them are read before any is written. */
-function rowsOf(context: Context, view: View, namespace: string, selection: Parameters<typeof select>[2]): Row[] {
+function rowsOf(context: Context, view: View, namespace: string, selection: Selection): Row[] {
   return [...select(view, view.collection(namespace), selection, context.examined)];
 }
 

@@ -1,13 +1,14 @@
 import { ObjectId, Timestamp } from 'bson';
-import { type Doc, decode, encode, encodeStored, isDoc, show, typeOf, type Value } from './bson.ts';
+import { type Doc, encode, isDoc, show, typeOf, type Value } from './bson.ts';
 import type { Collection } from './catalog.ts';
 import { createCollection, insertDocument, replaceDocument } from './documents.ts';
 import { CommandError, unsupported } from './errors.ts';
 import { equal } from './keys.ts';
-import { conjuncts, type Row } from './planner.ts';
-import type { Filter } from './query.ts';
+import { fieldOf } from './paths.ts';
+import { conjuncts, type Filter } from './query.ts';
+import type { Row } from './scan.ts';
 import type { View } from './store.ts';
-import { type Change, setting } from './update.ts';
+import type { Change } from './update.ts';
 
 /** What insert, update, delete and findAndModify do to one document. */
 
@@ -18,7 +19,7 @@ export function collectionFor(view: View, namespace: string): Collection {
 
 /** Inserts a document as MongoDB stores it: `_id` first, made when missing. */
 export function insertOne(view: View, collection: Collection, doc: Doc): Doc {
-  const id = doc.get('_id') ?? (doc.has('_id') ? null : new ObjectId());
+  const id = doc.has('_id') ? doc.get('_id')! : new ObjectId();
   checkId(id);
   for (const value of doc.values()) {
     if (value instanceof Timestamp && value.isZero()) throw unsupported('an empty timestamp, which MongoDB replaces with the current time');
@@ -36,22 +37,22 @@ function checkId(id: Value): void {
 
 /** Applies a change to a stored document; returns what it is now, and whether that is something else. */
 export function updateRow(view: View, collection: Collection, row: Row, change: Change): { doc: Doc; isModified: boolean } {
-  // `row.doc` keeps the old state for the indexes; what is changed is the row read once more.
-  const doc = change(decode(row.bytes), false);
+  const doc = change(row.doc, false);
   checkSameId(doc, row.doc.get('_id')!);
-  if (encodeStored(doc).equals(row.bytes)) return { doc, isModified: false };
+  if (encode(doc).equals(row.bytes)) return { doc, isModified: false };
   replaceDocument(view, collection, row.record, row.doc, doc);
   return { doc, isModified: true };
 }
 
 /** Makes the document of an upsert: what the query holds equal, then the change. */
 export function upsert(view: View, collection: Collection, filter: Filter, change: Change): Doc {
-  const equalities = conjuncts(filter).filter(({ op }) => op === 'eq');
-  const seed = setting(equalities.map(({ path, operand }) => [path, operand]))(new Map(), true);
-  const id = seed.get('_id');
-  // A copy, for the values are still the query's.
-  const doc = change(decode(encode(seed)), true);
-  if (id !== undefined) checkSameId(doc, id);
+  const seed: Doc = new Map();
+  for (const { path, operand } of conjuncts(filter).filter(({ op }) => op === 'eq')) {
+    if (seed.has(path)) throw new CommandError(54, `cannot infer query fields to set, path '${path}' is matched twice`);
+    seed.set(fieldOf(path), operand);
+  }
+  const doc = change(seed, true);
+  if (seed.has('_id')) checkSameId(doc, seed.get('_id')!);
   return insertOne(view, collection, doc);
 }
 

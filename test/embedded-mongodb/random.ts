@@ -96,7 +96,7 @@ export class Random {
   }
 
   path(): string {
-    return this.pick(['a', 'a', 'b', 'b', 'c', 'a.b', 'a.a', 'b.c', 'a.0', 'b.1', 'a.0.b', 'a.b.c']);
+    return this.pick(['a', 'a', 'b', 'b', 'c', 'a.b', 'a.a', 'b.c', 'a.b.c']);
   }
 
   private comparison(): Document {
@@ -169,7 +169,7 @@ export class Random {
 
   projection(): Document {
     const include = this.chance(0.5) ? 1 : 0;
-    const projection: Document = Object.fromEntries(this.some(1 + this.below(2), () => [this.pick(['a', 'b', 'a.b', 'b.c']), include]));
+    const projection: Document = Object.fromEntries(this.some(1 + this.below(2), () => [this.pick(['a', 'b', 'c']), include]));
     if (this.chance(0.4)) projection._id = this.chance(0.5) ? 1 : 0;
     return projection;
   }
@@ -178,7 +178,7 @@ export class Random {
     if (this.chance(0.08)) return { a: this.value(), b: this.value() };
     const update: Document = {};
     for (let i = this.below(2); i >= 0; i--) {
-      const path = this.path();
+      const path = this.pick(['a', 'b', 'c']);
       const scalar = this.scalar();
       const number = this.pick([new Int32(1), new Double(1.5), Long.fromNumber(2), new Int32(2147483647)]);
       const [operator, operand] = this.pick<[string, unknown]>([
