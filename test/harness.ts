@@ -52,6 +52,8 @@ export class TestGateway {
   uri = '';
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
   limits: Partial<Limits> = { rateLimit: 0, anonymousRateLimit: 0 };
+  /** The origins whose pages may use the gateway. */
+  corsOrigins: readonly string[] = [];
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
   #gateway: Gateway | undefined;
   #client: MongoClient | undefined;
@@ -84,6 +86,7 @@ export class TestGateway {
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
       limits: this.limits,
+      corsOrigins: this.corsOrigins,
       // Tests count commands; what is done each minute they ask for.
       runsJobs: false,
       now: () => this.time(),
