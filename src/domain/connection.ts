@@ -206,7 +206,8 @@ async function holdCredentials(
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
     if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
-      throw new ValidationError([{ path, message: 'belongs to another end user' }]);
+      const message = owner.endUserId === null ? 'must not name an end user’s credential' : 'belongs to another end user';
+      throw new ValidationError([{ path, message }]);
     }
   }
   for (const id of ids) await store.credentials.touch(viewer.organizationId, id);

@@ -132,7 +132,7 @@ describe('what is named and does not exist', () => {
       'createConnector',
       (id) => ({ input: { integration: crm, ...minimal.Connector, authSchemes: [oauth2({ mtlsCredentialId: id })] } }),
       'NOT_FOUND',
-      'input.authSchemes',
+      'input.authSchemes.0.oauth2',
     ],
   ];
   it.each(byId)('%s (%s)', async (_what, mutation, args, code, path) => {
@@ -217,7 +217,7 @@ describe('what belongs to somebody else', () => {
       'updateConnector',
       () => ({ connector: { id: world.connector }, input: { authSchemes: [oauth2({ clientCredentialId: world.adasCredential })] } }),
       'VALIDATION_FAILED',
-      'input.authSchemes',
+      'input.authSchemes.0.oauth2',
     ],
   ];
   it.each(cases)('%s (%s)', async (_what, mutation, args, code, path) => {

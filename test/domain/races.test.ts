@@ -135,7 +135,7 @@ const races: Readonly<Record<string, Race>> = {
       'createConnector',
       { input: { integration, name: 'x', baseUrl, authSchemes: [mtls(id)] } },
     ]),
-    refused: { code: 'NOT_FOUND', path: 'input.authSchemes' },
+    refused: { code: 'NOT_FOUND', path: 'input.authSchemes.0.oauth2' },
     afterForce: 'released',
   },
   'a credential to a connector': {
@@ -143,7 +143,7 @@ const races: Readonly<Record<string, Race>> = {
       'updateConnector',
       { connector: { id: await create('Connector', { integration, name: 'x', baseUrl }) }, input: { authSchemes: [mtls(id)] } },
     ]),
-    refused: { code: 'NOT_FOUND', path: 'input.authSchemes' },
+    refused: { code: 'NOT_FOUND', path: 'input.authSchemes.0.oauth2' },
     afterForce: 'released',
   },
   'a connection to a connector': {
