@@ -1,3 +1,4 @@
+import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding } from '../store/connection.ts';
 import { credentialsOf, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
@@ -12,6 +13,30 @@ interface Bindings {
 export function namedCredentials({ actionCredentials, triggerCredentials }: Bindings): string[] {
   const all = [...actionCredentials, ...triggerCredentials];
   return [...new Set(all.flatMap(({ credentialId, authScheme }) => [credentialId, ...credentialsOf(authScheme)]))].sort();
+}
+
+/**
+ * Writes every credential that is named, so that none can be deleted meanwhile; answers their ids, each once.
+ * @throws NotFoundError, ValidationError when one belongs to an end user who is not the owner
+ */
+export async function holdCredentials(
+  { store, viewer }: DomainContext,
+  owner: { readonly integrationId: string; readonly endUserId: string | null },
+  named: readonly { readonly id: string; readonly path: Path }[],
+): Promise<string[]> {
+  const ids = [...new Set(named.map(({ id }) => id))].sort();
+  if (ids.length === 0) return [];
+  const found = new Map((await store.credentials.byIds(viewer.organizationId, ids)).map((credential) => [credential.id, credential]));
+  for (const { id, path } of named) {
+    const credential = found.get(id);
+    if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
+    if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
+      const message = owner.endUserId === null ? 'must not name an end user’s credential' : 'belongs to another end user';
+      throw new ValidationError([{ path, message }]);
+    }
+  }
+  for (const id of ids) await store.credentials.touch(viewer.organizationId, id);
+  return ids;
 }
 
 /** Takes a credential, which is being deleted, out of every connection and every connector's auth schemes. */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
-import { namedCredentials } from './binding.ts';
+import { holdCredentials, namedCredentials } from './binding.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { insertCredential, type MadeSecrets, makeSecrets, type NewCredential } from './credential.ts';
 import type { DeletionOptions } from './deletion.ts';
@@ -191,24 +191,4 @@ function refuseTooMany(lists: {
   throw new ValidationError([
     { path: ['input', list], message: `must leave the connection with at most ${BINDINGS_MAX} credentials in all` },
   ]);
-}
-
-/** Writes every credential that is named, so that none can be deleted meanwhile. @throws NotFoundError, ValidationError */
-async function holdCredentials(
-  { store, viewer }: DomainContext,
-  owner: { readonly integrationId: string; readonly endUserId: string | null },
-  named: readonly { readonly id: string; readonly path: Path }[],
-): Promise<void> {
-  const ids = [...new Set(named.map(({ id }) => id))].sort();
-  if (ids.length === 0) return;
-  const found = new Map((await store.credentials.byIds(viewer.organizationId, ids)).map((credential) => [credential.id, credential]));
-  for (const { id, path } of named) {
-    const credential = found.get(id);
-    if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
-    if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
-      const message = owner.endUserId === null ? 'must not name an end user’s credential' : 'belongs to another end user';
-      throw new ValidationError([{ path, message }]);
-    }
-  }
-  for (const id of ids) await store.credentials.touch(viewer.organizationId, id);
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { NotFoundError, ValidationError } from '../errors.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-scheme.ts';
+import { holdCredentials } from './binding.ts';
 import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
@@ -30,7 +30,7 @@ export async function createConnector(context: MutationContext, input: Connector
   const authSchemes = readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, ref, ['input', 'integration']);
-    const credentialIds = await holdCredentials(context, integration.id, authSchemes);
+    const credentialIds = await hold(context, integration.id, authSchemes);
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
     await store.slots.attach(viewer.organizationId, integration.id);
     await orNameTaken('connector', 'integration', () => store.connectors.insert(viewer.organizationId, record));
@@ -54,7 +54,7 @@ export async function updateConnector(
     expectVersion(record, expectedVersion);
     const schemes = authSchemes && {
       authSchemes,
-      credentialIds: await holdCredentials(context, record.integrationId, authSchemes),
+      credentialIds: await hold(context, record.integrationId, authSchemes),
     };
     return orNameTaken('connector', 'integration', () =>
       updateRecord(context, context.store.connectors, record, { ...checked, ...schemes }),
@@ -77,21 +77,10 @@ export async function deleteConnector(context: MutationContext, ref: ConnectorRe
   });
 }
 
-/**
- * Keeps the credentials that a connector's schemes name from being deleted in the meantime. They are shared by all who connect, so none may
- * belong to an end user.
- */
-async function holdCredentials({ store, viewer }: DomainContext, integrationId: string, schemes: readonly AuthScheme[]): Promise<string[]> {
+/** The credentials that a connector's schemes name. They are shared by all who connect, so none may belong to an end user. */
+function hold(context: DomainContext, integrationId: string, schemes: readonly AuthScheme[]): Promise<string[]> {
   const named = schemes.flatMap((scheme, index) =>
     credentialsOf(scheme).map((id) => ({ id, path: ['input', 'authSchemes', index, 'oauth2'] })),
   );
-  const ids = [...new Set(named.map(({ id }) => id))].sort();
-  const found = ids.length > 0 ? await store.credentials.byIds(viewer.organizationId, ids) : [];
-  for (const { id, path } of named) {
-    const credential = found.find((candidate) => candidate.id === id);
-    if (credential?.integrationId !== integrationId) throw new NotFoundError('credential', path);
-    if (credential.endUserId !== null) throw new ValidationError([{ path, message: 'must not name an end user’s credential' }]);
-  }
-  for (const id of ids) await store.credentials.touch(viewer.organizationId, id);
-  return ids;
+  return holdCredentials(context, { integrationId, endUserId: null }, named);
 }
