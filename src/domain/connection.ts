@@ -95,7 +95,7 @@ export async function updateConnection(
   changes: ConnectionChanges,
   expectedVersion?: number | null,
 ): Promise<ConnectionRecord> {
-  const { actionCredentials, triggerCredentials, variables, ...rest } = changes;
+  const { variables, ...rest } = changes;
   const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) }, ['input']);
   refuseTooMany(changes);
   const made = await secretsFor(changes);
@@ -104,16 +104,11 @@ export async function updateConnection(
     if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
     const record = await requireConnection(context, ref, ['connection']);
     expectVersion(record, expectedVersion);
-    refuseTooMany({
-      actionCredentials: actionCredentials === undefined ? record.actionCredentials : actionCredentials,
-      triggerCredentials: triggerCredentials === undefined ? record.triggerCredentials : triggerCredentials,
-    });
-    const rebound = async (entries: readonly BindingInput[] | null | undefined, list: 'actionCredentials' | 'triggerCredentials') =>
-      entries === undefined ? record[list] : bind(context, record, entries ?? [], made, ['input', list]);
-    const bindings = {
-      actionCredentials: await rebound(actionCredentials, 'actionCredentials'),
-      triggerCredentials: await rebound(triggerCredentials, 'triggerCredentials'),
-    };
+    const { actionCredentials = record.actionCredentials, triggerCredentials = record.triggerCredentials } = changes;
+    refuseTooMany({ actionCredentials, triggerCredentials });
+    const rebound = async (list: 'actionCredentials' | 'triggerCredentials') =>
+      changes[list] === undefined ? record[list] : bind(context, record, changes[list] ?? [], made, ['input', list]);
+    const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
     await refuseAiming(context, checked, written.credentialIds);
     return orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
