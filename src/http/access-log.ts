@@ -18,6 +18,10 @@ export interface ServerContext {
   quota?: Quota;
 }
 
+/** Methods, and of paths those that there are, are told; all else that stands in their place is the caller's word. */
+const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+const knownPaths = ['/graphql', '/health', '/ready'];
+
 /**
  * One line for each request: method, path, status, time, who. Never the query string, the body, a header or an operation's name, which are
  * the caller's words.
@@ -34,12 +38,11 @@ export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
       const { at, id } = started.get(request) ?? { at: performance.now(), id: '' };
       response.headers.set('x-request-id', id);
       const { pathname } = new URL(request.url, 'http://localhost');
-      const known = ['/graphql', '/health', '/ready'].includes(pathname) ? pathname : 'other';
       logger.info(
         {
           requestId: id,
-          method: request.method,
-          path: known,
+          method: knownMethods.includes(request.method) ? request.method : 'other',
+          path: knownPaths.includes(pathname) ? pathname : 'other',
           status: response.status,
           milliseconds: Math.round(performance.now() - at),
           organization: serverContext?.viewer?.organizationId,
@@ -51,9 +54,12 @@ export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
   };
 }
 
-/** A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent. */
+/** A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent, and so may all else in it. */
 export function loggableDefect(error: unknown): object {
   if (!(error instanceof Error)) return { thrown: typeof error };
-  const frames = error.stack?.split('\n').filter((line) => /^\s+at /.test(line));
-  return { name: error.name, code: 'code' in error ? error.code : undefined, at: frames?.map((frame) => frame.trim()) };
+  const { message, stack = '' } = error;
+  const code = 'code' in error && /^(\d+|[A-Z][A-Z0-9_]*)$/.test(String(error.code)) ? error.code : undefined;
+  // A line of the message may look like a frame.
+  const frames = stack.slice(stack.indexOf(message) + message.length).split('\n');
+  return { name: error.constructor.name, code, at: frames.filter((line) => /^\s+at /.test(line)).map((line) => line.trim()) };
 }
