@@ -11,10 +11,10 @@ import { type DomainContext, expectVersion, type MutationContext, mutate, newRec
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { updateRecord } from './update.ts';
-import { check, descriptionText, nameText } from './validation.ts';
+import { anyText, check, descriptionText, nameText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
-const reasonText = z.string().min(1).max(500);
+const reasonText = anyText.min(1).max(500);
 
 /** The data of one kind: exactly one member, named by the kind. */
 export type CredentialData = Readonly<Record<string, Record<string, unknown>>>;

@@ -1,4 +1,5 @@
 import { nouns } from '../access/scopes.ts';
+import { anyText, check } from '../domain/validation.ts';
 import type { Builder } from './builder.ts';
 import { recordFields } from './fields.ts';
 import { encodeId, parseId } from './global-id.ts';
@@ -84,9 +85,9 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit, { 
       },
       resolve: (_root, { sort, subject, action, outcome, objectId, since, until, ...args }, context) => {
         const filter = {
-          ...(subject != null && subjectFilter(subject)),
-          ...(action != null && { action }),
-          ...(outcome != null && { outcome }),
+          ...(subject != null && subjectFilter(textSought(subject, 'subject'))),
+          ...(action != null && { action: textSought(action, 'action') }),
+          ...(outcome != null && { outcome: textSought(outcome, 'outcome') }),
           ...(objectId != null && { objectId: parseId(objectId)?.id ?? NOTHING }),
           ...(since && { createdSince: since }),
           ...(until && { createdBefore: until }),
@@ -102,4 +103,9 @@ function subjectFilter(subject: string) {
   const parsed = parseId(subject);
   const isViewer = parsed?.noun === 'apiKey' || parsed?.noun === 'endUser';
   return isViewer ? { viewerKind: parsed.noun, subject: parsed.id } : { subject };
+}
+
+/** A text that is looked for: no longer than what an index can be asked for. @throws ValidationError */
+function textSought(text: string, argument: string): string {
+  return check(anyText.max(255), text, [argument]);
 }

@@ -1,4 +1,5 @@
 import type { ConnectionRef, ConnectorRef, EndUserRef, IntegrationRef } from '../domain/references.ts';
+import { anyText, check } from '../domain/validation.ts';
 import type { Path } from '../errors.ts';
 import type { Builder } from './builder.ts';
 import { decodeId } from './global-id.ts';
@@ -67,11 +68,14 @@ export function addReferences(builder: Builder) {
   return { integration, connector, endUser, connection };
 }
 
+/** What may be looked for by name. Names are no longer, and an index is not asked for what it cannot hold. */
+const nameSought = anyText.max(255);
+
 type Given<T> = { readonly [K in keyof T]?: T[K] | null };
 
-/** What the schema's inputs say, as the domain takes it: global ids decoded. @throws ValidationError when an id is malformed */
+/** What the schema's inputs say, as the domain takes it: global ids decoded. @throws ValidationError when an id is malformed, or a name too long */
 export function readIntegrationRef({ id, name }: Given<IntegrationRef>, path: Path): IntegrationRef {
-  return id == null ? { name: name! } : { id: decodeId('integration', id, [...path, 'id']) };
+  return id == null ? { name: check(nameSought, name, [...path, 'name']) } : { id: decodeId('integration', id, [...path, 'id']) };
 }
 
 export function readConnectorRef({ id, inIntegration }: Given<ConnectorRef>, path: Path): ConnectorRef {
@@ -88,9 +92,10 @@ export function readConnectionRef({ id, inConnector, inIntegration }: Given<Conn
   if (id != null) return { id: decodeId('connection', id, [...path, 'id']) };
   if (inIntegration) return { inIntegration: readNamed(inIntegration, [...path, 'inIntegration']) };
   const connector = readConnectorRef(inConnector!.connector, [...path, 'inConnector', 'connector']);
-  return { inConnector: { connector, name: inConnector!.name } };
+  return { inConnector: { connector, name: check(nameSought, inConnector!.name, [...path, 'inConnector', 'name']) } };
 }
 
-function readNamed<T extends { readonly integration: Given<IntegrationRef> }>(named: T, path: Path) {
-  return { ...named, integration: readIntegrationRef(named.integration, [...path, 'integration']) };
+function readNamed<T extends { readonly integration: Given<IntegrationRef> }>({ integration, ...named }: T, path: Path) {
+  for (const [member, name] of Object.entries(named)) check(nameSought, name, [...path, member]);
+  return { ...named, integration: readIntegrationRef(integration, [...path, 'integration']) };
 }
