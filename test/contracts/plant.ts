@@ -9,8 +9,7 @@ export interface Planted {
 }
 
 /** A fresh secret for a field: every one that is made is another, so what is found says where it came from. */
-export function plant(kind: CredentialKind, name: string, field: Field): Planted {
-  const canary = `canary${randomBytes(9).toString('hex')}`;
+export function plant(kind: CredentialKind, name: string, field: Field, canary = `canary${randomBytes(9).toString('hex')}`): Planted {
   const special = specialValues[`${kind.kind}.${name}`];
   if (special) return { value: special(canary), canaries: [canary] };
   const format = 'format' in field ? field.format : undefined;

@@ -110,7 +110,7 @@ export function referencePlaces(field: Field): Set<string> {
 }
 
 /** Which noun an id stands for, from where it stands; a place that this does not know must be added here. */
-function nounMeant(at: string): Noun | 'any' {
+export function nounMeant(at: string): Noun | 'any' {
   const [owner = '', name = ''] = at.split('.');
   if (/^(node|nodes)$/.test(owner) || name === 'objectId') return 'any';
   if (/CredentialId$|^credentialId$/.test(name) || owner === 'ConnectionCredentialSource') return 'credential';

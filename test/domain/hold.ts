@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, connect as open, type Socket } from 'node:net';
+import { BSON } from 'mongodb';
 
 /** A command on its way that is not let through yet. */
 export interface Held {
@@ -9,12 +10,21 @@ export interface Held {
   release(): void;
 }
 
+/** Commands that are answered with an error, on the way, until that ends. */
+export interface Refusal {
+  /** How many were. */
+  readonly count: number;
+  end(): void;
+}
+
 /** A stretch of wire between a gateway and its database on which one command can be held, so that a test decides who comes first. */
 export interface Wire {
   /** The database, by way of this wire. */
   readonly uri: string;
   /** Holds the next command of one of these names that is part of a transaction. */
   hold(...commands: string[]): Held;
+  /** Answers commands of these names that are part of a transaction itself, by what is made of their text. */
+  refuse(commands: readonly string[], answer: (sent: string) => object): Refusal;
   close(): Promise<void>;
 }
 
@@ -26,6 +36,7 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
     return open(Number(port ?? 27017), name);
   };
   let armed: { readonly commands: readonly string[]; readonly reached: () => void; readonly released: Promise<void> } | undefined;
+  let refused: { readonly commands: readonly string[]; readonly answer: (sent: string) => object; count: number } | undefined;
   const sockets = new Set<Socket>();
 
   const server = createServer((client) => {
@@ -56,7 +67,10 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
             reached();
             await released;
           }
-          database.write(message);
+          if (refused?.commands.includes(commandOf(message)) && message.includes('autocommit')) {
+            refused.count++;
+            client.write(reply(message, refused.answer(message.toString('utf8').replaceAll('\0', ' '))));
+          } else database.write(message);
         });
       }
     });
@@ -75,6 +89,14 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
       });
       return { reached, release };
     },
+    refuse(commands, answer) {
+      const end = () => {
+        refused = undefined;
+      };
+      const refusal = { commands, answer, count: 0, end };
+      refused = refusal;
+      return refusal;
+    },
     async close() {
       server.close();
       for (const socket of sockets) socket.destroy();
@@ -89,4 +111,15 @@ const NAME_AT = 16 + 4 + 1 + 4 + 1;
 function commandOf(message: Buffer): string {
   if (message.readInt32LE(12) !== OP_MSG) return '';
   return message.toString('utf8', NAME_AT, message.indexOf(0, NAME_AT));
+}
+
+/** An OP_MSG that answers another. */
+function reply(message: Buffer, document: object): Buffer {
+  const body = BSON.serialize(document);
+  const answer = Buffer.alloc(16 + 4 + 1 + body.length);
+  answer.writeInt32LE(answer.length, 0);
+  answer.writeInt32LE(message.readInt32LE(4), 8);
+  answer.writeInt32LE(OP_MSG, 12);
+  answer.set(body, 21);
+  return answer;
 }
