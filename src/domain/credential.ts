@@ -186,6 +186,22 @@ export async function revealSecret(
   return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
 }
 
+/** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
+export async function credentialProblems(
+  { store, viewer }: DomainContext,
+  credentials: readonly CredentialRecord[],
+): Promise<(readonly string[] | null)[]> {
+  const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
+  const ids = withSecrets.map(({ id }) => id);
+  const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
+  return credentials.map(({ id, secrets, problems }) => {
+    const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
+    return unreadable.length === 0
+      ? problems
+      : [...(problems ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+  });
+}
+
 /** The kind that the data are of. @throws ValidationError when they name none, or several */
 function pickKind(data: CredentialData, path: Path): [CredentialKind, Record<string, unknown>] {
   const given = Object.entries(data).filter(([, value]) => value !== null && value !== undefined);

@@ -1,5 +1,5 @@
 import { NotFoundError } from '../errors.ts';
-import type { CredentialRecord, Resealed, UnreadableSecret } from '../store/credential.ts';
+import type { Resealed, UnreadableSecret } from '../store/credential.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
 import { type DomainContext, recordDone } from './context.ts';
 import { inTurn } from './in-turn.ts';
@@ -194,20 +194,4 @@ export async function rewrapKeys({ store }: Pick<KeysContext, 'store'>, { signal
     onProgress?.({ done: report.rewrapped + report.kept + report.failed, total });
   }
   return { ...report, stopped: signal?.aborted ?? false };
-}
-
-/** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
-export async function credentialProblems(
-  { store, viewer }: Pick<DomainContext, 'store' | 'viewer'>,
-  credentials: readonly CredentialRecord[],
-): Promise<(readonly string[] | null)[]> {
-  const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
-  const ids = withSecrets.map(({ id }) => id);
-  const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, problems }) => {
-    const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
-    return unreadable.length === 0
-      ? problems
-      : [...(problems ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
-  });
 }

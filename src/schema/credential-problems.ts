@@ -1,5 +1,5 @@
 import DataLoader from 'dataloader';
-import { credentialProblems } from '../domain/keys.ts';
+import { credentialProblems } from '../domain/credential.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import type { GraphQLContext } from './builder.ts';
 
