@@ -14,6 +14,7 @@ import { findIntegration } from '../domain/references.ts';
 import { type Path, ValidationError } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
+import { recordSortFields } from './fields.ts';
 import { nounNames } from './global-id.ts';
 import { readIntegrationRef } from './references.ts';
 
@@ -184,7 +185,7 @@ export async function loadPage<N extends Noun>(
   filter: Filter<RecordOf[N]>,
   args: PageArgs,
   sort: SortArg | null | undefined = undefined,
-  sortFields: SortFields = { CREATED_AT: { field: 'createdAt', description: '' } },
+  sortFields: SortFields = recordSortFields,
 ): Promise<PageSource<N>> {
   const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
   const request = readPageArgs(noun, args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
