@@ -2,6 +2,7 @@ import { Schema } from 'mongoose';
 import { type AuthScheme, authSchemeSchema } from './connector.ts';
 import type { Database } from './database.ts';
 import { type BaseRecord, recordSchema, recordStore } from './records.ts';
+import { addSortIndexes } from './sort-indexes.ts';
 
 /** A credential bound to a connection, and how it authenticates there. Null: as the credential's kind says. */
 export interface Binding {
@@ -41,10 +42,7 @@ export function connectionStore(database: Database) {
     credentialIds: [String],
   });
   schema.index({ organizationId: 1, ownerId: 1, name: 1 }, { unique: true });
-  for (const field of ['name', 'createdAt', 'updatedAt']) {
-    schema.index({ organizationId: 1, [field]: 1, _id: 1 });
-    schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });
-  }
+  addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   for (const owner of ['connectorId', 'endUserId', 'credentialIds']) schema.index({ organizationId: 1, [owner]: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
   return recordStore<ConnectionRecord>(database, database.connection.model('Connection', schema, 'connections') as never);

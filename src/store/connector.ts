@@ -1,6 +1,7 @@
 import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
 import { type BaseRecord, recordSchema, recordStore } from './records.ts';
+import { addSortIndexes } from './sort-indexes.ts';
 
 /** How a connector authenticates: its type and that type's settings. Holds no secret; credentials it needs are named by id. */
 export interface AuthScheme {
@@ -38,10 +39,7 @@ export function connectorStore(database: Database) {
     credentialIds: [String],
   });
   schema.index({ organizationId: 1, integrationId: 1, name: 1 }, { unique: true });
-  for (const field of ['name', 'createdAt', 'updatedAt']) {
-    schema.index({ organizationId: 1, [field]: 1, _id: 1 });
-    schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });
-  }
+  addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, credentialIds: 1, createdAt: 1, _id: 1 });
   return recordStore<ConnectorRecord>(database, database.connection.model('Connector', schema, 'connectors') as never);
 }

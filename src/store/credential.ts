@@ -7,6 +7,7 @@ import { type SecretEncoding, sign } from '../secrets/sign.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Keyring } from './keyring.ts';
 import { type BaseRecord, newId, recordSchema, recordStore } from './records.ts';
+import { addSortIndexes } from './sort-indexes.ts';
 
 /** What a record tells of a secret that is set. The ciphertext lies in a collection of its own. */
 export interface SecretFacts {
@@ -47,10 +48,7 @@ export function credentialStore(database: Database, now: () => Date) {
     facts: { type: Schema.Types.Mixed, required: true },
     secrets: { type: Schema.Types.Mixed, required: true },
   });
-  for (const field of ['name', 'kind', 'createdAt', 'updatedAt']) {
-    schema.index({ organizationId: 1, [field]: 1, _id: 1 });
-    schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });
-  }
+  addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });

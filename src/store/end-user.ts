@@ -1,6 +1,7 @@
 import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
 import { type BaseRecord, recordSchema, recordStore } from './records.ts';
+import { addSortIndexes } from './sort-indexes.ts';
 
 /** One of the at most four people or mailboxes that stand for an end user. */
 export interface Contact {
@@ -35,10 +36,7 @@ export function endUserStore(database: Database) {
     contacts: [contact],
   });
   schema.index({ organizationId: 1, integrationId: 1, externalId: 1 }, { unique: true });
-  for (const field of ['displayName', 'createdAt', 'updatedAt']) {
-    schema.index({ organizationId: 1, [field]: 1, _id: 1 });
-    schema.index({ organizationId: 1, integrationId: 1, [field]: 1, _id: 1 });
-  }
+  addSortIndexes(schema, ['displayName', 'createdAt', 'updatedAt']);
   return recordStore<EndUserRecord>(database, database.connection.model('EndUser', schema, 'endUsers') as never, {
     nameField: 'displayName',
   });
