@@ -36,13 +36,12 @@ export function parsePipeline(stages: Value[]): Pipeline {
     if (stage.size !== 1) throw new CommandError(40323, 'A pipeline stage specification object must contain exactly one field.');
     return [...stage][0]!;
   });
-  const take = (name: string) => (rest[0]?.[0] === name ? rest.shift()![1] : undefined);
-  const [match, sort, skip, limit] = [take('$match'), take('$sort'), take('$skip'), take('$limit')];
+  const take = <T>(name: string, parse: (operand: Value) => T) => (rest[0]?.[0] === name ? parse(rest.shift()![1]) : undefined);
   return {
-    filter: match === undefined ? everything : parseMatch(match),
-    sort: sort === undefined ? [] : parseSortStage(sort),
-    skip: skip === undefined ? undefined : parseCount('$skip', skip),
-    limit: limit === undefined ? undefined : parseCount('$limit', limit),
+    filter: take('$match', parseMatch) ?? everything,
+    sort: take('$sort', parseSortStage) ?? [],
+    skip: take('$skip', parseSkip),
+    limit: take('$limit', parseLimit),
     stages: rest.map(([name, operand]) => {
       const parse = Object.hasOwn(stageParsers, name) ? stageParsers[name] : undefined;
       if (!parse) throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}' (or not supported by the embedded database)`);
@@ -75,11 +74,11 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
     return (items) => sorted(items, sort);
   },
   $skip: (operand) => {
-    const skip = parseCount('$skip', operand);
+    const skip = parseSkip(operand);
     return (items) => slice(items, skip, Number.POSITIVE_INFINITY);
   },
   $limit: (operand) => {
-    const limit = parseCount('$limit', operand);
+    const limit = parseLimit(operand);
     return (items) => slice(items, 0, limit);
   },
   $project: (operand) => {
@@ -130,11 +129,16 @@ function parseSortStage(operand: Value): Sort {
   return parseSort(operand);
 }
 
-function parseCount(name: '$skip' | '$limit', operand: Value): number {
+function parseSkip(operand: Value): number {
   const number = toNumber(operand);
-  if (number !== undefined && Number.isInteger(number) && number >= (name === '$limit' ? 1 : 0)) return number;
-  if (number === 0) throw new CommandError(15958, 'the limit must be positive');
-  throw new CommandError(name === '$skip' ? 5107200 : 5107201, `invalid argument to ${name} stage: Expected a non-negative number`);
+  if (number !== undefined && Number.isInteger(number) && number >= 0) return number;
+  throw new CommandError(5107201, 'invalid argument to $skip or $limit stage: Expected a non-negative number');
+}
+
+function parseLimit(operand: Value): number {
+  const limit = parseSkip(operand);
+  if (!limit) throw new CommandError(15958, 'the limit must be positive');
+  return limit;
 }
 
 export function mapped(change: (doc: Doc) => Doc): Stage {
@@ -148,7 +152,10 @@ type Expression = (item: Item) => Value | undefined;
 
 /** Compiles an expression: a path, a constant, or a document of these. Operators are refused. */
 function parseExpression(value: Value): Expression {
-  if (typeof value === 'string' && value.startsWith('$')) return parsePath(value.slice(1));
+  if (typeof value === 'string' && value.startsWith('$')) {
+    const parts = partsOf(value.slice(1));
+    return ({ doc }) => follow(doc, parts);
+  }
   if (Array.isArray(value)) throw unsupported('an array in an expression');
   if (!isDoc(value)) return () => value;
   const operator = [...value.keys()].find((name) => name.startsWith('$'));
@@ -161,11 +168,6 @@ function withoutMissing(fields: Iterable<readonly [string, Value | undefined]>):
   const doc = new Map(fields);
   for (const [name, value] of doc) if (value === undefined) doc.delete(name);
   return doc as Doc;
-}
-
-function parsePath(path: string): Expression {
-  const parts = partsOf(path);
-  return ({ doc }) => follow(doc, parts);
 }
 
 /** A path in an expression maps over arrays and gives an array; numbers in it are names, not positions. */

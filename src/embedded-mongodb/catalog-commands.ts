@@ -1,7 +1,7 @@
 import { Binary } from 'bson';
 import { type Doc, decode, encode, toNumber, type Value } from './bson.ts';
 import type { Collection } from './catalog.ts';
-import { type Command, type Context, command, listed, namespaceOf } from './command.ts';
+import { type Command, type Context, command, listed, namespaceOf, transactionalCommand } from './command.ts';
 import { createCollection, createIndex, dropCollection } from './documents.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
 import { equal } from './keys.ts';
@@ -74,19 +74,14 @@ function description({ namespace, uuid, indexes }: Collection): Doc {
 }
 
 export const catalogCommands: [string, Command][] = [
-  command(
-    'create',
-    { create: 'string' },
-    (context, { create }) => {
-      const namespace = namespaceOf(context, create);
-      return context.write((view) => {
-        // With equal options, and there are none, making a collection twice is no error since MongoDB 7.0.
-        if (!view.collection(namespace)) createCollection(view, namespace);
-        return {};
-      });
-    },
-    { inTransaction: true },
-  ),
+  transactionalCommand('create', { create: 'string' }, (context, { create }) => {
+    const namespace = namespaceOf(context, create);
+    return context.write((view) => {
+      // With equal options, and there are none, making a collection twice is no error since MongoDB 7.0.
+      if (!view.collection(namespace)) createCollection(view, namespace);
+      return {};
+    });
+  }),
   command('drop', { drop: 'string' }, (context, { drop }) => {
     const namespace = namespaceOf(context, drop);
     return context.write((view) => {

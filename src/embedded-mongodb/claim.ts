@@ -17,8 +17,8 @@ export interface Owner {
   /** The data file it serves: a copy of the file does not belong to it. */
   file: string;
   uri: string;
-  /** Where it listens, for asking whether it still does. */
-  address: { path: string } | { port: number };
+  /** The path it listens on, for asking whether it still does. */
+  socket: string;
 }
 
 export const ownerKey = keyIn(spaces.meta, Buffer.from('owner'));
@@ -38,10 +38,10 @@ export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefi
   });
 }
 
-/** Whether the owner's server answers at its address. */
-export function answers({ address, identity }: Owner): Promise<boolean> {
+/** Whether the owner's server answers. */
+export function answers({ socket: path, identity }: Owner): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect('path' in address ? address : { ...address, host: '127.0.0.1' });
+    const socket = connect(path);
     const finish = (answer: boolean) => {
       socket.destroy();
       resolve(answer);

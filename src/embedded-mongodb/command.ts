@@ -38,25 +38,29 @@ export interface Context extends ServerState {
   write: (run: (view: View) => Reply) => Promise<Reply>;
 }
 
-interface Allowed {
-  /** Whether it may be part of a multi-document transaction. */
-  inTransaction?: boolean;
-  /** Whether it writes, and so may have a number and be retried. */
-  isWrite?: boolean;
-}
-
-export interface Command extends Allowed {
+export interface Command {
   run: (context: Context, command: Doc) => Reply | Promise<Reply>;
+  /** Whether it may be part of a multi-document transaction. */
+  inTransaction: boolean;
+  /** Whether it writes documents, and so may have a number and be retried. */
+  isWrite: boolean;
 }
 
-/** A command: what it may carry, and what it does with that. */
-export function command<T extends Options>(
-  name: string,
-  options: T,
-  run: (context: Context, options: Parsed<T>) => Reply | Promise<Reply>,
-  allowed: Allowed = {},
-): [string, Command] {
-  return [name, { ...allowed, run: (context, doc) => run(context, parseOptions(name, doc, options)) }];
+type Run<T extends Options> = (context: Context, options: Parsed<T>) => Reply | Promise<Reply>;
+
+/** A command that cannot be part of a transaction: what it may carry, and what it does with that. */
+export function command<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
+  return [name, { run: (context, doc) => run(context, parseOptions(name, doc, options)), inTransaction: false, isWrite: false }];
+}
+
+/** A command that may be part of a transaction. */
+export function transactionalCommand<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
+  return [name, { ...command(name, options, run)[1], inTransaction: true }];
+}
+
+/** A command that writes documents. */
+export function writeCommand<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
+  return [name, { ...transactionalCommand(name, options, run)[1], isWrite: true }];
 }
 
 /** The full name of the collection that a command is about. */

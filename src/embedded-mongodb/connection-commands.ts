@@ -22,8 +22,6 @@ function hello({ peer, identity }: Context): Reply {
     isWritablePrimary: true,
     ismaster: true,
     setName: 'embedded',
-    setVersion: 1,
-    secondary: false,
     hosts: [peer.address],
     primary: peer.address,
     me: peer.address,
@@ -35,7 +33,6 @@ function hello({ peer, identity }: Context): Reply {
     connectionId: peer.id,
     minWireVersion: 0,
     maxWireVersion: 21,
-    readOnly: false,
     embedded: identity,
   };
 }
@@ -44,10 +41,7 @@ const buildInfoOptions = { buildInfo: 'any', buildinfo: 'any' } as const;
 const buildInfo = (): Reply => ({
   version: '7.0.0',
   versionArray: [7, 0, 0, 0],
-  gitVersion: 'embedded',
-  modules: [],
   bits: 64,
-  debug: false,
   maxBsonObjectSize: maxDocumentBytes,
   storageEngines: ['lmdb'],
 });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { answers, type Owner, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './claim.ts';
+import { answers, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './claim.ts';
 import { fileNumber, openFile } from './file.ts';
 import { Server } from './server.ts';
 import { Store } from './store.ts';
@@ -11,8 +11,6 @@ export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
 export interface EmbeddedMongodbOptions {
   /** Where the data lies. Made, for this user only, when it is not there. */
   directory: string;
-  /** A unix socket in the directory (the default), or TCP on loopback, where anyone on the machine can connect: there is no password. */
-  listen?: 'socket' | { port: number };
   /** Runs the server in a thread of its own, so that a long scan does not stop the caller. Needs the built JavaScript: Node 20 loads no TypeScript. */
   worker?: boolean;
 }
@@ -34,7 +32,7 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   const directory = prepareDirectory(options.directory);
   const known = running.get(directory);
   if (known) return { uri: (await known).uri, stop: async () => {} };
-  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory, options.listen ?? 'socket');
+  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory);
   running.set(directory, starting);
   try {
     const { uri, stop } = await starting;
@@ -49,7 +47,7 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   }
 }
 
-async function start(directory: string, listen: 'socket' | { port: number }): Promise<EmbeddedMongodb> {
+async function start(directory: string): Promise<EmbeddedMongodb> {
   const path = join(directory, 'data.mdb');
   const db = openFile(path);
   for (let attempt = 0; ; attempt++) {
@@ -65,30 +63,22 @@ async function start(directory: string, listen: 'socket' | { port: number }): Pr
       if (readOwner(get)?.identity !== identity) throw new Error('another server has taken over the data directory');
     });
     const server = new Server(store, identity);
-    const owner = { ...(await listenOn(server, directory, listen)), identity, file: fileNumber(path) };
-    if (takeOver(db, owner, before?.identity)) {
+    const socket = socketPath(directory);
+    await server.listen(socket);
+    const uri = `mongodb://${encodeURIComponent(socket)}/?directConnection=true`;
+    if (takeOver(db, { identity, uri, socket, file: fileNumber(path) }, before?.identity)) {
       store.reload();
-      if ('path' in owner.address) removeOldSockets(owner.address.path);
+      removeOldSockets(socket);
       const stop = async () => {
         await server.stop();
         await store.close(() => takeOver(db, undefined, identity));
       };
-      return { uri: owner.uri, stop };
+      return { uri, stop };
     }
     // Somebody was faster: ask them.
     await server.stop();
     if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
   }
-}
-
-async function listenOn(server: Server, directory: string, listen: 'socket' | { port: number }): Promise<Pick<Owner, 'uri' | 'address'>> {
-  if (listen === 'socket') {
-    const path = socketPath(directory);
-    await server.listen(path);
-    return { uri: `mongodb://${encodeURIComponent(path)}/?directConnection=true`, address: { path } };
-  }
-  await server.listen(listen);
-  return { uri: `mongodb://127.0.0.1:${server.port}/?directConnection=true`, address: { port: server.port } };
 }
 
 async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {

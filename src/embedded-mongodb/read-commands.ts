@@ -1,7 +1,7 @@
 import { Long } from 'bson';
 import { encoded, mapped, parsePipeline, run } from './aggregate.ts';
 import type { Doc, Value } from './bson.ts';
-import { type Command, type Context, command, namespaceOf } from './command.ts';
+import { type Command, type Context, command, namespaceOf, transactionalCommand } from './command.ts';
 import { failedToParse, typeMismatch, unsupported } from './errors.ts';
 import { parseProjection, parseSort, type Selection, select } from './find.ts';
 import { keyText } from './keys.ts';
@@ -11,8 +11,6 @@ import type { Plan } from './planner.ts';
 import { parseFilter } from './query.ts';
 import type { Row } from './scan.ts';
 import type { Reply } from './wire.ts';
-
-const inTransaction = { inTransaction: true };
 
 const findOptions = {
   find: 'string',
@@ -45,7 +43,6 @@ const aggregateOptions = {
   aggregate: 'any',
   pipeline: 'array',
   cursor: 'doc',
-  explain: 'bool',
   hint: 'string',
   allowDiskUse: 'bool',
 } as const;
@@ -97,60 +94,33 @@ function planTree(plan: Plan | undefined): Reply {
 }
 
 export const readCommands: [string, Command][] = [
-  command(
-    'find',
-    findOptions,
-    (context, options) => {
-      const { limit = 0, batchSize, singleBatch } = options;
-      const isSingleBatch = singleBatch === true || (limit > 0 && batchSize === limit);
-      const namespace = namespaceOf(context, options.find);
-      return context.cursors.first(namespace, find(context, options), context, batchSize, isSingleBatch);
-    },
-    inTransaction,
-  ),
-  command(
-    'aggregate',
-    aggregateOptions,
-    (context, options) => {
-      if (options.explain)
-        return explain(
-          context,
-          new Map([
-            ['aggregate', options.aggregate!],
-            ['pipeline', options.pipeline!],
-          ]),
-          'queryPlanner',
-        );
-      const cursor = options.cursor;
-      if (!cursor) throw failedToParse("The 'cursor' option is required, except for aggregate with the explain argument");
-      const { batchSize } = parseOptions('aggregate.cursor', cursor, { batchSize: 'count' });
-      const documents = aggregate(context, options);
-      return context.cursors.first(namespaceOf(context, options.aggregate as string), documents, context, batchSize);
-    },
-    inTransaction,
-  ),
-  command(
+  transactionalCommand('find', findOptions, (context, options) => {
+    const { limit = 0, batchSize, singleBatch } = options;
+    const isSingleBatch = singleBatch === true || (limit > 0 && batchSize === limit);
+    const namespace = namespaceOf(context, options.find);
+    return context.cursors.first(namespace, find(context, options), context, batchSize, isSingleBatch);
+  }),
+  transactionalCommand('aggregate', aggregateOptions, (context, options) => {
+    const { batchSize } = parseOptions('aggregate.cursor', required(options.cursor, 'aggregate.cursor'), { batchSize: 'count' });
+    const documents = aggregate(context, options);
+    return context.cursors.first(namespaceOf(context, options.aggregate as string), documents, context, batchSize);
+  }),
+  transactionalCommand(
     'getMore',
     { getMore: 'any', collection: 'string', batchSize: 'count' },
     (context, { getMore: id, collection, batchSize }) => {
       if (!(id instanceof Long)) throw typeMismatch("BSON field 'getMore.getMore' is the wrong type, expected type 'long'");
       return context.cursors.next(id, namespaceOf(context, collection), context, batchSize || Number.POSITIVE_INFINITY);
     },
-    inTransaction,
   ),
-  command(
-    'killCursors',
-    { killCursors: 'string', cursors: 'array' },
-    (context, { killCursors, cursors }) => {
-      const namespace = namespaceOf(context, killCursors);
-      const [cursorsKilled, cursorsNotFound]: Value[][] = [[], []];
-      for (const id of required(cursors, 'killCursors.cursors')) {
-        (context.cursors.kill(id as Long, namespace) ? cursorsKilled! : cursorsNotFound!).push(id);
-      }
-      return { cursorsKilled, cursorsNotFound, cursorsAlive: [], cursorsUnknown: [] };
-    },
-    inTransaction,
-  ),
+  transactionalCommand('killCursors', { killCursors: 'string', cursors: 'array' }, (context, { killCursors, cursors }) => {
+    const namespace = namespaceOf(context, killCursors);
+    const [cursorsKilled, cursorsNotFound]: Value[][] = [[], []];
+    for (const id of required(cursors, 'killCursors.cursors')) {
+      (context.cursors.kill(id as Long, namespace) ? cursorsKilled! : cursorsNotFound!).push(id);
+    }
+    return { cursorsKilled, cursorsNotFound, cursorsAlive: [], cursorsUnknown: [] };
+  }),
   command('count', { count: 'string', query: 'doc', limit: 'int', skip: 'count', hint: 'string' }, (context, options) => {
     const collection = context.view.collection(namespaceOf(context, options.count));
     const selection = selectionOf({ ...options, filter: options.query ?? new Map(), limit: Math.abs(options.limit ?? 0) });
@@ -158,16 +128,11 @@ export const readCommands: [string, Command][] = [
     for (const _ of select(context.view, collection, selection, context.examined)) n++;
     return { n };
   }),
-  command(
-    'distinct',
-    { distinct: 'string', key: 'string', query: 'doc' },
-    (context, options) => {
-      const collection = context.view.collection(namespaceOf(context, options.distinct));
-      const selection = selectionOf({ filter: options.query ?? new Map() });
-      return { values: distinct(select(context.view, collection, selection, context.examined), required(options.key, 'distinct.key')) };
-    },
-    inTransaction,
-  ),
+  transactionalCommand('distinct', { distinct: 'string', key: 'string', query: 'doc' }, (context, options) => {
+    const collection = context.view.collection(namespaceOf(context, options.distinct));
+    const selection = selectionOf({ filter: options.query ?? new Map() });
+    return { values: distinct(select(context.view, collection, selection, context.examined), required(options.key, 'distinct.key')) };
+  }),
   command('explain', { explain: 'doc', verbosity: 'string' }, (context, options) =>
     explain(context, required(options.explain, 'explain.explain'), options.verbosity),
   ),

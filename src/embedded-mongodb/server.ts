@@ -1,5 +1,5 @@
 import { chmodSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
+import { createServer, type Server as NetServer, type Socket } from 'node:net';
 import { BSONError } from 'bson';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
@@ -24,20 +24,17 @@ export class Server {
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
 
-  listen(where: string | { port: number }): Promise<void> {
+  /** Listens on a unix socket that only this user may connect to. */
+  listen(path: string): Promise<void> {
     return new Promise((resolve, reject) => {
       this.net.once('error', reject);
-      this.net.listen(typeof where === 'string' ? { path: where } : { port: where.port, host: '127.0.0.1' }, () => {
+      this.net.listen(path, () => {
         this.net.off('error', reject);
         this.net.on('error', () => {});
-        if (typeof where === 'string') chmodSync(where, 0o600);
+        chmodSync(path, 0o600);
         resolve();
       });
     });
-  }
-
-  get port(): number {
-    return (this.net.address() as AddressInfo).port;
   }
 
   /** Stops listening, ends connections and open transactions. The store is closed by its owner. */
@@ -59,9 +56,7 @@ export class Server {
     socket.on('close', () => this.sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setNoDelay(true);
-    const { localAddress, localPort } = socket;
-    const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
-    const peer = { id: ++this.connections, address };
+    const peer = { id: ++this.connections, address: String(this.net.address()) };
     const framer = new Framer();
     // One after the other, as a client expects on one connection.
     let last = Promise.resolve();

@@ -28,9 +28,6 @@ export class View {
   readonly catalogChanges = new Map<string, Collection | null>();
   protected readonly snapshot: Transaction | undefined;
   protected readonly writes = new Map<string, Write>();
-  /** The names of `writes`, sorted when somebody asks for a range. */
-  private readonly names: string[] = [];
-  private isSorted = true;
 
   constructor(store: Store, snapshot?: Transaction) {
     this.store = store;
@@ -53,10 +50,6 @@ export class View {
   private write(write: Write): void {
     const name = nameOf(write.key);
     this.claim(name);
-    if (!this.writes.has(name)) {
-      this.names.push(name);
-      this.isSorted = false;
-    }
     this.writes.set(name, write);
   }
 
@@ -81,10 +74,9 @@ export class View {
   }
 
   private ownWrites(start: Buffer, end: Buffer): Write[] {
-    if (!this.isSorted) this.names.sort();
-    this.isSorted = true;
     const [from, to] = [nameOf(start), nameOf(end)];
-    return this.names.filter((name) => name >= from && name < to).map((name) => this.writes.get(name)!);
+    const names = [...this.writes.keys()].filter((name) => name >= from && name < to);
+    return names.sort().map((name) => this.writes.get(name)!);
   }
 
   /**

@@ -57,15 +57,14 @@ export function readRequest(message: Buffer): Doc {
   }
   if (opcode !== opcodes.message) throw unsupported(`opcode ${opcode}`);
   const flags = message.readUInt32LE(16);
-  if (flags & ~0x10003 & 0xffff) throw new CommandError(17, `unknown required flags ${flags}`);
-  // A checksum may follow; TCP and unix sockets have theirs.
-  const end = flags & 1 ? message.length - 4 : message.length;
+  // The second flag asks for no answer. A checksum, which the first announces, is what no driver sends.
+  if (flags & ~0x10002 & 0xffff) throw new CommandError(17, `unknown required flags ${flags}`);
   let command: Doc | undefined;
   const sequences: [string, Doc[]][] = [];
-  for (let at = 20; at < end; ) {
+  for (let at = 20; at < message.length; ) {
     const kind = message[at++];
     const length = message.readInt32LE(at);
-    if (length < 5 || at + length > end) throw new CommandError(17, 'a section longer than its message');
+    if (length < 5 || at + length > message.length) throw new CommandError(17, 'a section longer than its message');
     if (kind === 0) command = decode(message.subarray(0, at + length), at);
     else if (kind === 1) sequences.push(readSequence(message, at, at + length));
     else throw new CommandError(17, `unknown section kind ${kind}`);

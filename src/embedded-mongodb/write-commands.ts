@@ -1,5 +1,5 @@
 import type { Doc, Value } from './bson.ts';
-import { type Command, type Context, command, namespaceOf } from './command.ts';
+import { type Command, type Context, namespaceOf, writeCommand } from './command.ts';
 import { CommandError, failedToParse, invalidOptions } from './errors.ts';
 import { parseProjection, type Selection, select } from './find.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
@@ -11,7 +11,6 @@ import { type Change, isReplacement, parseChange } from './update.ts';
 import type { Reply } from './wire.ts';
 import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';
 
-const allowed = { inTransaction: true, isWrite: true };
 const maxBulk = 100_000;
 
 /** Runs the parts of a bulk write; the error of a part is reported, and ends the bulk when it is ordered or part of a transaction. */
@@ -88,7 +87,7 @@ const findAndModifyOptions = {
   upsert: 'bool',
 } as const;
 
-const findAndModify = command(
+const findAndModify = writeCommand(
   'findAndModify',
   findAndModifyOptions,
   (context, { findAndModify: name, query = new Map(), sort, fields, remove, update, new: returnsNew, upsert: mayInsert }) => {
@@ -116,62 +115,46 @@ const findAndModify = command(
       return { lastErrorObject: { n: 1, updatedExisting: true }, value: project(returnsNew ? doc : row.doc) };
     });
   },
-  allowed,
 );
 
 export const writeCommands: [string, Command][] = [
-  command(
-    'insert',
-    { insert: 'string', documents: 'docs', ordered: 'bool' },
-    (context, { insert, documents, ordered }) => {
-      const namespace = namespaceOf(context, insert);
-      return context.write((view) => {
-        const collection = collectionFor(view, namespace);
-        let n = 0;
-        const errors = bulk(context, required(documents, 'insert.documents'), ordered, (document) => {
-          insertOne(view, collection, document);
-          n++;
-        });
-        return { n, ...errors };
+  writeCommand('insert', { insert: 'string', documents: 'docs', ordered: 'bool' }, (context, { insert, documents, ordered }) => {
+    const namespace = namespaceOf(context, insert);
+    return context.write((view) => {
+      const collection = collectionFor(view, namespace);
+      let n = 0;
+      const errors = bulk(context, required(documents, 'insert.documents'), ordered, (document) => {
+        insertOne(view, collection, document);
+        n++;
       });
-    },
-    allowed,
-  ),
-  command(
-    'update',
-    { update: 'string', updates: 'docs', ordered: 'bool' },
-    (context, { update, updates, ordered }) => {
-      const namespace = namespaceOf(context, update);
-      const parts = required(updates, 'update.updates').map((part) => parseOptions('update.updates', part, updateOptions));
-      return context.write((view) => {
-        let [n, nModified] = [0, 0];
-        const upserted: Reply[] = [];
-        const errors = bulk(context, parts, ordered, (part, index) => {
-          const done = updatePart(context, view, namespace, part);
-          n += done.n;
-          nModified += done.nModified;
-          if (done.upserted !== undefined) upserted.push({ index, _id: done.upserted });
-        });
-        return { n, nModified, ...(upserted.length && { upserted }), ...errors };
+      return { n, ...errors };
+    });
+  }),
+  writeCommand('update', { update: 'string', updates: 'docs', ordered: 'bool' }, (context, { update, updates, ordered }) => {
+    const namespace = namespaceOf(context, update);
+    const parts = required(updates, 'update.updates').map((part) => parseOptions('update.updates', part, updateOptions));
+    return context.write((view) => {
+      let [n, nModified] = [0, 0];
+      const upserted: Reply[] = [];
+      const errors = bulk(context, parts, ordered, (part, index) => {
+        const done = updatePart(context, view, namespace, part);
+        n += done.n;
+        nModified += done.nModified;
+        if (done.upserted !== undefined) upserted.push({ index, _id: done.upserted });
       });
-    },
-    allowed,
-  ),
-  command(
-    'delete',
-    { delete: 'string', deletes: 'docs', ordered: 'bool' },
-    (context, { delete: name, deletes, ordered }) => {
-      const namespace = namespaceOf(context, name);
-      const parts = required(deletes, 'delete.deletes').map((part) => parseOptions('delete.deletes', part, deleteOptions));
-      return context.write((view) => {
-        let n = 0;
-        const errors = bulk(context, parts, ordered, (part) => {
-          n += deletePart(context, view, namespace, part);
-        });
-        return { n, ...errors };
+      return { n, nModified, ...(upserted.length && { upserted }), ...errors };
+    });
+  }),
+  writeCommand('delete', { delete: 'string', deletes: 'docs', ordered: 'bool' }, (context, { delete: name, deletes, ordered }) => {
+    const namespace = namespaceOf(context, name);
+    const parts = required(deletes, 'delete.deletes').map((part) => parseOptions('delete.deletes', part, deleteOptions));
+    return context.write((view) => {
+      let n = 0;
+      const errors = bulk(context, parts, ordered, (part) => {
+        n += deletePart(context, view, namespace, part);
       });
-    },
-    allowed,
-  ),
+      return { n, ...errors };
+    });
+  }),
   findAndModify,
 ];
