@@ -192,16 +192,23 @@ class Run {
     const { events } = this.clients.get(client)!;
     if (ignoreExtraEvents ? events.length < expected.length : events.length !== expected.length)
       throw new Error(`${expected.length} events expected, not ${show(events)}`);
+    const problems: string[] = [];
     for (const [i, event] of (expected as Document[]).entries()) {
       const [[kind, fields]] = Object.entries(event) as [[string, Document]];
       const actual = events[i]![kind];
       if (actual) actual.hasServerConnectionId = Boolean(actual.serverConnectionId);
       else throw new Error(`event ${i}: ${kind} expected, not ${show(events[i])}`);
       for (const [field, value] of Object.entries(fields)) {
-        if (value !== undefined)
-          this.match(value, withoutMaps(actual[field]), `event ${i}, ${field}`, ignoreExtraFields ? 'anywhere' : 'at the root');
+        try {
+          const more = ignoreExtraFields ? 'anywhere' : 'at the root';
+          if (value !== undefined) this.match(value, withoutMaps(actual[field]), `event ${i}, ${field}`, more);
+        } catch (error) {
+          if (error instanceof NotRun) throw error;
+          problems.push((error as Error).message);
+        }
       }
     }
+    if (problems.length) throw new Error(problems.join('\n'));
   }
 
   commands(id: string): Document[] {
