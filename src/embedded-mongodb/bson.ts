@@ -1,4 +1,4 @@
-import { Binary, BSONRegExp, Double, Int32, Long, MaxKey, MinKey, ObjectId, onDemand, serialize, Timestamp } from 'bson';
+import { Binary, BSONRegExp, Double, Int32, Long, ObjectId, onDemand, serialize } from 'bson';
 import { CommandError, unsupported } from './errors.ts';
 
 /**
@@ -7,20 +7,7 @@ import { CommandError, unsupported } from './errors.ts';
  */
 export type Doc = Map<string, Value>;
 export type BsonNumber = Double | Int32 | Long;
-export type Value =
-  | null
-  | boolean
-  | string
-  | BsonNumber
-  | ObjectId
-  | Date
-  | Binary
-  | BSONRegExp
-  | Timestamp
-  | MinKey
-  | MaxKey
-  | Value[]
-  | Doc;
+export type Value = null | boolean | string | BsonNumber | ObjectId | Date | Binary | BSONRegExp | Value[] | Doc;
 
 export const isDoc = (value: unknown): value is Doc => value instanceof Map;
 
@@ -87,14 +74,8 @@ function readValue(bytes: Buffer, type: number, at: number, length: number, dept
     }
     case 0x10:
       return new Int32(bytes.readInt32LE(at));
-    case 0x11:
-      return new Timestamp(bytes.readBigUInt64LE(at));
     case 0x12:
       return new Long(bytes.readInt32LE(at), bytes.readInt32LE(at + 4));
-    case 0x7f:
-      return new MaxKey();
-    case 0xff:
-      return new MinKey();
     default:
       throw unsupported(`BSON type 0x${type.toString(16)}`);
   }
@@ -113,9 +94,8 @@ function utf8(bytes: Buffer, start: number, end: number): string {
   return text;
 }
 
-/** BSON's types by the names that `$type` knows, and their place in the order of types. */
+/** BSON's types by MongoDB's names, and their place in the order of types. */
 export const typeRanks = {
-  minKey: 0x08,
   null: 0x10,
   double: 0x18,
   int: 0x18,
@@ -127,9 +107,7 @@ export const typeRanks = {
   objectId: 0x40,
   bool: 0x48,
   date: 0x50,
-  timestamp: 0x58,
   regex: 0x60,
-  maxKey: 0xf0,
 } as const;
 export type TypeName = keyof typeof typeRanks;
 
@@ -140,9 +118,6 @@ const byBsonType: Record<string, TypeName> = {
   ObjectId: 'objectId',
   Binary: 'binData',
   BSONRegExp: 'regex',
-  Timestamp: 'timestamp',
-  MinKey: 'minKey',
-  MaxKey: 'maxKey',
 };
 
 /** The name of a value's BSON type. */

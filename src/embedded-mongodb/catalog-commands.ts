@@ -1,4 +1,3 @@
-import { Binary } from 'bson';
 import { type Doc, decode, encode, toNumber, type Value } from './bson.ts';
 import type { Collection } from './catalog.ts';
 import { type Command, type Context, command, listed, namespaceOf, transactionalCommand } from './command.ts';
@@ -44,7 +43,7 @@ function checkKey(key: Doc): void {
 /** The conditions of a partial index: one or several that all have to hold. */
 function checkPartial(filter: Filter): void {
   if (filter.kind === 'and') for (const part of filter.of) checkPartial(part);
-  else if (filter.kind !== 'leaf' || !['eq', 'gt', 'gte', 'lt', 'lte', 'exists', 'type'].includes(filter.op)) {
+  else if (filter.kind !== 'leaf' || !['eq', 'gt', 'gte', 'lt', 'lte', 'exists'].includes(filter.op)) {
     throw new CommandError(67, 'unsupported expression in partial index');
   }
 }
@@ -67,10 +66,10 @@ function collectionsOf({ store, database }: Context): Collection[] {
 }
 
 /** A collection as listCollections gives it. */
-function description({ namespace, uuid, indexes }: Collection): Doc {
-  const info = { readOnly: false, uuid: new Binary(Buffer.from(uuid.replaceAll('-', ''), 'hex'), 4) };
+function description({ namespace, indexes }: Collection): Doc {
   const name = namespace.slice(namespace.indexOf('.') + 1);
-  return decode(encode({ name, type: 'collection', options: {}, info, idIndex: indexes[0]!.specification }));
+  const idIndex = indexes[0]!.specification;
+  return decode(encode({ name, type: 'collection', options: {}, info: { readOnly: false }, idIndex }));
 }
 
 export const catalogCommands: [string, Command][] = [

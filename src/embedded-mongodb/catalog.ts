@@ -30,7 +30,6 @@ export interface Index {
 export interface Collection {
   id: number;
   namespace: string;
-  uuid: string;
   indexes: Index[];
   nextRecord: number;
 }
@@ -69,15 +68,14 @@ function readCollection(namespace: string, stored: Doc): Collection {
   return {
     id: Number(stored.get('id')),
     namespace,
-    uuid: stored.get('uuid') as string,
     indexes: (stored.get('indexes') as Doc[]).map((index) => readIndex(Number(index.get('id')), index.get('specification') as Doc)),
     nextRecord: 1,
   };
 }
 
 /** A collection's entry in the catalog. */
-export function storedCollection({ id, uuid, indexes }: Collection): Record<string, unknown> {
-  return { id, uuid, indexes: indexes.map((index) => ({ id: index.id, specification: index.specification })) };
+export function storedCollection({ id, indexes }: Collection): Record<string, unknown> {
+  return { id, indexes: indexes.map((index) => ({ id: index.id, specification: index.specification })) };
 }
 
 export function readIndex(id: number, specification: Doc): Index {

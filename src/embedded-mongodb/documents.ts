@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { type Doc, decode, encode, encodeStored, show, type Value } from './bson.ts';
 import { type Collection, type Index, keyIn, multikeyKey, readIndex, recordKey, spaces, storedCollection } from './catalog.ts';
 import { CommandError } from './errors.ts';
@@ -13,7 +12,7 @@ import { Locked, type View } from './store.ts';
 export function createCollection(view: View, namespace: string): Collection {
   checkNamespace(namespace);
   const { catalog } = view.store;
-  const collection = { id: catalog.newId(), namespace, uuid: randomUUID(), indexes: [], nextRecord: 1 };
+  const collection = { id: catalog.newId(), namespace, indexes: [], nextRecord: 1 };
   return createIndex(view, collection, { v: 2, key: { _id: 1 }, name: '_id_' });
 }
 

@@ -1,4 +1,4 @@
-import { type Binary, type BSONRegExp, Long, type ObjectId, type Timestamp } from 'bson';
+import { type Binary, type BSONRegExp, Long, type ObjectId } from 'bson';
 import { type BsonNumber, rankOf, type TypeName, toNumber, typeOf, typeRanks, type Value } from './bson.ts';
 
 /**
@@ -128,21 +128,14 @@ function putContent(value: Value, type: TypeName): void {
       byte(value ? 1 : 0);
       break;
     case 'date':
-      putUInt64(BigInt((value as Date).getTime()) + (1n << 63n));
-      break;
-    case 'timestamp':
-      putUInt64(BigInt.asUintN(64, (value as Timestamp).toBigInt()));
+      room(8);
+      at = scratch.writeBigUInt64BE(BigInt((value as Date).getTime()) + (1n << 63n), at);
       break;
     case 'regex':
       putString((value as BSONRegExp).pattern);
       putString((value as BSONRegExp).options);
       break;
   }
-}
-
-function putUInt64(number: bigint): void {
-  room(8);
-  at = scratch.writeBigUInt64BE(number, at);
 }
 
 /** A zero byte inside becomes three, so that it sorts after the two that end a shorter string. */

@@ -1,6 +1,6 @@
 import { BSONRegExp } from 'bson';
-import { type Doc, isDoc, rankOf, toNumber, truthy, typeOf, typeRanks, type Value } from './bson.ts';
-import { badValue, CommandError, unsupported } from './errors.ts';
+import { type Doc, isDoc, rankOf, toNumber, truthy, type Value } from './bson.ts';
+import { badValue, CommandError } from './errors.ts';
 import { comparer } from './keys.ts';
 import { partsOf, someAt } from './paths.ts';
 import { type Pattern, toRegExp } from './regex.ts';
@@ -93,7 +93,6 @@ const fieldOperators: Record<string, (path: string, operand: Value, siblings: Do
     const exists = leaf(path, 'exists', true, (value) => value !== undefined);
     return truthy(operand) ? exists : not(exists);
   },
-  $type: (path, operand) => leaf(path, 'type', operand, typeTest(operand)),
   $regex: (path, operand, siblings) => {
     return leaf(path, 'regex', null, regexTest(patternOf(operand, siblings.get('$options'))));
   },
@@ -141,7 +140,6 @@ function equality(operand: Value): Test {
 function ordering(operand: Value, sign: 1 | -1, orEqual: boolean): Test {
   if (operand === null) return (value) => orEqual && (value === undefined || value === null);
   const rank = rankOf(notRegex(operand));
-  if (rank === typeRanks.minKey || rank === typeRanks.maxKey) throw unsupported('a comparison with MinKey or MaxKey');
   const order = comparer(operand);
   const isNotANumber = (value: Value) => Number.isNaN(toNumber(value));
   return (value) => {
@@ -164,16 +162,4 @@ function regexTest({ pattern, options }: Pattern): Test {
   return (value) =>
     (typeof value === 'string' && expression.test(value)) ||
     (value instanceof BSONRegExp && value.pattern === pattern && value.options === options);
-}
-
-function typeTest(operand: Value): Test {
-  const wanted = Array.isArray(operand) ? operand : [operand];
-  if (!wanted.length) throw new CommandError(9, '$type must match at least one type');
-  const names = wanted.flatMap((name) => {
-    if (typeof name !== 'string') throw unsupported('$type with anything but names of types');
-    if (name === 'number') return ['double', 'int', 'long'];
-    if (!Object.hasOwn(typeRanks, name)) throw badValue(`Unknown type name alias: ${name}`);
-    return name;
-  });
-  return (value) => value !== undefined && names.includes(typeOf(value));
 }

@@ -1,8 +1,8 @@
-import { ObjectId, Timestamp } from 'bson';
+import { ObjectId } from 'bson';
 import { type Doc, encode, isDoc, show, typeOf, type Value } from './bson.ts';
 import type { Collection } from './catalog.ts';
 import { createCollection, insertDocument, replaceDocument } from './documents.ts';
-import { CommandError, unsupported } from './errors.ts';
+import { CommandError } from './errors.ts';
 import { equal } from './keys.ts';
 import { fieldOf } from './paths.ts';
 import { conjuncts, type Filter } from './query.ts';
@@ -21,9 +21,6 @@ export function collectionFor(view: View, namespace: string): Collection {
 export function insertOne(view: View, collection: Collection, doc: Doc): Doc {
   const id = doc.has('_id') ? doc.get('_id')! : new ObjectId();
   checkId(id);
-  for (const value of doc.values()) {
-    if (value instanceof Timestamp && value.isZero()) throw unsupported('an empty timestamp, which MongoDB replaces with the current time');
-  }
   const stored: Doc = new Map([['_id', id], ...doc]);
   insertDocument(view, collection, stored);
   return stored;

@@ -31,7 +31,7 @@ it('keeps documents, indexes and transactions as mongoose expects', async () => 
   });
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   schema.index({ organizationId: 1, 'uses.credentialId': 1 });
-  schema.index({ organizationId: 1, externalId: 1 }, { unique: true, partialFilterExpression: { externalId: { $type: 'string' } } });
+  schema.index({ organizationId: 1, externalId: 1 }, { unique: true, partialFilterExpression: { externalId: { $exists: true } } });
   const Thing = connection.model('Thing', schema);
   await Thing.init();
   expect((await Thing.listIndexes()).map((index) => index.name)).toEqual([

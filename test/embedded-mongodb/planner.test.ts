@@ -34,7 +34,7 @@ const indexes: [Document, Document?][] = [
   [{ c: 1, 'b.c': 1 }],
   [{ 'b.c': -1 }],
   [{ c: -1, a: 1 }, { partialFilterExpression: { c: { $gt: 0 } } }],
-  [{ b: 1 }, { name: 'strings', partialFilterExpression: { b: { $type: 'string' }, c: { $exists: true } } }],
+  [{ b: 1 }, { name: 'strings', partialFilterExpression: { b: { $gte: '' }, c: { $exists: true } } }],
   [{ a: 1, _id: 1 }, { unique: true }],
 ];
 
