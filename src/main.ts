@@ -2,6 +2,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { printAuditHeads, verifyAudit } from './cli/audit.ts';
 import { backup, restore } from './cli/backup.ts';
+import { endQuietlyOnDefects, printDefect } from './cli/crash.ts';
 import { demo } from './cli/demo.ts';
 import { rewrap, rotate } from './cli/keys-commands.ts';
 import { developmentSecretOf, openGateway } from './cli/open-gateway.ts';
@@ -124,11 +125,13 @@ program
     print(`Restored into ${dataDirectory}. Put the master key that belongs to it beside it before you start.`);
   });
 
+endQuietlyOnDefects();
 try {
   await program.parseAsync();
 } catch (error) {
-  // What a user can mend is told in a line; a defect with its stack.
-  process.stderr.write(error instanceof ConfigError ? `${error.message}\n` : `${(error as Error).stack}\n`);
+  // What a user can mend is told in words; of a defect only where it is.
+  if (error instanceof ConfigError) process.stderr.write(`${error.message}\n`);
+  else printDefect(error);
   process.exitCode = 1;
 }
 

@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { pino } from 'pino';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
-import { startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
+import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './keys.ts';
 
@@ -22,7 +22,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
   if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
-  const embedded = config.mongodbUri === undefined ? await startEmbeddedMongodb({ directory: paths.database, worker: true }) : undefined;
+  const embedded = config.mongodbUri === undefined ? await startEmbedded(paths.database) : undefined;
   try {
     const uri = config.mongodbUri ?? embedded!.uri;
     const developmentSecret = developmentSecretOf(config);
@@ -53,6 +53,15 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
   }
 }
 
+async function startEmbedded(directory: string): Promise<EmbeddedMongodb> {
+  try {
+    return await startEmbeddedMongodb({ directory, worker: true });
+  } catch (error) {
+    // It holds nothing of anybody yet.
+    throw new ConfigError(`DATA_DIR: the embedded database in ${directory} does not start: ${(error as Error).message}.`);
+  }
+}
+
 function makeDirectory(directory: string): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -64,6 +73,9 @@ function makeDirectory(directory: string): void {
   }
 }
 
+/** MongoDB's code. */
+const AUTHENTICATION_FAILED = 18;
+
 /** What a user can mend, said as such; a defect as it is. */
 function explained(error: unknown): unknown {
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
@@ -71,6 +83,10 @@ function explained(error: unknown): unknown {
     return new ConfigError(
       'MONGODB_URI: no database answered within ten seconds. Check the address, the network and the credentials in it.',
     );
+  }
+  if (error instanceof Error && error.name === 'MongoParseError') return new ConfigError('MONGODB_URI: this is not a connection string.');
+  if (error instanceof Error && 'code' in error && error.code === AUTHENTICATION_FAILED) {
+    return new ConfigError('MONGODB_URI: the database refuses the user name and password in it.');
   }
   return error;
 }

@@ -53,13 +53,3 @@ export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
     },
   };
 }
-
-/** A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent, and so may all else in it. */
-export function loggableDefect(error: unknown): object {
-  if (!(error instanceof Error)) return { thrown: typeof error };
-  const { message, stack = '' } = error;
-  const code = 'code' in error && /^(\d+|[A-Z][A-Z0-9_]*)$/.test(String(error.code)) ? error.code : undefined;
-  // A line of the message may look like a frame.
-  const frames = stack.slice(stack.indexOf(message) + message.length).split('\n');
-  return { name: error.constructor.name, code, at: frames.filter((line) => /^\s+at /.test(line)).map((line) => line.trim()) };
-}

@@ -16,8 +16,10 @@ import {
   isRequiredInputField,
   isUnionType,
 } from 'graphql';
-import { BSON } from 'mongodb';
+import { BSON, MongoServerError } from 'mongodb';
+import { Error as MongooseError } from 'mongoose';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import type { CredentialKind } from '../../src/credential-types/define.ts';
 import { credentialKinds, kindOf } from '../../src/credential-types/index.ts';
 import type { Limits } from '../../src/limits.ts';
@@ -559,6 +561,14 @@ it('a defect in the domain is not quoted, whatever its error holds', async () =>
         extensions: { http: { status: 400, headers: { [word]: word } }, [word]: word },
         toJSON: () => word,
       }),
+      // Errors of libraries hold values.
+      new MongooseError.CastError('String', word, word),
+      Object.assign(new MongooseError.ValidationError(), {
+        message: word,
+        errors: { [word]: new MongooseError.CastError('String', word, word) },
+      }),
+      new MongoServerError({ message: word, errmsg: word, code: 121, keyValue: { [word]: word }, errInfo: { [word]: word } }),
+      z.literal('x', { error: () => word }).safeParse(word).error,
       word,
       { message: word, stack: word },
     ]) {
