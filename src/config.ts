@@ -9,18 +9,21 @@ function whole(min: number, max: number, byDefault: number) {
   return z.coerce.number(message).int(message).min(min, message).max(max, message).default(byDefault);
 }
 
+const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().min(0).max(65_535);
+
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 /** The settings, as the environment gives them. The README has the same table; a test compares the two. */
 const settings = {
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
-  PORT: z.coerce.number('must be a port number, 0 to 65535').int().min(0).max(65_535).default(4000),
+  PORT: portNumber.default(4000),
   DATA_DIR: z.string().min(1).default('./data'),
   MONGODB_URI: z
     .string()
     .regex(/^mongodb(\+srv)?:\/\//, 'must begin with mongodb:// or mongodb+srv://')
     .optional(),
+  EMBEDDED_MONGODB_PORT: portNumber.optional(),
   MONGODB_DATABASE: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,63}$/, 'must be 1 to 63 letters, digits, _ or -')
@@ -68,6 +71,8 @@ export interface Config {
   readonly dataDirectory: string;
   /** Undefined: the embedded database. */
   readonly mongodbUri: string | undefined;
+  /** Where the embedded database listens on TCP. Undefined: it does not. */
+  readonly embeddedMongodbPort: number | undefined;
   readonly databaseName: string;
   /** The master keys given, the first to wrap with. Undefined: none were, and the embedded database may have one of its own. */
   readonly masterKeys: { readonly base64: string } | { readonly file: string } | undefined;
@@ -109,6 +114,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     port: read.PORT,
     dataDirectory: resolve(read.DATA_DIR),
     mongodbUri: read.MONGODB_URI,
+    embeddedMongodbPort: read.EMBEDDED_MONGODB_PORT,
     databaseName: read.MONGODB_DATABASE,
     masterKeys: read.MASTER_KEY ? { base64: read.MASTER_KEY } : read.MASTER_KEY_FILE ? { file: resolve(read.MASTER_KEY_FILE) } : undefined,
     tokens: {

@@ -22,7 +22,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
   if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
-  const embedded = config.mongodbUri === undefined ? await startEmbedded(paths.database) : undefined;
+  const embedded = config.mongodbUri === undefined ? await startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
   try {
     const uri = config.mongodbUri ?? embedded!.uri;
     const developmentSecret = developmentSecretOf(config);
@@ -40,7 +40,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
     return {
       gateway,
       developmentSecret,
-      databaseDescription: embedded ? `embedded, in ${paths.database}` : `MongoDB, database ${config.databaseName}`,
+      databaseDescription: embedded ? `embedded, in ${paths.database}, at ${embedded.uri}` : `MongoDB, database ${config.databaseName}`,
       notices,
       async close() {
         await gateway.stop();
@@ -53,9 +53,9 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
   }
 }
 
-async function startEmbedded(directory: string): Promise<EmbeddedMongodb> {
+async function startEmbedded(directory: string, port: number | undefined): Promise<EmbeddedMongodb> {
   try {
-    return await startEmbeddedMongodb({ directory, worker: true });
+    return await startEmbeddedMongodb({ directory, worker: true, ...(port !== undefined && { port }) });
   } catch (error) {
     // It holds nothing of anybody yet.
     throw new ConfigError(`DATA_DIR: the embedded database in ${directory} does not start: ${(error as Error).message}.`);

@@ -17,9 +17,12 @@ export interface Owner {
   /** The data file it serves: a copy of the file does not belong to it. */
   file: string;
   uri: string;
-  /** The path it listens on, for asking whether it still does. */
-  socket: string;
+  /** Where it listens, for asking whether it still does. */
+  address: Address;
 }
+
+/** A unix socket, or TCP. */
+export type Address = { path: string } | { host: string; port: number };
 
 export const ownerKey = keyIn(spaces.meta, Buffer.from('owner'));
 
@@ -38,10 +41,10 @@ export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefi
   });
 }
 
-/** Whether the owner's server answers. */
-export function answers({ socket: path, identity }: Owner): Promise<boolean> {
+/** Whether the owner's server answers at its address. */
+export function answers({ address, identity }: Owner): Promise<boolean> {
   return new Promise((resolve) => {
-    const socket = connect(path);
+    const socket = connect(address);
     const finish = (answer: boolean) => {
       socket.destroy();
       resolve(answer);

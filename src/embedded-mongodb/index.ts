@@ -11,6 +11,8 @@ export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
 export interface EmbeddedMongodbOptions {
   /** Where the data lies. Made, for this user only, when it is not there. */
   directory: string;
+  /** Listens on TCP, on loopback, in the place of a socket in the directory; 0 takes a free port. Anybody on the machine can connect: there is no password. */
+  port?: number;
   /** Runs the server in a thread of its own, so that a long scan does not stop the caller. Needs the built JavaScript: Node 20 loads no TypeScript. */
   worker?: boolean;
 }
@@ -32,7 +34,7 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   const directory = prepareDirectory(options.directory);
   const known = running.get(directory);
   if (known) return { uri: (await known).uri, stop: async () => {} };
-  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory);
+  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory, options.port);
   running.set(directory, starting);
   try {
     const { uri, stop } = await starting;
@@ -47,7 +49,7 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   }
 }
 
-async function start(directory: string): Promise<EmbeddedMongodb> {
+async function start(directory: string, port?: number): Promise<EmbeddedMongodb> {
   const path = join(directory, 'data.mdb');
   const db = openFile(path);
   for (let attempt = 0; ; attempt++) {
@@ -63,12 +65,11 @@ async function start(directory: string): Promise<EmbeddedMongodb> {
       if (readOwner(get)?.identity !== identity) throw new Error('another server has taken over the data directory');
     });
     const server = new Server(store, identity);
-    const socket = socketPath(directory);
-    await server.listen(socket);
-    const uri = `mongodb://${encodeURIComponent(socket)}/?directConnection=true`;
-    if (takeOver(db, { identity, uri, socket, file: fileNumber(path) }, before?.identity)) {
+    const address = await server.listen(port === undefined ? { path: socketPath(directory) } : { host: '127.0.0.1', port });
+    const uri = `mongodb://${'path' in address ? encodeURIComponent(address.path) : `${address.host}:${address.port}`}/?directConnection=true`;
+    if (takeOver(db, { identity, uri, address, file: fileNumber(path) }, before?.identity)) {
       store.reload();
-      removeOldSockets(socket);
+      if ('path' in address) removeOldSockets(address.path);
       const stop = async () => {
         await server.stop();
         await store.close(() => takeOver(db, undefined, identity));

@@ -1,6 +1,7 @@
 import { chmodSync } from 'node:fs';
-import { createServer, type Server as NetServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { BSONError } from 'bson';
+import type { Address } from './claim.ts';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
 import { runCommand } from './dispatch.ts';
@@ -24,15 +25,15 @@ export class Server {
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
 
-  /** Listens on a unix socket that only this user may connect to. */
-  listen(path: string): Promise<void> {
+  /** Listens, on a unix socket so that only this user may connect to it; answers where. */
+  listen(address: Address): Promise<Address> {
     return new Promise((resolve, reject) => {
       this.net.once('error', reject);
-      this.net.listen(path, () => {
+      this.net.listen(address, () => {
         this.net.off('error', reject);
         this.net.on('error', () => {});
-        chmodSync(path, 0o600);
-        resolve();
+        if ('path' in address) chmodSync(address.path, 0o600);
+        resolve('path' in address ? address : { ...address, port: (this.net.address() as AddressInfo).port });
       });
     });
   }
@@ -56,7 +57,9 @@ export class Server {
     socket.on('close', () => this.sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setNoDelay(true);
-    const peer = { id: ++this.connections, address: String(this.net.address()) };
+    const { localAddress, localPort } = socket;
+    const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
+    const peer = { id: ++this.connections, address };
     const framer = new Framer();
     // One after the other, as a client expects on one connection.
     let last = Promise.resolve();

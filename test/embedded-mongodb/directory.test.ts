@@ -19,8 +19,8 @@ afterEach(async () => {
   rmSync(root, { recursive: true, force: true });
 });
 
-async function open(directory: string) {
-  const server = await startEmbeddedMongodb({ directory });
+async function open(directory: string, port?: number) {
+  const server = await startEmbeddedMongodb({ directory, ...(port !== undefined && { port }) });
   const client = await new MongoClient(server.uri).connect();
   let ended = false;
   const stop = async () => {
@@ -53,6 +53,16 @@ it('puts the socket elsewhere when the directory has a long name', async () => {
   expect(decodeURIComponent(server.uri)).not.toContain('xxxxxxxxxx');
   await things.insertOne({ _id: 1 });
   expect(await things.countDocuments()).toBe(1);
+});
+
+it('listens on TCP when asked to, on loopback only', async () => {
+  const { server, things } = await open(join(root, 'data'), 0);
+  expect(server.uri).toMatch(/^mongodb:\/\/127\.0\.0\.1:\d+\//);
+  await things.insertOne({ _id: 1 });
+  // As a replica set, too: the driver then goes to the address that the server calls its own.
+  const client = await new MongoClient(server.uri.replace('directConnection=true', 'replicaSet=embedded')).connect();
+  expect(await client.db('test').collection('things').countDocuments()).toBe(1);
+  await client.close();
 });
 
 it('attaches a second start of the same directory to the first', async () => {
