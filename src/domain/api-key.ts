@@ -5,7 +5,16 @@ import type { Viewer } from '../access/viewer.ts';
 import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
-import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken, required } from './context.ts';
+import {
+  type BaseContext,
+  type DomainContext,
+  expectVersion,
+  type MutationContext,
+  mutate,
+  newRecord,
+  orNameTaken,
+  required,
+} from './context.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { check, nameText } from './validation.ts';
@@ -92,10 +101,7 @@ async function requireAPIKey(context: DomainContext, id: string): Promise<APIKey
 }
 
 /** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */
-export async function authenticateAPIKey(
-  { store, now }: Omit<DomainContext, 'viewer'>,
-  { organizationId, id, secret }: APIKeyParts,
-): Promise<Viewer> {
+export async function authenticateAPIKey({ store, now }: BaseContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
   const record = await store.apiKeys.verify(organizationId, id, new Redacted(secret), now());
   if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');
   const { scopes, integrationId } = record;

@@ -6,15 +6,19 @@ import { DuplicateKeyError } from '../store/database.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
 
-/** What every domain function gets first: who asks, what is kept, what time it is. */
-export interface DomainContext {
-  readonly viewer: Viewer;
+/** What the gateway works with, whoever asks: what is kept, and what time it is. */
+export interface BaseContext {
   readonly store: Store;
   readonly now: () => Date;
 }
 
+/** What every domain function gets first: the above, and who asks. */
+export interface DomainContext extends BaseContext {
+  readonly viewer: Viewer;
+}
+
 /** Where a viewer acts: a viewer who is limited finds nothing beyond the limit, whatever is asked for. */
-export function contextOf(outer: Omit<DomainContext, 'viewer'>, viewer: Viewer): DomainContext {
+export function contextOf(outer: BaseContext, viewer: Viewer): DomainContext {
   return { ...outer, viewer, store: viewer.limitedTo ? confined(outer.store, viewer.limitedTo) : outer.store };
 }
 

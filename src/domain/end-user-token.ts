@@ -5,7 +5,7 @@ import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
-import { type DomainContext, type MutationContext, mutate } from './context.ts';
+import { type BaseContext, type MutationContext, mutate } from './context.ts';
 import { checkGrant } from './grant.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 import { check } from './validation.ts';
@@ -49,7 +49,7 @@ export async function createEndUserToken(context: MutationContext, request: EndU
 
 /** The viewer whom an end user's token makes. @throws UnauthenticatedError */
 export async function authenticateEndUser(
-  { store, now }: Omit<DomainContext, 'viewer'>,
+  { store, now }: BaseContext,
   { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
 ): Promise<Viewer> {
   const claims = await store.endUserTokens.verify(organizationId, keyId, token, now());

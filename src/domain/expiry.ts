@@ -1,5 +1,5 @@
 import { forgetCredential } from './binding.ts';
-import { type DomainContext, type MutationContext, recordDone } from './context.ts';
+import { type BaseContext, type MutationContext, recordDone } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { inTurn } from './in-turn.ts';
 import { asItself } from './organization.ts';
@@ -16,7 +16,7 @@ const BATCHES_MAX = 10;
  *
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function sweepExpired(outer: Omit<DomainContext, 'viewer'>): Promise<number> {
+export async function sweepExpired(outer: BaseContext): Promise<number> {
   const { store } = outer;
   const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
   let swept = 0;

@@ -1,7 +1,7 @@
 import { NotFoundError } from '../errors.ts';
 import type { Resealed, UnreadableSecret } from '../store/credential.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
-import { type DomainContext, recordDone } from './context.ts';
+import { type BaseContext, recordDone } from './context.ts';
 import { inTurn } from './in-turn.ts';
 import { asItself } from './organization.ts';
 
@@ -10,8 +10,6 @@ const SECRETS_PER_BATCH = 100;
 const KEYS_PER_BATCH = 100;
 /** How many unreadable secrets are named; the rest is counted. */
 const NAMED_MAX = 100;
-
-type KeysContext = Omit<DomainContext, 'viewer'>;
 
 export interface KeyProgress {
   readonly done: number;
@@ -55,7 +53,7 @@ export interface RotationReport {
  *
  * @throws NotFoundError when there is no such organization
  */
-export async function rotateKeys(context: KeysContext, options: RotationOptions): Promise<RotationReport> {
+export async function rotateKeys(context: BaseContext, options: RotationOptions): Promise<RotationReport> {
   const { store, now } = context;
   const { organizationId, newKeys = true, signal, onProgress } = options;
   if (organizationId !== undefined && (await store.organizations.state(organizationId)) !== 'live') {
@@ -135,7 +133,7 @@ export async function rotateKeys(context: KeysContext, options: RotationOptions)
  * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function replaceWornKeys(context: KeysContext): Promise<number> {
+export async function replaceWornKeys(context: BaseContext): Promise<number> {
   let replaced = 0;
   await inTurn(await context.store.keyring.takeWorn(), async ({ organizationId, keyId }) => {
     if (await replaceKey(context, organizationId, keyId)) replaced++;
@@ -144,7 +142,7 @@ export async function replaceWornKeys(context: KeysContext): Promise<number> {
 }
 
 /** False: the current key is another by now, or the organization is deleted. */
-async function replaceKey(outer: KeysContext, organizationId: string, currentKeyId: string): Promise<boolean> {
+async function replaceKey(outer: BaseContext, organizationId: string, currentKeyId: string): Promise<boolean> {
   const { store, now } = outer;
   return store.transaction(async () => {
     if ((await store.organizations.state(organizationId)) !== 'live') return false;
@@ -156,7 +154,7 @@ async function replaceKey(outer: KeysContext, organizationId: string, currentKey
   });
 }
 
-async function destroyUnused(outer: KeysContext, organizationId: string, keyId: string): Promise<boolean> {
+async function destroyUnused(outer: BaseContext, organizationId: string, keyId: string): Promise<boolean> {
   const { store, now } = outer;
   return store.transaction(async () => {
     if (await store.secrets.isAnyUnder(organizationId, keyId)) return false;
@@ -167,7 +165,7 @@ async function destroyUnused(outer: KeysContext, organizationId: string, keyId: 
 }
 
 /** Tells the audit log what became of a data key, in the transaction in which it did. */
-function recordKeyDone(outer: KeysContext, organizationId: string, name: string, keyId: string): Promise<void> {
+function recordKeyDone(outer: BaseContext, organizationId: string, name: string, keyId: string): Promise<void> {
   const action = { name, noun: null, address: null, requestId: null };
   return recordDone({ ...asItself(outer, organizationId), action }, null, keyId);
 }
@@ -182,7 +180,7 @@ export interface RewrapReport {
 }
 
 /** Wraps the data keys of all organizations anew, under the first master key. Afterwards, if none failed, the others are not needed. */
-export async function rewrapKeys({ store }: Pick<KeysContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
+export async function rewrapKeys({ store }: Pick<BaseContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
   const total = await store.keyring.count();
   const report = { rewrapped: 0, kept: 0, failed: 0 };
   for (let after: string | null = ''; after !== null && !signal?.aborted; ) {

@@ -16,7 +16,7 @@ const sortFields = {
 
 /** Adds `APIKey`, its queries and its mutations. */
 export function addAPIKey(builder: Builder, kit: Kit): void {
-  const { node, pages, references, mutation, expectedVersion, sort, types } = kit;
+  const { node, pages, references, mutation, deleted, expectedVersion, sort, types } = kit;
   const { apiKey, integration } = types;
   apiKey.implement({
     description:
@@ -159,7 +159,7 @@ export function addAPIKey(builder: Builder, kit: Kit): void {
     description: 'Revokes an API key, for good: it is refused from the next request on, and so is one that it was rotated from.',
     scope: 'apiKeys.delete',
     args: (t) => ({ id: t.id(id), expectedVersion: expectedVersion(t) }),
-    success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+    success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'apiKey',
     resolve: async (context, { id, expectedVersion }) =>

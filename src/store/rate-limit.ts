@@ -25,7 +25,7 @@ export function rateLimitStore(database: Database) {
   );
   schema.index({ organizationId: 1, key: 1 }, { unique: true });
   schema.index({ organizationId: 1, window: 1 });
-  const model = database.connection.model('RateLimit', schema, 'rate_limits');
+  const model = database.connection.model('RateLimit', schema, 'rateLimits');
   const options = { timeoutMS: RESERVE_MS };
 
   /** Adds to what was used, if it then is at most `most`. A window that has begun on another copy's clock has begun. */

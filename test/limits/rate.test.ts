@@ -250,7 +250,7 @@ describe('in the database', () => {
     store = rateLimitStore(database);
   });
   afterAll(() => database.connection.close());
-  const documents = (organizationId: string) => database.connection.collection('rate_limits').find({ organizationId }).toArray();
+  const documents = (organizationId: string) => database.connection.collection('rateLimits').find({ organizationId }).toArray();
 
   it('fifty copies that reserve at once get the limit and no more, from one document', async () => {
     const organization = first.newOrganization();
@@ -287,7 +287,7 @@ describe('in the database', () => {
 
   it('no name, address or token is kept', async () => {
     await first.answer({ ...anyone(), claims: { sub: 'canary-subject' } }, CHEAP);
-    const all = await database.connection.collection('rate_limits').find({}).toArray();
+    const all = await database.connection.collection('rateLimits').find({}).toArray();
     expect(all.length).toBeGreaterThan(0);
     expect(JSON.stringify(all)).not.toContain('canary');
     for (const { key } of all) expect(key).toMatch(/^(k|old|new|[\w-]{43})$/);
