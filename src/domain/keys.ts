@@ -135,8 +135,10 @@ export async function rotateKeys(context: BaseContext, options: RotationOptions)
  */
 export async function replaceWornKeys(context: BaseContext): Promise<number> {
   let replaced = 0;
-  await inTurn(await context.store.keyring.takeWorn(), async ({ organizationId, keyId }) => {
+  const { keyring } = context.store;
+  await inTurn(await keyring.worn(), async ({ organizationId, keyId }) => {
     if (await replaceKey(context, organizationId, keyId)) replaced++;
+    await keyring.forgetWorn(keyId);
   });
   return replaced;
 }

@@ -208,11 +208,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       unwrapped.delete(keyId);
       return result.matchedCount === 1;
     },
-    /** The keys that have sealed so much that they are to be replaced. Names each once, and again when more is sealed. */
-    async takeWorn(): Promise<{ keyId: string; organizationId: string }[]> {
-      const taken = [...worn].map(([keyId, organizationId]) => ({ keyId, organizationId }));
-      worn.clear();
-      return taken;
+    /** The keys that have sealed so much that they are to be replaced, until that is done. */
+    async worn(): Promise<{ keyId: string; organizationId: string }[]> {
+      return [...worn].map(([keyId, organizationId]) => ({ keyId, organizationId }));
+    },
+    /** A worn key is replaced, or need not be. */
+    async forgetWorn(keyId: string): Promise<void> {
+      worn.delete(keyId);
     },
 
     /**

@@ -313,8 +313,12 @@ it('replaces worn keys though that of an organization before them cannot be repl
   };
   const failing = { ...fresh, keyring: { ...fresh.keyring, replace } };
   await expect(replaceWornKeys({ store: failing, now: clock.now })).rejects.toMatchObject({ errors: [expect.any(TypeError)] });
-  await fresh.close();
   expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
+  // It is tried again, and then it is done.
+  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(1);
+  expect(await stateOf(test, broken)).toEqual(['opening', 'current']);
+  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(0);
+  await fresh.close();
 });
 
 it('refuses to seal under a key that has sealed all it may', async () => {
