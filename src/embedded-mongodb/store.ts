@@ -7,7 +7,7 @@ import { CommandError } from './errors.ts';
  * transaction reads a snapshot. What either writes is laid over what it reads, until its end.
  */
 
-export interface Entry {
+interface Entry {
   key: Buffer;
   value: Buffer;
 }

@@ -7,7 +7,7 @@ const opcodes = { reply: 1, query: 2004, message: 2013 };
 const maxMessageBytes = 48_000_000;
 
 /** A batch of a cursor: documents that are sent as the bytes they are stored as. */
-export interface Batch {
+interface Batch {
   name: 'firstBatch' | 'nextBatch';
   documents: Buffer[];
   cursorId: Long;
