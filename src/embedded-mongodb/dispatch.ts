@@ -124,12 +124,14 @@ const endOptions = { commitTransaction: 'any', abortTransaction: 'any', recovery
 const transactionEnds = new Map<string, Command>([
   command('commitTransaction', endOptions, async (context) => {
     const { session, number } = numbered(context as NumberedContext);
+    await commitUnderWay(context, session);
     const before = readOutcome(context.store.latest, session);
     const isCommitted = session.state !== 'inProgress' && before?.number === number && !before.reply;
     if (isCommitted && session.transactionNumber <= number) return {};
     const transaction = session.continue(number);
+    session.commit = transaction.commit((view) => writeOutcome(view, session, number));
     try {
-      await transaction.commit((view) => writeOutcome(view, session, number));
+      await session.commit;
     } catch (error) {
       session.abort();
       throw error;
@@ -137,13 +139,21 @@ const transactionEnds = new Map<string, Command>([
     session.end('committed');
     return {};
   }),
-  command('abortTransaction', endOptions, (context) => {
+  command('abortTransaction', endOptions, async (context) => {
     const { session, number } = numbered(context as NumberedContext);
+    await commitUnderWay(context, session);
     session.continue(number);
     session.abort();
     return {};
   }),
 ]);
+
+/** A commit may be sent again before the first is answered, when its connection broke: what became of the first is the answer to both. */
+async function commitUnderWay({ store }: Context, session: Session): Promise<void> {
+  if (!session.commit) return;
+  await session.commit.catch(() => {});
+  store.db.resetReadTxn();
+}
 
 /** What may have any read concern; outside transactions, every other command has the default one only. */
 const readers = new Set(['find', 'aggregate', 'count', 'distinct', 'explain']);

@@ -16,6 +16,8 @@ export class Session {
   transactionNumber = -1n;
   state: 'none' | 'inProgress' | 'committed' | 'aborted' = 'none';
   lastUsed = Date.now();
+  /** The last commit. */
+  commit: Promise<void> | undefined;
   private transaction: TransactionView | undefined;
   private expiry: NodeJS.Timeout | undefined;
 

@@ -1,9 +1,12 @@
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Binary, type Document, Long, UUID } from 'mongodb';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
+import { writeRequest } from '../../src/embedded-mongodb/wire.ts';
 import { rawCommand } from './raw.ts';
 
 // What no driver sends, and MongoDB's answers to it: it must not be taken for something else, and an error must have done nothing.
@@ -96,5 +99,26 @@ it('a transaction outlives what is refused before it is looked up', async () => 
     ok: 1,
     writeConcernError: { code: 79 },
   });
+  expect(await ids()).toEqual([1, 2, 3]);
+});
+
+it('a commit that is sent again before it was answered has the answer of the first', async () => {
+  const inside = { ...newSession(), txnNumber: long(1), autocommit: false };
+  expect(await run({ ...insert, ...inside, startTransaction: true })).toMatchObject({ ok: 1, n: 1 });
+  const path = decodeURIComponent(/^mongodb:\/\/([^/]+)\//.exec(server.uri)![1]!);
+  const send = async (socket: Socket, command: Document) => {
+    socket.write(writeRequest({ ...command, $db: 'admin' }));
+    const [message] = await once(socket, 'data');
+    return message.toString('latin1').replace(/[^ -~]+/g, ' ');
+  };
+  // On connections that are in use, they arrive at one moment.
+  const sockets = [connect(path), connect(path), connect(path)];
+  await Promise.all(sockets.map((socket) => send(socket, { ping: 1 })));
+  const commands = [{ commitTransaction: 1 }, { commitTransaction: 1 }, { abortTransaction: 1 }];
+  const [first, second, abort] = await Promise.all(commands.map((command, i) => send(sockets[i]!, { ...command, ...inside })));
+  for (const socket of sockets) socket.destroy();
+  expect(first).not.toContain('errmsg');
+  expect(second).not.toContain('errmsg');
+  expect(abort).toContain('TransactionCommitted');
   expect(await ids()).toEqual([1, 2, 3]);
 });
