@@ -152,8 +152,8 @@ export function envelopes({ mutation, query, variables, inline }: Planted, word:
     'an object without fields': document(`mutation { ${word()}: ${mutation} }`),
 
     // What is beyond the limits.
-    'too many tokens': document(`${inline} query ${word()} { ${times(4_000, () => word())} }`),
-    'too many comments': document(`${times(4_001, () => `\n# ${word()}`)}\n${inline}`),
+    'too many tokens': document(`${inline} query ${word()} { ${`${word()} `.repeat(4_000)} }`),
+    'too many comments': document(`${`# ${word()}\n`.repeat(4_001)}${inline}`),
     'too many aliases': document(`mutation { ${fields} ${times(60, () => `${word()}: __typename`)} }`),
     'too many directives': document(inline.replace('{', `{ __typename ${times(60, () => `@${word()}`)} `)),
     'too many root fields': document(`mutation { ${fields} ${times(40, () => word())} }`),
