@@ -1,4 +1,4 @@
-import { Binary, BSONRegExp, Double, Int32, Long, ObjectId, onDemand, serialize } from 'bson';
+import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, onDemand, serialize } from 'bson';
 import { CommandError, unsupported } from './errors.ts';
 
 /**
@@ -6,7 +6,7 @@ import { CommandError, unsupported } from './errors.ts';
  * Numbers keep their BSON type in bson's classes, so that what is read, changed and written again is of the type it was.
  */
 export type Doc = Map<string, Value>;
-export type BsonNumber = Double | Int32 | Long;
+export type BsonNumber = Double | Int32 | Long | Decimal128;
 export type Value = null | boolean | string | BsonNumber | ObjectId | Date | Binary | BSONRegExp | Value[] | Doc;
 
 export const isDoc = (value: unknown): value is Doc => value instanceof Map;
@@ -76,6 +76,8 @@ function readValue(bytes: Buffer, type: number, at: number, length: number, dept
       return new Int32(bytes.readInt32LE(at));
     case 0x12:
       return new Long(bytes.readInt32LE(at), bytes.readInt32LE(at + 4));
+    case 0x13:
+      return new Decimal128(Buffer.from(bytes.subarray(at, at + length)));
     default:
       throw unsupported(`BSON type 0x${type.toString(16)}`);
   }
@@ -100,6 +102,7 @@ export const typeRanks = {
   double: 0x18,
   int: 0x18,
   long: 0x18,
+  decimal: 0x18,
   string: 0x20,
   object: 0x28,
   array: 0x30,
@@ -115,6 +118,7 @@ const byBsonType: Record<string, TypeName> = {
   Double: 'double',
   Int32: 'int',
   Long: 'long',
+  Decimal128: 'decimal',
   ObjectId: 'objectId',
   Binary: 'binData',
   BSONRegExp: 'regex',
@@ -134,14 +138,15 @@ export const rankOf = (value: Value): number => typeRanks[typeOf(value)];
 
 export const isNumber = (value: Value | undefined): value is BsonNumber => value !== undefined && rankOf(value) === typeRanks.double;
 
-/** A number as a JS number (a large Long is rounded), or undefined when it is not a number. */
+/** A number as a JS number (a large Long and a Decimal128 are rounded), or undefined when it is not a number. */
 export function toNumber(value: Value | undefined): number | undefined {
   if (!isNumber(value)) return undefined;
-  return value instanceof Long ? value.toNumber() : value.value;
+  return 'value' in value ? value.value : Number(value.toString());
 }
 
 /** Adds two numbers in the wider of their types. */
 export function add(a: BsonNumber, b: BsonNumber): BsonNumber {
+  if (a instanceof Decimal128 || b instanceof Decimal128) throw unsupported('arithmetic on Decimal128');
   if (a instanceof Double || b instanceof Double) return new Double(toNumber(a)! + toNumber(b)!);
   const sum = BigInt(a.toString()) + BigInt(b.toString());
   if (a instanceof Int32 && b instanceof Int32 && sum === BigInt.asIntN(32, sum)) return new Int32(Number(sum));

@@ -1,5 +1,6 @@
-import { type Binary, type BSONRegExp, Long, type ObjectId } from 'bson';
+import { type Binary, type BSONRegExp, Decimal128, Long, type ObjectId } from 'bson';
 import { type BsonNumber, rankOf, type TypeName, toNumber, typeOf, typeRanks, type Value } from './bson.ts';
+import { compareWithDouble, parseDecimal } from './decimal.ts';
 
 /**
  * One encoding of BSON values in bytes whose order (memcmp) is MongoDB's comparison order. Index keys, comparison, sorting, grouping and
@@ -94,6 +95,7 @@ function putContent(value: Value, type: TypeName): void {
     case 'double':
     case 'int':
     case 'long':
+    case 'decimal':
       putNumber(value as BsonNumber);
       break;
     case 'string':
@@ -146,14 +148,31 @@ function putString(text: string): void {
   at = scratch.writeUInt16BE(0x0001, at);
 }
 
-/** A number is the nearest double, its bits turned so that they sort, and what an int64 too large for doubles has beyond it. */
+/**
+ * A number is the nearest double, its bits turned so that they sort, whether it lies below, at or above that double, and, when it is not at
+ * it, its digits. So int32, int64, double and Decimal128 compare exactly with each other.
+ */
 function putNumber(value: BsonNumber): void {
   const double = toNumber(value)!;
-  room(10);
+  room(50);
   const from = at;
   at = scratch.writeDoubleBE(double === 0 || Number.isNaN(double) ? 0 : double, at);
   if (double < 0) complement(from);
   else if (!Number.isNaN(double)) scratch[from]! |= 0x80;
-  const rest = value instanceof Long && !Number.isSafeInteger(double) ? Number(value.toBigInt() - BigInt(double)) : 0;
-  at = scratch.writeUInt16BE(rest + 0x8000, at);
+  const hasRest = value instanceof Decimal128 || (value instanceof Long && !Number.isSafeInteger(double));
+  const text = hasRest ? value.toString() : '';
+  // Nor is there anything beyond Infinity and NaN.
+  if (!/\d/.test(text)) {
+    byte(1);
+    return;
+  }
+  const decimal = parseDecimal(text);
+  const isNegative = text.startsWith('-');
+  const side = compareWithDouble(decimal, double) * (isNegative ? -1 : 1);
+  byte(side + 1);
+  if (side === 0) return;
+  const restAt = at;
+  at = scratch.writeUInt16BE(decimal.exponent + decimal.digits.length + 10_000, at);
+  at += scratch.write(decimal.digits.padEnd(34, '0'), at, 'latin1');
+  if (isNegative) complement(restAt);
 }

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Binary, BSON, BSONRegExp, type Collection, type Document, Double, Int32, Long, MongoClient, ObjectId } from 'mongodb';
+import { Binary, BSON, BSONRegExp, type Collection, Decimal128, type Document, Double, Int32, Long, MongoClient, ObjectId } from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 
@@ -36,6 +36,7 @@ const samples: Record<string, unknown> = {
   int: new Int32(1),
   double: new Double(1.5),
   long: Long.fromString('9007199254740993'),
+  decimal: Decimal128.fromString('9007199254740993.5'),
   string: 'b',
   object: { x: 2 },
   binary: new Binary(Buffer.from('ab')),
@@ -46,7 +47,7 @@ const samples: Record<string, unknown> = {
   regex: new BSONRegExp('^b', ''),
 };
 
-const numbers = ['int', 'double', 'long'];
+const numbers = ['int', 'double', 'long', 'decimal'];
 const all = Object.keys(samples);
 const except = (...names: string[]) => all.filter((name) => !names.includes(name));
 
@@ -54,6 +55,8 @@ describe('a value of every type, null, missing and arrays', () => {
   it.each<[string, Document, string[]]>([
     ['operator/query/eq', { v: { $eq: new Int32(1) } }, ['array', 'int']],
     ['operator/query/eq', { v: new Double(1) }, ['array', 'int']],
+    ['operator/query/eq', { v: Decimal128.fromString('1.50') }, ['double']],
+    ['operator/query/eq', { v: Decimal128.fromString('9007199254740993') }, ['long']],
     ['operator/query/eq', { v: Long.fromString('9007199254740992') }, []],
     ['operator/query/eq', { v: 'b' }, ['array', 'string']],
     ['operator/query/eq', { v: { x: 2 } }, ['array', 'object']],
@@ -78,10 +81,16 @@ describe('a value of every type, null, missing and arrays', () => {
     ['operator/query/nin', { v: { $nin: [1, null] } }, except('array', 'int', 'null', 'missing')],
     ['operator/query/in', { v: { $in: [] } }, []],
     // "For most data types, comparison operators only perform comparisons on fields where the BSON type matches the query value's type."
-    ['operator/query-comparison (type bracketing)', { v: { $gt: 1 } }, ['double', 'long']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: 1 } }, ['double', 'long', 'decimal']],
     ['operator/query-comparison (type bracketing)', { v: { $gte: 1 } }, ['array', ...numbers]],
     ['operator/query-comparison (type bracketing)', { v: { $lt: 2 } }, ['array', 'int', 'double']],
-    ['operator/query-comparison (type bracketing)', { v: { $gt: Long.fromString('9007199254740992') } }, ['long']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: Long.fromString('9007199254740992') } }, ['long', 'decimal']],
+    ['operator/query-comparison (type bracketing)', { v: { $gt: Long.fromString('9007199254740993') } }, ['decimal']],
+    [
+      'operator/query-comparison (type bracketing)',
+      { v: { $lt: Decimal128.fromString('1.000000000000000000000000000000001') } },
+      ['array', 'int'],
+    ],
     ['operator/query-comparison (type bracketing)', { v: { $gt: 'a' } }, ['array', 'string']],
     ['operator/query-comparison (type bracketing)', { v: { $lte: new Date(5) } }, ['date']],
     ['operator/query-comparison (type bracketing)', { v: { $lt: true } }, ['false']],
@@ -91,7 +100,7 @@ describe('a value of every type, null, missing and arrays', () => {
     ['operator/query-comparison (type bracketing)', { v: { $gt: [] } }, ['array']],
     ['operator/query/regex', { v: /^B/i }, ['array', 'string']],
     ['operator/query/regex', { v: { $regex: 'b$' } }, ['array', 'string']],
-    ['operator/query/not', { v: { $not: { $gt: 1 } } }, except('double', 'long')],
+    ['operator/query/not', { v: { $not: { $gt: 1 } } }, except('double', 'long', 'decimal')],
     ['operator/query/not', { v: { $not: /^b/ } }, except('array', 'string', 'regex')],
     ['operator/query/and', { $and: [{ v: { $gte: 1 } }, { v: { $lt: 2 } }] }, ['array', 'int', 'double']],
     ['operator/query/or', { $or: [{ v: 'b' }, { v: null }] }, ['array', 'string', 'null', 'missing']],
@@ -126,6 +135,12 @@ describe('an update', () => {
       { a: new Double(5), l: Long.fromNumber(5) },
       { $set: { b: new Int32(1) } },
       { a: new Double(5), l: Long.fromNumber(5), b: new Int32(1) },
+    ],
+    [
+      'limits of this server: Decimal128 stays as it is',
+      { a: Decimal128.fromString('1.10') },
+      { $set: { b: true } },
+      { a: Decimal128.fromString('1.10'), b: true },
     ],
     ['operator/update (order of fields)', {}, { $set: { c: 1, a: 1, b: 1 } }, { a: 1, b: 1, c: 1 }],
     ['operator/update/unset', { a: 1, b: 2 }, { $unset: { a: '', e: '' } }, { b: 2 }],

@@ -1,4 +1,23 @@
-import { Binary, type Document, Double, Int32, Long, ObjectId } from 'mongodb';
+import { Binary, Decimal128, type Document, Double, Int32, Long, ObjectId } from 'mongodb';
+
+/** Decimals that lie at, beside, below and beyond doubles and large int64s. */
+const nearDoubles = [
+  '0.1',
+  '0.1000000000000000055511151231257827',
+  '0.1000000000000000055511151231257828',
+  '9007199254740993',
+  '9007199254740993.5',
+  '-9007199254740993.5',
+  '9223372036854775807.5',
+  '1E+300',
+  '1E+400',
+  '-1E+400',
+  '1E-6176',
+  '-1E-6176',
+  'Infinity',
+  '-Infinity',
+  'NaN',
+];
 
 /** Random documents, queries and changes, the same for the same seed. */
 export class Random {
@@ -36,7 +55,7 @@ export class Random {
   /** Mostly values that collide and lie near each other, for that is where comparison goes wrong. */
   scalar(): unknown {
     const n = this.below(6) - 1;
-    switch (this.below(this.exotic ? 17 : 9)) {
+    switch (this.below(this.exotic ? 19 : 9)) {
       case 0:
         return new Int32(n);
       case 1:
@@ -68,6 +87,10 @@ export class Random {
         return this.chance(0.5);
       case 15:
         return new Double(Number.NaN);
+      case 16:
+        return Decimal128.fromString(this.pick(['0', '1', '1.5', '2', '1E+3', '-1.50']));
+      case 17:
+        return Decimal128.fromString(this.pick(nearDoubles));
       default:
         return new Int32(this.pick([2147483647, -2147483648]));
     }
