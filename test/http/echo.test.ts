@@ -238,6 +238,17 @@ const operations: Readonly<Record<string, BadOperation>> = {
     variables: { after: CANARY },
     refusal: { code: 'VALIDATION_FAILED', status: 200, says: /after: must be a cursor that this list gave/ },
   },
+  // An index of the embedded database ends where this begins; a longer text ended its process.
+  'a name that nothing can have': {
+    query: 'query ($name: String) { integration(by: { name: $name }) { id } }',
+    variables: { name: CANARY.repeat(200) },
+    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /by\.name: must be at most 255 characters/ },
+  },
+  'a filter that nothing can pass': {
+    query: 'query ($action: String) { auditLog(action: $action) { nodes { id } } }',
+    variables: { action: CANARY.repeat(200) },
+    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /action: must be at most 255 characters/ },
+  },
   'a malformed glob': {
     query: 'query ($name: String) { credentials(name: $name) { totalCount } }',
     variables: { name: `${CANARY}***` },
