@@ -1,4 +1,4 @@
-import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, onDemand, serialize } from 'bson';
+import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, onDemand, serialize, Timestamp } from 'bson';
 import { CommandError, unsupported } from './errors.ts';
 
 /**
@@ -7,7 +7,7 @@ import { CommandError, unsupported } from './errors.ts';
  */
 export type Doc = Map<string, Value>;
 export type BsonNumber = Double | Int32 | Long | Decimal128;
-export type Value = null | boolean | string | BsonNumber | ObjectId | Date | Binary | BSONRegExp | Value[] | Doc;
+export type Value = null | boolean | string | BsonNumber | ObjectId | Date | Timestamp | Binary | BSONRegExp | Value[] | Doc;
 
 export const isDoc = (value: unknown): value is Doc => value instanceof Map;
 
@@ -74,6 +74,8 @@ function readValue(bytes: Buffer, type: number, at: number, length: number, dept
     }
     case 0x10:
       return new Int32(bytes.readInt32LE(at));
+    case 0x11:
+      return new Timestamp(bytes.readBigUInt64LE(at));
     case 0x12:
       return new Long(bytes.readInt32LE(at), bytes.readInt32LE(at + 4));
     case 0x13:
@@ -110,6 +112,7 @@ export const typeRanks = {
   objectId: 0x40,
   bool: 0x48,
   date: 0x50,
+  timestamp: 0x58,
   regex: 0x60,
 } as const;
 export type TypeName = keyof typeof typeRanks;
@@ -120,6 +123,7 @@ const byBsonType: Record<string, TypeName> = {
   Long: 'long',
   Decimal128: 'decimal',
   ObjectId: 'objectId',
+  Timestamp: 'timestamp',
   Binary: 'binData',
   BSONRegExp: 'regex',
 };

@@ -1,4 +1,4 @@
-import { type Binary, type BSONRegExp, Decimal128, Long, type ObjectId } from 'bson';
+import { type Binary, type BSONRegExp, Decimal128, Long, type ObjectId, type Timestamp } from 'bson';
 import { type BsonNumber, rankOf, type TypeName, toNumber, typeOf, typeRanks, type Value } from './bson.ts';
 import { compareWithDouble, parseDecimal } from './decimal.ts';
 
@@ -132,6 +132,10 @@ function putContent(value: Value, type: TypeName): void {
     case 'date':
       room(8);
       at = scratch.writeBigUInt64BE(BigInt((value as Date).getTime()) + (1n << 63n), at);
+      break;
+    case 'timestamp':
+      room(8);
+      at = scratch.writeBigUInt64BE(BigInt.asUintN(64, (value as Timestamp).toBigInt()), at);
       break;
     case 'regex':
       putString((value as BSONRegExp).pattern);

@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import { BSONError } from 'bson';
+import { Binary, BSONError, Long, Timestamp } from 'bson';
 import type { Address } from './claim.ts';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
@@ -17,6 +17,7 @@ export class Server {
   private readonly sockets = new Set<Socket>();
   private readonly sweeper: NodeJS.Timeout;
   private connections = 0;
+  private time = 0n;
 
   /** `identity` tells an attaching process that this is the server of the data directory it meant. */
   constructor(store: Store, identity: string) {
@@ -75,7 +76,18 @@ export class Server {
 
   private async answer(socket: Socket, message: Buffer, peer: Peer): Promise<void> {
     const reply = await this.replyTo(message, peer);
-    if (socket.writable && wantsReply(message)) socket.write(writeReply(message, reply));
+    if (socket.writable && wantsReply(message)) socket.write(writeReply(message, { ...reply, ...this.logicalTime() }));
+  }
+
+  /** What drivers pass on between their connections, so that they read what they have written: here every read does, and it only has to go up. */
+  private logicalTime(): Reply {
+    const second = BigInt(Math.floor(Date.now() / 1_000)) << 32n;
+    this.time = this.time < second ? second : this.time + 1n;
+    const time = new Timestamp(this.time);
+    return {
+      operationTime: time,
+      $clusterTime: { clusterTime: time, signature: { hash: new Binary(Buffer.alloc(20)), keyId: Long.ZERO } },
+    };
   }
 
   private async replyTo(message: Buffer, peer: Peer): Promise<Reply> {

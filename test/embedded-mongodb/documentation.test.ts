@@ -1,7 +1,20 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { Binary, BSON, BSONRegExp, type Collection, Decimal128, type Document, Double, Int32, Long, MongoClient, ObjectId } from 'mongodb';
+import {
+  Binary,
+  BSON,
+  BSONRegExp,
+  type Collection,
+  Decimal128,
+  type Document,
+  Double,
+  Int32,
+  Long,
+  MongoClient,
+  ObjectId,
+  Timestamp,
+} from 'mongodb';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 
@@ -44,6 +57,7 @@ const samples: Record<string, unknown> = {
   false: false,
   true: true,
   date: new Date(5),
+  timestamp: new Timestamp({ t: 1, i: 2 }),
   regex: new BSONRegExp('^b', ''),
 };
 
@@ -67,6 +81,7 @@ describe('a value of every type, null, missing and arrays', () => {
     ['operator/query/eq', { v: id }, ['objectId']],
     ['operator/query/eq', { v: new Date(5) }, ['date']],
     ['operator/query/eq', { v: true }, ['true']],
+    ['operator/query/eq', { v: new Timestamp({ t: 1, i: 2 }) }, ['timestamp']],
     ['operator/query/eq', { v: new Binary(Buffer.from('ab')) }, ['binary']],
     ['operator/query/eq', { v: new Binary(Buffer.from('ab'), 4) }, []],
     ['operator/query/eq', { v: new Double(Number.NaN) }, ['nan']],
@@ -111,13 +126,13 @@ describe('a value of every type, null, missing and arrays', () => {
     expect(found.sort()).toEqual([...expected].sort());
   });
 
-  // bson-type-comparison-order: (empty array), null and missing, numbers, text, object, array, binary, id, boolean, date, regex.
+  // bson-type-comparison-order: (empty array), null and missing, numbers, text, object, array, binary, id, boolean, date, timestamp, regex.
   it('sorts by type, then by value; an array by its least or its greatest element', async () => {
     const ids = async (direction: 1 | -1) => (await values.find().sort({ v: direction, _id: 1 }).toArray()).map((d) => d._id);
     expect(await ids(1)).toEqual(['empty', 'missing', 'null', 'nan', 'array', 'int', 'double', ...all.slice(7)]);
     const backwards = await ids(-1);
-    expect(backwards.slice(0, 6)).toEqual(['regex', 'date', 'true', 'false', 'objectId', 'binary']);
-    expect(backwards.slice(6, 8)).toEqual(['array', 'object']);
+    expect(backwards.slice(0, 7)).toEqual(['regex', 'timestamp', 'date', 'true', 'false', 'objectId', 'binary']);
+    expect(backwards.slice(7, 9)).toEqual(['array', 'object']);
     expect(backwards.slice(-4)).toEqual(['nan', 'missing', 'null', 'empty']);
     await values.createIndex({ v: 1 });
     expect(await ids(1)).toEqual(['empty', 'missing', 'null', 'nan', 'array', 'int', 'double', ...all.slice(7)]);

@@ -18,12 +18,8 @@ const specifications = process.env.DRIVER_SPECIFICATIONS;
 const refusals = new Set([59, 115, 238, 263]);
 const refusal = /not supported by the embedded database/;
 
-/** What is known to be otherwise than the tests say: by what words, and why. All but the first is the driver's, for which the tests are too old. */
+/** What is known to be otherwise than the tests say: by what words, and why. It is the driver's, for which the tests are too old. */
 const differences: [RegExp, string][] = [
-  [
-    /(readConcern|afterClusterTime) is null, expected .*\$\$exists/,
-    'the server tells no logical time, so the driver asks for nothing by it',
-  ],
   [/readConcern is \{"afterClusterTime":/, 'the driver sends afterClusterTime with writes, too'],
   [/writeConcern is \{"w":1,"wtimeout":10000\}, expected \{"w":1\}/, 'the driver gives the first commit a wtimeout, too'],
   [/, (files_id|_id) is \{"\$eq":/, 'GridFS asks with $eq'],
