@@ -2,7 +2,7 @@ import { BSONRegExp } from 'bson';
 import { rankOf, toNumber, type Value } from './bson.ts';
 import type { Collection, Index } from './catalog.ts';
 import { badValue } from './errors.ts';
-import { after, encodeKey } from './keys.ts';
+import { after, encodeKey, maxKeyBytes } from './keys.ts';
 import { conjuncts, type Filter, type Leaf } from './query.ts';
 
 /**
@@ -69,7 +69,7 @@ function planIndex(index: Index, leaves: Leaf[], sort: Sort): { plan: Plan; scor
     points++;
     if (constants === i && values.length === 1) constants++;
   }
-  const ranges = union(prefixes.map((prefix) => rangeIn(prefix, inside)));
+  const ranges = union(prefixes.map((prefix) => short(rangeIn(prefix, inside))));
   const direction = sortDirection(index, constants, sort);
   const isLookup = index.unique && points === index.fields.length;
   const served = points * 10 + (sort.length && direction ? 6 : 0) + (inside ? 5 : 0);
@@ -86,6 +86,12 @@ const everyKey: Range = { start: Buffer.alloc(0), end: Buffer.from([0xff]) };
 function rangeIn(prefix: Buffer, inside: Range | undefined): Range {
   if (!inside) return prefix.length ? { start: prefix, end: after(prefix) } : everyKey;
   return { start: Buffer.concat([prefix, inside.start]), end: Buffer.concat([prefix, inside.end]) };
+}
+
+/** A range as LMDB can be asked for it: no key is longer, so it leaves out none that lies in the other. */
+function short({ start, end }: Range): Range {
+  const cut = (bytes: Buffer) => bytes.subarray(0, maxKeyBytes);
+  return { start: cut(start), end: end.length > maxKeyBytes ? after(cut(end)) : end };
 }
 
 const complement = (bytes: Buffer) => Buffer.from(bytes.map((byte) => ~byte));

@@ -28,6 +28,8 @@ export interface OwnTokens {
 
 /** Difference between the issuer's clock and ours that is let pass, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
+/** OpenID Connect Core 1.0, section 2: `sub` has at most 255 characters. */
+const SUBJECT_MAX = 255;
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 
@@ -117,7 +119,8 @@ function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
     throw new UnauthenticatedError(`The token's claim ${organizationClaim} is not the name of an organization.`);
   }
   // `requiredClaims` asks that it is there, not what it is.
-  if (typeof claims.sub !== 'string' || claims.sub === '') throw new UnauthenticatedError(wrongClaim('sub'));
+  if (typeof claims.sub !== 'string' || claims.sub === '' || claims.sub.length > SUBJECT_MAX)
+    throw new UnauthenticatedError(wrongClaim('sub'));
   // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
   const scope = Array.isArray(claims.scope) ? claims.scope : typeof claims.scope === 'string' ? claims.scope.split(' ') : [];
   const scopes = new Set<string>(scope.filter((each) => typeof each === 'string' && each !== ''));

@@ -229,3 +229,21 @@ describe('reads what it returns', () => {
     });
   });
 });
+
+// LMDB takes no longer keys, and would end the process; what is asked for may be longer than all that there is.
+it('values that no index could hold are asked for as others are', async () => {
+  const longest = 'x'.repeat(1_900);
+  const things = client.db('planner').collection<{ _id: string; a: string }>('long');
+  await things.createIndexes([{ key: { a: 1 } }, { key: { a: -1, _id: 1 } }, { key: { a: 1, _id: -1 }, unique: true }]);
+  await things.insertMany(['a', longest, 'y'].map((a) => ({ _id: a.slice(0, 3), a })));
+  const found = async (filter: object, hint: string) =>
+    (await things.find({ a: filter, _id: { $exists: true } } as never, { hint }).toArray()).length;
+  for (const hint of ['a_1', 'a_-1__id_1', 'a_1__id_-1']) {
+    for (const long of [`${longest}${'x'.repeat(100)}`, `${longest}${'y'.repeat(5_000)}`]) {
+      expect([hint, await found({ $eq: long }, hint), await found({ $in: [long, longest, `${long}z`, 'y'] }, hint)]).toEqual([hint, 0, 2]);
+      expect([hint, await found({ $gt: long }, hint), await found({ $lte: long }, hint)]).toEqual([hint, 1, 2]);
+      expect(await things.findOne({ a: long, _id: long })).toBeNull();
+      expect(await things.findOne({ _id: long })).toBeNull();
+    }
+  }
+});

@@ -81,6 +81,7 @@ describe('the claims', () => {
     ['exp that is no number', { exp: 'never' }, "The token's claim exp is missing or not the one expected."],
     ['no sub', { sub: undefined }, "The token's claim sub is missing or not the one expected."],
     ['sub that is null', { sub: null }, "The token's claim sub is missing or not the one expected."],
+    ['sub that is too long', { sub: 'a'.repeat(256) }, "The token's claim sub is missing or not the one expected."],
     ['sub that is empty', { sub: '' }, "The token's claim sub is missing or not the one expected."],
     ['sub that is an object', { sub: { $ne: '' } }, "The token's claim sub is missing or not the one expected."],
     ['no organization', { organization: undefined }, "The token's claim organization is missing or not the one expected."],
