@@ -13,13 +13,14 @@ let world: World;
 let idOf: Readonly<Record<string, string>>;
 beforeAll(async () => {
   world = await makeWorld(test);
-  const made = readableKinds.map(async (kind) => {
+  const made: [string, string][] = [];
+  for (const kind of readableKinds) {
     const [integration] = world.refs.IntegrationRef!;
     const input = { integration, name: kind.kind, endUser: { id: world.ids.endUser }, data: { [kind.kind]: exampleData(kind) } };
-    return [kind.typeName, (await test.create(world.caller, 'Credential', input)).id] as const;
-  });
+    made.push([kind.typeName, (await test.create(world.caller, 'Credential', input)).id]);
+  }
   const others = nodeTypes.filter((type) => nounOf(type) !== 'credential').map((type) => [type.name, world.ids[nounOf(type)]] as const);
-  idOf = Object.fromEntries([...(await Promise.all(made)), ...others]);
+  idOf = Object.fromEntries([...made, ...others]);
 });
 
 /** Everything but one scope: each by its name, for a wildcard would cover it. */

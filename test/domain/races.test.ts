@@ -389,6 +389,18 @@ describe('expiry', () => {
   });
 });
 
+// One that was made when there were fewer: attaching must write one of its slots all the same.
+it('what attaches to a parent with one slot left writes that one', async () => {
+  const integration = await integrationNamed();
+  const slots = test.database.collection<{ _id: string; parentId: string; touches: number }>('slots');
+  const { id } = (await test.query(caller, 'query ($by: IntegrationRef!) { integration(by: $by) { id } }', { by: integration }))
+    .integration;
+  const parentId = Buffer.from(id, 'base64url').toString().split(':')[1]!;
+  await slots.deleteMany({ parentId, _id: { $ne: `${parentId}.0` } });
+  for (let index = 0; index < 3; index++) await create('Credential', { integration, name: 'c', data: none });
+  expect(await slots.findOne({ parentId })).toMatchObject({ touches: 3 });
+});
+
 // Else it would be there for good, and let its holder in.
 it('an API key and its organization’s deletion: no key outlives it', async () => {
   const before = caller;
