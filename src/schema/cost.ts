@@ -26,7 +26,7 @@ import {
  */
 export interface Cost {
   /** For each object or value that it gives. Unless told: 1 for objects, 0 for plain values. */
-  readonly own?: number;
+  readonly own?: number | ((args: Readonly<Record<string, unknown>>) => number);
   /**
    * How many objects it gives, each of which costs what is selected of it. Unless told: 1, or LIST_SIZE when it is a list. `'page'`: as many
    * as the page that it is a field of.
@@ -94,9 +94,11 @@ export function operationCost(
     const field = type.getFields()[selection.name.value];
     if (!field) return 0; // __typename
     const named = getNamedType(field.type);
-    const { own = isCompositeType(named) ? 1 : 0, items } = costDeclared(field);
-    if (!isCompositeType(named) || !selection.selectionSet) return own;
+    const { own: declared = isCompositeType(named) ? 1 : 0, items } = costDeclared(field);
+    if (typeof declared === 'number' && !selection.selectionSet) return declared;
     const args = argumentsOf(field, selection, variables);
+    const own = typeof declared === 'number' ? declared : declared(args);
+    if (!isCompositeType(named) || !selection.selectionSet) return own;
     const length = isPage(named) ? pageLengthOf(args) : 0;
     const count =
       items === 'page' ? pageLength : items ? Math.max(1, items(args)) : isListType(getNullableType(field.type)) ? LIST_SIZE : 1;

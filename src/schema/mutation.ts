@@ -1,6 +1,7 @@
 import type { ArgBuilder, InputFieldMap, InputShapeFromFields, ShapeFromTypeParam, TypeParam } from '@pothos/core';
 import type { Noun, Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
+import { GENERATE } from '../credential-types/define.ts';
 import type { MutationContext } from '../domain/context.ts';
 import {
   ConflictError,
@@ -19,6 +20,7 @@ import {
   ValidationError,
 } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
+import type { Cost } from './cost.ts';
 import { encodeId } from './global-id.ts';
 import { forgetRead } from './loaders.ts';
 
@@ -27,6 +29,8 @@ type ErrorClass = new (...args: never[]) => GatewayError;
 
 /** What a mutation costs unless told, in objects: a transaction of a few reads and writes. */
 const MUTATION_COST = 25;
+/** Each key pair that the server is asked to make: of RSA ones, a tenth of a second of a processor. */
+const KEY_COST = 400;
 
 /** The scopes that a mutation needs beyond its own, depending on its arguments. The field's extensions carry it as `alsoNeeds`. */
 export type AlsoNeeds = (args: Record<string, unknown>) => readonly Scope[];
@@ -68,7 +72,7 @@ export function addMutations(builder: Builder) {
         type: success.type as 'String',
         nullable: false,
         authScopes: { scope: options.scope },
-        extensions: { alsoNeeds, cost: { own: cost } },
+        extensions: { alsoNeeds, cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost },
         args: options.args(t.arg),
         errors: {
           types: options.errors as never,
@@ -101,6 +105,12 @@ export function addMutations(builder: Builder) {
       t.int({ description: 'Refuse with a `ConflictError` unless the object is at this version. Absent: whatever its version.' }),
     force: (t: ArgBuilder<SchemaTypes>, description: string) => t.boolean({ defaultValue: false, description }),
   };
+}
+
+/** How many keys the server is asked to make, wherever in the arguments. */
+function keysAsked(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.entries(value).reduce((sum, [name, inner]) => sum + (name === GENERATE && inner === true ? 1 : keysAsked(inner)), 0);
 }
 
 function addErrorTypes(builder: Builder) {

@@ -62,6 +62,23 @@ describe('an operation costs', () => {
     expect([cost(query, {}, 'A'), cost(query, {}, 'B')]).toEqual([1, 22]);
   });
 
+  // One of RSA keeps a processor busy as long as hundreds of reads.
+  it('much for each key pair that the server is to make, wherever it is asked', () => {
+    const made = { name: 'n', data: { snowflake: { username: 'ada', host: 'a.example', generatePrivateKey: true } } };
+    const given = { name: 'n', data: { string: { value: 'generate' } } };
+    const create = 'mutation ($input: CreateConnectionInput!) { createConnection(input: $input) { __typename } }';
+    const connection = (...all: object[]) => ({
+      input: { integration: { name: 'crm' }, name: 'c', actionCredentials: all.map((each) => ({ credential: { create: each } })) },
+    });
+    expect([cost(create, connection(given)), cost(create, connection(made, given, made))]).toEqual([1 + 25, 1 + 25 + 800]);
+    expect(
+      cost('mutation { updateCredential(id: "x", input: { data: { snowflake: { generatePrivateKey: true } } }) { __typename } }'),
+    ).toBe(1 + 25 + 400);
+    expect(
+      cost('mutation { updateCredential(id: "x", input: { data: { snowflake: { generatePrivateKey: false } } }) { __typename } }'),
+    ).toBe(1 + 25);
+  });
+
   it('by the number of ids', () => {
     const query = 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }';
     expect(cost(query, { ids: [] })).toBe(1 + 1);
