@@ -1,3 +1,5 @@
+import { organizationPattern } from './viewer.ts';
+
 /** What an API key says of itself, so that it can be looked up and checked. */
 export interface APIKeyParts {
   readonly organizationId: string;
@@ -7,7 +9,7 @@ export interface APIKeyParts {
 }
 
 /** The prefix lets secret scanners find a key that lies where it should not. */
-const form = /^cgk_([A-Za-z0-9][A-Za-z0-9._-]{0,63})\.([0-9a-f]{24})\.([A-Za-z0-9_-]{43})$/;
+const form = /^cgk_(.+)\.([0-9a-f]{24})\.([A-Za-z0-9_-]{43})$/;
 
 /** An API key as it is shown to whoever made it: `cgk_<organization>.<id>.<secret>`, all of them characters of a bearer token (RFC 6750). */
 export function apiKeyText({ organizationId, id, secret }: APIKeyParts): string {
@@ -17,5 +19,6 @@ export function apiKeyText({ organizationId, id, secret }: APIKeyParts): string 
 /** The parts of an API key, or undefined when the text is not one. Knows nothing of what exists. */
 export function parseAPIKey(text: string): APIKeyParts | undefined {
   const [, organizationId, id, secret] = form.exec(text) ?? [];
-  return organizationId && id && secret ? { organizationId, id, secret } : undefined;
+  if (!organizationId || !id || !secret || !organizationPattern.test(organizationId)) return undefined;
+  return { organizationId, id, secret };
 }

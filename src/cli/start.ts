@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { covers, scopes } from '../access/scopes.ts';
+import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
@@ -8,7 +8,7 @@ import { developmentToken } from './token.ts';
 
 /** The organization and the scopes of the token in the printed address: one may try everything with it. */
 const DEVELOPMENT_ORGANIZATION = 'example';
-const developmentScopes = ['all.Organization', ...scopes.filter((scope) => !covers(new Set(['all.Organization']), scope))];
+const developmentScopes = ['all.Organization', ...scopes.filter((scope) => !scopesOf('all.Organization').includes(scope))];
 
 /** How long running requests may take to end after a signal, in milliseconds. */
 const DRAIN_MILLISECONDS = 10_000;

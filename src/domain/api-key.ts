@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { APIKeyParts } from '../access/api-key.ts';
 import { limitedScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
+import { NotFoundError, UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
 import {
@@ -17,7 +17,7 @@ import {
 } from './context.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
-import { check, nameText } from './validation.ts';
+import { check, nameText, refusePast } from './validation.ts';
 
 /** How long, in seconds, a key that was replaced may still be taken: a week. */
 export const KEY_OVERLAP_SECONDS_MAX = 7 * 24 * 60 * 60;
@@ -42,9 +42,7 @@ export interface IssuedAPIKey {
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
   const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null }, ['input']);
-  if (checked.expiresAt && checked.expiresAt <= now()) {
-    throw new ValidationError([{ path: ['input', 'expiresAt'], message: 'must be in the future' }]);
-  }
+  refusePast(checked.expiresAt, now(), ['input']);
   const scopes = checkGrant(viewer, input.scopes, input.integration ? limitedScopes.integration : null, ['input', 'scopes']);
   const issue = async () => {
     const integration = input.integration && (await requireIntegration(context, input.integration, ['input', 'integration']));

@@ -11,7 +11,7 @@ import { type DomainContext, expectVersion, type MutationContext, mutate, newRec
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { updateRecord } from './update.ts';
-import { anyText, check, descriptionText, nameText } from './validation.ts';
+import { anyText, check, descriptionText, nameText, refusePast } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
 const reasonText = anyText.min(1).max(500);
@@ -77,7 +77,7 @@ export async function insertCredential(
   const { store, viewer } = context;
   const { data, ...rest } = input;
   const common = check(fields, { description: null, expiresAt: null, ...rest, enabled: rest.enabled ?? true }, path);
-  refusePast(context, common.expiresAt, path);
+  refusePast(common.expiresAt, context.now(), path);
   const [kind, fieldsOfKind] = pickKind(data, [...path, 'data']);
   const { settings, facts, secrets } = within([...path, 'data', kind.kind], () =>
     prepareWrite(kind, fieldsOfKind, undefined, made.get(data)),
@@ -106,7 +106,7 @@ export async function updateCredential(
 ): Promise<CredentialRecord> {
   const { data, ...rest } = changes;
   const common = check(fields.partial(), rest, ['input']);
-  refusePast(context, common.expiresAt, ['input']);
+  refusePast(common.expiresAt, context.now(), ['input']);
   const made = await makeSecrets(data ? [data] : []);
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
@@ -210,10 +210,6 @@ function pickKind(data: CredentialData, path: Path): [CredentialKind, Record<str
   if (given.length !== 1 || !kind || !value)
     throw new ValidationError([{ path, message: 'must have exactly one member, named by the kind' }]);
   return [kind, value];
-}
-
-function refusePast({ now }: DomainContext, expiresAt: Date | null | undefined, path: Path): void {
-  if (expiresAt && expiresAt <= now()) throw new ValidationError([{ path: [...path, 'expiresAt'], message: 'must be in the future' }]);
 }
 
 /** Runs a check whose paths are relative, and makes them begin with `path`. */

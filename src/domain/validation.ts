@@ -31,6 +31,11 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path): T {
   );
 }
 
+/** @throws ValidationError when the time at which something is to end has come already; `path` is that of what has the time */
+export function refusePast(expiresAt: Date | null | undefined, now: Date, path: Path): void {
+  if (expiresAt && expiresAt <= now) throw new ValidationError([{ path: [...path, 'expiresAt'], message: 'must be in the future' }]);
+}
+
 /** The rule that was broken, in words for people. */
 function rule(issue: z.core.$ZodIssue): string {
   switch (issue.code) {

@@ -69,8 +69,9 @@ function presented(headers: Headers): string {
 function endUserToken(token: string) {
   try {
     const { typ, kid } = decodeProtectedHeader(token);
+    if (typ !== END_USER_TOKEN_TYPE || typeof kid !== 'string') return undefined;
     const { organization } = decodeJwt(token);
-    if (typ !== END_USER_TOKEN_TYPE || typeof kid !== 'string' || typeof organization !== 'string') return undefined;
+    if (typeof organization !== 'string') return undefined;
     return { organizationId: organization, keyId: kid, token: new Redacted(token) };
   } catch {
     return undefined;

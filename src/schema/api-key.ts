@@ -2,17 +2,11 @@ import { scopesOf } from '../access/scopes.ts';
 import { createAPIKey, findAPIKey, type IssuedAPIKey, KEY_OVERLAP_SECONDS_MAX, revokeAPIKey, rotateAPIKey } from '../domain/api-key.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import type { Builder } from './builder.ts';
-import { recordFields } from './fields.ts';
+import { recordFields, recordSortFields } from './fields.ts';
 import { decodeId, encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
 import { globDescription, integrationFilter, loadPage, pageArgs, readGlob } from './page.ts';
 import { readIntegrationRef } from './references.ts';
-
-const sortFields = {
-  CREATED_AT: { field: 'createdAt', description: 'When it was made.' },
-  UPDATED_AT: { field: 'updatedAt', description: 'When it was last rotated.' },
-  NAME: { field: 'name', description: 'Its name, by code points.' },
-} as const;
 
 /** Adds `APIKey`, its queries and its mutations. */
 export function addAPIKey(builder: Builder, kit: Kit): void {
@@ -54,7 +48,7 @@ export function addAPIKey(builder: Builder, kit: Kit): void {
       }),
     }),
   });
-  const sortType = sort('APIKeySort', sortFields);
+  const sortType = sort('APIKeySort', recordSortFields);
   const id = { required: true, description: 'The API key’s global id.' } as const;
 
   builder.queryField('apiKey', (t) =>
@@ -81,7 +75,7 @@ export function addAPIKey(builder: Builder, kit: Kit): void {
       },
       resolve: async (_root, { integration, name, sort, ...args }, context) => {
         const filter = { ...(await integrationFilter(context, integration)), nameGlob: readGlob(name, ['name']) };
-        return loadPage(context, 'apiKey', filter, args, sort, sortFields);
+        return loadPage(context, 'apiKey', filter, args, sort);
       },
     }),
   );

@@ -29,13 +29,12 @@ export function slotStore(database: Database) {
       const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: `${parentId}.${slot}`, organizationId, parentId, touches: 0 }));
       await model.insertMany(slots);
     },
-    /** Before attaching something to the parent. False: there is no such parent. */
-    async attach(organizationId: string, parentId: string): Promise<boolean> {
+    /** Before attaching something to the parent. */
+    async attach(organizationId: string, parentId: string): Promise<void> {
       const touch = { $inc: { touches: 1 } };
       const one = await model.updateOne({ organizationId, _id: `${parentId}.${randomInt(SLOTS)}` }, touch);
-      if (one.matchedCount === 1) return true;
       // A parent that was made when there were fewer slots: any of its own.
-      return (await model.updateOne({ organizationId, parentId }, touch)).matchedCount === 1;
+      if (one.matchedCount === 0) await model.updateOne({ organizationId, parentId }, touch);
     },
     /** Before looking whether the parents are empty, and deleting them. */
     async close(organizationId: string, parentIds: readonly string[]): Promise<void> {
