@@ -2,9 +2,9 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { printAuditHeads, verifyAudit } from './cli/audit.ts';
 import { backup, restore } from './cli/backup.ts';
-import { endQuietlyOnDefects, printDefect } from './cli/crash.ts';
+import { endOnDefects, printDefect } from './cli/crash.ts';
 import { demo } from './cli/demo.ts';
-import { rewrap, rotate } from './cli/keys-commands.ts';
+import { rewrap, rotate } from './cli/keys.ts';
 import { developmentSecretOf, openGateway } from './cli/open-gateway.ts';
 import { start } from './cli/start.ts';
 import { developmentToken } from './cli/token.ts';
@@ -125,7 +125,7 @@ program
     print(`Restored into ${dataDirectory}. Put the master key that belongs to it beside it before you start.`);
   });
 
-endQuietlyOnDefects();
+endOnDefects();
 try {
   await program.parseAsync();
 } catch (error) {

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const src = fileURLToPath(new URL('../src/', import.meta.url));
 
 /** Import nothing of ours but each other's like: what a leaf imports is in its own folder, or another leaf. */
-const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'credential-types'];
+const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'credential-kinds'];
 const everythingBelow = [...leaves, 'secrets', 'store', 'domain', 'schema', 'http'];
 
 /** The table of the design: what each folder and file of `src` may import of ours, beside itself. */
@@ -15,7 +15,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': [],
   'redacted.ts': [],
   access: [],
-  'credential-types': ['errors.ts', 'redacted.ts'],
+  'credential-kinds': ['errors.ts', 'redacted.ts'],
   secrets: leaves,
   store: ['secrets', ...leaves],
   domain: ['store', ...leaves],

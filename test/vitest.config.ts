@@ -10,7 +10,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     // On another database, those that start an embedded one of their own would say nothing new.
-    exclude: process.env.MONGODB_URI ? ['test/cli/**', 'test/embedded-mongodb/!(differential).test.ts'] : [],
+    exclude: process.env.MONGODB_URI ? ['test/cli/!(keys).test.ts', 'test/embedded-mongodb/!(differential).test.ts'] : [],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     pool: 'forks',

@@ -72,7 +72,7 @@ const organizationScopes: readonly Scope[] = [
 ];
 
 /** The most that a viewer who is limited can be allowed: to one integration, or to one end user of it. */
-export const limitedScopes: { readonly [L in 'integration' | 'endUser']: readonly Scope[] } = {
+export const confinedScopes: { readonly [L in 'integration' | 'endUser']: readonly Scope[] } = {
   integration: scopes.filter((scope) => !organizationScopes.includes(scope)),
   endUser: [
     'integrations.get',

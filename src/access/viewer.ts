@@ -1,4 +1,4 @@
-import { covers, limitedScopes, type Scope } from './scopes.ts';
+import { confinedScopes, covers, type Scope } from './scopes.ts';
 
 /** By what a viewer is known: a token of the organization's issuer, an API key, a token made for an end user; or it is the gateway itself. */
 export type ViewerKind = 'token' | 'apiKey' | 'endUser' | 'gateway';
@@ -12,11 +12,11 @@ export interface Viewer {
   readonly subject: string;
   readonly scopes: ReadonlySet<string>;
   /** The part of the organization that there is for this viewer. Absent: all of it. */
-  readonly limitedTo?: Limit;
+  readonly confinedTo?: Confinement;
 }
 
 /** One integration, or one end user of it. */
-export interface Limit {
+export interface Confinement {
   readonly integrationId: string;
   readonly endUserId?: string;
 }
@@ -25,6 +25,6 @@ export interface Limit {
 export const organizationPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
 /** Whether the viewer's token covers the scope, and the viewer's limit leaves room for it. */
-export function may({ scopes, limitedTo }: Viewer, scope: Scope): boolean {
-  return covers(scopes, scope) && (!limitedTo || limitedScopes[limitedTo.endUserId ? 'endUser' : 'integration'].includes(scope));
+export function may({ scopes, confinedTo }: Viewer, scope: Scope): boolean {
+  return covers(scopes, scope) && (!confinedTo || confinedScopes[confinedTo.endUserId ? 'endUser' : 'integration'].includes(scope));
 }

@@ -4,7 +4,7 @@ import { loggableDefect } from '../errors.ts';
  * Ends the process when an error is nobody's, and tells its class and place. Node by itself prints the error with all that it holds, which may
  * be what somebody sent; a rejection, and an error of the database's thread, come here, too.
  */
-export function endQuietlyOnDefects(): void {
+export function endOnDefects(): void {
   process.on('uncaughtException', (error) => {
     printDefect(error);
     process.exit(1);

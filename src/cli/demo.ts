@@ -1,8 +1,8 @@
 import cliProgress from 'cli-progress';
 import { grantableScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
-import type { CredentialKind } from '../credential-types/define.ts';
-import { credentialKinds } from '../credential-types/index.ts';
+import type { CredentialKind } from '../credential-kinds/define.ts';
+import { credentialKinds } from '../credential-kinds/index.ts';
 import type { Gateway } from '../gateway.ts';
 
 const INTEGRATION = 'demo';

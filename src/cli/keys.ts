@@ -1,76 +1,116 @@
-import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import cliProgress from 'cli-progress';
 import { ConfigError } from '../config.ts';
-import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
+import { NotFoundError } from '../errors.ts';
+import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gateway.ts';
 
-const KEY_BYTES = 32;
+type Print = (line: string) => void;
 
-/** Before the ARN of a key in AWS KMS, in a list of master keys. */
-const AWS_KMS = 'aws-kms:';
+/** What a shell expects of a command that a signal ended. */
+const STOPPED = 130;
 
 /**
- * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS.
- * @throws ConfigError naming the setting
+ * Rotates data keys, with a progress bar, until it is done or a signal comes. Answers the exit code.
+ * @throws ConfigError when there is no such organization
  */
-export function parseMasterKeys(text: string, setting: string): MasterKeySource[] {
-  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
-  const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? awsKmsKey(part.slice(AWS_KMS.length), setting) : keyBytes(part, setting)));
-  if (keys.length === 0) throw wrongKey(setting);
-  return keys;
-}
-
-function keyBytes(base64: string, setting: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
-  if (bytes.length !== KEY_BYTES) throw wrongKey(setting);
-  return bytes;
-}
-
-function awsKmsKey(awsKmsKeyArn: string, setting: string): MasterKeySource {
-  if (isAwsKmsKeyArn(awsKmsKeyArn)) return { awsKmsKeyArn };
-  throw new ConfigError(`${setting}: after aws-kms: comes the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; not of an alias.`);
-}
-
-function wrongKey(setting: string): ConfigError {
-  return new ConfigError(
-    `${setting} must hold keys of ${KEY_BYTES} bytes in base64, separated by commas or lines, as from: openssl rand -base64 32.`,
-  );
-}
-
-/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or holds something else */
-export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE'): MasterKeySource[] {
-  return parseMasterKeys(readOrExplain(file, setting), setting);
-}
-
-/** Whether there is a file. */
-export function hasFile(file: string): boolean {
-  return existsSync(file);
-}
-
-/** The random bytes that a file keeps, the first if there are several; a file that is missing is made, for this user only. */
-export function keptRandomBytes(file: string): Uint8Array {
-  if (!existsSync(file)) {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-    try {
-      // Never over a file that another process has made meanwhile.
-      writeFileSync(file, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    }
+export async function rotate(
+  gateway: Gateway,
+  options: { readonly organization?: string; readonly finish?: boolean; readonly wait?: boolean },
+  print: Print,
+): Promise<number> {
+  const signal = untilSignal();
+  const { organization, finish = false, wait = false } = options;
+  const only = organization === undefined ? {} : { organizationId: organization };
+  const run = (newKeys: boolean) => withBar('secrets', (onProgress) => gateway.keys.rotate({ ...only, newKeys, signal, onProgress }));
+  let report = await run(!finish).catch((error) => {
+    throw error instanceof NotFoundError ? new ConfigError('There is no organization of that name.') : error;
+  });
+  tellRotation(report, print);
+  while (wait && report.restingUntil && !signal.aborted) {
+    await until(report.restingUntil, signal);
+    if (signal.aborted) break;
+    report = await run(false);
+    tellRotation(report, print);
   }
-  chmodSync(file, 0o600);
-  return keyBytes(
-    readOrExplain(file, file)
-      .trim()
-      .split(/[\s,]+/)[0]!,
-    file,
-  );
+  if (report.stopped || (wait && signal.aborted)) {
+    print('Stopped. Run it again to go on.');
+    return STOPPED;
+  }
+  if (report.restingUntil) {
+    const old = report.resting === 1 ? 'An old key rests' : `${report.resting} old keys rest`;
+    print(
+      `${old} until ${report.restingUntil.toISOString()}, for transactions that may still use it. Then run it with --finish, or now with --wait.`,
+    );
+  }
+  return report.unreadableCount > 0 ? 1 : 0;
 }
 
-function readOrExplain(file: string, setting: string): string {
+function tellRotation(report: RotationReport, print: Print): void {
+  if (report.continued > 0) {
+    print(`In ${count(report.continued, 'organization')} an earlier rotation had not ended: it went on, and no new key was made.`);
+  }
+  print(`New keys: ${report.newKeys}. Re-sealed secrets: ${report.resealed}. Destroyed keys: ${report.destroyed}.`);
+  if (report.unreadableCount === 0) return;
+  print(`${count(report.unreadableCount, 'secret')} cannot be opened and stay under the old key, which is kept:`);
+  for (const { organizationId, credentialId, field, why } of report.unreadable) {
+    print(`  ${organizationId}, credential ${credentialId}, ${field}: ${why}`);
+  }
+  if (report.unreadable.length < report.unreadableCount) print('  …');
+}
+
+/** Wraps data keys anew under the first master key. Answers the exit code. */
+export async function rewrap(gateway: Gateway, print: Print): Promise<number> {
+  const signal = untilSignal();
+  const report: RewrapReport = await withBar('data keys', (onProgress) => gateway.keys.rewrap({ signal, onProgress }));
+  print(`Re-wrapped: ${report.rewrapped}. Under the first master key already: ${report.kept}.`);
+  if (report.stopped) {
+    print('Stopped. Run it again to go on.');
+    return STOPPED;
+  }
+  if (report.failed > 0) {
+    print(`${count(report.failed, 'data key')} cannot be opened with the master keys given: keep the master key that they are under.`);
+    return 1;
+  }
+  print('No other master key is needed any more.');
+  return 0;
+}
+
+/** Aborted by the first SIGINT or SIGTERM; the second ends the process as usual. */
+function untilSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
+  return controller.signal;
+}
+
+function until(time: Date, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, Math.max(0, time.getTime() - Date.now()) + 1_000);
+    signal.addEventListener('abort', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+async function withBar<T>(noun: string, run: (onProgress: (progress: KeyProgress) => void) => Promise<T>): Promise<T> {
+  const bar = new cliProgress.SingleBar(
+    { format: `{bar} {percentage}% | {value}/{total} ${noun} | {duration_formatted}`, noTTYOutput: false, stream: process.stderr },
+    cliProgress.Presets.shades_classic,
+  );
+  let isStarted = false;
   try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`${setting} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
+    return await run(({ done, total }) => {
+      if (!isStarted && total > 0) {
+        bar.start(total, done);
+        isStarted = true;
+      }
+      bar.setTotal(total);
+      bar.update(done);
+    });
+  } finally {
+    if (isStarted) bar.stop();
   }
+}
+
+function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
-import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './keys.ts';
+import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;

@@ -1,21 +1,14 @@
 import { z } from 'zod';
-import type { APIKeyParts } from '../access/api-key.ts';
-import { limitedScopes } from '../access/scopes.ts';
+import { confinedScopes } from '../access/scopes.ts';
+import type { APIKeyParts } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { NotFoundError, UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
-import {
-  type BaseContext,
-  type DomainContext,
-  expectVersion,
-  type MutationContext,
-  mutate,
-  newRecord,
-  orNameTaken,
-  required,
-} from './context.ts';
+import type { DomainContext, GatewayContext } from './context.ts';
 import { checkGrant, requireGrant } from './grant.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, orNameTaken, required } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { check, nameText, refusePast } from './validation.ts';
 
@@ -43,7 +36,7 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   const { store, viewer, now } = context;
   const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null }, ['input']);
   refusePast(checked.expiresAt, now(), ['input']);
-  const scopes = checkGrant(viewer, input.scopes, input.integration ? limitedScopes.integration : null, ['input', 'scopes']);
+  const scopes = checkGrant(viewer, input.scopes, input.integration ? confinedScopes.integration : null, ['input', 'scopes']);
   const issue = async () => {
     const integration = input.integration && (await requireIntegration(context, input.integration, ['input', 'integration']));
     // Whoever deletes the one or the other writes this too: no key outlives them.
@@ -99,10 +92,10 @@ async function requireAPIKey(context: DomainContext, id: string): Promise<APIKey
 }
 
 /** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */
-export async function authenticateAPIKey({ store, now }: BaseContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
+export async function authenticateAPIKey({ store, now }: GatewayContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
   const record = await store.apiKeys.verify(organizationId, id, new Redacted(secret), now());
   if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');
   const { scopes, integrationId } = record;
   const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;
-  return integrationId === null ? viewer : { ...viewer, limitedTo: { integrationId } };
+  return integrationId === null ? viewer : { ...viewer, confinedTo: { integrationId } };
 }

@@ -1,5 +1,5 @@
 import type { AuditHead, AuditVerification } from '../store/audit.ts';
-import type { BaseContext } from './context.ts';
+import type { GatewayContext } from './context.ts';
 import { inTurn } from './in-turn.ts';
 
 export type { AuditHead, AuditVerification };
@@ -10,7 +10,7 @@ export type { AuditHead, AuditVerification };
  *
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function sealAuditLogs({ store, now }: BaseContext): Promise<void> {
+export async function sealAuditLogs({ store, now }: GatewayContext): Promise<void> {
   await inTurn(await store.organizations.live(), async (organizationId) => {
     await store.audit.seal(organizationId, now());
   });
@@ -18,7 +18,7 @@ export async function sealAuditLogs({ store, now }: BaseContext): Promise<void> 
 
 /** Checks an organization's audit log. Undefined: there is no such organization. */
 export async function verifyAuditLog(
-  { store }: BaseContext,
+  { store }: GatewayContext,
   organizationId: string,
   knownHead?: AuditHead,
 ): Promise<AuditVerification | undefined> {

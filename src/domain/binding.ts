@@ -2,7 +2,7 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding } from '../store/connection.ts';
 import { credentialsOf, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
-import { updateRecord } from './update.ts';
+import { updateRecord } from './records.ts';
 
 interface Bindings {
   readonly actionCredentials: readonly Binding[];

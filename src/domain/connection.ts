@@ -3,9 +3,11 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
 import { holdCredentials, namedCredentials } from './binding.ts';
-import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
+import type { DomainContext } from './context.ts';
 import { insertCredential, type MadeSecrets, makeSecrets, type NewCredential } from './credential.ts';
 import type { DeletionOptions } from './deletion.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
   type ConnectorRef,
@@ -16,7 +18,6 @@ import {
   requireIntegration,
   requireOwner,
 } from './references.ts';
-import { updateRecord } from './update.ts';
 import { anyText, check, hostnameText, nameText } from './validation.ts';
 
 /** How many credentials a connection binds at most, action and trigger together. */
@@ -125,7 +126,7 @@ export async function updateConnection(
  */
 async function refuseAiming({ store, viewer }: DomainContext, changes: object, credentialIds: readonly string[]): Promise<void> {
   const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
-  if (!viewer.limitedTo?.endUserId || aims.length === 0) return;
+  if (!viewer.confinedTo?.endUserId || aims.length === 0) return;
   const own = await store.credentials.byIds(viewer.organizationId, credentialIds);
   if (own.length === credentialIds.length) return;
   const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';

@@ -2,10 +2,11 @@ import { z } from 'zod';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-scheme.ts';
 import { holdCredentials } from './binding.ts';
-import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
+import type { DomainContext } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
-import { updateRecord } from './update.ts';
 import { check, descriptionText, nameText, urlText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, baseUrl: urlText });

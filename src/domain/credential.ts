@@ -1,16 +1,17 @@
 import { z } from 'zod';
-import type { CredentialKind } from '../credential-types/define.ts';
-import { kindOf } from '../credential-types/index.ts';
-import { makeSecret, prepareWrite } from '../credential-types/validate.ts';
+import type { CredentialKind } from '../credential-kinds/define.ts';
+import { kindOf } from '../credential-kinds/index.ts';
+import { makeSecret, prepareWrite } from '../credential-kinds/validate.ts';
 import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
-import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, required } from './context.ts';
+import type { DomainContext } from './context.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, required, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
-import { updateRecord } from './update.ts';
 import { anyText, check, descriptionText, nameText, refusePast } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });

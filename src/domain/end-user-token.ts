@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { limitedScopes } from '../access/scopes.ts';
+import { confinedScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
-import { type BaseContext, type MutationContext, mutate } from './context.ts';
+import type { GatewayContext } from './context.ts';
 import { checkGrant } from './grant.ts';
+import { type MutationContext, mutate } from './mutate.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 import { check } from './validation.ts';
 
@@ -33,7 +34,7 @@ export interface EndUserToken {
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
   const { store, viewer, now } = context;
   const seconds = check(lifetime, request.lifetimeSeconds ?? END_USER_TOKEN_SECONDS, ['lifetimeSeconds']);
-  const scopes = checkGrant(viewer, request.scopes ?? limitedScopes.endUser, limitedScopes.endUser, ['scopes']);
+  const scopes = checkGrant(viewer, request.scopes ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
   const jti = randomUUID();
   const issue = async () => {
     const endUser = await requireEndUser(context, request.endUser, ['endUser']);
@@ -49,11 +50,11 @@ export async function createEndUserToken(context: MutationContext, request: EndU
 
 /** The viewer whom an end user's token makes. @throws UnauthenticatedError */
 export async function authenticateEndUser(
-  { store, now }: BaseContext,
+  { store, now }: GatewayContext,
   { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
 ): Promise<Viewer> {
   const claims = await store.endUserTokens.verify(organizationId, keyId, token, now());
   if (!claims) throw new UnauthenticatedError('The end user’s token was not made here, or has expired.');
   const { integrationId, endUserId, scopes } = claims;
-  return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), limitedTo: { integrationId, endUserId } };
+  return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), confinedTo: { integrationId, endUserId } };
 }

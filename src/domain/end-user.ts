@@ -2,11 +2,11 @@ import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
-import { expectVersion, type MutationContext, mutate, newRecord } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
-import { updateRecord } from './update.ts';
 import { anyText, check, emailText, nameText } from './validation.ts';
 
 const contactFields = z.object({

@@ -1,7 +1,8 @@
 import { forgetCredential } from './binding.ts';
-import { type BaseContext, type MutationContext, recordDone } from './context.ts';
+import type { GatewayContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { inTurn } from './in-turn.ts';
+import { type MutationContext, recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
 const BATCH = 100;
@@ -16,7 +17,7 @@ const BATCHES_MAX = 10;
  *
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function sweepExpired(outer: BaseContext): Promise<number> {
+export async function sweepExpired(outer: GatewayContext): Promise<number> {
   const { store } = outer;
   const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
   let swept = 0;

@@ -1,11 +1,12 @@
 import { z } from 'zod';
 import type { IntegrationRecord, SSOClaimSettings } from '../store/integration.ts';
-import { type DomainContext, expectVersion, type MutationContext, mutate, newRecord, orNameTaken } from './context.ts';
+import type { DomainContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { ssoClaimSettings } from './sso-claims.ts';
-import { updateRecord } from './update.ts';
 import { check, descriptionText, nameText } from './validation.ts';
 
 const fields = z.object({ name: nameText, description: descriptionText, ssoClaims: ssoClaimSettings });

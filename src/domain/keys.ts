@@ -1,8 +1,9 @@
 import { NotFoundError } from '../errors.ts';
-import type { Resealed, UnreadableSecret } from '../store/credential.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
-import { type BaseContext, recordDone } from './context.ts';
+import type { Resealed, UnreadableSecret } from '../store/secret.ts';
+import type { GatewayContext } from './context.ts';
 import { inTurn } from './in-turn.ts';
+import { recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
 /** How many secrets one transaction moves. Whoever changes one of them meanwhile waits for it, or runs again: a few hundredths of a second. */
@@ -53,7 +54,7 @@ export interface RotationReport {
  *
  * @throws NotFoundError when there is no such organization
  */
-export async function rotateKeys(context: BaseContext, options: RotationOptions): Promise<RotationReport> {
+export async function rotateKeys(context: GatewayContext, options: RotationOptions): Promise<RotationReport> {
   const { store, now } = context;
   const { organizationId, newKeys = true, signal, onProgress } = options;
   if (organizationId !== undefined && (await store.organizations.state(organizationId)) !== 'live') {
@@ -133,7 +134,7 @@ export async function rotateKeys(context: BaseContext, options: RotationOptions)
  * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function replaceWornKeys(context: BaseContext): Promise<number> {
+export async function replaceWornKeys(context: GatewayContext): Promise<number> {
   let replaced = 0;
   const { keyring } = context.store;
   await inTurn(await keyring.worn(), async ({ organizationId, keyId }) => {
@@ -144,7 +145,7 @@ export async function replaceWornKeys(context: BaseContext): Promise<number> {
 }
 
 /** False: the current key is another by now, or the organization is deleted. */
-async function replaceKey(outer: BaseContext, organizationId: string, currentKeyId: string): Promise<boolean> {
+async function replaceKey(outer: GatewayContext, organizationId: string, currentKeyId: string): Promise<boolean> {
   const { store, now } = outer;
   return store.transaction(async () => {
     if ((await store.organizations.state(organizationId)) !== 'live') return false;
@@ -156,7 +157,7 @@ async function replaceKey(outer: BaseContext, organizationId: string, currentKey
   });
 }
 
-async function destroyUnused(outer: BaseContext, organizationId: string, keyId: string): Promise<boolean> {
+async function destroyUnused(outer: GatewayContext, organizationId: string, keyId: string): Promise<boolean> {
   const { store, now } = outer;
   return store.transaction(async () => {
     if (await store.secrets.isAnyUnder(organizationId, keyId)) return false;
@@ -167,7 +168,7 @@ async function destroyUnused(outer: BaseContext, organizationId: string, keyId: 
 }
 
 /** Tells the audit log what became of a data key, in the transaction in which it did. */
-function recordKeyDone(outer: BaseContext, organizationId: string, name: string, keyId: string): Promise<void> {
+function recordKeyDone(outer: GatewayContext, organizationId: string, name: string, keyId: string): Promise<void> {
   const action = { name, noun: null, address: null, requestId: null };
   return recordDone({ ...asItself(outer, organizationId), action }, null, keyId);
 }
@@ -182,7 +183,7 @@ export interface RewrapReport {
 }
 
 /** Wraps the data keys of all organizations anew, under the first master key. Afterwards, if none failed, the others are not needed. */
-export async function rewrapKeys({ store }: Pick<BaseContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
+export async function rewrapKeys({ store }: Pick<GatewayContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
   const total = await store.keyring.count();
   const report = { rewrapped: 0, kept: 0, failed: 0 };
   for (let after: string | null = ''; after !== null && !signal?.aborted; ) {

@@ -1,8 +1,8 @@
-import type { BaseContext, DomainContext } from './context.ts';
+import type { DomainContext, GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 
 /** Who acts when nobody asks: the gateway itself, in one organization. */
-export function asItself(context: BaseContext, organizationId: string): DomainContext {
+export function asItself(context: GatewayContext, organizationId: string): DomainContext {
   return { ...context, viewer: { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() } };
 }
 
@@ -12,7 +12,7 @@ export function asItself(context: BaseContext, organizationId: string): DomainCo
  *
  * Answers whether there was such an organization.
  */
-export async function deleteOrganization(outer: BaseContext, organizationId: string): Promise<boolean> {
+export async function deleteOrganization(outer: GatewayContext, organizationId: string): Promise<boolean> {
   const context = asItself(outer, organizationId);
   const { store, now } = context;
   if (!(await store.organizations.tombstone(organizationId, now()))) return false;

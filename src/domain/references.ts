@@ -3,7 +3,8 @@ import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
-import { type DomainContext, required } from './context.ts';
+import type { DomainContext } from './context.ts';
+import { required } from './records.ts';
 
 /** The ways to say which object is meant. Exactly one of the members is given. */
 export interface IntegrationRef {
@@ -80,7 +81,7 @@ export async function requireOwner(
   { id: integrationId }: IntegrationRecord,
   path: Path,
 ): Promise<EndUserRecord | null> {
-  const ownId = context.viewer.limitedTo?.endUserId;
+  const ownId = context.viewer.confinedTo?.endUserId;
   const meant = ref ?? (ownId === undefined ? null : { id: ownId });
   if (!meant) return null;
   const endUser = await requireEndUser(context, meant, path);

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
-import { kindOf } from '../credential-types/index.ts';
+import { kindOf } from '../credential-kinds/index.ts';
 import { EmailNotVerifiedError, NotFoundError, type SSOMissing, SSONotConfiguredError, ValidationError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Contact, ContactType, EndUserRecord } from '../store/end-user.ts';
 import type { PageRequest } from '../store/records.ts';
-import { type DomainContext, type MutationContext, mutate, required } from './context.ts';
+import type { DomainContext } from './context.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { required } from './records.ts';
 import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
 import { checkReturnTo } from './return-to.ts';
 import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';

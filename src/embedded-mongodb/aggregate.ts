@@ -7,7 +7,7 @@ import { fieldOf, partsOf } from './paths.ts';
 import type { Sort } from './planner.ts';
 import { everything, type Filter, matches, parseFilter } from './query.ts';
 import type { Examined } from './scan.ts';
-import type { View } from './store.ts';
+import type { View } from './storage.ts';
 
 /** One document on its way through a pipeline; `bytes` is there as long as it is as stored. */
 interface Item {

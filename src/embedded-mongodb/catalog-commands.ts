@@ -61,8 +61,8 @@ function exists({ indexes }: Collection, wanted: Doc): boolean {
   });
 }
 
-function collectionsOf({ store, database }: Context): Collection[] {
-  return [...store.catalog.collections.values()].filter(({ namespace }) => namespace.startsWith(`${database}.`));
+function collectionsOf({ storage, database }: Context): Collection[] {
+  return [...storage.catalog.collections.values()].filter(({ namespace }) => namespace.startsWith(`${database}.`));
 }
 
 /** A collection as listCollections gives it. */
@@ -139,7 +139,7 @@ export const catalogCommands: [string, Command][] = [
     (context, { filter = new Map(), nameOnly }) => {
       if (context.database !== 'admin') throw new CommandError(13, 'listDatabases may only be run against the admin database.');
       const found = parseFilter(filter);
-      const names = new Set([...context.store.catalog.collections.keys()].map((namespace) => namespace.split('.')[0]!));
+      const names = new Set([...context.storage.catalog.collections.keys()].map((namespace) => namespace.split('.')[0]!));
       const databases = [...names]
         .sort()
         .map((name) => new Map<string, Value>([['name', name], ...(nameOnly ? [] : ([['empty', false]] as const))]));

@@ -4,12 +4,12 @@ import { CommandError } from './errors.ts';
 import { type Options, type Parsed, parseOptions } from './options.ts';
 import type { Examined } from './scan.ts';
 import type { Session, Sessions } from './sessions.ts';
-import type { Store, TransactionView, View } from './store.ts';
+import type { Storage, TransactionView, View } from './storage.ts';
 import type { Reply } from './wire.ts';
 
 /** What all commands of a server share. */
 export interface ServerState {
-  store: Store;
+  storage: Storage;
   sessions: Sessions;
   cursors: Cursors;
   /** Tells an attaching process that this is the server of the data directory it meant. */

@@ -4,7 +4,7 @@ import { maxDocumentBytes } from './bson.ts';
 import { CommandError } from './errors.ts';
 import type { Examined } from './scan.ts';
 import type { Session } from './sessions.ts';
-import type { TransactionView } from './store.ts';
+import type { TransactionView } from './storage.ts';
 import type { Reply } from './wire.ts';
 
 const idleMinutes = 10;

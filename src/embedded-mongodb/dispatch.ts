@@ -52,8 +52,8 @@ interface NumberedContext extends Context {
 }
 
 function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedContext {
-  const { store, sessions } = server;
-  store.db.resetReadTxn();
+  const { storage, sessions } = server;
+  storage.db.resetReadTxn();
   const { txnNumber, lsid, maxTimeMS } = generic;
   if (txnNumber !== undefined && !(txnNumber instanceof Long)) throw typeMismatch('txnNumber needs to be an int64');
   if (txnNumber && (!lsid || txnNumber.isNegative())) throw invalidOptions('txnNumber needs an lsid beside it and must not be negative');
@@ -61,12 +61,12 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
     ...server,
     peer,
     database: required(generic.$db, 'OpMsg.$db'),
-    view: store.latest,
+    view: storage.latest,
     session: lsid && sessions.get(lsid),
     transaction: undefined,
     number: txnNumber?.toBigInt(),
     examined: new Examined(maxTimeMS),
-    write: (run) => store.write(run, maxTimeMS ? Date.now() + maxTimeMS : undefined),
+    write: (run) => storage.write(run, maxTimeMS ? Date.now() + maxTimeMS : undefined),
   };
 }
 
@@ -99,7 +99,7 @@ async function runInTransaction(name: string, known: Command, own: Doc, generic:
     throw invalidOptions('only the first command of a transaction may have a readConcern');
   checkReadConcern(generic, ['local', 'majority', 'snapshot']);
   try {
-    if (generic.startTransaction) session.start(context.store, number);
+    if (generic.startTransaction) session.start(context.storage, number);
     const transaction = session.continue(number);
     const reply = await known.run({ ...context, view: transaction, transaction, write: async (run) => run(transaction) }, own);
     // A write that failed in part ends the transaction: what it would commit is not what was asked for.
@@ -125,7 +125,7 @@ const transactionEnds = new Map<string, Command>([
   command('commitTransaction', endOptions, async (context) => {
     const { session, number } = numbered(context as NumberedContext);
     await commitUnderWay(context, session);
-    const before = readOutcome(context.store.latest, session);
+    const before = readOutcome(context.storage.latest, session);
     const isCommitted = session.state !== 'inProgress' && before?.number === number && !before.reply;
     if (isCommitted && session.transactionNumber <= number) return {};
     const transaction = session.continue(number);
@@ -149,10 +149,10 @@ const transactionEnds = new Map<string, Command>([
 ]);
 
 /** A commit may be sent again before the first is answered, when its connection broke: what became of the first is the answer to both. */
-async function commitUnderWay({ store }: Context, session: Session): Promise<void> {
+async function commitUnderWay({ storage }: Context, session: Session): Promise<void> {
   if (!session.commit) return;
   await session.commit.catch(() => {});
-  store.db.resetReadTxn();
+  storage.db.resetReadTxn();
 }
 
 /** What may have any read concern; outside transactions, every other command has the default one only. */

@@ -4,14 +4,14 @@ import { CommandError } from './errors.ts';
 import { after, emptyArray, encodeKey, type KeyPart, maxKeyBytes } from './keys.ts';
 import { keyParts } from './paths.ts';
 import { matches } from './query.ts';
-import { Locked, type View } from './store.ts';
+import { Locked, type View } from './storage.ts';
 
 /** How collections, indexes and documents are written, and the keys that documents have in indexes. */
 
 /** Makes a collection with its `_id_` index. */
 export function createCollection(view: View, namespace: string): Collection {
   checkNamespace(namespace);
-  const { catalog } = view.store;
+  const { catalog } = view.storage;
   const collection = { id: catalog.newId(), namespace, indexes: [], nextRecord: 1 };
   return createIndex(view, collection, { v: 2, key: { _id: 1 }, name: '_id_' });
 }
@@ -43,7 +43,7 @@ export function dropCollection(view: View, collection: Collection): void {
 /** Adds an index and the keys of the documents there are. Throws when they break its uniqueness. */
 export function createIndex(view: View, collection: Collection, specification: object): Collection {
   waitForWriters(view, collection);
-  const index = readIndex(view.store.catalog.newId(), decode(encode(specification as Record<string, unknown>)));
+  const index = readIndex(view.storage.catalog.newId(), decode(encode(specification as Record<string, unknown>)));
   for (const { key, value } of view.range(keyIn(collection.id), keyIn(collection.id + 1))) {
     for (const entry of entriesOf(view, index, decode(value))) {
       if (isTaken(view, index, entry)) throw duplicateKey(collection, index, entry);
@@ -55,7 +55,7 @@ export function createIndex(view: View, collection: Collection, specification: o
 
 /** A change of the catalog waits until no transaction holds uncommitted documents of the collection. */
 function waitForWriters(view: View, collection: Collection): void {
-  for (const transaction of view.store.transactions) {
+  for (const transaction of view.storage.transactions) {
     if (transaction !== view && transaction.wroteUnder(keyIn(collection.id))) throw new Locked(transaction);
   }
 }
@@ -87,7 +87,7 @@ export function entriesOf(view: View, index: Index, doc: Doc): IndexEntry[] {
 function markMultikey(view: View, index: Index, field: number): void {
   if (index.multikey[field]) return;
   index.multikey[field] = true;
-  view.store.flags.push(multikeyKey(index, field));
+  view.storage.flags.push(multikeyKey(index, field));
 }
 
 /** A unique index has the record as its value, any other at the end of its key. */

@@ -17,7 +17,7 @@ import {
 import { dirname, join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { keyIn, spaces } from './catalog.ts';
-import { ownerKey, prepareDirectory } from './claim.ts';
+import { ownerKey, prepareDirectory } from './directory-lock.ts';
 
 /** The one data file, `data.mdb`: opening it, copying it while it is in use, putting a copy in its place. */
 type File = RootDatabase<Buffer, Buffer>;

@@ -6,7 +6,7 @@ import { fieldOf, keyParts, partsOf } from './paths.ts';
 import { planQuery, type Sort } from './planner.ts';
 import type { Filter } from './query.ts';
 import { type Examined, type Row, scan } from './scan.ts';
-import type { View } from './store.ts';
+import type { View } from './storage.ts';
 
 export interface Selection {
   filter: Filter;

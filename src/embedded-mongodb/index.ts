@@ -1,10 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { answers, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './claim.ts';
+import { answers, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './directory-lock.ts';
 import { fileNumber, openFile } from './file.ts';
 import { Server } from './server.ts';
-import { Store } from './store.ts';
+import { Storage } from './storage.ts';
 
 export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
 
@@ -61,18 +61,18 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
       return { uri: before.uri, stop: async () => {} };
     }
     const identity = randomBytes(16).toString('hex');
-    const store = new Store(db, (get) => {
+    const storage = new Storage(db, (get) => {
       if (readOwner(get)?.identity !== identity) throw new Error('another server has taken over the data directory');
     });
-    const server = new Server(store, identity);
+    const server = new Server(storage, identity);
     const address = await server.listen(port === undefined ? { path: socketPath(directory) } : { host: '127.0.0.1', port });
     const uri = `mongodb://${'path' in address ? encodeURIComponent(address.path) : `${address.host}:${address.port}`}/?directConnection=true`;
     if (takeOver(db, { identity, uri, address, file: fileNumber(path) }, before?.identity)) {
-      store.reload();
+      storage.reload();
       if ('path' in address) removeOldSockets(address.path);
       const stop = async () => {
         await server.stop();
-        await store.close(() => takeOver(db, undefined, identity));
+        await storage.close(() => takeOver(db, undefined, identity));
       };
       return { uri, stop };
     }

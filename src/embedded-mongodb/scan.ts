@@ -3,7 +3,7 @@ import { type Collection, type Index, keyIn, recordKey } from './catalog.ts';
 import { CommandError } from './errors.ts';
 import type { Plan, Range } from './planner.ts';
 import { everything, type Filter, matches } from './query.ts';
-import type { View } from './store.ts';
+import type { View } from './storage.ts';
 
 /** What a query looks at, as `explain` tells it, and for how long it may. */
 export class Examined {

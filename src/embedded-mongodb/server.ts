@@ -1,13 +1,13 @@
 import { chmodSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
 import { Binary, BSONError, Long, Timestamp } from 'bson';
-import type { Address } from './claim.ts';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
+import type { Address } from './directory-lock.ts';
 import { runCommand } from './dispatch.ts';
 import { CommandError } from './errors.ts';
 import { Sessions } from './sessions.ts';
-import type { Store } from './store.ts';
+import type { Storage } from './storage.ts';
 import { Framer, type Reply, readRequest, wantsReply, writeReply } from './wire.ts';
 
 /** Listens, keeps connections, and answers what comes in on them. */
@@ -20,8 +20,8 @@ export class Server {
   private time = 0n;
 
   /** `identity` tells an attaching process that this is the server of the data directory it meant. */
-  constructor(store: Store, identity: string) {
-    this.state = { store, identity, sessions: new Sessions(), cursors: new Cursors() };
+  constructor(storage: Storage, identity: string) {
+    this.state = { storage, identity, sessions: new Sessions(), cursors: new Cursors() };
     this.net = createServer((socket) => this.accept(socket));
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
@@ -39,7 +39,7 @@ export class Server {
     });
   }
 
-  /** Stops listening, ends connections and open transactions. The store is closed by its owner. */
+  /** Stops listening, ends connections and open transactions. The storage is closed by its owner. */
   async stop(): Promise<void> {
     clearInterval(this.sweeper);
     const closed = new Promise((resolve) => this.net.close(resolve));
@@ -50,7 +50,7 @@ export class Server {
 
   private sweep(): void {
     this.state.cursors.sweep();
-    this.state.sessions.sweep(this.state.store).catch(() => {});
+    this.state.sessions.sweep(this.state.storage).catch(() => {});
   }
 
   private accept(socket: Socket): void {

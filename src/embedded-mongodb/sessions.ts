@@ -3,7 +3,7 @@ import { type Doc, decode, encode } from './bson.ts';
 import { keyIn, spaces } from './catalog.ts';
 import { CommandError, typeMismatch } from './errors.ts';
 import { parseOptions } from './options.ts';
-import { type Store, TransactionView, type View } from './store.ts';
+import { type Storage, TransactionView, type View } from './storage.ts';
 import type { Reply } from './wire.ts';
 
 export const sessionMinutes = 30;
@@ -25,13 +25,13 @@ export class Session {
     this.key = key;
   }
 
-  start(store: Store, number: bigint): void {
-    const before = readOutcome(store.latest, this)?.number ?? -1n;
+  start(storage: Storage, number: bigint): void {
+    const before = readOutcome(storage.latest, this)?.number ?? -1n;
     const last = before > this.transactionNumber ? before : this.transactionNumber;
     if (number < last) throw tooOld(number, last);
     if (number === last) throw new CommandError(117, `a transaction or retryable write of the number ${number} has been started`);
     this.abort();
-    this.transaction = new TransactionView(store);
+    this.transaction = new TransactionView(storage);
     this.transactionNumber = number;
     this.state = 'inProgress';
     this.expiry = setTimeout(() => this.abort(), transactionSeconds * 1000).unref();
@@ -44,7 +44,7 @@ export class Session {
       throw new CommandError(251, `Given transaction number ${number} does not match any in-progress transactions.`);
     }
     if (this.state === 'committed') throw new CommandError(256, `Transaction ${number} has been committed.`);
-    // The store ends transactions by itself when it closes or a commit fails.
+    // The storage ends transactions by itself when it closes or a commit fails.
     if (!this.transaction?.isOpen) throw new CommandError(251, `Transaction ${number} has been aborted.`);
     return this.transaction;
   }
@@ -89,13 +89,13 @@ export class Sessions {
   }
 
   /** Forgets sessions that nobody has used for half an hour, and their outcomes. */
-  async sweep(store: Store): Promise<void> {
+  async sweep(storage: Storage): Promise<void> {
     const before = Date.now() - sessionMinutes * 60_000;
     for (const session of this.known.values()) if (session.lastUsed < before) this.end(session);
     const isExpired = (value: Buffer | undefined) => value !== undefined && (decode(value).get('at') as Date).getTime() < before;
-    const expired = [...store.latest.range(keyIn(spaces.sessions), keyIn(spaces.sessions + 1))].filter(({ value }) => isExpired(value));
+    const expired = [...storage.latest.range(keyIn(spaces.sessions), keyIn(spaces.sessions + 1))].filter(({ value }) => isExpired(value));
     if (!expired.length) return;
-    await store.write((view) => {
+    await storage.write((view) => {
       for (const { key } of expired) if (isExpired(view.get(key))) view.remove(key);
     });
   }

@@ -6,7 +6,7 @@ import { type Parsed, parseOptions, required } from './options.ts';
 import { parseFilter } from './query.ts';
 import { selectionOf } from './read-commands.ts';
 import type { Row } from './scan.ts';
-import type { View } from './store.ts';
+import type { View } from './storage.ts';
 import { type Change, isReplacement, parseChange } from './update.ts';
 import type { Reply } from './wire.ts';
 import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';

@@ -7,7 +7,7 @@ import { equal } from './keys.ts';
 import { fieldOf } from './paths.ts';
 import { conjuncts, type Filter } from './query.ts';
 import type { Row } from './scan.ts';
-import type { View } from './store.ts';
+import type { View } from './storage.ts';
 import type { Change } from './update.ts';
 
 /** What insert, update, delete and findAndModify do to one document. */

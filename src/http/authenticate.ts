@@ -1,6 +1,5 @@
 import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
-import { type APIKeyParts, parseAPIKey } from '../access/api-key.ts';
-import { END_USER_TOKEN_TYPE } from '../access/end-user-token.ts';
+import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';

@@ -15,9 +15,9 @@ import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutErr
 import type { Limits } from '../limits.ts';
 import { type GraphQLContext, operationCost, requiredScopes } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
+import { validateDocument } from './document-validation.ts';
+import { answer, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
-import { answer, type OnDefect, publicError, unknownOperation } from './public-error.ts';
-import { quietValidate } from './validation-rules.ts';
 import { variableIssues } from './variables.ts';
 
 /** How many things that are wrong with the variables are told at once. */
@@ -27,7 +27,7 @@ const ISSUES_MAX = 50;
  * How an operation is checked and run, whoever sent it: what is too large is refused before it is gone through, nothing that a caller sent
  * is repeated by an error, and a mutation operation that lacks a scope anywhere does nothing at all.
  */
-export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plugin<GraphQLContext> {
+export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugin<GraphQLContext> {
   return {
     onParse({ parseFn, setParseFn }) {
       setParseFn((source: string | Source, options) => {
@@ -39,7 +39,7 @@ export function useCarefulExecution(schema: GraphQLSchema, limits: Limits): Plug
       setValidationFn((schema, document, rules, typeInfo, options) => {
         checkDocument(document, limits);
         const all = limits.introspection ? rules : [...rules, NoSchemaIntrospectionCustomRule];
-        return quietValidate(schema, document, all as readonly ValidationRule[], typeInfo, options);
+        return validateDocument(schema, document, all as readonly ValidationRule[], typeInfo, options);
       });
     },
     onExecute({ args, setResultAndStopExecution, executeFn, setExecuteFn }) {

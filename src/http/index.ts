@@ -8,17 +8,17 @@ import { loggableDefect, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext } from '../schema/index.ts';
 import { type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
-import { type DoorSettings, useDoor } from './door.ts';
-import { publicResult, useCarefulExecution } from './execution.ts';
+import { malformedRequest } from './error-redaction.ts';
+import { publicResult, useExecutionChecks } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { addressOf, createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
-import { malformedRequest } from './public-error.ts';
+import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
 
 /** Documents that are kept parsed: small ones, which come again. Kept by their text, large ones would fill the memory. */
 const KEPT_DOCUMENTS_MAX = 1_000;
 const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
 
-export interface HttpSettings extends DoorSettings, GraphiqlSettings, RateLimitSettings {
+export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
   /** The domain's context, as it is for a viewer. */
   readonly contextOf: (viewer: Viewer) => DomainContext;
@@ -51,7 +51,7 @@ export interface ExecutionResult {
 export function createHttp(settings: HttpSettings) {
   const { schema, contextOf, authenticate, logger, refusals } = settings;
   const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
-  const careful = useCarefulExecution(schema, settings.limits) as Plugin;
+  const careful = useExecutionChecks(schema, settings.limits) as Plugin;
   const rateLimits = createRateLimits(settings);
 
   const yoga = createYoga<ServerContext, GraphQLContext>({
@@ -64,7 +64,7 @@ export function createHttp(settings: HttpSettings) {
     // Yoga's own page loads its parts from a CDN.
     graphiql: false,
     landingPage: false,
-    // Yoga answers every URL that ends in this, before all plugins; none ends in a space. `useDoor` has our own.
+    // Yoga answers every URL that ends in this, before all plugins; none ends in a space. `useOriginGuard` has our own.
     healthCheckEndpoint: ' ',
     cors: false,
     multipart: false,
@@ -76,7 +76,7 @@ export function createHttp(settings: HttpSettings) {
     maskedErrors: false,
     plugins: [
       useAccessLog(logger) as Plugin,
-      useDoor(settings),
+      useOriginGuard(settings),
       ...(settings.graphiql ? [useGraphiql(settings)] : []),
       {
         // Before the body is read: who has no token learns nothing of what is wrong with the rest.

@@ -1,8 +1,8 @@
 import { may } from '../access/viewer.ts';
-import { type CredentialKind, GENERATE } from '../credential-types/define.ts';
-import type { Fact, FactObject } from '../credential-types/facts.ts';
-import type { Choices, Field } from '../credential-types/fields.ts';
-import { credentialKinds, isNullable } from '../credential-types/index.ts';
+import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
+import type { Fact, FactObject } from '../credential-kinds/facts.ts';
+import type { Choices, Field } from '../credential-kinds/fields.ts';
+import { credentialKinds, isNullable } from '../credential-kinds/index.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
 import { REDACTED } from '../redacted.ts';
 import type { Builder, GraphQLContext } from './builder.ts';

@@ -1,6 +1,6 @@
-import { type CredentialKind, GENERATE } from '../credential-types/define.ts';
-import type { Field } from '../credential-types/fields.ts';
-import { credentialKinds, kindOf } from '../credential-types/index.ts';
+import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
+import type { Field } from '../credential-kinds/fields.ts';
+import { credentialKinds, kindOf } from '../credential-kinds/index.ts';
 import type { Builder } from './builder.ts';
 import { enumValue } from './credential-data.ts';
 

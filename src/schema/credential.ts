@@ -1,4 +1,4 @@
-import { kindOf } from '../credential-types/index.ts';
+import { kindOf } from '../credential-kinds/index.ts';
 import { createCredential, deleteCredential, findCredential, revealSecret, updateCredential } from '../domain/credential.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import { findEndUser } from '../domain/references.ts';

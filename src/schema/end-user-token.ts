@@ -1,4 +1,4 @@
-import { limitedScopes, scopesOf } from '../access/scopes.ts';
+import { confinedScopes, scopesOf } from '../access/scopes.ts';
 import { createEndUserToken, END_USER_TOKEN_SECONDS, END_USER_TOKEN_SECONDS_MAX, type EndUserToken } from '../domain/end-user-token.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Builder } from './builder.ts';
@@ -34,7 +34,7 @@ export function addEndUserToken(builder: Builder, { references, mutation }: Kit)
         description: `In how many seconds it expires: 60 to ${END_USER_TOKEN_SECONDS_MAX}, ${END_USER_TOKEN_SECONDS} unless told. It cannot be taken back before.`,
       }),
     }),
-    alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? limitedScopes.endUser,
+    alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? confinedScopes.endUser,
     success: { field: 'endUserToken', type: token, description: 'The token. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',

@@ -1,5 +1,5 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
-import { kindOf } from '../credential-types/index.ts';
+import { kindOf } from '../credential-kinds/index.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
 import { createBuilder } from './builder.ts';

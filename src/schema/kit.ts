@@ -1,4 +1,4 @@
-import { kindOf, readableKinds } from '../credential-types/index.ts';
+import { kindOf, readableKinds } from '../credential-kinds/index.ts';
 import type {
   APIKeyRecord,
   AuditRecord,

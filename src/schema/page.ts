@@ -1,19 +1,11 @@
 import type { ArgBuilder, OutputRef } from '@pothos/core';
-import { z } from 'zod';
-import { type Noun, nouns, readScope } from '../access/scopes.ts';
-import {
-  type Filter,
-  GLOB_MAX_LENGTH,
-  GLOB_MAX_STARS,
-  type Page,
-  type PageRequest,
-  type PageStart,
-  type RecordOf,
-} from '../domain/reading.ts';
+import { type Noun, readScope } from '../access/scopes.ts';
+import { type Filter, GLOB_MAX_LENGTH, GLOB_MAX_STARS, type Page, type PageRequest, type RecordOf } from '../domain/reading.ts';
 import { findIntegration } from '../domain/references.ts';
 import { type Path, ValidationError } from '../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
+import { decodeCursor, encodeCursor } from './cursor.ts';
 import { recordSortFields } from './fields.ts';
 import { nounNames } from './global-id.ts';
 import { readIntegrationRef } from './references.ts';
@@ -214,37 +206,4 @@ function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending:
 
 function backwards({ before }: PageRequest): boolean {
   return before !== undefined;
-}
-
-const cursorForm = z.tuple([
-  z.enum(nouns),
-  z.string(),
-  z.union([z.tuple([z.literal('date'), z.iso.datetime()]), z.tuple([z.literal('text'), z.string().max(1_024)])]),
-  z.hex().length(24),
-]);
-
-type CursorList = Pick<ListRequest, 'noun' | 'sortField'>;
-
-function encodeCursor(record: object, { noun, sortField }: CursorList): string {
-  const { id, [sortField]: value } = record as Record<string, unknown> & { id: string };
-  const typed = value instanceof Date ? ['date', value.toISOString()] : ['text', value];
-  return Buffer.from(JSON.stringify([noun, sortField, typed, id])).toString('base64url');
-}
-
-/** @throws ValidationError when a list of this noun and order cannot have given the cursor: its place would be another, or none */
-function decodeCursor(cursor: string, list: CursorList, path: Path): PageStart {
-  const parsed = cursorForm.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
-  const [noun, sortField, [type, value], id] = parsed.data ?? [undefined, '', ['text', ''], ''];
-  if (noun !== list.noun || sortField !== list.sortField || (type === 'date') !== /At$/.test(sortField)) {
-    throw new ValidationError([{ path, message: 'must be a cursor that this list gave, for the same sort field' }]);
-  }
-  return { value: type === 'date' ? new Date(value) : value, id };
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

@@ -30,14 +30,14 @@ export function addViewer(builder: Builder, { types }: Kit) {
         nullable: true,
         description: 'The one integration that there is for them. Null: they are not limited to one. Scope: `integrations.get`.',
         authScopes: { scope: 'integrations.get' },
-        resolve: ({ limitedTo }, _args, { loaders }) => (limitedTo ? loaders.integration.byId.load(limitedTo.integrationId) : null),
+        resolve: ({ confinedTo }, _args, { loaders }) => (confinedTo ? loaders.integration.byId.load(confinedTo.integrationId) : null),
       }),
       endUser: t.field({
         type: types.endUser,
         nullable: true,
         description: 'The one end user that there is for them. Null: they are not limited to one. Scope: `endUsers.get`.',
         authScopes: { scope: 'endUsers.get' },
-        resolve: ({ limitedTo }, _args, { loaders }) => (limitedTo?.endUserId ? loaders.endUser.byId.load(limitedTo.endUserId) : null),
+        resolve: ({ confinedTo }, _args, { loaders }) => (confinedTo?.endUserId ? loaders.endUser.byId.load(confinedTo.endUserId) : null),
       }),
     }),
   });

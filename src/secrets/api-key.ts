@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { apiKeyText } from '../access/api-key.ts';
+import { apiKeyText } from '../access/tokens.ts';
 import { Redacted } from '../redacted.ts';
 
 const SECRET_BYTES = 32;

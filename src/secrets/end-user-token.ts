@@ -1,5 +1,5 @@
 import { errors, jwtVerify, SignJWT } from 'jose';
-import { END_USER_TOKEN_TYPE } from '../access/end-user-token.ts';
+import { END_USER_TOKEN_TYPE } from '../access/tokens.ts';
 import { Redacted } from '../redacted.ts';
 import type { DataKey } from './seal.ts';
 

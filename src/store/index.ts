@@ -3,7 +3,7 @@ import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
 import { connectionStore } from './connection.ts';
 import { connectorStore } from './connector.ts';
-import { credentialStore, secretStore } from './credential.ts';
+import { credentialStore } from './credential.ts';
 import type { Database } from './database.ts';
 import { endUserStore } from './end-user.ts';
 import { endUserTokenStore } from './end-user-token.ts';
@@ -11,6 +11,7 @@ import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { organizationStore } from './organization.ts';
 import { rateLimitStore } from './rate-limit.ts';
+import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
 

@@ -1,6 +1,6 @@
 import { getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { limitedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
+import { confinedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
 import type { Answer, Caller, Json } from '../harness.ts';
 import { argumentsIn } from './mutations.ts';
 import {
@@ -35,7 +35,7 @@ const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = 
   ['two organizations', scopes, async () => ({ ours: await makeWorld(test), theirs: await makeWorld(test) })],
   [
     'two integrations of an organization, each by an API key that is limited to it',
-    limitedScopes.integration,
+    confinedScopes.integration,
     async () => {
       const ours = await makeWorld(test);
       return { ours: await byAPIKey(ours), theirs: await byAPIKey(await makeWorld(test, ours.caller.organization)) };
@@ -43,7 +43,7 @@ const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = 
   ],
   [
     'two end users of an integration, each by a token of its own',
-    limitedScopes.endUser,
+    confinedScopes.endUser,
     async () => {
       const world = await makeWorld(test);
       return { ours: await endUserWorld(test, world), theirs: await endUserWorld(test, world) };
@@ -51,7 +51,7 @@ const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = 
   ],
   [
     'two end users of two integrations, each by a token of its own',
-    limitedScopes.endUser,
+    confinedScopes.endUser,
     async () => {
       const [one, other] = [await makeWorld(test), await makeWorld(test)];
       return { ours: await endUserWorld(test, one), theirs: await endUserWorld(test, other) };
@@ -59,7 +59,7 @@ const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = 
   ],
   [
     'an end user, by a token, and the integration that it is of',
-    limitedScopes.endUser,
+    confinedScopes.endUser,
     async () => {
       const world = await makeWorld(test);
       return { ours: await endUserWorld(test, world), theirs: world };
@@ -75,7 +75,7 @@ function words(refs: unknown): Set<string> {
 
 /** A world as it is for an API key that is limited to its integration. */
 async function byAPIKey(world: World): Promise<World> {
-  const input = { scopes: ['all.Organization', ...limitedScopes.integration], integration: { id: world.ids.integration } };
+  const input = { scopes: ['all.Organization', ...confinedScopes.integration], integration: { id: world.ids.integration } };
   return { ...world, caller: { ...world.caller, token: (await test.makeAPIKey(world.caller, input)).key } };
 }
 

@@ -1,5 +1,5 @@
 import type { JWTPayload } from 'jose';
-import { apiKeyText } from '../../src/access/api-key.ts';
+import { apiKeyText } from '../../src/access/tokens.ts';
 
 /** An operation full of what must not be told, in both ways that it can be written. */
 export interface Planted {

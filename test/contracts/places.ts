@@ -8,8 +8,8 @@ import {
   isListType,
   isNonNullType,
 } from 'graphql';
-import type { CredentialKind } from '../../src/credential-types/define.ts';
-import { credentialKinds } from '../../src/credential-types/index.ts';
+import type { CredentialKind } from '../../src/credential-kinds/define.ts';
+import { credentialKinds } from '../../src/credential-kinds/index.ts';
 import { type Field, nounMeant } from './walk.ts';
 import type { World } from './world.ts';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type JWTPayload, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { exampleCertificate } from '../../src/credential-types/examples-pem.ts';
+import { exampleCertificate } from '../../src/credential-kinds/examples-pem.ts';
 import { type Answer, type Caller, type Json, useTestGateway } from '../harness.ts';
 import { contents, expectNoTrace, newCanary, seedWorld, send, sendAll, type World } from './operations.ts';
 
@@ -358,8 +358,8 @@ describe('what is taken, stale or fixed', () => {
     ['deleteCredential', () => ({ id: world.credential, force: true })],
   ];
   it.each(versioned)('a stale version (%s)', async (mutation, args) => {
-    const ask = () => send(test, world.caller, mutation, { ...args(), expectedVersion: 4711 });
-    const answer = await expectRefusal(ask, '4711', { code: 'CONFLICT', path: 'expectedVersion' });
+    const ask = () => send(test, world.caller, mutation, { ...args(), expectedVersion: 2_091_807_253 });
+    const answer = await expectRefusal(ask, '2091807253', { code: 'CONFLICT', path: 'expectedVersion' });
     expect(answer.data.result.currentVersion).toBe(1);
   });
 

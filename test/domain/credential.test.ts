@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
-import { exampleRsaKey } from '../../src/credential-types/examples-pem.ts';
-import { kindOf } from '../../src/credential-types/index.ts';
+import { exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
+import { kindOf } from '../../src/credential-kinds/index.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { counts, danglingReferences, run, send } from './operations.ts';
 

@@ -2,13 +2,13 @@ import { decode } from '../../src/embedded-mongodb/bson.ts';
 import { Catalog, keyIn } from '../../src/embedded-mongodb/catalog.ts';
 import { entriesOf } from '../../src/embedded-mongodb/documents.ts';
 import { openFile } from '../../src/embedded-mongodb/file.ts';
-import { Store } from '../../src/embedded-mongodb/store.ts';
+import { Storage } from '../../src/embedded-mongodb/storage.ts';
 
 /** Reads a data file and throws unless every index holds exactly the entries that its documents would make. */
 export async function checkDataFile(path: string): Promise<{ documents: number; entries: number }> {
   const db = openFile(path);
   db.resetReadTxn();
-  const store = new Store(db, () => {});
+  const store = new Storage(db, () => {});
   const view = store.latest;
   const catalog = new Catalog();
   catalog.load(view);

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { readOwner, takeOver } from '../../src/embedded-mongodb/claim.ts';
+import { readOwner, takeOver } from '../../src/embedded-mongodb/directory-lock.ts';
 import { openFile } from '../../src/embedded-mongodb/file.ts';
 import { backupEmbeddedMongodb, restoreEmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { kindNamed } from '../credential-types/examples.ts';
+import { kindNamed } from '../credential-kinds/examples.ts';
 import { contents, run } from '../domain/operations.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 

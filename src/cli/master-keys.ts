@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { ConfigError } from '../config.ts';
+import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
+
+const KEY_BYTES = 32;
+
+/** Before the ARN of a key in AWS KMS, in a list of master keys. */
+const AWS_KMS = 'aws-kms:';
+
+/**
+ * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS.
+ * @throws ConfigError naming the setting
+ */
+export function parseMasterKeys(text: string, setting: string): MasterKeySource[] {
+  const parts = text.split(/[\s,]+/).filter((part) => part !== '');
+  const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? awsKmsKey(part.slice(AWS_KMS.length), setting) : keyBytes(part, setting)));
+  if (keys.length === 0) throw wrongKey(setting);
+  return keys;
+}
+
+function keyBytes(base64: string, setting: string): Uint8Array {
+  const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
+  if (bytes.length !== KEY_BYTES) throw wrongKey(setting);
+  return bytes;
+}
+
+function awsKmsKey(awsKmsKeyArn: string, setting: string): MasterKeySource {
+  if (isAwsKmsKeyArn(awsKmsKeyArn)) return { awsKmsKeyArn };
+  throw new ConfigError(`${setting}: after aws-kms: comes the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; not of an alias.`);
+}
+
+function wrongKey(setting: string): ConfigError {
+  return new ConfigError(
+    `${setting} must hold keys of ${KEY_BYTES} bytes in base64, separated by commas or lines, as from: openssl rand -base64 32.`,
+  );
+}
+
+/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or holds something else */
+export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE'): MasterKeySource[] {
+  return parseMasterKeys(readOrExplain(file, setting), setting);
+}
+
+/** Whether there is a file. */
+export function hasFile(file: string): boolean {
+  return existsSync(file);
+}
+
+/** The random bytes that a file keeps, the first if there are several; a file that is missing is made, for this user only. */
+export function keptRandomBytes(file: string): Uint8Array {
+  if (!existsSync(file)) {
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+    try {
+      // Never over a file that another process has made meanwhile.
+      writeFileSync(file, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+    }
+  }
+  chmodSync(file, 0o600);
+  return keyBytes(
+    readOrExplain(file, file)
+      .trim()
+      .split(/[\s,]+/)[0]!,
+    file,
+  );
+}
+
+function readOrExplain(file: string, setting: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`${setting} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
+  }
+}

@@ -1,0 +1,344 @@
+import type { RootDatabase, Transaction } from 'lmdb';
+import { Catalog, type Collection, keyIn, spaces } from './catalog.ts';
+import { CommandError } from './errors.ts';
+
+/**
+ * Keys and values in LMDB. Plain writes that wait at the same time share one LMDB transaction and its fsync. A multi-document
+ * transaction reads a snapshot. What either writes is laid over what it reads, until its end.
+ */
+
+interface Entry {
+  key: Buffer;
+  value: Buffer;
+}
+
+interface Write {
+  key: Buffer;
+  /** Undefined: removed. */
+  value: Buffer | undefined;
+}
+
+/** A key as text, in the order of its bytes. */
+const nameOf = (key: Buffer) => key.toString('latin1');
+
+/** Somewhere to read and write: here the newest state of the file, and over it what one plain write has written. */
+export class View {
+  readonly storage: Storage;
+  /** Collections that this view has made (or, with null, dropped) and others do not see yet. */
+  readonly catalogChanges = new Map<string, Collection | null>();
+  protected readonly snapshot: Transaction | undefined;
+  protected readonly writes = new Map<string, Write>();
+
+  constructor(storage: Storage, snapshot?: Transaction) {
+    this.storage = storage;
+    this.snapshot = snapshot;
+  }
+
+  get(key: Buffer): Buffer | undefined {
+    const own = this.writes.size ? this.writes.get(nameOf(key)) : undefined;
+    return own ? own.value : this.storage.db.get(key, this.snapshot && { transaction: this.snapshot });
+  }
+
+  put(key: Buffer, value: Buffer): void {
+    this.write({ key, value });
+  }
+
+  remove(key: Buffer): void {
+    this.write({ key, value: undefined });
+  }
+
+  private write(write: Write): void {
+    const name = nameOf(write.key);
+    this.claim(name);
+    this.writes.set(name, write);
+  }
+
+  /** Called before a key is written. */
+  protected claim(name: string): void {
+    const holder = this.storage.locks.get(name);
+    if (holder) throw new Locked(holder);
+  }
+
+  /** The entries from `start` (inclusive) to `end` (exclusive), from the other side when reversed. */
+  *range(start: Buffer, end: Buffer, reverse = false): Generator<Entry> {
+    const own = this.ownWrites(start, end);
+    if (reverse) own.reverse();
+    const sign = reverse ? -1 : 1;
+    let i = 0;
+    for (const entry of this.stored(start, end, reverse)) {
+      for (; i < own.length && own[i]!.key.compare(entry.key) * sign < 0; i++) yield* present(own[i]!);
+      if (own[i]?.key.equals(entry.key)) yield* present(own[i++]!);
+      else yield entry;
+    }
+    for (; i < own.length; i++) yield* present(own[i]!);
+  }
+
+  private ownWrites(start: Buffer, end: Buffer): Write[] {
+    const [from, to] = [nameOf(start), nameOf(end)];
+    const names = [...this.writes.keys()].filter((name) => name >= from && name < to);
+    return names.sort().map((name) => this.writes.get(name)!);
+  }
+
+  /**
+   * What the file has, fetched page by page, so that between two of them nothing is held open: a cursor may rest here for minutes without
+   * keeping LMDB from reusing pages.
+   */
+  private *stored(start: Buffer, end: Buffer, reverse: boolean): Generator<Entry> {
+    let [from, to] = [start, end];
+    for (let limit = 16; ; limit = Math.min(limit * 2, 512)) {
+      const bounds = reverse ? { start: to, end: from, reverse, exclusiveStart: true, inclusiveEnd: true } : { start: from, end: to };
+      const snapshot = this.snapshot && { transaction: this.snapshot };
+      const page = this.storage.db.getRange({ ...bounds, ...snapshot, limit }).asArray as unknown as Entry[];
+      yield* page;
+      if (page.length < limit) return;
+      const last = page.at(-1)!.key;
+      if (reverse) to = last;
+      else from = Buffer.concat([last, zero]);
+    }
+  }
+
+  collection(namespace: string): Collection | undefined {
+    const changed = this.catalogChanges.get(namespace);
+    return changed === undefined ? this.storage.catalog.collections.get(namespace) : (changed ?? undefined);
+  }
+
+  /** Takes over what a transaction has written. */
+  adopt({ writes, catalogChanges }: TransactionView): void {
+    for (const write of writes.values()) this.write(write);
+    for (const [namespace, collection] of catalogChanges) this.catalogChanges.set(namespace, collection);
+  }
+
+  /** Puts everything into the open LMDB transaction. */
+  flush(sequence: number): void {
+    const { db, catalog, lastWrites } = this.storage;
+    for (const [name, { key, value }] of this.writes) {
+      if (value) db.putSync(key, value);
+      else db.removeSync(key);
+      lastWrites.set(name, sequence);
+    }
+    for (const [namespace, collection] of this.catalogChanges) {
+      if (collection) catalog.collections.set(namespace, collection);
+      else catalog.collections.delete(namespace);
+    }
+  }
+}
+
+const zero = Buffer.from([0]);
+const flag = Buffer.from([1]);
+
+function* present({ key, value }: Write): Generator<Entry> {
+  if (value) yield { key, value };
+}
+
+/** Thrown inside a plain write that meets a transaction's uncommitted write: it waits and runs again. */
+export class Locked {
+  readonly by: TransactionView;
+  constructor(by: TransactionView) {
+    this.by = by;
+  }
+}
+
+/** A multi-document transaction: a snapshot, and the transaction's own writes over it. */
+export class TransactionView extends View {
+  isOpen = true;
+  private readonly startSequence: number;
+  private finish!: () => void;
+  readonly ended = new Promise<void>((resolve) => {
+    this.finish = resolve;
+  });
+
+  constructor(storage: Storage) {
+    storage.db.resetReadTxn();
+    super(storage, storage.db.useReadTransaction());
+    this.startSequence = storage.durableSequence;
+    storage.transactions.add(this);
+  }
+
+  /** An index made after the snapshot lacks the snapshot's documents: such a transaction has to start again. */
+  override collection(namespace: string): Collection | undefined {
+    if (this.isNewer(nameOf(keyIn(spaces.collections, Buffer.from(namespace))))) {
+      const problem = `Unable to read from a snapshot due to pending collection catalog changes of ${namespace}`;
+      throw new CommandError(246, `${problem}; please retry the operation.`);
+    }
+    return super.collection(namespace);
+  }
+
+  protected override claim(name: string): void {
+    const holder = this.storage.locks.get(name);
+    if (holder === this) return;
+    if (holder || this.isNewer(name)) {
+      throw new CommandError(112, 'WriteConflict error: this operation conflicted with another operation. Please retry your transaction.');
+    }
+    this.storage.locks.set(name, this);
+  }
+
+  /** Whether a key has been written since the snapshot. */
+  private isNewer(name: string): boolean {
+    return (this.storage.lastWrites.get(name) ?? 0) > this.startSequence;
+  }
+
+  /** Whether the transaction has written to anything whose key begins so. */
+  wroteUnder(prefix: Buffer): boolean {
+    const name = nameOf(prefix);
+    return [...this.writes.keys()].some((written) => written.startsWith(name));
+  }
+
+  /** Makes everything durable at once, together with what `also` writes. */
+  commit(also: (view: View) => void): Promise<void> {
+    return this.storage.write((view) => {
+      if (!this.isOpen) throw new CommandError(251, 'The transaction has been aborted.');
+      this.release();
+      view.adopt(this);
+      also(view);
+    });
+  }
+
+  /** Ends the transaction: gives up its locks and its snapshot, lets those who wait go on. */
+  release(): void {
+    if (!this.isOpen) return;
+    this.isOpen = false;
+    for (const name of this.writes.keys()) this.storage.locks.delete(name);
+    this.storage.transactions.delete(this);
+    this.snapshot!.done();
+    this.finish();
+  }
+}
+
+interface Job {
+  run: (view: View) => unknown;
+  resolve: (value: never) => void;
+  reject: (error: unknown) => void;
+  /** When it gives up waiting for a transaction, in ms since the epoch. */
+  deadline: number;
+}
+
+type Fence = (get: (key: Buffer) => Buffer | undefined) => void;
+
+export class Storage {
+  readonly db: RootDatabase<Buffer, Buffer>;
+  readonly catalog = new Catalog();
+  /** The newest state, to be read only. */
+  readonly latest: View;
+  /** Who has written what and not committed yet. */
+  readonly locks = new Map<string, TransactionView>();
+  /** In which commit a key was last written, as far back as an open transaction may need to know. */
+  readonly lastWrites = new Map<string, number>();
+  readonly transactions = new Set<TransactionView>();
+  /** Keys that the next commit writes whatever becomes of the statements in it. */
+  readonly flags: Buffer[] = [];
+  durableSequence = 0;
+  private sequence = 0;
+  private queue: Job[] = [];
+  private pumping: Promise<void> | undefined;
+  /** Checked inside every LMDB transaction: throws when another server has taken the data directory over. */
+  private readonly fence: Fence;
+
+  constructor(db: RootDatabase<Buffer, Buffer>, fence: Fence) {
+    this.db = db;
+    this.fence = fence;
+    this.latest = new View(this);
+    this.catalog.load(this.latest);
+  }
+
+  /** Runs a statement that writes. Resolves when what it wrote is on disk; when it throws, it has written nothing. */
+  write<T>(run: (view: View) => T, deadline = Number.POSITIVE_INFINITY): Promise<T> {
+    return new Promise<T>((resolve, reject) => this.enqueue({ run, resolve, reject, deadline }));
+  }
+
+  private enqueue(job: Job): void {
+    this.queue.push(job);
+    this.pumping ??= this.pump();
+  }
+
+  private async pump(): Promise<void> {
+    while (this.queue.length) {
+      // What arrives in the same turn of the event loop, or arrived during the last commit, shares the next commit.
+      await new Promise(setImmediate);
+      this.commit(this.queue.splice(0));
+    }
+    this.pumping = undefined;
+  }
+
+  private commit(jobs: Job[]): void {
+    const sequence = ++this.sequence;
+    const answers = new Map<Job, () => void>();
+    try {
+      // Synchronously: an asynchronous commit of lmdb that fails takes the process down with an unhandled rejection.
+      this.db.transactionSync(() => {
+        this.fence((key) => this.db.get(key));
+        for (const job of jobs) answers.set(job, this.run(job, sequence));
+        for (const key of this.flags) this.db.putSync(key, flag);
+      });
+    } catch (error) {
+      this.startOver();
+      for (const job of jobs) if (answers.get(job) !== waits) job.reject(storageError(error));
+      return;
+    } finally {
+      this.flags.length = 0;
+    }
+    this.durableSequence = sequence;
+    if (!this.transactions.size) this.lastWrites.clear();
+    for (const answer of answers.values()) answer();
+  }
+
+  /** Runs a job; returns how it is answered once what it wrote is on disk. */
+  private run(job: Job, sequence: number): () => void {
+    const view = new View(this);
+    let result: unknown;
+    try {
+      result = job.run(view);
+    } catch (error) {
+      if (!(error instanceof Locked)) return () => job.reject(error);
+      this.runAfter(error.by, job);
+      return waits;
+    }
+    // A failure in here is the whole commit's.
+    view.flush(sequence);
+    return () => job.resolve(result as never);
+  }
+
+  private runAfter(transaction: TransactionView, job: Job): void {
+    const giveUp = () => {
+      job.deadline = 0;
+      job.reject(new CommandError(50, 'operation exceeded time limit'));
+    };
+    const left = job.deadline - Date.now();
+    const timeout = left < 2 ** 31 ? setTimeout(giveUp, left) : undefined;
+    void transaction.ended.then(() => {
+      clearTimeout(timeout);
+      if (Date.now() < job.deadline) this.enqueue(job);
+      else giveUp();
+    });
+  }
+
+  /** After a failed commit what is in memory may be ahead of the file: open transactions end, and the catalog is read again. */
+  private startOver(): void {
+    for (const transaction of this.transactions) transaction.release();
+    this.lastWrites.clear();
+    this.reload();
+  }
+
+  /** Reads what another process may have written until now. */
+  reload(): void {
+    this.db.resetReadTxn();
+    this.catalog.load(this.latest);
+  }
+
+  /** Ends open transactions, waits for writes under way and closes the file, after a last word. */
+  async close(last: () => void): Promise<void> {
+    for (const transaction of this.transactions) transaction.release();
+    while (this.pumping) await this.pumping;
+    last();
+    await this.db.close();
+  }
+}
+
+/** The answer of a job that will run again. */
+const waits = () => {};
+
+/** An LMDB failure as MongoDB would report it. */
+function storageError(error: unknown): CommandError {
+  const message = error instanceof Error ? error.message : String(error);
+  const isFull = /no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message);
+  return new CommandError(isFull ? 14031 : 8, `nothing was written, the disk is full or failing: ${message}`);
+}

@@ -1,0 +1,42 @@
+import { z } from 'zod';
+import { type Noun, nouns } from '../access/scopes.ts';
+import type { PageStart } from '../domain/reading.ts';
+import { type Path, ValidationError } from '../errors.ts';
+
+const cursorForm = z.tuple([
+  z.enum(nouns),
+  z.string(),
+  z.union([z.tuple([z.literal('date'), z.iso.datetime()]), z.tuple([z.literal('text'), z.string().max(1_024)])]),
+  z.hex().length(24),
+]);
+
+/** The list that a cursor is of: one noun, in one order. */
+export interface CursorList {
+  readonly noun: Noun;
+  readonly sortField: string;
+}
+
+/** A record's place in a list, as text. Opaque to callers; holds nothing secret. */
+export function encodeCursor(record: object, { noun, sortField }: CursorList): string {
+  const { id, [sortField]: value } = record as Record<string, unknown> & { id: string };
+  const typed = value instanceof Date ? ['date', value.toISOString()] : ['text', value];
+  return Buffer.from(JSON.stringify([noun, sortField, typed, id])).toString('base64url');
+}
+
+/** @throws ValidationError when a list of this noun and order cannot have given the cursor: its place would be another, or none */
+export function decodeCursor(cursor: string, list: CursorList, path: Path): PageStart {
+  const parsed = cursorForm.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
+  const [noun, sortField, [type, value], id] = parsed.data ?? [undefined, '', ['text', ''], ''];
+  if (noun !== list.noun || sortField !== list.sortField || (type === 'date') !== /At$/.test(sortField)) {
+    throw new ValidationError([{ path, message: 'must be a cursor that this list gave, for the same sort field' }]);
+  }
+  return { value: type === 'date' ? new Date(value) : value, id };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

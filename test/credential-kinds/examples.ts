@@ -1,0 +1,75 @@
+import { expect } from 'vitest';
+import type { CredentialKind } from '../../src/credential-kinds/define.ts';
+import type { Field } from '../../src/credential-kinds/fields.ts';
+import { credentialKinds, kindOf } from '../../src/credential-kinds/index.ts';
+import { type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-kinds/validate.ts';
+import { type Issue, ValidationError } from '../../src/errors.ts';
+
+/** The kind of that name, which must exist. */
+export function kindNamed(name: string): CredentialKind {
+  const kind = kindOf(name);
+  if (!kind) throw new Error(`There is no kind ${name}.`);
+  return kind;
+}
+
+/** What a front end would send to create a credential of this kind: the examples of its fields. */
+export function exampleData(kind: CredentialKind, which: 'all' | 'required' = 'all'): Record<string, unknown> {
+  const fields = Object.entries(kind.fields).filter(([, field]) => which === 'all' || !field.optional);
+  return Object.fromEntries(fields.map(([name, field]) => [name, field.example]));
+}
+
+/** What would be stored after this write. */
+export function storedAfter(write: PreparedWrite, before?: StoredParts): StoredParts {
+  const set = Object.keys(write.secrets).map((name) => [name, true]);
+  const unset = write.unset.map((name) => [name, false]);
+  return { settings: write.settings, facts: write.facts, isSet: { ...before?.isSet, ...Object.fromEntries([...set, ...unset]) } };
+}
+
+/** A stored credential of this kind, made from its examples and from `data`. */
+export function storedExample(kind: CredentialKind, data: Record<string, unknown> = {}): StoredParts {
+  return storedAfter(prepareWrite(kind, { ...exampleData(kind), ...data }));
+}
+
+/** The issues with which this write is refused. It must be refused, and with a ValidationError. */
+export function issuesOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): readonly Issue[] {
+  return errorOf(kind, data, stored).issues;
+}
+
+export function errorOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): ValidationError {
+  try {
+    prepareWrite(kind, data, stored);
+  } catch (error) {
+    expect(error).toBeInstanceOf(ValidationError);
+    return error as ValidationError;
+  }
+  throw new Error(`${kind.kind} took what it should refuse in ${Object.keys(data).join(', ')}.`);
+}
+
+/** Every field of every kind, for `it.each`. */
+export const everyField: { at: string; kind: CredentialKind; name: string; field: Field }[] = credentialKinds.flatMap((kind) =>
+  Object.entries(kind.fields).map(([name, field]) => ({ at: `${kind.kind}.${name}`, kind, name, field })),
+);
+
+/** A text of that length which has the form that the field asks for. */
+export function textOfLength(field: Extract<Field, { type: 'String' }>, length: number): string {
+  const { format, example } = field;
+  if (length <= example.length) return example.slice(0, length);
+  switch (format) {
+    case 'base64':
+      return 'A'.repeat(length);
+    case 'json':
+      return example.padEnd(length, ' ');
+    case 'pemCertificates':
+    case 'pemPrivateKey':
+      return example.padEnd(length, '\n');
+    case 'host':
+    case 'hostname':
+      return `${'a'.repeat(61)}.`.repeat(length).slice(0, length);
+    case 'email':
+      return example.padStart(length, 'a');
+    case 'duration':
+      return 's'.padStart(length, '1');
+    default:
+      return example.padEnd(length, 'a');
+  }
+}

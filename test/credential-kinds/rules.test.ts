@@ -1,0 +1,174 @@
+import { createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import type { CredentialKind } from '../../src/credential-kinds/define.ts';
+import { exampleCertificate, exampleKey, exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
+import { credentialKinds } from '../../src/credential-kinds/index.ts';
+import { sshPublicKey } from '../../src/credential-kinds/ssh-keys.ts';
+import { makeSecret, type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-kinds/validate.ts';
+import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
+import { ed25519 } from './key-examples.ts';
+
+/** The write of these data and of the key that the server is asked to make. */
+async function generating(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<PreparedWrite> {
+  const asking = { ...data, generatePrivateKey: true };
+  return prepareWrite(kind, asking, stored, await makeSecret(kind, asking));
+}
+
+describe('L28, L42: a key made by the server, snowflake', () => {
+  const snowflake = kindNamed('snowflake');
+  const { privateKey: _, ...data } = exampleData(snowflake);
+
+  it('is RSA 2048 in PKCS#8, and its public half is the fact', async () => {
+    const write = await generating(snowflake, data);
+    const plainKey = write.secrets.privateKey?.expose() ?? '';
+    expect(plainKey).toMatch(/^-----BEGIN PRIVATE KEY-----/);
+    expect(createPublicKey(plainKey).asymmetricKeyDetails?.modulusLength).toBe(2048);
+    expect(write.facts.publicKey).toBe(createPublicKey(plainKey).export({ type: 'spki', format: 'pem' }));
+    expect(write.settings).not.toHaveProperty('generatePrivateKey');
+  });
+
+  it('replaces the stored one on update, each time another', async () => {
+    const stored = storedExample(snowflake);
+    const write = await generating(snowflake, {}, stored);
+    expect(write.facts.publicKey).not.toBe(stored.facts.publicKey);
+    expect(write.settings).toEqual(stored.settings);
+  });
+
+  it('either the key or the flag is required, not both', () => {
+    const required = [{ path: ['privateKey'], message: 'is required, unless generatePrivateKey is true' }];
+    expect(issuesOf(snowflake, data)).toEqual(required);
+    expect(issuesOf(snowflake, { ...data, generatePrivateKey: false })).toEqual(required);
+    const both = [{ path: ['generatePrivateKey'], message: 'cannot be combined with privateKey' }];
+    expect(issuesOf(snowflake, { ...data, privateKey: exampleRsaKey, generatePrivateKey: true })).toEqual(both);
+    expect(issuesOf(snowflake, { privateKey: null, generatePrivateKey: true }, storedExample(snowflake))).toEqual(both);
+    expect(issuesOf(snowflake, { privateKey: null }, storedExample(snowflake))).toEqual([
+      { path: ['privateKey'], message: 'cannot be cleared' },
+    ]);
+  });
+
+  it('a given key is RSA of 2048 bits or more', () => {
+    const small = generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    const forPssOnly = generateKeyPairSync('rsa-pss', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
+    for (const privateKey of [small, exampleKey, forPssOnly])
+      expect(issuesOf(snowflake, { ...data, privateKey })).toEqual([
+        { path: ['privateKey'], message: 'must be an RSA key of at least 2048 bits' },
+      ]);
+  });
+});
+
+describe('L28, L43: a key made by the server, git', () => {
+  const git = kindNamed('git');
+  const { secretValue: _, ...data } = exampleData(git);
+
+  it('is ed25519 in OpenSSH’s form, and its public half is the fact', async () => {
+    const write = await generating(git, { ...data, type: 'SSH_KEY' });
+    const plainKey = write.secrets.secretValue?.expose() ?? '';
+    expect(plainKey).toMatch(/^-----BEGIN OPENSSH PRIVATE KEY-----\n/);
+    expect(write.facts.publicKey).toMatch(/^ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI[A-Za-z0-9+/]+$/);
+    expect(sshPublicKey(plainKey)).toBe(write.facts.publicKey);
+  });
+
+  it('needs SSH_KEY, and no key beside it', () => {
+    expect(issuesOf(git, { ...data, generatePrivateKey: true })).toEqual([{ path: ['generatePrivateKey'], message: 'needs type SSH_KEY' }]);
+    expect(issuesOf(git, { ...data, type: 'SSH_KEY', secretValue: ed25519.plainKey, generatePrivateKey: true })).toEqual([
+      { path: ['generatePrivateKey'], message: 'cannot be combined with secretValue' },
+    ]);
+  });
+
+  it('serves a change from password to key', async () => {
+    const write = await generating(git, { type: 'SSH_KEY' }, storedExample(git));
+    expect(write.facts.publicKey).toMatch(/^ssh-ed25519 /);
+  });
+});
+
+it('L28: no other kind knows generatePrivateKey, and those that do want a Boolean', () => {
+  const generating = credentialKinds.filter((kind) => kind.generate).map(({ kind }) => kind);
+  expect(generating.sort()).toEqual(['git', 'snowflake']);
+  const basicAuth = kindNamed('basicAuth');
+  expect(issuesOf(basicAuth, { ...exampleData(basicAuth), generatePrivateKey: true })[0]?.path).toEqual([]);
+  expect(issuesOf(kindNamed('git'), { generatePrivateKey: 'yes' }, storedExample(kindNamed('git')))).toEqual([
+    { path: ['generatePrivateKey'], message: 'must be true or false' },
+  ]);
+});
+
+describe('L33: http', () => {
+  const http = kindNamed('http');
+  const data = exampleData(http);
+
+  it.each([
+    ['BASIC_AUTH', 'the user name'],
+    ['QUERY_PARAM', 'the parameter’s name'],
+    ['CLIENT_CERTIFICATE', 'the certificate in PEM'],
+  ])('%s needs publicValue: %s', (authMethod, is) => {
+    expect(issuesOf(http, { ...data, authMethod, publicValue: null, secretValue: exampleKey })).toEqual([
+      { path: ['publicValue'], message: `is required with ${authMethod}: ${is}` },
+    ]);
+  });
+
+  it('HEADER goes without, and with a header’s name', () => {
+    expect(prepareWrite(http, { ...data, publicValue: null }).settings).not.toHaveProperty('publicValue');
+    expect(issuesOf(http, { ...data, publicValue: 'X Key' })[0]?.path).toEqual(['publicValue']);
+  });
+
+  it('publicValue has the form that the method asks for', () => {
+    expect(issuesOf(http, { ...data, authMethod: 'BASIC_AUTH', publicValue: 'ada:x' })[0]?.path).toEqual(['publicValue']);
+    const pair = { authMethod: 'CLIENT_CERTIFICATE', publicValue: exampleCertificate, secretValue: exampleKey };
+    expect(prepareWrite(http, { ...data, ...pair }).settings.publicValue).toBe(exampleCertificate);
+    expect(issuesOf(http, { ...data, ...pair, publicValue: exampleKey })[0]?.path).toEqual(['publicValue']);
+    expect(issuesOf(http, { ...data, ...pair, secretValue: 'password' })[0]?.path).toEqual(['secretValue']);
+  });
+
+  it('the rule holds for the merged state of an update', () => {
+    expect(issuesOf(http, { publicValue: null }, storedExample(http, { authMethod: 'BASIC_AUTH', publicValue: 'ada' }))[0]?.path).toEqual([
+      'publicValue',
+    ]);
+    expect(prepareWrite(http, { publicValue: 'X-Other' }, storedExample(http)).settings).toMatchObject({
+      authMethod: 'HEADER',
+      publicValue: 'X-Other',
+    });
+  });
+});
+
+describe('a stored secret is not put to another use unseen', () => {
+  it('L33, L43: changing the method asks for the secret again', () => {
+    const [http, git] = [kindNamed('http'), kindNamed('git')];
+    const message = expect.stringContaining('the stored one belongs to the other');
+    expect(issuesOf(http, { authMethod: 'BASIC_AUTH' }, storedExample(http))).toEqual([{ path: ['secretValue'], message }]);
+    expect(prepareWrite(http, { authMethod: 'BASIC_AUTH', secretValue: 'pw' }, storedExample(http)).settings.authMethod).toBe('BASIC_AUTH');
+    expect(issuesOf(git, { type: 'SSH_KEY' }, storedExample(git))).toEqual([{ path: ['secretValue'], message }]);
+    const ssh = storedExample(git, { type: 'SSH_KEY', secretValue: ed25519.plainKey });
+    expect(issuesOf(git, { type: 'HTTP_PASSWORD' }, ssh)).toEqual([{ path: ['secretValue'], message }]);
+    expect(prepareWrite(git, { type: 'HTTP_PASSWORD', secretValue: null }, ssh).unset).toEqual(['secretValue']);
+    expect(prepareWrite(git, { type: 'HTTP_PASSWORD' }, storedAfter(prepareWrite(git, { secretValue: null }, ssh))).settings.type).toBe(
+      'HTTP_PASSWORD',
+    );
+  });
+
+  it('L37: a key of one family of algorithms does not become one of another', () => {
+    const jwt = kindNamed('jwt');
+    const stored = storedExample(jwt);
+    expect(prepareWrite(jwt, { algorithm: 'HS512' }, stored).settings.algorithm).toBe('HS512');
+    expect(issuesOf(jwt, { algorithm: 'RS256' }, stored)[0]?.path).toEqual(['secret']);
+    expect(prepareWrite(jwt, { algorithm: 'RS256', secret: exampleRsaKey }, stored).settings.algorithm).toBe('RS256');
+    const publicKey = createPublicKey(exampleRsaKey).export({ type: 'spki', format: 'pem' });
+    expect(prepareWrite(jwt, { algorithm: 'RS256', secret: publicKey }, stored).settings.algorithm).toBe('RS256');
+    expect(issuesOf(jwt, { algorithm: 'HS256', secret: publicKey }, stored)).toEqual([
+      { path: ['secret'], message: 'must be a shared secret with HS, not a key in PEM' },
+    ]);
+    expect(issuesOf(jwt, { algorithm: 'ES256', secret: exampleRsaKey }, stored)).toEqual([
+      { path: ['secret'], message: 'must be an EC key in PEM with ES' },
+    ]);
+  });
+});
+
+describe('V18f: an authorization code', () => {
+  const code = kindNamed('oauth2Code');
+  const token = storedExample(kindNamed('oauth2Token'));
+
+  it('comes in whole, also for tokens that are stored already, and leaves them', () => {
+    const write = prepareWrite(code, { code: 'c0de', state: 'st4te' }, token);
+    expect(Object.keys(write.secrets)).toEqual(['code', 'state']);
+    expect(write).toMatchObject({ settings: token.settings, facts: token.facts, unset: [] });
+    expect(issuesOf(code, { state: 'st4te' }, token)).toEqual([{ path: ['code'], message: 'is required' }]);
+  });
+});

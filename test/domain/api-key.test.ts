@@ -1,0 +1,320 @@
+import { beforeAll, describe, expect, it } from 'vitest';
+import { confinedScopes, grantableScopes, scopes } from '../../src/access/scopes.ts';
+import { type Answer, type Caller, type Json, useTestGateway } from '../harness.ts';
+
+// H4: the client application's credentials in Authorization, over Basic too. L10: Authorization: Bearer.
+const test = useTestGateway();
+let caller: Caller;
+beforeAll(async () => {
+  caller = { organization: test.newOrganization() };
+  await test.create(caller, 'Integration', { name: 'crm' });
+});
+
+const LIST = '{ integrations { nodes { name } } }';
+const CREATE = `mutation ($input: CreateAPIKeyInput!) { result: createAPIKey(input: $input) {
+  __typename
+  ... on CreateAPIKeySuccess { issued { id key apiKey { id name scopes version expiresAt lastUsedAt previousKeyUntil integration { name } } } }
+  ... on MutationError { code message } ... on ValidationError { issues { path message } } ... on ConflictError { path }
+} }`;
+const ROTATE = `mutation ($id: ID!, $overlapSeconds: Int) { result: rotateAPIKey(id: $id, overlapSeconds: $overlapSeconds) {
+  ... on RotateAPIKeySuccess { issued { id key apiKey { version previousKeyUntil } } }
+  ... on MutationError { code message } ... on ValidationError { issues { path message } }
+} }`;
+const REVOKE =
+  'mutation ($id: ID!) { result: revokeAPIKey(id: $id) { ... on RevokeAPIKeySuccess { deletedId } ... on MutationError { code } } }';
+
+let made = 0;
+const newName = () => `key ${++made}`;
+const withKey = (key: string): Caller => ({ ...caller, token: key });
+
+/** Shows a key, and answers with the status and the code of the refusal, if it is one. */
+async function shown(key: string, query = LIST): Promise<[number, string | undefined]> {
+  const { status, errors } = await test.answer(withKey(key), query);
+  return [status, errors?.[0]?.extensions.code];
+}
+const letIn = [200, undefined];
+const refused = [401, 'UNAUTHENTICATED'];
+
+function sendBasic(user: string, password: string, headers: Record<string, string> = {}): Promise<Answer> {
+  const authorization = `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
+  return test.send({ query: LIST }, { authorization, ...headers });
+}
+
+describe('a key', () => {
+  it('is shown once, and lets its holder do what it grants and nothing else', async () => {
+    const input = { name: newName(), scopes: ['integrations.get', 'credentials.*'], expiresAt: '2999-01-01T00:00:00.000Z' };
+    const { issued } = (await test.query(caller, CREATE, { input })).result;
+    expect(issued.apiKey).toEqual({
+      id: issued.id,
+      ...input,
+      version: 1,
+      lastUsedAt: null,
+      previousKeyUntil: null,
+      integration: null,
+    });
+    expect(issued.key).toMatch(new RegExp(`^cgk_${caller.organization}\\.[0-9a-f]{24}\\.[A-Za-z0-9_-]{43}$`));
+    expect(await shown(issued.key)).toEqual(letIn);
+    const { errors } = await test.answer(withKey(issued.key), '{ connections { nodes { id } } }');
+    expect(errors?.[0].extensions).toEqual({ code: 'FORBIDDEN', scope: 'connections.get' });
+  });
+
+  // The key is a secret: who has the database, the log or a later answer has not the key.
+  it('is nowhere else: not in the database, in the log, or in what is read of it', async () => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: grantableScopes });
+    const secret = key.split('.').at(-1)!;
+    await test.query(withKey(key), LIST);
+    const { text } = await test.answer(
+      caller,
+      `query ($id: ID!) { node(id: $id) { ... on APIKey { name scopes lastUsedAt } } apiKeys { nodes { id name } } auditLog { nodes { subject action reason objectId } } }`,
+      { id },
+    );
+    expect(text).toContain('createAPIKey');
+    const stored = await Promise.all((await test.database.collections()).map((collection) => collection.find().toArray()));
+    for (const place of [text, JSON.stringify(stored), test.logs.join('\n')]) expect(place).not.toContain(secret);
+    expect(JSON.stringify(stored)).toContain('"hash"');
+  });
+
+  it('tells when it was last used, to the minute, with a write a minute', async () => {
+    const start = Date.now();
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const lastUsedAt = async () => (await test.query(caller, 'query ($id: ID!) { apiKey(id: $id) { lastUsedAt version } }', { id })).apiKey;
+    expect(await lastUsedAt()).toEqual({ lastUsedAt: null, version: 1 });
+    try {
+      test.time = () => new Date(start + 1_000);
+      const first = await test.countCommands(() => shown(key));
+      test.time = () => new Date(start + 30_000);
+      const second = await test.countCommands(() => shown(key));
+      expect([first, second]).toEqual([
+        ['find', 'update', 'aggregate'],
+        ['find', 'aggregate'],
+      ]);
+      expect(await lastUsedAt()).toEqual({ lastUsedAt: new Date(start + 1_000).toISOString(), version: 1 });
+      test.time = () => new Date(start + 61_000);
+      await shown(key);
+      expect((await lastUsedAt()).lastUsedAt).toBe(new Date(start + 61_000).toISOString());
+    } finally {
+      test.time = () => new Date();
+    }
+  });
+
+  it('is refused when its time is past', async () => {
+    const expiresAt = new Date(Date.now() + 60_000);
+    const { key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'], expiresAt });
+    expect(await shown(key)).toEqual(letIn);
+    try {
+      test.time = () => expiresAt;
+      expect(await shown(key)).toEqual(refused);
+    } finally {
+      test.time = () => new Date();
+    }
+  });
+
+  it.each<[string, (key: string) => string]>([
+    ['another secret', (key) => key.slice(0, -43) + 'A'.repeat(43)],
+    ['another id', (key) => key.replace(/\.[0-9a-f]{24}\./, `.${'0'.repeat(24)}.`)],
+    ['another organization', (key) => key.replace(`cgk_${caller.organization}`, 'cgk_other')],
+    ['one character more', (key) => `${key}A`],
+    ['one character less', (key) => key.slice(0, -1)],
+    ['another prefix', (key) => key.replace('cgk_', 'cgx_')],
+    ['no secret', (key) => key.slice(0, -43)],
+    ['the hash for the secret', (key) => key],
+  ])('with %s is none, and nothing of it is repeated', async (name, change) => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const hash = (await test.database
+      .collection('apiKeys')
+      .findOne({ _id: Buffer.from(id, 'base64url').toString().split(':')[1] as never }))!.hash;
+    const wrong = name.startsWith('the hash') ? key.slice(0, -43) + hash : change(key);
+    const { status, text, headers } = await test.answer(withKey(wrong), LIST);
+    expect(status).toBe(401);
+    expect(headers.get('www-authenticate')).toBe('Bearer');
+    for (const part of wrong.split('.').filter((each) => each.length > 20)) expect(text + test.logs.join()).not.toContain(part);
+  });
+
+  it('is known to the audit log by its id, in what it did and what it was refused', async () => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.post', 'integrations.get'] });
+    await test.create(withKey(key), 'Integration', { name: newName() });
+    await test.answer(withKey(key), 'mutation { deleteIntegration(integration: { name: "crm" }) { __typename } }');
+    await test.gateway.audit.seal();
+    const query = 'query ($subject: String!) { auditLog(subject: $subject) { nodes { action outcome subject viewerKind } } }';
+    const { auditLog } = await test.query(caller, query, { subject: id });
+    expect(auditLog.nodes).toEqual(
+      expect.arrayContaining([
+        { action: 'createIntegration', outcome: 'SUCCESS', subject: id, viewerKind: 'API_KEY' },
+        { action: 'deleteIntegration', outcome: 'FORBIDDEN', subject: id, viewerKind: 'API_KEY' },
+      ]),
+    );
+    expect(auditLog.nodes).toHaveLength(2);
+  });
+});
+
+describe('over Basic', () => {
+  it.each(['', 'acme', 'any:thing'.replace(':', '')])('a key is taken as the password, whatever the user: %j', async (user) => {
+    const { key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const { status, data } = await sendBasic(user, key);
+    expect(status).toBe(200);
+    expect(data.integrations.nodes).toContainEqual({ name: 'crm' });
+  });
+
+  // A browser keeps what it was given for Basic, and sends it along with whatever any page makes it send.
+  it.each([{ 'sec-fetch-site': 'same-origin' }, { 'sec-fetch-site': 'none' }, { origin: 'http://gateway.test' }])(
+    'a browser is refused: %j',
+    async (headers) => {
+      const { key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+      const { status, errors } = await sendBasic('', key, headers as object as Record<string, string>);
+      expect([status, errors?.[0].message]).toEqual([401, 'Basic is not taken from a browser. Use Authorization: Bearer <token>.']);
+    },
+  );
+
+  it.each(['secret', 'eyJhbGciOiJIUzI1NiJ9.e30.c2ln', ''])('nothing else is a password: %j', async (password) => {
+    const { status, headers, errors } = await sendBasic('ada', password);
+    expect([status, errors?.[0].extensions.code]).toEqual(refused);
+    // Asked for Basic, a browser would ask its user for a password, and keep it.
+    expect(headers.get('www-authenticate')).toBe('Bearer');
+  });
+
+  it.each(['Basic', 'Basic !!!', `Basic ${Buffer.from('no colon').toString('base64')}`])('%s is refused', async (authorization) => {
+    const { status, headers } = await test.send({ query: LIST }, { authorization });
+    expect([status, headers.get('www-authenticate')]).toEqual([401, 'Bearer']);
+  });
+});
+
+describe('making one', () => {
+  it.each<[string, readonly string[], string]>([
+    ['a scope', ['credentials.get', 'credentials.reveal'], 'credentials.reveal'],
+    ['a wildcard', ['connections.*'], 'connections.post'],
+    ['a wildcard over all', ['all.Organization'], 'integrations.post'],
+    ['what no wildcard covers', ['credentials.fingerprint'], 'credentials.fingerprint'],
+  ])('gives at most what its maker has: %s', async (_, wanted, missing) => {
+    const has = ['apiKeys.post', 'apiKeys.get', 'integrations.get', 'credentials.*', 'all.Organization.read'];
+    const { status, data, errors } = await test.answer({ ...caller, scopes: has }, CREATE, { input: { name: newName(), scopes: wanted } });
+    expect([status, data]).toEqual([403, undefined]);
+    expect(errors!.map(({ extensions }) => extensions.scope)).toContain(missing);
+  });
+
+  it('a wildcard over all covers it as little as a wildcard over keys', async () => {
+    for (const scope of ['all.Organization', 'apiKeys.*']) {
+      const { errors } = await test.answer({ ...caller, scopes: [scope] }, CREATE, { input: { name: newName(), scopes: ['apiKeys.get'] } });
+      expect(errors!.map(({ extensions }) => extensions.scope)).toContain('apiKeys.post');
+    }
+  });
+
+  it.each<[string, object, string[], string]>([
+    ['an unknown scope', { scopes: ['credentials.get', 'credentials.steal'] }, ['input', 'scopes', '1'], 'is not a scope'],
+    ['no scope', { scopes: [] }, ['input', 'scopes'], 'must not be empty'],
+    [
+      'an expiry that is past',
+      { scopes: ['audit.get'], expiresAt: '2001-01-01T00:00:00Z' },
+      ['input', 'expiresAt'],
+      'must be in the future',
+    ],
+    ['no name', { scopes: ['audit.get'], name: '' }, ['input', 'name'], 'must not be empty'],
+    [
+      'a scope that its integration has no room for',
+      { scopes: ['credentials.get', 'audit.get'], integration: { name: 'crm' } },
+      ['input', 'scopes', '1'],
+      'is beyond what it is to be limited to',
+    ],
+  ])('is refused with %s', async (_, input, path, message) => {
+    const { result } = await test.query(caller, CREATE, { input: { name: newName(), ...input } });
+    expect(result).toMatchObject({ __typename: 'ValidationError', issues: [{ path, message }] });
+  });
+
+  it('is refused by a name that is taken', async () => {
+    const name = newName();
+    await test.makeAPIKey(caller, { name, scopes: ['audit.get'] });
+    const { result } = await test.query(caller, CREATE, { input: { name, scopes: ['audit.get'] } });
+    expect(result).toMatchObject({ code: 'CONFLICT', path: ['input', 'name'] });
+  });
+});
+
+describe('rotating one', () => {
+  it('refuses the old key at once, or when the overlap ends', async () => {
+    const { id, key: first } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const second = (await test.query(caller, ROTATE, { id })).result.issued;
+    expect(second.id).toBe(id);
+    expect([await shown(first), await shown(second.key)]).toEqual([refused, letIn]);
+
+    const start = Date.now();
+    try {
+      test.time = () => new Date(start);
+      const third = (await test.query(caller, ROTATE, { id, overlapSeconds: 3_600 })).result.issued;
+      expect(third.apiKey).toEqual({ version: 3, previousKeyUntil: new Date(start + 3_600_000).toISOString() });
+      expect([await shown(first), await shown(second.key), await shown(third.key)]).toEqual([refused, letIn, letIn]);
+      test.time = () => new Date(start + 3_600_000);
+      expect([await shown(second.key), await shown(third.key)]).toEqual([refused, letIn]);
+    } finally {
+      test.time = () => new Date();
+    }
+  });
+
+  // Whoever rotates has the key in hand: without this, a small token could make itself a large one.
+  it('needs all that the key grants', async () => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['credentials.*', 'credentials.reveal'] });
+    const { data, errors } = await test.answer({ ...caller, scopes: ['apiKeys.post', 'apiKeys.get', 'credentials.*'] }, ROTATE, { id });
+    expect([data?.result ?? null, errors![0].extensions]).toEqual([null, { code: 'FORBIDDEN', scope: 'credentials.reveal' }]);
+    expect(await shown(key, '{ credentials { nodes { __typename } } }')).toEqual(letIn);
+  });
+
+  it.each([-1, 604_801])('takes no overlap of %i seconds', async (overlapSeconds) => {
+    const { id } = await test.makeAPIKey(caller, { scopes: ['audit.get'] });
+    const { result } = await test.query(caller, ROTATE, { id, overlapSeconds });
+    expect(result).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['overlapSeconds'] }] });
+  });
+});
+
+describe('revoking one', () => {
+  it('refuses it from the next request on, and the one that it was rotated from', async () => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const next = (await test.query(caller, ROTATE, { id, overlapSeconds: 600 })).result.issued.key;
+    expect([await shown(key), await shown(next)]).toEqual([letIn, letIn]);
+    expect((await test.query(caller, REVOKE, { id })).result).toEqual({ deletedId: id });
+    expect([await shown(key), await shown(next)]).toEqual([refused, refused]);
+    expect((await test.query(caller, REVOKE, { id })).result).toEqual({ code: 'NOT_FOUND' });
+  });
+
+  it('is what deleting its integration does, or its organization', async () => {
+    const own: Caller = { organization: test.newOrganization() };
+    const integration = { name: 'crm' };
+    await test.create(own, 'Integration', integration);
+    const limited = await test.makeAPIKey(own, { scopes: ['integrations.get'], integration });
+    const free = await test.makeAPIKey(own, { scopes: ['integrations.get'] });
+    expect([await shown(limited.key), await shown(free.key)]).toEqual([letIn, letIn]);
+    await test.query(own, 'mutation { deleteIntegration(integration: { name: "crm" }, force: true) { __typename } }');
+    expect([await shown(limited.key), await shown(free.key)]).toEqual([refused, letIn]);
+    await test.gateway.deleteOrganization(own.organization);
+    expect(await shown(free.key)).toEqual(refused);
+    expect(await test.database.collection('apiKeys').countDocuments({ organizationId: own.organization })).toBe(0);
+  });
+});
+
+// What it cannot reach of another integration, test/contracts/boundaries.test.ts tries in every field and every mutation.
+describe('limited to an integration', () => {
+  it('it can be allowed anything but what is the organization’s own', () => {
+    expect(scopes.filter((scope) => !confinedScopes.integration.includes(scope))).toEqual([
+      'integrations.post',
+      'integrations.delete',
+      'audit.get',
+      'apiKeys.get',
+      'apiKeys.delete',
+      'apiKeys.post',
+    ]);
+  });
+
+  it('it makes things there, and only there', async () => {
+    const other = newName();
+    await test.create(caller, 'Integration', { name: other });
+    const { key } = await test.makeAPIKey(caller, { scopes: ['all.Organization'], integration: { name: 'crm' } });
+    const made: Json = await test.create(withKey(key), 'Connection', { integration: { name: 'crm' }, name: newName() });
+    expect(made.id).toBeTruthy();
+    const { result } = await test.query(
+      withKey(key),
+      'mutation ($input: CreateConnectionInput!) { result: createConnection(input: $input) { ... on MutationError { code } } }',
+      { input: { integration: { name: other }, name: newName() } },
+    );
+    expect(result).toEqual({ code: 'INVALID_INTEGRATION' });
+    expect((await test.query(withKey(key), '{ integrations { totalCount nodes { name } } }')).integrations).toEqual({
+      totalCount: 1,
+      nodes: [{ name: 'crm' }],
+    });
+  });
+});

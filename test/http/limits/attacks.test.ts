@@ -1,0 +1,243 @@
+import { randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { type Caller, useTestGateway } from '../../harness.ts';
+
+const test = useTestGateway();
+let caller: Caller;
+let authorization: string;
+beforeAll(async () => {
+  caller = { organization: test.newOrganization() };
+  authorization = `Bearer ${await test.token(caller)}`;
+});
+
+/** Stands in what is sent; no answer and no line of the log may hold it. */
+const canary = `canary${randomBytes(6).toString('hex')}`;
+/** How long an attack may keep the gateway busy, in milliseconds: less than a second where nothing else runs. */
+const BUSY_MS = 4_000;
+/** How long an answer to an attack may be. */
+const ANSWER_MAX = 20_000;
+
+/** What became of each attack, printed at the end. */
+const outcomes: string[] = [];
+afterAll(() => {
+  if (process.env.SHOW_ATTACKS) console.log(outcomes.join('\n'));
+  expect(test.logs.join('')).not.toContain(canary);
+});
+
+interface Outcome {
+  readonly status: number;
+  readonly code: string | undefined;
+  readonly limit: string | undefined;
+}
+
+/** Sends a request; its answer is short, quick, and repeats nothing, and the gateway answers the next. */
+async function attack(body: BodyInit, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Outcome> {
+  const started = performance.now();
+  const response = await test.gateway.fetch(
+    new Request('http://gateway.test/graphql', {
+      method: 'POST',
+      body,
+      headers: { authorization, ...(headers['content-type'] === '' ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...init,
+    }),
+  );
+  const text = await response.text();
+  const milliseconds = Math.round(performance.now() - started);
+  expect(text).not.toContain(canary);
+  expect(JSON.stringify([...response.headers])).not.toContain(canary);
+  expect(text.length).toBeLessThan(ANSWER_MAX);
+  expect(milliseconds).toBeLessThan(BUSY_MS);
+  const [error] = text.startsWith('{') ? (JSON.parse(text).errors ?? []) : [];
+  const outcome = { status: response.status, code: error?.extensions.code, limit: error?.extensions.limit };
+  outcomes.push(`${expect.getState().currentTestName}: ${JSON.stringify(outcome)} ${milliseconds} ms, ${text.length} characters`);
+  expect(await test.query(caller, '{ __typename }')).toEqual({ __typename: 'Query' });
+  return outcome;
+}
+
+const run = (query: string, variables?: unknown) => attack(JSON.stringify({ query, variables }));
+const repeat = (count: number, make: (index: number) => string) => Array.from({ length: count }, (_, index) => make(index)).join(' ');
+const limited = (limit: string) => ({ status: 400, code: 'LIMIT_EXCEEDED', limit });
+const made = async () => {
+  const { integrations } = await test.query(caller, '{ integrations(first: 100) { nodes { name } } }');
+  return integrations.nodes.map(({ name }: { name: string }) => name);
+};
+const create = (name: string) => `mutation { createIntegration(input: { name: "${name}" }) { __typename } }`;
+
+describe('many in one', () => {
+  it('an array of operations', async () => {
+    const operations = Array.from({ length: 50 }, (_, index) => ({ query: create(`batched-${index}-${canary}`) }));
+    expect(await attack(JSON.stringify(operations))).toMatchObject({ status: 400, code: 'BAD_REQUEST' });
+    expect(await made()).toEqual([]);
+  });
+
+  it('a thousand aliases', async () => {
+    expect(await run(`{ ${repeat(1_000, (index) => `a${index}: integrations { totalCount }`)} }`)).toEqual(limited('MAX_TOKENS'));
+    expect(await run(`{ ${repeat(500, (index) => `${canary}${index}: __typename`)} }`)).toEqual(limited('MAX_ALIASES'));
+  });
+
+  it('fifty guesses in one mutation', async () => {
+    const guess = (index: number) => `a${index}: revealSecret(credentialId: "x", field: "${canary}", reason: "${canary}") { __typename }`;
+    expect(await run(`mutation { ${repeat(50, guess)} }`)).toEqual(limited('MAX_ROOT_FIELDS'));
+    expect(await run(`mutation { ${repeat(20, guess)} }`)).toMatchObject({ status: 400, code: 'COST_LIMIT_EXCEEDED' });
+  });
+
+  it('aliases in a fragment that is spread under aliases', async () => {
+    const field = (name: string) =>
+      repeat(10, (index) => `${name}${index}: actionCredentials { credential { ... on CredentialBase { usages { nodes { ...F } } } } }`);
+    const query = `{ connections { nodes { ${field('a')} } } } fragment F on Connection { ${field('b').replaceAll('...F', 'name')} }`;
+    expect(await run(query)).toMatchObject({ status: 400, code: 'COST_LIMIT_EXCEEDED' });
+  });
+
+  it('one field, thousands of times', async () => {
+    expect(await run(`{ integrations { nodes { ${repeat(3_900, () => 'name')} } } }`)).toEqual(limited('DUPLICATES'));
+    const spread = `{ integrations { nodes { ${repeat(40, (index) => `...F${index}`)} } } } ${repeat(40, (index) => `fragment F${index} on Integration { ${repeat(80, () => 'name')} }`)}`;
+    expect(await run(spread)).toEqual(limited('DUPLICATES'));
+  });
+});
+
+describe('round and round, and down', () => {
+  it('fragments that spread each other', async () => {
+    expect(await run(`{ ...A } fragment A on Query { ...B } fragment B on Query { ...A }`)).toMatchObject({
+      code: 'GRAPHQL_VALIDATION_FAILED',
+    });
+    const through =
+      '{ connections { nodes { ...A } } } fragment A on Connection { connector { integration { ...B } } } fragment B on Integration { connectors { nodes { integration { ...B } } } }';
+    expect(await run(through)).toEqual(limited('MAX_DEPTH'));
+  });
+
+  it('fragments that each spread the next twice, forty times over', async () => {
+    const bomb = repeat(
+      40,
+      (index) => `fragment F${index} on Query { a${index % 25}: __typename ...F${index + 1} ... on Query { ...F${index + 1} } }`,
+    );
+    const outcome = await run(`{ ...F0 } ${bomb} fragment F40 on Query { __typename }`);
+    expect(outcome.status).toBe(400);
+    const nested = repeat(
+      12,
+      (index) =>
+        `fragment N${index} on Connection { a: connector { integration { name } } b: endUser { connections(first: 1) { nodes { ...N${index + 1} } } } }`,
+    );
+    expect(await run(`{ connections { nodes { ...N0 } } } ${nested} fragment N12 on Connection { name }`)).toEqual(limited('MAX_DEPTH'));
+  });
+
+  it.each([
+    ['selections', `${'{ a '.repeat(100_000)}`],
+    ['lists', `{ nodes(ids: ${'['.repeat(100_000)}`],
+    ['objects', `{ nodes(ids: ${'{ a: '.repeat(100_000)}`],
+    ['types', `query ($a: ${'['.repeat(100_000)}`],
+    ['inline fragments', `${'{ ... '.repeat(100_000)}`],
+    ['selections that are closed', `${'{ a '.repeat(900)} ${'}'.repeat(900)}`],
+    ['types that are closed', `query ($a: ${'['.repeat(1_900)} Int ${']'.repeat(1_900)}) { __typename }`],
+  ])('a hundred thousand nested %s', async (_what, query) => {
+    expect(await run(query)).toEqual(limited('NESTING'));
+  });
+
+  it('the schema, round and round', async () => {
+    const circle = (levels: number): string => (levels === 0 ? 'name' : `fields { type { ${circle(levels - 1)} } }`);
+    expect(await run(`{ __schema { types { ${circle(4)} } } }`)).toMatchObject({ code: 'GRAPHQL_VALIDATION_FAILED' });
+    expect(await run(`{ __schema { types { ${circle(8)} } } }`)).toEqual(limited('MAX_DEPTH'));
+    expect(await run(`{ ${repeat(20, (index) => `a${index}: __type(name: "${canary}") { name }`)} }`)).toMatchObject({
+      status: 200,
+      code: undefined,
+    });
+  });
+
+  it('unions in unions, in a mutation, whose scopes and cost are looked up', async () => {
+    const nested = (levels: number): string =>
+      levels === 0
+        ? 'name'
+        : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ${nested(levels - 1)} } } } } }`;
+    const query = `mutation { updateConnection(connection: { id: "x" }, input: {}) { ... on UpdateConnectionSuccess { connection { ${nested(2)} } } } }`;
+    expect(await run(query)).toEqual({ status: 200, code: undefined, limit: undefined });
+  });
+});
+
+describe('too much', () => {
+  it('directives', async () => {
+    expect(await run(`{ __typename ${'@include(if: true) '.repeat(500)} }`)).toEqual(limited('MAX_DIRECTIVES'));
+    expect(await run(`{ __typename ${`@${canary} `.repeat(1_900)} }`)).toEqual(limited('MAX_DIRECTIVES'));
+  });
+
+  it('tokens', async () => {
+    expect(await run(`{ ${repeat(500_000, () => 'a')} }`)).toEqual(limited('MAX_TOKENS'));
+    expect(await run(`{ ${'#\n'.repeat(600_000)} __typename }`)).toEqual(limited('MAX_TOKENS'));
+    expect(await run(`{ ${' \n'.repeat(600_000)} __typename }`)).toMatchObject({ status: 200, code: undefined });
+    expect(await run(`{ nodes(ids: "${canary}${'x'.repeat(1_900_000)}") { id } }`)).toMatchObject({ status: 200 });
+  });
+
+  it('a body, with its length told, not told, and told wrongly', async () => {
+    const large = JSON.stringify({ query: '{ __typename }', variables: { a: canary + 'x'.repeat(5_000_000) } });
+    expect(await attack(large)).toMatchObject({ status: 413 });
+    const stream = () =>
+      new ReadableStream({
+        start(controller) {
+          for (let at = 0; at < large.length; at += 65_536) controller.enqueue(new TextEncoder().encode(large.slice(at, at + 65_536)));
+          controller.close();
+        },
+      });
+    expect(await attack(stream(), {}, { duplex: 'half' } as RequestInit)).toMatchObject({ status: 413 });
+    expect(await attack('{}', { 'content-length': '1e9' })).toMatchObject({ status: 400 });
+  });
+
+  it('a body that unpacks to more', async () => {
+    expect(await attack(new Uint8Array([0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0]), { 'content-encoding': 'gzip' })).toMatchObject({
+      status: 400,
+    });
+  });
+
+  it('variables as deep as the body is long', async () => {
+    const deep = (levels: number) => `${'['.repeat(levels)}"${canary}"${']'.repeat(levels)}`;
+    const send = (query: string, variables: string) => attack(`{"query":${JSON.stringify(query)},"variables":${variables}}`);
+    expect(await send('query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', `{"ids":${deep(500_000)}}`)).toMatchObject({
+      status: 400,
+      code: 'BAD_USER_INPUT',
+    });
+    expect(await send('{ __typename }', `{"unused":${deep(500_000)}}`)).toMatchObject({ status: 200 });
+    expect(await send('{ __typename }', deep(500_000))).toMatchObject({ status: 400 });
+    expect(await attack(`{"query":"{ __typename }","extensions":{"a":${deep(500_000)}}}`)).toMatchObject({ status: 200 });
+  });
+
+  it('lists, of items that are all wrong', async () => {
+    const list = Array.from({ length: 200_000 }, () => 'x');
+    expect(await run('query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }', { kinds: list })).toEqual(
+      limited('MAX_LIST_ITEMS'),
+    );
+    const few = list.slice(0, 250).map(() => canary);
+    expect(await run('query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }', { kinds: few })).toMatchObject({
+      code: 'BAD_USER_INPUT',
+    });
+  });
+
+  it('a page of two billion, and of minus one', async () => {
+    expect(await run('{ integrations(first: 2000000000) { nodes { name } } }')).toMatchObject({ status: 200, code: 'VALIDATION_FAILED' });
+    expect(await run('{ integrations(first: -1) { nodes { name } } }')).toMatchObject({ status: 200, code: 'VALIDATION_FAILED' });
+  });
+});
+
+// A web page can make a browser send these without asking first, or with what the browser adds by itself.
+describe('from a page of another site', () => {
+  const body = JSON.stringify({ query: create(`forged-${canary}`) });
+  const form = new FormData();
+  form.set('operations', body);
+  form.set('map', '{}');
+  it.each<[string, BodyInit, Record<string, string>, number]>([
+    ['as text', body, { 'content-type': 'text/plain' }, 415],
+    ['as a form', new URLSearchParams({ query: create('forged') }), { 'content-type': 'application/x-www-form-urlencoded' }, 415],
+    ['as a form with files', form, { 'content-type': '' }, 415],
+    ['as GraphQL', create('forged'), { 'content-type': 'application/graphql' }, 415],
+    ['without a type', new Uint8Array(Buffer.from(body)), { 'content-type': '' }, 415],
+    ['as JSON, from its own origin', body, { origin: 'https://evil.example' }, 403],
+  ])('a mutation %s', async (_how, body, headers, status) => {
+    expect((await attack(body, headers)).status).toBe(status);
+    expect(await made()).toEqual([]);
+  });
+
+  it('a mutation by GET', async () => {
+    const response = await test.gateway.fetch(
+      new Request(`http://gateway.test/graphql?query=${encodeURIComponent(create('forged'))}`, { headers: { authorization } }),
+    );
+    expect(response.status).toBe(405);
+    expect(await made()).toEqual([]);
+    outcomes.push(`a mutation by GET: ${response.status}`);
+  });
+});
