@@ -1,5 +1,5 @@
+import { secret } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { secret } from './fields.ts';
 
 export const bearerToken = defineCredentialKind({
   kind: 'bearerToken',

@@ -1,5 +1,5 @@
+import { secret } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { secret } from './fields.ts';
 
 const MAX_BYTES = 65_536;
 

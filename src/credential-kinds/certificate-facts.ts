@@ -1,6 +1,7 @@
 import { createHash, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
+import { parseCertificates, parsePrivateKey } from '../fields/formats.ts';
+import type { Redacted } from '../redacted.ts';
 import type { Fact, FactObject } from './facts.ts';
-import { parseCertificates, parsePrivateKey } from './formats.ts';
 
 const certificateInfo: FactObject = {
   typeName: 'CertificateInfo',
@@ -46,11 +47,11 @@ export const certificateInternalFacts = {
 /** Computes the facts above, from the certificate as it will be stored and from the private key if it is replaced. */
 export function deriveCertificateFacts(
   certificate: string | undefined,
-  plainKey: string | undefined,
+  privateKey: Redacted | undefined,
   before: Readonly<Record<string, unknown>>,
 ) {
   const own = parseCertificates(certificate ?? '')?.[0];
-  const key = plainKey === undefined ? undefined : parsePrivateKey(plainKey);
+  const key = privateKey && parsePrivateKey(privateKey.expose());
   const publicKeyHash = key ? hashOf(createPublicKey(key)) : before.publicKeyHash;
   if (!own) return { publicKeyHash, certificateInfo: null };
   return {

@@ -1,7 +1,7 @@
+import { secret, text } from '../fields/field.ts';
 import { certificateFacts, certificateInternalFacts, deriveCertificateFacts } from './certificate-facts.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleCertificate, exampleKey } from './examples-pem.ts';
-import { secret, text } from './fields.ts';
 
 export const certificateKeyPair = defineCredentialKind({
   kind: 'certificateKeyPair',

@@ -1,6 +1,6 @@
-import { type CredentialKind, GENERATE } from './define.ts';
+import type { Choices } from '../fields/field.ts';
+import { type CredentialKind, GENERATE, type KindField } from './define.ts';
 import type { Fact, FactObject } from './facts.ts';
-import type { Choices, Field } from './fields.ts';
 
 /** What every credential has, whatever its kind: no kind may give these names to something of its own. */
 const commonNames = [
@@ -31,7 +31,7 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
     if (storedAs && !kinds.some((other) => other.kind === storedAs && !other.storedAs))
       throw new Error(`Credential kind ${kind} is stored as ${storedAs}, which is not a kind that can be read.`);
 
-    for (const [name, member] of Object.entries<Field | Fact>({ ...fields, ...facts })) {
+    for (const [name, member] of Object.entries<KindField | Fact>({ ...fields, ...facts })) {
       if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is something that every credential has.`);
       const type = outputType(member);
       const other = types.get(name);
@@ -48,7 +48,7 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
 }
 
 /** The GraphQL type, but for nullability, under which a field or fact is read. */
-export function outputType(member: Field | Fact): string {
+export function outputType(member: KindField | Fact): string {
   if (typeof member.type === 'object') return member.type.typeName;
   if ('secret' in member && member.secret) return 'Secret';
   if (member.type === 'Choice') return member.choices.enumName;

@@ -1,5 +1,5 @@
+import { LONGEST_SECRET, secret, text } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { LONGEST_SECRET, secret, text } from './fields.ts';
 
 export const customFunction = defineCredentialKind({
   kind: 'customFunction',

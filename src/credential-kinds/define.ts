@@ -1,9 +1,14 @@
 import type { Issue } from '../errors.ts';
+import type { Field, Fields, ValueOf } from '../fields/field.ts';
+import type { Redacted } from '../redacted.ts';
 import type { Fact } from './facts.ts';
-import type { Field, ValueOf } from './fields.ts';
 
-type Fields = Readonly<Record<string, Field>>;
-type IsOptional<F> = F extends { readonly optional: true } ? true : false;
+/** The types of field that a credential kind may have. */
+type FieldTypes = 'String' | 'Choice' | 'StringList' | 'Int' | 'Boolean' | 'DateTime';
+/** A field of a credential kind. Its examples are demo data, and what the contract tests send. */
+export type KindField = Extract<Field, { type: FieldTypes }> & { readonly example: unknown; readonly invalidExample: unknown };
+type KindFields = Readonly<Record<string, KindField>>;
+
 type IsForgotten<F extends Fields> = string extends keyof F ? true : false;
 type Settings<F extends Fields> =
   IsForgotten<F> extends true
@@ -11,34 +16,29 @@ type Settings<F extends Fields> =
     : { readonly [K in keyof F as F[K]['secret'] extends true ? never : K]?: ValueOf<F[K]> };
 type Secrets<F extends Fields> =
   IsForgotten<F> extends true
-    ? Readonly<Record<string, string>>
-    : { readonly [K in keyof F as F[K]['secret'] extends true ? K : never]?: string };
-
-/** What a front end sends to create a credential of this kind; `derive` and the tests are typed by it. */
-export type CreateData<F extends Fields> = { readonly [K in keyof F as IsOptional<F[K]> extends true ? never : K]: ValueOf<F[K]> } & {
-  readonly [K in keyof F as IsOptional<F[K]> extends true ? K : never]?: ValueOf<F[K]>;
-};
+    ? Readonly<Record<string, Redacted>>
+    : { readonly [K in keyof F as F[K]['secret'] extends true ? K : never]?: Redacted };
 
 /** The flag in the input of a kind with `generate` by which the server is asked to make the key itself. */
 export const GENERATE = 'generatePrivateKey';
 
 /** One write, as the functions of a descriptor see it. */
-export interface Write<F extends Fields = Fields> {
+export interface Write<F extends KindFields = KindFields> {
   /** The settings as they will be stored: what was, overlaid with what is sent. */
   readonly settings: Settings<F>;
   /** The settings as they are stored now; undefined on create. */
   readonly before: Settings<F> | undefined;
-  /** The plaintexts that this write sets. One that stays as it was is not here: deriving never needs to open anything. */
+  /** The secrets that this write sets. One that stays as it was is not here: deriving never needs to open anything. */
   readonly secrets: Secrets<F>;
   /** Whether each secret will be set after this write. */
   readonly isSet: { readonly [K in keyof Secrets<F>]-?: boolean };
-  /** Whether the server is asked to make the secret of `generate`; `check` does not see it, `derive` does. */
+  /** Whether the server made the secret of `generate`, because the input asked for it. */
   readonly generated: boolean;
   /** The facts as they were before this write, internal ones included; empty on create. */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
-export interface Definition<F extends Fields> {
+export interface Definition<F extends KindFields> {
   /** Stored, and the key in inputs: `basicAuth`. */
   readonly kind: string;
   /** The GraphQL type: `BasicAuthCredential`. */
@@ -54,13 +54,13 @@ export interface Definition<F extends Fields> {
   /** Rules that hold between fields, of the merged state. Paths are field names. Runs when every field by itself is right. */
   check?(write: Write<F>): Issue[];
   /** The server can make this secret itself, when the input says `generatePrivateKey: true`. */
-  readonly generate?: { readonly field: string; make(): Promise<string> };
+  readonly generate?: { readonly field: string; make(): Promise<Redacted> };
   /** The kind under which it is kept, when that is another: it only comes in, and is read back as that one. */
   readonly storedAs?: string;
 }
 
 /** A credential kind, with the types of its fields forgotten: what every layer works with. */
-export interface CredentialKind extends Omit<Definition<Fields>, 'derive' | 'check'> {
+export interface CredentialKind extends Omit<Definition<KindFields>, 'derive' | 'check'> {
   derive(write: Write): Record<string, unknown>;
   check(write: Write): Issue[];
 }
@@ -71,7 +71,7 @@ export interface CredentialKind extends Omit<Definition<Fields>, 'derive' | 'che
  *
  * @throws Error when two parts of the definition contradict each other
  */
-export function defineCredentialKind<const F extends Fields>(definition: Definition<F>): CredentialKind {
+export function defineCredentialKind<const F extends KindFields>(definition: Definition<F>): CredentialKind {
   const { kind, typeName, fields, facts = {}, internalFacts = {}, generate } = definition;
   const refuse = (why: string): never => {
     throw new Error(`Credential kind ${kind}: ${why}.`);

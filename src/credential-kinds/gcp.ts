@@ -1,8 +1,9 @@
+import { secret } from '../fields/field.ts';
+import { parseJsonObject, parsePrivateKey } from '../fields/formats.ts';
+import type { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleGcpKey } from './examples-pem.ts';
 import type { FactObject } from './facts.ts';
-import { secret } from './fields.ts';
-import { parseJsonObject, parsePrivateKey } from './formats.ts';
 
 /** The members of a key file that may be shown, by the name they have there. What is not listed stays sealed. */
 const publicMembers = {
@@ -46,7 +47,7 @@ export const gcp = defineCredentialKind({
   },
   facts: { keyMeta: { type: keyMeta, description: 'What is public of the key file.' } },
   check({ secrets }) {
-    const file = parseJsonObject(secrets.keyJson ?? '');
+    const file = fileIn(secrets.keyJson);
     if (!file) return [];
     const isComplete =
       file.type === 'service_account' ? parsePrivateKey(String(file.private_key)) !== undefined : typeof file.type === 'string';
@@ -56,8 +57,13 @@ export const gcp = defineCredentialKind({
     ];
   },
   derive({ secrets }) {
-    const file = parseJsonObject(secrets.keyJson ?? '');
+    const file = fileIn(secrets.keyJson);
     const textOf = (name: string) => (typeof file?.[name] === 'string' ? file[name] : null);
     return file ? { keyMeta: Object.fromEntries(Object.entries(publicMembers).map(([ours, theirs]) => [ours, textOf(theirs)])) } : {};
   },
 });
+
+/** What the key file says, if this write sets one. */
+function fileIn(keyJson: Redacted | undefined): Record<string, unknown> | undefined {
+  return keyJson && parseJsonObject(keyJson.expose());
+}

@@ -1,5 +1,6 @@
+import { type Choices, choice, secret, text } from '../fields/field.ts';
+import type { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
-import { type Choices, choice, secret, text } from './fields.ts';
 import { generateSshKey, sshPublicKey } from './ssh-keys.ts';
 
 const gitAuthentication = {
@@ -72,7 +73,7 @@ export const git = defineCredentialKind({
   check({ settings, before, secrets, isSet, generated }) {
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'needs type SSH_KEY' }];
-    if (isSsh && secrets.secretValue !== undefined && !sshPublicKey(secrets.secretValue))
+    if (isSsh && secrets.secretValue !== undefined && !publicKeyOf(secrets.secretValue))
       return [{ path: ['secretValue'], message: 'must be an SSH private key without a passphrase, in PEM or OpenSSH’s form' }];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)
       return [{ path: ['secretValue'], message: 'must be given or cleared when type changes: the stored one belongs to the other type' }];
@@ -80,6 +81,10 @@ export const git = defineCredentialKind({
   },
   derive({ settings, secrets, isSet }) {
     if (settings.type !== 'SSH_KEY' || !isSet.secretValue) return { publicKey: null };
-    return secrets.secretValue === undefined ? {} : { publicKey: sshPublicKey(secrets.secretValue) };
+    return secrets.secretValue === undefined ? {} : { publicKey: publicKeyOf(secrets.secretValue) };
   },
 });
+
+function publicKeyOf(privateKey: Redacted): string | undefined {
+  return sshPublicKey(privateKey.expose());
+}

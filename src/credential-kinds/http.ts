@@ -1,6 +1,6 @@
+import { type Choices, choice, secret, text } from '../fields/field.ts';
+import { type Format, formats } from '../fields/formats.ts';
 import { type CredentialKind, defineCredentialKind } from './define.ts';
-import { type Choices, choice, secret, text } from './fields.ts';
-import { type Format, formats } from './formats.ts';
 
 const authMethod = {
   enumName: 'HTTPAuthMethod',
@@ -65,7 +65,11 @@ export const http: CredentialKind = defineCredentialKind({
     } else if (!formats[format].accepts(settings.publicValue)) {
       issues.push({ path: ['publicValue'], message: `is ${is} with ${method}, and ${formats[format].message}` });
     }
-    if (secrets.secretValue !== undefined && method === 'CLIENT_CERTIFICATE' && !formats.pemPrivateKey.accepts(secrets.secretValue))
+    if (
+      secrets.secretValue !== undefined &&
+      method === 'CLIENT_CERTIFICATE' &&
+      !formats.pemPrivateKey.accepts(secrets.secretValue.expose())
+    )
       issues.push({ path: ['secretValue'], message: `is the certificate’s key with ${method}, and ${formats.pemPrivateKey.message}` });
     if (before && before.authMethod !== method && isSet.secretValue && secrets.secretValue === undefined)
       issues.push({ path: ['secretValue'], message: 'must be given when authMethod changes: the stored one belongs to the other method' });

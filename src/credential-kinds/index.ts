@@ -6,7 +6,6 @@ import { bearerToken } from './bearer-token.ts';
 import { binary } from './binary.ts';
 import { certificate } from './certificate.ts';
 import { certificateKeyPair } from './certificate-key-pair.ts';
-import { assertConsistent } from './consistency.ts';
 import { customFunction } from './custom-function.ts';
 import { datadog } from './datadog.ts';
 import type { CredentialKind } from './define.ts';
@@ -30,8 +29,8 @@ import { string } from './string.ts';
 import { twilio } from './twilio.ts';
 import { whatsapp } from './whatsapp.ts';
 
-/** Every credential kind, those of no service first. To add one: a file beside this one, and a line here. */
-export const credentialKinds: readonly CredentialKind[] = [
+/** The credential kinds that the gateway brings, those of no service first. To add one: a file beside this one, and a line here. */
+export const builtInKinds: readonly CredentialKind[] = [
   none,
   string,
   binary,
@@ -62,27 +61,3 @@ export const credentialKinds: readonly CredentialKind[] = [
   loggly,
   datadog,
 ];
-
-assertConsistent(credentialKinds);
-
-const byKind = new Map(credentialKinds.map((kind) => [kind.kind, kind]));
-
-/** The kinds that a stored credential can have: all but those that only come in. */
-export const readableKinds: readonly CredentialKind[] = credentialKinds.filter((kind) => !kind.storedAs);
-
-/** The kind of that name. Ask once, and pass the kind on. */
-export function kindOf(kind: string): CredentialKind | undefined {
-  return byKind.get(kind);
-}
-
-/**
- * Whether a setting can be null when it is read: when it is optional in any readable kind that has it, for what has the same name has the
- * same type in all. Lists and secrets never are: they are empty, or say `isSet: false`.
- *
- * @throws Error when no readable kind has such a field
- */
-export function isNullable(fieldName: string): boolean {
-  const fields = readableKinds.flatMap((kind) => kind.fields[fieldName] ?? []);
-  if (fields.length === 0) throw new Error(`No readable credential kind has a field ${fieldName}.`);
-  return fields.some((field) => field.optional && !field.secret && field.type !== 'StringList');
-}

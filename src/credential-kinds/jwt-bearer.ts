@@ -1,5 +1,5 @@
+import { choice, secret, text } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { choice, secret, text } from './fields.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
 
 export const jwtBearer = defineCredentialKind({

@@ -1,6 +1,6 @@
+import { choice, secret, text } from '../fields/field.ts';
+import { parsePublicKey } from '../fields/formats.ts';
 import { defineCredentialKind } from './define.ts';
-import { choice, secret, text } from './fields.ts';
-import { parsePublicKey } from './formats.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
 
 /** What OpenSSL calls the keys of a family of algorithms; HS takes any text. */
@@ -33,7 +33,7 @@ export const jwt = defineCredentialKind({
     if (before && before.algorithm?.slice(0, 2) !== family && isSet.secret && secrets.secret === undefined)
       return [{ path: ['secret'], message: 'must be given when algorithm changes between HS, RS and ES: the stored one does not fit' }];
     if (secrets.secret === undefined) return [];
-    const key = parsePublicKey(secrets.secret);
+    const key = parsePublicKey(secrets.secret.expose());
     if (keyType && key?.asymmetricKeyType !== keyType)
       return [{ path: ['secret'], message: `must be an ${keyType.toUpperCase()} key in PEM with ${family}` }];
     if (!keyType && key) return [{ path: ['secret'], message: `must be a shared secret with ${family}, not a key in PEM` }];

@@ -1,5 +1,5 @@
+import { flag, secret, text, textList } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { flag, secret, text, textList } from './fields.ts';
 
 export const oauth2Client = defineCredentialKind({
   kind: 'oauth2Client',

@@ -1,5 +1,5 @@
+import { instant, secret, text, textList } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { instant, secret, text, textList } from './fields.ts';
 
 export const oauth2Token = defineCredentialKind({
   kind: 'oauth2Token',

@@ -1,4 +1,4 @@
-import type { Choices } from './fields.ts';
+import type { Choices } from '../fields/field.ts';
 
 /** The algorithms of JSON Web Algorithms (RFC 7518) that sign tokens for the kinds that hold a signing key. */
 export const signingAlgorithm = {

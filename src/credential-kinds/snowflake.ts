@@ -1,9 +1,10 @@
-import { createPublicKey, generateKeyPair } from 'node:crypto';
+import { createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
+import { secret, text } from '../fields/field.ts';
+import { parsePrivateKey } from '../fields/formats.ts';
+import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleRsaKey } from './examples-pem.ts';
-import { secret, text } from './fields.ts';
-import { parsePrivateKey } from './formats.ts';
 
 const MIN_BITS = 2048;
 
@@ -42,19 +43,23 @@ export const snowflake = defineCredentialKind({
     field: 'privateKey',
     async make() {
       const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: MIN_BITS });
-      return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+      return new Redacted(privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
     },
   },
   check({ secrets, isSet, generated, before }) {
     if (!isSet.privateKey && !generated)
       return [{ path: ['privateKey'], message: before ? 'cannot be cleared' : 'is required, unless generatePrivateKey is true' }];
     if (secrets.privateKey === undefined) return [];
-    const key = parsePrivateKey(secrets.privateKey);
+    const key = keyIn(secrets.privateKey);
     if (key?.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_BITS) return [];
     return [{ path: ['privateKey'], message: `must be an RSA key of at least ${MIN_BITS} bits` }];
   },
   derive({ secrets }) {
-    const key = secrets.privateKey === undefined ? undefined : parsePrivateKey(secrets.privateKey);
+    const key = secrets.privateKey && keyIn(secrets.privateKey);
     return key ? { publicKey: createPublicKey(key).export({ type: 'spki', format: 'pem' }) } : {};
   },
 });
+
+function keyIn(privateKey: Redacted): KeyObject | undefined {
+  return parsePrivateKey(privateKey.expose());
+}

@@ -1,6 +1,6 @@
+import { type Choices, choice, flag, integer, secret, text } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleCertificate } from './examples-pem.ts';
-import { type Choices, choice, flag, integer, secret, text } from './fields.ts';
 
 const sqlSystem = {
   enumName: 'SQLSystem',

@@ -1,6 +1,7 @@
 import { createPublicKey, generateKeyPair, type JsonWebKey, randomBytes } from 'node:crypto';
 import { promisify } from 'node:util';
-import { parsePrivateKey } from './formats.ts';
+import { parsePrivateKey } from '../fields/formats.ts';
+import { Redacted } from '../redacted.ts';
 
 const MAGIC = Buffer.from('openssh-key-v1\0');
 const ARMOR = /^\s*-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*$/;
@@ -12,7 +13,7 @@ export function sshPublicKey(plainKey: string): string | undefined {
 }
 
 /** Makes an ed25519 private key in OpenSSH's own form, the only one that every SSH client reads for ed25519. */
-export async function generateSshKey(): Promise<string> {
+export async function generateSshKey(): Promise<Redacted> {
   const jwk = (await promisify(generateKeyPair)('ed25519')).privateKey.export({ format: 'jwk' });
   const publicPart = fromBase64Url(jwk.x);
   const blob = Buffer.concat([string('ssh-ed25519'), string(publicPart)]);
@@ -24,7 +25,7 @@ export async function generateSshKey(): Promise<string> {
     Buffer.concat(file)
       .toString('base64')
       .match(/.{1,70}/g) ?? [];
-  return `-----BEGIN OPENSSH PRIVATE KEY-----\n${lines.join('\n')}\n-----END OPENSSH PRIVATE KEY-----\n`;
+  return new Redacted(`-----BEGIN OPENSSH PRIVATE KEY-----\n${lines.join('\n')}\n-----END OPENSSH PRIVATE KEY-----\n`);
 }
 
 /** openssh-key-v1 (PROTOCOL.key of OpenSSH): cipher, kdf, kdf options, count, public key, private keys. */

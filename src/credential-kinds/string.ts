@@ -1,5 +1,5 @@
+import { LONGEST_SECRET, secret } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { LONGEST_SECRET, secret } from './fields.ts';
 
 export const string = defineCredentialKind({
   kind: 'string',

@@ -1,5 +1,5 @@
+import { secret, text } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { secret, text } from './fields.ts';
 
 export const twilio = defineCredentialKind({
   kind: 'twilio',

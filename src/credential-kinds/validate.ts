@@ -1,9 +1,7 @@
-import { z } from 'zod';
-import { type Issue, ValidationError } from '../errors.ts';
-import { Redacted } from '../redacted.ts';
+import { ValidationError } from '../errors.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import type { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type Write } from './define.ts';
-import type { Field } from './fields.ts';
-import { formats } from './formats.ts';
 
 /** What is stored of a credential that validation needs. */
 export interface StoredParts {
@@ -18,42 +16,47 @@ export interface PreparedWrite {
   readonly settings: Record<string, unknown>;
   /** All facts, internal ones too, likewise. */
   readonly facts: Record<string, unknown>;
-  /** plaintexts to seal, by field */
+  /** The secrets to seal, by field. */
   readonly secrets: Readonly<Record<string, Redacted>>;
-  /** secrets to remove */
+  /** The secrets to remove. */
   readonly unset: readonly string[];
 }
 
+/** The data of one kind, as a caller gives them: its fields, where a secret is wrapped, and the flag `generatePrivateKey`. */
+export type KindData = Readonly<Record<string, unknown>>;
+
 /**
- * The plaintext of the secret that the server is asked to make; undefined when it is asked for none. A key takes a good part of a second, on
- * another thread: make it before the transaction that `prepareWrite` is called in.
+ * The data with the secret in them that they ask the server to make; the same data if they ask for none. To make a key takes a good part of
+ * a second, on another thread: call this before the transaction that `prepareWrite` is called in.
+ *
+ * @throws ValidationError when the secret is given as well
  */
-export async function makeSecret(kind: CredentialKind, data: Readonly<Record<string, unknown>>): Promise<string | undefined> {
-  return data[GENERATE] === true ? kind.generate?.make() : undefined;
+export async function withGeneratedSecret({ generate }: CredentialKind, data: KindData): Promise<KindData> {
+  if (!generate || data[GENERATE] !== true) return data;
+  if (data[generate.field] !== undefined) {
+    throw new ValidationError([{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }]);
+  }
+  return { ...data, [generate.field]: await generate.make() };
 }
 
 /**
  * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind. A kind that only comes in has no partial
- * updates: with `stored`, it is added to what is stored. `plainMade` is what `makeSecret` made for these data.
+ * updates: with `stored`, it is added to what is stored. Data that ask for a secret must have passed `withGeneratedSecret`.
  *
  * @throws ValidationError listing every issue, paths relative to `data`, never a value
  */
-export function prepareWrite(
-  kind: CredentialKind,
-  data: Readonly<Record<string, unknown>>,
-  stored?: StoredParts,
-  plainMade?: string,
-): PreparedWrite {
-  // What only comes in is never kept, so it comes in whole.
-  const isPartial = stored !== undefined && !kind.storedAs;
-  const parsed = schemasOf(kind)[isPartial ? 'update' : 'create'].safeParse(data);
-  if (!parsed.success)
-    throw new ValidationError(parsed.error.issues.map(({ path, message }) => ({ path: path as Issue['path'], message })));
-
-  const values = parsed.data;
+export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ...data }: KindData, stored?: StoredParts): PreparedWrite {
+  const generated = flag === true;
+  if (generated && kind.generate && data[kind.generate.field] === undefined) throw new Error('The secret that is asked for was not made.');
+  const isKnown = kind.generate ? flag === null || typeof flag === 'boolean' : flag === null;
+  if (!isKnown)
+    throw new ValidationError([
+      { path: kind.generate ? [GENERATE] : [], message: kind.generate ? 'must be true or false' : unknownMember(kind) },
+    ]);
+  const values = check(kind, data, stored);
   const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
-  const secrets = withoutNulls(pick(values, secretNames)) as Record<string, string>;
+  const secrets = withoutNulls(pick(values, secretNames)) as Record<string, Redacted>;
   const unset = secretNames.filter((name) => values[name] === null);
   const stays = (name: string) => stored?.isSet[name] === true && !unset.includes(name);
   const write: Write = {
@@ -61,115 +64,26 @@ export function prepareWrite(
     before: stored && withoutNulls(stored.settings),
     secrets,
     isSet: Object.fromEntries(secretNames.map((name) => [name, name in secrets || stays(name)])),
-    generated: values[GENERATE] === true,
+    generated,
     facts: stored?.facts ?? {},
   };
-
-  const issues = [...generateIssues(kind, write, unset), ...kind.check(write)];
+  const issues = kind.check(write);
   if (issues.length > 0) throw new ValidationError(issues);
-
-  const complete = write.generated && kind.generate ? withSecret(write, kind.generate.field, plainMade) : write;
-  return {
-    settings: complete.settings,
-    facts: withoutNulls({ ...complete.facts, ...kind.derive(complete) }),
-    secrets: mapValues(complete.secrets, (value) => new Redacted(value)),
-    unset,
-  };
+  return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...kind.derive(write) }), secrets, unset };
 }
 
-function generateIssues({ generate }: CredentialKind, write: Write, unset: readonly string[]): Issue[] {
-  if (!write.generated || !generate) return [];
-  const isGiven = generate.field in write.secrets || unset.includes(generate.field);
-  return isGiven ? [{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }] : [];
+/** The values by field, null where one is to be cleared, without those that stay as they are. @throws ValidationError */
+function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
+  const options = { unknownMember: unknownMember(kind) };
+  // What only comes in is never kept, so it comes in whole.
+  if (stored && !kind.storedAs) return checkChanges(kind.fields, data as never, options);
+  return withoutNulls(checkInput(kind.fields, data as never, options));
 }
 
-function withSecret(write: Write, name: string, plain: string | undefined): Write {
-  if (plain === undefined) throw new Error('The secret that is asked for was not made.');
-  return { ...write, secrets: { ...write.secrets, [name]: plain }, isSet: { ...write.isSet, [name]: true } };
-}
-
-type Schema = z.ZodType<Record<string, unknown>>;
-const schemas = new WeakMap<CredentialKind, { readonly create: Schema; readonly update: Schema }>();
-
-/** The schemas of a kind, built when they are first needed. */
-function schemasOf(kind: CredentialKind) {
-  const known = schemas.get(kind) ?? { create: dataSchema(kind, 'is required'), update: dataSchema(kind, 'cannot be cleared') };
-  schemas.set(kind, known);
-  return known;
-}
-
-/** All messages are ours, for zod's own may change, and none is made from what was sent: not even the name of an unknown field. */
-function dataSchema(kind: CredentialKind, whenNull: 'is required' | 'cannot be cleared'): Schema {
-  const isUpdate = whenNull === 'cannot be cleared';
-  const shape = Object.fromEntries(
-    Object.entries(kind.fields).map(([name, field]) => {
-      const schema = valueSchema(field, whenNull);
-      if (field.optional) return [name, schema.nullish()];
-      return [name, isUpdate ? schema.optional() : schema];
-    }),
-  );
-  const names = [...Object.keys(shape), ...(kind.generate ? [GENERATE] : [])];
-  const unknown = `has a field that ${kind.kind} does not have; it has ${names.join(', ') || 'none'}`;
-  return z.strictObject(
-    { ...shape, ...(kind.generate && { [GENERATE]: z.boolean('must be true or false').nullish() }) },
-    { error: (issue) => (issue.code === 'unrecognized_keys' ? unknown : 'must be an object') },
-  );
-}
-
-function valueSchema(field: Field, whenNull: string): z.ZodType {
-  /** For a value that is missing, null, or of the wrong type. */
-  const be =
-    (what: string) =>
-    ({ input }: { input?: unknown }) => {
-      if (input === undefined) return 'is required';
-      return input === null ? whenNull : `must be ${what}`;
-    };
-  switch (field.type) {
-    case 'String':
-      return textSchema(field, be('text'));
-    case 'Choice': {
-      const values = field.only ?? Object.keys(field.choices.values);
-      return z.enum(values as [string, ...string[]], { error: be(`one of ${values.join(', ')}`) });
-    }
-    case 'StringList':
-      return z
-        .array(
-          textSchema(field, () => 'must be text'),
-          { error: be('a list of texts') },
-        )
-        .max(field.maxItems, `must have at most ${field.maxItems} items`);
-    case 'Int': {
-      const error = be(`a whole number from ${field.min} to ${field.max}`);
-      return z.int({ error }).min(field.min, { error }).max(field.max, { error });
-    }
-    case 'Boolean':
-      return z.boolean({ error: be('true or false') });
-    case 'DateTime': {
-      const error = be('an instant such as 2030-01-01T00:00:00Z (RFC 3339)');
-      const fromText = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-      // RFC 3339 has four digits for the year.
-      return z
-        .union([z.date(), fromText], { error })
-        .refine((date) => date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999, { error: 'must be between the years 0 and 9999' });
-    }
-  }
-}
-
-type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
-
-/** Length first, and the rest only if it fits: parsing is for texts of a bounded size. */
-function textSchema({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: (issue: { input?: unknown }) => string) {
-  const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
-  const schema = z
-    .string({ error })
-    .min(minLength, { error: tooShort, abort: true })
-    .max(maxLength, { error: `must be at most ${maxLength} characters`, abort: true })
-    .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'must be well-formed Unicode', abort: true });
-  const formatted = format
-    ? schema.refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
-    : schema;
-  if (maxBytes === undefined) return formatted;
-  return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
+/** Names the fields that there are, and not the one that there is not: that is the caller's word. */
+function unknownMember({ kind, fields, generate }: CredentialKind): string {
+  const names = [...Object.keys(fields), ...(generate ? [GENERATE] : [])];
+  return `has a field that ${kind} does not have; it has ${names.join(', ') || 'none'}`;
 }
 
 function pick(record: Readonly<Record<string, unknown>>, names: readonly string[]): Record<string, unknown> {
@@ -178,8 +92,4 @@ function pick(record: Readonly<Record<string, unknown>>, names: readonly string[
 
 function withoutNulls(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(record).filter(([, value]) => value !== null && value !== undefined));
-}
-
-function mapValues<From, To>(record: Readonly<Record<string, From>>, change: (value: From) => To): Record<string, To> {
-  return Object.fromEntries(Object.entries(record).map(([name, value]) => [name, change(value)]));
 }

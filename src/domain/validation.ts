@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { formats } from '../credential-kinds/formats.ts';
+import { formats } from '../fields/formats.ts';
 import { type Path, ValidationError } from '../errors.ts';
 
 /** Text that comes back as it was sent: half of a surrogate pair would be stored as another character. */

@@ -1,7 +1,7 @@
 import { may } from '../access/viewer.ts';
 import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
 import type { Fact, FactObject } from '../credential-kinds/facts.ts';
-import type { Choices, Field } from '../credential-kinds/fields.ts';
+import type { Choices, Field } from '../fields/field.ts';
 import { credentialKinds, isNullable } from '../credential-kinds/index.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
 import { REDACTED } from '../redacted.ts';

@@ -1,5 +1,5 @@
 import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
-import type { Field } from '../credential-kinds/fields.ts';
+import type { Field } from '../fields/field.ts';
 import { credentialKinds, kindOf } from '../credential-kinds/index.ts';
 import type { Builder } from './builder.ts';
 import { enumValue } from './credential-data.ts';

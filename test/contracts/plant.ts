@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
-import type { Field } from '../../src/credential-kinds/fields.ts';
+import type { Field } from '../../src/fields/field.ts';
 
 /** A secret that is valid where it is put, and texts by which it is found wherever it should not be. */
 export interface Planted {

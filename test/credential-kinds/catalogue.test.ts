@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { assertConsistent, outputType } from '../../src/credential-kinds/consistency.ts';
 import { type CredentialKind, defineCredentialKind } from '../../src/credential-kinds/define.ts';
-import { choice, secret, text } from '../../src/credential-kinds/fields.ts';
+import { choice, secret, text } from '../../src/fields/field.ts';
 import { credentialKinds, isNullable, kindOf, readableKinds } from '../../src/credential-kinds/index.ts';
 
 const folder = new URL('../../src/credential-kinds/', import.meta.url);

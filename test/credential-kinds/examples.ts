@@ -1,6 +1,6 @@
 import { expect } from 'vitest';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
-import type { Field } from '../../src/credential-kinds/fields.ts';
+import type { Field } from '../../src/fields/field.ts';
 import { credentialKinds, kindOf } from '../../src/credential-kinds/index.ts';
 import { type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-kinds/validate.ts';
 import { type Issue, ValidationError } from '../../src/errors.ts';

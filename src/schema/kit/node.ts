@@ -1,7 +1,9 @@
-import { readScope } from '../access/scopes.ts';
-import { may } from '../access/viewer.ts';
-import type { BaseRecord } from '../domain/reading.ts';
-import { ForbiddenError } from '../errors.ts';
+import { nounTable } from '../../access/nouns.ts';
+import { type Noun, readScope } from '../../access/scopes.ts';
+import { may } from '../../access/viewer.ts';
+import type { KindRegistry } from '../../credential-kinds/registry.ts';
+import type { BaseRecord, CredentialRecord } from '../../domain/reading.ts';
+import { ForbiddenError } from '../../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { parseId } from './global-id.ts';
@@ -12,9 +14,6 @@ const IDS_MAX = 100;
 interface NodeSource extends BaseRecord {
   readonly __typename: string;
 }
-
-/** The name of the GraphQL type of each noun's records. */
-export type TypeNames = { readonly [noun: string]: (record: never) => string };
 
 /** Adds the interface `Node`. */
 export function addNode(builder: Builder) {
@@ -30,14 +29,17 @@ export type NodeRef = ReturnType<typeof addNode>;
  * Adds `node` and `nodes`. Not Pothos's own: those load first and refuse after, so a caller without the scope could tell what exists.
  * Here the id alone decides which scope is needed, before anything is loaded.
  */
-export function addNodeQueries(builder: Builder, node: NodeRef, typeNames: TypeNames) {
+export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegistry): void {
+  const typeNameOf = (noun: Noun, record: BaseRecord) =>
+    noun === 'credential' ? kinds.of(record as CredentialRecord).typeName : nounTable[noun].typeName;
+
   async function load(globalId: string, { viewer, loaders }: GraphQLContext): Promise<NodeSource | null> {
     const parsed = parseId(globalId);
     if (!parsed) return null;
     const scope = readScope(parsed.noun);
     if (!may(viewer, scope)) throw new ForbiddenError(scope);
     const record = await loaders[parsed.noun].byId.load(parsed.id);
-    return record && { ...record, __typename: typeNames[parsed.noun]!(record as never) };
+    return record && { ...record, __typename: typeNameOf(parsed.noun, record) };
   }
   builder.queryField('node', (t) =>
     t.field({

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { type Noun, nouns } from '../access/scopes.ts';
-import type { PageStart } from '../domain/reading.ts';
-import { type Path, ValidationError } from '../errors.ts';
+import { type Noun, nouns } from '../../access/scopes.ts';
+import type { PageStart } from '../../domain/reading.ts';
+import { type Path, ValidationError } from '../../errors.ts';
 
 const cursorForm = z.tuple([
   z.enum(nouns),

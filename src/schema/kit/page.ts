@@ -1,14 +1,12 @@
-import type { ArgBuilder, OutputRef } from '@pothos/core';
-import { type Noun, readScope } from '../access/scopes.ts';
-import { type Filter, GLOB_MAX_LENGTH, GLOB_MAX_STARS, type Page, type PageRequest, type RecordOf } from '../domain/reading.ts';
-import { findIntegration } from '../domain/references.ts';
-import { type Path, ValidationError } from '../errors.ts';
-import type { Builder, GraphQLContext } from './builder.ts';
+import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
+import { nounTable } from '../../access/nouns.ts';
+import { type Noun, readScope } from '../../access/scopes.ts';
+import { type Filter, type Page, type PageRequest, type RecordOf } from '../../domain/reading.ts';
+import { ValidationError } from '../../errors.ts';
+import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
-import { recordSortFields } from './fields.ts';
-import { nounNames } from './global-id.ts';
-import { readIntegrationRef } from './references.ts';
+import { recordSortFields } from './record-fields.ts';
 
 const FIRST_DEFAULT = 20;
 const FIRST_MAX = 100;
@@ -34,11 +32,13 @@ export interface PageArgs {
 }
 
 /** The ways a list can be sorted: the GraphQL value and the record's field. */
-type SortFields = Readonly<Record<string, { readonly field: string; readonly description: string }>>;
+export type SortFields = Readonly<Record<string, { readonly field: string; readonly description: string }>>;
 export interface SortArg {
   readonly field?: string | null;
   readonly direction?: string | null;
 }
+
+export type Pages = ReturnType<typeof addPages>;
 
 /** Adds what all lists share. Every list is a page, made here: Pothos would name them itself, and clash with the type `Connection`. */
 export function addPages(builder: Builder) {
@@ -74,8 +74,8 @@ export function addPages(builder: Builder) {
 
   return {
     /** The page type of a noun, such as `ConnectionPage`, and its edge. */
-    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>) {
-      const name = `${nounNames[noun]}Page`;
+    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>): ObjectRef<SchemaTypes, PageSource<N>> {
+      const name = `${nounTable[noun].typeName}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'One record of a page, and its place in the list.',
@@ -146,28 +146,6 @@ export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
     last: t.int({ description: 'How many records before `before`: 1 to 100. Not together with `first`.' }),
     before: t.string({ description: 'End before this cursor. Not together with `after`.' }),
   };
-}
-
-/** The argument that filters by name. */
-export const globDescription = `Only names that match: \`*\` is any text, \`?\` any one character. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Case matters. Fast when it begins with a letter.`;
-
-/** @throws ValidationError */
-export function readGlob(glob: string | null | undefined, path: Path): string | undefined {
-  if (!glob) return undefined;
-  if (glob.length > GLOB_MAX_LENGTH) throw new ValidationError([{ path, message: `must be at most ${GLOB_MAX_LENGTH} characters` }]);
-  if (glob.split('*').length - 1 > GLOB_MAX_STARS)
-    throw new ValidationError([{ path, message: `must have at most ${GLOB_MAX_STARS} stars` }]);
-  return glob;
-}
-
-/** In a filter, an id that no record has. */
-export const NOTHING = 'nothing';
-
-/** The filter for one integration: an unknown one finds nothing. @throws ValidationError when its id is malformed */
-export async function integrationFilter(context: GraphQLContext, ref: Parameters<typeof readIntegrationRef>[0] | null | undefined) {
-  if (!ref) return {};
-  const read = readIntegrationRef(ref, ['integration']);
-  return { integrationId: read.id ?? (await findIntegration(context, read))?.id ?? NOTHING };
 }
 
 /** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor is not one of this list */

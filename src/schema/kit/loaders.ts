@@ -1,7 +1,7 @@
 import DataLoader from 'dataloader';
-import { type Noun, nouns } from '../access/scopes.ts';
-import type { DomainContext } from '../domain/context.ts';
-import { type Filter, type Page, type PageOf, type RecordOf, readByIds, readCounts, readPages } from '../domain/reading.ts';
+import { type Noun, nouns } from '../../access/scopes.ts';
+import type { DomainContext } from '../../domain/context.ts';
+import { type Filter, type Page, type PageOf, type RecordOf, readByIds, readCounts, readPages } from '../../domain/reading.ts';
 
 /** How many pages or counts one command may hold. */
 const PAGES_PER_COMMAND = 200;

@@ -12,7 +12,7 @@ import {
   UnreadableSecretError,
   type Usage,
   ValidationError,
-} from '../errors.ts';
+} from '../../errors.ts';
 import type { Builder } from './builder.ts';
 import { encodeId } from './global-id.ts';
 

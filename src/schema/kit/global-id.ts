@@ -1,5 +1,5 @@
-import type { Noun } from '../access/scopes.ts';
-import { type Path, ValidationError } from '../errors.ts';
+import type { Noun } from '../../access/scopes.ts';
+import { type Path, ValidationError } from '../../errors.ts';
 
 /** Stable names inside ids: renaming a GraphQL type changes no id, and all kinds of credentials share one. */
 export const nounNames: Readonly<Record<Noun, string>> = {

@@ -3,11 +3,11 @@ import ErrorsPlugin from '@pothos/plugin-errors';
 import ScopeAuthPlugin, { type AuthFailure, AuthScopeFailureType } from '@pothos/plugin-scope-auth';
 import { GraphQLScalarType, Kind } from 'graphql';
 import { DateTimeResolver } from 'graphql-scalars';
-import { type Scope, scopes } from '../access/scopes.ts';
-import { may } from '../access/viewer.ts';
-import type { DomainContext } from '../domain/context.ts';
-import type { Refusals } from '../domain/refusals.ts';
-import { ForbiddenError } from '../errors.ts';
+import { type Scope, scopes } from '../../access/scopes.ts';
+import { may } from '../../access/viewer.ts';
+import type { DomainContext } from '../../domain/context.ts';
+import type { Refusals } from '../../domain/refusals.ts';
+import { ForbiddenError } from '../../errors.ts';
 import type { Loaders } from './loaders.ts';
 
 /** What every resolver gets: the domain's context, and loaders that batch one request's reads. */
@@ -31,6 +31,10 @@ interface Types {
 }
 
 export type Builder = ReturnType<typeof createBuilder>;
+export type SchemaTypes = Builder['$inferSchemaTypes'];
+/** What the members of an input, and the fields of a type, are made with. */
+export type InputBuilder = PothosSchemaTypes.InputFieldBuilder<SchemaTypes, 'InputObject'>;
+export type OutputBuilder<Source> = PothosSchemaTypes.ObjectFieldBuilder<SchemaTypes, Source>;
 
 /** A new builder. Each gateway has its own, so that two in one process share no type. */
 export function createBuilder() {

@@ -11,7 +11,7 @@ import {
   type OperationDefinitionNode,
   type SelectionSetNode,
 } from 'graphql';
-import type { Scope } from '../access/scopes.ts';
+import type { Scope } from '../../access/scopes.ts';
 import type { AlsoNeeds } from './mutation.ts';
 
 interface Declared {
@@ -56,7 +56,7 @@ export function requiredScopes(
         declared(parent);
         declared(field);
         const { alsoNeeds } = field.extensions as Declared;
-        if (alsoNeeds) for (const scope of alsoNeeds(getArgumentValues(field, selection, variables))) required.add(scope);
+        if (alsoNeeds) for (const scope of alsoNeeds(getArgumentValues(field, selection, variables) as never)) required.add(scope);
         if (!selection.selectionSet) continue;
         for (const type of possibleTypes(getNamedType(field.type) as GraphQLObjectType)) walk(selection.selectionSet, type);
       } else {

@@ -1,12 +1,11 @@
-import type { Noun } from '../access/scopes.ts';
-import type { BaseRecord } from '../domain/reading.ts';
-import type { Builder } from './builder.ts';
+import type { Noun } from '../../access/scopes.ts';
+import type { BaseRecord } from '../../domain/reading.ts';
+import type { OutputBuilder } from './builder.ts';
 import { encodeId } from './global-id.ts';
-import type { Kit } from './kit.ts';
 
 /** The fields that every record has, for the type of one noun. */
 export function recordFields(noun: Noun) {
-  return <R extends BaseRecord>(t: PothosSchemaTypes.ObjectFieldBuilder<Builder['$inferSchemaTypes'], R>) => ({
+  return <R extends BaseRecord>(t: OutputBuilder<R>) => ({
     id: t.id({ description: 'The global id. Opaque and stable: it outlives renames.', resolve: ({ id }) => encodeId(noun, id) }),
     version: t.int({
       description: '1 when created, one more with each change. Give it as `expectedVersion` to change only what you have read.',
@@ -23,15 +22,3 @@ export const recordSortFields = {
   UPDATED_AT: { field: 'updatedAt', description: 'When it was last changed.' },
   NAME: { field: 'name', description: 'Its name, by code points.' },
 } as const;
-
-/** The field by which a record shows the integration that it belongs to. */
-export function integrationField({ integration }: Kit['types']) {
-  return <R extends { readonly integrationId: string }>(t: PothosSchemaTypes.ObjectFieldBuilder<Builder['$inferSchemaTypes'], R>) =>
-    t.field({
-      type: integration,
-      nullable: true,
-      description: 'Where it belongs, for good. Null only while the integration is being deleted. Scope: `integrations.get`.',
-      authScopes: { scope: 'integrations.get' },
-      resolve: ({ integrationId }, _args, { loaders }) => loaders.integration.byId.load(integrationId),
-    });
-}

@@ -9,6 +9,8 @@ interface FormatRule {
 
 /** The forms that text in a field may have to take. */
 export const formats = {
+  any: { message: 'must be text', accepts: () => true },
+  name: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text) },
   line: { message: 'must be one line, without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
   multiline: {
     message: 'must be without control characters other than line breaks and tabs',

@@ -1,0 +1,177 @@
+import { z } from 'zod';
+import { type Issue, type Path, ValidationError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
+import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
+import { formats } from './formats.ts';
+
+/** How a check is made. */
+interface CheckOptions {
+  /** Where the values stand, in front of every path. Empty by default. */
+  readonly path?: Path;
+  /** What is said of a member that is none of the fields; its name is never repeated. */
+  readonly unknownMember?: string;
+}
+
+/**
+ * Checks all values of something new. An optional field that is absent or null gets its default, null when it has none.
+ * @throws ValidationError with every broken rule; messages tell the rule and never the value
+ */
+export function checkInput<F extends Fields>(fields: F, given: InputOf<F>, options: CheckOptions = {}): ValuesOf<F> {
+  return valid(examine(fields, given, 'create', options));
+}
+
+/**
+ * Checks the values that a caller changes: those that are given, where null clears an optional field. Fields that are absent, or undefined,
+ * are not in the result.
+ *
+ * @throws ValidationError with every broken rule; messages tell the rule and never the value
+ */
+export function checkChanges<F extends Fields>(fields: F, given: ChangesOf<F>, options: CheckOptions = {}): Partial<ValuesOf<F>> {
+  return valid(examine(fields, given, 'update', options));
+}
+
+/** Checks one value. @throws ValidationError */
+export function checkValue<F extends Field>(field: F, given: unknown, path: Path = []): ValuesOf<{ value: F }>['value'] {
+  const { value, issues } = examineField(field, given, 'create', path);
+  if (issues.length > 0) throw new ValidationError(issues);
+  return value as never;
+}
+
+type When = 'create' | 'update';
+interface Examined {
+  readonly value: unknown;
+  readonly issues: readonly Issue[];
+}
+
+function valid<T>({ value, issues }: Examined): T {
+  if (issues.length > 0) throw new ValidationError(issues);
+  return value as T;
+}
+
+function examine(fields: Fields, given: object, when: When, options: CheckOptions): Examined {
+  const { path = [], unknownMember = 'has members that are not known' } = options;
+  const values: Record<string, unknown> = {};
+  const issues: Issue[] = [];
+  for (const [name, field] of Object.entries(fields)) {
+    const sent = (given as Record<string, unknown>)[name];
+    if (when === 'update' && sent === undefined) continue;
+    const examined = examineField(field, sent, when, [...path, name]);
+    issues.push(...examined.issues);
+    values[name] = examined.value;
+  }
+  const isUnknown = ([name, value]: [string, unknown]) => value !== undefined && !Object.hasOwn(fields, name);
+  if (Object.entries(given).some(isUnknown)) issues.push({ path, message: unknownMember });
+  return { value: values, issues };
+}
+
+function examineField(field: Field, sent: unknown, when: When, path: Path): Examined {
+  if (sent === undefined || sent === null) {
+    if (field.optional) return { value: field.default ?? null, issues: [] };
+    return { value: null, issues: [{ path, message: when === 'update' ? 'cannot be cleared' : 'is required' }] };
+  }
+  if (field.type === 'Object') return examineObject(field.of, sent, path);
+  if (field.type === 'ObjectList') return examineList(field, sent, path);
+  const result = ruleOf(field).safeParse(sent);
+  if (result.success) return { value: result.data, issues: [] };
+  return {
+    value: null,
+    issues: result.error.issues.map((issue) => ({ path: [...path, ...(issue.path as (string | number)[])], message: issue.message })),
+  };
+}
+
+function examineObject(type: ObjectType, sent: unknown, path: Path): Examined {
+  if (typeof sent !== 'object' || sent === null || Array.isArray(sent))
+    return { value: null, issues: [{ path, message: 'must be an object' }] };
+  const { value, issues } = examine(type.fields, sent, 'create', { path });
+  const broken = issues.length === 0 ? type.check?.(value as never) : undefined;
+  return broken === undefined ? { value, issues } : { value, issues: [{ path, message: broken }] };
+}
+
+function examineList({ of, maxItems, uniqueBy }: Extract<Field, { type: 'ObjectList' }>, sent: unknown, path: Path): Examined {
+  if (!Array.isArray(sent)) return { value: null, issues: [{ path, message: 'must be a list of objects' }] };
+  if (sent.length > maxItems) return { value: null, issues: [{ path, message: `must be at most ${maxItems} items` }] };
+  const items = sent.map((item, index) => examineObject(of, item, [...path, index]));
+  const issues = items.flatMap((item) => item.issues);
+  const value = items.map((item) => item.value as Record<string, unknown>);
+  if (issues.length > 0 || !uniqueBy) return { value, issues };
+  const isUnique = new Set(value.map((item) => item[uniqueBy])).size === value.length;
+  return { value, issues: isUnique ? [] : [{ path, message: `must have each ${uniqueBy} once` }] };
+}
+
+const rules = new WeakMap<Field, z.ZodType>();
+
+/** The rule of a field's value, built when it is first needed. All messages are ours, for zod's own may change. */
+function ruleOf(field: Field): z.ZodType {
+  const rule = rules.get(field) ?? newRule(field);
+  rules.set(field, rule);
+  return rule;
+}
+
+function newRule(field: Field): z.ZodType {
+  switch (field.type) {
+    case 'String':
+      return field.secret ? secretRule(field) : textRule(field, 'must be text');
+    case 'Choice': {
+      const values = field.only ?? Object.keys(field.choices.values);
+      return z.enum(values as [string, ...string[]], { error: `must be one of ${values.join(', ')}` });
+    }
+    case 'ChoiceList': {
+      const values = Object.keys(field.choices.values);
+      return z
+        .array(z.enum(values as [string, ...string[]], { error: `must be one of ${values.join(', ')}` }), { error: 'must be a list' })
+        .min(field.minItems, `must have at least ${field.minItems} items`)
+        .max(field.maxItems, `must have at most ${field.maxItems} items`);
+    }
+    case 'StringList':
+      return z
+        .array(textRule(field, 'must be text'), { error: 'must be a list of texts' })
+        .max(field.maxItems, `must have at most ${field.maxItems} items`);
+    case 'Int': {
+      const error = `must be a whole number from ${field.min} to ${field.max}`;
+      return z.int({ error }).min(field.min, { error }).max(field.max, { error });
+    }
+    case 'Float':
+      return z.number({ error: 'must be a number' });
+    case 'Boolean':
+      return z.boolean({ error: 'must be true or false' });
+    case 'DateTime': {
+      const error = 'must be an instant such as 2030-01-01T00:00:00Z (RFC 3339)';
+      const fromText = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
+      // RFC 3339 has four digits for the year.
+      return z
+        .union([z.date(), fromText], { error })
+        .refine((date) => date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999, { error: 'must be between the years 0 and 9999' });
+    }
+    case 'ID':
+      return z.string({ error: 'must be an id' });
+    case 'Object':
+    case 'ObjectList':
+      throw new Error(`A field of the type ${field.type} has no rule of its own.`);
+  }
+}
+
+type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
+
+/** Length first, and the rest only if it fits: parsing is for texts of a bounded size. */
+function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: string) {
+  const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
+  const schema = z
+    .string({ error })
+    .min(minLength, { error: tooShort, abort: true })
+    .max(maxLength, { error: `must be at most ${maxLength} characters`, abort: true })
+    .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'must be well-formed Unicode', abort: true });
+  const formatted = format
+    ? schema.refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
+    : schema;
+  if (maxBytes === undefined) return formatted;
+  return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
+}
+
+/** A secret is wrapped before it is checked, and stays so. */
+function secretRule(field: TextRules): z.ZodType {
+  const rule = textRule(field, 'must be text');
+  return z.instanceof(Redacted, { error: 'must be text' }).superRefine((secret, context) => {
+    const result = rule.safeParse(secret.expose());
+    for (const { message } of result.error?.issues ?? []) context.addIssue({ code: 'custom', message });
+  });
+}

@@ -1,0 +1,245 @@
+import type { Noun } from '../access/scopes.ts';
+import type { Redacted } from '../redacted.ts';
+import type { Format } from './formats.ts';
+
+/** The longest secret there is, in characters. Kinds set less where a service or a standard does. */
+export const LONGEST_SECRET = 65_536;
+
+/** A closed set of values that becomes a GraphQL enum; share one value between fields that share a name. */
+export interface Choices<Value extends string = string> {
+  readonly enumName: string;
+  readonly description: string;
+  /** Value, in upper case, and what it means. */
+  readonly values: Readonly<Record<Value, string>>;
+}
+
+interface Common<T> {
+  readonly description: string;
+  /** Absent by default: the field must be given on create and cannot be cleared. */
+  readonly optional?: boolean;
+  /** The value of an optional field that is left out on create, or cleared. Null by default. */
+  readonly default?: T;
+  readonly example?: T;
+  /** A value that validation must refuse. Contract tests send it. */
+  readonly invalidExample?: unknown;
+}
+
+interface TextBounds {
+  /** In UTF-16 code units, as JavaScript and HTML forms count; 1 by default. */
+  readonly minLength?: number;
+  /** In UTF-16 code units. */
+  readonly maxLength: number;
+  /** For base64: how many bytes it may stand for. */
+  readonly maxBytes?: number;
+  readonly format?: Format;
+}
+
+/** An object with fields of its own, as it is read and as it is written. */
+export interface ObjectType<F extends Fields = Fields> {
+  /** The GraphQL type under which it is read, and the one under which it is written. */
+  readonly typeName: string;
+  readonly inputName: string;
+  readonly description: string;
+  /** The description of the input; that of the type by default. */
+  readonly inputDescription?: string;
+  readonly fields: F;
+  /** A rule between the fields: what is wrong, or undefined. */
+  check?(values: ValuesOf<F>): string | undefined;
+}
+
+/**
+ * One field that callers write: everything that the schema, the store, validation and a front end's form need to know of it.
+ * Plain data, so that it can be shown as it is.
+ */
+export type Field =
+  | (Common<string> & TextBounds & { readonly type: 'String'; readonly secret: boolean })
+  | (Common<string> & {
+      readonly type: 'Choice';
+      readonly secret: false;
+      readonly choices: Choices;
+      /** The values of a shared set that this field accepts; all by default. */
+      readonly only?: readonly string[];
+    })
+  | (Common<readonly string[]> & {
+      readonly type: 'ChoiceList';
+      readonly secret: false;
+      readonly choices: Choices;
+      readonly minItems: number;
+      readonly maxItems: number;
+    })
+  | (Common<readonly string[]> & {
+      readonly type: 'StringList';
+      readonly secret: false;
+      readonly maxItems: number;
+      /** Of one item, in UTF-16 code units. */
+      readonly maxLength: number;
+      /** Of every item. */
+      readonly format?: Format;
+    })
+  | (Common<number> & { readonly type: 'Int'; readonly secret: false; readonly min: number; readonly max: number })
+  | (Common<number> & { readonly type: 'Float'; readonly secret: false })
+  | (Common<boolean> & { readonly type: 'Boolean'; readonly secret: false })
+  | (Common<string> & { readonly type: 'DateTime'; readonly secret: false })
+  /** A reference to a record: a global id in GraphQL, the record's own id everywhere else. */
+  | (Common<string> & { readonly type: 'ID'; readonly secret: false; readonly noun: Noun })
+  | (Common<object> & { readonly type: 'Object'; readonly secret: false; readonly of: ObjectType })
+  | (Common<readonly object[]> & {
+      readonly type: 'ObjectList';
+      readonly secret: false;
+      readonly of: ObjectType;
+      readonly maxItems: number;
+      /** The member of which no two items have the same value. */
+      readonly uniqueBy?: string;
+    });
+
+/** Fields by name. */
+export type Fields = Readonly<Record<string, Field>>;
+
+/** The TypeScript type of a field's value once it is checked. */
+export type ValueOf<F> = F extends { readonly type: 'ObjectList'; readonly of: ObjectType<infer Inner> }
+  ? readonly ValuesOf<Inner>[]
+  : F extends { readonly type: 'Object'; readonly of: ObjectType<infer Inner> }
+    ? ValuesOf<Inner>
+    : Scalar<F>;
+
+/** The TypeScript type of a field's value as a caller gives it. */
+export type GivenValue<F> = F extends { readonly type: 'ObjectList'; readonly of: ObjectType<infer Inner> }
+  ? readonly InputOf<Inner>[]
+  : F extends { readonly type: 'Object'; readonly of: ObjectType<infer Inner> }
+    ? InputOf<Inner>
+    : Scalar<F>;
+
+type Scalar<F> = F extends { readonly type: 'ChoiceList'; readonly choices: Choices<infer V> }
+  ? readonly V[]
+  : F extends { readonly choices: Choices<infer V> }
+    ? V
+    : F extends { readonly type: 'StringList' }
+      ? readonly string[]
+      : F extends { readonly type: 'Int' | 'Float' }
+        ? number
+        : F extends { readonly type: 'Boolean' }
+          ? boolean
+          : F extends { readonly type: 'DateTime' }
+            ? Date
+            : F extends { readonly secret: true }
+              ? Redacted
+              : string;
+
+type OptionalNames<F extends Fields> = { [K in keyof F]: F[K] extends { readonly optional: true } ? K : never }[keyof F];
+
+/** What a caller gives to create something with these fields. Null is the same as absent. */
+export type InputOf<F extends Fields> = { readonly [K in Exclude<keyof F, OptionalNames<F>>]: GivenValue<F[K]> } & {
+  readonly [K in OptionalNames<F>]?: GivenValue<F[K]> | null;
+};
+
+/** What a caller gives to change something with these fields. Absent keeps the value, null clears it. */
+export type ChangesOf<F extends Fields> = { readonly [K in keyof F]?: GivenValue<F[K]> | null };
+
+/** The values of these fields once they are checked: all are there, and null where nothing is set. */
+export type ValuesOf<F extends Fields> = {
+  readonly [K in keyof F]: F[K] extends { readonly default: unknown }
+    ? ValueOf<F[K]>
+    : K extends OptionalNames<F>
+      ? ValueOf<F[K]> | null
+      : ValueOf<F[K]>;
+};
+
+type Options<F> = Omit<F, 'type' | 'secret'>;
+type Of<T extends Field['type']> = Extract<Field, { type: T }>;
+
+// In each, what the function stands for comes last, so that no options, spread from another field, turn a secret into a setting.
+
+/** A setting that is text and readable: one line, unless the format says otherwise. */
+export function text<const O extends Options<Of<'String'>>>(options: O) {
+  return { format: 'line', ...options, type: 'String', secret: false } as { type: 'String'; secret: false; format?: Format } & O;
+}
+
+/** A value that is sealed at rest and shown as `*****`. Any text, unless it has a format. */
+export function secret<const O extends Options<Of<'String'>>>(options: O) {
+  return { ...options, type: 'String', secret: true } as const;
+}
+
+/** A setting that is one of a closed set. `only` narrows a shared set for one field. */
+export function choice<const O extends Options<Of<'Choice'>>>(options: O) {
+  return { ...options, type: 'Choice', secret: false } as const;
+}
+
+/** A setting that is a list of values of a closed set. */
+export function choiceList<const O extends Options<Of<'ChoiceList'>>>(options: O) {
+  return { ...options, type: 'ChoiceList', secret: false } as const;
+}
+
+/** A setting that is a list of texts. A credential's is read back as `[]`, never null, when it is not set. */
+export function textList<const O extends Options<Of<'StringList'>>>(options: O) {
+  return { ...options, type: 'StringList', secret: false } as const;
+}
+
+/** A setting that is a whole number. */
+export function integer<const O extends Options<Of<'Int'>>>(options: O) {
+  return { ...options, type: 'Int', secret: false } as const;
+}
+
+/** A setting that is any finite number. */
+export function float<const O extends Options<Of<'Float'>>>(options: O) {
+  return { ...options, type: 'Float', secret: false } as const;
+}
+
+/** A setting that is on or off. */
+export function flag<const O extends Options<Of<'Boolean'>>>(options: O) {
+  return { ...options, type: 'Boolean', secret: false } as const;
+}
+
+/** A setting that is an instant, RFC 3339. The example is text; the value a Date. */
+export function instant<const O extends Options<Of<'DateTime'>>>(options: O) {
+  return { ...options, type: 'DateTime', secret: false } as const;
+}
+
+/** A setting that names a record of a noun. */
+export function idOf<const N extends Noun, const O extends Omit<Options<Of<'ID'>>, 'noun'>>(noun: N, options: O) {
+  return { ...options, noun, type: 'ID', secret: false } as const;
+}
+
+/** A setting that is one object with fields of its own. */
+export function object<T extends ObjectType<never>, const O extends Omit<Options<Of<'Object'>>, 'of'>>(of: T, options: O) {
+  return { ...options, of, type: 'Object', secret: false } as const;
+}
+
+/** A setting that is a list of objects with fields of their own. */
+export function objectList<T extends ObjectType<never>, const O extends Omit<Options<Of<'ObjectList'>>, 'of'>>(of: T, options: O) {
+  return { ...options, of, type: 'ObjectList', secret: false } as const;
+}
+
+/** An object type, whose `check` is typed by its fields. */
+export function objectType<const F extends Fields>(type: ObjectType<F>): ObjectType<F> {
+  return type;
+}
+
+/** The bounds of a field, as a sentence for its description. Empty: there are none. */
+export function boundsOf(field: Field): string {
+  const number = (value: number) => value.toLocaleString('en');
+  switch (field.type) {
+    case 'String': {
+      const { minLength = 1, maxLength } = field;
+      return `${minLength > 1 ? `${number(minLength)} to` : 'At most'} ${number(maxLength)} characters.`;
+    }
+    case 'StringList':
+      return `At most ${number(field.maxItems)} items of ${number(field.maxLength)} characters.`;
+    case 'ChoiceList':
+      return field.minItems > 0 ? 'Not empty.' : '';
+    case 'ObjectList':
+      return `At most ${number(field.maxItems)}${field.uniqueBy ? `, each with another ${field.uniqueBy}` : ''}.`;
+    case 'Int':
+      return field.max < 2 ** 31 - 1 ? `From ${number(field.min)} to ${number(field.max)}.` : `At least ${number(field.min)}.`;
+    case 'Choice':
+      return field.only ? `One of ${field.only.join(', ')}.` : '';
+    default:
+      return '';
+  }
+}
+
+/** A field's description with its bounds and its default: what a caller who writes it needs to know. */
+export function describeInput(field: Field): string {
+  const { default: value } = field;
+  const isEmpty = value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
+  return [field.description, boundsOf(field), isEmpty ? '' : `Default: ${value}.`].filter(Boolean).join(' ');
+}

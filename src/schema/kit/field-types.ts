@@ -1,0 +1,105 @@
+import type { InputFieldRef } from '@pothos/core';
+import { type Choices, describeInput, type Field, type Fields, type GivenValue, type ObjectType } from '../../fields/field.ts';
+import type { Builder, SchemaTypes } from './builder.ts';
+import { encodeId } from './global-id.ts';
+import { readsId, readsSecret } from './input.ts';
+import { shared } from './shared.ts';
+
+type IsRequired<F, Partial> = Partial extends true ? false : F extends { readonly optional: true } ? false : true;
+type InputFields<F extends Fields, Partial extends boolean> = {
+  [K in keyof F]: InputFieldRef<SchemaTypes, IsRequired<F[K], Partial> extends true ? GivenValue<F[K]> : GivenValue<F[K]> | null | undefined>;
+};
+
+/** Pothos's field builders, for options that are made from data. */
+export interface FieldBuilder {
+  field(options: never): unknown;
+}
+/** `t.field` for options that are made from data, whose names and types the compiler does not know. */
+export function untyped(t: FieldBuilder): (options: object) => never {
+  return (options) => t.field(options as never) as never;
+}
+
+/** The members as fields, each made by a function. */
+export function fieldsFrom<T>(members: Readonly<Record<string, T>>, make: (name: string, member: T) => never): Record<string, never> {
+  return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, make(name, member)]));
+}
+
+/**
+ * What follows from field descriptors: enums, object types, inputs, and the fields that read and write them. They are made from data, so the
+ * casts are here; what a caller gets is typed by the descriptors.
+ */
+export const fieldTypes = shared((builder: Builder) => {
+  /** The enum of a closed set of values. */
+  const enumOf = shared(<V extends string>({ enumName, description, values }: Choices<V>) =>
+    builder.enumType(enumName, {
+      description,
+      values: Object.fromEntries(Object.entries<string>(values).map(([value, text]) => [value, { description: text }])) as Record<
+        V,
+        { description: string }
+      >,
+    }),
+  );
+  /** The type under which an object is read. */
+  const objectOf = shared(({ typeName, description, fields }: ObjectType) =>
+    builder.objectRef<object>(typeName).implement({ description, fields: (t) => outputFields(t, fields) as never }),
+  );
+  /** The type under which an object is written. */
+  const inputOf = shared(({ inputName, description, inputDescription = description, fields }: ObjectType) =>
+    builder.inputType(inputName, { description: inputDescription, fields: (t) => inputFields(t, fields) as never }),
+  );
+
+  /** The GraphQL type of a field's value. */
+  function typeOf(field: Field, objects: (of: ObjectType) => unknown): unknown {
+    switch (field.type) {
+      case 'Choice':
+        return enumOf(field.choices);
+      case 'ChoiceList':
+        return [enumOf(field.choices)];
+      case 'StringList':
+        return ['String'];
+      case 'Object':
+        return objects(field.of);
+      case 'ObjectList':
+        return [objects(field.of)];
+      default:
+        return field.type;
+    }
+  }
+
+  /** The fields that write the values: all that are not optional are required, or none when they are changes. */
+  function inputFields<F extends Fields, Partial extends boolean = false>(
+    t: FieldBuilder,
+    fields: F,
+    { partial }: { readonly partial?: Partial } = {},
+  ): InputFields<F, Partial> {
+    return fieldsFrom(fields, (_name, field) =>
+      untyped(t)({
+        type: typeOf(field, inputOf),
+        required: !partial && !field.optional,
+        description: describeInput(field),
+        extensions: field.secret ? readsSecret : field.type === 'ID' ? readsId(field.noun) : undefined,
+      }),
+    ) as never;
+  }
+
+  /** The fields that read the values, by default from members of the same names. */
+  function outputFields(
+    t: FieldBuilder,
+    fields: Fields,
+    valueOf: (source: never, name: string) => unknown = (source, name) => source[name],
+  ): Record<string, never> {
+    return fieldsFrom(fields, (name, field) =>
+      untyped(t)({
+        type: typeOf(field, objectOf),
+        nullable: field.optional === true && field.default === undefined,
+        description: field.description,
+        resolve(source: never) {
+          const value = valueOf(source, name);
+          return field.type === 'ID' && typeof value === 'string' ? encodeId(field.noun, value) : value;
+        },
+      }),
+    );
+  }
+
+  return { enumOf, objectOf, inputOf, inputFields, outputFields, typeOf };
+});
