@@ -1,4 +1,4 @@
-import type { ArgBuilder, InputFieldMap, InputShapeFromFields, ShapeFromTypeParam, TypeParam } from '@pothos/core';
+import type { InputRef, ShapeFromTypeParam, TypeParam } from '@pothos/core';
 import type { Noun, Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
 import { GENERATE } from '../credential-kinds/define.ts';
@@ -10,6 +10,8 @@ import { forgetRead } from './loaders.ts';
 import { addErrorTypes } from './mutation-errors.ts';
 
 type SchemaTypes = Builder['$inferSchemaTypes'];
+/** What the members of an input are made with. */
+export type InputBuilder = PothosSchemaTypes.InputFieldBuilder<SchemaTypes, 'InputObject'>;
 type ErrorClass = new (...args: never[]) => GatewayError;
 
 /** What a mutation costs unless told, in objects: a transaction of a few reads and writes. */
@@ -17,14 +19,15 @@ const MUTATION_COST = 25;
 /** Each key pair that the server is asked to make: of RSA ones, a tenth of a second of a processor. */
 const KEY_COST = 400;
 
-/** The scopes that a mutation needs beyond its own, depending on its arguments. The field's extensions carry it as `alsoNeeds`. */
+/** The scopes that a mutation needs beyond its own, depending on its input. The field's extensions carry it as `alsoNeeds`. */
 export type AlsoNeeds = (args: Record<string, unknown>) => readonly Scope[];
 
-interface MutationOptions<Args extends InputFieldMap, Type extends TypeParam<SchemaTypes>> {
+interface MutationOptions<Input, Type extends TypeParam<SchemaTypes>> {
   readonly description: string;
   readonly scope: Scope;
-  readonly alsoNeeds?: (args: InputShapeFromFields<Args>) => readonly Scope[];
-  readonly args: (t: ArgBuilder<SchemaTypes>) => Args;
+  readonly alsoNeeds?: (input: Input) => readonly Scope[];
+  /** The type of its one argument, named after the mutation: `CreateConnectionInput`. */
+  readonly input: InputRef<Input>;
   /** What it costs, in objects, beside what is selected of its answer. */
   readonly cost?: number;
   /** The success's one field: its name, type and description. */
@@ -32,10 +35,8 @@ interface MutationOptions<Args extends InputFieldMap, Type extends TypeParam<Sch
   readonly errors: readonly ErrorClass[];
   /** What the mutation does something to. The audit log is told, in the same transaction; without this nothing compiles. */
   readonly audit: Noun;
-  readonly resolve: (
-    context: GraphQLContext & MutationContext,
-    args: InputShapeFromFields<Args>,
-  ) => Promise<ShapeFromTypeParam<SchemaTypes, Type, false>>;
+  /** The paths of its errors are relative to the input. */
+  readonly resolve: (context: GraphQLContext & MutationContext, input: Input) => Promise<ShapeFromTypeParam<SchemaTypes, Type, false>>;
 }
 
 export type MutationKit = ReturnType<typeof addMutations>;
@@ -45,10 +46,7 @@ export function addMutations(builder: Builder) {
   addErrorTypes(builder);
 
   /** Adds a mutation: its field, its success type and its result union. */
-  function mutation<const Args extends InputFieldMap, Type extends TypeParam<SchemaTypes>>(
-    name: string,
-    options: MutationOptions<Args, Type>,
-  ) {
+  function mutation<Input, Type extends TypeParam<SchemaTypes>>(name: string, options: MutationOptions<Input, Type>) {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const { alsoNeeds = () => [], cost = MUTATION_COST, success } = options;
     builder.mutationField(name, (t) =>
@@ -57,25 +55,29 @@ export function addMutations(builder: Builder) {
         type: success.type as 'String',
         nullable: false,
         authScopes: { scope: options.scope },
-        extensions: { alsoNeeds, cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost },
-        args: options.args(t.arg),
+        extensions: {
+          alsoNeeds: ((args) => alsoNeeds(args.input as Input)) satisfies AlsoNeeds,
+          cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost,
+        },
+        args: { input: t.arg({ type: options.input, required: true, description: 'All that the mutation needs to know.' }) },
         errors: {
           types: options.errors as never,
           union: { name: `${typeName}Result`, description: `What became of \`${name}\`.` },
           result: { name: `${typeName}Success`, description: `\`${name}\` did what was asked.` },
           dataField: { name: success.field, description: success.description },
         },
-        resolve: (async (_root: unknown, args: InputShapeFromFields<Args>, context: GraphQLContext) => {
+        resolve: (async (_root: unknown, { input }: { readonly input: Input }, context: GraphQLContext) => {
           const { viewer, address, requestId, refusals } = context;
           try {
-            const missing = alsoNeeds(args).find((scope) => !may(viewer, scope));
+            const missing = alsoNeeds(input).find((scope) => !may(viewer, scope));
             if (missing) throw new ForbiddenError(missing);
             // An answer must not show what an earlier mutation of the operation has read.
             forgetRead(context.loaders);
-            return await options.resolve({ ...context, action: { name, noun: options.audit, address, requestId } }, args);
+            return await options.resolve({ ...context, action: { name, noun: options.audit, address, requestId } }, input);
           } catch (error) {
-            if (error instanceof GatewayError) refusals.add(viewer, name, error.code);
-            throw error;
+            if (!(error instanceof GatewayError)) throw error;
+            refusals.add(viewer, name, error.code);
+            throw error.within(['input']);
           }
         }) as never,
       }),
@@ -86,9 +88,9 @@ export function addMutations(builder: Builder) {
     mutation,
     /** The success of a deletion. */
     deleted: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' } as const,
-    expectedVersion: (t: ArgBuilder<SchemaTypes>) =>
+    expectedVersion: (t: InputBuilder) =>
       t.int({ description: 'Refuse with a `ConflictError` unless the object is at this version. Absent: whatever its version.' }),
-    force: (t: ArgBuilder<SchemaTypes>, description: string) => t.boolean({ defaultValue: false, description }),
+    force: (t: InputBuilder, description: string) => t.boolean({ defaultValue: false, description }),
   };
 }
 
