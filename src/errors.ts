@@ -27,7 +27,7 @@ export const errorCodes = {
 
 export type ErrorCode = keyof typeof errorCodes;
 
-/** A path into the input, as in `['input', 'contacts', 0, 'email']`. */
+/** Where in an input, as in `['contacts', 0, 'email']`: relative to what the function that throws was given. */
 export type Path = readonly (string | number)[];
 
 /** One broken rule: where, and what would be right. Never the value. */
@@ -44,6 +44,11 @@ export class GatewayError extends Error {
     this.name = new.target.name;
     this.code = code;
   }
+
+  /** The same error, for an input that holds this one's input at `path`: its paths, if it has any, begin with that. */
+  within(_path: Path): GatewayError {
+    return this;
+  }
 }
 
 /** The input breaks rules. Lists all of them, so that a form can mark every field at once. */
@@ -53,14 +58,24 @@ export class ValidationError extends GatewayError {
     super('VALIDATION_FAILED', issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '));
     this.issues = issues;
   }
+
+  override within(path: Path): ValidationError {
+    return new ValidationError(this.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] })));
+  }
 }
 
 /** What the input refers to does not exist, or the viewer may not see it: one answer for both. */
 export class NotFoundError extends GatewayError {
+  readonly noun: string;
   readonly path: Path;
   constructor(noun: string, path: Path) {
     super('NOT_FOUND', `There is no such ${noun}.`);
+    this.noun = noun;
     this.path = path;
+  }
+
+  override within(path: Path): NotFoundError {
+    return new NotFoundError(this.noun, [...path, ...this.path]);
   }
 }
 
@@ -70,6 +85,10 @@ export class InvalidIntegrationError extends GatewayError {
   constructor(path: Path) {
     super('INVALID_INTEGRATION', 'Specified integration is not valid: there is no such integration.');
     this.path = path;
+  }
+
+  override within(path: Path): InvalidIntegrationError {
+    return new InvalidIntegrationError([...path, ...this.path]);
   }
 }
 
@@ -82,6 +101,11 @@ export class ConflictError extends GatewayError {
     super('CONFLICT', message);
     this.path = path;
     this.currentVersion = currentVersion;
+  }
+
+  /** Without a path, the object was changed by somebody else at the same time: nothing in the input is at fault. */
+  override within(path: Path): ConflictError {
+    return this.path.length === 0 ? this : new ConflictError(this.message, [...path, ...this.path], this.currentVersion);
   }
 }
 

@@ -34,11 +34,11 @@ export interface IssuedAPIKey {
 /** Makes an API key, which grants at most what its maker has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
-  const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null }, ['input']);
-  refusePast(checked.expiresAt, now(), ['input']);
-  const scopes = checkGrant(viewer, input.scopes, input.integration ? confinedScopes.integration : null, ['input', 'scopes']);
+  const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null });
+  refusePast(checked.expiresAt, now());
+  const scopes = checkGrant(viewer, input.scopes, input.integration ? confinedScopes.integration : null, ['scopes']);
   const issue = async () => {
-    const integration = input.integration && (await requireIntegration(context, input.integration, ['input', 'integration']));
+    const integration = input.integration && (await requireIntegration(context, input.integration, ['integration']));
     // Whoever deletes the one or the other writes this too: no key outlives them.
     if (integration) await store.slots.attach(viewer.organizationId, integration.id);
     await store.organizations.touch(viewer.organizationId);
@@ -88,7 +88,7 @@ export function findAPIKey({ store, viewer }: DomainContext, id: string): Promis
 }
 
 async function requireAPIKey(context: DomainContext, id: string): Promise<APIKeyRecord> {
-  return required(await findAPIKey(context, id), new NotFoundError('API key', ['id']));
+  return required(await findAPIKey(context, id), new NotFoundError('API key', ['apiKey']));
 }
 
 /** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */

@@ -56,22 +56,22 @@ export async function createConnection(context: MutationContext, input: Connecti
   const { store, viewer } = context;
   const { organizationId } = viewer;
   const { name, allowedDomain = null, variables } = input;
-  const checked = check(fields, { name, allowedDomain, variables: variables ?? [] }, ['input']);
+  const checked = check(fields, { name, allowedDomain, variables: variables ?? [] });
   refuseTooMany(input);
   const made = await secretsFor(input);
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
-    const connector = input.connector && (await requireConnector(context, input.connector, ['input', 'connector']));
-    if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['input', 'connector']);
-    const endUser = await requireOwner(context, input.endUser, integration, ['input', 'endUser']);
+    const integration = await requireIntegration(context, input.integration, ['integration']);
+    const connector = input.connector && (await requireConnector(context, input.connector, ['connector']));
+    if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
+    const endUser = await requireOwner(context, input.endUser, integration, ['endUser']);
     await store.slots.attach(organizationId, integration.id);
     if (connector) await store.slots.attach(organizationId, connector.id);
     if (endUser) await store.endUsers.touch(organizationId, endUser.id);
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
     const bindings = {
-      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], made, ['input', 'actionCredentials']),
-      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], made, ['input', 'triggerCredentials']),
+      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], made, ['actionCredentials']),
+      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], made, ['triggerCredentials']),
     };
     const record: ConnectionRecord = {
       ...newRecord(context),
@@ -97,7 +97,7 @@ export async function updateConnection(
   expectedVersion?: number | null,
 ): Promise<ConnectionRecord> {
   const { variables, ...rest } = changes;
-  const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) }, ['input']);
+  const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) });
   refuseTooMany(changes);
   const made = await secretsFor(changes);
   return mutate(context, async () => {
@@ -108,7 +108,7 @@ export async function updateConnection(
     const { actionCredentials = record.actionCredentials, triggerCredentials = record.triggerCredentials } = changes;
     refuseTooMany({ actionCredentials, triggerCredentials });
     const rebound = async (list: 'actionCredentials' | 'triggerCredentials') =>
-      changes[list] === undefined ? record[list] : bind(context, record, changes[list] ?? [], made, ['input', list]);
+      changes[list] === undefined ? record[list] : bind(context, record, changes[list] ?? [], made, [list]);
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
     await refuseAiming(context, checked, written.credentialIds);
@@ -130,7 +130,7 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
   const own = await store.credentials.byIds(viewer.organizationId, credentialIds);
   if (own.length === credentialIds.length) return;
   const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';
-  throw new ValidationError(aims.map((field) => ({ path: ['input', field], message })));
+  throw new ValidationError(aims.map((field) => ({ path: [field], message })));
 }
 
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
@@ -184,7 +184,5 @@ function refuseTooMany(lists: {
 }) {
   if ((lists.actionCredentials?.length ?? 0) + (lists.triggerCredentials?.length ?? 0) <= BINDINGS_MAX) return;
   const list = (lists.actionCredentials?.length ?? 0) > BINDINGS_MAX ? 'actionCredentials' : 'triggerCredentials';
-  throw new ValidationError([
-    { path: ['input', list], message: `must leave the connection with at most ${BINDINGS_MAX} credentials in all` },
-  ]);
+  throw new ValidationError([{ path: [list], message: `must leave the connection with at most ${BINDINGS_MAX} credentials in all` }]);
 }

@@ -27,10 +27,10 @@ export interface ConnectorInput extends ConnectorChanges {
 export async function createConnector(context: MutationContext, input: ConnectorInput): Promise<ConnectorRecord> {
   const { store, viewer } = context;
   const { integration: ref, authSchemes: schemeInputs, ...rest } = input;
-  const checked = check(fields, { description: null, ...rest }, ['input']);
-  const authSchemes = readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
+  const checked = check(fields, { description: null, ...rest });
+  const authSchemes = readAuthSchemes(schemeInputs ?? [], ['authSchemes']);
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, ref, ['input', 'integration']);
+    const integration = await requireIntegration(context, ref, ['integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
     await store.slots.attach(viewer.organizationId, integration.id);
@@ -48,8 +48,8 @@ export async function updateConnector(
   expectedVersion?: number | null,
 ): Promise<ConnectorRecord> {
   const { authSchemes: schemeInputs, ...rest } = changes;
-  const checked = check(fields.partial(), rest, ['input']);
-  const authSchemes = schemeInputs === undefined ? undefined : readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
+  const checked = check(fields.partial(), rest);
+  const authSchemes = schemeInputs === undefined ? undefined : readAuthSchemes(schemeInputs ?? [], ['authSchemes']);
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
@@ -80,8 +80,6 @@ export async function deleteConnector(context: MutationContext, ref: ConnectorRe
 
 /** The credentials that a connector's schemes name. They are shared by all who connect, so none may belong to an end user. */
 function hold(context: DomainContext, integrationId: string, schemes: readonly AuthScheme[]): Promise<string[]> {
-  const named = schemes.flatMap((scheme, index) =>
-    credentialsOf(scheme).map((id) => ({ id, path: ['input', 'authSchemes', index, 'oauth2'] })),
-  );
+  const named = schemes.flatMap((scheme, index) => credentialsOf(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })));
   return holdCredentials(context, { integrationId, endUserId: null }, named);
 }

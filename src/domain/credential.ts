@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { kindOf } from '../credential-kinds/index.ts';
 import { makeSecret, prepareWrite } from '../credential-kinds/validate.ts';
-import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { GatewayError, NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
@@ -46,11 +46,11 @@ export async function createCredential(context: MutationContext, input: Credenti
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
   const made = await makeSecrets([input.data]);
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
-    const endUser = await requireOwner(context, endUserRef, integration, ['input', 'endUser']);
+    const integration = await requireIntegration(context, integrationRef, ['integration']);
+    const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     await context.store.slots.attach(context.viewer.organizationId, integration.id);
     if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
-    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, made, ['input']);
+    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, made);
   });
 }
 
@@ -73,7 +73,7 @@ export async function insertCredential(
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
   input: NewCredential,
   made: MadeSecrets,
-  path: Path,
+  path: Path = [],
 ): Promise<CredentialRecord> {
   const { store, viewer } = context;
   const { data, ...rest } = input;
@@ -106,11 +106,11 @@ export async function updateCredential(
   expectedVersion?: number | null,
 ): Promise<CredentialRecord> {
   const { data, ...rest } = changes;
-  const common = check(fields.partial(), rest, ['input']);
-  refusePast(common.expiresAt, context.now(), ['input']);
+  const common = check(fields.partial(), rest);
+  refusePast(common.expiresAt, context.now());
   const made = await makeSecrets(data ? [data] : []);
   return mutate(context, async () => {
-    const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
+    const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     const updatedAt = context.now();
     const written = { ...common, ...(data && (await writeData(context, record, data, made, updatedAt))) };
@@ -125,15 +125,13 @@ async function writeData(
   made: MadeSecrets,
   updatedAt: Date,
 ) {
-  const [kind, fieldsOfKind] = pickKind(data, ['input', 'data']);
+  const [kind, fieldsOfKind] = pickKind(data, ['data']);
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
-    throw new ValidationError([{ path: ['input', 'data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
+    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
-  const { settings, facts, secrets, unset } = within(['input', 'data', kind.kind], () =>
-    prepareWrite(kind, fieldsOfKind, stored, made.get(data)),
-  );
+  const { settings, facts, secrets, unset } = within(['data', kind.kind], () => prepareWrite(kind, fieldsOfKind, stored, made.get(data)));
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
@@ -144,7 +142,7 @@ async function writeData(
 export async function deleteCredential(context: MutationContext, id: string, options: DeletionOptions): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
-    const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
+    const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, options.expectedVersion);
     // Who attaches it writes it too: after this, one of the two transactions runs again.
     await store.credentials.touch(viewer.organizationId, id);
@@ -176,7 +174,7 @@ export async function revealSecret(
   check(reasonText, reason, ['reason']);
   // The entry in the audit log is committed before anything is opened.
   const checkAndRecord = async () => {
-    const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credentialId']));
+    const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credential']));
     if (!kindOf(credential.kind)?.fields[field]?.secret) {
       throw new ValidationError([{ path: ['field'], message: 'is not a secret of this kind of credential' }]);
     }
@@ -218,7 +216,6 @@ function within<T>(path: Path, run: () => T): T {
   try {
     return run();
   } catch (error) {
-    if (!(error instanceof ValidationError)) throw error;
-    throw new ValidationError(error.issues.map((issue) => ({ ...issue, path: [...path, ...issue.path] })));
+    throw error instanceof GatewayError ? error.within(path) : error;
   }
 }

@@ -40,17 +40,17 @@ export interface EndUserInput extends EndUserChanges {
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
 export async function createEndUser(context: MutationContext, input: EndUserInput): Promise<EndUserRecord> {
   const { store, viewer } = context;
-  const externalId = check(externalIdText, input.externalId, ['input', 'externalId']);
-  const { displayName, contacts } = check(changeable, { displayName: input.displayName ?? '', contacts: input.contacts ?? [] }, ['input']);
+  const externalId = check(externalIdText, input.externalId, ['externalId']);
+  const { displayName, contacts } = check(changeable, { displayName: input.displayName ?? '', contacts: input.contacts ?? [] });
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
+    const integration = await requireIntegration(context, input.integration, ['integration']);
     await store.slots.attach(viewer.organizationId, integration.id);
     const record = { ...newRecord(context), integrationId: integration.id, externalId, displayName, contacts: keepVerified(contacts, []) };
     try {
       return await store.endUsers.insert(viewer.organizationId, record);
     } catch (error) {
       if (!(error instanceof DuplicateKeyError)) throw error;
-      throw new ConflictError('There is an end user with this external id in the integration already.', ['input', 'externalId']);
+      throw new ConflictError('There is an end user with this external id in the integration already.', ['externalId']);
     }
   });
 }
@@ -66,7 +66,7 @@ export async function updateEndUser(
     ...(changes.displayName !== undefined && { displayName: changes.displayName ?? '' }),
     ...(changes.contacts !== undefined && { contacts: changes.contacts ?? [] }),
   };
-  const { contacts, ...rest } = check(changeable.partial(), cleared, ['input']);
+  const { contacts, ...rest } = check(changeable.partial(), cleared);
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
     expectVersion(record, expectedVersion);

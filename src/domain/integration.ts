@@ -21,7 +21,7 @@ export interface IntegrationInput {
 /** @throws ValidationError, ConflictError */
 export async function createIntegration(context: MutationContext, input: IntegrationInput): Promise<IntegrationRecord> {
   const { store, viewer } = context;
-  const checked = check(fields, { description: null, ssoClaims: null, ...input }, ['input']);
+  const checked = check(fields, { description: null, ssoClaims: null, ...input });
   return mutate(context, async () => {
     const record = { ...newRecord(context), ...checked };
     // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
@@ -39,7 +39,7 @@ export async function updateIntegration(
   changes: Partial<IntegrationInput>,
   expectedVersion?: number | null,
 ): Promise<IntegrationRecord> {
-  const checked = check(fields.partial(), changes, ['input']);
+  const checked = check(fields.partial(), changes);
   return mutate(context, async () => {
     const record = await requireIntegration(context, ref, ['integration']);
     expectVersion(record, expectedVersion);

@@ -28,10 +28,7 @@ export async function orNameTaken<T>(noun: string, within: string, write: () => 
     return await write();
   } catch (error) {
     if (!(error instanceof DuplicateKeyError)) throw error;
-    throw new ConflictError(`There is ${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun} of this name in the ${within} already.`, [
-      'input',
-      'name',
-    ]);
+    throw new ConflictError(`There is ${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun} of this name in the ${within} already.`, ['name']);
   }
 }
 

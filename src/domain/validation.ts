@@ -20,7 +20,7 @@ export const emailText = z.email('must be a mail address such as ada@example.com
  * Checks a value against a schema and gives back what the schema makes of it.
  * @throws ValidationError with every broken rule, each path beginning with `path`; messages tell the rule and never the value
  */
-export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path): T {
+export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path = []): T {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   throw new ValidationError(
@@ -32,7 +32,7 @@ export function check<T>(schema: z.ZodType<T>, value: unknown, path: Path): T {
 }
 
 /** @throws ValidationError when the time at which something is to end has come already; `path` is that of what has the time */
-export function refusePast(expiresAt: Date | null | undefined, now: Date, path: Path): void {
+export function refusePast(expiresAt: Date | null | undefined, now: Date, path: Path = []): void {
   if (expiresAt && expiresAt <= now) throw new ValidationError([{ path: [...path, 'expiresAt'], message: 'must be in the future' }]);
 }
 

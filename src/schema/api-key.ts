@@ -120,43 +120,49 @@ export function addAPIKey(builder: Builder, kit: Kit): void {
       'Makes an API key. Whoever makes one gives at most what they have. No wildcard covers its scope: a key outlives the token that made it.',
     scope: 'apiKeys.post',
     cost: 100,
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
-    alsoNeeds: ({ input }) => input.scopes.flatMap(scopesOf),
+    input,
+    alsoNeeds: ({ scopes }) => scopes.flatMap(scopesOf),
     success,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
     audit: 'apiKey',
-    resolve: async (context, { input }) =>
+    resolve: async (context, input) =>
       createAPIKey(context, {
         ...input,
-        integration: input.integration && readIntegrationRef(input.integration, ['input', 'integration']),
+        integration: input.integration && readIntegrationRef(input.integration, ['integration']),
       }),
   });
   mutation('rotateAPIKey', {
     description: 'Puts a new key in the place of the old one. Needs all that the key grants, for the answer is that key.',
     scope: 'apiKeys.post',
     cost: 100,
-    args: (t) => ({
-      id: t.id(id),
-      overlapSeconds: t.int({
-        defaultValue: 0,
-        description: `For how many seconds the old key is taken as well: 0, for one that leaked, to ${KEY_OVERLAP_SECONDS_MAX} (a week), to change it where it is used meanwhile.`,
+    input: builder.inputType('RotateAPIKeyInput', {
+      description: 'Which API key to rotate, and how.',
+      fields: (t) => ({
+        apiKey: t.id(id),
+        overlapSeconds: t.int({
+          defaultValue: 0,
+          description: `For how many seconds the old key is taken as well: 0, for one that leaked, to ${KEY_OVERLAP_SECONDS_MAX} (a week), to change it where it is used meanwhile.`,
+        }),
+        expectedVersion: expectedVersion(t),
       }),
-      expectedVersion: expectedVersion(t),
     }),
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'apiKey',
-    resolve: async (context, { id, overlapSeconds, expectedVersion }) =>
-      rotateAPIKey(context, decodeId('apiKey', id, ['id']), { overlapSeconds: overlapSeconds ?? 0, expectedVersion }),
+    resolve: async (context, { apiKey: id, overlapSeconds, expectedVersion }) =>
+      rotateAPIKey(context, decodeId('apiKey', id, ['apiKey']), { overlapSeconds: overlapSeconds ?? 0, expectedVersion }),
   });
   mutation('revokeAPIKey', {
     description: 'Revokes an API key, for good: it is refused from the next request on, and so is one that it was rotated from.',
     scope: 'apiKeys.delete',
-    args: (t) => ({ id: t.id(id), expectedVersion: expectedVersion(t) }),
+    input: builder.inputType('RevokeAPIKeyInput', {
+      description: 'Which API key to revoke.',
+      fields: (t) => ({ apiKey: t.id(id), expectedVersion: expectedVersion(t) }),
+    }),
     success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'apiKey',
-    resolve: async (context, { id, expectedVersion }) =>
-      encodeId('apiKey', await revokeAPIKey(context, decodeId('apiKey', id, ['id']), expectedVersion)),
+    resolve: async (context, { apiKey: id, expectedVersion }) =>
+      encodeId('apiKey', await revokeAPIKey(context, decodeId('apiKey', id, ['apiKey']), expectedVersion)),
   });
 }

@@ -168,64 +168,66 @@ export function addConnection(builder: Builder, kit: Kit, credentialInputs: Cred
       triggerCredentials: t.field({ type: [bindingInput], description: listDescription }),
     }),
   });
+  const which = { type: references.connection, required: true, description: 'Which one.' } as const;
   const changes = builder.inputType('UpdateConnectionInput', {
-    description: 'What to change: absent is kept, null is cleared, `[]` is emptied. A list that is given replaces the whole list.',
+    description:
+      'Which connection to change, and what: absent is kept, null is cleared, `[]` is emptied. A list that is given replaces the whole list.',
     fields: (t) => ({
+      connection: t.field(which),
       name: t.string({ description: 'The new name; the id stays.' }),
       allowedDomain: t.string({ description: 'The one host it may be used on.' }),
       variables: t.field({ type: [variableInput], description: 'At most 100.' }),
       actionCredentials: t.field({ type: [bindingInput], description: listDescription }),
       triggerCredentials: t.field({ type: [bindingInput], description: listDescription }),
+      expectedVersion: expectedVersion(t),
     }),
   });
   const success = { field: 'connection', type: connection, description: 'The connection as it is now.' } as const;
-  const which = { type: references.connection, required: true, description: 'Which one.' } as const;
   mutation('createConnection', {
     description: 'Makes a connection, together with the credentials that its entries create: all of it, or nothing.',
     scope: 'connections.post',
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
-    alsoNeeds: ({ input }) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
+    input,
+    alsoNeeds: (input) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     audit: 'connection',
-    resolve: async (context, { input }) =>
+    resolve: async (context, input) =>
       createConnection(context, {
         ...input,
-        integration: readIntegrationRef(input.integration, ['input', 'integration']),
-        connector: input.connector && readConnectorRef(input.connector, ['input', 'connector']),
-        endUser: input.endUser && readEndUserRef(input.endUser, ['input', 'endUser']),
+        integration: readIntegrationRef(input.integration, ['integration']),
+        connector: input.connector && readConnectorRef(input.connector, ['connector']),
+        endUser: input.endUser && readEndUserRef(input.endUser, ['endUser']),
         ...readLists(input as SentLists),
       } as never),
   });
   mutation('updateConnection', {
     description: 'Changes a connection. To change a credential itself, use `updateCredential`.',
     scope: 'connections.patch',
-    args: (t) => ({
-      connection: t(which),
-      input: t({ type: changes, required: true, description: 'What to change.' }),
-      expectedVersion: expectedVersion(t),
-    }),
-    alsoNeeds: ({ input }) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
+    input: changes,
+    alsoNeeds: (input) => (createsCredential(input as SentLists) ? ['credentials.post'] : []),
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     audit: 'connection',
-    resolve: async (context, { connection: ref, input, expectedVersion }) =>
+    resolve: async (context, { connection: ref, expectedVersion, ...changes }) =>
       updateConnection(
         context,
         readConnectionRef(ref, ['connection']),
-        { ...input, ...readLists(input as SentLists) } as never,
+        { ...changes, ...readLists(changes as SentLists) } as never,
         expectedVersion,
       ),
   });
   mutation('deleteConnection', {
     description: 'Deletes a connection. Its credentials stay.',
     scope: 'connections.delete',
-    args: (t) => ({ connection: t(which), expectedVersion: expectedVersion(t) }),
+    input: builder.inputType('DeleteConnectionInput', {
+      description: 'Which connection to delete.',
+      fields: (t) => ({ connection: t.field(which), expectedVersion: expectedVersion(t) }),
+    }),
     success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'connection',
-    resolve: async (context, args) =>
-      encodeId('connection', await deleteConnection(context, readConnectionRef(args.connection, ['connection']), args)),
+    resolve: async (context, input) =>
+      encodeId('connection', await deleteConnection(context, readConnectionRef(input.connection, ['connection']), input)),
   });
 }
 
@@ -243,9 +245,7 @@ function createsCredential(input: SentLists): boolean {
 /** The lists as the domain takes them; one that is absent stays absent. @throws ValidationError when an id is malformed */
 function readLists(input: SentLists) {
   const given = lists.filter((list) => input[list] !== undefined);
-  return Object.fromEntries(
-    given.map((list) => [list, input[list]?.map((entry, index) => readBinding(entry, ['input', list, index])) ?? null]),
-  );
+  return Object.fromEntries(given.map((list) => [list, input[list]?.map((entry, index) => readBinding(entry, [list, index])) ?? null]));
 }
 
 function readBinding({ credential, authScheme }: SentBinding, path: Path) {

@@ -71,62 +71,69 @@ export function addConnector(builder: Builder, kit: Kit): void {
       authSchemes: t.field({ type: [authScheme.input], description: schemesDescription }),
     }),
   });
+  const which = { type: references.connector, required: true, description: 'Which one.' } as const;
   const changes = builder.inputType('UpdateConnectorInput', {
-    description: 'What to change: absent is kept, null is cleared, `[]` is emptied.',
+    description: 'Which connector to change, and what: absent is kept, null is cleared, `[]` is emptied.',
     fields: (t) => ({
+      connector: t.field(which),
       name: t.string({ description: 'The new name; ids stay as they are.' }),
       description: t.string({ description: 'What it is for.' }),
       baseUrl: t.string({ description: 'An absolute http or https URL.' }),
       authSchemes: t.field({ type: [authScheme.input], description: `Replaces the whole list. ${schemesDescription}` }),
+      expectedVersion: expectedVersion(t),
     }),
   });
   type Sent = { readonly authSchemes?: readonly Parameters<typeof readAuthSchemeInput>[0][] | null };
   const readSchemes = ({ authSchemes }: Sent) =>
     authSchemes === undefined
       ? {}
-      : { authSchemes: authSchemes?.map((each, index) => readAuthSchemeInput(each, ['input', 'authSchemes', index])) ?? null };
+      : { authSchemes: authSchemes?.map((each, index) => readAuthSchemeInput(each, ['authSchemes', index])) ?? null };
   const success = { field: 'connector', type: connector, description: 'The connector as it is now.' } as const;
   mutation('createConnector', {
     description: 'Makes a connector.',
     scope: 'connectors.post',
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    input,
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     audit: 'connector',
-    resolve: async (context, { input }) =>
+    resolve: async (context, input) =>
       createConnector(context, {
         ...input,
-        integration: readIntegrationRef(input.integration, ['input', 'integration']),
+        integration: readIntegrationRef(input.integration, ['integration']),
         ...readSchemes(input as Sent),
       } as never),
   });
   mutation('updateConnector', {
     description: 'Changes a connector.',
     scope: 'connectors.patch',
-    args: (t) => ({
-      connector: t({ type: references.connector, required: true, description: 'Which one.' }),
-      input: t({ type: changes, required: true, description: 'What to change.' }),
-      expectedVersion: expectedVersion(t),
-    }),
+    input: changes,
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'connector',
-    resolve: async (context, { connector: ref, input, expectedVersion }) =>
-      updateConnector(context, readConnectorRef(ref, ['connector']), { ...input, ...readSchemes(input as Sent) } as never, expectedVersion),
+    resolve: async (context, { connector: ref, expectedVersion, ...changes }) =>
+      updateConnector(
+        context,
+        readConnectorRef(ref, ['connector']),
+        { ...changes, ...readSchemes(changes as Sent) } as never,
+        expectedVersion,
+      ),
   });
   mutation('deleteConnector', {
     description: 'Deletes a connector. A connector that has connections is refused, unless `force` is given.',
     scope: 'connectors.delete',
-    args: (t) => ({
-      connector: t({ type: references.connector, required: true, description: 'Which one.' }),
-      expectedVersion: expectedVersion(t),
-      force: force(t, 'Delete its connections, too; their credentials stay. Needs `connections.delete`.'),
+    input: builder.inputType('DeleteConnectorInput', {
+      description: 'Which connector to delete.',
+      fields: (t) => ({
+        connector: t.field(which),
+        expectedVersion: expectedVersion(t),
+        force: force(t, 'Delete its connections, too; their credentials stay. Needs `connections.delete`.'),
+      }),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.delete'] : []),
     success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'connector',
-    resolve: async (context, args) =>
-      encodeId('connector', await deleteConnector(context, readConnectorRef(args.connector, ['connector']), args)),
+    resolve: async (context, input) =>
+      encodeId('connector', await deleteConnector(context, readConnectorRef(input.connector, ['connector']), input)),
   });
 }

@@ -9,6 +9,7 @@ import { loadProblems } from './credential-problems.ts';
 import { integrationField, recordFields, recordSortFields } from './fields.ts';
 import { decodeId, encodeId } from './global-id.ts';
 import type { Kit } from './kit.ts';
+import type { InputBuilder } from './mutation.ts';
 import { globDescription, integrationFilter, loadPage, NOTHING, pageArgs, readGlob } from './page.ts';
 import { readEndUserRef, readIntegrationRef } from './references.ts';
 
@@ -143,58 +144,62 @@ export function addCredential(builder: Builder, kit: Kit) {
       ...created(t),
     }),
   });
+  const id = { required: true, description: 'The credential’s global id.' } as const;
   const changes = builder.inputType('UpdateCredentialInput', {
-    description: 'What to change: absent is kept, null is cleared.',
+    description: 'Which credential to change, and what: absent is kept, null is cleared.',
     fields: (t) => ({
+      credential: t.id(id),
       name: t.string({ description: '1 to 255 characters.' }),
       ...common(t),
       data: t.field({ type: data.update, description: 'The fields to change, under the name of its kind.' }),
+      expectedVersion: expectedVersion(t),
     }),
   });
   const success = { field: 'credential', type: credential, description: 'The credential as it is now, its secrets as `*****`.' } as const;
-  const id = { required: true, description: 'The credential’s global id.' } as const;
   mutation('createCredential', {
     description: 'Makes a credential.',
     scope: 'credentials.post',
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    input,
     success,
     errors: [ValidationError, InvalidIntegrationError, NotFoundError],
     audit: 'credential',
-    resolve: async (context, { input }) =>
+    resolve: async (context, input) =>
       createCredential(context, {
         ...input,
-        integration: readIntegrationRef(input.integration, ['input', 'integration']),
-        endUser: input.endUser && readEndUserRef(input.endUser, ['input', 'endUser']),
+        integration: readIntegrationRef(input.integration, ['integration']),
+        endUser: input.endUser && readEndUserRef(input.endUser, ['endUser']),
       } as never),
   });
   mutation('updateCredential', {
     description: 'Changes a credential, field by field: one secret can be replaced without sending the others.',
     scope: 'credentials.patch',
-    args: (t) => ({
-      id: t.id(id),
-      input: t({ type: changes, required: true, description: 'What to change.' }),
-      expectedVersion: expectedVersion(t),
-    }),
+    input: changes,
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'credential',
-    resolve: async (context, args) =>
-      updateCredential(context, decodeId('credential', args.id, ['id']), args.input as never, args.expectedVersion),
+    resolve: async (context, { credential: id, expectedVersion, ...changes }) =>
+      updateCredential(context, decodeId('credential', id, ['credential']), changes as never, expectedVersion),
   });
   mutation('deleteCredential', {
     description: 'Deletes a credential and its secrets. One that is in use is refused, unless `force` is given.',
     scope: 'credentials.delete',
-    args: (t) => ({
-      id: t.id(id),
-      expectedVersion: expectedVersion(t),
-      force: force(t, 'Take it out of the connections and connectors that use it, too. Needs `connections.patch` and `connectors.patch`.'),
+    input: builder.inputType('DeleteCredentialInput', {
+      description: 'Which credential to delete.',
+      fields: (t) => ({
+        credential: t.id(id),
+        expectedVersion: expectedVersion(t),
+        force: force(
+          t,
+          'Take it out of the connections and connectors that use it, too. Needs `connections.patch` and `connectors.patch`.',
+        ),
+      }),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.patch', 'connectors.patch'] : []),
     success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'credential',
-    resolve: async (context, args) =>
-      encodeId('credential', await deleteCredential(context, decodeId('credential', args.id, ['id']), args)),
+    resolve: async (context, input) =>
+      encodeId('credential', await deleteCredential(context, decodeId('credential', input.credential, ['credential']), input)),
   });
 
   const revealed = builder.objectRef<Revealed>('RevealedSecret').implement({
@@ -215,19 +220,21 @@ export function addCredential(builder: Builder, kit: Kit) {
     scope: 'credentials.reveal',
     // The dearest there is: ten a second by one viewer, before the rate limit says no.
     cost: 500,
-    args: (t) => ({
-      credentialId: t.id(id),
-      field: t.string({ required: true, description: 'The name of the secret field, such as `password`.' }),
-      reason: t.string({ required: true, description: 'Why, for those who ask later. 1 to 500 characters.' }),
+    input: builder.inputType('RevealSecretInput', {
+      description: 'Which secret to reveal, and why.',
+      fields: (t) => ({
+        credential: t.id(id),
+        field: t.string({ required: true, description: 'The name of the secret field, such as `password`.' }),
+        reason: t.string({ required: true, description: 'Why, for those who ask later. 1 to 500 characters.' }),
+      }),
     }),
     success: { field: 'secret', type: revealed, description: 'The secret.' },
     errors: [ValidationError, NotFoundError, UnreadableSecretError],
     audit: 'credential',
-    resolve: async (context, args) =>
-      revealSecret(context, { ...args, credentialId: decodeId('credential', args.credentialId, ['credentialId']) }),
+    resolve: async (context, { credential: id, field, reason }) =>
+      revealSecret(context, { credentialId: decodeId('credential', id, ['credential']), field, reason }),
   });
   return { create: newCredential };
 }
 
 type Revealed = Awaited<ReturnType<typeof revealSecret>>;
-type InputBuilder = PothosSchemaTypes.InputFieldBuilder<Builder['$inferSchemaTypes'], 'InputObject'>;

@@ -24,20 +24,23 @@ export function addEndUserToken(builder: Builder, { references, mutation }: Kit)
     description: 'Makes a token for the browser of an end user. For back ends, which know that it is the end user’s.',
     scope: 'endUserTokens.post',
     cost: 50,
-    args: (t) => ({
-      endUser: t({ type: references.endUser, required: true, description: 'Whose it is.' }),
-      scopes: t.stringList({
-        description:
-          'What it grants, at most what the viewer has: of `connections`, `credentials` all but revealing and fingerprints, and `get` of `endUsers`, `connectors` and `integrations`. Absent: all of these.',
-      }),
-      lifetimeSeconds: t.int({
-        description: `In how many seconds it expires: 60 to ${END_USER_TOKEN_SECONDS_MAX}, ${END_USER_TOKEN_SECONDS} unless told. It cannot be taken back before.`,
+    input: builder.inputType('CreateEndUserTokenInput', {
+      description: 'A new token for an end user.',
+      fields: (t) => ({
+        endUser: t.field({ type: references.endUser, required: true, description: 'Whose it is.' }),
+        scopes: t.stringList({
+          description:
+            'What it grants, at most what the viewer has: of `connections`, `credentials` all but revealing and fingerprints, and `get` of `endUsers`, `connectors` and `integrations`. Absent: all of these.',
+        }),
+        lifetimeSeconds: t.int({
+          description: `In how many seconds it expires: 60 to ${END_USER_TOKEN_SECONDS_MAX}, ${END_USER_TOKEN_SECONDS} unless told. It cannot be taken back before.`,
+        }),
       }),
     }),
     alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? confinedScopes.endUser,
     success: { field: 'endUserToken', type: token, description: 'The token. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',
-    resolve: async (context, args) => createEndUserToken(context, { ...args, endUser: readEndUserRef(args.endUser, ['endUser']) }),
+    resolve: async (context, input) => createEndUserToken(context, { ...input, endUser: readEndUserRef(input.endUser, ['endUser']) }),
   });
 }

@@ -119,46 +119,48 @@ export function addEndUser(builder: Builder, kit: Kit) {
       contacts: t.field({ type: [contactInput], description: 'At most one of each type.' }),
     }),
   });
+  const which = { type: references.endUser, required: true, description: 'Which one.' } as const;
   const changes = builder.inputType('UpdateEndUserInput', {
-    description: 'What to change: absent is kept, null is cleared, `[]` is emptied.',
+    description: 'Which end user to change, and what: absent is kept, null is cleared, `[]` is emptied.',
     fields: (t) => ({
+      endUser: t.field(which),
       displayName: t.string({ description: 'For people.' }),
       contacts: t.field({ type: [contactInput], description: 'Replaces them all. An address that stays as it was stays verified.' }),
+      expectedVersion: expectedVersion(t),
     }),
   });
   const success = { field: 'endUser', type: endUser, description: 'The end user as it is now.' } as const;
-  const which = { type: references.endUser, required: true, description: 'Which one.' } as const;
   mutation('createEndUser', {
     description: 'Makes an end user.',
     scope: 'endUsers.post',
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    input,
     success,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
     audit: 'endUser',
-    resolve: async (context, { input }) =>
-      createEndUser(context, { ...input, integration: readIntegrationRef(input.integration, ['input', 'integration']) }),
+    resolve: async (context, input) =>
+      createEndUser(context, { ...input, integration: readIntegrationRef(input.integration, ['integration']) }),
   });
   mutation('updateEndUser', {
     description: 'Changes an end user.',
     scope: 'endUsers.patch',
-    args: (t) => ({
-      endUser: t(which),
-      input: t({ type: changes, required: true, description: 'What to change.' }),
-      expectedVersion: expectedVersion(t),
-    }),
+    input: changes,
     success,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'endUser',
-    resolve: async (context, args) => updateEndUser(context, readEndUserRef(args.endUser, ['endUser']), args.input, args.expectedVersion),
+    resolve: async (context, { endUser: ref, expectedVersion, ...changes }) =>
+      updateEndUser(context, readEndUserRef(ref, ['endUser']), changes, expectedVersion),
   });
   mutation('setEmailVerified', {
     description: 'Vouches that a contact’s mail address is the contact’s, or takes that back.',
     scope: 'endUsers.verifyEmail',
-    args: (t) => ({
-      endUser: t(which),
-      contactType: t({ type: contactType, required: true, description: 'Which contact.' }),
-      email: t.string({ required: true, description: 'The address that was verified: one that was changed meanwhile is refused.' }),
-      verified: t.boolean({ required: true, description: 'True: it is the contact’s.' }),
+    input: builder.inputType('SetEmailVerifiedInput', {
+      description: 'Which address is verified, or no longer is.',
+      fields: (t) => ({
+        endUser: t.field(which),
+        contactType: t.field({ type: contactType, required: true, description: 'Which contact.' }),
+        email: t.string({ required: true, description: 'The address that was verified: one that was changed meanwhile is refused.' }),
+        verified: t.boolean({ required: true, description: 'True: it is the contact’s.' }),
+      }),
     }),
     success,
     errors: [ValidationError, NotFoundError],
@@ -168,16 +170,19 @@ export function addEndUser(builder: Builder, kit: Kit) {
   mutation('deleteEndUser', {
     description: 'Deletes an end user. One that has connections or credentials is refused, unless `force` is given.',
     scope: 'endUsers.delete',
-    args: (t) => ({
-      endUser: t(which),
-      expectedVersion: expectedVersion(t),
-      force: force(t, 'Delete its connections and its own credentials, too. Needs `connections.delete` and `credentials.delete`.'),
+    input: builder.inputType('DeleteEndUserInput', {
+      description: 'Which end user to delete.',
+      fields: (t) => ({
+        endUser: t.field(which),
+        expectedVersion: expectedVersion(t),
+        force: force(t, 'Delete its connections and its own credentials, too. Needs `connections.delete` and `credentials.delete`.'),
+      }),
     }),
     alsoNeeds: ({ force }) => (force ? ['connections.delete', 'credentials.delete'] : []),
     success: deleted,
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     audit: 'endUser',
-    resolve: async (context, args) => encodeId('endUser', await deleteEndUser(context, readEndUserRef(args.endUser, ['endUser']), args)),
+    resolve: async (context, input) => encodeId('endUser', await deleteEndUser(context, readEndUserRef(input.endUser, ['endUser']), input)),
   });
   return { contactType };
 }

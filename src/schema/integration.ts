@@ -66,55 +66,57 @@ export function addIntegration(builder: Builder, { node, pages, references, muta
       ssoClaims: t.field({ type: ssoClaims.input, description: 'What to tell Zendesk of the end users in SSO links.' }),
     }),
   });
+  const which = { type: references.integration, required: true, description: 'Which one.' } as const;
   const changes = builder.inputType('UpdateIntegrationInput', {
-    description: 'What to change: absent is kept, null is cleared.',
+    description: 'Which integration to change, and what: absent is kept, null is cleared.',
     fields: (t) => ({
+      integration: t.field(which),
       name: t.string({ description: 'The new name; ids stay as they are.' }),
       description: t.string({ description: 'What it is for.' }),
       ssoClaims: t.field({
         type: ssoClaims.input,
         description: 'What to tell Zendesk of the end users in SSO links; replaced as a whole.',
       }),
+      expectedVersion: expectedVersion(t),
     }),
   });
   const success = { field: 'integration', type: integration, description: 'The integration as it is now.' } as const;
   mutation('createIntegration', {
     description: 'Makes an integration.',
     scope: 'integrations.post',
-    args: (t) => ({ input: t({ type: input, required: true, description: 'What it shall be.' }) }),
+    input,
     success,
     errors: [ValidationError, ConflictError],
     audit: 'integration',
-    resolve: (context, args) => createIntegration(context, args.input as never),
+    resolve: (context, input) => createIntegration(context, input as never),
   });
   mutation('updateIntegration', {
     description: 'Changes an integration.',
     scope: 'integrations.patch',
-    args: (t) => ({
-      integration: t({ type: references.integration, required: true, description: 'Which one.' }),
-      input: t({ type: changes, required: true, description: 'What to change.' }),
-      expectedVersion: expectedVersion(t),
-    }),
+    input: changes,
     success,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
     audit: 'integration',
-    resolve: async (context, args) =>
-      updateIntegration(context, readIntegrationRef(args.integration, ['integration']), args.input as never, args.expectedVersion),
+    resolve: async (context, { integration: ref, expectedVersion, ...changes }) =>
+      updateIntegration(context, readIntegrationRef(ref, ['integration']), changes as never, expectedVersion),
   });
   mutation('deleteIntegration', {
     description: 'Deletes an integration. An integration that is not empty is refused, unless `force` is given.',
     scope: 'integrations.delete',
-    args: (t) => ({
-      integration: t({ type: references.integration, required: true, description: 'Which one.' }),
-      expectedVersion: expectedVersion(t),
-      force: force(t, 'Delete all that belongs to it, too. Needs the delete scopes of all that.'),
+    input: builder.inputType('DeleteIntegrationInput', {
+      description: 'Which integration to delete.',
+      fields: (t) => ({
+        integration: t.field(which),
+        expectedVersion: expectedVersion(t),
+        force: force(t, 'Delete all that belongs to it, too. Needs the delete scopes of all that.'),
+      }),
     }),
-    alsoNeeds: (args) => (args.force ? ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'] : []),
+    alsoNeeds: ({ force }) => (force ? ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'] : []),
     success: deleted,
     errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],
     audit: 'integration',
-    resolve: async (context, args) =>
-      encodeId('integration', await deleteIntegration(context, readIntegrationRef(args.integration, ['integration']), args)),
+    resolve: async (context, input) =>
+      encodeId('integration', await deleteIntegration(context, readIntegrationRef(input.integration, ['integration']), input)),
   });
   return { userField: ssoClaims.userField };
 }

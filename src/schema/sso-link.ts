@@ -101,29 +101,37 @@ export function addSSOLink(
       'Makes a link by which a contact of an end user signs in to Zendesk: a token, signed with the `jwt` or `jwtBearer` credential (HS256) of a connection whose allowed domain is `<subdomain>.zendesk.com`. A mutation, because it mints.',
     scope: 'ssoLinks.post',
     cost: 250,
-    args: (t) => ({
-      endUser: t({ type: references.endUser, required: true, description: 'On behalf of which end user.' }),
-      contactType: t({ type: contactType, required: true, description: 'Which of its contacts. Its mail address must be verified.' }),
-      connection: t({
-        type: references.connection,
-        description: 'The connection that signs, of the end user’s own or of its integration’s shared ones. Absent: the only one that can.',
-      }),
-      returnTo: t.string({
-        description:
-          'Where the browser goes once it is signed in: a path such as `/hc/requests`, or an https URL on the account’s own host, which the agents’ pages need. Whatever could lead elsewhere is refused. Absent: Zendesk’s own choice.',
-      }),
-      lifetimeSeconds: t.int({
-        description: `In how many seconds it is to be used, for \`expiresAt\`: ${SSO_LINK_SECONDS} unless told, at most ${SSO_LINK_SECONDS_MAX}.`,
+    input: builder.inputType('CreateSSOLinkInput', {
+      description: 'A new SSO link.',
+      fields: (t) => ({
+        endUser: t.field({ type: references.endUser, required: true, description: 'On behalf of which end user.' }),
+        contactType: t.field({
+          type: contactType,
+          required: true,
+          description: 'Which of its contacts. Its mail address must be verified.',
+        }),
+        connection: t.field({
+          type: references.connection,
+          description:
+            'The connection that signs, of the end user’s own or of its integration’s shared ones. Absent: the only one that can.',
+        }),
+        returnTo: t.string({
+          description:
+            'Where the browser goes once it is signed in: a path such as `/hc/requests`, or an https URL on the account’s own host, which the agents’ pages need. Whatever could lead elsewhere is refused. Absent: Zendesk’s own choice.',
+        }),
+        lifetimeSeconds: t.int({
+          description: `In how many seconds it is to be used, for \`expiresAt\`: ${SSO_LINK_SECONDS} unless told, at most ${SSO_LINK_SECONDS_MAX}.`,
+        }),
       }),
     }),
     success: { field: 'ssoLink', type: ssoLink, description: 'The link. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError],
     audit: 'endUser',
-    resolve: async (context, args) =>
+    resolve: async (context, input) =>
       createSSOLink(context, {
-        ...args,
-        endUser: readEndUserRef(args.endUser, ['endUser']),
-        connection: args.connection && readConnectionRef(args.connection, ['connection']),
+        ...input,
+        endUser: readEndUserRef(input.endUser, ['endUser']),
+        connection: input.connection && readConnectionRef(input.connection, ['connection']),
       }),
   });
 }

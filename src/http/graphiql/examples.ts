@@ -254,12 +254,10 @@ query EndUser {
 # This page looks up the "<id of Parcels login>" in the
 # variables; your program has the id from a list.
 mutation Change($id: ID!) {
-  updateCredential(
-    id: $id
-    input: {
-      data: { basicAuth: { username: "maple.books" } }
-    }
-  ) {
+  updateCredential(input: {
+    credential: $id
+    data: { basicAuth: { username: "maple.books" } }
+  }) {
     ... on UpdateCredentialSuccess {
       credential {
         ... on CredentialBase { name version }
@@ -282,11 +280,11 @@ mutation Change($id: ID!) {
 # credential, with a reason. It needs the scope
 # credentials.reveal, which all.Organization lacks.
 mutation Reveal($id: ID!) {
-  revealSecret(
-    credentialId: $id
+  revealSecret(input: {
+    credential: $id
     field: "password"
     reason: "Trying the example in GraphiQL"
-  ) {
+  }) {
     ... on RevealSecretSuccess {
       secret { field plaintext }
     }
@@ -315,13 +313,13 @@ mutation LetIn {
     ... on MutationError { code message }
   }
 
-  createEndUserToken(
+  createEndUserToken(input: {
     endUser: { inIntegration: {
       integration: { name: "webshop" }
       externalId: "customer-1"
     } }
     lifetimeSeconds: 600
-  ) {
+  }) {
     ... on CreateEndUserTokenSuccess {
       endUserToken { token scopes expiresAt }
     }
@@ -386,10 +384,10 @@ query Form($names: [String!]) {
 # belongs to it. Without force it is refused while it
 # holds anything. SetUp makes it anew.
 mutation CleanUp {
-  deleteIntegration(
+  deleteIntegration(input: {
     integration: { name: "webshop" }
     force: true
-  ) {
+  }) {
     ... on DeleteIntegrationSuccess { deletedId }
     ... on MutationError { code message }
   }
