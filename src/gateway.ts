@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import type { Logger } from 'pino';
+import type { CredentialKind } from './credential-kinds/define.ts';
+import { builtInKinds } from './credential-kinds/index.ts';
+import { createKindRegistry } from './credential-kinds/registry.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
 import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
 import { contextOf } from './domain/context.ts';
@@ -50,6 +53,8 @@ export interface GatewayOptions {
   readonly masterKeys: readonly MasterKeySource[];
   readonly tokens: TokenSettings;
   readonly logger: Logger;
+  /** The kinds of credential that there are: the built-in ones, and any of your own. The built-in ones by default. */
+  readonly credentialKinds?: readonly CredentialKind[];
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
   /** The host names that requests may be addressed to. Undefined: any. */
@@ -107,7 +112,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const store = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
     await store.prepare();
     await store.keyring.probe();
-    const domain = { store, now };
+    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    const domain = { store, now, kinds };
     const own = {
       apiKey: (key) => authenticateAPIKey(domain, key),
       endUser: (token) => authenticateEndUser(domain, token),
@@ -116,7 +122,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const refusals = createRefusals();
     const { yoga, execute } = createHttp({
       ...options,
-      schema: createSchema(),
+      schema: createSchema(kinds),
       contextOf: (viewer) => contextOf(domain, viewer),
       authenticate,
       refusals,

@@ -2,7 +2,7 @@ import cliProgress from 'cli-progress';
 import { grantableScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
-import { credentialKinds } from '../credential-kinds/index.ts';
+import { builtInKinds } from '../credential-kinds/index.ts';
 import type { Gateway } from '../gateway.ts';
 
 const INTEGRATION = 'demo';
@@ -110,8 +110,8 @@ function endUserInput(index: number, batch: string, integration: object) {
 
 function connectionInput(index: number, batch: string, integration: object, endUserId: string) {
   const service = pick(services, index);
-  const kind = pick(credentialKinds, index);
-  const second = index % 4 === 0 ? [pick(credentialKinds, index + 7)] : [];
+  const kind = pick(builtInKinds, index);
+  const second = index % 4 === 0 ? [pick(builtInKinds, index + 7)] : [];
   return {
     integration,
     connector: { inIntegration: { integration, name: service } },

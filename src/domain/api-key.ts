@@ -1,29 +1,37 @@
-import { z } from 'zod';
 import { confinedScopes } from '../access/scopes.ts';
 import type { APIKeyParts } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { NotFoundError, UnauthenticatedError } from '../errors.ts';
+import { checkInput } from '../fields/check.ts';
+import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
+import { nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, orNameTaken, required } from './records.ts';
+import { expectVersion, newRecord, orNameTaken, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
-import { check, nameText, refusePast } from './validation.ts';
+import { refusePast } from './validation.ts';
 
-/** How long, in seconds, a key that was replaced may still be taken: a week. */
-export const KEY_OVERLAP_SECONDS_MAX = 7 * 24 * 60 * 60;
+/** What callers write of an API key, beside its scopes. */
+export const apiKeyFields = {
+  name: text({ ...nameText, description: 'Unique within the organization.' }),
+  expiresAt: instant({ optional: true, description: 'The key is refused from this time on. Null: it does not expire.' }),
+};
+/** How long a key that was replaced is still accepted. */
+export const overlapSeconds = integer({
+  optional: true,
+  default: 0,
+  min: 0,
+  max: 7 * 24 * 60 * 60,
+  description: 'How many seconds the old key is still accepted: 0 for one that leaked, up to a week to change it where it is used.',
+});
 
-const fields = z.object({ name: nameText, expiresAt: z.date().nullable() });
-const overlap = z.int().min(0).max(KEY_OVERLAP_SECONDS_MAX);
-
-export interface APIKeyInput {
-  readonly name: string;
+export type APIKeyInput = InputOf<typeof apiKeyFields> & {
   readonly scopes: readonly string[];
   readonly integration?: IntegrationRef | null;
-  readonly expiresAt?: Date | null;
-}
+};
 
 /** A key that was just made. It is shown once. */
 export interface IssuedAPIKey {
@@ -34,11 +42,12 @@ export interface IssuedAPIKey {
 /** Makes an API key, which grants at most what its maker has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
-  const checked = check(fields, { name: input.name, expiresAt: input.expiresAt ?? null });
+  const { scopes: wanted, integration: ref, ...given } = input;
+  const checked = checkInput(apiKeyFields, given);
   refusePast(checked.expiresAt, now());
-  const scopes = checkGrant(viewer, input.scopes, input.integration ? confinedScopes.integration : null, ['scopes']);
+  const scopes = checkGrant(viewer, wanted, ref ? confinedScopes.integration : null, ['scopes']);
   const issue = async () => {
-    const integration = input.integration && (await requireIntegration(context, input.integration, ['integration']));
+    const integration = ref && (await requireIntegration(context, ref, ['integration']));
     // Whoever deletes the one or the other writes this too: no key outlives them.
     if (integration) await store.slots.attach(viewer.organizationId, integration.id);
     await store.organizations.touch(viewer.organizationId);
@@ -57,14 +66,13 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
  */
 export async function rotateAPIKey(
   context: MutationContext,
-  id: string,
-  options: { readonly overlapSeconds: number; readonly expectedVersion?: number | null },
+  { apiKey: id, expectedVersion, ...given }: Target<'apiKey', string> & { readonly overlapSeconds?: number | null },
 ): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
-  const seconds = check(overlap, options.overlapSeconds, ['overlapSeconds']);
+  const { overlapSeconds: seconds } = checkInput({ overlapSeconds }, given);
   const reissue = async () => {
     const record = await requireAPIKey(context, id);
-    expectVersion(record, options.expectedVersion);
+    expectVersion(record, expectedVersion);
     requireGrant(viewer, record.scopes);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
@@ -75,7 +83,7 @@ export async function rotateAPIKey(
 }
 
 /** Revokes an API key: it is refused from now on. @throws NotFoundError, ConflictError */
-export async function revokeAPIKey(context: MutationContext, id: string, expectedVersion?: number | null): Promise<string> {
+export async function revokeAPIKey(context: MutationContext, { apiKey: id, expectedVersion }: Target<'apiKey', string>): Promise<string> {
   return mutate(context, async () => {
     expectVersion(await requireAPIKey(context, id), expectedVersion);
     await context.store.apiKeys.remove(context.viewer.organizationId, { id });

@@ -1,102 +1,232 @@
-import { z } from 'zod';
+import type { Issue } from '../errors.ts';
 import { type Path, ValidationError } from '../errors.ts';
+import {
+  type Choices,
+  choice,
+  choiceList,
+  flag,
+  type InputOf,
+  idOf,
+  object,
+  objectList,
+  objectType,
+  text,
+  textList,
+  type ValuesOf,
+} from '../fields/field.ts';
 import type { AuthScheme } from '../store/connector.ts';
-import { anyText, check, nameText, urlText } from './validation.ts';
+import { nameText, urlText } from './fields.ts';
 
-/** Where a key or a signature goes on a request. */
-export const authSchemeLocations = ['HEADER', 'QUERY', 'COOKIE'] as const;
-export const hmacAlgorithms = ['SHA1', 'SHA256', 'SHA512'] as const;
-export const hmacDigestInputs = ['BODY', 'URL'] as const;
-export const hmacEncodings = ['HEX', 'BASE64', 'BASE64URL'] as const;
-export const oauth2GrantTypes = ['AUTHORIZATION_CODE', 'CLIENT_CREDENTIALS', 'PASSWORD'] as const;
+/** The types of auth scheme, and how each authenticates. */
+export const authSchemeType = {
+  enumName: 'AuthSchemeType',
+  description: 'How a service wants to be authenticated to.',
+  values: {
+    NONE: 'No authentication.',
+    BASIC_AUTH: 'User name and password in the Authorization header.',
+    CERTIFICATE: 'A TLS client certificate.',
+    CUSTOM_FUNCTION: 'A registered function adds what the request needs.',
+    GOOGLE_SERVICE_ACCOUNT: 'A token for a Google service account.',
+    JWT_BEARER: 'A JWT minted for the request.',
+    OAUTH1: 'An OAuth 1.0a signature.',
+    SECRET: 'A secret that the service reads as it is.',
+    API_KEY: 'A key in a header, the query string or a cookie; settings in `apiKey`.',
+    HMAC: 'A signature over the request; settings in `hmac`.',
+    OAUTH2: 'An OAuth 2.0 access token; settings in `oauth2`.',
+  },
+} as const satisfies Choices;
 
-const noSettings = z.strictObject({});
-const credentialId = z.string().nullable().default(null);
-const parameters = z
-  .array(z.strictObject({ name: nameText, value: anyText.max(2_048) }))
-  .max(20)
-  .default([]);
+const location = {
+  enumName: 'AuthSchemeLocation',
+  description: 'Where a key or a signature goes.',
+  values: { HEADER: 'A request header.', QUERY: 'The query string; it ends up in logs.', COOKIE: 'A cookie.' },
+} as const satisfies Choices;
 
-/** The settings of each scheme type. A type whose settings are empty is told apart by its name alone. */
-const settingsByType = {
-  NONE: noSettings,
-  BASIC_AUTH: noSettings,
-  CERTIFICATE: noSettings,
-  CUSTOM_FUNCTION: noSettings,
-  GOOGLE_SERVICE_ACCOUNT: noSettings,
-  JWT_BEARER: noSettings,
-  OAUTH1: noSettings,
-  SECRET: noSettings,
-  API_KEY: z.strictObject({ name: nameText, in: z.enum(authSchemeLocations) }),
-  HMAC: z.strictObject({
-    name: nameText,
-    in: z.enum(authSchemeLocations),
-    algorithm: z.enum(hmacAlgorithms),
-    digestInputs: z.array(z.enum(hmacDigestInputs)).min(1).max(2),
-    encoding: z.enum(hmacEncodings).default('HEX'),
+const hmacAlgorithm = {
+  enumName: 'HmacAlgorithm',
+  description: 'The hash of an HMAC.',
+  values: { SHA1: 'SHA-1, deprecated.', SHA256: 'SHA-256.', SHA512: 'SHA-512.' },
+} as const satisfies Choices;
+
+const hmacDigestInput = {
+  enumName: 'HmacDigestInput',
+  description: 'What a signature covers.',
+  values: { BODY: 'The request’s body.', URL: 'The request’s URL.' },
+} as const satisfies Choices;
+
+const hmacEncoding = {
+  enumName: 'HmacEncoding',
+  description: 'How a signature is encoded.',
+  values: { HEX: 'Hexadecimal.', BASE64: 'Base64.', BASE64URL: 'Base64url without padding.' },
+} as const satisfies Choices;
+
+const oauth2Grant = {
+  enumName: 'OAuth2Grant',
+  description: 'How an access token is obtained (RFC 6749).',
+  values: {
+    AUTHORIZATION_CODE: 'The end user consents in a browser.',
+    CLIENT_CREDENTIALS: 'The client asks for itself.',
+    PASSWORD: 'With the end user’s password; legacy.',
+  },
+} as const satisfies Choices;
+
+/** How much a message about an auth scheme matters. */
+export const severity = {
+  enumName: 'Severity',
+  description: 'How much a message matters.',
+  values: { INFO: 'Good to know.', WARNING: 'It works, and could be safer.', ERROR: 'It will not work like this.' },
+} as const satisfies Choices;
+
+/** Where on a request a key or a signature goes. */
+const placed = {
+  name: text({ ...nameText, description: 'The name of the header, parameter or cookie.' }),
+  in: choice({ choices: location, description: 'Where it goes.' }),
+};
+
+const apiKeySettings = objectType({
+  typeName: 'ApiKeyAuthScheme',
+  inputName: 'ApiKeyAuthSchemeInput',
+  description: 'A key sent with each request.',
+  inputDescription: 'Settings of `API_KEY`.',
+  fields: placed,
+});
+
+const hmacSettings = objectType({
+  typeName: 'HmacAuthScheme',
+  inputName: 'HmacAuthSchemeInput',
+  description: 'A signature sent with each request.',
+  inputDescription: 'Settings of `HMAC`.',
+  fields: {
+    ...placed,
+    algorithm: choice({ choices: hmacAlgorithm, description: 'The hash.' }),
+    digestInputs: choiceList({ choices: hmacDigestInput, minItems: 1, maxItems: 2, description: 'What is signed, in this order.' }),
+    encoding: choice({ choices: hmacEncoding, optional: true, default: 'HEX', description: 'How the signature is encoded.' }),
+  },
+});
+
+const namedText = objectType({
+  typeName: 'NamedText',
+  inputName: 'NamedTextInput',
+  description: 'A name, and what goes with it.',
+  fields: {
+    name: text({ ...nameText, description: 'The name.' }),
+    value: text({
+      description: 'The value of a parameter, or the description of a scope. Null if not set.',
+      optional: true,
+      minLength: 0,
+      maxLength: 2_048,
+      format: 'any',
+    }),
+  },
+});
+const parameters = { optional: true, default: [], maxItems: 20 } as const;
+
+const oauth2Settings = objectType({
+  typeName: 'OAuth2AuthScheme',
+  inputName: 'OAuth2AuthSchemeInput',
+  description: 'OAuth 2.0. Client id and secret are a credential of their own, named here.',
+  inputDescription: 'Settings of `OAUTH2`. No secret goes here: client id and secret are a credential of their own.',
+  fields: {
+    grant: choice({ choices: oauth2Grant, description: 'How a token is obtained.' }),
+    authorizeUrl: text({
+      ...urlText,
+      optional: true,
+      description: 'Where the end user consents. Needed for the authorization code grant. Null if not set.',
+    }),
+    tokenUrl: text({ ...urlText, description: 'The token endpoint.' }),
+    scopes: objectList(namedText, {
+      optional: true,
+      default: [],
+      maxItems: 100,
+      description: 'The scopes that the service knows; `value` is the description.',
+    }),
+    defaultScopes: textList({
+      optional: true,
+      default: [],
+      maxItems: 100,
+      ...nameText,
+      description: 'The scopes that are requested by default.',
+    }),
+    additionalAuthorizeParams: objectList(namedText, { ...parameters, description: 'Added to the authorize URL.' }),
+    additionalTokenParams: objectList(namedText, { ...parameters, description: 'Sent to the token endpoint. Not for secrets.' }),
+    mtlsEnabled: flag({ optional: true, default: false, description: 'Whether the token endpoint wants a client certificate.' }),
+    mtlsCredentialId: idOf('credential', { optional: true, description: 'The certificate credential for that. Null if not set.' }),
+    clientCredentialId: idOf('credential', {
+      optional: true,
+      description: 'The `oauth2Client` credential that holds client id and secret. Null if not set.',
+    }),
+  },
+});
+
+export type OAuth2Settings = ValuesOf<typeof oauth2Settings.fields>;
+
+/** The types that have settings, and the member of the input that holds them. */
+export const settingsOf = {
+  API_KEY: { member: 'apiKey', of: apiKeySettings },
+  HMAC: { member: 'hmac', of: hmacSettings },
+  OAUTH2: { member: 'oauth2', of: oauth2Settings },
+} as const;
+type TypeWithSettings = keyof typeof settingsOf;
+
+/** What every scheme says, whatever its type. */
+export const commonSchemeFields = {
+  id: text({ maxLength: 64, format: 'any', description: 'Chosen by the client, unique within its list. Not a global id.' }),
+  schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
+  description: text({
+    optional: true,
+    minLength: 0,
+    maxLength: 1_024,
+    format: 'any',
+    description: 'Tells apart several schemes of one type. Null if not set.',
   }),
-  OAUTH2: z.strictObject({
-    authorizeUrl: urlText.nullable().default(null),
-    tokenUrl: urlText,
-    scopes: z
-      .array(z.strictObject({ name: nameText, description: anyText.max(1_024).nullable().default(null) }))
-      .max(100)
-      .default([]),
-    defaultScopes: z.array(nameText).max(100).default([]),
-    additionalAuthorizeParams: parameters,
-    additionalTokenParams: parameters,
-    mtlsEnabled: z.boolean().default(false),
-    mtlsCredentialId: credentialId,
-    grant: z.enum(oauth2GrantTypes),
-    clientCredentialId: credentialId,
-  }),
-} satisfies Record<string, z.ZodType>;
+};
 
-export type AuthSchemeType = keyof typeof settingsByType;
-export const authSchemeTypes = Object.keys(settingsByType) as AuthSchemeType[];
+const ignored = { optional: true, description: 'Ignored.' } as const;
+const ignoredMessage = objectType({
+  typeName: 'ValidationMessage',
+  inputName: 'ValidationMessageInput',
+  description: 'What was read as `validationMessages`, so that a scheme can be sent back as it was read. Ignored.',
+  fields: {
+    severity: choice({ ...ignored, choices: severity }),
+    text: text({ ...ignored, minLength: 0, maxLength: 2_048, format: 'any' }),
+    details: textList({ ...ignored, maxItems: 100, maxLength: 2_048 }),
+  },
+});
 
-export type ApiKeySettings = z.output<typeof settingsByType.API_KEY>;
-export type HmacSettings = z.output<typeof settingsByType.HMAC>;
-export type OAuth2Settings = z.output<typeof settingsByType.OAUTH2>;
-
-/** What a caller sends: the type, and the settings under the name of the types that have any. */
-export interface AuthSchemeInput {
-  readonly id: string;
-  readonly schemeType: AuthSchemeType;
-  readonly description?: string | null;
-  readonly apiKey?: object | null;
-  readonly hmac?: object | null;
-  readonly oauth2?: object | null;
-}
-
-/** The input's member that holds the settings of a type. */
-const settingsMember: Partial<Record<AuthSchemeType, 'apiKey' | 'hmac' | 'oauth2'>> = { API_KEY: 'apiKey', HMAC: 'hmac', OAUTH2: 'oauth2' };
-
-const common = z.object({ id: anyText.min(1).max(64), description: anyText.max(1_024).nullable().default(null) });
-
-/** @throws ValidationError */
-export function readAuthScheme(input: AuthSchemeInput, path: Path): AuthScheme {
-  const member = settingsMember[input.schemeType];
-  for (const other of ['apiKey', 'hmac', 'oauth2'] as const) {
-    if (input[other] && other !== member) {
-      throw new ValidationError([{ path: [...path, other], message: `does not belong to the scheme type ${input.schemeType}` }]);
+/** An auth scheme as a caller writes it: the type, and its settings under the member for that type. */
+export const authScheme = objectType({
+  typeName: 'AuthScheme',
+  inputName: 'AuthSchemeInput',
+  description: 'How to authenticate: a type and, where the type has any, its settings under the member of that name.',
+  fields: {
+    ...commonSchemeFields,
+    apiKey: object(apiKeySettings, { optional: true, description: 'For `API_KEY`.' }),
+    hmac: object(hmacSettings, { optional: true, description: 'For `HMAC`.' }),
+    oauth2: object(oauth2Settings, { optional: true, description: 'For `OAUTH2`.' }),
+    validationMessages: objectList(ignoredMessage, {
+      optional: true,
+      maxItems: 100,
+      description: 'Ignored: the server makes its own.',
+    }),
+  },
+  check(values) {
+    const own = values.schemeType in settingsOf ? settingsOf[values.schemeType as TypeWithSettings].member : undefined;
+    const issues: Issue[] = [];
+    for (const { member } of Object.values(settingsOf)) {
+      const isGiven = values[member] !== null;
+      if (isGiven && member !== own) issues.push({ path: [member], message: `does not belong to the scheme type ${values.schemeType}` });
+      if (!isGiven && member === own) issues.push({ path: [member], message: `is required for ${values.schemeType}` });
     }
-  }
-  if (member && !input[member]) throw new ValidationError([{ path: [...path, member], message: `is required for ${input.schemeType}` }]);
-  const settings = check<Record<string, unknown>>(
-    settingsByType[input.schemeType],
-    withoutNulls((member && input[member]) ?? {}),
-    member ? [...path, member] : path,
-  );
-  return { ...check(common, { id: input.id, description: input.description ?? null }, path), schemeType: input.schemeType, settings };
-}
+    return issues;
+  },
+});
 
-/** Reads a list of schemes, whose ids are unique in it. @throws ValidationError */
-export function readAuthSchemes(inputs: readonly AuthSchemeInput[], path: Path): AuthScheme[] {
-  if (inputs.length > 20) throw new ValidationError([{ path, message: 'must have at most 20 items' }]);
-  const schemes = inputs.map((input, index) => readAuthScheme(input, [...path, index]));
-  refuseSameIds(schemes, (index) => [...path, index, 'id']);
-  return schemes;
+export type AuthSchemeInput = InputOf<typeof authScheme.fields>;
+
+/** An auth scheme as it is stored, from values that are checked. */
+export function toStored({ id, schemeType, description, ...settings }: ValuesOf<typeof authScheme.fields>): AuthScheme {
+  const own = schemeType in settingsOf ? settings[settingsOf[schemeType as TypeWithSettings].member] : null;
+  return { id, schemeType, description, settings: { ...own } };
 }
 
 /** @throws ValidationError when two schemes of one list have the same id; `null` stands for an entry without a scheme */
@@ -126,7 +256,7 @@ export function withoutCredential<S extends AuthScheme | null>(scheme: S, creden
 }
 
 export interface ValidationMessage {
-  readonly severity: 'INFO' | 'WARNING' | 'ERROR';
+  readonly severity: keyof typeof severity.values;
   readonly text: string;
   readonly details: readonly string[];
 }
@@ -134,10 +264,10 @@ export interface ValidationMessage {
 /** What the server finds worth saying about a scheme that it accepted. */
 export function validationMessages(scheme: AuthScheme): ValidationMessage[] {
   const messages: ValidationMessage[] = [];
-  if (scheme.schemeType === 'API_KEY' && (scheme.settings as ApiKeySettings).in === 'QUERY') {
+  if (scheme.schemeType === 'API_KEY' && scheme.settings.in === 'QUERY') {
     messages.push({ severity: 'WARNING', text: 'A key in the query string ends up in access logs; prefer a header.', details: [] });
   }
-  if (scheme.schemeType === 'HMAC' && (scheme.settings as HmacSettings).algorithm === 'SHA1') {
+  if (scheme.schemeType === 'HMAC' && scheme.settings.algorithm === 'SHA1') {
     messages.push({ severity: 'WARNING', text: 'SHA-1 is deprecated; use SHA-256 where the service allows it.', details: [] });
   }
   if (scheme.schemeType === 'OAUTH2') messages.push(...oauth2Messages(scheme.settings as OAuth2Settings));
@@ -156,9 +286,4 @@ function oauth2Messages({ grant, authorizeUrl, tokenUrl, scopes, defaultScopes, 
   if (mtlsEnabled && !mtlsCredentialId)
     messages.push({ severity: 'ERROR', text: 'Mutual TLS needs a certificate credential.', details: [] });
   return messages;
-}
-
-/** GraphQL sends null for "not given"; the schemas' defaults are for undefined. */
-function withoutNulls(settings: object): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(settings).filter(([, value]) => value !== null));
 }

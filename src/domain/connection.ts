@@ -1,13 +1,15 @@
-import { z } from 'zod';
-import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { NotFoundError, ValidationError } from '../errors.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import { type ChangesOf, type InputOf, object, objectList, objectType, text } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
-import { type AuthSchemeInput, credentialsOf, readAuthScheme, refuseSameIds } from './auth-scheme.ts';
+import type { AuthScheme } from '../store/connector.ts';
+import { type AuthSchemeInput, authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
 import { holdCredentials, namedCredentials } from './binding.ts';
 import type { DomainContext } from './context.ts';
-import { insertCredential, type MadeSecrets, makeSecrets, type NewCredential } from './credential.ts';
-import type { DeletionOptions } from './deletion.ts';
+import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
+import { nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
+import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
   type ConnectorRef,
@@ -18,60 +20,92 @@ import {
   requireIntegration,
   requireOwner,
 } from './references.ts';
-import { anyText, check, hostnameText, nameText } from './validation.ts';
+import { at } from './validation.ts';
 
 /** How many credentials a connection binds at most, action and trigger together. */
 const BINDINGS_MAX = 20;
 
-const variableList = z
-  .array(z.object({ name: nameText, value: anyText.max(4_096) }))
-  .max(100)
-  .refine((variables) => new Set(variables.map(({ name }) => name)).size === variables.length, 'must have each name once');
-const fields = z.object({ name: nameText, allowedDomain: hostnameText.nullable(), variables: variableList });
+const variable = objectType({
+  typeName: 'Variable',
+  inputName: 'VariableInput',
+  description: 'A value that customizes the connector for one connection. Not for secrets.',
+  fields: {
+    name: text({ ...nameText, description: 'Unique within the connection.' }),
+    value: text({ minLength: 0, maxLength: 4_096, format: 'any', description: 'Readable by all who may read the connection.' }),
+  },
+});
 
-/** One of a connection's credentials: an existing one, or one made together with the connection. */
+/** What callers write of a connection, beside its credentials. */
+export const connectionFields = {
+  name: text({
+    ...nameText,
+    description: 'Unique within its connector, or within its integration when it has none. It may be renamed; the id stays.',
+  }),
+  allowedDomain: text({
+    optional: true,
+    maxLength: 253,
+    format: 'hostname',
+    description: 'The one host it may be used on, without scheme, port or path. Null: the connector’s.',
+  }),
+  variables: objectList(variable, { optional: true, default: [], maxItems: 100, uniqueBy: 'name', description: 'In the order given.' }),
+};
+
+/** One of a connection's credentials: an existing one, or one created together with the connection. */
 export interface BindingInput {
-  readonly credential: { readonly id?: string; readonly create?: NewCredential };
+  readonly credential: { readonly id?: string | null; readonly create?: NewCredential | null };
   readonly authScheme?: AuthSchemeInput | null;
 }
-export interface ConnectionChanges {
-  readonly name?: string;
-  readonly allowedDomain?: string | null;
-  readonly variables?: readonly { readonly name: string; readonly value: string }[] | null;
+/** A connection's credentials by list, in the order in which they are applied. */
+interface BindingLists {
   readonly actionCredentials?: readonly BindingInput[] | null;
   readonly triggerCredentials?: readonly BindingInput[] | null;
 }
-export interface ConnectionInput extends ConnectionChanges {
-  readonly integration: IntegrationRef;
-  readonly connector?: ConnectorRef | null;
-  readonly endUser?: EndUserRef | null;
-  readonly name: string;
-}
+/** What callers write of a binding, beside its credential. */
+export const bindingFields = {
+  authScheme: object(authScheme, { optional: true, description: 'How it authenticates. Null: as the credential’s kind says.' }),
+};
+const lists = ['actionCredentials', 'triggerCredentials'] as const;
+type List = (typeof lists)[number];
+
+export type ConnectionInput = InputOf<typeof connectionFields> &
+  BindingLists & {
+    readonly integration: IntegrationRef;
+    readonly connector?: ConnectorRef | null;
+    readonly endUser?: EndUserRef | null;
+  };
+export type ConnectionChanges = Target<'connection', ConnectionRef> & ChangesOf<typeof connectionFields> & BindingLists;
 
 /**
- * Makes a connection and the credentials that its entries create, in one transaction.
+ * Creates a connection and the credentials that its entries create, in one transaction.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function createConnection(context: MutationContext, input: ConnectionInput): Promise<ConnectionRecord> {
   const { store, viewer } = context;
   const { organizationId } = viewer;
-  const { name, allowedDomain = null, variables } = input;
-  const checked = check(fields, { name, allowedDomain, variables: variables ?? [] });
+  const {
+    integration: integrationRef,
+    connector: connectorRef,
+    endUser: endUserRef,
+    actionCredentials,
+    triggerCredentials,
+    ...given
+  } = input;
+  const checked = checkInput(connectionFields, given);
   refuseTooMany(input);
-  const made = await secretsFor(input);
+  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, input.integration, ['integration']);
-    const connector = input.connector && (await requireConnector(context, input.connector, ['connector']));
+    const integration = await requireIntegration(context, integrationRef, ['integration']);
+    const connector = connectorRef && (await requireConnector(context, connectorRef, ['connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
-    const endUser = await requireOwner(context, input.endUser, integration, ['endUser']);
+    const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     await store.slots.attach(organizationId, integration.id);
     if (connector) await store.slots.attach(organizationId, connector.id);
     if (endUser) await store.endUsers.touch(organizationId, endUser.id);
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
     const bindings = {
-      actionCredentials: await bind(context, owner, input.actionCredentials ?? [], made, ['actionCredentials']),
-      triggerCredentials: await bind(context, owner, input.triggerCredentials ?? [], made, ['triggerCredentials']),
+      actionCredentials: await bind(context, owner, entries.actionCredentials ?? [], 'actionCredentials'),
+      triggerCredentials: await bind(context, owner, entries.triggerCredentials ?? [], 'triggerCredentials'),
     };
     const record: ConnectionRecord = {
       ...newRecord(context),
@@ -90,25 +124,18 @@ export async function createConnection(context: MutationContext, input: Connecti
  * Changes what is given; a list that is given replaces the whole list, in the order given.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
-export async function updateConnection(
-  context: MutationContext,
-  ref: ConnectionRef,
-  changes: ConnectionChanges,
-  expectedVersion?: number | null,
-): Promise<ConnectionRecord> {
-  const { variables, ...rest } = changes;
-  const checked = check(fields.partial(), { ...rest, ...(variables !== undefined && { variables: variables ?? [] }) });
-  refuseTooMany(changes);
-  const made = await secretsFor(changes);
+export async function updateConnection(context: MutationContext, input: ConnectionChanges): Promise<ConnectionRecord> {
+  const { connection: ref, expectedVersion, actionCredentials, triggerCredentials, ...changes } = input;
+  const checked = checkChanges(connectionFields, changes);
+  refuseTooMany(input);
+  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
   return mutate(context, async () => {
     const { inIntegration } = ref;
     if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
     const record = await requireConnection(context, ref, ['connection']);
     expectVersion(record, expectedVersion);
-    const { actionCredentials = record.actionCredentials, triggerCredentials = record.triggerCredentials } = changes;
-    refuseTooMany({ actionCredentials, triggerCredentials });
-    const rebound = async (list: 'actionCredentials' | 'triggerCredentials') =>
-      changes[list] === undefined ? record[list] : bind(context, record, changes[list] ?? [], made, [list]);
+    refuseTooMany({ ...record, ...entries });
+    const rebound = async (list: List) => (entries[list] ? bind(context, record, entries[list], list) : record[list]);
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
     await refuseAiming(context, checked, written.credentialIds);
@@ -134,47 +161,71 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
 }
 
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
-export async function deleteConnection(context: MutationContext, ref: ConnectionRef, options: DeletionOptions): Promise<string> {
+export async function deleteConnection(
+  context: MutationContext,
+  { connection: ref, expectedVersion }: Target<'connection', ConnectionRef>,
+): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection']);
-    expectVersion({ version }, options.expectedVersion);
+    expectVersion({ version }, expectedVersion);
     await store.connections.remove(viewer.organizationId, { id });
     return id;
   });
 }
 
-/** Turns the entries of one list into bindings: finds what they name, keeps it from being deleted meanwhile, makes what they create. */
+/** An entry that was checked as far as it can be outside of a transaction: it names a credential, or tells what to create. */
+type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null };
+
+/** Checks the entries of the lists that are given; null is an empty list. @throws ValidationError */
+async function prepareLists(context: DomainContext, given: BindingLists): Promise<Partial<Record<List, readonly Entry[]>>> {
+  const prepared: Partial<Record<List, readonly Entry[]>> = {};
+  for (const list of lists) {
+    if (given[list] === undefined) continue;
+    const entries: Entry[] = [];
+    for (const [index, entry] of (given[list] ?? []).entries()) {
+      entries.push(await at([list, index], () => prepareEntry(context, entry)));
+    }
+    refuseSameIds(
+      entries.map(({ authScheme }) => authScheme),
+      (index) => [list, index, 'authScheme', 'id'],
+    );
+    prepared[list] = entries;
+  }
+  return prepared;
+}
+
+async function prepareEntry(context: DomainContext, { credential, authScheme: given }: BindingInput): Promise<Entry> {
+  const { authScheme: scheme } = checkInput(bindingFields, { authScheme: given });
+  const authScheme = scheme && toStored(scheme);
+  const { id, create } = credential;
+  if (typeof id === 'string') return { id, authScheme };
+  if (!create) throw new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]);
+  return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };
+}
+
+/** Turns the entries of one list into bindings: finds what they name, keeps it from being deleted meanwhile, creates what they create. */
 async function bind(
   context: DomainContext,
   owner: { readonly integrationId: string; readonly endUserId: string | null },
-  entries: readonly BindingInput[],
-  made: MadeSecrets,
-  path: Path,
+  entries: readonly Entry[],
+  list: List,
 ): Promise<Binding[]> {
-  const schemes = entries.map(({ authScheme }, index) => (authScheme ? readAuthScheme(authScheme, [...path, index, 'authScheme']) : null));
-  refuseSameIds(schemes, (index) => [...path, index, 'authScheme', 'id']);
   await holdCredentials(
     context,
     owner,
-    entries.flatMap(({ credential }, index) => [
-      ...(credential.id === undefined ? [] : [{ id: credential.id, path: [...path, index, 'credential', 'id'] }]),
-      ...credentialsOf(schemes[index]!).map((id) => ({ id, path: [...path, index, 'authScheme', 'oauth2'] })),
+    entries.flatMap((entry, index) => [
+      ...('id' in entry ? [{ id: entry.id, path: [list, index, 'credential', 'id'] }] : []),
+      ...credentialsOf(entry.authScheme).map((id) => ({ id, path: [list, index, 'authScheme', 'oauth2'] })),
     ]),
   );
   const bindings: Binding[] = [];
-  for (const [index, { credential }] of entries.entries()) {
-    const create = [...path, index, 'credential', 'create'];
-    const credentialId = credential.id ?? (await insertCredential(context, owner, credential.create!, made, create)).id;
-    bindings.push({ credentialId, authScheme: schemes[index]! });
+  for (const [index, entry] of entries.entries()) {
+    const credentialId =
+      'id' in entry ? entry.id : (await at([list, index, 'credential', 'create'], () => insertCredential(context, owner, entry.create))).id;
+    bindings.push({ credentialId, authScheme: entry.authScheme });
   }
   return bindings;
-}
-
-/** Makes what the credentials to be made together with a connection ask the server to make. */
-function secretsFor({ actionCredentials, triggerCredentials }: ConnectionChanges): Promise<MadeSecrets> {
-  const entries = [...(actionCredentials ?? []), ...(triggerCredentials ?? [])];
-  return makeSecrets(entries.flatMap(({ credential }) => (credential.create ? [credential.create.data] : [])));
 }
 
 /** @throws ValidationError when the two lists together bind more credentials than a connection may */

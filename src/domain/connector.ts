@@ -1,34 +1,37 @@
-import { z } from 'zod';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import { type ChangesOf, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { type AuthSchemeInput, credentialsOf, readAuthSchemes } from './auth-scheme.ts';
+import { authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
 import { holdCredentials } from './binding.ts';
 import type { DomainContext } from './context.ts';
-import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { descriptionField, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
+import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
-import { check, descriptionText, nameText, urlText } from './validation.ts';
 
-const fields = z.object({ name: nameText, description: descriptionText, baseUrl: urlText });
-
-export interface ConnectorChanges {
-  readonly name?: string;
-  readonly description?: string | null;
-  readonly baseUrl?: string;
-  readonly authSchemes?: readonly AuthSchemeInput[] | null;
-}
-export interface ConnectorInput extends ConnectorChanges {
-  readonly integration: IntegrationRef;
-  readonly name: string;
-  readonly baseUrl: string;
-}
+/** What callers write of a connector. */
+export const connectorFields = {
+  name: text({ ...nameText, description: 'Unique within the integration.' }),
+  description: descriptionField,
+  baseUrl: text({ ...urlText, description: 'The URL of the service’s API: absolute, http or https.' }),
+  authSchemes: objectList(authScheme, {
+    optional: true,
+    default: [],
+    maxItems: 20,
+    description: 'The ways it authenticates, in the order given. Their ids are unique among them.',
+  }),
+};
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
-export async function createConnector(context: MutationContext, input: ConnectorInput): Promise<ConnectorRecord> {
+export async function createConnector(
+  context: MutationContext,
+  input: InputOf<typeof connectorFields> & { readonly integration: IntegrationRef },
+): Promise<ConnectorRecord> {
   const { store, viewer } = context;
-  const { integration: ref, authSchemes: schemeInputs, ...rest } = input;
-  const checked = check(fields, { description: null, ...rest });
-  const authSchemes = readAuthSchemes(schemeInputs ?? [], ['authSchemes']);
+  const { integration: ref, ...given } = input;
+  const { authSchemes: schemes, ...checked } = checkInput(connectorFields, given);
+  const authSchemes = storedSchemes(schemes);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, ref, ['integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
@@ -43,39 +46,44 @@ export async function createConnector(context: MutationContext, input: Connector
 /** @throws ValidationError, NotFoundError, ConflictError */
 export async function updateConnector(
   context: MutationContext,
-  ref: ConnectorRef,
-  changes: ConnectorChanges,
-  expectedVersion?: number | null,
+  input: Target<'connector', ConnectorRef> & ChangesOf<typeof connectorFields>,
 ): Promise<ConnectorRecord> {
-  const { authSchemes: schemeInputs, ...rest } = changes;
-  const checked = check(fields.partial(), rest);
-  const authSchemes = schemeInputs === undefined ? undefined : readAuthSchemes(schemeInputs ?? [], ['authSchemes']);
+  const { connector: ref, expectedVersion, ...changes } = input;
+  const { authSchemes: schemes, ...checked } = checkChanges(connectorFields, changes);
+  const authSchemes = schemes && storedSchemes(schemes);
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
-    const schemes = authSchemes && {
-      authSchemes,
-      credentialIds: await hold(context, record.integrationId, authSchemes),
-    };
+    const rebound = authSchemes && { authSchemes, credentialIds: await hold(context, record.integrationId, authSchemes) };
     return orNameTaken('connector', 'integration', () =>
-      updateRecord(context, context.store.connectors, record, { ...checked, ...schemes }),
+      updateRecord(context, context.store.connectors, record, { ...checked, ...rebound }),
     );
   });
 }
 
 /** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteConnector(context: MutationContext, ref: ConnectorRef, options: DeletionOptions): Promise<string> {
+export async function deleteConnector(
+  context: MutationContext,
+  { connector: ref, expectedVersion, force }: Target<'connector', ConnectorRef> & Forceable,
+): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
-    expectVersion(record, options.expectedVersion);
+    expectVersion(record, expectedVersion);
     const connections = { connectorId: record.id };
     await store.slots.close(viewer.organizationId, [record.id]);
-    if (!options.force) await refuseIfInUse(context, 'connector', { connections });
+    if (!force) await refuseIfInUse(context, 'connector', { connections });
     await store.connections.remove(viewer.organizationId, connections);
     await store.connectors.remove(viewer.organizationId, { id: record.id });
     return record.id;
   });
+}
+
+/** The schemes of a connector, as they are stored. @throws ValidationError when two of them have the same id */
+function storedSchemes(given: readonly ValuesOf<typeof authScheme.fields>[]): AuthScheme[] {
+  const schemes = given.map(toStored);
+  refuseSameIds(schemes, (index) => ['authSchemes', index, 'id']);
+  return schemes;
 }
 
 /** The credentials that a connector's schemes name. They are shared by all who connect, so none may belong to an end user. */

@@ -1,4 +1,5 @@
 import type { Viewer } from '../access/viewer.ts';
+import type { KindRegistry } from '../credential-kinds/registry.ts';
 import { confined } from '../store/confinement.ts';
 import type { Store } from '../store/index.ts';
 
@@ -6,6 +7,8 @@ import type { Store } from '../store/index.ts';
 export interface GatewayContext {
   readonly store: Store;
   readonly now: () => Date;
+  /** The credential kinds that there are. */
+  readonly kinds: KindRegistry;
 }
 
 /** What every domain function gets first: the above, and who asks. */

@@ -1,88 +1,96 @@
-import { z } from 'zod';
 import type { CredentialKind } from '../credential-kinds/define.ts';
-import { kindOf } from '../credential-kinds/index.ts';
-import { makeSecret, prepareWrite } from '../credential-kinds/validate.ts';
-import { GatewayError, NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { type KindData, prepareWrite, withGeneratedSecret } from '../credential-kinds/validate.ts';
+import { NotFoundError, ValidationError } from '../errors.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
-import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { descriptionField, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, required, updateRecord } from './records.ts';
+import { expectVersion, newRecord, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
-import { anyText, check, descriptionText, nameText, refusePast } from './validation.ts';
+import { at, refusePast } from './validation.ts';
 
-const fields = z.object({ name: nameText, description: descriptionText, enabled: z.boolean(), expiresAt: z.date().nullable() });
-const reasonText = anyText.min(1).max(500);
+/** What callers write of every credential, whatever its kind. */
+export const credentialFields = {
+  name: text({ ...nameText, description: 'For people; need not be unique.' }),
+  description: descriptionField,
+  enabled: flag({ optional: true, default: true, clearable: false, description: 'False: it is kept, and is not to be used.' }),
+  expiresAt: instant({
+    optional: true,
+    description: 'The credential is deleted at this time. Null: never. Not when its token or certificate expires.',
+  }),
+};
+/** What a caller says to see a secret. */
+export const revealFields = {
+  field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),
+  reason: text({ description: 'Why, for those who read the audit log.', maxLength: 500, format: 'any' }),
+};
 
-/** The data of one kind: exactly one member, named by the kind. */
-export type CredentialData = Readonly<Record<string, Record<string, unknown>>>;
+/** The data of one kind: exactly one member, named by the kind. Secrets in them are wrapped. */
+export type CredentialData = Readonly<Record<string, KindData | null | undefined>>;
 
-/** A credential to be made, wherever it is made: by itself or together with a connection. */
-export interface NewCredential {
-  readonly name: string;
-  readonly description?: string | null;
-  readonly enabled?: boolean | null;
-  readonly expiresAt?: Date | null;
-  readonly data: CredentialData;
+/** A credential to be created, by itself or together with a connection. */
+export type NewCredential = InputOf<typeof credentialFields> & { readonly data: CredentialData };
+export type CredentialInput = NewCredential & { readonly integration: IntegrationRef; readonly endUser?: EndUserRef | null };
+export type CredentialChanges = Target<'credential', string> &
+  ChangesOf<typeof credentialFields> & { readonly data?: CredentialData | null };
+
+/** A new credential that was checked as far as it can be outside of a transaction, with the secrets that the server was asked to make. */
+export interface PreparedCredential {
+  readonly common: ValuesOf<typeof credentialFields>;
+  readonly kind: CredentialKind;
+  readonly data: KindData;
 }
-export interface CredentialInput extends NewCredential {
-  readonly integration: IntegrationRef;
-  readonly endUser?: EndUserRef | null;
-}
-export type CredentialChanges = Partial<NewCredential>;
 
-/** The plaintexts that the server was asked to make, by the data that ask for them. */
-export type MadeSecrets = ReadonlyMap<CredentialData, string>;
-
-export function findCredential({ store, viewer }: DomainContext, id: string): Promise<CredentialRecord | null> {
-  return store.credentials.one(viewer.organizationId, { id });
+/** Credentials of a kind that this gateway does not have are kept, and not found. */
+export async function findCredential({ store, viewer, kinds }: DomainContext, id: string): Promise<CredentialRecord | null> {
+  const found = await store.credentials.one(viewer.organizationId, { id });
+  return found && kinds.find(found.kind) ? found : null;
 }
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
 export async function createCredential(context: MutationContext, input: CredentialInput): Promise<CredentialRecord> {
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
-  const made = await makeSecrets([input.data]);
+  const prepared = await prepareCredential(context, credential);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     await context.store.slots.attach(context.viewer.organizationId, integration.id);
     if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
-    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, made);
+    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, prepared);
   });
 }
 
-/** Makes the secrets that the server is asked to make: before the transaction, which would wait for them, and may run more than once. */
-export async function makeSecrets(asking: readonly CredentialData[]): Promise<MadeSecrets> {
-  const made = new Map<CredentialData, string>();
-  for (const data of asking) {
-    for (const [name, fieldsOfKind] of Object.entries(data)) {
-      const kind = kindOf(name);
-      const plain = kind && fieldsOfKind && (await makeSecret(kind, fieldsOfKind));
-      if (plain) made.set(data, plain);
-    }
-  }
-  return made;
+/**
+ * Checks a new credential, and makes the secret that its data ask for: before the transaction, which would wait for that and may run more
+ * than once.
+ *
+ * @throws ValidationError
+ */
+export async function prepareCredential(context: DomainContext, { data, ...given }: NewCredential): Promise<PreparedCredential> {
+  const common = checkInput(credentialFields, given);
+  refusePast(common.expiresAt, context.now());
+  return { common, ...(await prepareData(context, data)) };
 }
 
-/** Makes a credential within a transaction whose caller holds its owners. @throws ValidationError */
+async function prepareData(context: DomainContext, data: CredentialData): Promise<Pick<PreparedCredential, 'kind' | 'data'>> {
+  const [kind, given] = pickKind(context, data);
+  return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given)) };
+}
+
+/** Creates a credential within a transaction whose caller holds its owners. @throws ValidationError */
 export async function insertCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
-  input: NewCredential,
-  made: MadeSecrets,
-  path: Path = [],
+  { common, kind, data }: PreparedCredential,
 ): Promise<CredentialRecord> {
   const { store, viewer } = context;
-  const { data, ...rest } = input;
-  const common = check(fields, { description: null, expiresAt: null, ...rest, enabled: rest.enabled ?? true }, path);
-  refusePast(common.expiresAt, context.now(), path);
-  const [kind, fieldsOfKind] = pickKind(data, [...path, 'data']);
-  const { settings, facts, secrets } = within([...path, 'data', kind.kind], () =>
-    prepareWrite(kind, fieldsOfKind, undefined, made.get(data)),
-  );
+  const { settings, facts, secrets } = await at(['data', kind.kind], () => prepareWrite(kind, data));
   const base = newRecord(context);
   const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
   return store.credentials.insert(viewer.organizationId, {
@@ -91,7 +99,7 @@ export async function insertCredential(
     endUserId,
     ...common,
     kind: kind.storedAs ?? kind.kind,
-    problems: null,
+    errors: null,
     settings,
     facts,
     secrets: secretFacts,
@@ -99,21 +107,16 @@ export async function insertCredential(
 }
 
 /** Changes what is given, field by field; of the kind's fields, absent is kept and null is cleared. @throws ValidationError, NotFoundError, ConflictError */
-export async function updateCredential(
-  context: MutationContext,
-  id: string,
-  changes: CredentialChanges,
-  expectedVersion?: number | null,
-): Promise<CredentialRecord> {
-  const { data, ...rest } = changes;
-  const common = check(fields.partial(), rest);
+export async function updateCredential(context: MutationContext, input: CredentialChanges): Promise<CredentialRecord> {
+  const { credential: id, expectedVersion, data, ...changes } = input;
+  const common = checkChanges(credentialFields, changes);
   refusePast(common.expiresAt, context.now());
-  const made = await makeSecrets(data ? [data] : []);
+  const prepared = data ? await prepareData(context, data) : undefined;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     const updatedAt = context.now();
-    const written = { ...common, ...(data && (await writeData(context, record, data, made, updatedAt))) };
+    const written = { ...common, ...(prepared && (await writeData(context, record, prepared, updatedAt))) };
     return updateRecord(context, context.store.credentials, record, written, updatedAt);
   });
 }
@@ -121,17 +124,15 @@ export async function updateCredential(
 async function writeData(
   { store, viewer }: DomainContext,
   record: CredentialRecord,
-  data: CredentialData,
-  made: MadeSecrets,
+  { kind, data }: Pick<PreparedCredential, 'kind' | 'data'>,
   updatedAt: Date,
 ) {
-  const [kind, fieldsOfKind] = pickKind(data, ['data']);
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
     throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
-  const { settings, facts, secrets, unset } = within(['data', kind.kind], () => prepareWrite(kind, fieldsOfKind, stored, made.get(data)));
+  const { settings, facts, secrets, unset } = await at(['data', kind.kind], () => prepareWrite(kind, data, stored));
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
@@ -139,15 +140,18 @@ async function writeData(
 }
 
 /** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteCredential(context: MutationContext, id: string, options: DeletionOptions): Promise<string> {
+export async function deleteCredential(
+  context: MutationContext,
+  { credential: id, expectedVersion, force }: Target<'credential', string> & Forceable,
+): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
-    expectVersion(record, options.expectedVersion);
+    expectVersion(record, expectedVersion);
     // Who attaches it writes it too: after this, one of the two transactions runs again.
     await store.credentials.touch(viewer.organizationId, id);
     const users = { credentialIds: id };
-    if (!options.force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
+    if (!force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
     await forgetCredential(context, id);
     await removeCredentials(context, { id });
     return id;
@@ -168,14 +172,14 @@ export async function removeCredentials({ store, viewer }: DomainContext, filter
  */
 export async function revealSecret(
   context: MutationContext,
-  { credentialId, field, reason }: { readonly credentialId: string; readonly field: string; readonly reason: string },
+  { credential: credentialId, ...given }: { readonly credential: string } & InputOf<typeof revealFields>,
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
-  const { store, viewer } = context;
-  check(reasonText, reason, ['reason']);
+  const { store, viewer, kinds } = context;
+  const { field, reason } = checkInput(revealFields, given);
   // The entry in the audit log is committed before anything is opened.
   const checkAndRecord = async () => {
     const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credential']));
-    if (!kindOf(credential.kind)?.fields[field]?.secret) {
+    if (!kinds.of(credential).fields[field]?.secret) {
       throw new ValidationError([{ path: ['field'], message: 'is not a secret of this kind of credential' }]);
     }
     if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
@@ -186,36 +190,25 @@ export async function revealSecret(
 }
 
 /** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
-export async function credentialProblems(
+export async function credentialErrors(
   { store, viewer }: DomainContext,
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const ids = withSecrets.map(({ id }) => id);
   const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, problems }) => {
+  return credentials.map(({ id, secrets, errors }) => {
     const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
-    return unreadable.length === 0
-      ? problems
-      : [...(problems ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+    return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
   });
 }
 
 /** The kind that the data are of. @throws ValidationError when they name none, or several */
-function pickKind(data: CredentialData, path: Path): [CredentialKind, Record<string, unknown>] {
+function pickKind({ kinds }: DomainContext, data: CredentialData): [CredentialKind, KindData] {
   const given = Object.entries(data).filter(([, value]) => value !== null && value !== undefined);
   const [[name, value] = []] = given;
-  const kind = name === undefined ? undefined : kindOf(name);
+  const kind = name === undefined ? undefined : kinds.find(name);
   if (given.length !== 1 || !kind || !value)
-    throw new ValidationError([{ path, message: 'must have exactly one member, named by the kind' }]);
+    throw new ValidationError([{ path: ['data'], message: 'must have exactly one member, named by the kind' }]);
   return [kind, value];
-}
-
-/** Runs a check whose paths are relative, and makes them begin with `path`. */
-function within<T>(path: Path, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    throw error instanceof GatewayError ? error.within(path) : error;
-  }
 }

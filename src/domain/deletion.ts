@@ -8,10 +8,8 @@ import type { EndUserRecord } from '../store/end-user.ts';
 import type { BaseRecord, Filter, PageRequest, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
-/** How a deletion is asked for. */
-export interface DeletionOptions {
-  readonly expectedVersion?: number | null;
-  /** Deletes what is in use, or not empty, and what would be left dangling. */
+/** What the input of a deletion says beside which record: whether to delete what is in use, or not empty, and what would be left dangling. */
+export interface Forceable {
   readonly force?: boolean | null;
 }
 

@@ -1,19 +1,24 @@
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
 import { confinedScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
+import { checkValue } from '../fields/check.ts';
+import { integer } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { GatewayContext } from './context.ts';
 import { checkGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
-import { check } from './validation.ts';
 
-export const END_USER_TOKEN_SECONDS = 15 * 60;
-export const END_USER_TOKEN_SECONDS_MAX = 60 * 60;
-const lifetime = z.int().min(60).max(END_USER_TOKEN_SECONDS_MAX);
+/** How long a token lasts. It cannot be revoked. */
+export const tokenLifetime = integer({
+  optional: true,
+  default: 15 * 60,
+  min: 60,
+  max: 60 * 60,
+  description: 'In how many seconds the token expires. It cannot be revoked before.',
+});
 
 export interface EndUserTokenRequest {
   readonly endUser: EndUserRef;
@@ -33,7 +38,7 @@ export interface EndUserToken {
 /** Makes a token for an end user, which grants at most what its maker has. @throws ValidationError, ForbiddenError, NotFoundError */
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
   const { store, viewer, now } = context;
-  const seconds = check(lifetime, request.lifetimeSeconds ?? END_USER_TOKEN_SECONDS, ['lifetimeSeconds']);
+  const seconds = checkValue(tokenLifetime, request.lifetimeSeconds, ['lifetimeSeconds']);
   const scopes = checkGrant(viewer, request.scopes ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
   const jti = randomUUID();
   const issue = async () => {

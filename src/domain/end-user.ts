@@ -1,51 +1,86 @@
-import { z } from 'zod';
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import { type ChangesOf, type Choices, choice, type InputOf, objectList, objectType, text } from '../fields/field.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
 import { removeCredentials } from './credential.ts';
-import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, updateRecord } from './records.ts';
+import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
-import { anyText, check, emailText, nameText } from './validation.ts';
 
-const contactFields = z.object({
-  type: z.enum(contactTypes),
-  name: nameText.nullable().default(null),
-  email: emailText.nullable().default(null),
-  phone: anyText.min(1).max(64).nullable().default(null),
+/** What a contact is for. */
+export const contactType = {
+  enumName: 'ContactType',
+  description: 'What a contact is for. An end user has at most one of each.',
+  values: {
+    REGULAR: 'The regular contact.',
+    BILLING: 'The billing contact.',
+    ADMINISTRATOR: 'The administrator contact.',
+    TECHNICAL: 'The technical contact.',
+  },
+} as const satisfies Choices<ContactType>;
+
+/** A contact as callers write it. Whether its address is verified is not theirs to say. */
+export const contactInput = objectType({
+  typeName: 'Contact',
+  inputName: 'ContactInput',
+  description: 'A person or mailbox that stands for an end user.',
+  fields: {
+    type: choice({ choices: contactType, description: 'What it is for.' }),
+    name: text({ ...nameText, optional: true, description: 'A person’s name. Null if not set.' }),
+    email: text({
+      optional: true,
+      maxLength: 254,
+      format: 'email',
+      description: 'A mail address. Null if not set. `setEmailVerified` says whether it is verified.',
+    }),
+    phone: text({ optional: true, maxLength: 64, format: 'any', description: 'A phone number, as it was given. Null if not set.' }),
+  },
 });
-const contactList = z
-  .array(contactFields)
-  .max(contactTypes.length)
-  .refine((contacts) => new Set(contacts.map(({ type }) => type)).size === contacts.length, 'must have one contact of each type at most');
-const externalIdText = anyText.min(1).max(255);
-const changeable = z.object({ displayName: anyText.max(255), contacts: contactList });
 
-export interface ContactInput {
-  readonly type: ContactType;
-  readonly name?: string | null;
-  readonly email?: string | null;
-  readonly phone?: string | null;
-}
-export interface EndUserChanges {
-  readonly displayName?: string | null;
-  readonly contacts?: readonly ContactInput[] | null;
-}
-export interface EndUserInput extends EndUserChanges {
-  readonly integration: IntegrationRef;
-  readonly externalId: string;
-}
+/** What callers write of an end user, and may change. */
+export const endUserFields = {
+  displayName: text({
+    optional: true,
+    default: '',
+    minLength: 0,
+    maxLength: 255,
+    format: 'any',
+    description: 'For people; need not be unique. Empty if not set.',
+  }),
+  contacts: objectList(contactInput, {
+    optional: true,
+    default: [],
+    maxItems: contactTypes.length,
+    uniqueBy: 'type',
+    description: 'Its contacts. Replaced as a whole; an address that stays the same stays verified.',
+  }),
+};
+/** What callers write of an end user once. */
+export const endUserIdentity = {
+  externalId: text({
+    maxLength: 255,
+    format: 'any',
+    description: 'The organization’s own id for it. Unique within the integration, and never changes. Not a mail address: those change.',
+  }),
+};
+const newEndUser = { ...endUserIdentity, ...endUserFields };
 
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
-export async function createEndUser(context: MutationContext, input: EndUserInput): Promise<EndUserRecord> {
+export async function createEndUser(
+  context: MutationContext,
+  input: InputOf<typeof newEndUser> & { readonly integration: IntegrationRef },
+): Promise<EndUserRecord> {
   const { store, viewer } = context;
-  const externalId = check(externalIdText, input.externalId, ['externalId']);
-  const { displayName, contacts } = check(changeable, { displayName: input.displayName ?? '', contacts: input.contacts ?? [] });
+  const { integration: ref, ...given } = input;
+  const checked = checkInput(newEndUser, given);
   return mutate(context, async () => {
-    const integration = await requireIntegration(context, input.integration, ['integration']);
+    const integration = await requireIntegration(context, ref, ['integration']);
     await store.slots.attach(viewer.organizationId, integration.id);
-    const record = { ...newRecord(context), integrationId: integration.id, externalId, displayName, contacts: keepVerified(contacts, []) };
+    const contacts = keepVerified(checked.contacts, []);
+    const record = { ...newRecord(context), integrationId: integration.id, ...checked, contacts };
     try {
       return await store.endUsers.insert(viewer.organizationId, record);
     } catch (error) {
@@ -58,15 +93,10 @@ export async function createEndUser(context: MutationContext, input: EndUserInpu
 /** @throws ValidationError, NotFoundError, ConflictError */
 export async function updateEndUser(
   context: MutationContext,
-  ref: EndUserRef,
-  changes: EndUserChanges,
-  expectedVersion?: number | null,
+  input: Target<'endUser', EndUserRef> & ChangesOf<typeof endUserFields>,
 ): Promise<EndUserRecord> {
-  const cleared = {
-    ...(changes.displayName !== undefined && { displayName: changes.displayName ?? '' }),
-    ...(changes.contacts !== undefined && { contacts: changes.contacts ?? [] }),
-  };
-  const { contacts, ...rest } = check(changeable.partial(), cleared);
+  const { endUser: ref, expectedVersion, ...changes } = input;
+  const { contacts, ...rest } = checkChanges(endUserFields, changes);
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
     expectVersion(record, expectedVersion);
@@ -83,8 +113,15 @@ export async function updateEndUser(
  */
 export async function setEmailVerified(
   context: MutationContext,
-  ref: EndUserRef,
-  vouched: { readonly contactType: ContactType; readonly email: string; readonly verified: boolean },
+  {
+    endUser: ref,
+    ...vouched
+  }: {
+    readonly endUser: EndUserRef;
+    readonly contactType: ContactType;
+    readonly email: string;
+    readonly verified: boolean;
+  },
 ): Promise<EndUserRecord> {
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
@@ -97,14 +134,17 @@ export async function setEmailVerified(
 }
 
 /** Deletes an end user, with `force` also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
-export async function deleteEndUser(context: MutationContext, ref: EndUserRef, options: DeletionOptions): Promise<string> {
+export async function deleteEndUser(
+  context: MutationContext,
+  { endUser: ref, expectedVersion, force }: Target<'endUser', EndUserRef> & Forceable,
+): Promise<string> {
   const { store, viewer } = context;
   return mutate(context, async () => {
     const { id, version } = await requireEndUser(context, ref, ['endUser']);
-    expectVersion({ version }, options.expectedVersion);
+    expectVersion({ version }, expectedVersion);
     await store.endUsers.touch(viewer.organizationId, id);
     const contents = { endUserId: id };
-    if (!options.force) await refuseIfInUse(context, 'end user', { connections: contents, credentials: contents });
+    if (!force) await refuseIfInUse(context, 'end user', { connections: contents, credentials: contents });
     await store.connections.remove(viewer.organizationId, contents);
     await removeCredentials(context, contents);
     await store.endUsers.remove(viewer.organizationId, { id });

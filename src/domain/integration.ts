@@ -1,27 +1,29 @@
-import { z } from 'zod';
-import type { IntegrationRecord, SSOClaimSettings } from '../store/integration.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import { type ChangesOf, type InputOf, object, text } from '../fields/field.ts';
+import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
-import { type DeletionOptions, refuseIfInUse } from './deletion.ts';
+import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { descriptionField, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, orNameTaken, updateRecord } from './records.ts';
+import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
-import { ssoClaimSettings } from './sso-claims.ts';
-import { check, descriptionText, nameText } from './validation.ts';
+import { ssoClaims } from './sso-claims.ts';
 
-const fields = z.object({ name: nameText, description: descriptionText, ssoClaims: ssoClaimSettings });
-
-export interface IntegrationInput {
-  readonly name: string;
-  readonly description?: string | null;
-  /** What to tell Zendesk of its end users; the domain checks it. */
-  readonly ssoClaims?: Partial<SSOClaimSettings> | null;
-}
+/** What callers write of an integration. */
+export const integrationFields = {
+  name: text({ ...nameText, description: 'Unique within the organization.' }),
+  description: descriptionField,
+  ssoClaims: object(ssoClaims, {
+    optional: true,
+    description: 'What `createSSOLink` tells Zendesk of the end users, beyond who they are. Replaced as a whole. Null if not set.',
+  }),
+};
 
 /** @throws ValidationError, ConflictError */
-export async function createIntegration(context: MutationContext, input: IntegrationInput): Promise<IntegrationRecord> {
+export async function createIntegration(context: MutationContext, input: InputOf<typeof integrationFields>): Promise<IntegrationRecord> {
   const { store, viewer } = context;
-  const checked = check(fields, { description: null, ssoClaims: null, ...input });
+  const checked = checkInput(integrationFields, input);
   return mutate(context, async () => {
     const record = { ...newRecord(context), ...checked };
     // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
@@ -35,11 +37,10 @@ export async function createIntegration(context: MutationContext, input: Integra
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
 export async function updateIntegration(
   context: MutationContext,
-  ref: IntegrationRef,
-  changes: Partial<IntegrationInput>,
-  expectedVersion?: number | null,
+  input: Target<'integration', IntegrationRef> & ChangesOf<typeof integrationFields>,
 ): Promise<IntegrationRecord> {
-  const checked = check(fields.partial(), changes);
+  const { integration: ref, expectedVersion, ...changes } = input;
+  const checked = checkChanges(integrationFields, changes);
   return mutate(context, async () => {
     const record = await requireIntegration(context, ref, ['integration']);
     expectVersion(record, expectedVersion);
@@ -48,13 +49,16 @@ export async function updateIntegration(
 }
 
 /** Deletes an integration, with `force` also all that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
-export async function deleteIntegration(context: MutationContext, ref: IntegrationRef, options: DeletionOptions): Promise<string> {
+export async function deleteIntegration(
+  context: MutationContext,
+  { integration: ref, expectedVersion, force }: Target<'integration', IntegrationRef> & Forceable,
+): Promise<string> {
   const { store, viewer } = context;
   const { organizationId } = viewer;
   return mutate(context, async () => {
     const { id, version } = await requireIntegration(context, ref, ['integration']);
-    expectVersion({ version }, options.expectedVersion);
-    if (!options.force) {
+    expectVersion({ version }, expectedVersion);
+    if (!force) {
       // Who attaches to the integration writes one of its slots: after this, one of the two transactions runs again.
       await store.slots.close(organizationId, [id]);
       const contents = { integrationId: id };

@@ -1,7 +1,11 @@
+import type { Noun } from '../access/scopes.ts';
 import { ConflictError, type NotFoundError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type BaseRecord, newId, type RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+
+/** The members of an input that say which record it changes, and which version is expected. */
+export type Target<N extends Noun, Ref> = { readonly [K in N]: Ref } & { readonly expectedVersion?: number | null };
 
 /** The fields that every new record begins with. */
 export function newRecord({ viewer, now }: DomainContext) {

@@ -1,43 +1,83 @@
-import { z } from 'zod';
+import { type Choices, choice, flag, float, integer, objectList, objectType, text, textList } from '../fields/field.ts';
 import type { Contact, EndUserRecord } from '../store/end-user.ts';
 import type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
-import { nameText } from './validation.ts';
+import { nameText } from './fields.ts';
 
-const userField = z
-  .object({
-    name: z.string().regex(/^[A-Za-z0-9_]{1,255}$/, 'must be the field’s key: 1 to 255 letters, digits and underscores'),
-    text: z.string().max(1_024).nullable().default(null),
-    number: z.number().nullable().default(null),
-    flag: z.boolean().nullable().default(null),
-  })
-  .refine(({ text, number, flag }) => [text, number, flag].filter((value) => value !== null).length <= 1, 'must have one value at most');
+const ssoExternalId = {
+  enumName: 'SSOExternalId',
+  description: 'The id by which Zendesk knows a user, even when the address changes.',
+  values: {
+    CONTACT: 'The end user’s external id and the contact’s type, as in `account-1:billing`: each contact is a user of its own.',
+    END_USER:
+      'The end user’s external id alone. Only where all contacts of an end user are one person: otherwise Zendesk takes them for one, and each sees what another wrote.',
+    NONE: 'No id: Zendesk knows users by their addresses.',
+  },
+} as const satisfies Choices;
+
+/** A custom user field of Zendesk. */
+export const ssoUserField = objectType({
+  typeName: 'SSOUserField',
+  inputName: 'SSOUserFieldInput',
+  description: 'A custom user field and its value. At most one value is set; with none, Zendesk clears the field.',
+  fields: {
+    name: text({ description: 'Its key in Zendesk: letters, digits and underscores.', maxLength: 255, format: 'identifier' }),
+    text: text({
+      optional: true,
+      minLength: 0,
+      maxLength: 1_024,
+      format: 'any',
+      description: 'Its value, if that is a text, a date as yyyy-mm-dd, or the tag of a choice.',
+    }),
+    number: float({ optional: true, description: 'Its value, if that is a number.' }),
+    flag: flag({ optional: true, description: 'Its value, if that is a checkbox.' }),
+  },
+  check({ text, number, flag }) {
+    const isOne = [text, number, flag].filter((value) => value !== null).length <= 1;
+    return isOne ? [] : [{ path: [], message: 'must have one value at most' }];
+  },
+});
 
 /** What an integration adds to the claims of its end users. There is no `role`: it would change who the user is in Zendesk. */
-export const ssoClaimSettings = z
-  .object({
-    organization: nameText.nullable().default(null),
-    locale: z.int().min(1).nullable().default(null),
-    tags: z
-      .array(z.string().regex(/^[\p{L}\p{N}_/-]{1,100}$/u, 'must be 1 to 100 letters, digits, _, - and /'))
-      .max(50)
-      .nullable()
-      .default(null),
-    userFields: z
-      .array(userField)
-      .max(50)
-      .refine((fields) => new Set(fields.map(({ name }) => name)).size === fields.length, 'must have each name once')
-      .nullable()
-      .default(null),
-    sendPhone: z
-      .boolean()
-      .nullish()
-      .transform((send) => send ?? false),
-    externalId: z
-      .enum(['CONTACT', 'END_USER', 'NONE'])
-      .nullish()
-      .transform((id) => id ?? 'CONTACT'),
-  })
-  .nullable();
+export const ssoClaims = objectType({
+  typeName: 'SSOClaims',
+  inputName: 'SSOClaimsInput',
+  description:
+    'What an integration tells Zendesk of its end users, beyond who they are. There is no role: it would make agents and administrators.',
+  fields: {
+    organization: text({
+      ...nameText,
+      optional: true,
+      description:
+        'The name of the Zendesk organization that the user is put into. It must exist there, or Zendesk ignores it. Null if not set.',
+    }),
+    locale: integer({ optional: true, min: 1, max: 2 ** 31 - 1, description: 'The number of a Zendesk locale. Null: Zendesk chooses.' }),
+    tags: textList({
+      optional: true,
+      maxItems: 50,
+      maxLength: 100,
+      format: 'tag',
+      description:
+        'Replace the tags that the user has in Zendesk; `[]` removes them all. Null: they stay. Letters, digits, `_`, `-` and `/`.',
+    }),
+    userFields: objectList(ssoUserField, {
+      optional: true,
+      maxItems: 50,
+      uniqueBy: 'name',
+      description: 'Custom user fields. Null: none are sent. Zendesk ignores keys that it does not know.',
+    }),
+    sendPhone: flag({
+      optional: true,
+      default: false,
+      description: 'Whether the contact’s phone number is sent, if it is an international one such as +12105550100.',
+    }),
+    externalId: choice({
+      choices: ssoExternalId,
+      optional: true,
+      default: 'CONTACT',
+      description: 'Which id Zendesk is given for a user.',
+    }),
+  },
+});
 
 const unset: SSOClaimSettings = {
   organization: null,

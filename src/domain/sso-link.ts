@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
-import { z } from 'zod';
-import { kindOf } from '../credential-kinds/index.ts';
+import type { CredentialKind } from '../credential-kinds/define.ts';
 import { EmailNotVerifiedError, NotFoundError, type SSOMissing, SSONotConfiguredError, ValidationError } from '../errors.ts';
+import { checkValue } from '../fields/check.ts';
+import { integer } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -13,12 +14,15 @@ import { required } from './records.ts';
 import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
 import { checkReturnTo } from './return-to.ts';
 import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';
-import { check } from './validation.ts';
 
-export const SSO_LINK_SECONDS = 120;
-/** Zendesk takes a token within three minutes of its `iat`. */
-export const SSO_LINK_SECONDS_MAX = 180;
-const lifetime = z.int().min(1).max(SSO_LINK_SECONDS_MAX);
+/** How long a link is to be used. Zendesk accepts a token within three minutes of its `iat`. */
+export const linkLifetime = integer({
+  optional: true,
+  default: 120,
+  min: 1,
+  max: 180,
+  description: 'In how many seconds the link is to be used, for `expiresAt`.',
+});
 
 /** The kinds of credentials that hold a signing secret, in the field `secret`. */
 const signingKinds = ['jwt', 'jwtBearer'];
@@ -59,7 +63,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
   const { store, viewer, now } = context;
   const { organizationId } = viewer;
   const { contactType } = request;
-  const seconds = check(lifetime, request.lifetimeSeconds ?? SSO_LINK_SECONDS, ['lifetimeSeconds']);
+  const seconds = checkValue(linkLifetime, request.lifetimeSeconds, ['lifetimeSeconds']);
   const jti = randomUUID();
   const make = async () => {
     const endUser = await findEndUser(context, request.endUser);
@@ -82,7 +86,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     const claims = { iat, jti, ...claimsOf(endUser, contact, integration.ssoClaims ?? null) };
     const issuedAt = new Date(iat * 1000);
     await store.ssoLinks.insert(organizationId, { jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
-    const token = await store.secrets.sign(organizationId, credential.id, 'secret', encodingOf(credential), claims);
+    const token = await store.secrets.sign(organizationId, credential.id, 'secret', encodingOf(context.kinds.of(credential)), claims);
     const endpoint = `https://${host}/access/jwt`;
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };
@@ -149,7 +153,7 @@ function mustBeNamed(why: string): ValidationError {
 }
 
 /** How the credential's kind writes its secret down. */
-function encodingOf({ kind }: CredentialRecord): 'utf8' | 'base64' {
-  const field = kindOf(kind)!.fields.secret!;
+function encodingOf(kind: CredentialKind): 'utf8' | 'base64' {
+  const field = kind.fields.secret!;
   return 'format' in field && field.format === 'base64' ? 'base64' : 'utf8';
 }

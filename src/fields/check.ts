@@ -66,7 +66,8 @@ function examine(fields: Fields, given: object, when: When, options: CheckOption
 
 function examineField(field: Field, sent: unknown, when: When, path: Path): Examined {
   if (sent === undefined || sent === null) {
-    if (field.optional) return { value: field.default ?? null, issues: [] };
+    const mayBeNull = field.optional && (when === 'create' || field.clearable !== false);
+    if (mayBeNull) return { value: field.default ?? null, issues: [] };
     return { value: null, issues: [{ path, message: when === 'update' ? 'cannot be cleared' : 'is required' }] };
   }
   if (field.type === 'Object') return examineObject(field.of, sent, path);
@@ -83,8 +84,9 @@ function examineObject(type: ObjectType, sent: unknown, path: Path): Examined {
   if (typeof sent !== 'object' || sent === null || Array.isArray(sent))
     return { value: null, issues: [{ path, message: 'must be an object' }] };
   const { value, issues } = examine(type.fields, sent, 'create', { path });
-  const broken = issues.length === 0 ? type.check?.(value as never) : undefined;
-  return broken === undefined ? { value, issues } : { value, issues: [{ path, message: broken }] };
+  if (issues.length > 0) return { value, issues };
+  const broken = type.check?.(value as never) ?? [];
+  return { value, issues: broken.map((issue) => ({ ...issue, path: [...path, ...issue.path] })) };
 }
 
 function examineList({ of, maxItems, uniqueBy }: Extract<Field, { type: 'ObjectList' }>, sent: unknown, path: Path): Examined {

@@ -1,4 +1,5 @@
 import type { Noun } from '../access/scopes.ts';
+import type { Issue } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { Format } from './formats.ts';
 
@@ -19,6 +20,8 @@ interface Common<T> {
   readonly optional?: boolean;
   /** The value of an optional field that is left out on create, or cleared. Null by default. */
   readonly default?: T;
+  /** False: the field is optional on create, and cannot be cleared later. */
+  readonly clearable?: false;
   readonly example?: T;
   /** A value that validation must refuse. Contract tests send it. */
   readonly invalidExample?: unknown;
@@ -35,16 +38,20 @@ interface TextBounds {
 }
 
 /** An object with fields of its own, as it is read and as it is written. */
-export interface ObjectType<F extends Fields = Fields> {
+export interface ObjectType {
   /** The GraphQL type under which it is read, and the one under which it is written. */
   readonly typeName: string;
   readonly inputName: string;
   readonly description: string;
   /** The description of the input; that of the type by default. */
   readonly inputDescription?: string;
+  readonly fields: Fields;
+  /** Rules that hold between the fields. Runs when every field by itself is right; the paths of issues are relative to the object. */
+  check?(values: never): readonly Issue[];
+}
+interface TypedObject<F extends Fields> extends ObjectType {
   readonly fields: F;
-  /** A rule between the fields: what is wrong, or undefined. */
-  check?(values: ValuesOf<F>): string | undefined;
+  check?(values: ValuesOf<F>): readonly Issue[];
 }
 
 /**
@@ -96,16 +103,16 @@ export type Field =
 export type Fields = Readonly<Record<string, Field>>;
 
 /** The TypeScript type of a field's value once it is checked. */
-export type ValueOf<F> = F extends { readonly type: 'ObjectList'; readonly of: ObjectType<infer Inner> }
+export type ValueOf<F> = F extends { readonly type: 'ObjectList'; readonly of: { readonly fields: infer Inner extends Fields } }
   ? readonly ValuesOf<Inner>[]
-  : F extends { readonly type: 'Object'; readonly of: ObjectType<infer Inner> }
+  : F extends { readonly type: 'Object'; readonly of: { readonly fields: infer Inner extends Fields } }
     ? ValuesOf<Inner>
     : Scalar<F>;
 
 /** The TypeScript type of a field's value as a caller gives it. */
-export type GivenValue<F> = F extends { readonly type: 'ObjectList'; readonly of: ObjectType<infer Inner> }
+export type GivenValue<F> = F extends { readonly type: 'ObjectList'; readonly of: { readonly fields: infer Inner extends Fields } }
   ? readonly InputOf<Inner>[]
-  : F extends { readonly type: 'Object'; readonly of: ObjectType<infer Inner> }
+  : F extends { readonly type: 'Object'; readonly of: { readonly fields: infer Inner extends Fields } }
     ? InputOf<Inner>
     : Scalar<F>;
 
@@ -200,17 +207,17 @@ export function idOf<const N extends Noun, const O extends Omit<Options<Of<'ID'>
 }
 
 /** A setting that is one object with fields of its own. */
-export function object<T extends ObjectType<never>, const O extends Omit<Options<Of<'Object'>>, 'of'>>(of: T, options: O) {
+export function object<F extends Fields, const O extends Omit<Options<Of<'Object'>>, 'of'>>(of: TypedObject<F>, options: O) {
   return { ...options, of, type: 'Object', secret: false } as const;
 }
 
 /** A setting that is a list of objects with fields of their own. */
-export function objectList<T extends ObjectType<never>, const O extends Omit<Options<Of<'ObjectList'>>, 'of'>>(of: T, options: O) {
+export function objectList<F extends Fields, const O extends Omit<Options<Of<'ObjectList'>>, 'of'>>(of: TypedObject<F>, options: O) {
   return { ...options, of, type: 'ObjectList', secret: false } as const;
 }
 
 /** An object type, whose `check` is typed by its fields. */
-export function objectType<const F extends Fields>(type: ObjectType<F>): ObjectType<F> {
+export function objectType<const F extends Fields>(type: TypedObject<F>): TypedObject<F> {
   return type;
 }
 

@@ -64,6 +64,8 @@ export const formats = {
     message: 'must be one OAuth scope, without spaces (RFC 6749, section 3.3)',
     accepts: (text) => /^[\x21\x23-\x5b\x5d-\x7e]+$/.test(text),
   },
+  identifier: { message: 'must be letters, digits and underscores', accepts: (text) => /^[A-Za-z0-9_]+$/.test(text) },
+  tag: { message: 'must be letters, digits, _, - and /', accepts: (text) => /^[\p{L}\p{N}_/-]+$/u.test(text) },
   reference: {
     message: 'must be a name of letters, digits and _ . : / -',
     accepts: (text) => /^[A-Za-z0-9_.:/-]+$/.test(text),

@@ -1,18 +1,16 @@
 import { nouns } from '../access/scopes.ts';
-import { anyText, check } from '../domain/validation.ts';
-import type { Builder } from './builder.ts';
-import { recordFields } from './fields.ts';
-import { encodeId, parseId } from './global-id.ts';
-import type { Kit } from './kit.ts';
-import { loadPage, NOTHING, pageArgs } from './page.ts';
-import { type addViewer, subjectOf } from './viewer.ts';
+import { byGlobalId, byText, byTime } from './kit/filter.ts';
+import { encodeId, parseId } from './kit/global-id.ts';
+import type { Kit } from './kit/index.ts';
+import { recordFields } from './kit/record-fields.ts';
+import { subjectOf, viewerKind } from './viewer.ts';
 
 const sortFields = { CREATED_AT: { field: 'createdAt', description: 'When it happened.' } } as const;
 
 /** Adds `AuditEntry` and the query for them. */
-export function addAudit(builder: Builder, { node, pages, sort, types }: Kit, { viewerKind }: ReturnType<typeof addViewer>): void {
-  const { auditEntry } = types;
-  auditEntry.implement({
+export function addAudit(kit: Kit): void {
+  const { auditEntry, node } = kit;
+  auditEntry.type.implement({
     description:
       'Something that was done, or refused. Written in the transaction that did it; names objects and never holds a value. Never changed afterwards.',
     interfaces: [node],
@@ -23,7 +21,7 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit, { 
         id,
         createdAt,
         viewerKind: t.expose('viewerKind', {
-          type: viewerKind,
+          type: viewerKind(kit),
           nullable: true,
           description: 'By what the viewer was known. Null: many viewers summed up, or an entry from before this was told.',
         }),
@@ -66,36 +64,20 @@ export function addAudit(builder: Builder, { node, pages, sort, types }: Kit, { 
       };
     },
   });
-  const sortType = sort('AuditSort', sortFields);
-  builder.queryField('auditLog', (t) =>
-    t.field({
-      type: pages.auditEntry,
-      description:
-        'What was done in the organization, newest first. An index serves each filter by itself, together with the time; several at once end at a time limit when they find little. Scope: `audit.get`.',
-      authScopes: { scope: 'audit.get' },
-      args: {
-        ...pageArgs(t.arg),
-        sort: t.arg({ type: sortType, description: 'Newest first unless told.' }),
-        subject: t.arg.string({ description: 'Only what this subject asked for, as the entries show it.' }),
-        action: t.arg.string({ description: 'Only this, such as `revealSecret`.' }),
-        outcome: t.arg.string({ description: 'Only this, such as `SUCCESS` or `FORBIDDEN`.' }),
-        objectId: t.arg.id({ description: 'Only what was done to the object of this global id, which may be gone.' }),
-        since: t.arg({ type: 'DateTime', description: 'Only from this time on.' }),
-        until: t.arg({ type: 'DateTime', description: 'Only before this time.' }),
-      },
-      resolve: (_root, { sort, subject, action, outcome, objectId, since, until, ...args }, context) => {
-        const filter = {
-          ...(subject != null && subjectFilter(textSought(subject, 'subject'))),
-          ...(action != null && { action: textSought(action, 'action') }),
-          ...(outcome != null && { outcome: textSought(outcome, 'outcome') }),
-          ...(objectId != null && { objectId: parseId(objectId)?.id ?? NOTHING }),
-          ...(since && { createdSince: since }),
-          ...(until && { createdBefore: until }),
-        };
-        return loadPage(context, 'auditEntry', filter, args, sort, sortFields);
-      },
-    }),
-  );
+  auditEntry.list({
+    name: 'auditLog',
+    description:
+      'What was done in the organization, newest first. An index serves each filter by itself, together with the time; several at once end at a time limit when they find little.',
+    sort: { name: 'AuditSort', fields: sortFields },
+    filters: {
+      subject: byText('Only what this subject asked for, as the entries show it.', subjectFilter),
+      action: byText('Only this, such as `revealSecret`.', (action) => ({ action })),
+      outcome: byText('Only this, such as `SUCCESS` or `FORBIDDEN`.', (outcome) => ({ outcome })),
+      objectId: byGlobalId('Only what was done to the object of this global id, which may be gone.', 'objectId'),
+      since: byTime('Only from this time on.', (createdSince) => ({ createdSince })),
+      until: byTime('Only before this time.', (createdBefore) => ({ createdBefore })),
+    },
+  });
 }
 
 /** The global id of an API key or end user means that viewer; any other text the subject of a token. */
@@ -103,9 +85,4 @@ function subjectFilter(subject: string) {
   const parsed = parseId(subject);
   const isViewer = parsed?.noun === 'apiKey' || parsed?.noun === 'endUser';
   return isViewer ? { viewerKind: parsed.noun, subject: parsed.id } : { subject };
-}
-
-/** A text that is looked for: no longer than what an index can be asked for. @throws ValidationError */
-function textSought(text: string, argument: string): string {
-  return check(anyText.max(255), text, [argument]);
 }

@@ -1,12 +1,15 @@
 import { may } from '../access/viewer.ts';
 import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
 import type { Fact, FactObject } from '../credential-kinds/facts.ts';
-import type { Choices, Field } from '../fields/field.ts';
-import { credentialKinds, isNullable } from '../credential-kinds/index.ts';
+import type { CredentialData } from '../domain/credential.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
+import type { Field } from '../fields/field.ts';
 import { REDACTED } from '../redacted.ts';
-import type { Builder, GraphQLContext } from './builder.ts';
-import type { CostExtensions } from './cost.ts';
+import type { GraphQLContext } from './kit/builder.ts';
+import type { CostExtensions } from './kit/cost.ts';
+import { type FieldBuilder, fieldsFrom, untyped } from './kit/field-types.ts';
+import type { Kit } from './kit/index.ts';
+import { shared } from './kit/shared.ts';
 
 /** A kind as a GraphQL enum value: `basicAuth` is `BASIC_AUTH`, `oauth2Token` is `OAUTH2_TOKEN`. */
 export function enumValue(kind: string): string {
@@ -18,7 +21,7 @@ export function enumValue(kind: string): string {
  * and the inputs. Made from data, so the names and types are not known to the compiler: the casts are here, and a test selects every
  * field of every kind.
  */
-export function addCredentialData(builder: Builder) {
+export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
   const secret = builder.objectRef<SecretFacts | Record<string, never>>('Secret').implement({
     description: 'A secret as it may be seen: never in the clear. `revealSecret` gives the plaintext, to those with the scope for it.',
     extensions: { cost: { own: 5 } } satisfies CostExtensions,
@@ -41,13 +44,7 @@ export function addCredentialData(builder: Builder) {
     }),
   });
 
-  const enums = memoized((choices: Choices) =>
-    builder.enumType(choices.enumName, {
-      description: choices.description,
-      values: Object.fromEntries(Object.entries(choices.values).map(([value, description]) => [value, { description }])),
-    }),
-  );
-  const factObjects = memoized((object: FactObject) =>
+  const factObjects = shared((object: FactObject) =>
     builder.objectRef<Record<string, unknown>>(object.typeName).implement({
       description: object.description,
       fields: (t) =>
@@ -57,22 +54,13 @@ export function addCredentialData(builder: Builder) {
     }),
   );
 
-  /** The GraphQL type of a setting, coming in or going out. */
-  function typeOf(field: Field): unknown {
-    if (field.type === 'Choice') return enums(field.choices);
-    return field.type === 'StringList' ? ['String'] : field.type;
-  }
   function inputFields(kind: CredentialKind, t: FieldBuilder, partial: boolean) {
-    const fields = fieldsFrom(kind.fields, (_name, field) =>
-      untyped(t)({
-        type: typeOf(field),
-        required: !partial && !field.optional && field.secret !== true && !kind.generate,
-        description: `${field.description} ${bounds(field)}`,
-      }),
-    );
-    if (!kind.generate) return fields;
+    // That a secret is given, or made here, is checked by the kind: GraphQL's own answer to a missing one would come before any other.
+    const isRequired = (field: Field) => !field.optional && !field.secret && !kind.generate;
+    const members = fields.inputFields(kind.fields, { partial, isRequired });
+    if (!kind.generate) return members;
     const description = `True: the server makes a key pair and keeps the private key as ${kind.generate.field}.`;
-    return { ...fields, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };
+    return { ...members, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };
   }
 
   /** The `@oneOf` input over all kinds. */
@@ -87,7 +75,7 @@ export function addCredentialData(builder: Builder) {
         : 'EmptyObject';
       return [kind, type] as const;
     });
-    return builder.inputType(name, {
+    return builder.inputRef<CredentialData, false>(name).implement({
       description,
       isOneOf: true,
       fields: (t) =>
@@ -103,8 +91,8 @@ export function addCredentialData(builder: Builder) {
         rest.secret
           ? field({ type: secret, description, resolve: ({ secrets }: CredentialRecord) => secrets[name] ?? {} })
           : field({
-              type: typeOf(rest as Field),
-              nullable: isNullable(name),
+              type: fields.typeOf(rest as Field),
+              nullable: kinds.isNullable(name),
               description,
               resolve: ({ settings }: CredentialRecord) => settings[name] ?? (rest.type === 'StringList' ? [] : null),
             }),
@@ -124,46 +112,14 @@ export function addCredentialData(builder: Builder) {
       'Input',
       'The kind of a new credential, and its fields: exactly one member.',
       false,
-      credentialKinds,
+      kinds.all,
     ),
     update: dataInput(
       'CredentialDataChanges',
       'Changes',
       'The fields to change, under the name of the credential’s kind: exactly one member.',
       true,
-      credentialKinds.filter((kind) => !kind.storedAs),
+      kinds.readable,
     ),
   };
-}
-
-interface FieldBuilder {
-  field(options: never): unknown;
-}
-/** Pothos's `t.field`, for options that are made from data. */
-function untyped(t: FieldBuilder): (options: object) => never {
-  return (options) => t.field(options as never) as never;
-}
-
-type AnyFields = Record<string, never>;
-
-function fieldsFrom<T>(members: Readonly<Record<string, T>>, make: (name: string, member: T) => never): AnyFields {
-  return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, make(name, member)]));
-}
-
-/** What a field's bounds are, in words. */
-function bounds(field: Field): string {
-  if (field.type === 'String') return `At most ${field.maxLength.toLocaleString('en')} characters.`;
-  if (field.type === 'StringList') return `At most ${field.maxItems} items of ${field.maxLength} characters.`;
-  if (field.type === 'Int') return `From ${field.min} to ${field.max}.`;
-  if (field.type === 'Choice' && field.only) return `One of ${field.only.join(', ')}.`;
-  return '';
-}
-
-function memoized<Key extends object, Value>(make: (key: Key) => Value): (key: Key) => Value {
-  const made = new Map<Key, Value>();
-  return (key) => {
-    const value = made.get(key) ?? make(key);
-    made.set(key, value);
-    return value;
-  };
-}
+});

@@ -1,13 +1,11 @@
-import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
-import type { Field } from '../fields/field.ts';
-import { credentialKinds, kindOf } from '../credential-kinds/index.ts';
-import type { Builder } from './builder.ts';
+import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
 import { enumValue } from './credential-data.ts';
+import type { Kit } from './kit/index.ts';
 
 type Named<T> = T & { readonly name: string };
 
 /** Adds `credentialKinds`: the descriptors as data, from which a front end can draw a form for any kind. */
-export function addCredentialKinds(builder: Builder): void {
+export function addCredentialKinds({ builder, kinds }: Kit): void {
   const value = builder.objectRef<{ name: string; description: string }>('CredentialFieldValue').implement({
     description: 'One of the values that a field may have.',
     fields: (t) => ({
@@ -15,7 +13,7 @@ export function addCredentialKinds(builder: Builder): void {
       description: t.exposeString('description', { description: 'What it means.' }),
     }),
   });
-  const field = builder.objectRef<Named<Field>>('CredentialFieldInfo').implement({
+  const field = builder.objectRef<Named<KindField>>('CredentialFieldInfo').implement({
     description: 'A field of a credential kind, as a form needs to know it.',
     fields: (t) => ({
       name: t.exposeString('name', { description: 'Its name in the input, and in the type.' }),
@@ -78,7 +76,7 @@ export function addCredentialKinds(builder: Builder): void {
       }),
       typeName: t.string({
         description: 'The GraphQL type when it is read back.',
-        resolve: ({ typeName, storedAs }) => (storedAs ? kindOf(storedAs)!.typeName : typeName),
+        resolve: ({ typeName, storedAs }) => (storedAs ? kinds.of({ kind: storedAs }).typeName : typeName),
       }),
       description: t.exposeString('description', { description: 'What it is.' }),
       fields: t.field({
@@ -105,12 +103,12 @@ export function addCredentialKinds(builder: Builder): void {
         'All credential kinds: what to ask for in a form, what is secret, which bounds hold. Not the credentials themselves. Scope: `credentials.get`.',
       authScopes: { scope: 'credentials.get' },
       args: { names: t.arg.stringList({ description: 'Only these, such as `["basicAuth"]`. Absent: all.' }) },
-      resolve: (_root, { names }) => (names ? credentialKinds.filter(({ kind }) => names.includes(kind)) : credentialKinds),
+      resolve: (_root, { names }) => (names ? kinds.all.filter(({ kind }) => names.includes(kind)) : [...kinds.all]),
     }),
   );
 }
 
-function valuesOf(field: Field) {
+function valuesOf(field: KindField) {
   if (field.type !== 'Choice') return null;
   const allowed = field.only ?? Object.keys(field.choices.values);
   return allowed.map((name) => ({ name, description: (field.choices.values as Record<string, string>)[name]! }));

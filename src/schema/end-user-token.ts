@@ -1,12 +1,10 @@
 import { confinedScopes, scopesOf } from '../access/scopes.ts';
-import { createEndUserToken, END_USER_TOKEN_SECONDS, END_USER_TOKEN_SECONDS_MAX, type EndUserToken } from '../domain/end-user-token.ts';
+import { createEndUserToken, type EndUserToken, tokenLifetime } from '../domain/end-user-token.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
-import type { Builder } from './builder.ts';
-import type { Kit } from './kit.ts';
-import { readEndUserRef } from './references.ts';
+import type { Kit } from './kit/index.ts';
 
 /** Adds `EndUserToken` and the mutation that makes one. */
-export function addEndUserToken(builder: Builder, { references, mutation }: Kit): void {
+export function addEndUserToken({ builder, endUser, fields, input, mutation }: Kit): void {
   const token = builder.objectRef<EndUserToken>('EndUserToken').implement({
     description:
       'By what the browser of an end user is known, for a short time. Whoever holds it sees and changes that end user’s connections and credentials, and nothing else; secrets are never revealed to it.',
@@ -24,23 +22,19 @@ export function addEndUserToken(builder: Builder, { references, mutation }: Kit)
     description: 'Makes a token for the browser of an end user. For back ends, which know that it is the end user’s.',
     scope: 'endUserTokens.post',
     cost: 50,
-    input: builder.inputType('CreateEndUserTokenInput', {
-      description: 'A new token for an end user.',
-      fields: (t) => ({
-        endUser: t.field({ type: references.endUser, required: true, description: 'Whose it is.' }),
-        scopes: t.stringList({
-          description:
-            'What it grants, at most what the viewer has: of `connections`, `credentials` all but revealing and fingerprints, and `get` of `endUsers`, `connectors` and `integrations`. Absent: all of these.',
-        }),
-        lifetimeSeconds: t.int({
-          description: `In how many seconds it expires: 60 to ${END_USER_TOKEN_SECONDS_MAX}, ${END_USER_TOKEN_SECONDS} unless told. It cannot be taken back before.`,
-        }),
+    inputDescription: 'Whose token, and what it grants.',
+    input: {
+      endUser: endUser.member({ required: true, description: 'Whose it is.' }),
+      scopes: input.stringList({
+        description:
+          'What it grants, at most what the viewer has: of `connections`, `credentials` all but revealing and fingerprints, and `get` of `endUsers`, `connectors` and `integrations`. Absent: all of these.',
       }),
-    }),
+      ...fields.inputFields({ lifetimeSeconds: tokenLifetime }),
+    },
     alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? confinedScopes.endUser,
     success: { field: 'endUserToken', type: token, description: 'The token. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',
-    resolve: async (context, input) => createEndUserToken(context, { ...input, endUser: readEndUserRef(input.endUser, ['endUser']) }),
+    run: createEndUserToken,
   });
 }

@@ -1,8 +1,7 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
-import { kindOf } from '../credential-kinds/index.ts';
+import type { KindRegistry } from '../credential-kinds/registry.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
-import { createBuilder } from './builder.ts';
 import { addConnection } from './connection.ts';
 import { addConnector } from './connector.ts';
 import { addCredential } from './credential.ts';
@@ -10,40 +9,35 @@ import { addCredentialKinds } from './credential-kinds.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
 import { addIntegration } from './integration.ts';
-import { createKit } from './kit.ts';
-import { addNodeQueries } from './node.ts';
+import { createKit } from './kit/index.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addViewer } from './viewer.ts';
 
-export type { GraphQLContext } from './builder.ts';
-export { operationCost } from './cost.ts';
-export { createLoaders } from './loaders.ts';
-export { requiredScopes } from './required-scopes.ts';
+export type { GraphQLContext } from './kit/builder.ts';
+export { operationCost } from './kit/cost.ts';
+export { createLoaders } from './kit/loaders.ts';
+export { requiredScopes } from './kit/required-scopes.ts';
 
-/** The whole schema, made anew at each call. */
-export function createSchema(): GraphQLSchema {
-  const builder = createBuilder();
-  const kit = createKit(builder);
-  const { userField } = addIntegration(builder, kit);
-  addConnector(builder, kit);
-  const { contactType } = addEndUser(builder, kit);
-  const credentialInputs = addCredential(builder, kit);
-  addConnection(builder, kit, credentialInputs);
-  addSSOLink(builder, kit, { contactType, userField });
-  addCredentialKinds(builder);
-  addAPIKey(builder, kit);
-  addEndUserToken(builder, kit);
-  addAudit(builder, kit, addViewer(builder, kit));
-  addNodeQueries(builder, kit.node, {
-    integration: () => 'Integration',
-    connector: () => 'Connector',
-    endUser: () => 'EndUser',
-    connection: () => 'Connection',
-    apiKey: () => 'APIKey',
-    auditEntry: () => 'AuditEntry',
-    credential: ({ kind }: { kind: string }) => kindOf(kind)!.typeName,
-  });
-  return builder.toSchema();
+/** The parts of the schema, in no particular order. */
+const parts = [
+  addIntegration,
+  addConnector,
+  addEndUser,
+  addConnection,
+  addCredential,
+  addCredentialKinds,
+  addSSOLink,
+  addAPIKey,
+  addEndUserToken,
+  addAudit,
+  addViewer,
+];
+
+/** The whole schema for a gateway with these credential kinds, made anew at each call. */
+export function createSchema(kinds: KindRegistry): GraphQLSchema {
+  const kit = createKit(kinds);
+  for (const add of parts) add(kit);
+  return kit.builder.toSchema();
 }
 
 /** The schema as text, in the form that `schema.graphql` keeps. */

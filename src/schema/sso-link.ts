@@ -1,20 +1,13 @@
+import { contactType } from '../domain/end-user.ts';
 import type { SSOUserField } from '../domain/reading.ts';
-import type { SSOLinkClaims } from '../domain/sso-claims.ts';
-import { createSSOLink, SSO_LINK_SECONDS, SSO_LINK_SECONDS_MAX, type SSOLink } from '../domain/sso-link.ts';
+import { type SSOLinkClaims, ssoUserField } from '../domain/sso-claims.ts';
+import { createSSOLink, linkLifetime, type SSOLink } from '../domain/sso-link.ts';
 import { EmailNotVerifiedError, NotFoundError, SSONotConfiguredError, UnreadableSecretError, ValidationError } from '../errors.ts';
-import type { Builder } from './builder.ts';
-import type { addEndUser } from './end-user.ts';
-import { encodeId } from './global-id.ts';
-import type { addIntegration } from './integration.ts';
-import type { Kit } from './kit.ts';
-import { readConnectionRef, readEndUserRef } from './references.ts';
+import { encodeId } from './kit/global-id.ts';
+import type { Kit } from './kit/index.ts';
 
 /** Adds `SSOLink` and the mutation that makes one. */
-export function addSSOLink(
-  builder: Builder,
-  { references, mutation }: Kit,
-  { contactType, userField }: ReturnType<typeof addEndUser> & ReturnType<typeof addIntegration>,
-): void {
+export function addSSOLink({ builder, connection, endUser, fields, input, mutation }: Kit): void {
   const formField = builder.objectRef<{ readonly name: string; readonly value: string }>('SSOFormField').implement({
     description: 'A hidden field of the form.',
     fields: (t) => ({
@@ -53,7 +46,7 @@ export function addSSOLink(
       locale: t.exposeInt('locale', { nullable: true, description: 'The number of a Zendesk locale. Null: not sent.' }),
       tags: t.exposeStringList('tags', { nullable: true, description: 'The user’s tags from now on. Null: they stay.' }),
       userFields: t.field({
-        type: [userField],
+        type: [fields.objectOf(ssoUserField)],
         nullable: true,
         description: 'Custom user fields. Null: not sent.',
         resolve: ({ user_fields }) => user_fields && Object.entries(user_fields).map(([name, value]) => userFieldOf(name, value)),
@@ -101,38 +94,27 @@ export function addSSOLink(
       'Makes a link by which a contact of an end user signs in to Zendesk: a token, signed with the `jwt` or `jwtBearer` credential (HS256) of a connection whose allowed domain is `<subdomain>.zendesk.com`. A mutation, because it mints.',
     scope: 'ssoLinks.post',
     cost: 250,
-    input: builder.inputType('CreateSSOLinkInput', {
-      description: 'A new SSO link.',
-      fields: (t) => ({
-        endUser: t.field({ type: references.endUser, required: true, description: 'On behalf of which end user.' }),
-        contactType: t.field({
-          type: contactType,
-          required: true,
-          description: 'Which of its contacts. Its mail address must be verified.',
-        }),
-        connection: t.field({
-          type: references.connection,
-          description:
-            'The connection that signs, of the end user’s own or of its integration’s shared ones. Absent: the only one that can.',
-        }),
-        returnTo: t.string({
-          description:
-            'Where the browser goes once it is signed in: a path such as `/hc/requests`, or an https URL on the account’s own host, which the agents’ pages need. Whatever could lead elsewhere is refused. Absent: Zendesk’s own choice.',
-        }),
-        lifetimeSeconds: t.int({
-          description: `In how many seconds it is to be used, for \`expiresAt\`: ${SSO_LINK_SECONDS} unless told, at most ${SSO_LINK_SECONDS_MAX}.`,
-        }),
+    inputDescription: 'Who signs in, and where to.',
+    input: {
+      endUser: endUser.member({ required: true, description: 'On behalf of which end user.' }),
+      contactType: input.field({
+        type: fields.enumOf(contactType),
+        required: true,
+        description: 'Which of its contacts. Its mail address must be verified.',
       }),
-    }),
+      connection: connection.member({
+        description: 'The connection that signs, of the end user’s own or of its integration’s shared ones. Absent: the only one that can.',
+      }),
+      returnTo: input.string({
+        description:
+          'Where the browser goes once it is signed in: a path such as `/hc/requests`, or an https URL on the account’s own host, which the agents’ pages need. Whatever could lead elsewhere is refused. Absent: Zendesk’s own choice.',
+      }),
+      ...fields.inputFields({ lifetimeSeconds: linkLifetime }),
+    },
     success: { field: 'ssoLink', type: ssoLink, description: 'The link. Answered once, and never again.' },
     errors: [ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError],
     audit: 'endUser',
-    resolve: async (context, input) =>
-      createSSOLink(context, {
-        ...input,
-        endUser: readEndUserRef(input.endUser, ['endUser']),
-        connection: input.connection && readConnectionRef(input.connection, ['connection']),
-      }),
+    run: createSSOLink,
   });
 }
 

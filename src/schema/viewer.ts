@@ -1,12 +1,12 @@
 import { scopes } from '../access/scopes.ts';
 import { may, type Viewer, type ViewerKind } from '../access/viewer.ts';
-import type { Builder } from './builder.ts';
-import { encodeId } from './global-id.ts';
-import type { Kit } from './kit.ts';
+import { encodeId } from './kit/global-id.ts';
+import type { Kit } from './kit/index.ts';
+import { shared } from './kit/shared.ts';
 
-/** Adds `Viewer`, and the query by which whoever asks learns how they are known. */
-export function addViewer(builder: Builder, { types }: Kit) {
-  const viewerKind = builder.enumType('ViewerKind', {
+/** By what a viewer is known, as a GraphQL enum. */
+export const viewerKind = shared(({ builder }: Kit) =>
+  builder.enumType('ViewerKind', {
     description: 'By what a viewer is known.',
     values: {
       TOKEN: { value: 'token', description: 'A token of the organization’s issuer.' },
@@ -14,30 +14,29 @@ export function addViewer(builder: Builder, { types }: Kit) {
       END_USER: { value: 'endUser', description: 'A token that was made for an end user.' },
       GATEWAY: { value: 'gateway', description: 'None: the gateway itself did it.' },
     } as const satisfies Record<string, { readonly value: ViewerKind; readonly description: string }>,
-  });
+  }),
+);
+
+/** Adds `Viewer`, and the query by which whoever asks learns how they are known. */
+export function addViewer(kit: Kit): void {
+  const { builder, integration, endUser } = kit;
   const viewer = builder.objectRef<Viewer>('Viewer').implement({
     description: 'Who asks, as the gateway knows them by what they presented.',
     fields: (t) => ({
       organization: t.exposeString('organizationId', { description: 'The organization: of no other is anything found.' }),
-      kind: t.expose('kind', { type: viewerKind, description: 'By what.' }),
+      kind: t.expose('kind', { type: viewerKind(kit), description: 'By what.' }),
       subject: t.string({ description: 'Who within the organization, as the audit log tells it.', resolve: subjectOf }),
       scopes: t.stringList({
         description: 'What they may do: wildcards written out, and without what their limit leaves no room for.',
         resolve: (viewer) => scopes.filter((scope) => may(viewer, scope)),
       }),
-      integration: t.field({
-        type: types.integration,
-        nullable: true,
-        description: 'The one integration that there is for them. Null: they are not limited to one. Scope: `integrations.get`.',
-        authScopes: { scope: 'integrations.get' },
-        resolve: ({ confinedTo }, _args, { loaders }) => (confinedTo ? loaders.integration.byId.load(confinedTo.integrationId) : null),
+      integration: integration.related(t, {
+        description: 'The only integration that exists for them. Null: they are not limited to one.',
+        id: ({ confinedTo }) => confinedTo?.integrationId,
       }),
-      endUser: t.field({
-        type: types.endUser,
-        nullable: true,
-        description: 'The one end user that there is for them. Null: they are not limited to one. Scope: `endUsers.get`.',
-        authScopes: { scope: 'endUsers.get' },
-        resolve: ({ confinedTo }, _args, { loaders }) => (confinedTo?.endUserId ? loaders.endUser.byId.load(confinedTo.endUserId) : null),
+      endUser: endUser.related(t, {
+        description: 'The only end user that exists for them. Null: they are not limited to one.',
+        id: ({ confinedTo }) => confinedTo?.endUserId,
       }),
     }),
   });
@@ -48,7 +47,6 @@ export function addViewer(builder: Builder, { types }: Kit) {
       resolve: (_root, _args, context) => context.viewer,
     }),
   );
-  return { viewerKind };
 }
 
 /** A viewer's subject as it is shown: of an API key or an end user, the global id. */

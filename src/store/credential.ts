@@ -14,7 +14,7 @@ export interface CredentialRecord extends BaseRecord {
   /** When it is deleted without anybody asking; from then on no read finds it. */
   readonly expiresAt: Date | null;
   /** Null: never checked. Empty: found valid. */
-  readonly problems: readonly string[] | null;
+  readonly errors: readonly string[] | null;
   /** The readable fields of the kind. */
   readonly settings: Readonly<Record<string, unknown>>;
   /** What the server computed from settings and secrets. */
@@ -32,7 +32,7 @@ export function credentialStore(database: Database, now: () => Date) {
     kind: { type: String, required: true },
     enabled: { type: Boolean, required: true },
     expiresAt: Date,
-    problems: { type: [String], default: null },
+    errors: { type: [String], default: null },
     settings: { type: Schema.Types.Mixed, required: true },
     facts: { type: Schema.Types.Mixed, required: true },
     secrets: { type: Schema.Types.Mixed, required: true },

@@ -1,4 +1,4 @@
-import SchemaBuilder from '@pothos/core';
+import SchemaBuilder, { InputFieldBuilder } from '@pothos/core';
 import ErrorsPlugin from '@pothos/plugin-errors';
 import ScopeAuthPlugin, { type AuthFailure, AuthScopeFailureType } from '@pothos/plugin-scope-auth';
 import { GraphQLScalarType, Kind } from 'graphql';
@@ -55,6 +55,11 @@ export function createBuilder() {
       'What can be changed. Each mutation is one transaction and answers a union: a success with a field named by its noun, or an error that a caller can act on.',
   });
   return builder;
+}
+
+/** What makes the members of an input, whichever it is: they belong to none until an input is made of them. */
+export function createInputBuilder(builder: Builder): InputBuilder {
+  return new InputFieldBuilder(builder, 'InputObject');
 }
 
 const EmptyObject = new GraphQLScalarType({

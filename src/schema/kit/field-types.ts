@@ -1,13 +1,16 @@
 import type { InputFieldRef } from '@pothos/core';
 import { type Choices, describeInput, type Field, type Fields, type GivenValue, type ObjectType } from '../../fields/field.ts';
-import type { Builder, SchemaTypes } from './builder.ts';
+import { type Builder, createInputBuilder, type SchemaTypes } from './builder.ts';
 import { encodeId } from './global-id.ts';
 import { readsId, readsSecret } from './input.ts';
 import { shared } from './shared.ts';
 
 type IsRequired<F, Partial> = Partial extends true ? false : F extends { readonly optional: true } ? false : true;
 type InputFields<F extends Fields, Partial extends boolean> = {
-  [K in keyof F]: InputFieldRef<SchemaTypes, IsRequired<F[K], Partial> extends true ? GivenValue<F[K]> : GivenValue<F[K]> | null | undefined>;
+  [K in keyof F]: InputFieldRef<
+    SchemaTypes,
+    IsRequired<F[K], Partial> extends true ? GivenValue<F[K]> : GivenValue<F[K]> | null | undefined
+  >;
 };
 
 /** Pothos's field builders, for options that are made from data. */
@@ -29,6 +32,7 @@ export function fieldsFrom<T>(members: Readonly<Record<string, T>>, make: (name:
  * casts are here; what a caller gets is typed by the descriptors.
  */
 export const fieldTypes = shared((builder: Builder) => {
+  const input = createInputBuilder(builder);
   /** The enum of a closed set of values. */
   const enumOf = shared(<V extends string>({ enumName, description, values }: Choices<V>) =>
     builder.enumType(enumName, {
@@ -45,7 +49,7 @@ export const fieldTypes = shared((builder: Builder) => {
   );
   /** The type under which an object is written. */
   const inputOf = shared(({ inputName, description, inputDescription = description, fields }: ObjectType) =>
-    builder.inputType(inputName, { description: inputDescription, fields: (t) => inputFields(t, fields) as never }),
+    builder.inputType(inputName, { description: inputDescription, fields: () => inputFields(fields) as never }),
   );
 
   /** The GraphQL type of a field's value. */
@@ -68,14 +72,18 @@ export const fieldTypes = shared((builder: Builder) => {
 
   /** The fields that write the values: all that are not optional are required, or none when they are changes. */
   function inputFields<F extends Fields, Partial extends boolean = false>(
-    t: FieldBuilder,
     fields: F,
-    { partial }: { readonly partial?: Partial } = {},
+    options: {
+      readonly partial?: Partial;
+      /** Which fields must be given when it is not partial; by default those that are not optional. */
+      readonly isRequired?: (field: Field) => boolean;
+    } = {},
   ): InputFields<F, Partial> {
+    const { partial, isRequired = ({ optional }) => !optional } = options;
     return fieldsFrom(fields, (_name, field) =>
-      untyped(t)({
+      untyped(input)({
         type: typeOf(field, inputOf),
-        required: !partial && !field.optional,
+        required: !partial && isRequired(field),
         description: describeInput(field),
         extensions: field.secret ? readsSecret : field.type === 'ID' ? readsId(field.noun) : undefined,
       }),
@@ -101,5 +109,5 @@ export const fieldTypes = shared((builder: Builder) => {
     );
   }
 
-  return { enumOf, objectOf, inputOf, inputFields, outputFields, typeOf };
+  return { enumOf, objectOf, inputFields, outputFields, typeOf: (field: Field) => typeOf(field, objectOf) };
 });

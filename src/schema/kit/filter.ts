@@ -4,6 +4,7 @@ import { ValidationError } from '../../errors.ts';
 import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
+import { parseId } from './global-id.ts';
 import type { Reference } from './references.ts';
 
 /** A filter of a list: its argument, and the condition on records that a value of it stands for. */
@@ -66,6 +67,14 @@ export function byValues(values: InputRef<unknown>, field: string, description: 
 /** Only records whose field is on, or off. */
 export function byFlag(field: string, description: string): ListFilter {
   return { argument: (t) => t.boolean({ description }), condition: (value: boolean) => ({ [field]: value }) };
+}
+
+/** Only records whose field holds the id that a global id stands for, whatever its noun and whether it still exists. */
+export function byGlobalId(description: string, field: string): ListFilter {
+  return {
+    argument: (t) => t.id({ description }),
+    condition: (globalId: string) => ({ [field]: parseId(globalId)?.id ?? NOTHING }),
+  };
 }
 
 /** Only records for which the condition holds that is made of a time. */

@@ -3,7 +3,7 @@ import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
-import { createBuilder, type OutputBuilder } from './builder.ts';
+import { createBuilder, createInputBuilder, type OutputBuilder } from './builder.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
 import { addNode, addNodeQueries } from './node.ts';
@@ -50,18 +50,29 @@ export function createKit(kinds: KindRegistry) {
     };
   }
 
+  const integration = objectNoun('integration', references.integration);
   const auditEntry = builder.objectRef<RecordOf['auditEntry']>(nounTable.auditEntry.typeName);
   return {
     builder,
     kinds,
     node,
     references,
+    /** Makes the members of inputs. */
+    input: createInputBuilder(builder),
     fields: fieldTypes(builder),
     mutation: mutations.mutation,
     /** The members of the union `Credential`. */
     credentialTypes,
 
-    integration: objectNoun('integration', references.integration),
+    integration: {
+      ...integration,
+      /** The field by which a record shows the integration that it belongs to. */
+      owner: <Source extends { readonly integrationId: string }>(t: OutputBuilder<Source>) =>
+        integration.related(t, {
+          description: 'Where it belongs, for good. Null only while the integration is being deleted.',
+          id: ({ integrationId }) => integrationId,
+        }),
+    },
     connector: objectNoun('connector', references.connector),
     endUser: objectNoun('endUser', references.endUser),
     connection: objectNoun('connection', references.connection),

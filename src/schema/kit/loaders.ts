@@ -1,7 +1,17 @@
 import DataLoader from 'dataloader';
 import { type Noun, nouns } from '../../access/scopes.ts';
 import type { DomainContext } from '../../domain/context.ts';
-import { type Filter, type Page, type PageOf, type RecordOf, readByIds, readCounts, readPages } from '../../domain/reading.ts';
+import { credentialErrors } from '../../domain/credential.ts';
+import {
+  type CredentialRecord,
+  type Filter,
+  type Page,
+  type PageOf,
+  type RecordOf,
+  readByIds,
+  readCounts,
+  readPages,
+} from '../../domain/reading.ts';
 
 /** How many pages or counts one command may hold. */
 const PAGES_PER_COMMAND = 200;
@@ -14,16 +24,30 @@ interface NounLoaders<N extends Noun> {
   readonly count: DataLoader<Filter<RecordOf[N]>, number | null>;
 }
 
-export type Loaders = { readonly [N in Noun]: NounLoaders<N> };
+type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };
+export type Loaders = LoadersByNoun & {
+  /** What is wrong with a credential, secrets that cannot be opened included. Nothing is read unless it is asked for. */
+  readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
+};
 
 /** Loaders of one request: what its resolvers ask for one by one is read from the database together. */
 export function createLoaders(context: DomainContext): Loaders {
-  return Object.fromEntries(nouns.map((noun) => [noun, loadersOf(context, noun)])) as unknown as Loaders;
+  const byNoun = Object.fromEntries(nouns.map((noun) => [noun, loadersOf(context, noun)])) as unknown as LoadersByNoun;
+  const credentialErrorsLoader = new DataLoader((credentials: readonly CredentialRecord[]) => credentialErrors(context, credentials), {
+    cache: false,
+    maxBatchSize: IDS_PER_COMMAND,
+  });
+  return { ...byNoun, credentialErrors: credentialErrorsLoader };
+}
+
+/** The loaders of one noun. */
+export function loadersFor<N extends Noun>(loaders: LoadersByNoun, noun: N): NounLoaders<N> {
+  return loaders[noun];
 }
 
 /** Forgets what was read, because something is about to change. */
 export function forgetRead(loaders: Loaders): void {
-  for (const { byId } of Object.values(loaders)) byId.clearAll();
+  for (const noun of nouns) loaders[noun].byId.clearAll();
 }
 
 function loadersOf<N extends Noun>(context: DomainContext, noun: N): NounLoaders<N> {

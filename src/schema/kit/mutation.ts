@@ -5,7 +5,7 @@ import { may } from '../../access/viewer.ts';
 import { GENERATE } from '../../credential-kinds/define.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
 import { ForbiddenError, GatewayError } from '../../errors.ts';
-import type { Builder, GraphQLContext, InputBuilder, SchemaTypes } from './builder.ts';
+import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
 import { readInput } from './input.ts';
 import { forgetRead } from './loaders.ts';
@@ -21,18 +21,25 @@ const KEY_COST = 400;
 /** The scopes that a mutation needs beyond its own, depending on its arguments. The field's extensions carry it as `alsoNeeds`. */
 export type AlsoNeeds = (args: { readonly input: never }) => readonly Scope[];
 
-/** What every mutation says of itself. `create`, `update` and `remove` of a noun fill in what follows from the noun. */
-export interface MutationOptions<Members extends InputFieldMap> {
+/** What a mutation of a noun says of itself: `create`, `update` and `remove` fill in what follows from the noun. */
+export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly description: string;
   /** The members of its input. */
-  readonly input: (t: InputBuilder) => Members;
-  /** The description of its input. */
-  readonly inputDescription: string;
+  readonly input: Members;
   /** The scopes that it needs beyond its own, given its input. */
   readonly alsoNeeds?: (input: InputShapeFromFields<Members>) => readonly Scope[];
   /** What it costs, in objects, beside what is selected of its answer. */
   readonly cost?: number;
   readonly errors: readonly ErrorClass[];
+}
+
+/** What every other mutation says of itself. */
+interface MutationOptions<Members extends InputFieldMap> extends NounMutationOptions<Members> {
+  readonly scope: Scope;
+  /** The description of its input. */
+  readonly inputDescription: string;
+  /** The noun of the record that the mutation affects. The audit log names it, in the same transaction; without this nothing compiles. */
+  readonly audit: Noun;
 }
 
 /** What a success holds: its one field's name, type and description. */
@@ -44,20 +51,20 @@ export interface Success<Type> {
 
 /**
  * The domain function that a mutation runs. It gets the input, with global ids decoded and secrets wrapped, and the paths of its errors are
- * relative to the input. It must take every member that the input may hold.
+ * relative to the input.
  */
-export type Run<Members extends InputFieldMap, Taken, Result> = DomainFunction<Taken, Result> & Accepts<InputShapeFromFields<Members>, Taken>;
-type DomainFunction<Taken, Result> = (context: GraphQLContext & MutationContext, input: Taken) => Promise<Result>;
+export type Run<Taken, Result> = (context: GraphQLContext & MutationContext, input: Taken) => Promise<Result>;
 
 /**
- * `unknown` when whatever is given fits what is taken, and nothing is given that is not taken, at any depth. The compiler alone would let
- * pass members that nobody reads.
+ * The rest parameter of what adds a mutation: empty when whatever the input may hold fits what the domain function takes, and the domain
+ * takes all of it, at any depth. Otherwise an argument is missing, whose name says what is wrong: the compiler alone would let pass members
+ * that nobody reads.
  */
-type Accepts<Given, Taken> = [Given] extends [Taken]
-  ? [Untaken<Given, Taken>] extends [never]
-    ? unknown
-    : { readonly 'the domain does not take this member': Untaken<Given, Taken> }
-  : { readonly 'the input does not fit what the domain takes': Taken };
+export type Misfit<Members extends InputFieldMap, Taken> = [InputShapeFromFields<Members>] extends [Taken]
+  ? [Untaken<InputShapeFromFields<Members>, Taken>] extends [never]
+    ? []
+    : [theDomainDoesNotTakeTheMember: Untaken<InputShapeFromFields<Members>, Taken>]
+  : [theInputDoesNotFitWhatTheDomainTakes: Taken];
 
 /** The paths of the members that are given and not taken. */
 type Untaken<Given, Taken> = Given extends readonly (infer G)[]
@@ -67,21 +74,16 @@ type Untaken<Given, Taken> = Given extends readonly (infer G)[]
   : Given extends Date | string | number | boolean
     ? never
     : {
-        [K in keyof Given & string]: K extends keyof Taken
-          ? UntakenWithin<K, Untaken<NonNullable<Given[K]>, NonNullable<Taken[K]>>>
-          : K;
+        [K in keyof Given & string]: K extends keyof Taken ? UntakenWithin<K, Untaken<NonNullable<Given[K]>, NonNullable<Taken[K]>>> : K;
       }[keyof Given & string];
 type UntakenWithin<K extends string, Inner> = [Inner] extends [never] ? never : `${K}.${Inner & string}`;
 
 /** A mutation with all that makes it one, whatever its types. */
 interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'> {
-  readonly scope: Scope;
-  readonly input: (t: InputBuilder) => InputFieldMap;
+  readonly input: InputFieldMap;
   readonly alsoNeeds?: (input: never) => readonly Scope[];
   readonly success: Success<unknown>;
-  /** The noun of the record that the mutation affects. The audit log names it, in the same transaction. */
-  readonly audit: Noun;
-  readonly run: DomainFunction<never, unknown>;
+  readonly run: Run<never, unknown>;
 }
 
 export type Mutations = ReturnType<typeof addMutations>;
@@ -95,7 +97,7 @@ export function addMutations(builder: Builder) {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
-      fields: (t) => options.input(t) as never,
+      fields: () => options.input as never,
     });
     builder.mutationField(name, (t) =>
       t.field({
@@ -140,12 +142,10 @@ export function addMutations(builder: Builder) {
     mutation<const Members extends InputFieldMap, Taken, const Type extends TypeParam<SchemaTypes>>(
       name: string,
       options: MutationOptions<Members> & {
-        readonly scope: Scope;
         readonly success: Success<Type>;
-        /** The noun of the record that the mutation affects. The audit log names it; without this nothing compiles. */
-        readonly audit: Noun;
-        readonly run: Run<Members, Taken, ShapeFromTypeParam<SchemaTypes, Type, false>>;
+        readonly run: Run<Taken, ShapeFromTypeParam<SchemaTypes, Type, false>>;
       },
+      ..._misfit: Misfit<Members, Taken>
     ): void {
       add(name, options);
     },

@@ -3,17 +3,14 @@ import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope, type Scope } from '../../access/scopes.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
 import type { RecordOf } from '../../domain/reading.ts';
-import type { Builder, GraphQLContext, InputBuilder, OutputBuilder, SchemaTypes } from './builder.ts';
+import { type Builder, createInputBuilder, type GraphQLContext, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { conditionsOf, type ListFilter } from './filter.ts';
 import { encodeId } from './global-id.ts';
 import { readArguments } from './input.ts';
-import type { MutationOptions, Mutations, Run } from './mutation.ts';
+import type { Misfit, Mutations, NounMutationOptions, Run } from './mutation.ts';
 import { loadPage, type PageArgs, type Pages, pageArgs, type SortArg, type SortFields } from './page.ts';
 import { recordSortFields } from './record-fields.ts';
 import type { Reference } from './references.ts';
-
-/** What a mutation of a noun says of itself; the rest follows from the noun. */
-type Usual<Members extends InputFieldMap> = Omit<MutationOptions<Members>, 'inputDescription'> & { readonly inputDescription?: string };
 
 /** The members that every input has that changes or deletes a record of a noun. */
 type Which<N extends Noun, Ref> = { readonly [K in N]: InputFieldRef<SchemaTypes, Ref> } & {
@@ -68,7 +65,10 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
     },
 
     /** A field of another type: the one record that it names, if any. */
-    related<Source>(t: OutputBuilder<Source>, options: { readonly description: string; readonly id: (source: Source) => string | null | undefined }) {
+    related<Source>(
+      t: OutputBuilder<Source>,
+      options: { readonly description: string; readonly id: (source: Source) => string | null | undefined },
+    ) {
       return t.field({
         type: type as never,
         nullable: true,
@@ -107,12 +107,13 @@ export function nounKit<N extends Noun, Ref>(
   pages: Pages,
   { addMutation }: Mutations,
 ) {
+  const t = createInputBuilder(builder);
   const { label, plural, typeName } = nounTable[noun];
   const scope = readScope(noun);
   const success = { field: noun, type, description: `The ${label} as it is now.` };
 
   /** The members of an input that say which record is meant, and at which version. */
-  function which(t: InputBuilder) {
+  function which() {
     return {
       [noun]: t.field(reference.options({ required: true, description: 'Which one.' }) as never),
       expectedVersion: t.int({
@@ -124,6 +125,17 @@ export function nounKit<N extends Noun, Ref>(
   return {
     ...listKit(builder, noun, type, pages),
     reference,
+
+    /** The member of an input, or argument, that names a record. */
+    member<const Required extends boolean = false>(options: {
+      readonly description: string;
+      readonly required?: Required;
+    }): InputFieldRef<SchemaTypes, Required extends true ? Ref : Ref | null | undefined> {
+      return t.field(reference.options({ required: false, ...options }) as never) as never;
+    },
+
+    /** The members of an input that say which record is meant, and at which version. */
+    which: which as () => Which<N, Ref>,
 
     /** Adds the query for one record. */
     one(description: string): void {
@@ -143,7 +155,8 @@ export function nounKit<N extends Noun, Ref>(
 
     /** Adds the mutation that creates a record. */
     create<const Members extends InputFieldMap, Taken>(
-      options: Usual<Members> & { readonly run: Run<Members, Taken, RecordOf[N]> },
+      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> },
+      ..._misfit: Misfit<Members, Taken>
     ): void {
       addMutation(`create${typeName}`, {
         inputDescription: `A new ${label}.`,
@@ -156,12 +169,13 @@ export function nounKit<N extends Noun, Ref>(
 
     /** Adds the mutation that changes a record. Its input also says which one, and which version is expected. */
     update<const Members extends InputFieldMap, Taken>(
-      options: Usual<Members> & { readonly run: Run<Members & Which<N, Ref>, Taken, RecordOf[N]> },
+      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> },
+      ..._misfit: Misfit<Members & Which<N, Ref>, Taken>
     ): void {
       addMutation(`update${typeName}`, {
         inputDescription: 'What to change: absent is kept, null is cleared, `[]` is emptied.',
         ...options,
-        input: (t) => ({ ...which(t), ...options.input(t) }),
+        input: { ...which(), ...options.input },
         scope: `${plural}.patch` as Scope,
         success,
         audit: noun,
@@ -172,16 +186,16 @@ export function nounKit<N extends Noun, Ref>(
     remove(options: {
       readonly name?: string;
       readonly description: string;
-      readonly errors: MutationOptions<never>['errors'];
+      readonly errors: NounMutationOptions<never>['errors'];
       /** What `force` deletes or changes beside the record, and the scopes that it needs. Without this there is no `force`. */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
-      readonly run: (context: GraphQLContext & MutationContext, input: Deletion<N, Ref>) => Promise<string>;
+      readonly run: Run<Deletion<N, Ref>, string>;
     }): void {
       const { name = `delete${typeName}`, force, run, ...rest } = options;
       addMutation(name, {
         ...rest,
         inputDescription: `Which ${label} to delete.`,
-        input: (t) => ({ ...which(t), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) }),
+        input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
         alsoNeeds: (input: { readonly force?: boolean | null }) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
         success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },

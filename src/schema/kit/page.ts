@@ -1,11 +1,12 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { type Filter, type Page, type PageRequest, type RecordOf } from '../../domain/reading.ts';
+import type { Filter, Page, PageRequest, RecordOf } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
 
 const FIRST_DEFAULT = 20;
@@ -159,7 +160,8 @@ export async function loadPage<N extends Noun>(
 ): Promise<PageSource<N>> {
   const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
   const request = readPageArgs(noun, args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
-  return { page: await loaders[noun].page.load({ filter, request }), request, count: () => loaders[noun].count.load(filter) };
+  const { page, count } = loadersFor(loaders, noun);
+  return { page: await page.load({ filter, request }), request, count: () => count.load(filter) };
 }
 
 function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending: boolean): ListRequest {

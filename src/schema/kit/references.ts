@@ -13,9 +13,9 @@ import {
   findIntegration,
   type IntegrationRef,
 } from '../../domain/references.ts';
+import type { Path } from '../../errors.ts';
 import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
-import type { Path } from '../../errors.ts';
 import type { Builder, InputBuilder } from './builder.ts';
 import { readsId } from './input.ts';
 
@@ -24,7 +24,10 @@ export interface Reference<Ref, Found> {
   /** Its name among the arguments of a query: `by`, or `id` where there is nothing else. */
   readonly queryArgument: 'by' | 'id';
   /** The member of an input, or the argument, that holds one. */
-  readonly options: <const Required extends boolean>(options: { readonly required: Required; readonly description: string }) => {
+  readonly options: <const Required extends boolean>(options: {
+    readonly required: Required;
+    readonly description: string;
+  }) => {
     readonly type: InputRef<Ref>;
     readonly required: Required;
     readonly description: string;
@@ -102,7 +105,10 @@ export function addReferences(builder: Builder) {
     options: (options) => ({ type, ...options }),
     find,
   });
-  const byId = <N extends 'credential' | 'apiKey'>(noun: N, find: Reference<string, RecordOf[N]>['find']): Reference<string, RecordOf[N]> => ({
+  const byId = <N extends 'credential' | 'apiKey'>(
+    noun: N,
+    find: Reference<string, RecordOf[N]>['find'],
+  ): Reference<string, RecordOf[N]> => ({
     queryArgument: 'id',
     options: (options) => ({ type: 'ID' as never, extensions: readsId(noun), ...options }),
     find,
