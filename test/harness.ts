@@ -188,12 +188,12 @@ export class TestGateway {
 
   /** Makes a token for an end user. */
   async makeEndUserToken(caller: Caller, endUser: object, more: object = {}): Promise<string> {
-    const query = `mutation ($endUser: EndUserRef!, $scopes: [String!], $lifetimeSeconds: Int) {
-      result: createEndUserToken(endUser: $endUser, scopes: $scopes, lifetimeSeconds: $lifetimeSeconds) {
+    const query = `mutation ($input: CreateEndUserTokenInput!) {
+      result: createEndUserToken(input: $input) {
         ... on CreateEndUserTokenSuccess { endUserToken { token } } ... on MutationError { code message }
       }
     }`;
-    const { result } = await this.query(caller, query, { endUser, ...more });
+    const { result } = await this.query(caller, query, { input: { endUser, ...more } });
     if (!result.endUserToken) throw new Error(`createEndUserToken failed: ${JSON.stringify(result)}`);
     return result.endUserToken.token;
   }

@@ -14,7 +14,7 @@ const WRITERS = [1, 32];
 
 const create = `mutation ($input: CreateCredentialInput!) { result: createCredential(input: $input) {
   ... on CreateCredentialSuccess { credential { ... on CredentialBase { id } } } ... on MutationError { code message } } }`;
-const update = `mutation ($id: ID!, $input: UpdateCredentialInput!) { result: updateCredential(id: $id, input: $input) {
+const update = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) {
   ... on UpdateCredentialSuccess { credential { ... on CredentialBase { id } } } ... on MutationError { code message } } }`;
 const newData = () => ({ basicAuth: { username: 'ada', password: randomBytes(12).toString('hex') } });
 
@@ -62,7 +62,7 @@ await bench(async ({ client, database, headers, port }) => {
       create: () => createOne(agent),
       async update() {
         const id = ids.pop();
-        await run(update, { id, input: { data: newData() } }, agent);
+        await run(update, { input: { credential: id, data: newData() } }, agent);
         ids.push(id);
       },
       bare: () => insert([...credential, entry]),

@@ -219,7 +219,7 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
   }
 
   /** Without what asks for a scope that one on this side cannot have. */
-  function possible({ force, ...args }: Readonly<Record<string, unknown>>): Record<string, unknown> {
-    return allowed.includes('connectors.patch') && force !== undefined ? { ...args, force } : args;
+  function possible({ input: { force, ...input } }: ReturnType<typeof argumentsIn>): ReturnType<typeof argumentsIn> {
+    return { input: allowed.includes('connectors.patch') && force !== undefined ? { ...input, force } : input };
   }
 });

@@ -45,7 +45,7 @@ import {
   variantsOf,
 } from './places.ts';
 import { plant } from './plant.ts';
-import { type Field, isPage, mutationFields, operationOf, resultSelection, schema, withValue } from './walk.ts';
+import { type Field, inputFields, isPage, mutationFields, operationOf, resultSelection, schema, withValue } from './walk.ts';
 import { makeWorld, useTestGateway, type World } from './world.ts';
 
 // Whatever a caller sends, and wherever: it does not come back, is not logged and not written, unless it was right and is not secret.
@@ -366,12 +366,12 @@ const made = new Map<string, string>();
 
 /** The arguments, of a mutation that changes a credential with one of that kind. */
 async function ofKind(kind: CredentialKind, field: Field, type: GraphQLInputType, args: Readonly<Record<string, unknown>>) {
-  if (getNamedType(type).name !== 'CredentialDataChanges' || !field.args.some(({ name }) => name === 'id')) return args;
+  if (getNamedType(type).name !== 'CredentialDataChanges' || field.name !== 'updateCredential') return args;
   if (!made.has(kind.kind)) {
     const input = { integration: { id: world.ids.integration }, name: kind.kind, data: { [kind.kind]: exampleData(kind) } };
     made.set(kind.kind, (await test.create(world.caller, 'Credential', input)).id);
   }
-  return { ...args, id: made.get(kind.kind) };
+  return withValue(args, ['input', 'credential'], made.get(kind.kind));
 }
 
 // ------------------------------------------------------------------------------------------------------------------------ what is right
@@ -458,12 +458,10 @@ function plantedArguments(field: Field): Readonly<Record<string, unknown>> {
 // -------------------------------------------------------------------------------------------------- conflicts, and what is not there
 
 it.each(mutations)('%s: a conflict, or a name that nothing has, is told without its values', async (_, field) => {
-  if (field.args.some(({ name }) => name === 'expectedVersion')) {
-    const { paths, isDone, text } = await ask(field, `${field.name}, another version`, {
-      ...plantedArguments(field),
-      expectedVersion: 4_711,
-    });
-    expect([isDone, paths], text).toEqual([false, [['expectedVersion']]]);
+  if ('expectedVersion' in inputFields(field)) {
+    const args = withValue(plantedArguments(field), ['input', 'expectedVersion'], 4_711);
+    const { paths, isDone, text } = await ask(field, `${field.name}, another version`, args);
+    expect([isDone, paths], text).toEqual([false, [['input', 'expectedVersion']]]);
   }
   if (/^create/.test(field.name) && anyWord.get(field.name)!.some((path) => path.at(-1) === 'name')) {
     const args = plantedArguments(field);

@@ -32,22 +32,28 @@ const asks = (query: string, variables?: object) => test.answer(world.caller, qu
 /** How each code comes about. A code that is added needs a line here, and one that cannot come about is not a code. */
 const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   VALIDATION_FAILED: () => asks(`mutation { createIntegration(input: { name: "" }) ${MESSAGE} }`),
-  NOT_FOUND: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id) ${MESSAGE} }`, { id: missingId('credential') }),
-  CONFLICT: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id, expectedVersion: 7) ${MESSAGE} }`, { id: world.ids.credential }),
+  NOT_FOUND: () => asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id }) ${MESSAGE} }`, { id: missingId('credential') }),
+  CONFLICT: () =>
+    asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id, expectedVersion: 7 }) ${MESSAGE} }`, {
+      id: world.ids.credential,
+    }),
   INVALID_INTEGRATION: () => asks(`mutation { createEndUser(input: { integration: { name: "none" }, externalId: "x" }) ${MESSAGE} }`),
-  IN_USE: () => asks(`mutation ($id: ID!) { deleteCredential(id: $id) ${MESSAGE} }`, { id: world.ids.credential }),
+  IN_USE: () => asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id }) ${MESSAGE} }`, { id: world.ids.credential }),
   EMAIL_NOT_VERIFIED: async () => {
     const endUser = { id: world.ids.endUser };
     await setVerified(false);
-    const answer = await asks(`mutation ($endUser: EndUserRef!) { createSSOLink(endUser: $endUser, contactType: REGULAR) ${MESSAGE} }`, {
-      endUser,
-    });
+    const answer = await asks(
+      `mutation ($endUser: EndUserRef!) { createSSOLink(input: { endUser: $endUser, contactType: REGULAR }) ${MESSAGE} }`,
+      {
+        endUser,
+      },
+    );
     await setVerified(true);
     return answer;
   },
   SSO_NOT_CONFIGURED: () =>
     asks(
-      `mutation ($endUser: EndUserRef!, $connection: ConnectionRef!) { createSSOLink(endUser: $endUser, connection: $connection, contactType: REGULAR) ${MESSAGE} }`,
+      `mutation ($endUser: EndUserRef!, $connection: ConnectionRef!) { createSSOLink(input: { endUser: $endUser, connection: $connection, contactType: REGULAR }) ${MESSAGE} }`,
       {
         endUser: { id: world.ids.endUser },
         connection: { id: world.ids.connection },
@@ -68,7 +74,7 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     const { id } = await newSecret('tampered');
     const place = { credentialId: Buffer.from(id, 'base64url').toString().split(':')[1]! };
     await tamper(place);
-    return asks(`mutation ($id: ID!) { revealSecret(credentialId: $id, field: "value", reason: "test") ${MESSAGE} }`, { id });
+    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
   },
   INTERNAL_SERVER_ERROR: async () => {
     // A kind that this version does not know: what a downgrade would find.
@@ -96,7 +102,7 @@ it('a description of each code is there, a sentence', () => {
 
 async function setVerified(verified: boolean): Promise<void> {
   const query = `mutation ($endUser: EndUserRef!, $email: String!, $verified: Boolean!) {
-    setEmailVerified(endUser: $endUser, contactType: REGULAR, email: $email, verified: $verified) { __typename ... on MutationError { message } } }`;
+    setEmailVerified(input: { endUser: $endUser, contactType: REGULAR, email: $email, verified: $verified }) { __typename ... on MutationError { message } } }`;
   await test.query(world.caller, query, { endUser: { id: world.ids.endUser }, email: emailOfContact, verified });
 }
 

@@ -72,16 +72,16 @@ async function create(kind: CredentialKind, data: object): Promise<Json> {
 }
 
 async function update(kind: CredentialKind, id: string, data: object): Promise<Json> {
-  const query = `mutation ($id: ID!, $input: UpdateCredentialInput!) { result: updateCredential(id: $id, input: $input) {
+  const query = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) {
     ... on UpdateCredentialSuccess { credential { ${selectionOf(kind)} } } ... on MutationError { code message } } }`;
-  return (await quietly(query, { id, input: { data: { [kind.kind]: data } } })).result;
+  return (await quietly(query, { input: { credential: id, data: { [kind.kind]: data } } })).result;
 }
 
 async function read(kind: CredentialKind, id: string): Promise<Json> {
   return (await quietly(`query ($id: ID!) { credential(id: $id) { ${selectionOf(kind)} } }`, { id })).credential;
 }
 
-const REVEAL = `mutation ($id: ID!, $field: String!) { result: revealSecret(credentialId: $id, field: $field, reason: "A test.") {
+const REVEAL = `mutation ($id: ID!, $field: String!) { result: revealSecret(input: { credential: $id, field: $field, reason: "A test." }) {
   __typename ... on RevealSecretSuccess { secret { credentialId field plaintext } } ... on MutationError { code message } } }`;
 
 /** What is read of a field whose value was sent: times as RFC 3339 says, all else as it was. */
@@ -222,11 +222,8 @@ describe.each(kinds)('%s', (_, kind) => {
       if (!field.secret || typeof field.invalidExample !== 'string' || field.invalidExample.length < 4) continue;
       const answer = await test.answer(
         caller,
-        'mutation ($id: ID!, $input: UpdateCredentialInput!) { result: updateCredential(id: $id, input: $input) { ... on ValidationError { code message issues { path message } } } }',
-        {
-          id,
-          input: { data: { [kind.kind]: { [name]: field.invalidExample } } },
-        },
+        'mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { ... on ValidationError { code message issues { path message } } } }',
+        { input: { credential: id, data: { [kind.kind]: { [name]: field.invalidExample } } } },
       );
       expect(answer.data.result.code).toBe('VALIDATION_FAILED');
       expect(answer.data.result.issues[0].path).toEqual(['input', 'data', kind.kind, name]);

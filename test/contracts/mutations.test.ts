@@ -6,6 +6,7 @@ import { requiredScopes } from '../../src/schema/index.ts';
 import { argumentsIn, newName } from './mutations.ts';
 import {
   type Field,
+  inputFields,
   mutationFields,
   operationOf,
   type Reference,
@@ -64,12 +65,17 @@ describe('a result', () => {
   });
 });
 
-describe('arguments', () => {
+describe('the input', () => {
+  it.each(mutations)('%s takes one argument, which is required: its input', (name, { args }) => {
+    const typeName = name[0]!.toUpperCase() + name.slice(1);
+    expect(args.map((arg) => [arg.name, String(arg.type)])).toEqual([['input', `${typeName}Input!`]]);
+  });
+
   /** What there is nothing of yet, or what changes no record that a caller has read. */
   const versionless = /^create|^(revealSecret|setEmailVerified)$/;
 
   it.each(mutations)('%s takes expectedVersion where there is a version', (name, field) => {
-    expect(field.args.some((arg) => arg.name === 'expectedVersion')).toBe(!versionless.test(name));
+    expect('expectedVersion' in inputFields(field)).toBe(!versionless.test(name));
   });
 
   // Else the tests below would leave out a way to reach what is another’s.
@@ -151,27 +157,28 @@ describe.each(mutations)('%s', (name, field) => {
     expect(await contents(test, world.caller.organization)).toEqual(before);
   });
 
-  if (field.args.some((arg) => arg.name === 'expectedVersion')) {
+  if ('expectedVersion' in inputFields(field)) {
     // Compare and set: who has read something else does not write over it.
     it('refuses another version than the one expected, tells the one that is, and writes nothing', async () => {
       const before = await contents(test, world.caller.organization);
-      for (const expectedVersion of [0, 99, -1]) {
-        const result = await resultOf(world, field, { ...argumentsIn(world, name), expectedVersion });
-        expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['expectedVersion'] });
+      const expecting = (of: World, version: number) => withValue(argumentsIn(of, name), ['input', 'expectedVersion'], version);
+      for (const version of [0, 99, -1]) {
+        const result = await resultOf(world, field, expecting(world, version));
+        expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'expectedVersion'] });
         expect(result.currentVersion).toBeGreaterThan(0);
         expect(result.message).toContain(String(result.currentVersion));
       }
       expect(await contents(test, world.caller.organization)).toEqual(before);
       const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
-      const { currentVersion } = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: 0 });
-      const written = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: currentVersion });
+      const { currentVersion } = await resultOf(own, field, expecting(own, 0));
+      const written = await resultOf(own, field, expecting(own, currentVersion));
       expect(written.__typename).toMatch(/Success$/);
     });
   }
 });
 
 // A variable that is left out takes its default, and what is one of a list may stand for the list: both are known before anything runs.
-describe('scopes that depend on arguments are known before the first mutation runs', () => {
+describe('scopes that depend on the input are known before the first mutation runs', () => {
   const first = () => `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
   const binding = `{ credential: { create: { name: "x", data: { string: { value: "v" } } } } }`;
   it.each<[string, Scope, (world: World) => { query: string; variables: Record<string, unknown> }]>([
@@ -179,7 +186,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'the default of a variable',
       'credentials.delete',
       ({ ids }) => ({
-        query: `mutation ($id: ID!, $force: Boolean = true) { ${first()} deleteEndUser(endUser: { id: $id }, force: $force) { __typename } }`,
+        query: `mutation ($id: ID!, $force: Boolean = true) { ${first()} deleteEndUser(input: { endUser: { id: $id }, force: $force }) { __typename } }`,
         variables: { id: ids.endUser },
       }),
     ],
@@ -187,7 +194,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'the default of an input',
       'credentials.post',
       ({ ids }) => ({
-        query: `mutation ($id: ID!, $list: [ConnectionCredentialInput!] = [${binding}]) { ${first()} updateConnection(connection: { id: $id }, input: { actionCredentials: $list }) { __typename } }`,
+        query: `mutation ($id: ID!, $list: [ConnectionCredentialInput!] = [${binding}]) { ${first()} updateConnection(input: { connection: { id: $id }, actionCredentials: $list }) { __typename } }`,
         variables: { id: ids.connection },
       }),
     ],
@@ -195,10 +202,12 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'one for a list, as a variable',
       'credentials.post',
       ({ ids }) => ({
-        query: `mutation ($id: ID!, $input: UpdateConnectionInput!) { ${first()} updateConnection(connection: { id: $id }, input: $input) { __typename } }`,
+        query: `mutation ($input: UpdateConnectionInput!) { ${first()} updateConnection(input: $input) { __typename } }`,
         variables: {
-          id: ids.connection,
-          input: { actionCredentials: { credential: { create: { name: 'x', data: { string: { value: 'v' } } } } } },
+          input: {
+            connection: { id: ids.connection },
+            actionCredentials: { credential: { create: { name: 'x', data: { string: { value: 'v' } } } } },
+          },
         },
       }),
     ],
@@ -206,7 +215,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'one for a list, inline',
       'credentials.post',
       ({ ids }) => ({
-        query: `mutation ($id: ID!) { ${first()} updateConnection(connection: { id: $id }, input: { actionCredentials: ${binding} }) { __typename } }`,
+        query: `mutation ($id: ID!) { ${first()} updateConnection(input: { connection: { id: $id }, actionCredentials: ${binding} }) { __typename } }`,
         variables: { id: ids.connection },
       }),
     ],
@@ -214,7 +223,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'what is selected of an answer',
       'endUsers.get',
       ({ ids }) => ({
-        query: `mutation ($id: ID!) { ${first()} updateConnection(connection: { id: $id }, input: {}) { ...F } } fragment F on UpdateConnectionSuccess { connection { ...G } } fragment G on Connection { endUser { externalId } }`,
+        query: `mutation ($id: ID!) { ${first()} updateConnection(input: { connection: { id: $id } }) { ...F } } fragment F on UpdateConnectionSuccess { connection { ...G } } fragment G on Connection { endUser { externalId } }`,
         variables: { id: ids.connection },
       }),
     ],
@@ -222,7 +231,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       'what is included',
       'credentials.delete',
       ({ ids }) => ({
-        query: `mutation ($id: ID!, $yes: Boolean = true) { ${first()} deleteCredential(id: $id) @include(if: $yes) { __typename } }`,
+        query: `mutation ($id: ID!, $yes: Boolean = true) { ${first()} deleteCredential(input: { credential: $id }) @include(if: $yes) { __typename } }`,
         variables: { id: ids.credential },
       }),
     ],
@@ -248,7 +257,7 @@ function missingFor({ type, noun }: Reference): unknown[] {
 /** References whose lack is told as another's, on purpose. */
 const toldTogether: Readonly<Record<string, readonly string[]>> = {
   // There is no such contact, whether it is the end user that there is none of or the contact: one answer for both.
-  'createSSOLink.endUser': ['endUser'],
+  'createSSOLink.input.endUser': ['input', 'endUser'],
 };
 
 /** A path leads to a reference when it stops at it, before it, or at what it names within. */

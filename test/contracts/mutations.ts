@@ -1,25 +1,25 @@
 import { emailOfContact, type World } from './world.ts';
 
-type Arguments = Readonly<Record<string, unknown>>;
+type Input = Readonly<Record<string, unknown>>;
 
 const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token' };
 let made = 0;
 
 /**
- * For each mutation, arguments that succeed once in a world, with every reference filled in that there is. A mutation that is not here fails
+ * For each mutation, an input that succeeds once in a world, with every reference filled in that there is. A mutation that is not here fails
  * the tests that walk the schema, and so does a place for a reference that is left out.
  */
-export const validArguments: Readonly<Record<string, (world: World) => Arguments>> = {
-  createIntegration: () => ({ input: { name: newName() } }),
-  updateIntegration: ({ ids }) => ({ integration: { id: ids.integration }, input: { description: newName() } }),
+export const validInputs: Readonly<Record<string, (world: World) => Input>> = {
+  createIntegration: () => ({ name: newName() }),
+  updateIntegration: ({ ids }) => ({ integration: { id: ids.integration }, description: newName() }),
   deleteIntegration: ({ ids }) => ({ integration: { id: ids.integration }, force: true }),
 
-  createConnector: (world) => ({ input: { ...connectorChanges(world), integration: { id: world.ids.integration } } }),
-  updateConnector: (world) => ({ connector: { id: world.ids.connector }, input: connectorChanges(world) }),
+  createConnector: (world) => ({ ...connectorChanges(world), integration: { id: world.ids.integration } }),
+  updateConnector: (world) => ({ ...connectorChanges(world), connector: { id: world.ids.connector } }),
   deleteConnector: ({ ids }) => ({ connector: { id: ids.connector }, force: true }),
 
-  createEndUser: ({ ids }) => ({ input: { integration: { id: ids.integration }, externalId: newName() } }),
-  updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, input: { displayName: newName() } }),
+  createEndUser: ({ ids }) => ({ integration: { id: ids.integration }, externalId: newName() }),
+  updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, displayName: newName() }),
   deleteEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, force: true }),
   setEmailVerified: ({ ids }) => ({ endUser: { id: ids.endUser }, contactType: 'REGULAR', email: emailOfContact, verified: false }),
   createSSOLink: (world) => ({
@@ -30,24 +30,22 @@ export const validArguments: Readonly<Record<string, (world: World) => Arguments
   }),
 
   createConnection: (world) => ({
-    input: {
-      ...connectionChanges(world),
-      integration: { id: world.ids.integration },
-      connector: { id: world.ids.connector },
-      endUser: { id: world.ids.endUser },
-    },
+    ...connectionChanges(world),
+    integration: { id: world.ids.integration },
+    connector: { id: world.ids.connector },
+    endUser: { id: world.ids.endUser },
   }),
-  updateConnection: (world) => ({ connection: { id: world.ids.connection }, input: connectionChanges(world) }),
+  updateConnection: (world) => ({ ...connectionChanges(world), connection: { id: world.ids.connection } }),
   deleteConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
 
-  createCredential: ({ ids }) => ({ input: { ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } } }),
-  updateCredential: ({ ids }) => ({ id: ids.credential, input: { data: { basicAuth: { password: newName() } } } }),
-  deleteCredential: ({ ids }) => ({ id: ids.credential, force: true }),
-  revealSecret: ({ ids }) => ({ credentialId: ids.credential, field: 'password', reason: 'A test.' }),
+  createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
+  updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
+  deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
+  revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'A test.' }),
 
-  createAPIKey: ({ ids }) => ({ input: { name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } } }),
-  rotateAPIKey: ({ ids }) => ({ id: ids.apiKey }),
-  revokeAPIKey: ({ ids }) => ({ id: ids.apiKey }),
+  createAPIKey: ({ ids }) => ({ name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } }),
+  rotateAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
+  revokeAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
   createEndUserToken: ({ ids }) => ({ endUser: { id: ids.endUser } }),
 };
 
@@ -76,11 +74,9 @@ export function newName(): string {
 }
 
 /** The arguments of a mutation in a world, or what to do about their lack. */
-export function argumentsIn(world: World, mutation: string): Arguments {
-  const make = validArguments[mutation];
+export function argumentsIn(world: World, mutation: string): { readonly input: Input } {
+  const make = validInputs[mutation];
   if (!make)
-    throw new Error(
-      `Give ${mutation} arguments in test/contracts/mutations.ts: everything that holds for all mutations is tested with them.`,
-    );
-  return make(world);
+    throw new Error(`Give ${mutation} an input in test/contracts/mutations.ts: everything that holds for all mutations is tested with it.`);
+  return { input: make(world) };
 }

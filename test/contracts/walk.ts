@@ -1,6 +1,8 @@
 import {
   type GraphQLArgument,
   type GraphQLField,
+  type GraphQLInputFieldMap,
+  type GraphQLInputObjectType,
   type GraphQLInputType,
   type GraphQLNamedType,
   type GraphQLObjectType,
@@ -21,6 +23,11 @@ export type Field = GraphQLField<unknown, unknown>;
 
 export const queryFields: readonly Field[] = Object.values(schema.getQueryType()!.getFields());
 export const mutationFields: readonly Field[] = Object.values(schema.getMutationType()!.getFields());
+
+/** The members of a mutation's input. */
+export function inputFields({ args: [input] }: Field): GraphQLInputFieldMap {
+  return (getNamedType(input!.type) as GraphQLInputObjectType).getFields();
+}
 
 /** All types but those of the language itself. */
 export const types: readonly GraphQLNamedType[] = Object.values(schema.getTypeMap()).filter(({ name }) => !name.startsWith('__'));
@@ -113,8 +120,8 @@ export function referencePlaces(field: Field): Set<string> {
 export function nounMeant(at: string): Noun | 'any' {
   const [owner = '', name = ''] = at.split('.');
   if (/^(node|nodes)$/.test(owner) || name === 'objectId') return 'any';
-  if (/CredentialId$|^credentialId$/.test(name) || owner === 'ConnectionCredentialSource') return 'credential';
-  const noun = nouns.find((each) => new RegExp(`(^|[a-z])${each}(Ref)?$`, 'i').test(owner));
+  if (/CredentialId$/.test(name) || owner === 'ConnectionCredentialSource') return 'credential';
+  const noun = nouns.find((each) => each === name) ?? nouns.find((each) => new RegExp(`(^|[a-z])${each}(Ref)?$`, 'i').test(owner));
   if (!noun) throw new Error(`Which noun does ${at} mean?`);
   return noun;
 }

@@ -142,7 +142,7 @@ export async function endUserWorld(test: TestGateway, { caller, ids, refs }: Wor
 }
 
 const VERIFY = `mutation ($endUser: EndUserRef!, $email: String!) {
-  setEmailVerified(endUser: $endUser, contactType: REGULAR, email: $email, verified: true) { ... on SetEmailVerifiedSuccess { endUser { id } } ... on MutationError { code message } }
+  setEmailVerified(input: { endUser: $endUser, contactType: REGULAR, email: $email, verified: true }) { ... on SetEmailVerifiedSuccess { endUser { id } } ... on MutationError { code message } }
 }`;
 
 /** The id of an entry in the audit log, of what was done so far. */

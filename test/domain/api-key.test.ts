@@ -16,12 +16,12 @@ const CREATE = `mutation ($input: CreateAPIKeyInput!) { result: createAPIKey(inp
   ... on CreateAPIKeySuccess { issued { id key apiKey { id name scopes version expiresAt lastUsedAt previousKeyUntil integration { name } } } }
   ... on MutationError { code message } ... on ValidationError { issues { path message } } ... on ConflictError { path }
 } }`;
-const ROTATE = `mutation ($id: ID!, $overlapSeconds: Int) { result: rotateAPIKey(id: $id, overlapSeconds: $overlapSeconds) {
+const ROTATE = `mutation ($input: RotateAPIKeyInput!) { result: rotateAPIKey(input: $input) {
   ... on RotateAPIKeySuccess { issued { id key apiKey { version previousKeyUntil } } }
   ... on MutationError { code message } ... on ValidationError { issues { path message } }
 } }`;
 const REVOKE =
-  'mutation ($id: ID!) { result: revokeAPIKey(id: $id) { ... on RevokeAPIKeySuccess { deletedId } ... on MutationError { code } } }';
+  'mutation ($input: RevokeAPIKeyInput!) { result: revokeAPIKey(input: $input) { ... on RevokeAPIKeySuccess { deletedId } ... on MutationError { code } } }';
 
 let made = 0;
 const newName = () => `key ${++made}`;
@@ -133,7 +133,7 @@ describe('a key', () => {
   it('is known to the audit log by its id, in what it did and what it was refused', async () => {
     const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.post', 'integrations.get'] });
     await test.create(withKey(key), 'Integration', { name: newName() });
-    await test.answer(withKey(key), 'mutation { deleteIntegration(integration: { name: "crm" }) { __typename } }');
+    await test.answer(withKey(key), 'mutation { deleteIntegration(input: { integration: { name: "crm" } }) { __typename } }');
     await test.gateway.audit.seal();
     const query = 'query ($subject: String!) { auditLog(subject: $subject) { nodes { action outcome subject viewerKind } } }';
     const { auditLog } = await test.query(caller, query, { subject: id });
@@ -230,14 +230,14 @@ describe('making one', () => {
 describe('rotating one', () => {
   it('refuses the old key at once, or when the overlap ends', async () => {
     const { id, key: first } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
-    const second = (await test.query(caller, ROTATE, { id })).result.issued;
+    const second = (await test.query(caller, ROTATE, { input: { apiKey: id } })).result.issued;
     expect(second.id).toBe(id);
     expect([await shown(first), await shown(second.key)]).toEqual([refused, letIn]);
 
     const start = Date.now();
     try {
       test.time = () => new Date(start);
-      const third = (await test.query(caller, ROTATE, { id, overlapSeconds: 3_600 })).result.issued;
+      const third = (await test.query(caller, ROTATE, { input: { apiKey: id, overlapSeconds: 3_600 } })).result.issued;
       expect(third.apiKey).toEqual({ version: 3, previousKeyUntil: new Date(start + 3_600_000).toISOString() });
       expect([await shown(first), await shown(second.key), await shown(third.key)]).toEqual([refused, letIn, letIn]);
       test.time = () => new Date(start + 3_600_000);
@@ -250,26 +250,28 @@ describe('rotating one', () => {
   // Whoever rotates has the key in hand: without this, a small token could make itself a large one.
   it('needs all that the key grants', async () => {
     const { id, key } = await test.makeAPIKey(caller, { scopes: ['credentials.*', 'credentials.reveal'] });
-    const { data, errors } = await test.answer({ ...caller, scopes: ['apiKeys.post', 'apiKeys.get', 'credentials.*'] }, ROTATE, { id });
+    const { data, errors } = await test.answer({ ...caller, scopes: ['apiKeys.post', 'apiKeys.get', 'credentials.*'] }, ROTATE, {
+      input: { apiKey: id },
+    });
     expect([data?.result ?? null, errors![0].extensions]).toEqual([null, { code: 'FORBIDDEN', scope: 'credentials.reveal' }]);
     expect(await shown(key, '{ credentials { nodes { __typename } } }')).toEqual(letIn);
   });
 
   it.each([-1, 604_801])('takes no overlap of %i seconds', async (overlapSeconds) => {
     const { id } = await test.makeAPIKey(caller, { scopes: ['audit.get'] });
-    const { result } = await test.query(caller, ROTATE, { id, overlapSeconds });
-    expect(result).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['overlapSeconds'] }] });
+    const { result } = await test.query(caller, ROTATE, { input: { apiKey: id, overlapSeconds } });
+    expect(result).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'overlapSeconds'] }] });
   });
 });
 
 describe('revoking one', () => {
   it('refuses it from the next request on, and the one that it was rotated from', async () => {
     const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
-    const next = (await test.query(caller, ROTATE, { id, overlapSeconds: 600 })).result.issued.key;
+    const next = (await test.query(caller, ROTATE, { input: { apiKey: id, overlapSeconds: 600 } })).result.issued.key;
     expect([await shown(key), await shown(next)]).toEqual([letIn, letIn]);
-    expect((await test.query(caller, REVOKE, { id })).result).toEqual({ deletedId: id });
+    expect((await test.query(caller, REVOKE, { input: { apiKey: id } })).result).toEqual({ deletedId: id });
     expect([await shown(key), await shown(next)]).toEqual([refused, refused]);
-    expect((await test.query(caller, REVOKE, { id })).result).toEqual({ code: 'NOT_FOUND' });
+    expect((await test.query(caller, REVOKE, { input: { apiKey: id } })).result).toEqual({ code: 'NOT_FOUND' });
   });
 
   it('is what deleting its integration does, or its organization', async () => {
@@ -279,7 +281,7 @@ describe('revoking one', () => {
     const limited = await test.makeAPIKey(own, { scopes: ['integrations.get'], integration });
     const free = await test.makeAPIKey(own, { scopes: ['integrations.get'] });
     expect([await shown(limited.key), await shown(free.key)]).toEqual([letIn, letIn]);
-    await test.query(own, 'mutation { deleteIntegration(integration: { name: "crm" }, force: true) { __typename } }');
+    await test.query(own, 'mutation { deleteIntegration(input: { integration: { name: "crm" }, force: true }) { __typename } }');
     expect([await shown(limited.key), await shown(free.key)]).toEqual([refused, letIn]);
     await test.gateway.deleteOrganization(own.organization);
     expect(await shown(free.key)).toEqual(refused);

@@ -30,13 +30,13 @@ describe('what is done is written down in the transaction that does it', () => {
     });
     await test.query(
       caller,
-      'mutation ($id: ID!, $value: String!) { updateCredential(id: $id, input: { data: { string: { value: $value } } }) { __typename } }',
+      'mutation ($id: ID!, $value: String!) { updateCredential(input: { credential: $id, data: { string: { value: $value } } }) { __typename } }',
       {
         id,
         value: `${canary}2`,
       },
     );
-    await test.query(caller, 'mutation ($id: ID!) { deleteCredential(id: $id) { __typename } }', { id });
+    await test.query(caller, 'mutation ($id: ID!) { deleteCredential(input: { credential: $id }) { __typename } }', { id });
     expect(
       (await entries()).map(({ action, outcome, objectId, subject }: Record<string, string>) => ({ action, outcome, objectId, subject })),
     ).toEqual(
@@ -71,7 +71,7 @@ describe('what is done is written down in the transaction that does it', () => {
     });
     await test.database.collection('secrets').updateOne({ organizationId: caller.organization }, { $set: { sealed: 'broken' } });
     const reveal =
-      'mutation ($id: ID!) { revealSecret(credentialId: $id, field: "value", reason: "support case 7") { ... on MutationError { code } } }';
+      'mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "support case 7" }) { ... on MutationError { code } } }';
     expect((await test.query(caller, reveal, { id })).revealSecret.code).toBe('UNREADABLE_SECRET');
     const [newest] = await entries();
     expect(newest).toMatchObject({ action: 'revealSecret', outcome: 'SUCCESS', objectId: id, reason: 'value: support case 7' });

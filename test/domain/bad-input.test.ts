@@ -45,7 +45,7 @@ function refusal({ data, errors }: Answer): { code: string; path: string; messag
 }
 const flatten = (error: Json) => ({ message: error.message, ...error.extensions });
 
-/** Name of the case; the mutation; its arguments, made with the bad value; the code; the path that is named. */
+/** Name of the case; the mutation; its input, made with the bad value; the code; the path that is named. */
 type Case = readonly [string, string, (canary: string) => object, string, string];
 
 describe('what is named and does not exist', () => {
@@ -54,70 +54,70 @@ describe('what is named and does not exist', () => {
       (noun): Case => [
         `an integration, for a new ${noun}`,
         `create${noun}`,
-        (name) => ({ input: { integration: { name }, ...minimal[noun as keyof typeof minimal] } }),
+        (name) => ({ integration: { name }, ...minimal[noun as keyof typeof minimal] }),
         'INVALID_INTEGRATION',
         'input.integration',
       ],
     ),
-    ['an integration', 'updateIntegration', (name) => ({ integration: { name }, input: {} }), 'INVALID_INTEGRATION', 'integration'],
-    ['an integration', 'deleteIntegration', (name) => ({ integration: { name }, force: true }), 'INVALID_INTEGRATION', 'integration'],
+    ['an integration', 'updateIntegration', (name) => ({ integration: { name } }), 'INVALID_INTEGRATION', 'input.integration'],
+    ['an integration', 'deleteIntegration', (name) => ({ integration: { name }, force: true }), 'INVALID_INTEGRATION', 'input.integration'],
     ['a connector', 'createConnection', (name) => connection({ connector: connectorByName(name) }), 'NOT_FOUND', 'input.connector'],
-    ['a connector', 'updateConnector', (name) => ({ connector: connectorByName(name), input: {} }), 'NOT_FOUND', 'connector'],
-    ['a connector', 'deleteConnector', (name) => ({ connector: connectorByName(name), force: true }), 'NOT_FOUND', 'connector'],
+    ['a connector', 'updateConnector', (name) => ({ connector: connectorByName(name) }), 'NOT_FOUND', 'input.connector'],
+    ['a connector', 'deleteConnector', (name) => ({ connector: connectorByName(name), force: true }), 'NOT_FOUND', 'input.connector'],
     [
       'a connector’s integration',
       'deleteConnector',
       (name) => ({ connector: connectorByName('zendesk', { name }) }),
       'NOT_FOUND',
-      'connector',
+      'input.connector',
     ],
     ['an end user', 'createConnection', (id) => connection({ endUser: endUserById(id) }), 'NOT_FOUND', 'input.endUser'],
     ['an end user', 'createCredential', (id) => credential({ endUser: endUserById(id) }), 'NOT_FOUND', 'input.endUser'],
-    ['an end user', 'updateEndUser', (id) => ({ endUser: endUserById(id), input: {} }), 'NOT_FOUND', 'endUser'],
-    ['an end user', 'deleteEndUser', (id) => ({ endUser: endUserById(id) }), 'NOT_FOUND', 'endUser'],
+    ['an end user', 'updateEndUser', (id) => ({ endUser: endUserById(id) }), 'NOT_FOUND', 'input.endUser'],
+    ['an end user', 'deleteEndUser', (id) => ({ endUser: endUserById(id) }), 'NOT_FOUND', 'input.endUser'],
     [
       'a contact',
       'setEmailVerified',
       (email) => ({ endUser: endUserById('ada'), contactType: 'BILLING', email, verified: true }),
       'NOT_FOUND',
-      'contactType',
+      'input.contactType',
     ],
     [
       'a connection',
       'updateConnection',
-      (name) => ({ connection: { inIntegration: { integration: crm, name } }, input: {} }),
+      (name) => ({ connection: { inIntegration: { integration: crm, name } } }),
       'NOT_FOUND',
-      'connection',
+      'input.connection',
     ],
     [
       'a connection',
       'deleteConnection',
       (name) => ({ connection: { inIntegration: { integration: crm, name } } }),
       'NOT_FOUND',
-      'connection',
+      'input.connection',
     ],
     [
       'a connection of a connector',
       'deleteConnection',
       (name) => ({ connection: { inConnector: { connector: connectorByName('zendesk'), name } } }),
       'NOT_FOUND',
-      'connection',
+      'input.connection',
     ],
   ];
-  it.each(cases)('%s (%s)', async (_what, mutation, args, code, path) => {
+  it.each(cases)('%s (%s)', async (_what, mutation, input, code, path) => {
     const canary = newCanary();
-    await expectRefusal(() => send(test, world.caller, mutation, args(canary)), canary, { code, path });
+    await expectRefusal(() => send(test, world.caller, mutation, input(canary)), canary, { code, path });
   });
 
   const byId: Case[] = [
-    ['a credential to update', 'updateCredential', (id) => ({ id, input: {} }), 'NOT_FOUND', 'id'],
-    ['a credential to delete', 'deleteCredential', (id) => ({ id }), 'NOT_FOUND', 'id'],
+    ['a credential to update', 'updateCredential', (id) => ({ credential: id }), 'NOT_FOUND', 'input.credential'],
+    ['a credential to delete', 'deleteCredential', (id) => ({ credential: id }), 'NOT_FOUND', 'input.credential'],
     [
       'a credential to reveal',
       'revealSecret',
-      (credentialId) => ({ credentialId, field: 'password', reason: 'x' }),
+      (credential) => ({ credential, field: 'password', reason: 'x' }),
       'NOT_FOUND',
-      'credentialId',
+      'input.credential',
     ],
     ['a credential to bind', 'createConnection', (id) => connection(use({ id })), 'NOT_FOUND', 'input.actionCredentials.0.credential.id'],
     [
@@ -130,14 +130,14 @@ describe('what is named and does not exist', () => {
     [
       'a credential of a connector’s scheme',
       'createConnector',
-      (id) => ({ input: { integration: crm, ...minimal.Connector, authSchemes: [oauth2({ mtlsCredentialId: id })] } }),
+      (id) => ({ integration: crm, ...minimal.Connector, authSchemes: [oauth2({ mtlsCredentialId: id })] }),
       'NOT_FOUND',
       'input.authSchemes.0.oauth2',
     ],
   ];
-  it.each(byId)('%s (%s)', async (_what, mutation, args, code, path) => {
+  it.each(byId)('%s (%s)', async (_what, mutation, input, code, path) => {
     const canary = globalId('Credential');
-    await expectRefusal(() => send(test, world.caller, mutation, args(canary), fieldsOf(mutation)), canary, {
+    await expectRefusal(() => send(test, world.caller, mutation, input(canary), fieldsOf(mutation)), canary, {
       code,
       path,
     });
@@ -150,8 +150,8 @@ const minimal = {
   Connection: { name: 'new' },
   Credential: { name: 'new', data: none },
 };
-const connection = (input: object = {}) => ({ input: { integration: crm, ...minimal.Connection, ...input } });
-const credential = (input: object = {}) => ({ input: { integration: crm, ...minimal.Credential, ...input } });
+const connection = (input: object = {}) => ({ integration: crm, ...minimal.Connection, ...input });
+const credential = (input: object = {}) => ({ integration: crm, ...minimal.Credential, ...input });
 const fieldsOf = (mutation: string) => (mutation === 'revealSecret' ? 'plaintext' : 'id');
 
 describe('what belongs to somebody else', () => {
@@ -187,7 +187,7 @@ describe('what belongs to somebody else', () => {
     [
       'another integration’s credential',
       'updateConnection',
-      () => ({ connection: { id: world.connection }, input: { triggerCredentials: [{ credential: { id: world.otherCredential } }] } }),
+      () => ({ connection: { id: world.connection }, triggerCredentials: [{ credential: { id: world.otherCredential } }] }),
       'NOT_FOUND',
       'input.triggerCredentials.0.credential.id',
     ],
@@ -201,7 +201,7 @@ describe('what belongs to somebody else', () => {
     [
       'an end user’s credential, for a connection of nobody',
       'updateConnection',
-      () => ({ connection: { id: world.connection }, input: use({ id: world.adasCredential }) }),
+      () => ({ connection: { id: world.connection }, ...use({ id: world.adasCredential }) }),
       'VALIDATION_FAILED',
       'input.actionCredentials.0.credential.id',
     ],
@@ -215,13 +215,13 @@ describe('what belongs to somebody else', () => {
     [
       'an end user’s credential, in a connector’s scheme',
       'updateConnector',
-      () => ({ connector: { id: world.connector }, input: { authSchemes: [oauth2({ clientCredentialId: world.adasCredential })] } }),
+      () => ({ connector: { id: world.connector }, authSchemes: [oauth2({ clientCredentialId: world.adasCredential })] }),
       'VALIDATION_FAILED',
       'input.authSchemes.0.oauth2',
     ],
   ];
-  it.each(cases)('%s (%s)', async (_what, mutation, args, code, path) => {
-    await expectRefusal(() => send(test, world.caller, mutation, args()), 'pa55word', { code, path });
+  it.each(cases)('%s (%s)', async (_what, mutation, input, code, path) => {
+    await expectRefusal(() => send(test, world.caller, mutation, input()), 'pa55word', { code, path });
   });
 
   const reads = {
@@ -241,27 +241,27 @@ describe('what belongs to somebody else', () => {
   const theirs = ['crm', 'connector', 'ada', 'connection', 'credential'] as const;
   const nounOf = { crm: 'Integration', connector: 'Connector', ada: 'EndUser', connection: 'Connection', credential: 'Credential' };
   const writes: Readonly<Record<string, (id: string) => readonly [string, object]>> = {
-    'an integration in a new credential': (id) => ['createCredential', { input: { integration: { id }, ...minimal.Credential } }],
-    'an integration to change': (id) => ['updateIntegration', { integration: { id }, input: { description: 'x' } }],
+    'an integration in a new credential': (id) => ['createCredential', { integration: { id }, ...minimal.Credential }],
+    'an integration to change': (id) => ['updateIntegration', { integration: { id }, description: 'x' }],
     'an integration to delete': (id) => ['deleteIntegration', { integration: { id }, force: true }],
     'a connector to connect to': (id) => ['createConnection', connection({ connector: { id } })],
     'a connector to delete': (id) => ['deleteConnector', { connector: { id }, force: true }],
     'an end user to connect': (id) => ['createConnection', connection({ endUser: { id } })],
-    'an end user to change': (id) => ['updateEndUser', { endUser: { id }, input: { displayName: 'x' } }],
+    'an end user to change': (id) => ['updateEndUser', { endUser: { id }, displayName: 'x' }],
     'an end user to vouch for': (id) => [
       'setEmailVerified',
       { endUser: { id }, contactType: 'BILLING', email: 'a@example.com', verified: true },
     ],
-    'a connection to change': (id) => ['updateConnection', { connection: { id }, input: { name: 'x' }, expectedVersion: 7 }],
+    'a connection to change': (id) => ['updateConnection', { connection: { id }, name: 'x', expectedVersion: 7 }],
     'a connection to delete': (id) => ['deleteConnection', { connection: { id } }],
     'a credential to bind': (id) => ['createConnection', connection(use({ id }))],
     'a credential to name in a scheme': (id) => [
       'updateConnector',
-      { connector: { id: world.connector }, input: { authSchemes: [oauth2({ mtlsCredentialId: id })] } },
+      { connector: { id: world.connector }, authSchemes: [oauth2({ mtlsCredentialId: id })] },
     ],
-    'a credential to change': (id) => ['updateCredential', { id, input: { data: { string: { value: 'x' } } }, expectedVersion: 7 }],
-    'a credential to delete': (id) => ['deleteCredential', { id, force: true }],
-    'a credential to reveal': (credentialId) => ['revealSecret', { credentialId, field: 'password', reason: 'x' }],
+    'a credential to change': (id) => ['updateCredential', { credential: id, data: { string: { value: 'x' } }, expectedVersion: 7 }],
+    'a credential to delete': (id) => ['deleteCredential', { credential: id, force: true }],
+    'a credential to reveal': (credential) => ['revealSecret', { credential, field: 'password', reason: 'x' }],
   };
   const whole = ({ status, text, headers }: Answer) => ({
     status,
@@ -281,8 +281,8 @@ describe('what belongs to somebody else', () => {
   it.each(Object.keys(writes))('another organization’s: %s is refused as if there were none', async (write) => {
     for (const name of theirs) {
       const ask = async (id: string) => {
-        const [mutation, args] = writes[write]!(id);
-        return send(test, world.caller, mutation, args, fieldsOf(mutation));
+        const [mutation, input] = writes[write]!(id);
+        return send(test, world.caller, mutation, input, fieldsOf(mutation));
       };
       const missing = await ask(globalId(nounOf[name]));
       // The id of another noun is told apart without looking.
@@ -304,24 +304,24 @@ describe('what belongs to somebody else', () => {
 
 describe('what is taken, stale or fixed', () => {
   const taken: readonly (readonly [string, (name: string) => readonly [string, object][], string])[] = [
-    ['an integration', (name) => repeated('createIntegration', { input: { name } }), 'input.name'],
-    ['a connector', (name) => repeated('createConnector', { input: { integration: crm, ...minimal.Connector, name } }), 'input.name'],
-    ['an end user', (externalId) => repeated('createEndUser', { input: { integration: crm, externalId } }), 'input.externalId'],
+    ['an integration', (name) => repeated('createIntegration', { name }), 'input.name'],
+    ['a connector', (name) => repeated('createConnector', { integration: crm, ...minimal.Connector, name }), 'input.name'],
+    ['an end user', (externalId) => repeated('createEndUser', { integration: crm, externalId }), 'input.externalId'],
     ['a connection without connector', (name) => repeated('createConnection', connection({ name })), 'input.name'],
     ['a connection', (name) => repeated('createConnection', connection({ name, connector: { id: world.connector } })), 'input.name'],
     [
       'an integration renamed',
       (name) => [
-        ['createIntegration', { input: { name } }],
-        ['updateIntegration', { integration: shop, input: { name } }],
+        ['createIntegration', { name }],
+        ['updateIntegration', { integration: shop, name }],
       ],
       'input.name',
     ],
     [
       'a connector renamed',
       (name) => [
-        ['createConnector', { input: { integration: crm, ...minimal.Connector, name } }],
-        ['updateConnector', { connector: { id: world.connector }, input: { name } }],
+        ['createConnector', { integration: crm, ...minimal.Connector, name }],
+        ['updateConnector', { connector: { id: world.connector }, name }],
       ],
       'input.name',
     ],
@@ -329,14 +329,14 @@ describe('what is taken, stale or fixed', () => {
       'a connection renamed',
       (name) => [
         ['createConnection', connection({ name })],
-        ['updateConnection', { connection: { id: world.connection }, input: { name } }],
+        ['updateConnection', { connection: { id: world.connection }, name }],
       ],
       'input.name',
     ],
   ];
-  const repeated = (mutation: string, args: object): [string, object][] => [
-    [mutation, args],
-    [mutation, args],
+  const repeated = (mutation: string, input: object): [string, object][] => [
+    [mutation, input],
+    [mutation, input],
   ];
   it.each(taken)('the name of %s', async (_what, mutations, path) => {
     const canary = newCanary();
@@ -346,27 +346,26 @@ describe('what is taken, stale or fixed', () => {
   });
 
   const versioned: readonly (readonly [string, () => object])[] = [
-    ['updateIntegration', () => ({ integration: crm, input: { description: 'x' } })],
-    ['updateConnector', () => ({ connector: { id: world.connector }, input: { description: 'x' } })],
-    ['updateEndUser', () => ({ endUser: { id: world.ada }, input: { displayName: 'x' } })],
-    ['updateConnection', () => ({ connection: { id: world.connection }, input: { variables: [] } })],
-    ['updateCredential', () => ({ id: world.credential, input: { data: basicAuth('new') } })],
+    ['updateIntegration', () => ({ integration: crm, description: 'x' })],
+    ['updateConnector', () => ({ connector: { id: world.connector }, description: 'x' })],
+    ['updateEndUser', () => ({ endUser: { id: world.ada }, displayName: 'x' })],
+    ['updateConnection', () => ({ connection: { id: world.connection }, variables: [] })],
+    ['updateCredential', () => ({ credential: world.credential, data: basicAuth('new') })],
     ['deleteIntegration', () => ({ integration: crm, force: true })],
     ['deleteConnector', () => ({ connector: { id: world.connector }, force: true })],
     ['deleteEndUser', () => ({ endUser: { id: world.ada }, force: true })],
     ['deleteConnection', () => ({ connection: { id: world.connection } })],
-    ['deleteCredential', () => ({ id: world.credential, force: true })],
+    ['deleteCredential', () => ({ credential: world.credential, force: true })],
   ];
-  it.each(versioned)('a stale version (%s)', async (mutation, args) => {
-    const ask = () => send(test, world.caller, mutation, { ...args(), expectedVersion: 2_091_807_253 });
-    const answer = await expectRefusal(ask, '2091807253', { code: 'CONFLICT', path: 'expectedVersion' });
+  it.each(versioned)('a stale version (%s)', async (mutation, input) => {
+    const ask = () => send(test, world.caller, mutation, { ...input(), expectedVersion: 2_091_807_253 });
+    const answer = await expectRefusal(ask, '2091807253', { code: 'CONFLICT', path: 'input.expectedVersion' });
     expect(answer.data.result.currentVersion).toBe(1);
   });
 
   it('the kind of a credential', async () => {
     const canary = newCanary();
-    const ask = () =>
-      send(test, world.caller, 'updateCredential', { id: world.credential, input: { data: { string: { value: canary } } } });
+    const ask = () => send(test, world.caller, 'updateCredential', { credential: world.credential, data: { string: { value: canary } } });
     await expectRefusal(ask, canary, { code: 'VALIDATION_FAILED', path: 'input.data.string' });
   });
 
@@ -377,11 +376,11 @@ describe('what is taken, stale or fixed', () => {
     ['updateConnection', () => ({ connection: { id: world.connection } }), { integration: shop }],
     ['updateConnection', () => ({ connection: { id: world.connection } }), { connector: connectorByName('zendesk') }],
     ['updateConnection', () => ({ connection: { id: world.connection } }), { endUser: endUserById('ada') }],
-    ['updateCredential', () => ({ id: world.credential }), { integration: shop }],
-    ['updateCredential', () => ({ id: world.credential }), { endUser: endUserById('ada') }],
+    ['updateCredential', () => ({ credential: world.credential }), { integration: shop }],
+    ['updateCredential', () => ({ credential: world.credential }), { endUser: endUserById('ada') }],
   ];
   it.each(immutable)('what is for good (%s)', async (mutation, which, input) => {
-    await expectRefusal(() => send(test, world.caller, mutation, { ...which(), input }), 'pa55word', {
+    await expectRefusal(() => send(test, world.caller, mutation, { ...which(), ...input }), 'pa55word', {
       code: 'BAD_USER_INPUT',
       path: '$input',
     });
@@ -406,24 +405,18 @@ describe('values of the wrong form', () => {
       'VALIDATION_FAILED',
       'input.data.certificate.key',
     ],
-    [
-      'URL',
-      'createConnector',
-      (value) => ({ input: { integration: crm, name: 'x', baseUrl: `${value}://x` } }),
-      'VALIDATION_FAILED',
-      'input.baseUrl',
-    ],
+    ['URL', 'createConnector', (value) => ({ integration: crm, name: 'x', baseUrl: `${value}://x` }), 'VALIDATION_FAILED', 'input.baseUrl'],
     [
       'URL that holds a password',
       'createConnector',
-      (value) => ({ input: { integration: crm, name: 'x', baseUrl: `https://ada:${value}@api.example.com` } }),
+      (value) => ({ integration: crm, name: 'x', baseUrl: `https://ada:${value}@api.example.com` }),
       'VALIDATION_FAILED',
       'input.baseUrl',
     ],
     [
       'URL of a scheme',
       'createConnector',
-      (tokenUrl) => ({ input: { integration: crm, ...minimal.Connector, authSchemes: [oauth2({ tokenUrl })] } }),
+      (tokenUrl) => ({ integration: crm, ...minimal.Connector, authSchemes: [oauth2({ tokenUrl })] }),
       'VALIDATION_FAILED',
       'input.authSchemes.0.oauth2.tokenUrl',
     ],
@@ -451,7 +444,7 @@ describe('values of the wrong form', () => {
     [
       'mail address',
       'createEndUser',
-      (value) => ({ input: { integration: crm, externalId: 'x', contacts: [{ type: 'REGULAR', email: value }] } }),
+      (value) => ({ integration: crm, externalId: 'x', contacts: [{ type: 'REGULAR', email: value }] }),
       'VALIDATION_FAILED',
       'input.contacts.0.email',
     ],
@@ -459,7 +452,7 @@ describe('values of the wrong form', () => {
     [
       'enum value',
       'createEndUser',
-      (value) => ({ input: { integration: crm, externalId: 'x', contacts: [{ type: value }] } }),
+      (value) => ({ integration: crm, externalId: 'x', contacts: [{ type: value }] }),
       'BAD_USER_INPUT',
       '$input.contacts.0.type',
     ],
@@ -479,21 +472,21 @@ describe('values of the wrong form', () => {
       'BAD_USER_INPUT',
       '$input.data.string',
     ],
-    ['id', 'updateCredential', (id) => ({ id, input: {} }), 'VALIDATION_FAILED', 'id'],
+    ['id', 'updateCredential', (id) => ({ credential: id }), 'VALIDATION_FAILED', 'input.credential'],
     [
       'id of another noun',
       'updateCredential',
-      (value) => ({ id: globalId('Connection', Buffer.from(value).toString('hex').slice(0, 24)), input: {} }),
+      (value) => ({ credential: globalId('Connection', Buffer.from(value).toString('hex').slice(0, 24)) }),
       'VALIDATION_FAILED',
-      'id',
+      'input.credential',
     ],
-    ['id of a connection', 'deleteConnection', (id) => ({ connection: { id } }), 'VALIDATION_FAILED', 'connection.id'],
+    ['id of a connection', 'deleteConnection', (id) => ({ connection: { id } }), 'VALIDATION_FAILED', 'input.connection.id'],
     [
       'id within a reference',
       'deleteConnection',
       (id) => ({ connection: { inConnector: { connector: { id }, name: 'x' } } }),
       'VALIDATION_FAILED',
-      'connection.inConnector.connector.id',
+      'input.connection.inConnector.connector.id',
     ],
     [
       'id of a bound credential',
@@ -502,54 +495,48 @@ describe('values of the wrong form', () => {
       'VALIDATION_FAILED',
       'input.actionCredentials.0.credential.id',
     ],
-    [
-      'name with a control character',
-      'createIntegration',
-      (value) => ({ input: { name: `${value}\u0000` } }),
-      'VALIDATION_FAILED',
-      'input.name',
-    ],
-    [
-      'name that is half a character',
-      'createIntegration',
-      (value) => ({ input: { name: `${value}\ud83d` } }),
-      'VALIDATION_FAILED',
-      'input.name',
-    ],
+    ['name with a control character', 'createIntegration', (value) => ({ name: `${value}\u0000` }), 'VALIDATION_FAILED', 'input.name'],
+    ['name that is half a character', 'createIntegration', (value) => ({ name: `${value}\ud83d` }), 'VALIDATION_FAILED', 'input.name'],
     [
       'description that is half a character',
       'createIntegration',
-      (value) => ({ input: { name: 'x', description: `${value}\ud83d` } }),
+      (value) => ({ name: 'x', description: `${value}\ud83d` }),
       'VALIDATION_FAILED',
       'input.description',
     ],
     [
       'external id that is half a character',
       'createEndUser',
-      (value) => ({ input: { integration: crm, externalId: `${value}\ud83d` } }),
+      (value) => ({ integration: crm, externalId: `${value}\ud83d` }),
       'VALIDATION_FAILED',
       'input.externalId',
     ],
-    ['field to reveal', 'revealSecret', (field) => ({ credentialId: world.credential, field, reason: 'x' }), 'VALIDATION_FAILED', 'field'],
+    [
+      'field to reveal',
+      'revealSecret',
+      (field) => ({ credential: world.credential, field, reason: 'x' }),
+      'VALIDATION_FAILED',
+      'input.field',
+    ],
     [
       'readable field to reveal',
       'revealSecret',
-      () => ({ credentialId: world.credential, field: 'username', reason: 'x' }),
+      () => ({ credential: world.credential, field: 'username', reason: 'x' }),
       'VALIDATION_FAILED',
-      'field',
+      'input.field',
     ],
     [
       'empty reason',
       'revealSecret',
-      () => ({ credentialId: world.credential, field: 'password', reason: '' }),
+      () => ({ credential: world.credential, field: 'password', reason: '' }),
       'VALIDATION_FAILED',
-      'reason',
+      'input.reason',
     ],
-    ['null for what must be', 'updateIntegration', () => ({ integration: crm, input: { name: null } }), 'VALIDATION_FAILED', 'input.name'],
+    ['null for what must be', 'updateIntegration', () => ({ integration: crm, name: null }), 'VALIDATION_FAILED', 'input.name'],
     [
       'null for a required secret',
       'updateCredential',
-      () => ({ id: world.credential, input: { data: { basicAuth: { password: null } } } }),
+      () => ({ credential: world.credential, data: { basicAuth: { password: null } } }),
       'VALIDATION_FAILED',
       'input.data.basicAuth.password',
     ],
@@ -591,7 +578,7 @@ describe('values of the wrong form', () => {
     [
       'empty name',
       'createConnector',
-      () => ({ input: { integration: crm, name: '', baseUrl: 'https://api.example.com' } }),
+      () => ({ integration: crm, name: '', baseUrl: 'https://api.example.com' }),
       'VALIDATION_FAILED',
       'input.name',
     ],
@@ -610,27 +597,27 @@ describe('values of the wrong form', () => {
       'input.actionCredentials.0.credential.create.data.azure.accountKey',
     ],
   ];
-  it.each(cases)('%s (%s)', async (_what, mutation, args, code, path) => {
+  it.each(cases)('%s (%s)', async (_what, mutation, input, code, path) => {
     const canary = newCanary();
-    await expectRefusal(() => send(test, world.caller, mutation, args(canary), fieldsOf(mutation)), canary, { code, path });
+    await expectRefusal(() => send(test, world.caller, mutation, input(canary), fieldsOf(mutation)), canary, { code, path });
   });
 
   const tooLong: readonly (readonly [string, number, string, (text: string) => object, string])[] = [
-    ['name', 255, 'createIntegration', (name) => ({ input: { name } }), 'input.name'],
-    ['description', 32_767, 'createIntegration', (description) => ({ input: { name: newCanary(), description } }), 'input.description'],
+    ['name', 255, 'createIntegration', (name) => ({ name }), 'input.name'],
+    ['description', 32_767, 'createIntegration', (description) => ({ name: newCanary(), description }), 'input.description'],
     [
       'display name',
       255,
       'createEndUser',
-      (displayName) => ({ input: { integration: crm, externalId: newCanary(), displayName } }),
+      (displayName) => ({ integration: crm, externalId: newCanary(), displayName }),
       'input.displayName',
     ],
-    ['external id', 255, 'createEndUser', (externalId) => ({ input: { integration: crm, externalId } }), 'input.externalId'],
+    ['external id', 255, 'createEndUser', (externalId) => ({ integration: crm, externalId }), 'input.externalId'],
     [
       'phone number',
       64,
       'createEndUser',
-      (phone) => ({ input: { integration: crm, externalId: newCanary(), contacts: [{ type: 'BILLING', phone }] } }),
+      (phone) => ({ integration: crm, externalId: newCanary(), contacts: [{ type: 'BILLING', phone }] }),
       'input.contacts.0.phone',
     ],
     [
@@ -648,11 +635,11 @@ describe('values of the wrong form', () => {
       'input.actionCredentials.0.authScheme.id',
     ],
     ['secret', 4_096, 'createCredential', (password) => credential({ data: basicAuth(password) }), 'input.data.basicAuth.password'],
-    ['reason', 500, 'revealSecret', (reason) => ({ credentialId: world.credential, field: 'password', reason }), 'reason'],
+    ['reason', 500, 'revealSecret', (reason) => ({ credential: world.credential, field: 'password', reason }), 'input.reason'],
   ];
-  it.each(tooLong)('a %s of more than %i characters', async (_what, most, mutation, args, path) => {
+  it.each(tooLong)('a %s of more than %i characters', async (_what, most, mutation, input, path) => {
     const canary = newCanary();
-    const ask = (length: number) => send(test, world.caller, mutation, args(canary.padEnd(length, 'x')), fieldsOf(mutation));
+    const ask = (length: number) => send(test, world.caller, mutation, input(canary.padEnd(length, 'x')), fieldsOf(mutation));
     await expectRefusal(() => ask(most + 1), canary, { code: 'VALIDATION_FAILED', path });
     expect((await ask(most)).data.result.code).toBeUndefined();
   });
@@ -668,8 +655,8 @@ describe('values of the wrong form', () => {
         triggerCredentials: Array.from({ length: 11 }, () => ({ credential: { id: world.credential } })),
       }),
     };
-    for (const [path, args] of Object.entries(lists)) {
-      await expectRefusal(() => send(test, world.caller, 'createConnection', args), 'pa55word', { code: 'VALIDATION_FAILED', path });
+    for (const [path, input] of Object.entries(lists)) {
+      await expectRefusal(() => send(test, world.caller, 'createConnection', input), 'pa55word', { code: 'VALIDATION_FAILED', path });
     }
   });
 
@@ -698,7 +685,8 @@ describe('values of the wrong form', () => {
     ['a number for a name', (value) => `createIntegration(input: { name: ${Number.parseInt(value.slice(6, 14), 16)} }) { __typename }`],
     [
       'a name for an enum',
-      (value) => `setEmailVerified(endUser: { id: "x" }, contactType: ${value}, email: "${value}", verified: true) { __typename }`,
+      (value) =>
+        `setEmailVerified(input: { endUser: { id: "x" }, contactType: ${value}, email: "${value}", verified: true }) { __typename }`,
     ],
     [
       'a text for a time',
@@ -868,14 +856,14 @@ describe('tokens', () => {
 
 describe('scopes', () => {
   const mutations: readonly (readonly [string, () => object, string])[] = [
-    ['createIntegration', () => ({ input: { name: 'new' } }), 'integrations.post'],
-    ['updateIntegration', () => ({ integration: crm, input: { description: 'x' } }), 'integrations.patch'],
+    ['createIntegration', () => ({ name: 'new' }), 'integrations.post'],
+    ['updateIntegration', () => ({ integration: crm, description: 'x' }), 'integrations.patch'],
     ['deleteIntegration', () => ({ integration: crm, force: true }), 'integrations.delete'],
-    ['createConnector', () => ({ input: { integration: crm, ...minimal.Connector } }), 'connectors.post'],
-    ['updateConnector', () => ({ connector: { id: world.connector }, input: { description: 'x' } }), 'connectors.patch'],
+    ['createConnector', () => ({ integration: crm, ...minimal.Connector }), 'connectors.post'],
+    ['updateConnector', () => ({ connector: { id: world.connector }, description: 'x' }), 'connectors.patch'],
     ['deleteConnector', () => ({ connector: { id: world.connector } }), 'connectors.delete'],
-    ['createEndUser', () => ({ input: { integration: crm, externalId: 'new' } }), 'endUsers.post'],
-    ['updateEndUser', () => ({ endUser: { id: world.ada }, input: { displayName: 'x' } }), 'endUsers.patch'],
+    ['createEndUser', () => ({ integration: crm, externalId: 'new' }), 'endUsers.post'],
+    ['updateEndUser', () => ({ endUser: { id: world.ada }, displayName: 'x' }), 'endUsers.patch'],
     ['deleteEndUser', () => ({ endUser: { id: world.bob } }), 'endUsers.delete'],
     [
       'setEmailVerified',
@@ -883,12 +871,12 @@ describe('scopes', () => {
       'endUsers.verifyEmail',
     ],
     ['createConnection', () => connection(), 'connections.post'],
-    ['updateConnection', () => ({ connection: { id: world.connection }, input: { variables: [] } }), 'connections.patch'],
+    ['updateConnection', () => ({ connection: { id: world.connection }, variables: [] }), 'connections.patch'],
     ['deleteConnection', () => ({ connection: { id: world.connection } }), 'connections.delete'],
     ['createCredential', () => credential(), 'credentials.post'],
-    ['updateCredential', () => ({ id: world.credential, input: { enabled: false } }), 'credentials.patch'],
-    ['deleteCredential', () => ({ id: world.credential }), 'credentials.delete'],
-    ['revealSecret', () => ({ credentialId: world.credential, field: 'password', reason: 'x' }), 'credentials.reveal'],
+    ['updateCredential', () => ({ credential: world.credential, enabled: false }), 'credentials.patch'],
+    ['deleteCredential', () => ({ credential: world.credential }), 'credentials.delete'],
+    ['revealSecret', () => ({ credential: world.credential, field: 'password', reason: 'x' }), 'credentials.reveal'],
   ];
   const everyScope = mutations.map(([, , scope]) => scope);
   const reading = ['integrations.get', 'connectors.get', 'endUsers.get', 'connections.get', 'credentials.get'];
@@ -901,17 +889,17 @@ describe('scopes', () => {
     return answer;
   };
 
-  it.each(mutations)('%s asks for its scope by name', async (mutation, args, scope) => {
+  it.each(mutations)('%s asks for its scope by name', async (mutation, input, scope) => {
     const others = [...everyScope, ...reading].filter((other) => other !== scope);
-    expect(missing(await refusing(others, (caller) => send(test, caller, mutation, args(), fieldsOf(mutation))))).toEqual([
+    expect(missing(await refusing(others, (caller) => send(test, caller, mutation, input(), fieldsOf(mutation))))).toEqual([
       forbidden(scope),
     ]);
   });
 
   it.each(['credentials.reveal', 'endUsers.verifyEmail'])('no wildcard covers %s', async (scope) => {
-    const [mutation, args] = mutations.find(([, , each]) => each === scope)!;
+    const [mutation, input] = mutations.find(([, , each]) => each === scope)!;
     const wildcards = ['all.Organization', 'all.Organization.read', 'credentials.*', 'endUsers.*', ...reading];
-    expect(missing(await refusing(wildcards, (caller) => send(test, caller, mutation, args(), fieldsOf(mutation))))).toEqual([
+    expect(missing(await refusing(wildcards, (caller) => send(test, caller, mutation, input(), fieldsOf(mutation))))).toEqual([
       forbidden(scope),
     ]);
   });
@@ -919,9 +907,9 @@ describe('scopes', () => {
   // Otherwise the first would have written before the last is refused, and the caller would not know which.
   it('of all mutations of an operation are checked before the first runs', async () => {
     const three: [string, object][] = [
-      ['createIntegration', { input: { name: 'first' } }],
-      ['createIntegration', { input: { name: 'second' } }],
-      ['deleteCredential', { id: world.credential }],
+      ['createIntegration', { name: 'first' }],
+      ['createIntegration', { name: 'second' }],
+      ['deleteCredential', { credential: world.credential }],
     ];
     const answer = await refusing(['integrations.*'], (caller) => sendAll(test, caller, three));
     expect(missing(answer)).toEqual([forbidden('credentials.delete')]);
@@ -952,7 +940,7 @@ describe('scopes', () => {
     [
       'making one on update',
       'updateConnection',
-      () => ({ connection: { id: world.connection }, input: use({ create: { name: 'x', data: none } }) }),
+      () => ({ connection: { id: world.connection }, ...use({ create: { name: 'x', data: none } }) }),
       'credentials.post',
     ],
     [
@@ -968,12 +956,22 @@ describe('scopes', () => {
       'credentials.delete',
     ],
     ['deleting an integration with its end users', 'deleteIntegration', () => ({ integration: crm, force: true }), 'endUsers.delete'],
-    ['taking a credential out of connections', 'deleteCredential', () => ({ id: world.credential, force: true }), 'connections.patch'],
-    ['taking a credential out of connectors', 'deleteCredential', () => ({ id: world.credential, force: true }), 'connectors.patch'],
+    [
+      'taking a credential out of connections',
+      'deleteCredential',
+      () => ({ credential: world.credential, force: true }),
+      'connections.patch',
+    ],
+    [
+      'taking a credential out of connectors',
+      'deleteCredential',
+      () => ({ credential: world.credential, force: true }),
+      'connectors.patch',
+    ],
   ];
-  it.each(beyond)('of what else it does are asked for: %s', async (_what, mutation, args, scope) => {
+  it.each(beyond)('of what else it does are asked for: %s', async (_what, mutation, input, scope) => {
     const others = [...everyScope, ...reading].filter((other) => other !== scope);
-    expect(missing(await refusing(others, (caller) => send(test, caller, mutation, args())))).toEqual([forbidden(scope)]);
+    expect(missing(await refusing(others, (caller) => send(test, caller, mutation, input())))).toEqual([forbidden(scope)]);
   });
 
   it('for reading are named, and what is allowed is still answered', async () => {

@@ -28,7 +28,7 @@ async function setUp(): Promise<{ caller: Caller; ids: string[] }> {
   });
   return { caller, ids };
 }
-const update = (caller: Caller, input: object) => run(test, caller, 'updateConnection', { connection, input }, fields);
+const update = (caller: Caller, input: object) => run(test, caller, 'updateConnection', { connection, ...input }, fields);
 const bound = (entries: Json[]): string[] => entries.map(({ credentialId }) => credentialId);
 
 describe('an update', () => {
@@ -87,7 +87,13 @@ describe('reference or create', () => {
       [two, 'two'],
       [three, 'three'],
     ]) {
-      const { secret } = await run(test, caller, 'revealSecret', { credentialId, field: 'value', reason: 'the test looks' }, 'plaintext');
+      const { secret } = await run(
+        test,
+        caller,
+        'revealSecret',
+        { credential: credentialId, field: 'value', reason: 'the test looks' },
+        'plaintext',
+      );
       expect(secret.plaintext).toBe(value);
     }
     const read = await test.query(
@@ -105,7 +111,7 @@ describe('reference or create', () => {
     await test.create(caller, 'Connection', { integration, endUser, name: 'hers', actionCredentials: [made('hers')] });
     await run(test, caller, 'updateConnection', {
       connection: { inIntegration: { integration, name: 'hers' } },
-      input: { triggerCredentials: [made('hers, too')] },
+      triggerCredentials: [made('hers, too')],
     });
     const read = await test.query(
       caller,
@@ -117,18 +123,20 @@ describe('reference or create', () => {
 
   // All of it in one transaction: what the first two entries made must not outlive the third's refusal.
   it.each([
-    ['createConnection', (input: object) => ({ input: { integration, name: 'new', ...input } })],
-    ['updateConnection', (input: object) => ({ connection, input: { name: 'renamed', ...input } })],
-  ])('%s: a third entry that fails leaves nothing of the first two', async (mutation, args) => {
+    ['createConnection', (input: object) => ({ integration, name: 'new', ...input })],
+    ['updateConnection', (input: object) => ({ connection, name: 'renamed', ...input })],
+  ])('%s: a third entry that fails leaves nothing of the first two', async (mutation, inputOf) => {
     const { caller, ids } = await setUp();
     const before = await contents(test);
     const bad = { credential: { create: { name: 'bad', data: { binary: { valueBase64: '?' } } } } };
-    expect(await run(test, caller, mutation, args({ actionCredentials: [made('1'), { credential: { id: ids[0] } }, bad] }))).toMatchObject({
+    expect(
+      await run(test, caller, mutation, inputOf({ actionCredentials: [made('1'), { credential: { id: ids[0] } }, bad] })),
+    ).toMatchObject({
       code: 'VALIDATION_FAILED',
       issues: [{ path: ['input', 'actionCredentials', '2', 'credential', 'create', 'data', 'binary', 'valueBase64'] }],
     });
     const triggers = { actionCredentials: [made('1'), made('2')], triggerCredentials: [made('3'), bad] };
-    expect((await run(test, caller, mutation, args(triggers))).issues[0].path.slice(0, 3)).toEqual(['input', 'triggerCredentials', '1']);
+    expect((await run(test, caller, mutation, inputOf(triggers))).issues[0].path.slice(0, 3)).toEqual(['input', 'triggerCredentials', '1']);
     expect(await contents(test)).toEqual(before);
   });
 });
@@ -171,9 +179,9 @@ describe('deleting', () => {
 it('an operation of several mutations shows in each answer what was true then', async () => {
   const { caller } = await setUp();
   const { data } = await sendAll(test, caller, [
-    ['updateConnection', { connection, input: {} }, 'integration { name description }'],
-    ['updateIntegration', { integration, input: { description: 'changed' } }],
-    ['updateConnection', { connection, input: {} }, 'integration { name description } actionCredentials { credential { __typename } }'],
+    ['updateConnection', { connection }, 'integration { name description }'],
+    ['updateIntegration', { integration, description: 'changed' }],
+    ['updateConnection', { connection }, 'integration { name description } actionCredentials { credential { __typename } }'],
   ]);
   expect(data.r0.connection.integration).toEqual({ name: 'crm', description: null });
   expect(data.r2.connection.integration).toEqual({ name: 'crm', description: 'changed' });

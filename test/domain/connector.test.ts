@@ -23,7 +23,7 @@ async function setUp(): Promise<{ caller: Caller; id: string }> {
 describe('an update', () => {
   it('keeps what is absent, clears what is null, empties with [] and replaces a list whole', async () => {
     const { caller, id } = await setUp();
-    const update = async (input: object) => (await run(test, caller, 'updateConnector', { connector: { id }, input }, fields)).connector;
+    const update = async (input: object) => (await run(test, caller, 'updateConnector', { connector: { id }, ...input }, fields)).connector;
     const whole = { name: 'zendesk', description: 'tickets', baseUrl: 'https://api.example.com', authSchemes: [{ id: 'a' }, { id: 'b' }] };
     expect(await update({})).toMatchObject(whole);
     expect(await update({ description: null })).toMatchObject({ ...whole, description: null });

@@ -27,9 +27,9 @@ async function setUp(input: object = {}): Promise<{ caller: Caller; id: string; 
   );
   return { caller, id: credential.id, credential };
 }
-const update = (caller: Caller, id: string, input: object) => run(test, caller, 'updateCredential', { id, input }, fields);
+const update = (caller: Caller, id: string, input: object) => run(test, caller, 'updateCredential', { credential: id, ...input }, fields);
 const reveal = (caller: Caller, credentialId: string, field = 'secretValue') =>
-  run(test, caller, 'revealSecret', { credentialId, field, reason: 'the test looks' }, 'credentialId field plaintext');
+  run(test, caller, 'revealSecret', { credential: credentialId, field, reason: 'the test looks' }, 'credentialId field plaintext');
 
 describe('an update', () => {
   it('keeps what is absent and clears what is null, of the common fields', async () => {
@@ -70,7 +70,7 @@ describe('an update', () => {
       test,
       caller,
       'updateCredential',
-      { id, input: { data: { oauth2Token: { refreshToken: null } } } },
+      { credential: id, data: { oauth2Token: { refreshToken: null } } },
       shown,
     );
     expect(credential).toEqual({
@@ -78,7 +78,7 @@ describe('an update', () => {
       accessToken: { isSet: true },
     });
     expect((await counts(test)).secrets).toBe(before.secrets! - 1);
-    expect(await reveal(caller, id, 'refreshToken')).toMatchObject({ code: 'NOT_FOUND', path: ['field'] });
+    expect(await reveal(caller, id, 'refreshToken')).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'field'] });
     expect((await reveal(caller, id, 'accessToken')).secret.plaintext).toBe('access');
   });
 
@@ -97,7 +97,7 @@ describe('revealing', () => {
       test,
       caller,
       'revealSecret',
-      { credentialId: id, field: 'secretValue', reason: 'rotation' },
+      { credential: id, field: 'secretValue', reason: 'rotation' },
       'credentialId field plaintext',
     );
     expect(answer.data.result.secret).toEqual({ credentialId: id, field: 'secretValue', plaintext: 'first' });
@@ -109,7 +109,7 @@ describe('revealing', () => {
     async (value) => {
       const { caller } = await setUp();
       const input = { integration, name: 's', data: { string: { value } } };
-      const created = await run(test, caller, 'createCredential', { input });
+      const created = await run(test, caller, 'createCredential', input);
       if (value === '') expect(created.code).toBe('VALIDATION_FAILED');
       else expect((await reveal(caller, created.credential.id, 'value')).secret.plaintext).toBe(value);
     },
@@ -156,11 +156,11 @@ it('makes a key before its transaction, and once', async () => {
   const generate = kindOf('snowflake')!.generate!;
   const make = vi.spyOn(generate, 'make');
   try {
-    for (const [mutation, args] of [
-      ['createCredential', { input: { integration, name: 'another', data } }],
-      ['updateCredential', { id, input: { data: { snowflake: { generatePrivateKey: true } } } }],
-      ['createConnection', { input: { integration, name: 'second', ...made } }],
-      ['updateConnection', { connection, input: made }],
+    for (const [mutation, input] of [
+      ['createCredential', { integration, name: 'another', data }],
+      ['updateCredential', { credential: id, data: { snowflake: { generatePrivateKey: true } } }],
+      ['createConnection', { integration, name: 'second', ...made }],
+      ['updateConnection', { connection, ...made }],
     ] as const) {
       make.mockReset();
       const before = test.commands.length;
@@ -168,7 +168,7 @@ it('makes a key before its transaction, and once', async () => {
         expect(test.commands.slice(before), mutation).toEqual([]);
         return exampleRsaKey;
       });
-      expect(await run(test, caller, mutation, args)).not.toHaveProperty('code');
+      expect(await run(test, caller, mutation, input)).not.toHaveProperty('code');
       expect(make, mutation).toHaveBeenCalledOnce();
     }
   } finally {
@@ -218,13 +218,13 @@ describe('what has expired', () => {
     const read = await test.query(caller, everything, { id: short });
     expect(read).toMatchObject({ credential: null, node: null, nodes: [null], credentials: { totalCount: 1, nodes: [{ name: 'long' }] } });
     expect(read.connections.nodes[0].actionCredentials.map(({ credential }: Json) => credential?.name ?? null)).toEqual([null, 'long']);
-    for (const [mutation, args] of [
-      ['updateCredential', { id: short, input: { expiresAt: null } }],
-      ['deleteCredential', { id: short }],
-      ['revealSecret', { credentialId: short, field: 'value', reason: 'x' }],
-      ['createConnection', { input: { integration, name: 'new', actionCredentials: [{ credential: { id: short } }] } }],
+    for (const [mutation, input] of [
+      ['updateCredential', { credential: short, expiresAt: null }],
+      ['deleteCredential', { credential: short }],
+      ['revealSecret', { credential: short, field: 'value', reason: 'x' }],
+      ['createConnection', { integration, name: 'new', actionCredentials: [{ credential: { id: short } }] }],
     ] as const) {
-      expect((await run(test, caller, mutation, args, mutation === 'revealSecret' ? 'plaintext' : 'id')).code).toBe('NOT_FOUND');
+      expect((await run(test, caller, mutation, input, mutation === 'revealSecret' ? 'plaintext' : 'id')).code).toBe('NOT_FOUND');
     }
   });
 

@@ -30,7 +30,7 @@ const whatExists = async (ids: Record<string, string>) =>
 const uses = [
   [
     'deleteCredential',
-    () => ({ id: world.credential }),
+    () => ({ credential: world.credential }),
     ['connection'],
     { credential: false, connection: true, ada: true, connector: true },
   ],
@@ -136,7 +136,7 @@ describe('deleting a credential by force', () => {
       baseUrl: 'https://api.example.com',
       authSchemes: [scheme],
     });
-    await run(test, world.caller, 'deleteCredential', { id: world.credential, force: true });
+    await run(test, world.caller, 'deleteCredential', { credential: world.credential, force: true });
     const query = `query ($connection: ID!, $connector: ID!) {
       connection: node(id: $connection) { ... on Connection { version actionCredentials { credentialId authScheme { ...scheme } } triggerCredentials { credentialId } } }
       connector: node(id: $connector) { ... on Connector { version authSchemes { ...scheme } } }
@@ -157,9 +157,9 @@ describe('deleting a credential by force', () => {
     const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', mtlsCredentialId: world.credential };
     await run(test, world.caller, 'updateConnector', {
       connector: { id: world.connector },
-      input: { authSchemes: [{ id: 's', schemeType: 'OAUTH2', oauth2 }] },
+      authSchemes: [{ id: 's', schemeType: 'OAUTH2', oauth2 }],
     });
-    expect(await run(test, world.caller, 'deleteCredential', { id: world.credential })).toMatchObject({
+    expect(await run(test, world.caller, 'deleteCredential', { credential: world.credential })).toMatchObject({
       code: 'IN_USE',
       usageCount: 1,
       usages: [{ noun: 'connector', id: world.connector, name: 'zendesk' }],
@@ -175,20 +175,20 @@ it('names ten users at most, and counts more', async () => {
       actionCredentials: [{ credential: { id: world.credential } }],
     });
   }
-  const { usages, usageCount, message } = await run(test, world.caller, 'deleteCredential', { id: world.credential });
+  const { usages, usageCount, message } = await run(test, world.caller, 'deleteCredential', { credential: world.credential });
   expect(usages.map(({ name }: Json) => name)).toEqual(Array.from({ length: 10 }, (_, index) => `c${index}`));
   expect(usageCount).toBe(12);
   expect(message).toContain('12 other objects');
 });
 
 it('what is not in use is deleted without force, its name is free again', async () => {
-  for (const [mutation, args] of [
+  for (const [mutation, input] of [
     ['deleteConnection', { connection: { id: world.connection } }],
-    ['deleteCredential', { id: world.credential }],
+    ['deleteCredential', { credential: world.credential }],
     ['deleteEndUser', { endUser: { id: world.bob } }],
     ['deleteConnector', { connector: { id: world.connector } }],
   ] as const) {
-    expect((await run(test, world.caller, mutation, args)).deletedId).toBeDefined();
+    expect((await run(test, world.caller, mutation, input)).deletedId).toBeDefined();
   }
   await test.create(world.caller, 'Connector', { integration: crm, name: 'zendesk', baseUrl: 'https://api.example.com' });
   await test.create(world.caller, 'EndUser', { integration: crm, externalId: 'bob' });
@@ -228,16 +228,16 @@ describe('deleting an organization', () => {
 
   it('its tokens change nothing any more, and reveal nothing', async () => {
     await deleteIt();
-    for (const [mutation, args] of [
-      ['createIntegration', { input: { name: 'again' } }],
-      ['updateCredential', { id: world.credential, input: {} }],
+    for (const [mutation, input] of [
+      ['createIntegration', { name: 'again' }],
+      ['updateCredential', { credential: world.credential }],
       ['deleteIntegration', { integration: crm, force: true }],
     ] as const) {
-      const { data, errors } = await send(test, { ...world.caller, scopes: grantableScopes }, mutation, args);
+      const { data, errors } = await send(test, { ...world.caller, scopes: grantableScopes }, mutation, input);
       expect({ data, codes: errors?.map(({ extensions }) => extensions.code) }).toEqual({ data: null, codes: ['UNAUTHENTICATED'] });
     }
-    const args = { credentialId: world.credential, field: 'password', reason: 'x' };
-    const revealed = await send(test, world.caller, 'revealSecret', args, 'plaintext');
+    const input = { credential: world.credential, field: 'password', reason: 'x' };
+    const revealed = await send(test, world.caller, 'revealSecret', input, 'plaintext');
     expect({ data: revealed.data, code: revealed.errors?.[0].extensions.code }).toEqual({ data: null, code: 'UNAUTHENTICATED' });
     expect(await remains()).toEqual(['organizations']);
   });
@@ -260,9 +260,7 @@ describe('deleting an organization', () => {
     const { organization } = world.caller;
     await test.database.collection('organizations').updateOne({ organizationId: organization }, { $set: { deletedAt: new Date() } });
     await test.database.collection('dataKeys').deleteMany({ organizationId: organization });
-    expect((await send(test, world.caller, 'createIntegration', { input: { name: 'x' } })).errors?.[0].extensions.code).toBe(
-      'UNAUTHENTICATED',
-    );
+    expect((await send(test, world.caller, 'createIntegration', { name: 'x' })).errors?.[0].extensions.code).toBe('UNAUTHENTICATED');
     expect(await deleteIt()).toBe(true);
     expect(await remains()).toEqual(['organizations']);
   });

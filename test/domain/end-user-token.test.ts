@@ -16,8 +16,8 @@ beforeAll(async () => {
   endUser = await test.create(caller, 'EndUser', { integration, externalId: 'ada' });
 });
 
-const CREATE = `mutation ($endUser: EndUserRef!, $scopes: [String!], $lifetimeSeconds: Int) {
-  result: createEndUserToken(endUser: $endUser, scopes: $scopes, lifetimeSeconds: $lifetimeSeconds) {
+const CREATE = `mutation ($input: CreateEndUserTokenInput!) {
+  result: createEndUserToken(input: $input) {
     ... on CreateEndUserTokenSuccess { endUserToken { token scopes expiresAt } }
     ... on MutationError { code } ... on ValidationError { issues { path message } }
   }
@@ -36,7 +36,7 @@ describe('a token', () => {
     const start = Math.floor(Date.now() / 1000) * 1000;
     try {
       test.time = () => new Date(start + 400);
-      const { endUserToken } = (await test.query(caller, CREATE, { endUser })).result;
+      const { endUserToken } = (await test.query(caller, CREATE, { input: { endUser } })).result;
       expect(endUserToken.scopes).toEqual(confinedScopes.endUser);
       expect(endUserToken.expiresAt).toBe(new Date(start + 900_000).toISOString());
       test.time = () => new Date(start + 899_000);
@@ -69,8 +69,8 @@ describe('a token', () => {
     const reading = 'query ($id: ID!) { credential(id: $id) { ... on StringCredential { value { isSet redacted fingerprint } } } }';
     expect((await test.query(own, reading, { id })).credential.value).toEqual({ isSet: true, redacted: '*****', fingerprint: null });
     for (const [query, scope] of [
-      [`mutation { revealSecret(credentialId: "${id}", field: "value", reason: "x") { __typename } }`, 'credentials.reveal'],
-      [`mutation { createEndUserToken(endUser: { id: "${endUser.id}" }) { __typename } }`, 'endUserTokens.post'],
+      [`mutation { revealSecret(input: { credential: "${id}", field: "value", reason: "x" }) { __typename } }`, 'credentials.reveal'],
+      [`mutation { createEndUserToken(input: { endUser: { id: "${endUser.id}" } }) { __typename } }`, 'endUserTokens.post'],
       ['mutation { createAPIKey(input: { name: "x", scopes: ["credentials.get"] }) { __typename } }', 'apiKeys.post'],
       ['{ auditLog { totalCount } }', 'audit.get'],
       ['{ apiKeys { totalCount } }', 'apiKeys.get'],
@@ -107,29 +107,29 @@ describe('a token', () => {
 describe('making one', () => {
   it('takes a lifetime of a minute to an hour', async () => {
     for (const lifetimeSeconds of [60, 3_600]) {
-      expect((await test.query(caller, CREATE, { endUser, lifetimeSeconds })).result.endUserToken.token).toBeTruthy();
+      expect((await test.query(caller, CREATE, { input: { endUser, lifetimeSeconds } })).result.endUserToken.token).toBeTruthy();
     }
     for (const lifetimeSeconds of [59, 3_601, -1, 0]) {
-      const { result } = await test.query(caller, CREATE, { endUser, lifetimeSeconds });
-      expect(result.issues).toMatchObject([{ path: ['lifetimeSeconds'] }]);
+      const { result } = await test.query(caller, CREATE, { input: { endUser, lifetimeSeconds } });
+      expect(result.issues).toMatchObject([{ path: ['input', 'lifetimeSeconds'] }]);
     }
   });
 
   it.each<[readonly string[], string[], string]>([
-    [['connections.get', 'audit.get'], ['scopes', '1'], 'is beyond what it is to be limited to'],
-    [['credentials.reveal'], ['scopes', '0'], 'is beyond what it is to be limited to'],
-    [['nonsense'], ['scopes', '0'], 'is not a scope'],
-    [[], ['scopes'], 'must not be empty'],
+    [['connections.get', 'audit.get'], ['input', 'scopes', '1'], 'is beyond what it is to be limited to'],
+    [['credentials.reveal'], ['input', 'scopes', '0'], 'is beyond what it is to be limited to'],
+    [['nonsense'], ['input', 'scopes', '0'], 'is not a scope'],
+    [[], ['input', 'scopes'], 'must not be empty'],
   ])('is refused with the scopes %j', async (scopes, path, message) => {
-    expect((await test.query(caller, CREATE, { endUser, scopes })).result.issues).toEqual([{ path, message }]);
+    expect((await test.query(caller, CREATE, { input: { endUser, scopes } })).result.issues).toEqual([{ path, message }]);
   });
 
   it('gives at most what its maker has', async () => {
     const scopes = ['endUserTokens.post', 'connections.get'];
-    const { result } = await test.query({ ...caller, scopes }, CREATE, { endUser, scopes: ['connections.get'] });
+    const { result } = await test.query({ ...caller, scopes }, CREATE, { input: { endUser, scopes: ['connections.get'] } });
     expect(result.endUserToken.scopes).toEqual(['connections.get']);
     for (const wanted of [['connections.*'], undefined]) {
-      const { status, errors } = await test.answer({ ...caller, scopes }, CREATE, { endUser, scopes: wanted });
+      const { status, errors } = await test.answer({ ...caller, scopes }, CREATE, { input: { endUser, scopes: wanted } });
       expect([status, errors!.map(({ extensions }) => extensions.scope)]).toEqual([403, expect.arrayContaining(['connections.post'])]);
     }
   });
@@ -201,7 +201,7 @@ describe('a token is refused', () => {
 
 // The credentials that the organization itself put into an end user's connection would else go wherever the end user says.
 describe('a connection that has credentials which are not the end user’s', () => {
-  const UPDATE = `mutation ($id: ID!, $input: UpdateConnectionInput!) { result: updateConnection(connection: { id: $id }, input: $input) {
+  const UPDATE = `mutation ($input: UpdateConnectionInput!) { result: updateConnection(input: $input) {
     ... on UpdateConnectionSuccess { connection { name allowedDomain actionCredentials { credential { ... on CredentialBase { id } } credentialId } } }
     ... on MutationError { code } ... on ValidationError { issues { path } }
   } }`;
@@ -215,25 +215,26 @@ describe('a connection that has credentials which are not the end user’s', () 
       allowedDomain: 'shop.example',
       actionCredentials: [{ credential: { id: shared } }],
     });
+    const connection = { id };
     const name = newName();
-    expect((await test.query(own, UPDATE, { id, input: { name } })).result.connection).toEqual({
+    expect((await test.query(own, UPDATE, { input: { connection, name } })).result.connection).toEqual({
       name,
       allowedDomain: 'shop.example',
       // Its id is told, and nothing else of it.
       actionCredentials: [{ credential: null, credentialId: shared }],
     });
     for (const aim of [{ allowedDomain: 'evil.example' }, { allowedDomain: null }, { variables: [{ name: 'host', value: 'evil' }] }]) {
-      const { result } = await test.query(own, UPDATE, { id, input: aim });
+      const { result } = await test.query(own, UPDATE, { input: { connection, ...aim } });
       expect(result).toEqual({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', Object.keys(aim)[0]] }] });
     }
-    const bound = await test.query(own, UPDATE, { id, input: { actionCredentials: [{ credential: { id: shared } }] } });
+    const bound = await test.query(own, UPDATE, { input: { connection, actionCredentials: [{ credential: { id: shared } }] } });
     expect(bound.result).toEqual({ code: 'NOT_FOUND' });
     // The organization may.
-    expect((await test.query(caller, UPDATE, { id, input: { allowedDomain: 'other.example' } })).result.connection.allowedDomain).toBe(
-      'other.example',
-    );
+    expect(
+      (await test.query(caller, UPDATE, { input: { connection, allowedDomain: 'other.example' } })).result.connection.allowedDomain,
+    ).toBe('other.example');
     // What it no longer has goes nowhere.
-    const freed = await test.query(own, UPDATE, { id, input: { actionCredentials: [], allowedDomain: 'mine.example' } });
+    const freed = await test.query(own, UPDATE, { input: { connection, actionCredentials: [], allowedDomain: 'mine.example' } });
     expect(freed.result.connection).toMatchObject({ allowedDomain: 'mine.example', actionCredentials: [] });
   });
 });

@@ -15,7 +15,7 @@ async function setUp(): Promise<Caller> {
   await test.create(caller, 'EndUser', { integration, externalId: 'u-1', displayName: 'Ada Ltd', contacts: [billing, technical] });
   return caller;
 }
-const update = async (caller: Caller, input: object) => (await run(test, caller, 'updateEndUser', { endUser, input }, fields)).endUser;
+const update = async (caller: Caller, input: object) => (await run(test, caller, 'updateEndUser', { endUser, ...input }, fields)).endUser;
 const verify = (caller: Caller, contactType: string, email: string, verified = true) =>
   run(test, caller, 'setEmailVerified', { endUser, contactType, email, verified }, fields);
 const verified = (user: Json) => Object.fromEntries(user.contacts.map(({ type, emailVerified }: Json) => [type, emailVerified]));
@@ -65,7 +65,7 @@ describe('a verified address', () => {
     const caller = await setUp();
     expect(await verify(caller, 'BILLING', 'old@example.com')).toMatchObject({
       code: 'VALIDATION_FAILED',
-      issues: [{ path: ['email'], message: expect.stringContaining('address now') }],
+      issues: [{ path: ['input', 'email'], message: expect.stringContaining('address now') }],
     });
     expect(await verify(caller, 'TECHNICAL', billing.email)).toMatchObject({ code: 'VALIDATION_FAILED' });
     expect(verified(await update(caller, {}))).toEqual({ BILLING: false, TECHNICAL: false });
@@ -88,7 +88,7 @@ describe('a verified address', () => {
 
 it('has an external id that is unique within its integration, and free in another', async () => {
   const caller = await setUp();
-  expect(await run(test, caller, 'createEndUser', { input: { integration, externalId: 'u-1' } })).toMatchObject({
+  expect(await run(test, caller, 'createEndUser', { integration, externalId: 'u-1' })).toMatchObject({
     code: 'CONFLICT',
     path: ['input', 'externalId'],
   });

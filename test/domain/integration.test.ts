@@ -16,7 +16,7 @@ describe('an update', () => {
   it('keeps what is absent, clears what is null, and counts the version up', async () => {
     const { caller, id } = await setUp();
     const update = async (input: object) =>
-      (await run(test, caller, 'updateIntegration', { integration: { id }, input }, fields)).integration;
+      (await run(test, caller, 'updateIntegration', { integration: { id }, ...input }, fields)).integration;
     expect(await update({ name: 'sales' })).toMatchObject({ name: 'sales', description: 'for sales', version: 2 });
     expect(await update({ description: null })).toMatchObject({ name: 'sales', description: null, version: 3 });
     expect(await update({})).toMatchObject({ name: 'sales', description: null, version: 4 });
@@ -25,13 +25,13 @@ describe('an update', () => {
 
   it('answers what is read afterwards', async () => {
     const { caller, id } = await setUp();
-    const { integration } = await run(test, caller, 'updateIntegration', { integration: { id }, input: { name: 'Ω \u{1F600}' } }, fields);
+    const { integration } = await run(test, caller, 'updateIntegration', { integration: { id }, name: 'Ω \u{1F600}' }, fields);
     expect(await read(caller, { id })).toEqual(integration);
   });
 
   it('renames: the id stays, the old name is free', async () => {
     const { caller, id } = await setUp();
-    await run(test, caller, 'updateIntegration', { integration: { name: 'crm' }, input: { name: 'sales' } });
+    await run(test, caller, 'updateIntegration', { integration: { name: 'crm' }, name: 'sales' });
     expect((await read(caller, { name: 'sales' })).id).toBe(id);
     expect(await read(caller, { name: 'crm' })).toBeNull();
     expect((await test.create(caller, 'Integration', { name: 'crm' })).id).not.toBe(id);
@@ -39,7 +39,7 @@ describe('an update', () => {
 
   it('to its own name is no conflict', async () => {
     const { caller, id } = await setUp();
-    const result = await run(test, caller, 'updateIntegration', { integration: { id }, input: { name: 'crm' }, expectedVersion: 1 });
+    const result = await run(test, caller, 'updateIntegration', { integration: { id }, name: 'crm', expectedVersion: 1 });
     expect(result.__typename).toBe('UpdateIntegrationSuccess');
   });
 });

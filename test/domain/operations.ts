@@ -18,51 +18,49 @@ const errorFields: Readonly<Record<string, string>> = {
   SSONotConfiguredError: 'missing',
 };
 
-/** One mutation as a field, `result` unless told, whose arguments are the variables of the same names. */
-function mutationField(name: string, args: object, fields: string, alias = 'result', prefix = ''): string {
-  const field = schema.getMutationType()!.getFields()[name]!;
+const mutationNamed = (name: string) => schema.getMutationType()!.getFields()[name]!;
+
+/** One mutation as a field, `result` unless told, whose input is a variable. */
+function mutationField(name: string, fields: string, alias = 'result', variable = 'input'): string {
+  const field = mutationNamed(name);
   const members = (getNamedType(field.type) as GraphQLUnionType).getTypes();
   const success = members.find((type) => type.name.endsWith('Success')) as GraphQLObjectType;
   const [payload] = Object.values(success.getFields());
   const type = getNamedType(payload!.type);
   const selection = type.name === 'Credential' ? `{ ... on CredentialBase { ${fields} } }` : isCompositeType(type) ? `{ ${fields} }` : '';
   const errors = members.map((each) => (errorFields[each.name] ? `... on ${each.name} { ${errorFields[each.name]} }` : ''));
-  const given = Object.keys(args).map((arg) => `${arg}: $${prefix}${arg}`);
-  return `${alias}: ${name}(${given.join(' ')}) {
+  return `${alias}: ${name}(input: $${variable}) {
     __typename ... on ${success.name} { ${payload!.name} ${selection} } ... on MutationError { code message } ${errors.join(' ')}
   }`;
 }
 
-function variableDefinitions(name: string, args: object, prefix = ''): string[] {
-  const field = schema.getMutationType()!.getFields()[name]!;
-  return Object.keys(args).map((arg) => `$${prefix}${arg}: ${field.args.find((each) => each.name === arg)?.type}`);
+function inputType(name: string): string {
+  return String(mutationNamed(name).args[0]!.type);
 }
 
 /** An operation of one mutation, whose result is `result`. */
-export function operation(name: string, args: object, fields = 'id') {
-  return { query: `mutation (${variableDefinitions(name, args)}) { ${mutationField(name, args, fields)} }`, variables: args };
+export function operation(name: string, input: object, fields = 'id') {
+  return { query: `mutation ($input: ${inputType(name)}) { ${mutationField(name, fields)} }`, variables: { input } };
 }
 
 /** Runs one mutation and gives the whole answer. */
-export function send(test: TestGateway, caller: Caller, name: string, args: object, fields = 'id'): Promise<Answer> {
-  const { query, variables } = operation(name, args, fields);
+export function send(test: TestGateway, caller: Caller, name: string, input: object, fields = 'id'): Promise<Answer> {
+  const { query, variables } = operation(name, input, fields);
   return test.answer(caller, query, variables);
 }
 
 /** Runs one mutation and gives its result, success or error, with all that an error tells. */
-export async function run(test: TestGateway, caller: Caller, name: string, args: object, fields = 'id'): Promise<Json> {
-  const { data, text } = await send(test, caller, name, args, fields);
+export async function run(test: TestGateway, caller: Caller, name: string, input: object, fields = 'id'): Promise<Json> {
+  const { data, text } = await send(test, caller, name, input, fields);
   if (!data?.result) throw new Error(`${name} was not run.\n${text}`);
   return data.result;
 }
 
-/** Runs several mutations in one operation: `[name, args, fields]` each. The results are in `data`, under r0, r1, … */
+/** Runs several mutations in one operation: `[name, input, fields]` each. The results are in `data`, under r0, r1, … */
 export function sendAll(test: TestGateway, caller: Caller, mutations: readonly (readonly [string, object, string?])[]): Promise<Answer> {
-  const definitions = mutations.flatMap(([name, args], index) => variableDefinitions(name, args, `r${index}_`));
-  const fields = mutations.map(([name, args, selection = 'id'], index) => mutationField(name, args, selection, `r${index}`, `r${index}_`));
-  const variables = Object.fromEntries(
-    mutations.flatMap(([, args], index) => Object.entries(args).map(([arg, value]) => [`r${index}_${arg}`, value])),
-  );
+  const definitions = mutations.map(([name], index) => `$r${index}: ${inputType(name)}`);
+  const fields = mutations.map(([name, , selection = 'id'], index) => mutationField(name, selection, `r${index}`, `r${index}`));
+  const variables = Object.fromEntries(mutations.map(([, input], index) => [`r${index}`, input]));
   return test.answer(caller, `mutation (${definitions}) { ${fields.join('\n')} }`, variables);
 }
 

@@ -116,7 +116,7 @@ const tricks: Readonly<Record<string, readonly string[]>> = {
 describe.each(Object.entries(tricks))('H7: a link returns nowhere else: %s', (_, these) => {
   it.each(these)('%j', async (returnTo) => {
     const result = await ask(test, account.caller, { returnTo });
-    expect(result).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['returnTo'] }] });
+    expect(result).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'returnTo'] }] });
     // The message tells the rule, not what was sent.
     if (returnTo.length > 3) expect(JSON.stringify(result)).not.toContain(JSON.stringify(returnTo).slice(1, -1));
   });

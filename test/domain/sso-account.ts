@@ -56,13 +56,13 @@ export async function addConnection(
 }
 
 /** Asks for a link, and gives the result: success or error. */
-export function ask(test: TestGateway, caller: Caller, args: object = {}, fields = linkFields): Promise<Json> {
-  return run(test, caller, 'createSSOLink', { endUser: account, contactType: 'BILLING', ...args }, fields);
+export function ask(test: TestGateway, caller: Caller, input: object = {}, fields = linkFields): Promise<Json> {
+  return run(test, caller, 'createSSOLink', { endUser: account, contactType: 'BILLING', ...input }, fields);
 }
 
 /** Asks for a link that must be made. */
-export async function link(test: TestGateway, caller: Caller, args: object = {}, fields = linkFields): Promise<Json> {
-  const result = await ask(test, caller, args, fields);
+export async function link(test: TestGateway, caller: Caller, input: object = {}, fields = linkFields): Promise<Json> {
+  const result = await ask(test, caller, input, fields);
   if (!result.ssoLink) throw new Error(`There is no link: ${JSON.stringify(result)}`);
   return result.ssoLink;
 }

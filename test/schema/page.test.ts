@@ -73,7 +73,7 @@ beforeAll(async () => {
   tick = 100;
   for (const [index, { id }] of lists.credentials!.items.entries()) {
     if (index % 2) continue;
-    await run(test, caller, 'updateCredential', { id, input: { description: 'changed' } });
+    await run(test, caller, 'updateCredential', { credential: id, description: 'changed' });
     (lists.credentials!.items[index] as { updatedAt: string }).updatedAt = test.time().toISOString();
   }
   test.time = () => new Date();

@@ -36,11 +36,11 @@ describe('contacts', () => {
     const caller = await setUp([]);
     const twice = await run(test, caller, 'updateEndUser', {
       endUser: account,
-      input: { contacts: [contactOf('BILLING'), contactOf('BILLING')] },
+      contacts: [contactOf('BILLING'), contactOf('BILLING')],
     });
     expect(twice.issues).toEqual([{ path: ['input', 'contacts'], message: 'must have one contact of each type at most' }]);
-    const query = 'mutation ($input: UpdateEndUserInput!, $by: EndUserRef!) { updateEndUser(endUser: $by, input: $input) { __typename } }';
-    const { status, errors } = await test.answer(caller, query, { by: account, input: { contacts: [contactOf('SALES')] } });
+    const query = 'mutation ($input: UpdateEndUserInput!) { updateEndUser(input: $input) { __typename } }';
+    const { status, errors } = await test.answer(caller, query, { input: { endUser: account, contacts: [contactOf('SALES')] } });
     expect({ status, path: errors?.[0].extensions.path }).toEqual({ status: 400, path: ['$input', 'contacts', 0, 'type'] });
   });
 
@@ -67,10 +67,9 @@ describe('whether the email address is verified', () => {
 
   it('H9: cannot be sent with the contact itself', async () => {
     const caller = await setUp([]);
-    const query = 'mutation ($input: UpdateEndUserInput!, $by: EndUserRef!) { updateEndUser(endUser: $by, input: $input) { __typename } }';
+    const query = 'mutation ($input: UpdateEndUserInput!) { updateEndUser(input: $input) { __typename } }';
     const { status } = await test.answer(caller, query, {
-      by: account,
-      input: { contacts: [{ ...contactOf('BILLING'), emailVerified: true }] },
+      input: { endUser: account, contacts: [{ ...contactOf('BILLING'), emailVerified: true }] },
     });
     expect(status).toBe(400);
     expect(await contacts(caller)).toEqual([]);
@@ -78,8 +77,11 @@ describe('whether the email address is verified', () => {
 
   it('H11: an account or a contact that does not exist is not found', async () => {
     const caller = await setUp([contactOf('BILLING')]);
-    expect(await verify(caller, 'TECHNICAL', 'technical@example.com')).toMatchObject({ code: 'NOT_FOUND', path: ['contactType'] });
+    expect(await verify(caller, 'TECHNICAL', 'technical@example.com')).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'contactType'] });
     const unknown = { inIntegration: { integration: { name: 'hosting' }, externalId: 'no such' } };
-    expect(await verify(caller, 'BILLING', 'billing@example.com', true, unknown)).toMatchObject({ code: 'NOT_FOUND', path: ['endUser'] });
+    expect(await verify(caller, 'BILLING', 'billing@example.com', true, unknown)).toMatchObject({
+      code: 'NOT_FOUND',
+      path: ['input', 'endUser'],
+    });
   });
 });

@@ -48,7 +48,7 @@ async function makeCollection(): Promise<Caller & { id: string }> {
       ids.push((await test.create(caller, 'Credential', input)).id);
     }
     test.time = () => new Date(start + 60_000);
-    await run(test, caller, 'updateCredential', { id: ids[1], input: { description: 'changed last' } });
+    await run(test, caller, 'updateCredential', { credential: ids[1], description: 'changed last' });
   } finally {
     test.time = () => new Date();
   }
@@ -196,7 +196,7 @@ describe('post', () => {
       test,
       caller,
       'revealSecret',
-      { credentialId: created.id, field: 'accountKey', reason: 'the test looks' },
+      { credential: created.id, field: 'accountKey', reason: 'the test looks' },
       'plaintext',
     );
     expect(secret.plaintext).toBe('123abc');
@@ -222,20 +222,20 @@ describe('post', () => {
   ] as const;
   it.each(malformed)('L12, L14, L16: %s is a malformed request, and nothing is made', async (_what, input) => {
     const caller = await setUp();
-    const { data, errors } = await send(test, caller, 'createCredential', { input });
+    const { data, errors } = await send(test, caller, 'createCredential', input);
     expect(['BAD_USER_INPUT', 'VALIDATION_FAILED']).toContain(data?.result.code ?? errors?.[0].extensions.code);
     expect((await list(caller)).totalCount).toBe(0);
   });
 
   it('L12, L16: an unknown application is told as such', async () => {
     const caller = await setUp();
-    const result = await run(test, caller, 'createCredential', { input: postInput(example, { name: 'no such' }) });
+    const result = await run(test, caller, 'createCredential', postInput(example, { name: 'no such' }));
     expect(result).toMatchObject({ code: 'INVALID_INTEGRATION', path: ['input', 'integration'] });
   });
 
   it.each([['all.Organization'], ['credentials.*'], ['credentials.post']])('L13: %s suffices to create', async (scope) => {
     const caller = await setUp();
-    const result = await send(test, { ...caller, scopes: [scope] }, 'createCredential', { input: postInput() }, 'id');
+    const result = await send(test, { ...caller, scopes: [scope] }, 'createCredential', postInput(), 'id');
     // What is selected in the answer is read, which `credentials.post` alone does not allow.
     const expected = scope === 'credentials.post' ? { status: 403, missing: 'credentials.get' } : { status: 200, missing: undefined };
     expect({ status: result.status, missing: result.errors?.[0].extensions.scope }).toEqual(expected);
@@ -248,9 +248,7 @@ describe('post', () => {
     'L13: no read scope suffices to create, such as %s',
     async (scope) => {
       const caller = await setUp();
-      const { status, errors } = await send(test, { ...caller, scopes: [scope, 'credentials.get'] }, 'createCredential', {
-        input: postInput(),
-      });
+      const { status, errors } = await send(test, { ...caller, scopes: [scope, 'credentials.get'] }, 'createCredential', postInput());
       expect({ status, extensions: errors?.[0].extensions }).toEqual({
         status: 403,
         extensions: { code: 'FORBIDDEN', scope: 'credentials.post' },

@@ -67,7 +67,7 @@ describe('the operation', () => {
     // Another hub has its own end users, who may have the same external id.
     await test.create(caller, 'Integration', { name: 'other hub' });
     const other = { inIntegration: { integration: { name: 'other hub' }, externalId: 'user-1' } };
-    expect(await run(test, caller, 'createConnection', { input: connectionInput({ name: 'x', endUser: other }) })).toMatchObject({
+    expect(await run(test, caller, 'createConnection', connectionInput({ name: 'x', endUser: other }))).toMatchObject({
       code: 'NOT_FOUND',
       path: ['input', 'endUser'],
     });
@@ -111,11 +111,9 @@ describe('the request', () => {
     expect(connection.actionCredentials.map(({ credential }: Json) => credential.kind)).toEqual(['BEARER_TOKEN', 'API_KEY']);
     await run(test, caller, 'updateConnection', {
       connection: { id: connection.id },
-      input: {
-        actionCredentials: [...connection.actionCredentials]
-          .reverse()
-          .map(({ credentialId }: Json) => ({ credential: { id: credentialId } })),
-      },
+      actionCredentials: [...connection.actionCredentials]
+        .reverse()
+        .map(({ credentialId }: Json) => ({ credential: { id: credentialId } })),
     });
     const read = await test.query(caller, `query ($id: ID!) { node(id: $id) { ... on Connection { ${shown} } } }`, { id: connection.id });
     expect(read.node.actionCredentials.map(({ credential }: Json) => credential.kind)).toEqual(['API_KEY', 'BEARER_TOKEN']);
@@ -142,7 +140,7 @@ describe('the request', () => {
     const unknown = Buffer.from(`Credential:${'0'.repeat(24)}`).toString('base64url');
     const secretive = { create: { name: 'new', data: { string: { value: 'never kept' } } } };
     const actionCredentials = [{ credential: secretive }, { credential: secretive }, { credential: { id: unknown } }];
-    expect(await run(test, caller, 'createConnection', { input: connectionInput({ actionCredentials }) })).toMatchObject({
+    expect(await run(test, caller, 'createConnection', connectionInput({ actionCredentials }))).toMatchObject({
       code: 'NOT_FOUND',
       path: ['input', 'actionCredentials', '2', 'credential', 'id'],
     });
@@ -170,7 +168,7 @@ describe('the request', () => {
     expect(schemes(connection.triggerCredentials)).toEqual([expected('config-1', 'for hooks')]);
 
     const twice = connectionInput({ name: 'twice', actionCredentials: [entry('same', 'a'), entry('same', 'b')] });
-    const result = await run(test, caller, 'createConnection', { input: twice });
+    const result = await run(test, caller, 'createConnection', twice);
     expect(result).toMatchObject({
       code: 'VALIDATION_FAILED',
       issues: [{ path: ['input', 'actionCredentials', '1', 'authScheme', 'id'], message: expect.stringContaining('unique') }],
@@ -308,11 +306,11 @@ describe('the response', () => {
   it('V21: its name is unique within the connector, and free in another', async () => {
     const { caller } = await setUp();
     await test.create(caller, 'Connection', connectionInput());
-    const again = await run(test, caller, 'createConnection', { input: connectionInput({ endUser: null }) });
+    const again = await run(test, caller, 'createConnection', connectionInput({ endUser: null }));
     expect(again).toMatchObject({ code: 'CONFLICT', path: ['input', 'name'] });
     await test.create(caller, 'Connector', { integration: hub, name: 'erp', baseUrl: 'https://erp.example.com' });
     const elsewhere = connectionInput({ connector: { inIntegration: { integration: hub, name: 'erp' } } });
-    expect((await run(test, caller, 'createConnection', { input: elsewhere })).__typename).toBe('CreateConnectionSuccess');
+    expect((await run(test, caller, 'createConnection', elsewhere)).__typename).toBe('CreateConnectionSuccess');
   });
 
   it('V23: a credential has id, name, its owner, type and data', async () => {

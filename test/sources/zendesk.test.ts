@@ -64,7 +64,7 @@ describe('create', () => {
       allowedDomain: { ...whole, name: 'y', allowedDomain: 'https://api.example.com/path' },
     };
     for (const [field, input] of Object.entries(refused)) {
-      const { text, data } = await send(test, caller, 'createConnection', { input });
+      const { text, data } = await send(test, caller, 'createConnection', input);
       const code = data?.result.code ?? JSON.parse(text).errors[0].extensions.code;
       expect({ field, named: text.includes(field), refused: ['BAD_USER_INPUT', 'VALIDATION_FAILED'].includes(code) }).toEqual({
         field,
@@ -77,7 +77,7 @@ describe('create', () => {
 
   it('Z17: names an unknown integration as invalid, in the document’s words', async () => {
     const { caller } = await setUp();
-    const result = await run(test, caller, 'createConnection', { input: { ...createInput(), integration: { name: 'no_such' } } });
+    const result = await run(test, caller, 'createConnection', { ...createInput(), integration: { name: 'no_such' } });
     expect(result).toMatchObject({
       __typename: 'InvalidIntegrationError',
       code: 'INVALID_INTEGRATION',
@@ -88,7 +88,7 @@ describe('create', () => {
 
   it('Z20: refuses a second connection of the name on create, and leaves the first as it was', async () => {
     const { caller, connection } = await setUp();
-    const result = await run(test, caller, 'createConnection', { input: createInput({ ...example, username: 'other' }) });
+    const result = await run(test, caller, 'createConnection', createInput({ ...example, username: 'other' }));
     expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'name'] });
     expect(await show(caller)).toEqual(connection);
   });
@@ -96,7 +96,7 @@ describe('create', () => {
   it('Z22: a create never answers that something was not found for an integration, which is a code of its own', async () => {
     const { caller } = await setUp();
     const unknown = { ...createInput(), integration: { id: Buffer.from(`Integration:${'0'.repeat(24)}`).toString('base64url') } };
-    expect((await run(test, caller, 'createConnection', { input: unknown })).code).toBe('INVALID_INTEGRATION');
+    expect((await run(test, caller, 'createConnection', unknown)).code).toBe('INVALID_INTEGRATION');
   });
 });
 
@@ -114,7 +114,7 @@ describe('show', () => {
     const caller = { organization: test.newOrganization() };
     await test.create(caller, 'Integration', integration);
     const password = 'c0rrect-horse-battery';
-    const created = await send(test, caller, 'createConnection', { input: createInput({ ...example, password }) }, `id ${shown}`);
+    const created = await send(test, caller, 'createConnection', createInput({ ...example, password }), `id ${shown}`);
     const { credentialId } = created.data.result.connection.actionCredentials[0];
     const basicAuth = '... on BasicAuthCredential { username password { isSet redacted fingerprint sealedAt } }';
     const answers = [
@@ -126,10 +126,10 @@ describe('show', () => {
         test,
         caller,
         'updateCredential',
-        { id: credentialId, input: { data: { basicAuth: { username: 'new', password } } } },
+        { credential: credentialId, data: { basicAuth: { username: 'new', password } } },
         basicAuth,
       ),
-      await send(test, caller, 'deleteCredential', { id: credentialId }),
+      await send(test, caller, 'deleteCredential', { credential: credentialId }),
     ];
     for (const { text } of answers) expect(text).not.toContain(password);
     expect(test.logs.join('')).not.toContain(password);
@@ -148,13 +148,13 @@ describe('show', () => {
       const { caller, connection, credentialId } = await setUp();
       expect(connection).toMatchObject({ createdAt: '1985-04-12T23:20:50.520Z', updatedAt: '1985-04-12T23:20:50.520Z' });
       test.time = () => new Date('1985-04-12T23:21:00.000Z');
-      await run(test, caller, 'updateConnection', { connection: byName(), input: { allowedDomain: 'other.example.com' } });
+      await run(test, caller, 'updateConnection', { connection: byName(), allowedDomain: 'other.example.com' });
       const after = await show(caller);
       expect(after).toMatchObject({ createdAt: '1985-04-12T23:20:50.520Z', updatedAt: '1985-04-12T23:21:00.000Z' });
       expect([after.createdAt, after.updatedAt]).toEqual([expect.stringMatching(rfc3339), expect.stringMatching(rfc3339)]);
       for (const sent of [{ createdAt: '2000-01-01T00:00:00Z' }, { updatedAt: '2000-01-01T00:00:00Z' }]) {
-        expect((await send(test, caller, 'createConnection', { input: { ...createInput(), ...sent } })).status).toBe(400);
-        expect((await send(test, caller, 'updateCredential', { id: credentialId, input: sent })).status).toBe(400);
+        expect((await send(test, caller, 'createConnection', { ...createInput(), ...sent })).status).toBe(400);
+        expect((await send(test, caller, 'updateCredential', { credential: credentialId, ...sent })).status).toBe(400);
       }
     } finally {
       test.time = () => new Date();
@@ -192,25 +192,25 @@ describe('update', () => {
     await test.create(caller, 'Connection', createInput({ ...example, username: 'before', password: 'before' }));
     const before = await show(caller);
     const id = before.actionCredentials[0].credentialId;
-    await run(test, caller, 'updateCredential', { id, input: { data: update } });
+    await run(test, caller, 'updateCredential', { credential: id, data: update });
     const after = await show(caller);
     expect(after.actionCredentials[0].credential.username).toBe('[email protected]');
     const { actionCredentials: _, ...connection } = after;
     expect(before).toMatchObject(connection);
-    const revealed = await run(
-      test,
-      caller,
-      'revealSecret',
-      { credentialId: id, field: 'password', reason: 'the test looks' },
-      'plaintext',
-    );
+    const revealed = await run(test, caller, 'revealSecret', { credential: id, field: 'password', reason: 'the test looks' }, 'plaintext');
     expect(revealed.secret.plaintext).toBe('MY_PASSWORD');
   });
 
   it('Z27: one of the two alone is a partial update, too', async () => {
     const { caller, credentialId } = await setUp();
-    await run(test, caller, 'updateCredential', { id: credentialId, input: { data: { basicAuth: { username: 'grace' } } } });
-    const { secret } = await run(test, caller, 'revealSecret', { credentialId, field: 'password', reason: 'the test looks' }, 'plaintext');
+    await run(test, caller, 'updateCredential', { credential: credentialId, data: { basicAuth: { username: 'grace' } } });
+    const { secret } = await run(
+      test,
+      caller,
+      'revealSecret',
+      { credential: credentialId, field: 'password', reason: 'the test looks' },
+      'plaintext',
+    );
     expect(secret.plaintext).toBe('MY_PASSWORD');
     expect((await show(caller)).actionCredentials[0].credential.username).toBe('grace');
   });
@@ -218,18 +218,18 @@ describe('update', () => {
   it('Z28: the answer to an update holds no secret, even when it asks for all it can', async () => {
     const { caller, credentialId } = await setUp();
     const fields = 'id ... on BasicAuthCredential { username password { isSet redacted fingerprint sealedAt } }';
-    const { text, data } = await send(test, caller, 'updateCredential', { id: credentialId, input: { data: update } }, fields);
+    const { text, data } = await send(test, caller, 'updateCredential', { credential: credentialId, data: update }, fields);
     expect(data.result.credential.password.redacted).toBe('*****');
     expect(text).not.toContain('MY_PASSWORD');
   });
 
   it('Z29: an unknown connection is not found, and an unknown integration is invalid, as on create', async () => {
     const { caller } = await setUp();
-    const update = (connection: object) => run(test, caller, 'updateConnection', { connection, input: { allowedDomain: 'a.example.com' } });
-    expect(await update(byName('no_such'))).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
+    const update = (connection: object) => run(test, caller, 'updateConnection', { connection, allowedDomain: 'a.example.com' });
+    expect(await update(byName('no_such'))).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'connection'] });
     expect(await update({ inIntegration: { integration: { name: 'no_such' }, name: example.name } })).toMatchObject({
       code: 'INVALID_INTEGRATION',
-      path: ['connection', 'inIntegration', 'integration'],
+      path: ['input', 'connection', 'inIntegration', 'integration'],
     });
   });
 });
@@ -238,7 +238,7 @@ describe('delete', () => {
   it('Z30: deletes it by name, and it is gone', async () => {
     const { caller, connection, credentialId } = await setUp();
     expect(await run(test, caller, 'deleteConnection', { connection: byName() })).toMatchObject({ deletedId: connection.id });
-    expect(await run(test, caller, 'deleteCredential', { id: credentialId })).toMatchObject({ deletedId: credentialId });
+    expect(await run(test, caller, 'deleteCredential', { credential: credentialId })).toMatchObject({ deletedId: credentialId });
     expect(await show(caller)).toBeNull();
     expect((await test.query(caller, '{ credentials { totalCount } }')).credentials.totalCount).toBe(0);
   });
@@ -246,16 +246,19 @@ describe('delete', () => {
   it('Z31: deleting what is not there is not found, whether the connection or the integration is missing', async () => {
     const { caller } = await setUp();
     for (const connection of [byName('no_such'), { inIntegration: { integration: { name: 'no_such' }, name: example.name } }]) {
-      expect(await run(test, caller, 'deleteConnection', { connection })).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
+      expect(await run(test, caller, 'deleteConnection', { connection })).toMatchObject({
+        code: 'NOT_FOUND',
+        path: ['input', 'connection'],
+      });
     }
   });
 });
 
 /** The document's four operations, with the scope that each needs here. */
 const operations = [
-  ['create', 'connections.post', 'createConnection', () => ({ input: createInput({ ...example, name: 'another' }) })],
+  ['create', 'connections.post', 'createConnection', () => createInput({ ...example, name: 'another' })],
   ['show', 'connections.get', undefined, () => ({ by: byName() })],
-  ['update', 'connections.patch', 'updateConnection', () => ({ connection: byName(), input: { allowedDomain: 'b.example.com' } })],
+  ['update', 'connections.patch', 'updateConnection', () => ({ connection: byName(), allowedDomain: 'b.example.com' })],
   ['delete', 'connections.delete', 'deleteConnection', () => ({ connection: byName() })],
 ] as const;
 
@@ -315,16 +318,16 @@ it('Z32: errors are a list, and broken rules are listed all at once', async () =
   const { errors } = await test.send({ query: '{ __typename }' });
   expect(errors).toHaveLength(1);
   const input = { ...createInput(), name: '', allowedDomain: 'not a host' };
-  const { issues } = await run(test, caller, 'createConnection', { input });
+  const { issues } = await run(test, caller, 'createConnection', input);
   expect(issues.map(({ path }: Json) => path.join('.'))).toEqual(['input.name', 'input.allowedDomain']);
 });
 
 it('Z33: each of the document’s codes has one of ours, and none is used for two', async () => {
   const { caller } = await setUp();
   const results = [
-    await run(test, caller, 'createConnection', { input: { ...createInput(), integration: { name: 'no_such' } } }),
+    await run(test, caller, 'createConnection', { ...createInput(), integration: { name: 'no_such' } }),
     await run(test, caller, 'deleteConnection', { connection: byName('no_such') }),
-    await run(test, caller, 'createConnection', { input: createInput() }),
+    await run(test, caller, 'createConnection', createInput()),
   ];
   expect(results.map(({ code }) => code)).toEqual(['INVALID_INTEGRATION', 'NOT_FOUND', 'CONFLICT']);
 });
@@ -336,8 +339,7 @@ it('Z21: who asks too often is refused with 429, is told when to come back, and 
   Object.assign(limited, { uri, databaseName, masterKey, limits: { rateLimit: 300, anonymousRateLimit: 0 } });
   await limited.open();
   try {
-    const update = () =>
-      send(limited, caller, 'updateConnection', { connection: byName(), input: { allowedDomain: 'b.example.com' } }, 'version');
+    const update = () => send(limited, caller, 'updateConnection', { connection: byName(), allowedDomain: 'b.example.com' }, 'version');
     let version = 1;
     let answer = await update();
     for (; answer.status !== 429; answer = await update()) version = answer.data.result.connection.version;

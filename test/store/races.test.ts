@@ -32,13 +32,13 @@ afterAll(async () => {
 /** The one thing that must hold whoever wins. */
 const expectNothingDangling = async () => expect(await danglingReferences(test)).toEqual([]);
 
-type Mutation = readonly [name: string, args: object, fields?: string];
+type Mutation = readonly [name: string, input: object, fields?: string];
 
-async function via(gateway: Gateway, [name, args, fields]: Mutation): Promise<Json> {
+async function via(gateway: Gateway, [name, input, fields]: Mutation): Promise<Json> {
   const request = new Request('http://gateway.test/graphql', {
     method: 'POST',
     headers: { 'content-type': 'application/json', authorization: `Bearer ${await test.token(caller)}` },
-    body: JSON.stringify(operation(name, args, fields)),
+    body: JSON.stringify(operation(name, input, fields)),
   });
   const { data, errors } = (await (await gateway.fetch(request)).json()) as Json;
   return data?.result ?? errors;
@@ -90,12 +90,12 @@ const toCredential =
   async (): Promise<{ attach: Mutation; remove: (force: boolean) => Mutation }> => {
     const integration = await integrationNamed();
     const id = await create('Credential', { integration, name: 'c', data: { string: { value: 'v' } } });
-    return { attach: await attach(integration, id), remove: removal('deleteCredential', { id }) };
+    return { attach: await attach(integration, id), remove: removal('deleteCredential', { credential: id }) };
   };
 const toIntegration = (noun: string, rest: object) => async () => {
   const integration = await integrationNamed();
   return {
-    attach: [`create${noun}`, { input: { integration, ...rest } }] as const,
+    attach: [`create${noun}`, { integration, ...rest }] as const,
     remove: removal('deleteIntegration', { integration }),
   };
 };
@@ -104,7 +104,7 @@ const races: Readonly<Record<string, Race>> = {
   'a credential to a new connection': {
     prepare: toCredential(async (integration, id) => [
       'createConnection',
-      { input: { integration, name: 'x', actionCredentials: [{ credential: { id } }] } },
+      { integration, name: 'x', actionCredentials: [{ credential: { id } }] },
     ]),
     refused: { code: 'NOT_FOUND', path: 'input.actionCredentials.0.credential.id' },
     afterForce: 'released',
@@ -114,7 +114,7 @@ const races: Readonly<Record<string, Race>> = {
       'updateConnection',
       {
         connection: { id: await create('Connection', { integration, name: 'x' }) },
-        input: { triggerCredentials: [{ credential: { id } }] },
+        triggerCredentials: [{ credential: { id } }],
       },
     ]),
     refused: { code: 'NOT_FOUND', path: 'input.triggerCredentials.0.credential.id' },
@@ -123,25 +123,20 @@ const races: Readonly<Record<string, Race>> = {
   'a credential to the scheme of a connection': {
     prepare: toCredential(async (integration, id) => [
       'createConnection',
-      {
-        input: { integration, name: 'x', actionCredentials: [{ credential: { create: { name: 'n', data: none } }, authScheme: mtls(id) }] },
-      },
+      { integration, name: 'x', actionCredentials: [{ credential: { create: { name: 'n', data: none } }, authScheme: mtls(id) }] },
     ]),
     refused: { code: 'NOT_FOUND', path: 'input.actionCredentials.0.authScheme.oauth2' },
     afterForce: 'released',
   },
   'a credential to a new connector': {
-    prepare: toCredential(async (integration, id) => [
-      'createConnector',
-      { input: { integration, name: 'x', baseUrl, authSchemes: [mtls(id)] } },
-    ]),
+    prepare: toCredential(async (integration, id) => ['createConnector', { integration, name: 'x', baseUrl, authSchemes: [mtls(id)] }]),
     refused: { code: 'NOT_FOUND', path: 'input.authSchemes.0.oauth2' },
     afterForce: 'released',
   },
   'a credential to a connector': {
     prepare: toCredential(async (integration, id) => [
       'updateConnector',
-      { connector: { id: await create('Connector', { integration, name: 'x', baseUrl }) }, input: { authSchemes: [mtls(id)] } },
+      { connector: { id: await create('Connector', { integration, name: 'x', baseUrl }) }, authSchemes: [mtls(id)] },
     ]),
     refused: { code: 'NOT_FOUND', path: 'input.authSchemes.0.oauth2' },
     afterForce: 'released',
@@ -151,7 +146,7 @@ const races: Readonly<Record<string, Race>> = {
       const integration = await integrationNamed();
       const id = await create('Connector', { integration, name: 'x', baseUrl });
       return {
-        attach: ['createConnection', { input: { integration, connector: { id }, name: 'x' } }],
+        attach: ['createConnection', { integration, connector: { id }, name: 'x' }],
         remove: removal('deleteConnector', { connector: { id } }),
       };
     },
@@ -164,7 +159,7 @@ const races: Readonly<Record<string, Race>> = {
       const id = await create('EndUser', { integration, externalId: 'x' });
       const actionCredentials = [{ credential: { create: { name: 'n', data: { string: { value: 'v' } } } } }];
       return {
-        attach: ['createConnection', { input: { integration, endUser: { id }, name: 'x', actionCredentials } }],
+        attach: ['createConnection', { integration, endUser: { id }, name: 'x', actionCredentials }],
         remove: removal('deleteEndUser', { endUser: { id } }),
       };
     },
@@ -176,7 +171,7 @@ const races: Readonly<Record<string, Race>> = {
       const integration = await integrationNamed();
       const id = await create('EndUser', { integration, externalId: 'x' });
       return {
-        attach: ['createCredential', { input: { integration, endUser: { id }, name: 'x', data: { string: { value: 'v' } } } }],
+        attach: ['createCredential', { integration, endUser: { id }, name: 'x', data: { string: { value: 'v' } } }],
         remove: removal('deleteEndUser', { endUser: { id } }),
       };
     },
@@ -280,19 +275,19 @@ describe('writers of one object', () => {
       ).credential;
       const update = (username: string): Mutation => [
         'updateCredential',
-        { id, input: { data: { basicAuth: { username, password: username } } }, expectedVersion: version },
+        { credential: id, data: { basicAuth: { username, password: username } }, expectedVersion: version },
         '... on BasicAuthCredential { username version }',
       ];
       const results = await whileHeld(update('held'), commands, update('other'));
       expect(results.filter(succeeded)).toHaveLength(1);
       const lost = results.find((result) => !succeeded(result));
-      expect(lost).toMatchObject({ code: 'CONFLICT', path: ['expectedVersion'], currentVersion: version + 1 });
+      expect(lost).toMatchObject({ code: 'CONFLICT', path: ['input', 'expectedVersion'], currentVersion: version + 1 });
       const { credential } = results.find(succeeded) as Json;
       const { secret } = await run(
         test,
         caller,
         'revealSecret',
-        { credentialId: id, field: 'password', reason: 'the test looks' },
+        { credential: id, field: 'password', reason: 'the test looks' },
         'plaintext',
       );
       expect(secret.plaintext).toBe(credential.username);
@@ -302,9 +297,9 @@ describe('writers of one object', () => {
   it('two that change different fields both succeed, and neither undoes the other', async () => {
     const integration = await integrationNamed();
     const id = await create('Credential', { integration, name: 'c', data: { basicAuth: { username: 'a', password: 'b' } } });
-    const results = await whileHeld(['updateCredential', { id, input: { data: { basicAuth: { username: 'changed' } } } }], writes, [
+    const results = await whileHeld(['updateCredential', { credential: id, data: { basicAuth: { username: 'changed' } } }], writes, [
       'updateCredential',
-      { id, input: { description: 'changed, too' } },
+      { credential: id, description: 'changed, too' },
     ]);
     expect(results.every(succeeded)).toBe(true);
     const { credential } = await test.query(
@@ -319,7 +314,7 @@ describe('writers of one object', () => {
     const integration = await integrationNamed();
     for (const commands of [['commitTransaction'], writes]) {
       const name = unused('name');
-      const make: Mutation = ['createConnection', { input: { integration, name } }];
+      const make: Mutation = ['createConnection', { integration, name }];
       const [held, other] = await whileHeld(make, commands, make);
       expect([held, other].filter(succeeded)).toHaveLength(1);
       expect([held, other].find((result) => !succeeded(result))).toMatchObject({ code: 'CONFLICT', path: ['input', 'name'] });
@@ -329,9 +324,13 @@ describe('writers of one object', () => {
   it('two that delete one object: one does, for the other it is not there', async () => {
     const integration = await integrationNamed();
     const id = await create('Credential', { integration, name: 'c', data: none });
-    const results = await whileHeld(['deleteCredential', { id }], ['commitTransaction'], ['deleteCredential', { id }]);
+    const results = await whileHeld(
+      ['deleteCredential', { credential: id }],
+      ['commitTransaction'],
+      ['deleteCredential', { credential: id }],
+    );
     expect(results.filter(succeeded)).toHaveLength(1);
-    expect(results.find((result) => !succeeded(result))).toMatchObject({ code: 'NOT_FOUND', path: ['id'] });
+    expect(results.find((result) => !succeeded(result))).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'credential'] });
   });
 
   it('changing a connection and deleting it: no new credential is left behind', async () => {
@@ -339,14 +338,14 @@ describe('writers of one object', () => {
       const integration = await integrationNamed();
       const connection = { id: await create('Connection', { integration, name: 'x' }) };
       const credential = { create: { name: 'n', data: { string: { value: 'v' } } } };
-      const update: Mutation = ['updateConnection', { connection, input: { actionCredentials: [{ credential }] } }];
+      const update: Mutation = ['updateConnection', { connection, actionCredentials: [{ credential }] }];
       const [updated, deleted] = await whileHeld(update, commands, ['deleteConnection', { connection }]);
       expect(deleted).toSatisfy(succeeded);
       const { credentials } = await test.query(caller, 'query ($i: IntegrationRef) { credentials(integration: $i) { totalCount } }', {
         i: integration,
       });
       expect(credentials.totalCount).toBe(succeeded(updated) ? 1 : 0);
-      if (!succeeded(updated)) expect(updated).toMatchObject({ code: 'NOT_FOUND', path: ['connection'] });
+      if (!succeeded(updated)) expect(updated).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'connection'] });
     }
   });
 });
@@ -357,7 +356,7 @@ describe('expiry', () => {
     const start = Date.now();
     const id = await create('Credential', { integration, name: 'c', expiresAt: new Date(start + 60_000).toISOString(), data: none });
     const hold = wire.hold('commitTransaction');
-    const kept = via(second, ['updateCredential', { id, input: { expiresAt: null } }]);
+    const kept = via(second, ['updateCredential', { credential: id, expiresAt: null }]);
     await hold.reached;
     test.time = () => new Date(Date.now() + 120_000);
     try {
@@ -408,7 +407,7 @@ it('an API key and its organization’s deletion: no key outlives it', async () 
   try {
     await test.create(caller, 'Integration', { name: 'first' });
     const hold = wire.hold('insert');
-    const issued = via(second, ['createAPIKey', { input: { name: 'late', scopes: ['integrations.get'] } }, 'id']);
+    const issued = via(second, ['createAPIKey', { name: 'late', scopes: ['integrations.get'] }, 'id']);
     await hold.reached;
     const deleted = first.deleteOrganization(caller.organization);
     await Promise.race([deleted, sleep(10_000)]);
@@ -434,12 +433,12 @@ it('many writers of one integration at once leave nothing dangling and answer no
         { length: 6 },
         (_, index): Mutation => [
           'createConnection',
-          { input: { integration, endUser, connector, name: `x${index}`, actionCredentials: [{ credential }, { credential: created }] } },
+          { integration, endUser, connector, name: `x${index}`, actionCredentials: [{ credential }, { credential: created }] },
         ],
       ),
-      ['createCredential', { input: { integration, endUser, name: 'y', data: none } }],
-      ['updateConnector', { connector, input: { authSchemes: [mtls(credential.id)] } }],
-      ['deleteCredential', { ...credential, force: round === 1 }],
+      ['createCredential', { integration, endUser, name: 'y', data: none }],
+      ['updateConnector', { connector, authSchemes: [mtls(credential.id)] }],
+      ['deleteCredential', { credential: credential.id, force: round === 1 }],
       ['deleteEndUser', { endUser, force: round === 0 }],
       ['deleteConnector', { connector, force: round === 1 }],
       ['deleteIntegration', { integration, force: round === 2 }],

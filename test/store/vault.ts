@@ -56,9 +56,9 @@ export async function add(test: TestGateway, caller: Caller, values: Map<string,
 export async function change(test: TestGateway, caller: Caller, id: string, value: string): Promise<Json> {
   const { result } = await test.query(
     caller,
-    `mutation ($id: ID!, $input: UpdateCredentialInput!) { result: updateCredential(id: $id, input: $input) {
+    `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) {
        __typename ... on MutationError { code } } }`,
-    { id, input: { data: { string: { value } } } },
+    { input: { credential: id, data: { string: { value } } } },
   );
   return result;
 }
@@ -67,7 +67,7 @@ export async function change(test: TestGateway, caller: Caller, id: string, valu
 export async function reveal(test: TestGateway, caller: Caller, id: string): Promise<string> {
   const { result } = await test.query(
     caller,
-    `mutation ($id: ID!) { result: revealSecret(credentialId: $id, field: "value", reason: "a test") {
+    `mutation ($id: ID!) { result: revealSecret(input: { credential: $id, field: "value", reason: "a test" }) {
        ... on RevealSecretSuccess { secret { plaintext } } ... on MutationError { code } } }`,
     { id },
   );

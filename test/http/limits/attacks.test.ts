@@ -76,7 +76,8 @@ describe('many in one', () => {
   });
 
   it('fifty guesses in one mutation', async () => {
-    const guess = (index: number) => `a${index}: revealSecret(credentialId: "x", field: "${canary}", reason: "${canary}") { __typename }`;
+    const guess = (index: number) =>
+      `a${index}: revealSecret(input: { credential: "x", field: "${canary}", reason: "${canary}" }) { __typename }`;
     expect(await run(`mutation { ${repeat(50, guess)} }`)).toEqual(limited('MAX_ROOT_FIELDS'));
     expect(await run(`mutation { ${repeat(20, guess)} }`)).toMatchObject({ status: 400, code: 'COST_LIMIT_EXCEEDED' });
   });
@@ -147,7 +148,7 @@ describe('round and round, and down', () => {
       levels === 0
         ? 'name'
         : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ${nested(levels - 1)} } } } } }`;
-    const query = `mutation { updateConnection(connection: { id: "x" }, input: {}) { ... on UpdateConnectionSuccess { connection { ${nested(2)} } } } }`;
+    const query = `mutation { updateConnection(input: { connection: { id: "x" } }) { ... on UpdateConnectionSuccess { connection { ${nested(2)} } } } }`;
     expect(await run(query)).toEqual({ status: 200, code: undefined, limit: undefined });
   });
 });

@@ -24,8 +24,12 @@ describe('an operation costs', () => {
     ['what a backward page holds', '{ integrations(last: 30, before: "x") { nodes { name } } }', 1 + 1 + 30],
     ['a secret more than a name', '{ credential(id: "x") { ... on StringCredential { name value { redacted } } } }', 1 + 1 + 5],
     ['the schema once, whatever is asked of it', '{ __schema { types { fields { name } } } }', 1 + 100],
-    ['a mutation, and what it answers', 'mutation { deleteCredential(id: "x") { ... on DeleteCredentialSuccess { deletedId } } }', 1 + 25],
-    ['most for a reveal', 'mutation { revealSecret(credentialId: "x", field: "f", reason: "r") { __typename } }', 1 + 500],
+    [
+      'a mutation, and what it answers',
+      'mutation { deleteCredential(input: { credential: "x" }) { ... on DeleteCredentialSuccess { deletedId } } }',
+      1 + 25,
+    ],
+    ['most for a reveal', 'mutation { revealSecret(input: { credential: "x", field: "f", reason: "r" }) { __typename } }', 1 + 500],
   ])('%s', (_what, query, expected) => {
     expect(cost(query)).toBe(expected);
   });
@@ -72,10 +76,10 @@ describe('an operation costs', () => {
     });
     expect([cost(create, connection(given)), cost(create, connection(made, given, made))]).toEqual([1 + 25, 1 + 25 + 800]);
     expect(
-      cost('mutation { updateCredential(id: "x", input: { data: { snowflake: { generatePrivateKey: true } } }) { __typename } }'),
+      cost('mutation { updateCredential(input: { credential: "x", data: { snowflake: { generatePrivateKey: true } } }) { __typename } }'),
     ).toBe(1 + 25 + 400);
     expect(
-      cost('mutation { updateCredential(id: "x", input: { data: { snowflake: { generatePrivateKey: false } } }) { __typename } }'),
+      cost('mutation { updateCredential(input: { credential: "x", data: { snowflake: { generatePrivateKey: false } } }) { __typename } }'),
     ).toBe(1 + 25);
   });
 
@@ -105,7 +109,7 @@ it('is counted in no time for nested unions and fragments', () => {
   const started = performance.now();
   expect(cost(`{ connections { nodes { ${nested(12)} } } }`)).toBeGreaterThan(1e9);
   expect(cost(`{ ...F0 } ${fragments.join(' ')} fragment F40 on Query { integrations { nodes { name } } }`)).toBeGreaterThan(1e12);
-  const mutation = parse(`mutation { a { ...F0 } ... on Mutation { updateConnection(connection: { id: "x" }, input: {}) {
+  const mutation = parse(`mutation { a { ...F0 } ... on Mutation { updateConnection(input: { connection: { id: "x" } }) {
     ... on UpdateConnectionSuccess { connection { ${nested(12)} } } } } }`);
   expect(requiredScopes(schema, mutation, getOperationAST(mutation)!, {})).toContain('credentials.get');
   expect(performance.now() - started).toBeLessThan(3_000);
