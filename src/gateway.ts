@@ -26,7 +26,7 @@ import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
 import { everyMinute, type Job } from './jobs.ts';
 import { defaultLimits, type Limits } from './limits.ts';
-import { createSchema } from './schema/index.ts';
+import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
@@ -34,7 +34,7 @@ import { createStore } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
-export { isAwsKmsKeyArn, MasterKeyError };
+export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
 /** A master key: its 32 bytes, or where it is. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
@@ -174,6 +174,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 
 function masterKey(source: MasterKeySource): MasterKey {
   return source instanceof Uint8Array ? localMasterKey(source) : awsKmsMasterKey(source.awsKmsKeyArn);
+}
+
+/** The schema of a gateway with the built-in credential kinds, as `schema.graphql` holds it. */
+export function schemaText(): string {
+  return printedSchema(createSchema(createKindRegistry(builtInKinds)));
 }
 
 /** Whether a database holds data keys already, so that a master key which is missing must not be made anew. */

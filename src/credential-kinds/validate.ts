@@ -31,12 +31,16 @@ export type KindData = Readonly<Record<string, unknown>>;
  *
  * @throws ValidationError when the secret is given as well
  */
-export async function withGeneratedSecret({ generate }: CredentialKind, data: KindData): Promise<KindData> {
-  if (!generate || data[GENERATE] !== true) return data;
-  if (data[generate.field] !== undefined) {
-    throw new ValidationError([{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }]);
-  }
-  return { ...data, [generate.field]: await generate.make() };
+export async function withGeneratedSecret(kind: CredentialKind, data: KindData): Promise<KindData> {
+  refuseGivenAndGenerated(kind, data);
+  const { generate } = kind;
+  return generate && data[GENERATE] === true ? { ...data, [generate.field]: await generate.make() } : data;
+}
+
+/** @throws ValidationError when the data hold the secret that they ask the server to make */
+export function refuseGivenAndGenerated({ generate }: CredentialKind, data: KindData): void {
+  if (!generate || data[GENERATE] !== true || data[generate.field] === undefined) return;
+  throw new ValidationError([{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }]);
 }
 
 /**

@@ -5,9 +5,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
 import { outputType } from '../../src/credential-kinds/consistency.ts';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
-import { credentialKinds, kindOf } from '../../src/credential-kinds/index.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Answer, Json } from '../harness.ts';
+import { credentialKinds, kindOf } from '../kinds.ts';
 import { type Planted, plant } from './plant.ts';
 import { contents, useTestGateway } from './world.ts';
 

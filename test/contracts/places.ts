@@ -9,7 +9,7 @@ import {
   isNonNullType,
 } from 'graphql';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
-import { credentialKinds } from '../../src/credential-kinds/index.ts';
+import { credentialKinds } from '../kinds.ts';
 import { type Field, nounMeant } from './walk.ts';
 import type { World } from './world.ts';
 

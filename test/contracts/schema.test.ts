@@ -14,8 +14,8 @@ import {
 } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
-import { kindOf, readableKinds } from '../../src/credential-kinds/index.ts';
 import { schemaText } from '../../src/schema/index.ts';
+import { kindOf, readableKinds } from '../kinds.ts';
 import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, schema, scopeOf, types } from './walk.ts';
 import { makeWorld, useTestGateway } from './world.ts';
 

@@ -1,9 +1,9 @@
 import { type GraphQLObjectType, getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
-import { readableKinds } from '../../src/credential-kinds/index.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Answer, Json } from '../harness.ts';
+import { readableKinds } from '../kinds.ts';
 import { type Field, nodeTypes, nounOf, objectsOf, operationOf, queryFields, scopeOf, selectionOf } from './walk.ts';
 import { comparable, makeWorld, missingId, useTestGateway, type World } from './world.ts';
 

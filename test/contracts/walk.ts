@@ -15,10 +15,11 @@ import {
 } from 'graphql';
 import { type Noun, nouns, type Scope } from '../../src/access/scopes.ts';
 import { createSchema } from '../../src/schema/index.ts';
+import { kindRegistry } from '../kinds.ts';
 
 // The schema itself tells the contract tests what there is: what is added to it is tested without being listed here.
 
-export const schema = createSchema();
+export const schema = createSchema(kindRegistry);
 export type Field = GraphQLField<unknown, unknown>;
 
 export const queryFields: readonly Field[] = Object.values(schema.getQueryType()!.getFields());

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Noun } from '../../src/access/scopes.ts';
 import { errorCodes } from '../../src/errors.ts';
-import { encodeId, parseId } from '../../src/schema/global-id.ts';
+import { encodeId, parseId } from '../../src/schema/kit/global-id.ts';
 import { type Answer, type Caller, type Json, type TestGateway, useTestGateway as useAnyTestGateway } from '../harness.ts';
 
 /** An organization with one or more of everything, each of them bound to the others where it can be. */

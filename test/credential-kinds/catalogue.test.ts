@@ -3,7 +3,8 @@ import { describe, expect, it } from 'vitest';
 import { assertConsistent, outputType } from '../../src/credential-kinds/consistency.ts';
 import { type CredentialKind, defineCredentialKind } from '../../src/credential-kinds/define.ts';
 import { choice, secret, text } from '../../src/fields/field.ts';
-import { credentialKinds, isNullable, kindOf, readableKinds } from '../../src/credential-kinds/index.ts';
+import { Redacted } from '../../src/redacted.ts';
+import { credentialKinds, isNullable, kindOf, readableKinds } from '../kinds.ts';
 
 const folder = new URL('../../src/credential-kinds/', import.meta.url);
 const isKind = (value: unknown): value is CredentialKind =>
@@ -101,7 +102,7 @@ describe('kinds that cannot stand in one schema', () => {
     expect(() => make('Two', {})).toThrow('a kind is in camelCase');
     expect(() => make('two', {}, { typeName: 'Two' })).toThrow('ends in Credential');
     expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is given twice');
-    expect(() => make('two', { username }, { generate: { field: 'username', make: async () => '' } })).toThrow(
+    expect(() => make('two', { username }, { generate: { field: 'username', make: async () => new Redacted('') } })).toThrow(
       'only a secret can be generated',
     );
   });
@@ -124,7 +125,7 @@ it('a definition knows the types of its own fields', () => {
     description: 'For the compiler.',
     fields: { pin: secret({ description: 'A PIN.', maxLength: 4, example: '1234', invalidExample: '' }) },
     derive: ({ secrets, settings, isSet }) => {
-      const pin: string | undefined = secrets.pin;
+      const pin: Redacted | undefined = secrets.pin;
       const set: boolean = isSet.pin;
       // @ts-expect-error: a secret is not among the settings
       return { pin, set, other: settings.pin };

@@ -1,6 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { prepareWrite } from '../../src/credential-kinds/validate.ts';
-import { exampleData, issuesOf, kindNamed, textOfLength } from './examples.ts';
+import { exampleData, issuesOf, kindNamed, prepareWrite, textOfLength } from './examples.ts';
 
 /** Row of the checklist, kind, what is readable, what is secret; what may be left out has a question mark. */
 const promises: [row: string, kind: string, readable: string, secret: string][] = [

@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { credentialKinds } from '../../src/credential-kinds/index.ts';
-import { prepareWrite } from '../../src/credential-kinds/validate.ts';
 import { Redacted } from '../../src/redacted.ts';
-import { errorOf, everyField, exampleData, issuesOf, storedExample, textOfLength } from './examples.ts';
+import { credentialKinds } from '../kinds.ts';
+import { errorOf, everyField, exampleData, issuesOf, prepareWrite, storedExample, textOfLength } from './examples.ts';
 
 const CANARY = 'canary-7f3a91';
 
@@ -20,7 +19,7 @@ describe.each(credentialKinds.map((kind) => ({ name: kind.kind, kind })))('$name
       expect(write.secrets[name]?.expose()).toBe(data[name]);
     }
     for (const [name, field] of fields.filter(([, { secret }]) => !secret))
-      expect(write.settings[name]).toEqual(field.type === 'DateTime' ? new Date(field.example) : field.example);
+      expect(write.settings[name]).toEqual(field.type === 'DateTime' ? new Date(field.example!) : field.example);
   });
 
   it('takes an update that changes nothing, and keeps everything (L27, Z27)', () => {
@@ -109,7 +108,7 @@ describe.each(everyField)('$at', ({ kind, name, field }) => {
 
   if (field.type === 'StringList') {
     it('takes an empty list, and refuses too many items, and points at the bad item', () => {
-      const item = field.example[0] ?? '';
+      const item = field.example![0] ?? '';
       expect(prepareWrite(kind, { [name]: [] }, stored).settings[name]).toEqual([]);
       prepareWrite(kind, { ...others, [name]: Array(field.maxItems).fill(item) });
       expect(issuesOf(kind, { ...others, [name]: Array(field.maxItems + 1).fill(item) })).toEqual([

@@ -1,9 +1,16 @@
 import { expect } from 'vitest';
-import type { CredentialKind } from '../../src/credential-kinds/define.ts';
-import type { Field } from '../../src/fields/field.ts';
-import { credentialKinds, kindOf } from '../../src/credential-kinds/index.ts';
-import { type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-kinds/validate.ts';
+import type { CredentialKind, KindField } from '../../src/credential-kinds/define.ts';
+import { exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
+import {
+  type PreparedWrite,
+  prepareWrite as prepareWrapped,
+  refuseGivenAndGenerated,
+  type StoredParts,
+} from '../../src/credential-kinds/validate.ts';
 import { type Issue, ValidationError } from '../../src/errors.ts';
+import { Redacted } from '../../src/redacted.ts';
+import { credentialKinds, kindOf } from '../kinds.ts';
+import { ed25519 } from './key-examples.ts';
 
 /** The kind of that name, which must exist. */
 export function kindNamed(name: string): CredentialKind {
@@ -16,6 +23,23 @@ export function kindNamed(name: string): CredentialKind {
 export function exampleData(kind: CredentialKind, which: 'all' | 'required' = 'all'): Record<string, unknown> {
   const fields = Object.entries(kind.fields).filter(([, field]) => which === 'all' || !field.optional);
   return Object.fromEntries(fields.map(([name, field]) => [name, field.example]));
+}
+
+/** The data as the schema hands them on: each secret that is text is wrapped. */
+export function wrapped(kind: CredentialKind, data: Record<string, unknown>): Record<string, unknown> {
+  const wrap = ([name, value]: [string, unknown]) => [
+    name,
+    kind.fields[name]?.secret && typeof value === 'string' ? new Redacted(value) : value,
+  ];
+  return Object.fromEntries(Object.entries(data).map(wrap));
+}
+
+/** What becomes of a write that holds plain secrets, or asks for one, which is then always the same. */
+export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): PreparedWrite {
+  refuseGivenAndGenerated(kind, data);
+  const isAsked = kind.generate && data.generatePrivateKey === true;
+  const made = isAsked ? { [kind.generate.field]: kind.kind === 'git' ? ed25519.plainKey : exampleRsaKey } : {};
+  return prepareWrapped(kind, wrapped(kind, { ...data, ...made }), stored);
 }
 
 /** What would be stored after this write. */
@@ -46,13 +70,13 @@ export function errorOf(kind: CredentialKind, data: Record<string, unknown>, sto
 }
 
 /** Every field of every kind, for `it.each`. */
-export const everyField: { at: string; kind: CredentialKind; name: string; field: Field }[] = credentialKinds.flatMap((kind) =>
+export const everyField: { at: string; kind: CredentialKind; name: string; field: KindField }[] = credentialKinds.flatMap((kind) =>
   Object.entries(kind.fields).map(([name, field]) => ({ at: `${kind.kind}.${name}`, kind, name, field })),
 );
 
 /** A text of that length which has the form that the field asks for. */
-export function textOfLength(field: Extract<Field, { type: 'String' }>, length: number): string {
-  const { format, example } = field;
+export function textOfLength(field: Extract<KindField, { type: 'String' }>, length: number): string {
+  const { format, example = '' } = field;
   if (length <= example.length) return example.slice(0, length);
   switch (format) {
     case 'base64':

@@ -1,8 +1,7 @@
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { exampleCertificate, exampleGcpKey, exampleKey, exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
-import { prepareWrite } from '../../src/credential-kinds/validate.ts';
-import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
+import { exampleData, issuesOf, kindNamed, prepareWrite, storedAfter, storedExample } from './examples.ts';
 import { ed25519, encrypted, examplePublicRsaKey, otherCertificate, p256 } from './key-examples.ts';
 
 const strangersKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });

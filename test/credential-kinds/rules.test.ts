@@ -2,16 +2,20 @@ import { createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
 import { exampleCertificate, exampleKey, exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
-import { credentialKinds } from '../../src/credential-kinds/index.ts';
 import { sshPublicKey } from '../../src/credential-kinds/ssh-keys.ts';
-import { makeSecret, type PreparedWrite, prepareWrite, type StoredParts } from '../../src/credential-kinds/validate.ts';
-import { exampleData, issuesOf, kindNamed, storedAfter, storedExample } from './examples.ts';
+import {
+  type PreparedWrite,
+  prepareWrite as prepareWrapped,
+  type StoredParts,
+  withGeneratedSecret,
+} from '../../src/credential-kinds/validate.ts';
+import { credentialKinds } from '../kinds.ts';
+import { exampleData, issuesOf, kindNamed, prepareWrite, storedAfter, storedExample, wrapped } from './examples.ts';
 import { ed25519 } from './key-examples.ts';
 
 /** The write of these data and of the key that the server is asked to make. */
 async function generating(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<PreparedWrite> {
-  const asking = { ...data, generatePrivateKey: true };
-  return prepareWrite(kind, asking, stored, await makeSecret(kind, asking));
+  return prepareWrapped(kind, await withGeneratedSecret(kind, wrapped(kind, { ...data, generatePrivateKey: true })), stored);
 }
 
 describe('L28, L42: a key made by the server, snowflake', () => {

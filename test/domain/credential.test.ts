@@ -1,7 +1,8 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
-import { kindOf } from '../../src/credential-kinds/index.ts';
+import { Redacted } from '../../src/redacted.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { kindOf } from '../kinds.ts';
 import { counts, danglingReferences, run, send } from './operations.ts';
 
 const test = useTestGateway();
@@ -166,7 +167,7 @@ it('makes a key before its transaction, and once', async () => {
       const before = test.commands.length;
       make.mockImplementation(async () => {
         expect(test.commands.slice(before), mutation).toEqual([]);
-        return exampleRsaKey;
+        return new Redacted(exampleRsaKey);
       });
       expect(await run(test, caller, mutation, input)).not.toHaveProperty('code');
       expect(make, mutation).toHaveBeenCalledOnce();

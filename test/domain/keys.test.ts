@@ -5,6 +5,7 @@ import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { Store } from '../../src/store/index.ts';
 import { useTestGateway } from '../harness.ts';
+import { kindRegistry } from '../kinds.ts';
 import {
   add,
   Clock,
@@ -293,8 +294,8 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   await keys.updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
   await fresh.transaction(async () => void (await fresh.secrets.put(organizationId, 'worn', { value: new Redacted('x') }, new Date())));
-  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(1);
-  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(0);
+  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
+  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
   await fresh.close();
   expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
   await expectAllOpen(test, caller, values);
@@ -312,12 +313,14 @@ it('replaces worn keys though that of an organization before them cannot be repl
     return fresh.keyring.replace(organizationId, ...rest);
   };
   const failing = { ...fresh, keyring: { ...fresh.keyring, replace } };
-  await expect(replaceWornKeys({ store: failing, now: clock.now })).rejects.toMatchObject({ errors: [expect.any(TypeError)] });
+  await expect(replaceWornKeys({ store: failing, now: clock.now, kinds: kindRegistry })).rejects.toMatchObject({
+    errors: [expect.any(TypeError)],
+  });
   expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
   // It is tried again, and then it is done.
-  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(1);
+  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
   expect(await stateOf(test, broken)).toEqual(['opening', 'current']);
-  expect(await replaceWornKeys({ store: fresh, now: clock.now })).toBe(0);
+  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
   await fresh.close();
 });
 

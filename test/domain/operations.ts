@@ -3,8 +3,9 @@ import { type GraphQLObjectType, type GraphQLUnionType, getNamedType, isComposit
 import { expect } from 'vitest';
 import { createSchema } from '../../src/schema/index.ts';
 import type { Answer, Caller, Json, TestGateway } from '../harness.ts';
+import { kindRegistry } from '../kinds.ts';
 
-const schema = createSchema();
+const schema = createSchema(kindRegistry);
 
 /** What is asked of each error that a mutation can answer with. */
 const errorFields: Readonly<Record<string, string>> = {

@@ -94,7 +94,7 @@ export const fieldTypes = shared((builder: Builder) => {
   function outputFields(
     t: FieldBuilder,
     fields: Fields,
-    valueOf: (source: never, name: string) => unknown = (source, name) => source[name],
+    readValue: (source: never, name: string) => unknown = (source, name) => source[name],
   ): Record<string, never> {
     return fieldsFrom(fields, (name, field) =>
       untyped(t)({
@@ -102,7 +102,7 @@ export const fieldTypes = shared((builder: Builder) => {
         nullable: field.optional === true && field.default === undefined,
         description: field.description,
         resolve(source: never) {
-          const value = valueOf(source, name);
+          const value = readValue(source, name);
           return field.type === 'ID' && typeof value === 'string' ? encodeId(field.noun, value) : value;
         },
       }),

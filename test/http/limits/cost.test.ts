@@ -1,8 +1,9 @@
 import { getOperationAST, getVariableValues, parse, validate } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { createSchema, operationCost, requiredScopes } from '../../../src/schema/index.ts';
+import { kindRegistry } from '../../kinds.ts';
 
-const schema = createSchema();
+const schema = createSchema(kindRegistry);
 
 function cost(query: string, variables: Record<string, unknown> = {}, operationName?: string): number {
   const document = parse(query);
