@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const src = fileURLToPath(new URL('../src/', import.meta.url));
 
 /** Import nothing of ours but each other's like: what a leaf imports is in its own folder, or another leaf. */
-const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'credential-kinds'];
+const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'fields', 'credential-kinds'];
 const everythingBelow = [...leaves, 'secrets', 'store', 'domain', 'schema', 'http'];
 
 /** The table of the design: what each folder and file of `src` may import of ours, beside itself. */
@@ -15,7 +15,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'limits.ts': [],
   'redacted.ts': [],
   access: [],
-  'credential-kinds': ['errors.ts', 'redacted.ts'],
+  fields: ['errors.ts', 'redacted.ts', 'access'],
+  'credential-kinds': ['errors.ts', 'redacted.ts', 'fields'],
   secrets: leaves,
   store: ['secrets', ...leaves],
   domain: ['store', ...leaves],
@@ -50,8 +51,15 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
 
 /** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */
 const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
-/** Where a plaintext is taken out of its wrapping: where it is sealed, compared, signed with, and handed to whoever asked for it. */
+/** Where a plaintext is taken out of its wrapping: where it is checked, sealed, compared, signed with, and handed to whoever asked for it. */
 const mayExpose = [
+  'fields/check.ts',
+  'credential-kinds/certificate-facts.ts',
+  'credential-kinds/gcp.ts',
+  'credential-kinds/git.ts',
+  'credential-kinds/http.ts',
+  'credential-kinds/jwt.ts',
+  'credential-kinds/snowflake.ts',
   'secrets/seal.ts',
   'secrets/fingerprint.ts',
   'secrets/sign.ts',

@@ -81,7 +81,7 @@ function check(kind: CredentialKind, data: KindData, stored: StoredParts | undef
   const options = { unknownMember: unknownMember(kind) };
   // What only comes in is never kept, so it comes in whole.
   if (stored && !kind.storedAs) return checkChanges(kind.fields, data as never, options);
-  return withoutNulls(checkInput(kind.fields, data as never, options));
+  return pick(checkInput(kind.fields, data as never, options), Object.keys(data));
 }
 
 /** Names the fields that there are, and not the one that there is not: that is the caller's word. */

@@ -33,8 +33,13 @@ export interface RecordOf {
 export const COUNT_MAX = 100_000;
 
 /** Those of the ids that exist in the viewer's organization, in no particular order; one command, however many. */
-export function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
-  return records(context, noun).byIds(context.viewer.organizationId, ids);
+export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
+  return shown(context, noun, await records(context, noun).byIds(context.viewer.organizationId, ids));
+}
+
+/** The records that this gateway can show: all but credentials of a kind that it was not given, which are kept for one that was. */
+export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): RecordOf[N][] {
+  return found.filter((record) => noun !== 'credential' || kinds.find((record as CredentialRecord).kind));
 }
 
 /** Pages of lists of one noun; one command, however many. @throws TimeoutError */

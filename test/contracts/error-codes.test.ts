@@ -77,11 +77,11 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
   },
   INTERNAL_SERVER_ERROR: async () => {
-    // A kind that this version does not know: what a downgrade would find.
-    const { id } = await newSecret('from the future');
+    // A record that no version of the gateway writes.
+    const { id } = await newSecret('damaged');
     const _id = Buffer.from(id, 'base64url').toString().split(':')[1]!;
-    await test.database.collection<{ _id: string }>('credentials').updateOne({ _id }, { $set: { kind: 'fromTheFuture' } });
-    return asks('query ($id: ID!) { credential(id: $id) { __typename } }', { id });
+    await test.database.collection<{ _id: string }>('credentials').updateOne({ _id }, { $set: { secrets: null } });
+    return asks('query ($id: ID!) { credential(id: $id) { ... on StringCredential { value { isSet } } } }', { id });
   },
 };
 

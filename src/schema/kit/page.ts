@@ -98,13 +98,13 @@ export function addPages(builder: Builder) {
             type: [node] as never,
             description: 'The records.',
             extensions: { cost: { items: 'page' } } satisfies CostExtensions,
-            resolve: ({ page }) => page.records as never,
+            resolve: ({ page }, _args, context) => shown(context, noun, page.records) as never,
           }),
           edges: t.field({
             type: [edge],
             description: 'The records with their cursors, for clients that want one each.',
             extensions: { cost: { items: 'page' } } satisfies CostExtensions,
-            resolve: ({ page, request }) => page.records.map((record) => ({ node: record, request })),
+            resolve: ({ page, request }, _args, context) => shown(context, noun, page.records).map((record) => ({ node: record, request })),
           }),
           pageInfo: t.field({
             type: pageInfo,
