@@ -7,7 +7,7 @@ import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
 import { recordSortFields } from './fields.ts';
-import { nounNames } from './global-id.ts';
+import { nounName } from './global-id.ts';
 import { readIntegrationRef } from './references.ts';
 
 const FIRST_DEFAULT = 20;
@@ -75,7 +75,7 @@ export function addPages(builder: Builder) {
   return {
     /** The page type of a noun, such as `ConnectionPage`, and its edge. */
     pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>) {
-      const name = `${nounNames[noun]}Page`;
+      const name = `${nounName(noun)}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'One record of a page, and its place in the list.',
