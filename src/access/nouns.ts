@@ -5,7 +5,7 @@ type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 've
 interface NounRow {
   /** What stands for its objects in scopes (`credentials.get`), and for their store among the organization's. */
   readonly plural: string;
-  /** Its name in the schema. Absent: it has no records, and so no type and no ids. */
+  /** The name of its type, and in global ids, which must not change. Absent: it has no records, and so no type and no ids. */
   readonly typeName?: string;
   /** The verbs that wildcards cover. Those that none covers are in `namedVerbs`. */
   readonly verbs: readonly Verb[];

@@ -1,10 +1,11 @@
 import { type Noun, nouns, nounTable } from '../access/nouns.ts';
 import { type Path, ValidationError } from '../errors.ts';
 
-/** Stable names inside ids: renaming a GraphQL type changes no id, and all kinds of credentials share one. */
+/** The noun's name inside ids. All kinds of credentials share one. */
 export function nounName(noun: Noun): string {
   return nounTable[noun].typeName;
 }
+
 const nounsByName = new Map(nouns.map((noun) => [nounName(noun), noun]));
 
 /** An id that is unique among all objects: base64url of the noun and the record's id. */

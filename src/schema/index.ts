@@ -1,4 +1,5 @@
 import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
+import { nouns } from '../access/nouns.ts';
 import { kindOf } from '../credential-kinds/index.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
@@ -9,6 +10,7 @@ import { addCredential } from './credential.ts';
 import { addCredentialKinds } from './credential-kinds.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
+import { nounName } from './global-id.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit.ts';
 import { addNodeQueries } from './node.ts';
@@ -35,12 +37,7 @@ export function createSchema(): GraphQLSchema {
   addEndUserToken(builder, kit);
   addAudit(builder, kit, addViewer(builder, kit));
   addNodeQueries(builder, kit.node, {
-    integration: () => 'Integration',
-    connector: () => 'Connector',
-    endUser: () => 'EndUser',
-    connection: () => 'Connection',
-    apiKey: () => 'APIKey',
-    auditEntry: () => 'AuditEntry',
+    ...Object.fromEntries(nouns.map((noun) => [noun, () => nounName(noun)])),
     credential: ({ kind }: { kind: string }) => kindOf(kind)!.typeName,
   });
   return builder.toSchema();
