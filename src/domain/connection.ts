@@ -53,8 +53,7 @@ export interface ConnectionInput extends ConnectionChanges {
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function createConnection(context: MutationContext, input: ConnectionInput): Promise<ConnectionRecord> {
-  const { store, viewer } = context;
-  const { organizationId } = viewer;
+  const { store } = context;
   const { name, allowedDomain = null, variables } = input;
   const checked = check(fields, { name, allowedDomain, variables: variables ?? [] }, ['input']);
   refuseTooMany(input);
@@ -64,9 +63,9 @@ export async function createConnection(context: MutationContext, input: Connecti
     const connector = input.connector && (await requireConnector(context, input.connector, ['input', 'connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['input', 'connector']);
     const endUser = await requireOwner(context, input.endUser, integration, ['input', 'endUser']);
-    await store.slots.attach(organizationId, integration.id);
-    if (connector) await store.slots.attach(organizationId, connector.id);
-    if (endUser) await store.endUsers.touch(organizationId, endUser.id);
+    await store.slots.attach(integration.id);
+    if (connector) await store.slots.attach(connector.id);
+    if (endUser) await store.endUsers.touch(endUser.id);
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
     const bindings = {
@@ -82,7 +81,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       ...bindings,
       credentialIds: namedCredentials(bindings),
     };
-    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(organizationId, record));
+    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(record));
   });
 }
 
@@ -127,7 +126,7 @@ export async function updateConnection(
 async function refuseAiming({ store, viewer }: DomainContext, changes: object, credentialIds: readonly string[]): Promise<void> {
   const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
   if (!viewer.confinedTo?.endUserId || aims.length === 0) return;
-  const own = await store.credentials.byIds(viewer.organizationId, credentialIds);
+  const own = await store.credentials.byIds(credentialIds);
   if (own.length === credentialIds.length) return;
   const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';
   throw new ValidationError(aims.map((field) => ({ path: ['input', field], message })));
@@ -135,11 +134,11 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
 
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
 export async function deleteConnection(context: MutationContext, ref: ConnectionRef, options: DeletionOptions): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection']);
     expectVersion({ version }, options.expectedVersion);
-    await store.connections.remove(viewer.organizationId, { id });
+    await store.connections.remove({ id });
     return id;
   });
 }

@@ -25,7 +25,7 @@ export interface ConnectorInput extends ConnectorChanges {
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
 export async function createConnector(context: MutationContext, input: ConnectorInput): Promise<ConnectorRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const { integration: ref, authSchemes: schemeInputs, ...rest } = input;
   const checked = check(fields, { description: null, ...rest }, ['input']);
   const authSchemes = readAuthSchemes(schemeInputs ?? [], ['input', 'authSchemes']);
@@ -33,9 +33,9 @@ export async function createConnector(context: MutationContext, input: Connector
     const integration = await requireIntegration(context, ref, ['input', 'integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
-    await store.slots.attach(viewer.organizationId, integration.id);
-    await orNameTaken('connector', 'integration', () => store.connectors.insert(viewer.organizationId, record));
-    await store.slots.open(viewer.organizationId, record.id);
+    await store.slots.attach(integration.id);
+    await orNameTaken('connector', 'integration', () => store.connectors.insert(record));
+    await store.slots.open(record.id);
     return record;
   });
 }
@@ -65,15 +65,15 @@ export async function updateConnector(
 
 /** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteConnector(context: MutationContext, ref: ConnectorRef, options: DeletionOptions): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, options.expectedVersion);
     const connections = { connectorId: record.id };
-    await store.slots.close(viewer.organizationId, [record.id]);
+    await store.slots.close([record.id]);
     if (!options.force) await refuseIfInUse(context, 'connector', { connections });
-    await store.connections.remove(viewer.organizationId, connections);
-    await store.connectors.remove(viewer.organizationId, { id: record.id });
+    await store.connections.remove(connections);
+    await store.connectors.remove({ id: record.id });
     return record.id;
   });
 }

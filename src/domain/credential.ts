@@ -37,8 +37,8 @@ export type CredentialChanges = Partial<NewCredential>;
 /** The plaintexts that the server was asked to make, by the data that ask for them. */
 export type MadeSecrets = ReadonlyMap<CredentialData, string>;
 
-export function findCredential({ store, viewer }: DomainContext, id: string): Promise<CredentialRecord | null> {
-  return store.credentials.one(viewer.organizationId, { id });
+export function findCredential({ store }: DomainContext, id: string): Promise<CredentialRecord | null> {
+  return store.credentials.one({ id });
 }
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
@@ -48,8 +48,8 @@ export async function createCredential(context: MutationContext, input: Credenti
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['input', 'integration']);
     const endUser = await requireOwner(context, endUserRef, integration, ['input', 'endUser']);
-    await context.store.slots.attach(context.viewer.organizationId, integration.id);
-    if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
+    await context.store.slots.attach(integration.id);
+    if (endUser) await context.store.endUsers.touch(endUser.id);
     return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, credential, made, ['input']);
   });
 }
@@ -75,7 +75,7 @@ export async function insertCredential(
   made: MadeSecrets,
   path: Path,
 ): Promise<CredentialRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const { data, ...rest } = input;
   const common = check(fields, { description: null, expiresAt: null, ...rest, enabled: rest.enabled ?? true }, path);
   refusePast(common.expiresAt, context.now(), path);
@@ -84,14 +84,14 @@ export async function insertCredential(
     prepareWrite(kind, fieldsOfKind, undefined, made.get(data)),
   );
   const base = newRecord(context);
-  const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
-  return store.credentials.insert(viewer.organizationId, {
+  const secretFacts = await store.secrets.put(base.id, secrets, base.createdAt);
+  return store.credentials.insert({
     ...base,
     integrationId,
     endUserId,
     ...common,
     kind: kind.storedAs ?? kind.kind,
-    problems: null,
+    errors: null,
     settings,
     facts,
     secrets: secretFacts,
@@ -118,13 +118,7 @@ export async function updateCredential(
   });
 }
 
-async function writeData(
-  { store, viewer }: DomainContext,
-  record: CredentialRecord,
-  data: CredentialData,
-  made: MadeSecrets,
-  updatedAt: Date,
-) {
+async function writeData({ store }: DomainContext, record: CredentialRecord, data: CredentialData, made: MadeSecrets, updatedAt: Date) {
   const [kind, fieldsOfKind] = pickKind(data, ['input', 'data']);
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
     throw new ValidationError([{ path: ['input', 'data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
@@ -135,19 +129,19 @@ async function writeData(
     prepareWrite(kind, fieldsOfKind, stored, made.get(data)),
   );
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
-  await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
-  const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
+  await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
+  const put = await store.secrets.put(record.id, secrets, updatedAt);
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }
 
 /** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteCredential(context: MutationContext, id: string, options: DeletionOptions): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['id']));
     expectVersion(record, options.expectedVersion);
     // Who attaches it writes it too: after this, one of the two transactions runs again.
-    await store.credentials.touch(viewer.organizationId, id);
+    await store.credentials.touch(id);
     const users = { credentialIds: id };
     if (!options.force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
     await forgetCredential(context, id);
@@ -157,9 +151,9 @@ export async function deleteCredential(context: MutationContext, id: string, opt
 }
 
 /** Deletes credentials with their secrets, in a transaction whose caller has seen to those that use them. */
-export async function removeCredentials({ store, viewer }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
-  await store.secrets.removeAll(viewer.organizationId, await store.credentials.ids(viewer.organizationId, filter));
-  await store.credentials.remove(viewer.organizationId, filter);
+export async function removeCredentials({ store }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
+  await store.secrets.removeAll(await store.credentials.ids(filter));
+  await store.credentials.remove(filter);
 }
 
 /**
@@ -172,7 +166,7 @@ export async function revealSecret(
   context: MutationContext,
   { credentialId, field, reason }: { readonly credentialId: string; readonly field: string; readonly reason: string },
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
-  const { store, viewer } = context;
+  const { store } = context;
   check(reasonText, reason, ['reason']);
   // The entry in the audit log is committed before anything is opened.
   const checkAndRecord = async () => {
@@ -184,22 +178,20 @@ export async function revealSecret(
     return credential;
   };
   const credential = await mutate(context, checkAndRecord, `${field}: ${reason}`);
-  return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
+  return { credential, field, plain: await store.secrets.open(credentialId, field) };
 }
 
 /** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
 export async function credentialProblems(
-  { store, viewer }: DomainContext,
+  { store }: DomainContext,
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const ids = withSecrets.map(({ id }) => id);
-  const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, problems }) => {
+  const readable = ids.length > 0 ? await store.secrets.readableFields(ids) : new Map<string, Set<string>>();
+  return credentials.map(({ id, secrets, errors = null }) => {
     const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
-    return unreadable.length === 0
-      ? problems
-      : [...(problems ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+    return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
   });
 }
 

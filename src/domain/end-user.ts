@@ -39,15 +39,15 @@ export interface EndUserInput extends EndUserChanges {
 
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */
 export async function createEndUser(context: MutationContext, input: EndUserInput): Promise<EndUserRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const externalId = check(externalIdText, input.externalId, ['input', 'externalId']);
   const { displayName, contacts } = check(changeable, { displayName: input.displayName ?? '', contacts: input.contacts ?? [] }, ['input']);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, input.integration, ['input', 'integration']);
-    await store.slots.attach(viewer.organizationId, integration.id);
+    await store.slots.attach(integration.id);
     const record = { ...newRecord(context), integrationId: integration.id, externalId, displayName, contacts: keepVerified(contacts, []) };
     try {
-      return await store.endUsers.insert(viewer.organizationId, record);
+      return await store.endUsers.insert(record);
     } catch (error) {
       if (!(error instanceof DuplicateKeyError)) throw error;
       throw new ConflictError('There is an end user with this external id in the integration already.', ['input', 'externalId']);
@@ -98,16 +98,16 @@ export async function setEmailVerified(
 
 /** Deletes an end user, with `force` also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteEndUser(context: MutationContext, ref: EndUserRef, options: DeletionOptions): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireEndUser(context, ref, ['endUser']);
     expectVersion({ version }, options.expectedVersion);
-    await store.endUsers.touch(viewer.organizationId, id);
+    await store.endUsers.touch(id);
     const contents = { endUserId: id };
     if (!options.force) await refuseIfInUse(context, 'end user', { connections: contents, credentials: contents });
-    await store.connections.remove(viewer.organizationId, contents);
+    await store.connections.remove(contents);
     await removeCredentials(context, contents);
-    await store.endUsers.remove(viewer.organizationId, { id });
+    await store.endUsers.remove({ id });
     return id;
   });
 }

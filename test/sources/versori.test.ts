@@ -347,11 +347,9 @@ describe('the response', () => {
     const read = async () =>
       (await test.query(caller, 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { errors } } }', { id })).credential.errors;
     expect(await read()).toBeNull();
-    for (const problems of [[], ['The service answered 401.']]) {
-      await test.database
-        .collection('credentials')
-        .updateOne({ name: 'mine', organizationId: caller.organization }, { $set: { problems } });
-      expect(await read()).toEqual(problems);
+    for (const errors of [[], ['The service answered 401.']]) {
+      await test.database.collection('credentials').updateOne({ name: 'mine', organizationId: caller.organization }, { $set: { errors } });
+      expect(await read()).toEqual(errors);
     }
   });
 
