@@ -109,41 +109,41 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { logger, now = () => new Date() } = options;
   const database = await openDatabase(options.database);
   try {
-    const store = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
-    await store.prepare();
-    await store.keyring.probe();
+    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
+    await stores.prepare();
+    await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    const domain = { store, now, kinds };
+    const gateway = { stores, now, kinds };
     const own = {
-      apiKey: (key) => authenticateAPIKey(domain, key),
-      endUser: (token) => authenticateEndUser(domain, token),
+      apiKey: (key) => authenticateAPIKey(gateway, key),
+      endUser: (token) => authenticateEndUser(gateway, token),
     } satisfies OwnTokens;
     const authenticate = createAuthenticator(options.tokens, own, now);
     const refusals = createRefusals();
     const { yoga, execute } = createHttp({
       ...options,
       schema: createSchema(kinds),
-      contextOf: (viewer) => contextOf(domain, viewer),
+      contextOf: (viewer) => contextOf(gateway, viewer),
       authenticate,
       refusals,
-      ready: store.ping,
+      ready: stores.ping,
       limits: { ...defaultLimits, ...options.limits },
       trustedProxies: options.trustedProxies ?? 0,
-      reserve: store.rateLimits.reserve,
+      reserve: stores.rateLimits.reserve,
       noOrganization: NO_ORGANIZATION,
       now,
       onFailure: (error) => logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; it is lent'),
     });
-    const sweep = () => sweepExpired(domain);
+    const sweep = () => sweepExpired(gateway);
     const sealAuditLog = async () => {
-      const anonymous = await refusals.flush(store, now());
+      const anonymous = await refusals.flush(stores, now());
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
-      await sealAuditLogs(domain);
+      await sealAuditLogs(gateway);
     };
     const jobs: readonly Job[] = [
-      [() => replaceWornKeys(domain), 'a data key that has sealed much could not be replaced'],
+      [() => replaceWornKeys(gateway), 'a data key that has sealed much could not be replaced'],
       // Windows of different spenders do not begin together, and another copy's clock may be late.
-      [() => store.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'the sweep of rate limits failed'],
+      [() => stores.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'the sweep of rate limits failed'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'the sweep of expired credentials failed'],
     ];
@@ -152,18 +152,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
       execute,
-      deleteOrganization: (organizationId) => deleteOrganization(domain, organizationId),
-      keys: { rotate: (rotation = {}) => rotateKeys(domain, rotation), rewrap: (run = {}) => rewrapKeys(domain, run) },
+      deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
+      keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
       sweep,
       audit: {
         seal: sealAuditLog,
-        verify: (organizationId, knownHead) => verifyAuditLog(domain, organizationId, knownHead),
-        organizations: store.organizations.live,
+        verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
+        organizations: stores.liveOrganizations,
       },
       async stop() {
         endJobs();
-        await refusals.flush(store, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
-        await store.close();
+        await refusals.flush(stores, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
+        await stores.close();
       },
     };
   } catch (error) {

@@ -1,57 +1,43 @@
-/**
- * The scopes a token may carry, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the verbs of its
- * nouns; what reveals, fingerprints, vouches or gives lasting access is never covered by one and must be named.
- */
-const verbs = ['get', 'post', 'patch', 'delete'] as const;
-const verbsOf = {
-  integrations: verbs,
-  connectors: verbs,
-  endUsers: verbs,
-  connections: verbs,
-  credentials: verbs,
-  audit: ['get'],
-  ssoLinks: ['post'],
-  apiKeys: ['get', 'delete'],
-  endUserTokens: ['post'],
-} as const;
-const named = {
-  'credentials.reveal': 'Read the plaintext of one secret, with a reason.',
-  'credentials.fingerprint': 'See fingerprints, which tell equal secrets from different ones.',
-  'endUsers.verifyEmail': 'Vouch that a contact’s mail address belongs to the contact.',
-  'apiKeys.post': 'Make and rotate API keys, which outlive the token that made them.',
-} as const;
+import { type Noun, type NounName, namedVerbs, nounTable, type PluralOf } from './nouns.ts';
 
-type VerbsOf = typeof verbsOf;
-/** A scope that a field or type may ask for. */
-export type Scope = { [N in keyof VerbsOf]: `${N}.${VerbsOf[N][number]}` }[keyof VerbsOf] | keyof typeof named;
+export { type Noun, nouns } from './nouns.ts';
+
+type NamedVerbs = typeof namedVerbs;
+type CoveredScope = { [N in NounName]: `${PluralOf<N>}.${(typeof nounTable)[N]['verbs'][number]}` }[NounName];
+type NamedScope = { [N in keyof NamedVerbs]: `${PluralOf<N>}.${keyof NamedVerbs[N] & string}` }[keyof NamedVerbs];
+
+/**
+ * A scope that a field or type may ask for, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the verbs
+ * of its nouns; what reveals, fingerprints, vouches or gives lasting access is never covered by one and must be named.
+ */
+export type Scope = CoveredScope | NamedScope;
+
+const rows = Object.values(nounTable);
+const coveredScopes = rows.flatMap(({ plural, verbs }) => verbs.map((verb) => `${plural}.${verb}` as CoveredScope));
+const namedScopes = (Object.keys(namedVerbs) as (keyof NamedVerbs)[]).flatMap((noun) =>
+  Object.keys(namedVerbs[noun]).map((verb) => `${nounTable[noun].plural}.${verb}` as NamedScope),
+);
 
 /** Every scope that a field or type may ask for. */
-export const scopes: readonly Scope[] = [
-  ...Object.entries(verbsOf).flatMap(([noun, own]) => own.map((verb) => `${noun}.${verb}` as Scope)),
-  ...(Object.keys(named) as (keyof typeof named)[]),
-];
+export const scopes: readonly Scope[] = [...coveredScopes, ...namedScopes];
 
 /** Every scope that a token may carry: the above and the wildcards over them. */
 export const grantableScopes: readonly string[] = [
   ...scopes,
-  ...Object.keys(verbsOf).map((noun) => `${noun}.*`),
+  ...rows.map(({ plural }) => `${plural}.*`),
   'all.Organization',
   'all.Organization.read',
 ];
 
-/** The nouns that have records, global ids and scopes of their own. */
-export const nouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'apiKey', 'auditEntry'] as const;
-export type Noun = (typeof nouns)[number];
-
 /** The noun's scope for reading, as in `credentials.get`. */
-export function readScope(noun: Noun): Scope {
-  return noun === 'auditEntry' ? 'audit.get' : `${noun}s.get`;
+export function readScope<N extends Noun>(noun: N): `${PluralOf<N>}.get` {
+  return `${nounTable[noun].plural}.get`;
 }
 
 /** Whether what a token carries covers a scope. */
 export function covers(granted: ReadonlySet<string>, scope: Scope): boolean {
   if (granted.has(scope)) return true;
-  if (scope in named) return false;
+  if (namedScopes.includes(scope as NamedScope)) return false;
   const [noun, verb] = scope.split('.');
   return granted.has(`${noun}.*`) || granted.has('all.Organization') || (verb === 'get' && granted.has('all.Organization.read'));
 }
@@ -61,24 +47,13 @@ export function scopesOf(granted: string): Scope[] {
   return scopes.filter((scope) => covers(new Set([granted]), scope));
 }
 
-/** What belongs to the organization as a whole, and so to no viewer that is limited to one integration. */
-const organizationScopes: readonly Scope[] = [
-  'integrations.post',
-  'integrations.delete',
-  'audit.get',
-  'apiKeys.get',
-  'apiKeys.post',
-  'apiKeys.delete',
-];
-
 /** The most that a viewer who is limited can be allowed: to one integration, or to one end user of it. */
 export const confinedScopes: { readonly [L in 'integration' | 'endUser']: readonly Scope[] } = {
-  integration: scopes.filter((scope) => !organizationScopes.includes(scope)),
-  endUser: [
-    'integrations.get',
-    'connectors.get',
-    'endUsers.get',
-    ...verbs.map((verb) => `connections.${verb}` as const),
-    ...verbs.map((verb) => `credentials.${verb}` as const),
-  ],
+  integration: confinedTo('integration'),
+  endUser: confinedTo('endUser'),
 };
+
+function confinedTo(limit: 'integration' | 'endUser'): Scope[] {
+  const allowed = new Set<string>(rows.flatMap(({ plural, confinedVerbs }) => confinedVerbs[limit].map((verb) => `${plural}.${verb}`)));
+  return scopes.filter((scope) => allowed.has(scope));
+}

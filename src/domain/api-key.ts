@@ -49,10 +49,10 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   const issue = async () => {
     const integration = ref && (await requireIntegration(context, ref, ['integration']));
     // Whoever deletes the one or the other writes this too: no key outlives them.
-    if (integration) await store.slots.attach(viewer.organizationId, integration.id);
-    await store.organizations.touch(viewer.organizationId);
+    if (integration) await store.slots.attach(integration.id);
+    await store.organization.touch();
     const record = { ...newRecord(context), ...checked, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
-    const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(viewer.organizationId, record));
+    const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(record));
     return { id: apiKey.id, apiKey, key };
   };
   return mutate(context, issue);
@@ -76,7 +76,7 @@ export async function rotateAPIKey(
     requireGrant(viewer, record.scopes);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
-    const [apiKey, key] = await store.apiKeys.reissue(viewer.organizationId, record, previousUntil, updatedAt);
+    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt);
     return { id, apiKey, key };
   };
   return mutate(context, reissue);
@@ -86,13 +86,13 @@ export async function rotateAPIKey(
 export async function revokeAPIKey(context: MutationContext, { apiKey: id, expectedVersion }: Target<'apiKey', string>): Promise<string> {
   return mutate(context, async () => {
     expectVersion(await requireAPIKey(context, id), expectedVersion);
-    await context.store.apiKeys.remove(context.viewer.organizationId, { id });
+    await context.store.apiKeys.remove({ id });
     return id;
   });
 }
 
-export function findAPIKey({ store, viewer }: DomainContext, id: string): Promise<APIKeyRecord | null> {
-  return store.apiKeys.one(viewer.organizationId, { id });
+export function findAPIKey({ store }: DomainContext, id: string): Promise<APIKeyRecord | null> {
+  return store.apiKeys.one({ id });
 }
 
 async function requireAPIKey(context: DomainContext, id: string): Promise<APIKeyRecord> {
@@ -100,8 +100,8 @@ async function requireAPIKey(context: DomainContext, id: string): Promise<APIKey
 }
 
 /** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */
-export async function authenticateAPIKey({ store, now }: GatewayContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
-  const record = await store.apiKeys.verify(organizationId, id, new Redacted(secret), now());
+export async function authenticateAPIKey({ stores, now }: GatewayContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
+  const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now());
   if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');
   const { scopes, integrationId } = record;
   const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;

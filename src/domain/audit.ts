@@ -10,17 +10,18 @@ export type { AuditHead, AuditVerification };
  *
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function sealAuditLogs({ store, now }: GatewayContext): Promise<void> {
-  await inTurn(await store.organizations.live(), async (organizationId) => {
-    await store.audit.seal(organizationId, now());
+export async function sealAuditLogs({ stores, now }: GatewayContext): Promise<void> {
+  await inTurn(await stores.liveOrganizations(), async (organizationId) => {
+    await stores.of(organizationId).audit.seal(now());
   });
 }
 
 /** Checks an organization's audit log. Undefined: there is no such organization. */
 export async function verifyAuditLog(
-  { store }: GatewayContext,
+  { stores }: GatewayContext,
   organizationId: string,
   knownHead?: AuditHead,
 ): Promise<AuditVerification | undefined> {
-  return (await store.organizations.state(organizationId)) === 'live' ? store.audit.verify(organizationId, knownHead) : undefined;
+  const store = stores.of(organizationId);
+  return (await store.organization.state()) === 'live' ? store.audit.verify(knownHead) : undefined;
 }

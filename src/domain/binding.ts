@@ -20,13 +20,13 @@ export function namedCredentials({ actionCredentials, triggerCredentials }: Bind
  * @throws NotFoundError, ValidationError when one belongs to an end user who is not the owner
  */
 export async function holdCredentials(
-  { store, viewer }: DomainContext,
+  { store }: DomainContext,
   owner: { readonly integrationId: string; readonly endUserId: string | null },
   named: readonly { readonly id: string; readonly path: Path }[],
 ): Promise<string[]> {
   const ids = [...new Set(named.map(({ id }) => id))].sort();
   if (ids.length === 0) return [];
-  const found = new Map((await store.credentials.byIds(viewer.organizationId, ids)).map((credential) => [credential.id, credential]));
+  const found = new Map((await store.credentials.byIds(ids)).map((credential) => [credential.id, credential]));
   for (const { id, path } of named) {
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
@@ -35,25 +35,24 @@ export async function holdCredentials(
       throw new ValidationError([{ path, message }]);
     }
   }
-  for (const id of ids) await store.credentials.touch(viewer.organizationId, id);
+  for (const id of ids) await store.credentials.touch(id);
   return ids;
 }
 
 /** Takes a credential, which is being deleted, out of every connection and every connector's auth schemes. */
 export async function forgetCredential(context: DomainContext, credentialId: string): Promise<void> {
-  const { store, viewer } = context;
-  const { organizationId } = viewer;
+  const { store } = context;
   const users = { credentialIds: credentialId };
-  for (const id of await store.connections.ids(organizationId, users)) {
-    const connection = (await store.connections.one(organizationId, { id }))!;
+  for (const id of await store.connections.ids(users)) {
+    const connection = (await store.connections.one({ id }))!;
     const bindings = {
       actionCredentials: forget(connection.actionCredentials, credentialId),
       triggerCredentials: forget(connection.triggerCredentials, credentialId),
     };
     await updateRecord(context, store.connections, connection, { ...bindings, credentialIds: namedCredentials(bindings) });
   }
-  for (const id of await store.connectors.ids(organizationId, users)) {
-    const connector = (await store.connectors.one(organizationId, { id }))!;
+  for (const id of await store.connectors.ids(users)) {
+    const connector = (await store.connectors.one({ id }))!;
     const authSchemes = connector.authSchemes.map((scheme) => withoutCredential(scheme, credentialId));
     const credentialIds = connector.credentialIds.filter((other) => other !== credentialId);
     await updateRecord(context, store.connectors, connector, { authSchemes, credentialIds });

@@ -80,8 +80,7 @@ export type ConnectionChanges = Target<'connection', ConnectionRef> & ChangesOf<
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function createConnection(context: MutationContext, input: ConnectionInput): Promise<ConnectionRecord> {
-  const { store, viewer } = context;
-  const { organizationId } = viewer;
+  const { store } = context;
   const {
     integration: integrationRef,
     connector: connectorRef,
@@ -98,9 +97,9 @@ export async function createConnection(context: MutationContext, input: Connecti
     const connector = connectorRef && (await requireConnector(context, connectorRef, ['connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
-    await store.slots.attach(organizationId, integration.id);
-    if (connector) await store.slots.attach(organizationId, connector.id);
-    if (endUser) await store.endUsers.touch(organizationId, endUser.id);
+    await store.slots.attach(integration.id);
+    if (connector) await store.slots.attach(connector.id);
+    if (endUser) await store.endUsers.touch(endUser.id);
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
     const bindings = {
@@ -116,7 +115,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       ...bindings,
       credentialIds: namedCredentials(bindings),
     };
-    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(organizationId, record));
+    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(record));
   });
 }
 
@@ -154,7 +153,7 @@ export async function updateConnection(context: MutationContext, input: Connecti
 async function refuseAiming({ store, viewer }: DomainContext, changes: object, credentialIds: readonly string[]): Promise<void> {
   const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
   if (!viewer.confinedTo?.endUserId || aims.length === 0) return;
-  const own = await store.credentials.byIds(viewer.organizationId, credentialIds);
+  const own = await store.credentials.byIds(credentialIds);
   if (own.length === credentialIds.length) return;
   const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';
   throw new ValidationError(aims.map((field) => ({ path: [field], message })));
@@ -165,11 +164,11 @@ export async function deleteConnection(
   context: MutationContext,
   { connection: ref, expectedVersion }: Target<'connection', ConnectionRef>,
 ): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection']);
     expectVersion({ version }, expectedVersion);
-    await store.connections.remove(viewer.organizationId, { id });
+    await store.connections.remove({ id });
     return id;
   });
 }

@@ -28,7 +28,7 @@ export async function createConnector(
   context: MutationContext,
   input: InputOf<typeof connectorFields> & { readonly integration: IntegrationRef },
 ): Promise<ConnectorRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const { integration: ref, ...given } = input;
   const { authSchemes: schemes, ...checked } = checkInput(connectorFields, given);
   const authSchemes = storedSchemes(schemes);
@@ -36,9 +36,9 @@ export async function createConnector(
     const integration = await requireIntegration(context, ref, ['integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
-    await store.slots.attach(viewer.organizationId, integration.id);
-    await orNameTaken('connector', 'integration', () => store.connectors.insert(viewer.organizationId, record));
-    await store.slots.open(viewer.organizationId, record.id);
+    await store.slots.attach(integration.id);
+    await orNameTaken('connector', 'integration', () => store.connectors.insert(record));
+    await store.slots.open(record.id);
     return record;
   });
 }
@@ -66,15 +66,15 @@ export async function deleteConnector(
   context: MutationContext,
   { connector: ref, expectedVersion, force }: Target<'connector', ConnectorRef> & Forceable,
 ): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
     const connections = { connectorId: record.id };
-    await store.slots.close(viewer.organizationId, [record.id]);
+    await store.slots.close([record.id]);
     if (!force) await refuseIfInUse(context, 'connector', { connections });
-    await store.connections.remove(viewer.organizationId, connections);
-    await store.connectors.remove(viewer.organizationId, { id: record.id });
+    await store.connections.remove(connections);
+    await store.connectors.remove({ id: record.id });
     return record.id;
   });
 }

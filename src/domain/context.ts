@@ -1,22 +1,25 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
-import { confined } from '../store/confinement.ts';
-import type { Store } from '../store/index.ts';
+import type { OrganizationStore, Store } from '../store/index.ts';
 
-/** What the gateway works with, whoever asks: what is kept, and what time it is. */
+/** What the gateway works with, whoever asks: what is kept of all organizations, and what time it is. */
 export interface GatewayContext {
-  readonly store: Store;
+  readonly stores: Store;
   readonly now: () => Date;
   /** The credential kinds that there are. */
   readonly kinds: KindRegistry;
 }
 
-/** What every domain function gets first: the above, and who asks. */
-export interface DomainContext extends GatewayContext {
+/** What every domain function gets first: who asks, what there is for them, and what time it is. */
+export interface DomainContext {
   readonly viewer: Viewer;
+  /** The store of the viewer's organization. In it nothing can be named that is another's, or beyond the viewer's limit. */
+  readonly store: OrganizationStore;
+  readonly now: () => Date;
+  readonly kinds: KindRegistry;
 }
 
-/** Where a viewer acts: a viewer who is limited finds nothing beyond the limit, whatever is asked for. */
-export function contextOf(outer: GatewayContext, viewer: Viewer): DomainContext {
-  return { ...outer, viewer, store: viewer.confinedTo ? confined(outer.store, viewer.confinedTo) : outer.store };
+/** Where a viewer acts: in its organization, and within its limit. */
+export function contextOf({ stores, now, kinds }: GatewayContext, viewer: Viewer): DomainContext {
+  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), now, kinds };
 }

@@ -48,8 +48,8 @@ export interface PreparedCredential {
 }
 
 /** Credentials of a kind that this gateway does not have are kept, and not found. */
-export async function findCredential({ store, viewer, kinds }: DomainContext, id: string): Promise<CredentialRecord | null> {
-  const found = await store.credentials.one(viewer.organizationId, { id });
+export async function findCredential({ store, kinds }: DomainContext, id: string): Promise<CredentialRecord | null> {
+  const found = await store.credentials.one({ id });
   return found && kinds.find(found.kind) ? found : null;
 }
 
@@ -60,8 +60,8 @@ export async function createCredential(context: MutationContext, input: Credenti
   return mutate(context, async () => {
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
-    await context.store.slots.attach(context.viewer.organizationId, integration.id);
-    if (endUser) await context.store.endUsers.touch(context.viewer.organizationId, endUser.id);
+    await context.store.slots.attach(integration.id);
+    if (endUser) await context.store.endUsers.touch(endUser.id);
     return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, prepared);
   });
 }
@@ -89,11 +89,11 @@ export async function insertCredential(
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
   { common, kind, data }: PreparedCredential,
 ): Promise<CredentialRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const { settings, facts, secrets } = await at(['data', kind.kind], () => prepareWrite(kind, data));
   const base = newRecord(context);
-  const secretFacts = await store.secrets.put(viewer.organizationId, base.id, secrets, base.createdAt);
-  return store.credentials.insert(viewer.organizationId, {
+  const secretFacts = await store.secrets.put(base.id, secrets, base.createdAt);
+  return store.credentials.insert({
     ...base,
     integrationId,
     endUserId,
@@ -122,7 +122,7 @@ export async function updateCredential(context: MutationContext, input: Credenti
 }
 
 async function writeData(
-  { store, viewer }: DomainContext,
+  { store }: DomainContext,
   record: CredentialRecord,
   { kind, data }: Pick<PreparedCredential, 'kind' | 'data'>,
   updatedAt: Date,
@@ -134,8 +134,8 @@ async function writeData(
   const stored = { settings: record.settings, facts: record.facts, isSet };
   const { settings, facts, secrets, unset } = await at(['data', kind.kind], () => prepareWrite(kind, data, stored));
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
-  await store.secrets.unset(viewer.organizationId, record.id, [...unset, ...Object.keys(secrets)]);
-  const put = await store.secrets.put(viewer.organizationId, record.id, secrets, updatedAt);
+  await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
+  const put = await store.secrets.put(record.id, secrets, updatedAt);
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }
 
@@ -144,12 +144,12 @@ export async function deleteCredential(
   context: MutationContext,
   { credential: id, expectedVersion, force }: Target<'credential', string> & Forceable,
 ): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     // Who attaches it writes it too: after this, one of the two transactions runs again.
-    await store.credentials.touch(viewer.organizationId, id);
+    await store.credentials.touch(id);
     const users = { credentialIds: id };
     if (!force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
     await forgetCredential(context, id);
@@ -159,9 +159,9 @@ export async function deleteCredential(
 }
 
 /** Deletes credentials with their secrets, in a transaction whose caller has seen to those that use them. */
-export async function removeCredentials({ store, viewer }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
-  await store.secrets.removeAll(viewer.organizationId, await store.credentials.ids(viewer.organizationId, filter));
-  await store.credentials.remove(viewer.organizationId, filter);
+export async function removeCredentials({ store }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
+  await store.secrets.removeAll(await store.credentials.ids(filter));
+  await store.credentials.remove(filter);
 }
 
 /**
@@ -174,7 +174,7 @@ export async function revealSecret(
   context: MutationContext,
   { credential: credentialId, ...given }: { readonly credential: string } & InputOf<typeof revealFields>,
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
-  const { store, viewer, kinds } = context;
+  const { store, kinds } = context;
   const { field, reason } = checkInput(revealFields, given);
   // The entry in the audit log is committed before anything is opened.
   const checkAndRecord = async () => {
@@ -186,18 +186,18 @@ export async function revealSecret(
     return credential;
   };
   const credential = await mutate(context, checkAndRecord, `${field}: ${reason}`);
-  return { credential, field, plain: await store.secrets.open(viewer.organizationId, credentialId, field) };
+  return { credential, field, plain: await store.secrets.open(credentialId, field) };
 }
 
 /** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
 export async function credentialErrors(
-  { store, viewer }: DomainContext,
+  { store }: DomainContext,
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const ids = withSecrets.map(({ id }) => id);
-  const readable = ids.length > 0 ? await store.secrets.readableFields(viewer.organizationId, ids) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, errors }) => {
+  const readable = ids.length > 0 ? await store.secrets.readableFields(ids) : new Map<string, Set<string>>();
+  return credentials.map(({ id, secrets, errors = null }) => {
     const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
     return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
   });

@@ -28,14 +28,13 @@ export interface Uses {
 
 /** @throws InUseError when something uses the object, naming the first uses that the viewer may see and counting all */
 export async function refuseIfInUse({ viewer, store }: DomainContext, noun: string, uses: Uses): Promise<void> {
-  const { organizationId } = viewer;
   const usages: Usage[] = [];
   let usageCount = 0;
   async function look<R extends BaseRecord>(user: Noun, records: RecordStore<R>, filter: Filter<R> | undefined): Promise<void> {
     if (!filter) return;
-    const page = await records.page(organizationId, filter, oldestFirst);
+    const page = await records.page(filter, oldestFirst);
     if (page.records.length === 0) return;
-    const [count] = page.hasMore ? await records.counts(organizationId, [filter], USAGES_COUNTED) : [page.records.length];
+    const [count] = page.hasMore ? await records.counts([filter], USAGES_COUNTED) : [page.records.length];
     usageCount += count ?? USAGES_COUNTED;
     if (may(viewer, readScope(user))) usages.push(...page.records.map((record) => ({ noun: user, id: record.id, name: nameOf(record) })));
   }

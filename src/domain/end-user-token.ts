@@ -47,7 +47,7 @@ export async function createEndUserToken(context: MutationContext, request: EndU
     const issuedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
     const expiresAt = new Date(issuedAt.getTime() + seconds * 1_000);
     const claims = { integrationId: endUser.integrationId, endUserId: endUser.id, scopes, jti };
-    const token = await store.endUserTokens.sign(viewer.organizationId, claims, issuedAt, expiresAt);
+    const token = await store.endUserTokens.sign(claims, issuedAt, expiresAt);
     return { id: endUser.id, endUser, token, scopes, expiresAt };
   };
   return mutate(context, issue, jti);
@@ -55,10 +55,10 @@ export async function createEndUserToken(context: MutationContext, request: EndU
 
 /** The viewer whom an end user's token makes. @throws UnauthenticatedError */
 export async function authenticateEndUser(
-  { store, now }: GatewayContext,
+  { stores, now }: GatewayContext,
   { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
 ): Promise<Viewer> {
-  const claims = await store.endUserTokens.verify(organizationId, keyId, token, now());
+  const claims = await stores.of(organizationId).endUserTokens.verify(keyId, token, now());
   if (!claims) throw new UnauthenticatedError('The end user’s token was not made here, or has expired.');
   const { integrationId, endUserId, scopes } = claims;
   return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), confinedTo: { integrationId, endUserId } };

@@ -73,16 +73,16 @@ export async function createEndUser(
   context: MutationContext,
   input: InputOf<typeof newEndUser> & { readonly integration: IntegrationRef },
 ): Promise<EndUserRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const { integration: ref, ...given } = input;
   const checked = checkInput(newEndUser, given);
   return mutate(context, async () => {
     const integration = await requireIntegration(context, ref, ['integration']);
-    await store.slots.attach(viewer.organizationId, integration.id);
+    await store.slots.attach(integration.id);
     const contacts = keepVerified(checked.contacts, []);
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, contacts };
     try {
-      return await store.endUsers.insert(viewer.organizationId, record);
+      return await store.endUsers.insert(record);
     } catch (error) {
       if (!(error instanceof DuplicateKeyError)) throw error;
       throw new ConflictError('There is an end user with this external id in the integration already.', ['externalId']);
@@ -138,16 +138,16 @@ export async function deleteEndUser(
   context: MutationContext,
   { endUser: ref, expectedVersion, force }: Target<'endUser', EndUserRef> & Forceable,
 ): Promise<string> {
-  const { store, viewer } = context;
+  const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireEndUser(context, ref, ['endUser']);
     expectVersion({ version }, expectedVersion);
-    await store.endUsers.touch(viewer.organizationId, id);
+    await store.endUsers.touch(id);
     const contents = { endUserId: id };
     if (!force) await refuseIfInUse(context, 'end user', { connections: contents, credentials: contents });
-    await store.connections.remove(viewer.organizationId, contents);
+    await store.connections.remove(contents);
     await removeCredentials(context, contents);
-    await store.endUsers.remove(viewer.organizationId, { id });
+    await store.endUsers.remove({ id });
     return id;
   });
 }

@@ -17,16 +17,16 @@ const BATCHES_MAX = 10;
  *
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function sweepExpired(outer: GatewayContext): Promise<number> {
-  const { store } = outer;
+export async function sweepExpired(gateway: GatewayContext): Promise<number> {
   const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
   let swept = 0;
-  await inTurn(await store.organizations.live(), async (organizationId) => {
-    const context = { ...asItself(outer, organizationId), action };
+  await inTurn(await gateway.stores.liveOrganizations(), async (organizationId) => {
+    const context = { ...asItself(gateway, organizationId), action };
+    const { store } = context;
     // Zendesk refuses what is older anyway; these records only say that there was a link.
-    await store.ssoLinks.removeExpired(organizationId);
+    await store.ssoLinks.removeExpired();
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
-      const ids = await store.credentials.expired(organizationId, BATCH);
+      const ids = await store.credentials.expired(BATCH);
       await inTurn(ids, async (id) => {
         if (await sweepCredential(context, id)) swept++;
       });
@@ -38,11 +38,11 @@ export async function sweepExpired(outer: GatewayContext): Promise<number> {
 
 /** False: it is gone, or not to be swept any more. */
 async function sweepCredential(context: MutationContext, id: string): Promise<boolean> {
-  const { store, viewer } = context;
+  const { store } = context;
   return store.transaction(async () => {
-    if (!(await store.credentials.touch(viewer.organizationId, id))) return false;
+    if (!(await store.credentials.touch(id))) return false;
     // Its time was put off after it was listed, by a transaction that had read it before.
-    if (await store.credentials.one(viewer.organizationId, { id })) return false;
+    if (await store.credentials.one({ id })) return false;
     await forgetCredential(context, id);
     await removeCredentials(context, { id });
     await recordDone(context, id);

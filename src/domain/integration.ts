@@ -22,14 +22,14 @@ export const integrationFields = {
 
 /** @throws ValidationError, ConflictError */
 export async function createIntegration(context: MutationContext, input: InputOf<typeof integrationFields>): Promise<IntegrationRecord> {
-  const { store, viewer } = context;
+  const { store } = context;
   const checked = checkInput(integrationFields, input);
   return mutate(context, async () => {
     const record = { ...newRecord(context), ...checked };
     // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
-    await store.organizations.touch(viewer.organizationId);
-    await orNameTaken('integration', 'organization', () => store.integrations.insert(viewer.organizationId, record));
-    await store.slots.open(viewer.organizationId, record.id);
+    await store.organization.touch();
+    await orNameTaken('integration', 'organization', () => store.integrations.insert(record));
+    await store.slots.open(record.id);
     return record;
   });
 }
@@ -53,14 +53,13 @@ export async function deleteIntegration(
   context: MutationContext,
   { integration: ref, expectedVersion, force }: Target<'integration', IntegrationRef> & Forceable,
 ): Promise<string> {
-  const { store, viewer } = context;
-  const { organizationId } = viewer;
+  const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireIntegration(context, ref, ['integration']);
     expectVersion({ version }, expectedVersion);
     if (!force) {
       // Who attaches to the integration writes one of its slots: after this, one of the two transactions runs again.
-      await store.slots.close(organizationId, [id]);
+      await store.slots.close([id]);
       const contents = { integrationId: id };
       await refuseIfInUse(context, 'integration', {
         connectors: contents,
@@ -76,15 +75,14 @@ export async function deleteIntegration(
 
 /** Deletes an integration with all that belongs to it and the API keys that are limited to it, in a transaction of the caller's. */
 export async function removeIntegration(context: DomainContext, id: string): Promise<void> {
-  const { store, viewer } = context;
-  const { organizationId } = viewer;
+  const { store } = context;
   const contents = { integrationId: id };
-  await store.slots.close(organizationId, [id, ...(await store.connectors.ids(organizationId, contents))]);
-  await store.connections.remove(organizationId, contents);
+  await store.slots.close([id, ...(await store.connectors.ids(contents))]);
+  await store.connections.remove(contents);
   await removeCredentials(context, contents);
-  await store.ssoLinks.removeAll(organizationId, id);
-  await store.apiKeys.remove(organizationId, contents);
-  await store.endUsers.remove(organizationId, contents);
-  await store.connectors.remove(organizationId, contents);
-  await store.integrations.remove(organizationId, { id });
+  await store.ssoLinks.removeAll(id);
+  await store.apiKeys.remove(contents);
+  await store.endUsers.remove(contents);
+  await store.connectors.remove(contents);
+  await store.integrations.remove({ id });
 }

@@ -1,7 +1,7 @@
 import { NotFoundError } from '../errors.ts';
 import type { OpeningKey, Rewrapped } from '../store/keyring.ts';
 import type { Resealed, UnreadableSecret } from '../store/secret.ts';
-import type { GatewayContext } from './context.ts';
+import type { DomainContext, GatewayContext } from './context.ts';
 import { inTurn } from './in-turn.ts';
 import { recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
@@ -54,13 +54,13 @@ export interface RotationReport {
  *
  * @throws NotFoundError when there is no such organization
  */
-export async function rotateKeys(context: GatewayContext, options: RotationOptions): Promise<RotationReport> {
-  const { store, now } = context;
+export async function rotateKeys(gateway: GatewayContext, options: RotationOptions): Promise<RotationReport> {
+  const { stores, now } = gateway;
   const { organizationId, newKeys = true, signal, onProgress } = options;
-  if (organizationId !== undefined && (await store.organizations.state(organizationId)) !== 'live') {
+  if (organizationId !== undefined && (await stores.of(organizationId).organization.state()) !== 'live') {
     throw new NotFoundError('organization', ['organizationId']);
   }
-  const organizations = organizationId === undefined ? await store.organizations.live() : [organizationId];
+  const organizations = organizationId === undefined ? await stores.liveOrganizations() : [organizationId];
   const report = {
     newKeys: 0,
     continued: 0,
@@ -76,10 +76,11 @@ export async function rotateKeys(context: GatewayContext, options: RotationOptio
 
   /** Moves what lies under an organization's old keys, and destroys those that are empty. Answers whether it found a rotation that had not ended. */
   async function end(organization: string): Promise<boolean> {
-    const keys = await store.keyring.openingKeys(organization);
+    const store = stores.of(organization);
+    const keys = await store.keys.openingKeys();
     if (keys.length === 0) return false;
     const ids = keys.map(({ keyId }) => keyId);
-    total += await store.secrets.countUnder(organization, ids);
+    total += await store.secrets.countUnder(ids);
     onProgress?.({ done: report.resealed, total });
     let moved = 0;
     let resting = 0;
@@ -89,7 +90,7 @@ export async function rotateKeys(context: GatewayContext, options: RotationOptio
       if (key.destroyableAt > now()) {
         resting++;
         if (!report.restingUntil || report.restingUntil < key.destroyableAt) report.restingUntil = key.destroyableAt;
-      } else if (await destroyUnused(context, organization, key.keyId)) report.destroyed++;
+      } else if (await destroyUnused(gateway, organization, key.keyId)) report.destroyed++;
     }
     report.resting += resting;
     return moved > 0 || resting > 0;
@@ -98,7 +99,7 @@ export async function rotateKeys(context: GatewayContext, options: RotationOptio
   async function move(organization: string, { keyId }: OpeningKey): Promise<number> {
     let moved = 0;
     for (let after: string | null = ''; after !== null && !signal?.aborted; ) {
-      const batch: Resealed = await store.secrets.reseal(organization, keyId, after, SECRETS_PER_BATCH);
+      const batch: Resealed = await stores.of(organization).secrets.reseal(keyId, after, SECRETS_PER_BATCH);
       after = batch.last;
       moved += batch.resealed;
       report.resealed += batch.resealed;
@@ -113,12 +114,12 @@ export async function rotateKeys(context: GatewayContext, options: RotationOptio
     if (signal?.aborted) break;
     const seen = { count: report.unreadableCount, named: report.unreadable.length };
     // Read first: if another run replaces it from here on, this one does not replace that run's new key.
-    const currentKeyId = await store.keyring.currentKeyId(organization);
+    const currentKeyId = await stores.of(organization).keys.currentKeyId();
     const isContinued = await end(organization);
     if (signal?.aborted) break;
     if (isContinued) report.continued++;
     else if (newKeys && currentKeyId) {
-      if (await replaceKey(context, organization, currentKeyId)) report.newKeys++;
+      if (await replaceKey(gateway, organization, currentKeyId)) report.newKeys++;
       else report.continued++;
       // What could not be opened is met again, and told once.
       report.unreadableCount = seen.count;
@@ -134,43 +135,45 @@ export async function rotateKeys(context: GatewayContext, options: RotationOptio
  * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
  * @throws AggregateError of what failed, when everything else is done
  */
-export async function replaceWornKeys(context: GatewayContext): Promise<number> {
+export async function replaceWornKeys(gateway: GatewayContext): Promise<number> {
   let replaced = 0;
-  const { keyring } = context.store;
+  const { keyring } = gateway.stores;
   await inTurn(await keyring.worn(), async ({ organizationId, keyId }) => {
-    if (await replaceKey(context, organizationId, keyId)) replaced++;
+    if (await replaceKey(gateway, organizationId, keyId)) replaced++;
     await keyring.forgetWorn(keyId);
   });
   return replaced;
 }
 
 /** False: the current key is another by now, or the organization is deleted. */
-async function replaceKey(outer: GatewayContext, organizationId: string, currentKeyId: string): Promise<boolean> {
-  const { store, now } = outer;
+async function replaceKey(gateway: GatewayContext, organizationId: string, currentKeyId: string): Promise<boolean> {
+  const context = asItself(gateway, organizationId);
+  const { store, now } = context;
   return store.transaction(async () => {
-    if ((await store.organizations.state(organizationId)) !== 'live') return false;
+    if ((await store.organization.state()) !== 'live') return false;
     // A deletion that runs at the same time sees the new key, or this sees the deletion.
-    await store.organizations.touch(organizationId);
-    const isReplaced = await store.keyring.replace(organizationId, currentKeyId, now());
-    if (isReplaced) await recordKeyDone(outer, organizationId, 'replaceDataKey', currentKeyId);
+    await store.organization.touch();
+    const isReplaced = await store.keys.replace(currentKeyId, now());
+    if (isReplaced) await recordKeyDone(context, 'replaceDataKey', currentKeyId);
     return isReplaced;
   });
 }
 
-async function destroyUnused(outer: GatewayContext, organizationId: string, keyId: string): Promise<boolean> {
-  const { store, now } = outer;
+async function destroyUnused(gateway: GatewayContext, organizationId: string, keyId: string): Promise<boolean> {
+  const context = asItself(gateway, organizationId);
+  const { store, now } = context;
   return store.transaction(async () => {
-    if (await store.secrets.isAnyUnder(organizationId, keyId)) return false;
-    const isDestroyed = await store.keyring.destroy(organizationId, keyId, now());
-    if (isDestroyed) await recordKeyDone(outer, organizationId, 'destroyDataKey', keyId);
+    if (await store.secrets.isAnyUnder(keyId)) return false;
+    const isDestroyed = await store.keys.destroy(keyId, now());
+    if (isDestroyed) await recordKeyDone(context, 'destroyDataKey', keyId);
     return isDestroyed;
   });
 }
 
 /** Tells the audit log what became of a data key, in the transaction in which it did. */
-function recordKeyDone(outer: GatewayContext, organizationId: string, name: string, keyId: string): Promise<void> {
+function recordKeyDone(context: DomainContext, name: string, keyId: string): Promise<void> {
   const action = { name, noun: null, address: null, requestId: null };
-  return recordDone({ ...asItself(outer, organizationId), action }, null, keyId);
+  return recordDone({ ...context, action }, null, keyId);
 }
 
 export interface RewrapReport {
@@ -183,11 +186,14 @@ export interface RewrapReport {
 }
 
 /** Wraps the data keys of all organizations anew, under the first master key. Afterwards, if none failed, the others are not needed. */
-export async function rewrapKeys({ store }: Pick<GatewayContext, 'store'>, { signal, onProgress }: KeyRunOptions): Promise<RewrapReport> {
-  const total = await store.keyring.count();
+export async function rewrapKeys(
+  { stores: { keyring } }: Pick<GatewayContext, 'stores'>,
+  { signal, onProgress }: KeyRunOptions,
+): Promise<RewrapReport> {
+  const total = await keyring.count();
   const report = { rewrapped: 0, kept: 0, failed: 0 };
   for (let after: string | null = ''; after !== null && !signal?.aborted; ) {
-    const batch: Rewrapped = await store.keyring.rewrap(after, KEYS_PER_BATCH);
+    const batch: Rewrapped = await keyring.rewrap(after, KEYS_PER_BATCH);
     after = batch.last;
     report.rewrapped += batch.rewrapped;
     report.kept += batch.kept;

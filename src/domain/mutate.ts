@@ -27,10 +27,10 @@ type Done = string | { readonly id: string };
  * @throws UnauthenticatedError when the organization is deleted: its tokens outlive it, and no longer work
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
-  const { viewer, store, now } = context;
-  await store.organizations.ensure(viewer.organizationId, now());
+  const { store, now } = context;
+  await store.organization.ensure(now());
   return store.transaction(async () => {
-    if ((await store.organizations.state(viewer.organizationId)) === 'deleted') {
+    if ((await store.organization.state()) === 'deleted') {
       throw new UnauthenticatedError('The organization of this token has been deleted.');
     }
     const done = await run();
@@ -42,7 +42,7 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
 /** Writes that something was done into the audit log, in the transaction that did it. */
 export async function recordDone(context: MutationContext, objectId: string | null, reason: string | null = null): Promise<void> {
   const { action, viewer, store } = context;
-  await store.audit.insert(viewer.organizationId, {
+  await store.audit.insert({
     ...newRecord(context),
     viewerKind: viewer.kind,
     subject: viewer.subject,

@@ -1,9 +1,9 @@
-import type { DomainContext, GatewayContext } from './context.ts';
+import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 
 /** Who acts when nobody asks: the gateway itself, in one organization. */
-export function asItself(context: GatewayContext, organizationId: string): DomainContext {
-  return { ...context, viewer: { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() } };
+export function asItself(gateway: GatewayContext, organizationId: string): DomainContext {
+  return contextOf(gateway, { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() });
 }
 
 /**
@@ -12,13 +12,13 @@ export function asItself(context: GatewayContext, organizationId: string): Domai
  *
  * Answers whether there was such an organization.
  */
-export async function deleteOrganization(outer: GatewayContext, organizationId: string): Promise<boolean> {
-  const context = asItself(outer, organizationId);
+export async function deleteOrganization(gateway: GatewayContext, organizationId: string): Promise<boolean> {
+  const context = asItself(gateway, organizationId);
   const { store, now } = context;
-  if (!(await store.organizations.tombstone(organizationId, now()))) return false;
-  await store.keyring.remove(organizationId);
-  await store.apiKeys.remove(organizationId, {});
-  await store.audit.removeAll(organizationId);
-  for (const id of await store.integrations.ids(organizationId, {})) await store.transaction(() => removeIntegration(context, id));
+  if (!(await store.organization.tombstone(now()))) return false;
+  await store.keys.remove();
+  await store.apiKeys.remove({});
+  await store.audit.removeAll();
+  for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
   return true;
 }

@@ -1,10 +1,11 @@
-import type { Noun } from '../access/scopes.ts';
+import { type Noun, nounTable, type PluralOf } from '../access/nouns.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
 import type { AuditRecord } from '../store/audit.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
+import type { OrganizationStore } from '../store/index.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { Filter, Page, PageOf, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
@@ -18,23 +19,16 @@ export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '.
 export type { SecretFacts } from '../store/secret.ts';
 export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 
-/** The record of each noun. */
-export interface RecordOf {
-  integration: IntegrationRecord;
-  connector: ConnectorRecord;
-  endUser: EndUserRecord;
-  connection: ConnectionRecord;
-  credential: CredentialRecord;
-  apiKey: APIKeyRecord;
-  auditEntry: AuditRecord;
-}
+/** The record of each noun: what its store, the member of its plural's name, holds. */
+export interface RecordOf extends RecordsByNoun {}
+type RecordsByNoun = { readonly [N in Noun]: Awaited<ReturnType<OrganizationStore[PluralOf<N>]['byIds']>>[number] };
 
 /** Counting stops here; what is more is not told. */
 export const COUNT_MAX = 100_000;
 
 /** Those of the ids that exist in the viewer's organization, in no particular order; one command, however many. */
 export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
-  return shown(context, noun, await records(context, noun).byIds(context.viewer.organizationId, ids));
+  return shown(context, noun, await records(context, noun).byIds(ids));
 }
 
 /** The records that this gateway can show: all but credentials of a kind that it was not given, which are kept for one that was. */
@@ -48,7 +42,7 @@ export function readPages<N extends Noun>(
   noun: N,
   pages: readonly PageOf<RecordOf[N]>[],
 ): Promise<Page<RecordOf[N]>[]> {
-  return records(context, noun).pages(context.viewer.organizationId, pages);
+  return records(context, noun).pages(pages);
 }
 
 /** How many records each filter finds, null where that is more than `COUNT_MAX` or takes too long; one command, however many. */
@@ -57,18 +51,9 @@ export function readCounts<N extends Noun>(
   noun: N,
   filters: readonly Filter<RecordOf[N]>[],
 ): Promise<(number | null)[]> {
-  return records(context, noun).counts(context.viewer.organizationId, filters, COUNT_MAX);
+  return records(context, noun).counts(filters, COUNT_MAX);
 }
 
 function records<N extends Noun>({ store }: DomainContext, noun: N): RecordStore<RecordOf[N]> {
-  const stores = {
-    integration: store.integrations,
-    connector: store.connectors,
-    endUser: store.endUsers,
-    connection: store.connections,
-    credential: store.credentials,
-    apiKey: store.apiKeys,
-    auditEntry: store.audit,
-  };
-  return stores[noun] as unknown as RecordStore<RecordOf[N]>;
+  return store[nounTable[noun].plural] as RecordStore<RecordOf[N]>;
 }

@@ -41,12 +41,12 @@ export async function orNameTaken<T>(noun: string, within: string, write: () => 
  * @throws ConflictError when the record has another version by now
  */
 export async function updateRecord<R extends BaseRecord>(
-  { viewer, now }: DomainContext,
+  { now }: DomainContext,
   records: Pick<RecordStore<R>, 'update'>,
   record: R,
   changes: Partial<Omit<R, keyof BaseRecord>>,
   updatedAt: Date = now(),
 ): Promise<R> {
-  await records.update(viewer.organizationId, record.id, record.version, changes, updatedAt);
+  await records.update(record.id, record.version, changes, updatedAt);
   return { ...record, ...changes, version: record.version + 1, updatedAt };
 }

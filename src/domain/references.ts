@@ -26,30 +26,30 @@ export interface ConnectionRef {
   readonly inIntegration?: { readonly integration: IntegrationRef; readonly name: string };
 }
 
-export async function findIntegration({ store, viewer }: DomainContext, ref: IntegrationRef): Promise<IntegrationRecord | null> {
-  return store.integrations.one(viewer.organizationId, ref.id === undefined ? { name: ref.name! } : { id: ref.id });
+export async function findIntegration({ store }: DomainContext, ref: IntegrationRef): Promise<IntegrationRecord | null> {
+  return store.integrations.one(ref.id === undefined ? { name: ref.name! } : { id: ref.id });
 }
 
 export async function findConnector(context: DomainContext, { id, inIntegration }: ConnectorRef): Promise<ConnectorRecord | null> {
-  const { store, viewer } = context;
-  if (!inIntegration) return store.connectors.one(viewer.organizationId, { id: id! });
+  const { store } = context;
+  if (!inIntegration) return store.connectors.one({ id: id! });
   const integration = await findIntegration(context, inIntegration.integration);
-  return integration && store.connectors.one(viewer.organizationId, { integrationId: integration.id, name: inIntegration.name });
+  return integration && store.connectors.one({ integrationId: integration.id, name: inIntegration.name });
 }
 
 export async function findEndUser(context: DomainContext, { id, inIntegration }: EndUserRef): Promise<EndUserRecord | null> {
-  const { store, viewer } = context;
-  if (!inIntegration) return store.endUsers.one(viewer.organizationId, { id: id! });
+  const { store } = context;
+  if (!inIntegration) return store.endUsers.one({ id: id! });
   const integration = await findIntegration(context, inIntegration.integration);
-  return integration && store.endUsers.one(viewer.organizationId, { integrationId: integration.id, externalId: inIntegration.externalId });
+  return integration && store.endUsers.one({ integrationId: integration.id, externalId: inIntegration.externalId });
 }
 
 export async function findConnection(context: DomainContext, ref: ConnectionRef): Promise<ConnectionRecord | null> {
-  const { store, viewer } = context;
-  if (ref.id !== undefined) return store.connections.one(viewer.organizationId, { id: ref.id });
+  const { store } = context;
+  if (ref.id !== undefined) return store.connections.one({ id: ref.id });
   const named = (ref.inConnector ?? ref.inIntegration)!;
   const owner = 'connector' in named ? await findConnector(context, named.connector) : await findIntegration(context, named.integration);
-  return owner && store.connections.one(viewer.organizationId, { ownerId: owner.id, name: named.name });
+  return owner && store.connections.one({ ownerId: owner.id, name: named.name });
 }
 
 /** @throws InvalidIntegrationError */

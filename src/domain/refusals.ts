@@ -42,15 +42,16 @@ export function createRefusals() {
       anonymous++;
     },
     /** Writes what was counted since the last time; answers how many were anonymous. What cannot be written is kept for the next time. */
-    async flush(store: Store, now: Date): Promise<number> {
+    async flush(stores: Store, now: Date): Promise<number> {
       for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
         refusals.delete(key);
         try {
+          const store = stores.of(organizationId);
           // An organization without a record has no log; a deleted one has none any more.
-          if ((await store.organizations.state(organizationId)) !== 'live') continue;
+          if ((await store.organization.state()) !== 'live') continue;
           const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
           const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };
-          await store.audit.insert(organizationId, record);
+          await store.audit.insert(record);
         } catch (error) {
           refusals.set(key, { ...refusal, organizationId, count: count + (refusals.get(key)?.count ?? 0) });
           throw error;

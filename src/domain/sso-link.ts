@@ -60,8 +60,7 @@ export interface SSOLink {
  * @throws ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError
  */
 export async function createSSOLink(context: MutationContext, request: SSOLinkRequest): Promise<SSOLink> {
-  const { store, viewer, now } = context;
-  const { organizationId } = viewer;
+  const { store, now } = context;
   const { contactType } = request;
   const seconds = checkValue(linkLifetime, request.lifetimeSeconds, ['lifetimeSeconds']);
   const jti = randomUUID();
@@ -72,21 +71,18 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     if (!endUser || !contact) throw new NotFoundError('contact', ['contactType']);
     if (!isVerified(contact)) throw new EmailNotVerifiedError();
     // Whoever deletes the end user writes it, too: there is no link for one that is gone.
-    await store.endUsers.touch(organizationId, endUser.id);
+    await store.endUsers.touch(endUser.id);
     const { host, credential } = await findSigner(context, endUser, request.connection);
     const returnTo = request.returnTo == null ? null : checkReturnTo(request.returnTo, host, ['returnTo']);
 
     const { integrationId } = endUser;
-    const integration = required(
-      await store.integrations.one(organizationId, { id: integrationId }),
-      new NotFoundError('contact', ['contactType']),
-    );
+    const integration = required(await store.integrations.one({ id: integrationId }), new NotFoundError('contact', ['contactType']));
     const iat = Math.floor(now().getTime() / 1000);
     const expiresAt = new Date((iat + seconds) * 1000);
     const claims = { iat, jti, ...claimsOf(endUser, contact, integration.ssoClaims ?? null) };
     const issuedAt = new Date(iat * 1000);
-    await store.ssoLinks.insert(organizationId, { jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
-    const token = await store.secrets.sign(organizationId, credential.id, 'secret', encodingOf(context.kinds.of(credential)), claims);
+    await store.ssoLinks.insert({ jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
+    const token = await store.secrets.sign(credential.id, 'secret', encodingOf(context.kinds.of(credential)), claims);
     const endpoint = `https://${host}/access/jwt`;
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };
@@ -105,14 +101,14 @@ interface Signer {
 
 /** What signs for an end user: the connection named, or the only one that can. @throws NotFoundError, ValidationError, SSONotConfiguredError */
 async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: ConnectionRef | null | undefined): Promise<Signer> {
-  const { store, viewer } = context;
+  const { store } = context;
   if (ref) {
     const connection = await findConnection(context, ref);
     const isUsable =
       connection?.integrationId === endUser.integrationId && (connection.endUserId === null || connection.endUserId === endUser.id);
     if (!isUsable) throw new NotFoundError('connection', ['connection']);
     const ids = connection.actionCredentials.map(({ credentialId }) => credentialId);
-    const signer = signerOf(connection, await store.credentials.byIds(viewer.organizationId, ids));
+    const signer = signerOf(connection, await store.credentials.byIds(ids));
     if (typeof signer === 'string') throw new SSONotConfiguredError(signer);
     return signer;
   }
@@ -124,13 +120,12 @@ async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: C
 }
 
 /** The connections that hold a credential which could sign. It begins with the credentials: of those there are few. */
-async function signersFor({ store, viewer }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
-  const { organizationId } = viewer;
+async function signersFor({ store }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
   const its = { integrationId: endUser.integrationId, endUserId: [null, endUser.id] };
-  const credentials = await store.credentials.page(organizationId, { ...its, kind: signingKinds }, candidates);
+  const credentials = await store.credentials.page({ ...its, kind: signingKinds }, candidates);
   if (credentials.records.length === 0) return [];
   const credentialIds = credentials.records.map(({ id }) => id);
-  const connections = await store.connections.page(organizationId, { ...its, credentialIds }, candidates);
+  const connections = await store.connections.page({ ...its, credentialIds }, candidates);
   if (credentials.hasMore || connections.hasMore) throw mustBeNamed('there are too many to choose from');
   return connections.records.map((connection) => signerOf(connection, credentials.records));
 }

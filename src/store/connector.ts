@@ -1,45 +1,37 @@
-import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
-import { type BaseRecord, recordSchema, recordStore } from './records.ts';
+import { list, mixed, nullable, object, text, type ValueOf } from './fields.ts';
+import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
-/** How a connector authenticates: its type and that type's settings. Holds no secret; credentials it needs are named by id. */
-export interface AuthScheme {
+/** An auth scheme as a field, here and in a connection's bindings. */
+export const authScheme = object({
   /** Given by the client, unique within its list. */
-  readonly id: string;
-  readonly schemeType: string;
-  readonly description: string | null;
-  readonly settings: Readonly<Record<string, unknown>>;
-}
+  id: text(),
+  schemeType: text(),
+  description: nullable(text()),
+  settings: mixed<Readonly<Record<string, unknown>>>(),
+});
+
+/** How a connector authenticates: its type and that type's settings. Holds no secret; credentials it needs are named by id. */
+export interface AuthScheme extends ValueOf<typeof authScheme> {}
+
+const fields = {
+  integrationId: text(),
+  name: text(),
+  description: nullable(text()),
+  baseUrl: text(),
+  authSchemes: list(authScheme),
+  /** The credentials that the auth schemes name: derived, and indexed for "used by". */
+  credentialIds: list(text()),
+};
 
 /** A third-party service, and the ways it authenticates. */
-export interface ConnectorRecord extends BaseRecord {
-  readonly integrationId: string;
-  readonly name: string;
-  readonly description: string | null;
-  readonly baseUrl: string;
-  readonly authSchemes: readonly AuthScheme[];
-  /** The credentials that the auth schemes name: derived, and indexed for "used by". */
-  readonly credentialIds: readonly string[];
-}
-
-/** The mongoose form of an auth scheme, here and in a connection's bindings. */
-export const authSchemeSchema = new Schema(
-  { id: { type: String, required: true }, schemeType: { type: String, required: true }, description: String, settings: Schema.Types.Mixed },
-  { _id: false, id: false, minimize: false },
-);
+export interface ConnectorRecord extends RecordOf<typeof fields> {}
 
 export function connectorStore(database: Database) {
-  const schema = recordSchema({
-    integrationId: { type: String, required: true },
-    name: { type: String, required: true },
-    description: String,
-    baseUrl: { type: String, required: true },
-    authSchemes: [authSchemeSchema],
-    credentialIds: [String],
-  });
+  const schema = recordSchema(fields);
   schema.index({ organizationId: 1, integrationId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, credentialIds: 1, createdAt: 1, _id: 1 });
-  return recordStore<ConnectorRecord>(database, database.connection.model('Connector', schema, 'connectors') as never);
+  return recordStore<ConnectorRecord>(database, database.model('Connector', schema, 'connectors'));
 }

@@ -1,9 +1,11 @@
-import { type Connection, Mongoose } from 'mongoose';
+import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
 import { TimeoutError } from '../errors.ts';
 
 /** An open database. Everything in `store/` is built on one; nothing outside sees it. */
 export interface Database {
   readonly connection: Connection;
+  /** Makes the model of a collection. */
+  model<D>(name: string, schema: Schema<D>, collection: string): Model<D>;
   /** The longest that one read may take, in milliseconds. */
   readonly readTimeMs: number;
   /**
@@ -52,6 +54,7 @@ export async function openDatabase(options: {
   if (options.onCommand) connection.getClient().on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
   return {
     connection,
+    model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
     readTimeMs: options.readTimeMs ?? 5_000,
     async transaction<T>(run: () => Promise<T>): Promise<T> {
       let result: T;

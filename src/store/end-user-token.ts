@@ -2,18 +2,22 @@ import { UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { type EndUserClaims, signEndUserToken, verifyEndUserToken } from '../secrets/end-user-token.ts';
 import { translatingErrors } from './database.ts';
-import type { Keyring } from './keyring.ts';
+import { type Extent, isWithin, refuseBeyond } from './extent.ts';
+import type { KeyHolder } from './keyring.ts';
 
 /** Tokens for end users. They are not kept: what they say is signed, and short-lived. */
-export function endUserTokenStore(keyring: Keyring) {
+export function endUserTokenStore(extent: Extent, { keys }: KeyHolder) {
+  const { organizationId } = extent;
   return translatingErrors({
-    async sign(organizationId: string, claims: Omit<EndUserClaims, 'organizationId'>, issuedAt: Date, expiresAt: Date): Promise<Redacted> {
-      return signEndUserToken(await keyring.tokenKey(organizationId), { ...claims, organizationId }, issuedAt, expiresAt);
+    async sign(claims: Omit<EndUserClaims, 'organizationId'>, issuedAt: Date, expiresAt: Date): Promise<Redacted> {
+      refuseBeyond(extent, claims);
+      return signEndUserToken(await keys.token(), { ...claims, organizationId }, issuedAt, expiresAt);
     },
     /** What a token says that names one of the organization's keys; undefined when it was not signed with it, or its time is past. */
-    async verify(organizationId: string, keyId: string, token: Redacted, now: Date): Promise<EndUserClaims | undefined> {
+    async verify(keyId: string, token: Redacted, now: Date): Promise<EndUserClaims | undefined> {
       try {
-        return await verifyEndUserToken(await keyring.byId(organizationId, keyId, 'token'), token, organizationId, now);
+        const claims = await verifyEndUserToken(await keys.byId(keyId, 'token'), token, organizationId, now);
+        return claims && isWithin(extent, claims) ? claims : undefined;
       } catch (error) {
         if (error instanceof UnreadableSecretError) return undefined;
         throw error;

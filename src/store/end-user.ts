@@ -1,43 +1,36 @@
-import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
-import { type BaseRecord, recordSchema, recordStore } from './records.ts';
+import { anyText, boolean, list, nullable, object, oneOf, text, type ValueOf } from './fields.ts';
+import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
-
-/** One of the at most four people or mailboxes that stand for an end user. */
-export interface Contact {
-  readonly type: ContactType;
-  readonly name: string | null;
-  readonly email: string | null;
-  readonly emailVerified: boolean;
-  readonly phone: string | null;
-}
 
 export const contactTypes = ['REGULAR', 'BILLING', 'ADMINISTRATOR', 'TECHNICAL'] as const;
 export type ContactType = (typeof contactTypes)[number];
 
-/** Whose credentials these are: a customer of the organization that integrates. */
-export interface EndUserRecord extends BaseRecord {
-  readonly integrationId: string;
+const contact = object({
+  type: oneOf(contactTypes),
+  name: nullable(text()),
+  email: nullable(text()),
+  emailVerified: boolean(),
+  phone: nullable(text()),
+});
+
+/** One of the at most four people or mailboxes that stand for an end user. */
+export interface Contact extends ValueOf<typeof contact> {}
+
+const fields = {
+  integrationId: text(),
   /** The organization's own id for this end user. Immutable, unique within the integration. */
-  readonly externalId: string;
-  readonly displayName: string;
-  readonly contacts: readonly Contact[];
-}
+  externalId: text(),
+  displayName: anyText(),
+  contacts: list(contact),
+};
+
+/** Whose credentials these are: a customer of the organization that integrates. */
+export interface EndUserRecord extends RecordOf<typeof fields> {}
 
 export function endUserStore(database: Database) {
-  const contact = new Schema(
-    { type: { type: String, enum: contactTypes, required: true }, name: String, email: String, emailVerified: Boolean, phone: String },
-    { _id: false, id: false },
-  );
-  const schema = recordSchema({
-    integrationId: { type: String, required: true },
-    externalId: { type: String, required: true },
-    displayName: { type: String, default: '' },
-    contacts: [contact],
-  });
+  const schema = recordSchema(fields);
   schema.index({ organizationId: 1, integrationId: 1, externalId: 1 }, { unique: true });
   addSortIndexes(schema, ['displayName', 'createdAt', 'updatedAt']);
-  return recordStore<EndUserRecord>(database, database.connection.model('EndUser', schema, 'endUsers') as never, {
-    nameField: 'displayName',
-  });
+  return recordStore<EndUserRecord>(database, database.model('EndUser', schema, 'endUsers'), { nameField: 'displayName' });
 }

@@ -1,14 +1,6 @@
-import { Schema } from 'mongoose';
 import type { Database } from './database.ts';
-import { type BaseRecord, recordSchema, recordStore } from './records.ts';
-
-/** A namespace of an organization: connectors, end users, connections and credentials belong to exactly one. */
-export interface IntegrationRecord extends BaseRecord {
-  readonly name: string;
-  readonly description: string | null;
-  /** What is added to the claims of its end users’ SSO links. Absent in records older than it. */
-  readonly ssoClaims?: SSOClaimSettings | null;
-}
+import { mixed, nullable, optional, text } from './fields.ts';
+import { type RecordOf, recordSchema, recordStore } from './records.ts';
 
 /** Null everywhere: no such claim. */
 export interface SSOClaimSettings {
@@ -28,11 +20,21 @@ export interface SSOUserField {
   readonly flag: boolean | null;
 }
 
+const fields = {
+  name: text(),
+  description: nullable(text()),
+  /** What is added to the claims of its end users’ SSO links. Absent in records older than it. */
+  ssoClaims: optional(nullable(mixed<SSOClaimSettings>())),
+};
+
+/** A namespace of an organization: connectors, end users, connections and credentials belong to exactly one. */
+export interface IntegrationRecord extends RecordOf<typeof fields> {}
+
 export function integrationStore(database: Database) {
-  const schema = recordSchema({ name: { type: String, required: true }, description: String, ssoClaims: Schema.Types.Mixed });
+  const schema = recordSchema(fields);
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   schema.index({ organizationId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, updatedAt: 1, _id: 1 });
-  return recordStore<IntegrationRecord>(database, database.connection.model('Integration', schema, 'integrations') as never);
+  return recordStore<IntegrationRecord>(database, database.model('Integration', schema, 'integrations'));
 }

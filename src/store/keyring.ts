@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { Schema } from 'mongoose';
 import { UnreadableSecretError } from '../errors.ts';
 import { KEY_BYTES, type KeyProvider, MasterKeyUnavailableError } from '../secrets/key-provider.ts';
 import type { DataKey } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
+import type { Extent } from './extent.ts';
+import { date, number, oneOf, optional, type TenantDocument, tenantSchema, text } from './fields.ts';
 import { newId } from './records.ts';
 
 /**
@@ -17,13 +18,17 @@ type Purpose = (typeof purposes)[number];
 /** Of a destroyed key only the record is left, without its bytes: what is still sealed under it can say why it does not open. */
 const states = ['current', 'opening', 'destroyed'] as const;
 
-interface KeyRecord {
-  readonly _id: string;
-  readonly organizationId: string;
-  readonly purpose: Purpose;
-  readonly state: (typeof states)[number];
-  readonly wrapped?: string;
-}
+const fields = {
+  purpose: oneOf(purposes),
+  state: oneOf(states),
+  wrapped: optional(text()),
+  createdAt: optional(date()),
+  retiredAt: optional(date()),
+  destroyedAt: optional(date()),
+  reservedSeals: optional(number()),
+};
+
+type KeyRecord = TenantDocument<typeof fields>;
 
 /** A key that only opens. */
 export interface OpeningKey {
@@ -43,7 +48,13 @@ export interface Rewrapped {
   readonly last: string | null;
 }
 
-export type Keyring = ReturnType<typeof createKeyring>;
+/** The data keys of one organization. */
+export type Keys = ReturnType<ReturnType<typeof createKeyring>['keysOf']>;
+
+/** What has an organization's keys: its store. */
+export interface KeyHolder {
+  readonly keys: Keys;
+}
 
 /** How many unwrapped keys stay in memory. */
 const CACHED_KEYS = 4_096;
@@ -64,23 +75,10 @@ const SEALS_RESERVED = 2 ** 16;
 
 /** The data keys, stored wrapped under a master key. What must always hold for them is written down in `src/README.md`. */
 export function createKeyring(database: Database, keyProvider: KeyProvider) {
-  const schema = new Schema(
-    {
-      _id: { type: String, required: true },
-      organizationId: { type: String, required: true },
-      purpose: { type: String, enum: purposes, required: true },
-      state: { type: String, enum: states, required: true },
-      wrapped: String,
-      createdAt: Date,
-      retiredAt: Date,
-      destroyedAt: Date,
-      reservedSeals: Number,
-    },
-    { versionKey: false },
-  );
+  const schema = tenantSchema(fields);
   schema.index({ organizationId: 1, purpose: 1 }, { unique: true, partialFilterExpression: { state: 'current' } });
   schema.index({ organizationId: 1, _id: 1 });
-  const model = database.connection.model('DataKey', schema, 'dataKeys');
+  const model = database.model('DataKey', schema, 'dataKeys');
   const unwrapped = new Map<string, Promise<Uint8Array>>();
   const sealsLeft = new Map<string, number>();
   /** Keys that are to be replaced, and whose they are. */
@@ -109,11 +107,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     const left = sealsLeft.get(keyId) ?? 0;
     if (left < seals) {
       // Past mongoose, and so outside the transaction that is running: this counts although that one may be rolled back and run again.
-      const reserved = await model.collection.findOneAndUpdate(
-        { _id: keyId as never, organizationId },
-        { $inc: { reservedSeals: SEALS_RESERVED } },
-        { returnDocument: 'after', projection: { reservedSeals: 1 } },
-      );
+      const reserved = await database.connection
+        .collection<KeyRecord>(model.collection.collectionName)
+        .findOneAndUpdate(
+          { organizationId, _id: keyId },
+          { $inc: { reservedSeals: SEALS_RESERVED } },
+          { returnDocument: 'after', projection: { reservedSeals: 1 } },
+        );
       const sum = Number(reserved?.reservedSeals ?? 0);
       if (sum > SEALS_WORN) worn.set(keyId, organizationId);
       if (sum > SEALS_MAX) throw new Error('The data key has sealed as much as it may, and has not been replaced.');
@@ -130,84 +130,94 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     );
   }
 
-  return translatingErrors({
-    /** Makes the keys that the organization does not have: all, when it is new, and those of purposes that are newer than it. */
-    async complete(organizationId: string, now: Date): Promise<void> {
-      const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
-      const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
-      for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
-    },
-    /**
-     * The keys to write with now. Reads their records, so that a transaction which seals sees the key it uses as it is in that transaction.
-     * `seals` tells how many values are about to be sealed.
-     */
-    async current(organizationId: string, seals = 0): Promise<Record<Exclude<Purpose, 'token'>, DataKey>> {
-      const records = (await model.find({ organizationId, state: 'current' }).lean()) as unknown as KeyRecord[];
-      const find = (purpose: Purpose) => {
-        const record = records.find((candidate) => candidate.purpose === purpose);
-        if (!record) throw new Error(`The organization has no ${purpose} key.`);
-        return record;
-      };
-      if (seals > 0) await spend(find('seal'), seals);
-      return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
-    },
-    /** The key that signs tokens now. */
-    async tokenKey(organizationId: string): Promise<DataKey> {
-      const record = (await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean()) as unknown as KeyRecord | null;
-      if (!record) throw new Error('The organization has no token key.');
-      return unwrap(record);
-    },
-    /** @throws UnreadableSecretError when the key is destroyed, or no master key at hand opens it */
-    async byId(organizationId: string, keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {
-      const record = (await model.findOne({ organizationId, _id: keyId, purpose }).lean()) as unknown as KeyRecord | null;
-      if (!record) throw new UnreadableSecretError('its key is not there');
-      if (record.state === 'destroyed') {
-        unwrapped.delete(keyId);
-        throw new UnreadableSecretError('its key is destroyed');
-      }
-      return unwrap(record).catch((error) => {
-        throw unreadable(error);
-      });
-    },
-    /** The ids of the keys that open, of those that there are. */
-    async openable(organizationId: string): Promise<Set<string>> {
-      const filter = { organizationId, purpose: 'seal', state: { $ne: 'destroyed' } } as const;
-      const records = (await model.find(filter).lean()) as unknown as KeyRecord[];
-      const tried = await Promise.allSettled(records.map(unwrap));
-      return new Set(tried.flatMap((each) => (each.status === 'fulfilled' ? [each.value.keyId] : [])));
-    },
+  /** The keys of one organization. */
+  const keysOf = ({ organizationId }: Extent) =>
+    translatingErrors({
+      /** Makes the keys that the organization does not have: all, when it is new, and those of purposes that are newer than it. */
+      async complete(now: Date): Promise<void> {
+        const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
+        const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
+        for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
+      },
+      /**
+       * The keys to write with now. Reads their records, so that a transaction which seals sees the key it uses as it is in that transaction.
+       * `seals` tells how many values are about to be sealed.
+       */
+      async current(seals = 0): Promise<Record<Exclude<Purpose, 'token'>, DataKey>> {
+        const records = await model.find({ organizationId, state: 'current' }).lean();
+        const find = (purpose: Purpose) => {
+          const record = records.find((candidate) => candidate.purpose === purpose);
+          if (!record) throw new Error(`The organization has no ${purpose} key.`);
+          return record;
+        };
+        if (seals > 0) await spend(find('seal'), seals);
+        return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
+      },
+      /** The key that signs tokens now. */
+      async token(): Promise<DataKey> {
+        const record = await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean();
+        if (!record) throw new Error('The organization has no token key.');
+        return unwrap(record);
+      },
+      /** @throws UnreadableSecretError when the key is destroyed, or no master key at hand opens it */
+      async byId(keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {
+        const record = await model.findOne({ organizationId, _id: keyId, purpose }).lean();
+        if (!record) throw new UnreadableSecretError('its key is not there');
+        if (record.state === 'destroyed') {
+          unwrapped.delete(keyId);
+          throw new UnreadableSecretError('its key is destroyed');
+        }
+        return unwrap(record).catch((error) => {
+          throw unreadable(error);
+        });
+      },
+      /** The ids of the keys that open, of those that there are. */
+      async openable(): Promise<Set<string>> {
+        const filter = { organizationId, purpose: 'seal', state: { $ne: 'destroyed' } } as const;
+        const records = await model.find(filter).lean();
+        const tried = await Promise.allSettled(records.map(unwrap));
+        return new Set(tried.flatMap((each) => (each.status === 'fulfilled' ? [each.value.keyId] : [])));
+      },
 
-    /**
-     * Puts a new key in the place of the current one, which from then on only opens. Call it in a transaction. Answers whether it did: not
-     * when the current key is another by now, for then somebody else did.
-     */
-    async replace(organizationId: string, currentKeyId: string, now: Date): Promise<boolean> {
-      // First, for the master key may be far away, and from the first write on others wait for this transaction.
-      const next = await newKey(organizationId, 'seal', now);
-      const filter = { organizationId, _id: currentKeyId, purpose: 'seal', state: 'current' } as const;
-      const retired = await model.updateOne(filter, { $set: { state: 'opening', retiredAt: now } });
-      if (retired.matchedCount === 0) return false;
-      await model.create([next]);
-      return true;
-    },
-    async currentKeyId(organizationId: string): Promise<string | null> {
-      const record = await model.findOne({ organizationId, purpose: 'seal', state: 'current' }, { _id: 1 }).lean();
-      return record?._id ?? null;
-    },
-    async openingKeys(organizationId: string): Promise<OpeningKey[]> {
-      const records = await model.find({ organizationId, purpose: 'seal', state: 'opening' }, { retiredAt: 1 }).lean();
-      return records.map(({ _id, retiredAt }) => ({ keyId: _id, destroyableAt: new Date(retiredAt!.getTime() + KEY_REST_MILLISECONDS) }));
-    },
-    /** Removes the bytes of a key that has rested long enough, for good. The caller has seen, in the same transaction, that nothing is sealed under it. */
-    async destroy(organizationId: string, keyId: string, now: Date): Promise<boolean> {
-      const retiredBefore = new Date(now.getTime() - KEY_REST_MILLISECONDS);
-      const result = await model.updateOne(
-        { organizationId, _id: keyId, purpose: 'seal', state: 'opening', retiredAt: { $lte: retiredBefore } },
-        { $set: { state: 'destroyed', destroyedAt: now }, $unset: { wrapped: 1 } },
-      );
-      unwrapped.delete(keyId);
-      return result.matchedCount === 1;
-    },
+      /**
+       * Puts a new key in the place of the current one, which from then on only opens. Call it in a transaction. Answers whether it did: not
+       * when the current key is another by now, for then somebody else did.
+       */
+      async replace(currentKeyId: string, now: Date): Promise<boolean> {
+        // First, for the master key may be far away, and from the first write on others wait for this transaction.
+        const next = await newKey(organizationId, 'seal', now);
+        const filter = { organizationId, _id: currentKeyId, purpose: 'seal', state: 'current' } as const;
+        const retired = await model.updateOne(filter, { $set: { state: 'opening', retiredAt: now } });
+        if (retired.matchedCount === 0) return false;
+        await model.create([next]);
+        return true;
+      },
+      async currentKeyId(): Promise<string | null> {
+        const record = await model.findOne({ organizationId, purpose: 'seal', state: 'current' }, { _id: 1 }).lean();
+        return record?._id ?? null;
+      },
+      async openingKeys(): Promise<OpeningKey[]> {
+        const records = await model.find({ organizationId, purpose: 'seal', state: 'opening' }, { retiredAt: 1 }).lean();
+        return records.map(({ _id, retiredAt }) => ({ keyId: _id, destroyableAt: new Date(retiredAt!.getTime() + KEY_REST_MILLISECONDS) }));
+      },
+      /** Removes the bytes of a key that has rested long enough, for good. The caller has seen, in the same transaction, that nothing is sealed under it. */
+      async destroy(keyId: string, now: Date): Promise<boolean> {
+        const retiredBefore = new Date(now.getTime() - KEY_REST_MILLISECONDS);
+        const result = await model.updateOne(
+          { organizationId, _id: keyId, purpose: 'seal', state: 'opening', retiredAt: { $lte: retiredBefore } },
+          { $set: { state: 'destroyed', destroyedAt: now }, $unset: { wrapped: 1 } },
+        );
+        unwrapped.delete(keyId);
+        return result.matchedCount === 1;
+      },
+      async remove(): Promise<void> {
+        const records = await model.find({ organizationId }).lean();
+        await model.deleteMany({ organizationId });
+        for (const { _id } of records) unwrapped.delete(_id);
+      },
+    });
+
+  const keyring = translatingErrors({
     /** The keys that have sealed so much that they are to be replaced, until that is done. */
     async worn(): Promise<{ keyId: string; organizationId: string }[]> {
       return [...worn].map(([keyId, organizationId]) => ({ keyId, organizationId }));
@@ -256,12 +266,6 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     async count(): Promise<number> {
       return model.countDocuments({ state: { $ne: 'destroyed' } });
     },
-
-    async remove(organizationId: string): Promise<void> {
-      const records = await model.find({ organizationId }).lean();
-      await model.deleteMany({ organizationId });
-      for (const { _id } of records) unwrapped.delete(_id);
-    },
     /** Whether the database holds any data key: then a new master key would be a mistake. */
     async isEmpty(): Promise<boolean> {
       return (await model.findOne({}).lean()) === null;
@@ -272,4 +276,5 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       if (record) await keyProvider.unwrap(record.wrapped!, { organizationId: record.organizationId, keyId: record._id });
     },
   });
+  return { ...keyring, keysOf };
 }

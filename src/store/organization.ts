@@ -1,64 +1,64 @@
-import { Schema } from 'mongoose';
 import { type Database, DuplicateKeyError, translatingErrors } from './database.ts';
-import type { Keyring } from './keyring.ts';
+import type { Extent } from './extent.ts';
+import { date, number, optional, tenantSchema } from './fields.ts';
+import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 
-/** The tenant. It is recorded by its first mutation, together with its keys. */
-export function organizationStore(database: Database, keyring: Keyring) {
-  const schema = new Schema(
-    {
-      _id: { type: String, required: true },
-      organizationId: { type: String, required: true },
-      createdAt: Date,
-      deletedAt: Date,
-      touches: Number,
-    },
-    { versionKey: false },
-  );
+/** The tenants. Each is recorded by its first mutation, together with its keys. */
+export function organizationStore(database: Database) {
+  const schema = tenantSchema({ createdAt: optional(date()), deletedAt: optional(date()), touches: optional(number()) });
   schema.index({ organizationId: 1 }, { unique: true });
-  const model = database.connection.model('Organization', schema, 'organizations');
+  const model = database.model('Organization', schema, 'organizations');
+  // Once recorded, an organization stays so: a deleted one leaves its tombstone.
+  const recorded = new Set<string>();
 
-  const store = translatingErrors({
-    async state(organizationId: string): Promise<'unknown' | 'live' | 'deleted'> {
-      const found = await model.findOne({ organizationId }).lean();
-      if (!found) return 'unknown';
-      return found.deletedAt ? 'deleted' : 'live';
-    },
-    async insert(organizationId: string, now: Date): Promise<void> {
-      await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
-      await keyring.complete(organizationId, now);
-    },
-    /** Writes the record without changing it: what does this and what deletes the organization cannot both commit. */
-    async touch(organizationId: string): Promise<void> {
-      await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
-    },
+  const { live } = translatingErrors({
     /** The organizations that are not deleted. */
     async live(): Promise<string[]> {
       const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
       return found.map(({ organizationId }) => organizationId);
     },
-    /** Marks the organization as deleted: its tokens stop working at once. False: there is none. */
-    async tombstone(organizationId: string, now: Date): Promise<boolean> {
-      const result = await model.updateOne({ organizationId }, { $set: { deletedAt: now } });
-      return result.matchedCount === 1;
-    },
   });
-  // Once recorded, an organization stays so: a deleted one leaves its tombstone.
-  const recorded = new Set<string>();
-  return {
-    ...store,
-    /** Records the organization with its keys unless it is there already. */
-    async ensure(organizationId: string, now: Date): Promise<void> {
-      if (recorded.has(organizationId)) return;
-      const state = await store.state(organizationId);
-      try {
-        if (state === 'unknown') await database.transaction(() => store.insert(organizationId, now));
-        if (state === 'live') await keyring.complete(organizationId, now);
-      } catch (error) {
-        // Another mutation did it meanwhile.
-        if (!(error instanceof DuplicateKeyError)) throw error;
-      }
-      if (state !== 'unknown') recorded.add(organizationId);
-    },
-  };
+
+  /** One organization's own record. */
+  function of({ organizationId }: Extent, { keys }: KeyHolder) {
+    const record = translatingErrors({
+      async state(): Promise<'unknown' | 'live' | 'deleted'> {
+        const found = await model.findOne({ organizationId }).lean();
+        if (!found) return 'unknown';
+        return found.deletedAt ? 'deleted' : 'live';
+      },
+      async insert(now: Date): Promise<void> {
+        await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
+        await keys.complete(now);
+      },
+      /** Writes the record without changing it: what does this and what deletes the organization cannot both commit. */
+      async touch(): Promise<void> {
+        await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
+      },
+      /** Marks the organization as deleted: its tokens stop working at once. False: there is none. */
+      async tombstone(now: Date): Promise<boolean> {
+        const result = await model.updateOne({ organizationId }, { $set: { deletedAt: now } });
+        return result.matchedCount === 1;
+      },
+    });
+    return {
+      ...record,
+      /** Records the organization with its keys unless it is there already. */
+      async ensure(now: Date): Promise<void> {
+        if (recorded.has(organizationId)) return;
+        const state = await record.state();
+        try {
+          if (state === 'unknown') await database.transaction(() => record.insert(now));
+          if (state === 'live') await keys.complete(now);
+        } catch (error) {
+          // Another mutation did it meanwhile.
+          if (!(error instanceof DuplicateKeyError)) throw error;
+        }
+        if (state !== 'unknown') recorded.add(organizationId);
+      },
+    };
+  }
+
+  return { live, of };
 }

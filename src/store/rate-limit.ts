@@ -1,5 +1,5 @@
-import { Schema } from 'mongoose';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
+import { number, tenantSchema, text } from './fields.ts';
 import { newId } from './records.ts';
 
 /** Stands for the organization of those who have none. No organization's name begins so. */
@@ -12,20 +12,15 @@ const SWEEP_MAX = 1_000;
 
 /** What a spender has taken of its rate limit in the current window: one document each, which rolls over from window to window. */
 export function rateLimitStore(database: Database) {
-  const schema = new Schema(
-    {
-      _id: { type: String, required: true },
-      organizationId: { type: String, required: true },
-      key: { type: String, required: true },
-      /** Windows are numbered by time. */
-      window: { type: Number, required: true },
-      used: { type: Number, required: true },
-    },
-    { versionKey: false },
-  );
+  const schema = tenantSchema({
+    key: text(),
+    /** Windows are numbered by time. */
+    window: number(),
+    used: number(),
+  });
   schema.index({ organizationId: 1, key: 1 }, { unique: true });
   schema.index({ organizationId: 1, window: 1 });
-  const model = database.connection.model('RateLimit', schema, 'rateLimits');
+  const model = database.model('RateLimit', schema, 'rateLimits');
   const options = { timeoutMS: RESERVE_MS };
 
   /** Adds to what was used, if it then is at most `most`. A window that has begun on another copy's clock has begun. */

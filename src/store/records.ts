@@ -1,19 +1,31 @@
-import { type Model, Schema, type SchemaDefinition, Types } from 'mongoose';
+import { type Model, type PipelineStage, Types } from 'mongoose';
 import { ConflictError, TimeoutError } from '../errors.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
+import { both, type Conditions, type Extent, refuseBeyond, within } from './extent.ts';
+import { date, type Fields, number, optional, tenantSchema, type ValuesOf } from './fields.ts';
 import { globCondition } from './glob.ts';
 
+const baseFields = {
+  /** 1 on create, one more with each update. */
+  version: number(),
+  createdAt: date(),
+  updatedAt: date(),
+};
+
 /** What every record has. Ids are 24 hexadecimal digits; records are plain objects, and the mongoose documents stay in `store/`. */
-export interface BaseRecord {
+export interface BaseRecord extends ValuesOf<typeof baseFields> {
   readonly id: string;
   readonly organizationId: string;
-  /** 1 on create, one more with each update. */
-  readonly version: number;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
 }
 
-type Stored<R extends BaseRecord> = Omit<R, 'id'> & { _id: string };
+/** A record of a noun that has these fields. */
+export type RecordOf<F extends Fields> = BaseRecord & ValuesOf<F>;
+
+/** Of no record: what is written when it shall conflict with who deletes it. */
+const touched = { touches: optional(number()) };
+
+/** A record as it is stored. */
+type Stored<R extends BaseRecord> = Omit<R, 'id'> & { readonly _id: string } & ValuesOf<typeof touched>;
 
 /**
  * Which records are meant: those whose fields equal the values given (one of them, when it is a list; contain it or one, when the field is one),
@@ -22,9 +34,6 @@ type Stored<R extends BaseRecord> = Omit<R, 'id'> & { _id: string };
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
 } & { readonly nameGlob?: string /** Inclusive. */; readonly createdSince?: Date /** Exclusive. */; readonly createdBefore?: Date };
-
-/** Conditions as MongoDB takes them. They do not leave `store/`. */
-export type Conditions = Readonly<Record<string, unknown>>;
 
 /** The last record before a page, as a cursor names it: its value of the sort field, and its id. */
 export interface PageStart {
@@ -62,23 +71,12 @@ export function newId(): string {
 }
 
 /** The schema of a record: the noun's own fields, and those that all have. */
-export function recordSchema(fields: SchemaDefinition): Schema {
-  return new Schema(
-    {
-      _id: { type: String, required: true },
-      organizationId: { type: String, required: true },
-      version: { type: Number, required: true },
-      createdAt: { type: Date, required: true },
-      updatedAt: { type: Date, required: true },
-      touches: Number,
-      ...fields,
-    },
-    { versionKey: false, minimize: false, id: false },
-  );
+export function recordSchema<F extends Fields>(fields: F) {
+  return tenantSchema({ ...baseFields, ...touched, ...fields });
 }
 
-/** Reads and writes of one kind of record. Every function takes the organization first, and none can reach another's records. */
-export type RecordStore<R extends BaseRecord> = ReturnType<typeof recordsWithin<R>>;
+/** Reads and writes of one noun's records, within an extent: no function reaches beyond it. */
+export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof recordStore<R>>>;
 
 interface RecordStoreOptions {
   /** The field that globs match; `name` unless told. */
@@ -87,148 +85,139 @@ interface RecordStoreOptions {
   readonly visible?: () => Conditions;
 }
 
-export function recordStore<R extends BaseRecord>(database: Database, model: Model<Stored<R>>, options: RecordStoreOptions = {}) {
-  return {
-    ...recordsWithin<R>(database, model, options, {}),
-    /** The same, as if only those records existed whose fields equal the values given. */
-    confinedTo: (fields: Partial<R>): RecordStore<R> => recordsWithin(database, model, options, fields),
+/** How to make the store of one noun's records for an extent. */
+export function recordStore<R extends BaseRecord>(
+  database: Database,
+  model: Model<Stored<R>>,
+  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions = {},
+) {
+  // Here a noun's fields are data, so mongoose's exact types for filters and updates do not apply; `strict` checks them as they run.
+  const anyModel = model as unknown as Model<Record<string, unknown>>;
+  // What is in the collection was written by `insert` and `update`, which take no other records.
+  const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
+  const { collectionName } = model.collection;
+
+  return (extent: Extent) => {
+    const written = (filter: Filter<R> | Filter<BaseRecord>) => both(within(extent), conditionsOf(filter, nameField));
+    const readable = (filter: Filter<R> | Filter<BaseRecord>) => both(written(filter), visible());
+
+    async function pages(asked: readonly PageOf<R>[]): Promise<Page<R>[]> {
+      const branches = asked.flatMap(({ filter, request }, page) =>
+        ranges(request).map((range): Stage[] => [
+          { $match: both(readable(filter), range) },
+          { $sort: order(request) },
+          // One more than asked for tells whether there are more.
+          { $limit: request.limit + 1 },
+          ...(asked.length > 1 ? [{ $addFields: { page } }] : []),
+        ]),
+      );
+      const found: Record<string, unknown>[] = await anyModel
+        .aggregate(union(collectionName, branches))
+        .option({ maxTimeMS: database.readTimeMs });
+      return asked.map(({ request }, index) => {
+        const own = asked.length > 1 ? found.filter(({ page }) => page === index).map(({ page: _, ...rest }) => rest) : found;
+        const records = own.map(toRecord).sort(comparing(request)).slice(0, request.limit);
+        if (request.before) records.reverse();
+        return { records, hasMore: own.length > request.limit };
+      });
+    }
+
+    return translatingErrors({
+      /** Those of the ids that exist, in no particular order. */
+      async byIds(ids: readonly string[]): Promise<R[]> {
+        const found = await anyModel
+          .find(readable({ id: ids }))
+          .maxTimeMS(database.readTimeMs)
+          .lean();
+        return found.map(toRecord);
+      },
+
+      async one(filter: Filter<R>): Promise<R | null> {
+        const found = await anyModel.findOne(readable(filter)).maxTimeMS(database.readTimeMs).lean();
+        return found && toRecord(found);
+      },
+
+      async page(filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
+        return (await pages([{ filter, request }]))[0]!;
+      },
+
+      /** Many pages in one command, such as the first connections of each of fifty end users; each is bounded by the database. */
+      pages,
+
+      /** How many each filter finds, all in one command; null where counting would go past `most`, and everywhere when it takes too long. */
+      async counts(filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
+        const branches = filters.map((filter, index): Stage[] => [
+          { $match: readable(filter) },
+          { $limit: most + 1 },
+          { $count: 'count' },
+          { $addFields: { index } },
+        ]);
+        try {
+          const found: { count: number; index: number }[] = await anyModel
+            .aggregate(union(collectionName, branches))
+            .option({ maxTimeMS: COUNT_TIME_MS });
+          return filters.map((_, index) => {
+            const count = found.find((each) => each.index === index)?.count ?? 0;
+            return count > most ? null : count;
+          });
+        } catch (error) {
+          if (translate(error) instanceof TimeoutError) return filters.map(() => null);
+          throw error;
+        }
+      },
+
+      /** @throws Error when the record lies beyond the extent */
+      async insert(record: R): Promise<R> {
+        refuseBeyond(extent, record);
+        const { id, ...rest } = record;
+        await anyModel.create([{ ...rest, _id: id, organizationId: extent.organizationId }]);
+        return record;
+      },
+
+      /** Writes the changes if the record still has this version. @throws ConflictError when it has not */
+      async update(id: string, version: number, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<void> {
+        const set = { ...changes, version: version + 1, updatedAt };
+        const result = await anyModel.updateOne(both(written({ id }), { version }), { $set: set }, { runValidators: true });
+        if (result.matchedCount === 0) throw new ConflictError('The object has changed while it was being updated.', []);
+      },
+
+      /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
+      async touch(id: string): Promise<boolean> {
+        const result = await anyModel.updateOne(written({ id }), { $inc: { touches: 1 } });
+        return result.matchedCount === 1;
+      },
+
+      /** The ids of all that the filter finds, those that reads hide included. */
+      async ids(filter: Filter<R>): Promise<string[]> {
+        const found = await anyModel.find(written(filter), { _id: 1 }).lean();
+        return found.map(({ _id }) => _id as string);
+      },
+
+      /** Deletes all that the filter finds, those that reads hide included. */
+      async remove(filter: Filter<R>): Promise<number> {
+        return (await anyModel.deleteMany(written(filter))).deletedCount;
+      },
+    });
   };
 }
 
-function recordsWithin<R extends BaseRecord>(
-  database: Database,
-  model: Model<Stored<R>>,
-  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions,
-  confines: Partial<R>,
-) {
-  // Schemas are built from data, so mongoose's exact types for filters and updates do not apply; `strict` checks them as they run.
-  const anyModel = model as unknown as Model<Record<string, unknown>>;
-  const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
-  const written = (organizationId: string, filter: Filter<R>) =>
-    both({ organizationId, ...conditionsOf(confines as Filter<R>, nameField) }, conditionsOf(filter, nameField));
-  const readable = (organizationId: string, filter: Filter<R>) => both(written(organizationId, filter), visible());
+type Stage = PipelineStage.UnionWithPipelineStage;
 
-  /** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
-  function union(branches: readonly object[][]): object[] {
-    const width = Math.ceil(Math.sqrt(branches.length));
-    const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) =>
-      branches.slice(group * width, (group + 1) * width),
-    );
-    return chain(groups.map(chain));
-  }
-  function chain([first = [], ...others]: readonly object[][]): object[] {
-    return [...first, ...others.map((pipeline) => ({ $unionWith: { coll: model.collection.name, pipeline } }))];
-  }
-
-  async function pages(organizationId: string, asked: readonly PageOf<R>[]): Promise<Page<R>[]> {
-    const branches = asked.flatMap(({ filter, request }, page) =>
-      ranges(request).map((range) => [
-        { $match: both(readable(organizationId, filter), range) },
-        { $sort: order(request) },
-        // One more than asked for tells whether there are more.
-        { $limit: request.limit + 1 },
-        ...(asked.length > 1 ? [{ $addFields: { page } }] : []),
-      ]),
-    );
-    const found: Record<string, unknown>[] = await anyModel.aggregate(union(branches) as never).option({ maxTimeMS: database.readTimeMs });
-    return asked.map(({ request }, index) => {
-      const own = asked.length > 1 ? found.filter(({ page }) => page === index).map(({ page: _, ...rest }) => rest) : found;
-      const records = own.map(toRecord).sort(comparing(request)).slice(0, request.limit);
-      if (request.before) records.reverse();
-      return { records, hasMore: own.length > request.limit };
-    });
-  }
-
-  return translatingErrors({
-    /** Those of the ids that exist, in no particular order. */
-    async byIds(organizationId: string, ids: readonly string[]): Promise<R[]> {
-      const found = await anyModel
-        .find(readable(organizationId, { id: ids } as Filter<R>))
-        .maxTimeMS(database.readTimeMs)
-        .lean();
-      return found.map(toRecord);
-    },
-
-    async one(organizationId: string, filter: Filter<R>): Promise<R | null> {
-      const found = await anyModel.findOne(readable(organizationId, filter)).maxTimeMS(database.readTimeMs).lean();
-      return found && toRecord(found);
-    },
-
-    async page(organizationId: string, filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
-      return (await pages(organizationId, [{ filter, request }]))[0]!;
-    },
-
-    /** Many pages in one command, such as the first connections of each of fifty end users; each is bounded by the database. */
-    pages,
-
-    /** How many each filter finds, all in one command; null where counting would go past `most`, and everywhere when it takes too long. */
-    async counts(organizationId: string, filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
-      const branches = filters.map((filter, index) => [
-        { $match: readable(organizationId, filter) },
-        { $limit: most + 1 },
-        { $count: 'count' },
-        { $addFields: { index } },
-      ]);
-      try {
-        const found: { count: number; index: number }[] = await anyModel
-          .aggregate(union(branches) as never)
-          .option({ maxTimeMS: COUNT_TIME_MS });
-        return filters.map((_, index) => {
-          const count = found.find((each) => each.index === index)?.count ?? 0;
-          return count > most ? null : count;
-        });
-      } catch (error) {
-        if (translate(error) instanceof TimeoutError) return filters.map(() => null);
-        throw error;
-      }
-    },
-
-    async insert(organizationId: string, record: R): Promise<R> {
-      const outside = Object.entries(confines).find(([field, value]) => record[field as keyof R] !== value);
-      if (outside) throw new Error(`A record is made beyond what its viewer is limited to: its ${outside[0]} is another.`);
-      const { id, ...rest } = record;
-      await anyModel.create([{ ...rest, _id: id, organizationId }]);
-      return record;
-    },
-
-    /** Writes the changes if the record still has this version. @throws ConflictError when it has not */
-    async update(
-      organizationId: string,
-      id: string,
-      version: number,
-      changes: Partial<Omit<R, keyof BaseRecord>>,
-      updatedAt: Date,
-    ): Promise<void> {
-      const set = { ...changes, version: version + 1, updatedAt };
-      const result = await anyModel.updateOne(
-        both(written(organizationId, { id } as Filter<R>), { version }),
-        { $set: set },
-        { runValidators: true },
-      );
-      if (result.matchedCount === 0) throw new ConflictError('The object has changed while it was being updated.', []);
-    },
-
-    /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
-    async touch(organizationId: string, id: string): Promise<boolean> {
-      const result = await anyModel.updateOne(written(organizationId, { id } as Filter<R>), { $inc: { touches: 1 } });
-      return result.matchedCount === 1;
-    },
-
-    /** The ids of all that the filter finds, those that reads hide included. */
-    async ids(organizationId: string, filter: Filter<R>): Promise<string[]> {
-      const found = await anyModel.find(written(organizationId, filter), { _id: 1 }).lean();
-      return found.map(({ _id }) => _id as string);
-    },
-
-    /** Deletes all that the filter finds, those that reads hide included. */
-    async remove(organizationId: string, filter: Filter<R>): Promise<number> {
-      return (await anyModel.deleteMany(written(organizationId, filter))).deletedCount;
-    },
-  });
+/** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
+function union(collection: string, branches: readonly Stage[][]): Stage[] {
+  const chain = ([first = [], ...others]: readonly Stage[][]): Stage[] => [
+    ...first,
+    ...others.map((pipeline) => ({ $unionWith: { coll: collection, pipeline } })),
+  ];
+  const width = Math.ceil(Math.sqrt(branches.length));
+  const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) =>
+    branches.slice(group * width, (group + 1) * width),
+  );
+  return chain(groups.map(chain));
 }
 
-function conditionsOf<R extends BaseRecord>(filter: Filter<R>, nameField: string): Conditions {
-  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Record<string, unknown> & Filter<BaseRecord>;
+function conditionsOf(filter: object, nameField: string): Conditions {
+  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(equalities)) {
     if (value !== undefined) conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
@@ -237,11 +226,6 @@ function conditionsOf<R extends BaseRecord>(filter: Filter<R>, nameField: string
     conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
   }
   return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
-}
-
-/** Both conditions; flat where it can be, which is the form that every planner reads. */
-function both(a: Conditions, b: Conditions): Conditions {
-  return Object.keys(b).some((field) => field in a) ? { $and: [a, b] } : { ...a, ...b };
 }
 
 const COUNT_TIME_MS = 1_000;

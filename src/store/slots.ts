@@ -1,6 +1,7 @@
 import { randomInt } from 'node:crypto';
-import { Schema } from 'mongoose';
 import { type Database, translatingErrors } from './database.ts';
+import type { Extent } from './extent.ts';
+import { number, optional, tenantSchema, text } from './fields.ts';
 
 /** With 32 writers, 64 slots are met by two at once a fifth as often as 16; more make a parent dearer to make and delete. */
 const SLOTS = 64;
@@ -12,33 +13,26 @@ const SLOTS = 64;
  * attach seldom meet.
  */
 export function slotStore(database: Database) {
-  const schema = new Schema(
-    {
-      _id: { type: String, required: true },
-      organizationId: { type: String, required: true },
-      parentId: { type: String, required: true },
-      touches: Number,
-    },
-    { versionKey: false },
-  );
+  const schema = tenantSchema({ parentId: text(), touches: optional(number()) });
   schema.index({ organizationId: 1, parentId: 1 });
-  const model = database.connection.model('Slot', schema, 'slots');
-  return translatingErrors({
-    /** With the parent's insert, in the same transaction. */
-    async open(organizationId: string, parentId: string): Promise<void> {
-      const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: `${parentId}.${slot}`, organizationId, parentId, touches: 0 }));
-      await model.insertMany(slots);
-    },
-    /** Before attaching something to the parent. */
-    async attach(organizationId: string, parentId: string): Promise<void> {
-      const touch = { $inc: { touches: 1 } };
-      const one = await model.updateOne({ organizationId, _id: `${parentId}.${randomInt(SLOTS)}` }, touch);
-      // A parent that was made when there were fewer slots: any of its own.
-      if (one.matchedCount === 0) await model.updateOne({ organizationId, parentId }, touch);
-    },
-    /** Before looking whether the parents are empty, and deleting them. */
-    async close(organizationId: string, parentIds: readonly string[]): Promise<void> {
-      await model.deleteMany({ organizationId, parentId: { $in: parentIds } });
-    },
-  });
+  const model = database.model('Slot', schema, 'slots');
+  return ({ organizationId }: Extent) =>
+    translatingErrors({
+      /** With the parent's insert, in the same transaction. */
+      async open(parentId: string): Promise<void> {
+        const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: `${parentId}.${slot}`, organizationId, parentId, touches: 0 }));
+        await model.insertMany(slots);
+      },
+      /** Before attaching something to the parent. */
+      async attach(parentId: string): Promise<void> {
+        const touch = { $inc: { touches: 1 } };
+        const one = await model.updateOne({ organizationId, _id: `${parentId}.${randomInt(SLOTS)}` }, touch);
+        // A parent that was made when there were fewer slots: any of its own.
+        if (one.matchedCount === 0) await model.updateOne({ organizationId, parentId }, touch);
+      },
+      /** Before looking whether the parents are empty, and deleting them. */
+      async close(parentIds: readonly string[]): Promise<void> {
+        await model.deleteMany({ organizationId, parentId: { $in: parentIds } });
+      },
+    });
 }

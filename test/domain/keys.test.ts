@@ -26,18 +26,18 @@ const test = useTestGateway();
 vi.setConfig({ testTimeout: 60_000 });
 const clock = new Clock();
 let rotator: Gateway;
-let store: Store;
+let stores: Store;
 
 beforeAll(async () => {
   rotator = await openCopy(test, { now: clock.now });
-  store = await openStore(test);
+  stores = await openStore(test);
 });
 afterEach(() => {
   clock.offset = 0;
 });
 afterAll(async () => {
   await rotator.stop();
-  await store.close();
+  await stores.close();
 });
 
 it('moves every secret to a new key, and destroys the old one when it has rested', async () => {
@@ -167,8 +167,9 @@ it('loses nothing while eight write and reveal, through rotation, re-sealing and
 it('keeps a key for a transaction that read it as current and commits after the retirement', async () => {
   const { caller } = await newVault(test, 1);
   const organizationId = caller.organization;
+  const store = stores.of(organizationId);
   await store.transaction(async () => {
-    await store.secrets.put(organizationId, 'late', { value: new Redacted('committed late') }, new Date());
+    await store.secrets.put('late', { value: new Redacted('committed late') }, new Date());
     // Meanwhile, elsewhere: the key is retired, and what can be seen under it is moved.
     await rotator.keys.rotate({ organizationId });
     expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
@@ -179,7 +180,7 @@ it('keeps a key for a transaction that read it as current and commits after the 
   // Past the rest, what is under it is seen again before it is destroyed.
   clock.pastRest();
   expect(await rotator.keys.rotate({ organizationId, newKeys: false })).toMatchObject({ resealed: 1, destroyed: 1 });
-  expect((await store.secrets.open(organizationId, 'late', 'value')).expose()).toBe('committed late');
+  expect((await store.secrets.open('late', 'value')).expose()).toBe('committed late');
 });
 
 // The same the other way round: a run that was held up must not seal under a key that is not current any more.
@@ -202,17 +203,18 @@ it('leaves what was written meanwhile alone', async () => {
   const secrets = test.database.collection('secrets');
   const [first, second] = await secrets.find({ organizationId }).toArray();
   const [old] = await sealKeys(test, organizationId);
-  await store.transaction(async () => void (await store.keyring.replace(organizationId, old!._id, new Date())));
+  const store = stores.of(organizationId);
+  await store.transaction(async () => void (await store.keys.replace(old!._id, new Date())));
   // Between reading the secrets and writing them: the first is written by somebody else.
-  const { current } = store.keyring;
+  const { current } = store.keys;
   let meddled = false;
-  store.keyring.current = async (...args) => {
+  store.keys.current = async (...args) => {
     if (!meddled) await secrets.updateOne({ _id: first!._id }, { $set: { sealed: 'another' } });
     meddled = true;
     return current(...args);
   };
-  const { resealed } = await store.secrets.reseal(organizationId, old!._id, '', 10);
-  store.keyring.current = current;
+  const { resealed } = await store.secrets.reseal(old!._id, '', 10);
+  store.keys.current = current;
   expect(resealed).toBe(1);
   expect(await secrets.findOne({ _id: first!._id })).toMatchObject({ keyId: old!._id, sealed: 'another' });
   expect((await secrets.findOne({ _id: second!._id }))!.sealed).not.toBe(second!.sealed);
@@ -223,9 +225,10 @@ it('opens a secret that is moved while it is being opened', async () => {
   const { caller } = await newVault(test, 0);
   const organizationId = caller.organization;
   await fill(test, organizationId, 1);
-  const { byId } = store.keyring;
+  const store = stores.of(organizationId);
+  const { byId } = store.keys;
   let calls = 0;
-  store.keyring.byId = async (...args) => {
+  store.keys.byId = async (...args) => {
     if (++calls === 1) {
       await rotator.keys.rotate({ organizationId });
       clock.pastRest();
@@ -233,8 +236,8 @@ it('opens a secret that is moved while it is being opened', async () => {
     }
     return byId(...args);
   };
-  const opened = store.secrets.open(organizationId, 'filler-0', 'value').finally(() => {
-    store.keyring.byId = byId;
+  const opened = store.secrets.open('filler-0', 'value').finally(() => {
+    store.keys.byId = byId;
   });
   expect((await opened).expose()).toBe('filled 0');
   expect(calls).toBe(2);
@@ -293,9 +296,9 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   const keys = test.database.collection<{ _id: string }>('dataKeys');
   await keys.updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
-  await fresh.transaction(async () => void (await fresh.secrets.put(organizationId, 'worn', { value: new Redacted('x') }, new Date())));
-  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
-  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  await fresh.transaction(async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())));
+  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
+  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
   await fresh.close();
   expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
   await expectAllOpen(test, caller, values);
@@ -306,21 +309,28 @@ it('replaces worn keys though that of an organization before them cannot be repl
   await test.database.collection('dataKeys').updateMany({ organizationId: { $in: [broken, other] } }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
   for (const organizationId of [broken, other]) {
-    await fresh.transaction(async () => void (await fresh.secrets.put(organizationId, 'worn', { value: new Redacted('x') }, new Date())));
+    await fresh.transaction(
+      async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())),
+    );
   }
-  const replace: Store['keyring']['replace'] = async (organizationId, ...rest) => {
-    if (organizationId === broken) throw new TypeError('as of a bug');
-    return fresh.keyring.replace(organizationId, ...rest);
+  const of: Store['of'] = (organizationId) => {
+    const store = fresh.of(organizationId);
+    if (organizationId === broken) {
+      store.keys.replace = async () => {
+        throw new TypeError('as of a bug');
+      };
+    }
+    return store;
   };
-  const failing = { ...fresh, keyring: { ...fresh.keyring, replace } };
-  await expect(replaceWornKeys({ store: failing, now: clock.now, kinds: kindRegistry })).rejects.toMatchObject({
+  const failing = { ...fresh, of };
+  await expect(replaceWornKeys({ stores: failing, now: clock.now, kinds: kindRegistry })).rejects.toMatchObject({
     errors: [expect.any(TypeError)],
   });
   expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
   // It is tried again, and then it is done.
-  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
+  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
   expect(await stateOf(test, broken)).toEqual(['opening', 'current']);
-  expect(await replaceWornKeys({ store: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
   await fresh.close();
 });
 
@@ -330,7 +340,9 @@ it('refuses to seal under a key that has sealed all it may', async () => {
   const [key] = await sealKeys(test, organizationId);
   await test.database.collection<{ _id: string }>('dataKeys').updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 31 } });
   const fresh = await openStore(test);
-  const put = fresh.transaction(async () => void (await fresh.secrets.put(organizationId, 'x', { value: new Redacted('x') }, new Date())));
+  const put = fresh.transaction(
+    async () => void (await fresh.of(organizationId).secrets.put('x', { value: new Redacted('x') }, new Date())),
+  );
   await expect(put).rejects.toThrow('has sealed as much as it may');
   await fresh.close();
 });

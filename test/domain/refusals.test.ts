@@ -12,15 +12,16 @@ it.each(['state', 'insert'])('what cannot be written while %s fails is written w
     return value;
   };
   const store = {
-    organizations: { state: async () => orFail('state', 'live') },
-    audit: { insert: async (_organizationId: string, record: { readonly count: number }) => void written.push(orFail('insert', record)) },
-  } as unknown as Store;
+    organization: { state: async () => orFail('state', 'live') },
+    audit: { insert: async (record: { readonly count: number }) => void written.push(orFail('insert', record)) },
+  };
+  const stores = { of: () => store } as unknown as Store;
   const refusals = createRefusals();
   refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
-  await expect(refusals.flush(store, new Date())).rejects.toThrow('no server');
+  await expect(refusals.flush(stores, new Date())).rejects.toThrow('no server');
   refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
   isDown = false;
-  await refusals.flush(store, new Date());
-  await refusals.flush(store, new Date());
+  await refusals.flush(stores, new Date());
+  await refusals.flush(stores, new Date());
   expect(written.map(({ count }) => count)).toEqual([2]);
 });

@@ -1,21 +1,16 @@
-import type { Noun } from '../../access/scopes.ts';
+import { type Noun, nouns, nounTable } from '../../access/nouns.ts';
 import { type Path, ValidationError } from '../../errors.ts';
 
-/** Stable names inside ids: renaming a GraphQL type changes no id, and all kinds of credentials share one. */
-export const nounNames: Readonly<Record<Noun, string>> = {
-  integration: 'Integration',
-  connector: 'Connector',
-  endUser: 'EndUser',
-  connection: 'Connection',
-  credential: 'Credential',
-  apiKey: 'APIKey',
-  auditEntry: 'AuditEntry',
-};
-const nounsByName = new Map(Object.entries(nounNames).map(([noun, name]) => [name, noun as Noun]));
+/** The noun's name inside ids. All kinds of credentials share one. */
+export function nounName(noun: Noun): string {
+  return nounTable[noun].typeName;
+}
+
+const nounsByName = new Map(nouns.map((noun) => [nounName(noun), noun]));
 
 /** An id that is unique among all objects: base64url of the noun and the record's id. */
 export function encodeId(noun: Noun, id: string): string {
-  return Buffer.from(`${nounNames[noun]}:${id}`).toString('base64url');
+  return Buffer.from(`${nounName(noun)}:${id}`).toString('base64url');
 }
 
 /** What a global id names, or undefined when it is not one. Knows nothing of what exists. */
@@ -29,6 +24,6 @@ export function parseId(globalId: string): { readonly noun: Noun; readonly id: s
 export function decodeId(noun: Noun, globalId: string, path: Path): string {
   const parsed = parseId(globalId);
   if (parsed?.noun !== noun)
-    throw new ValidationError([{ path, message: `must be the id of ${/^[aeio]/.test(noun) ? 'an' : 'a'} ${nounNames[noun]}` }]);
+    throw new ValidationError([{ path, message: `must be the id of ${/^[aeio]/.test(noun) ? 'an' : 'a'} ${nounName(noun)}` }]);
   return parsed.id;
 }

@@ -1,11 +1,11 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
-import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import type { Filter, Page, PageRequest, RecordOf } from '../../domain/reading.ts';
+import { type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { decodeCursor, encodeCursor } from './cursor.ts';
+import { nounName } from './global-id.ts';
 import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
 
@@ -76,7 +76,7 @@ export function addPages(builder: Builder) {
   return {
     /** The page type of a noun, such as `ConnectionPage`, and its edge. */
     pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>): ObjectRef<SchemaTypes, PageSource<N>> {
-      const name = `${nounTable[noun].typeName}Page`;
+      const name = `${nounName(noun)}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'One record of a page, and its place in the list.',

@@ -1,0 +1,278 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Confinement } from '../../src/access/viewer.ts';
+import { Redacted } from '../../src/redacted.ts';
+import type { OrganizationStore, Store } from '../../src/store/index.ts';
+import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
+import { useTestGateway } from '../harness.ts';
+import { openStore } from './vault.ts';
+
+// What the store is for a viewer who is limited, member by member, below all rules of the domain. A new member needs a case here, or this file
+// does not compile.
+const test = useTestGateway();
+const now = new Date();
+let stores: Store;
+beforeAll(async () => {
+  stores = await openStore(test);
+});
+afterAll(() => stores.close());
+
+/** Whose something is. */
+interface Place {
+  readonly integrationId: string;
+  readonly endUserId: string;
+}
+
+interface Side {
+  /** The store of the whole organization, and as it is for the viewer. */
+  readonly whole: OrganizationStore;
+  readonly confined: OrganizationStore;
+  readonly organizationId: string;
+  readonly ours: Place;
+  readonly theirs: Place;
+}
+
+const first = { integrationId: newId(), endUserId: newId() };
+const elsewhere = { integrationId: newId(), endUserId: newId() };
+const beside = { integrationId: first.integrationId, endUserId: newId() };
+const limits: readonly [string, Confinement, Place][] = [
+  ['to an integration', { integrationId: first.integrationId }, elsewhere],
+  ['to an end user, from another integration', first, elsewhere],
+  ['to an end user, from another of its integration', first, beside],
+];
+
+const page = { limit: 10, sortField: 'createdAt', descending: false } as const;
+const put = (store: OrganizationStore, credentialId: string) => store.secrets.put(credentialId, { value: new Redacted('x') }, now);
+
+describe.each(limits)('limited %s', (_, confinement, theirs) => {
+  let side: Side;
+  beforeAll(async () => {
+    const organizationId = test.newOrganization();
+    const whole = stores.of(organizationId);
+    await whole.organization.ensure(now);
+    side = { organizationId, whole, confined: stores.of(organizationId, confinement), ours: first, theirs };
+  });
+
+  const base = (id = newId()): BaseRecord => ({ id, organizationId: side.organizationId, version: 1, createdAt: now, updatedAt: now });
+  const credential = (place: Place) => ({
+    ...base(),
+    ...place,
+    name: 'c',
+    description: null,
+    kind: 'string',
+    enabled: true,
+    expiresAt: null,
+    errors: null,
+    settings: {},
+    facts: {},
+    secrets: {},
+  });
+
+  /** That of two records, of which one lies beyond the limit, there is only the other. */
+  async function expectConfined<R extends BaseRecord>(
+    confined: RecordStore<R>,
+    whole: RecordStore<R>,
+    ours: R,
+    theirs: R,
+    changes: Parameters<RecordStore<R>['update']>[2],
+  ): Promise<void> {
+    await whole.insert(theirs);
+    await whole.insert(ours);
+    const { id } = theirs;
+    const beyond = { id } as Parameters<RecordStore<R>['one']>[0];
+    const all = {} as typeof beyond;
+    expect(await confined.byIds([ours.id, id])).toMatchObject([{ id: ours.id }]);
+    expect(await confined.one(beyond)).toBeNull();
+    expect((await confined.page(all, page)).records).toMatchObject([{ id: ours.id }]);
+    expect(await confined.pages([{ filter: beyond, request: page }])).toEqual([{ records: [], hasMore: false }]);
+    expect(await confined.counts([all, beyond], 10)).toEqual([1, 0]);
+    expect(await confined.ids(all)).toEqual([ours.id]);
+    expect(await confined.touch(id)).toBe(false);
+    await expect(confined.update(id, 1, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+    expect(await confined.remove(beyond)).toBe(0);
+    await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('beyond');
+    expect(await whole.byIds([id])).toMatchObject([{ id, version: 1 }]);
+    expect(await confined.remove(all)).toBe(1);
+    expect(await whole.ids(all)).toEqual([id]);
+    await whole.remove(all);
+  }
+
+  /** That each function of a member throws. */
+  async function expectRefusing(member: object, except: readonly string[] = []): Promise<void> {
+    const functions = Object.entries(member).filter(([name]) => !except.includes(name));
+    expect(functions.length).toBeGreaterThan(0);
+    for (const [name, run] of functions) await expect(run(), name).rejects.toThrow('not for a viewer who is limited');
+  }
+
+  /** What an end user shares with the others of its integration has no other side there. */
+  const isShared = () => side.theirs.integrationId === side.ours.integrationId;
+
+  const members: { readonly [M in keyof OrganizationStore]: () => Promise<void> } = {
+    async integrations() {
+      if (isShared()) return;
+      const integration = ({ integrationId }: Place) => ({ ...base(integrationId), name: integrationId, description: null });
+      const { confined, whole, ours, theirs } = side;
+      await expectConfined(confined.integrations, whole.integrations, integration(ours), integration(theirs), { name: 'x' });
+    },
+    async connectors() {
+      if (isShared()) return;
+      const lists = { authSchemes: [], credentialIds: [] };
+      const connector = ({ integrationId }: Place) => ({
+        ...base(),
+        ...lists,
+        integrationId,
+        name: 'c',
+        description: null,
+        baseUrl: 'https://x',
+      });
+      const { confined, whole, ours, theirs } = side;
+      await expectConfined(confined.connectors, whole.connectors, connector(ours), connector(theirs), { name: 'x' });
+    },
+    async endUsers() {
+      const endUser = ({ integrationId, endUserId }: Place) => ({
+        ...base(endUserId),
+        integrationId,
+        externalId: endUserId,
+        displayName: '',
+        contacts: [],
+      });
+      const { confined, whole, ours, theirs } = side;
+      await expectConfined(confined.endUsers, whole.endUsers, endUser(ours), endUser(theirs), { displayName: 'x' });
+    },
+    async connections() {
+      const lists = { variables: [], actionCredentials: [], triggerCredentials: [], credentialIds: [] };
+      const connection = (place: Place) => ({
+        ...base(),
+        ...place,
+        ...lists,
+        connectorId: null,
+        ownerId: place.endUserId,
+        name: 'c',
+        allowedDomain: null,
+      });
+      const { confined, whole, ours, theirs } = side;
+      await expectConfined(confined.connections, whole.connections, connection(ours), connection(theirs), { name: 'x' });
+    },
+    async credentials() {
+      const { confined, whole, ours, theirs } = side;
+      await expectConfined(confined.credentials, whole.credentials, credential(ours), credential(theirs), { name: 'x' });
+      const past = { ...credential(theirs), expiresAt: new Date(0) };
+      await whole.credentials.insert(past);
+      expect([await whole.credentials.expired(10), await confined.credentials.expired(10)]).toEqual([[past.id], []]);
+      await whole.credentials.remove({});
+    },
+    async apiKeys() {
+      const { confined, whole, ours } = side;
+      const key = { ...base(), name: 'k', scopes: [], integrationId: ours.integrationId, expiresAt: null, lastUsedAt: null };
+      const [record, shown] = await whole.apiKeys.issue(key);
+      const secret = new Redacted(shown.expose().split('.').at(-1)!);
+      expect(await whole.apiKeys.verify(record.id, secret, now)).toMatchObject({ id: record.id });
+      expect(await confined.apiKeys.verify(record.id, secret, now)).toBeNull();
+      expect(await confined.apiKeys.byIds([record.id])).toEqual([]);
+      expect(await confined.apiKeys.ids({})).toEqual([]);
+      expect((await confined.apiKeys.page({}, page)).records).toEqual([]);
+      expect(await confined.apiKeys.remove({})).toBe(0);
+      await expect(confined.apiKeys.issue({ ...key, id: newId(), name: 'other' })).rejects.toThrow('beyond');
+      await expect(confined.apiKeys.reissue(record, now, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+      expect(await whole.apiKeys.byIds([record.id])).toMatchObject([{ version: 1 }]);
+    },
+    async audit() {
+      const { confined, whole } = side;
+      const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null, count: 1 };
+      const entry = { ...base(), subject: 's', action: 'a', outcome: 'SUCCESS', ...about };
+      await confined.audit.insert(entry);
+      expect(await whole.audit.ids({})).toEqual([entry.id]);
+      await expectRefusing(confined.audit, ['insert']);
+    },
+    async secrets() {
+      const { confined, whole, ours, theirs } = side;
+      const [own, foreign] = [credential(ours), credential(theirs)];
+      await put(confined, own.id);
+      await put(whole, foreign.id);
+      for (const record of [own, foreign]) await whole.credentials.insert(record);
+      expect((await confined.secrets.open(own.id, 'value')).expose()).toBe('x');
+      const missing = expect.objectContaining({ code: 'UNREADABLE_SECRET', message: expect.stringContaining('missing') });
+      await expect(confined.secrets.open(foreign.id, 'value')).rejects.toEqual(missing);
+      await expect(confined.secrets.sign(foreign.id, 'value', 'utf8', {})).rejects.toEqual(missing);
+      await expect(confined.secrets.unset(foreign.id, ['value'])).rejects.toEqual(missing);
+      await expect(confined.secrets.put(foreign.id, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
+      expect([...(await confined.secrets.readableFields([own.id, foreign.id])).keys()]).toEqual([own.id]);
+      await confined.secrets.removeAll([own.id, foreign.id]);
+      expect((await whole.secrets.open(foreign.id, 'value')).expose()).toBe('x');
+      await expect(whole.secrets.open(own.id, 'value')).rejects.toEqual(missing);
+      await expectRefusing(confined.secrets, ['open', 'sign', 'unset', 'put', 'readableFields', 'removeAll']);
+      await whole.credentials.remove({});
+    },
+    async ssoLinks() {
+      const { confined, whole, ours, theirs } = side;
+      const link = (place: Place) => ({ ...place, jti: newId(), contactType: 'REGULAR', issuedAt: now, expiresAt: now }) as const;
+      await confined.ssoLinks.insert(link(ours));
+      await expect(confined.ssoLinks.insert(link(theirs))).rejects.toThrow('beyond');
+      await whole.ssoLinks.insert(link(theirs));
+      await confined.ssoLinks.removeAll(theirs.integrationId);
+      await confined.ssoLinks.removeExpired();
+      const left = await test.database.collection('ssoLinks').find({ organizationId: side.organizationId }).toArray();
+      expect(left).toMatchObject([theirs]);
+    },
+    async endUserTokens() {
+      const { confined, whole, ours, theirs } = side;
+      const claims = (place: Place) => ({ ...place, scopes: [], jti: newId() });
+      const expiresAt = new Date(now.getTime() + 60_000);
+      await expect(confined.endUserTokens.sign(claims(theirs), now, expiresAt)).rejects.toThrow('beyond');
+      const { keyId } = await whole.keys.token();
+      const verified = async (place: Place) =>
+        confined.endUserTokens.verify(keyId, await whole.endUserTokens.sign(claims(place), now, expiresAt), now);
+      expect(await verified(ours)).toMatchObject(ours);
+      expect(await verified(theirs)).toBeUndefined();
+    },
+    async organization() {
+      const { organization } = side.confined;
+      expect(await organization.state()).toBe('live');
+      await organization.ensure(now);
+      await expectRefusing(organization, ['state', 'ensure']);
+    },
+    keys: () => expectRefusing(side.confined.keys),
+    async slots() {
+      const { confined, whole, ours } = side;
+      await confined.slots.open(ours.integrationId);
+      await confined.slots.attach(ours.integrationId);
+      await whole.slots.close([ours.integrationId]);
+    },
+    async transaction() {
+      expect(side.confined.transaction).toBe(side.whole.transaction);
+    },
+  };
+
+  it.each(Object.entries(members))('%s', (_, expectAsItsRowSays) => expectAsItsRowSays());
+});
+
+describe('an organization’s store', () => {
+  it('builds a member when it is first read, and keeps it', () => {
+    const store = stores.of(test.newOrganization());
+    expect(Object.keys(store)).toEqual([]);
+    const { credentials } = store;
+    expect(store.credentials).toBe(credentials);
+    expect(Object.keys(store)).toEqual(['credentials']);
+  });
+
+  it('writes its own organization, whatever a record says', async () => {
+    const [one, other] = [test.newOrganization(), test.newOrganization()];
+    const record = { id: newId(), organizationId: other, version: 1, createdAt: now, updatedAt: now, name: 'x', description: null };
+    await stores.of(one).integrations.insert(record);
+    expect(await stores.of(other).integrations.byIds([record.id])).toEqual([]);
+    expect(await stores.of(one).integrations.byIds([record.id])).toMatchObject([{ organizationId: one }]);
+  });
+});
+
+// It was called `problems` once, and was always null.
+it('a credential that was stored before it had errors is read and changed as one that was never checked', async () => {
+  const caller = { organization: test.newOrganization() };
+  await test.create(caller, 'Integration', { name: 'crm' });
+  const { id } = await test.create(caller, 'Credential', { integration: { name: 'crm' }, name: 'old', data: { none: {} } });
+  const stored = { organizationId: caller.organization, name: 'old' };
+  await test.database.collection('credentials').updateOne(stored, { $unset: { errors: 1 }, $set: { problems: null } });
+  const read = 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { name errors } } }';
+  expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'old', errors: null });
+  const change = 'mutation ($id: ID!) { result: updateCredential(id: $id, input: { name: "new" }) { __typename } }';
+  expect((await test.query(caller, change, { id })).result.__typename).toBe('UpdateCredentialSuccess');
+  expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'new', errors: null });
+});
