@@ -30,7 +30,7 @@ import { string } from './string.ts';
 import { twilio } from './twilio.ts';
 import { whatsapp } from './whatsapp.ts';
 
-/** Every credential kind, those of no service first. To add one: a file beside this one, and a line here. */
+/** All credential kinds: first the general ones, then those of one service. To add one, add a file to this directory and a line here. */
 export const credentialKinds: readonly CredentialKind[] = [
   none,
   string,
@@ -67,19 +67,19 @@ assertConsistent(credentialKinds);
 
 const byKind = new Map(credentialKinds.map((kind) => [kind.kind, kind]));
 
-/** The kinds that a stored credential can have: all but those that only come in. */
+/** The kinds that a stored credential can have: all except those that are for input only. */
 export const readableKinds: readonly CredentialKind[] = credentialKinds.filter((kind) => !kind.storedAs);
 
-/** The kind of that name. Ask once, and pass the kind on. */
+/** Returns the kind with that name. Look it up once and pass the kind on. */
 export function kindOf(kind: string): CredentialKind | undefined {
   return byKind.get(kind);
 }
 
 /**
- * Whether a setting can be null when it is read: when it is optional in any readable kind that has it, for what has the same name has the
- * same type in all. Lists and secrets never are: they are empty, or say `isSet: false`.
+ * Returns whether a setting can be null when it is read: it can if it is optional in any readable kind, because fields with the same name
+ * have the same type in all kinds. Lists and secrets are never null: an unset list is empty, and an unset secret has `isSet: false`.
  *
- * @throws Error when no readable kind has such a field
+ * @throws Error when no readable kind has this field
  */
 export function isNullable(fieldName: string): boolean {
   const fields = readableKinds.flatMap((kind) => kind.fields[fieldName] ?? []);

@@ -5,38 +5,39 @@ import { type CredentialKind, GENERATE, type Write } from './define.ts';
 import type { Field } from './fields.ts';
 import { formats } from './formats.ts';
 
-/** What is stored of a credential that validation needs. */
+/** The parts of a stored credential that validation needs. */
 export interface StoredParts {
   readonly settings: Record<string, unknown>;
   readonly isSet: Record<string, boolean>;
   readonly facts: Record<string, unknown>;
 }
 
-/** A write that passed: what to store, what to seal. */
+/** A valid write: what to store and what to seal. */
 export interface PreparedWrite {
-  /** All settings, those that were stored and stay included: replace what is stored with them. */
+  /** All settings, including unchanged ones. They replace the stored settings. */
   readonly settings: Record<string, unknown>;
-  /** All facts, internal ones too, likewise. */
+  /** All facts, including internal facts. They replace the stored facts. */
   readonly facts: Record<string, unknown>;
-  /** plaintexts to seal, by field */
+  /** The plaintexts to seal, by field. */
   readonly secrets: Readonly<Record<string, Redacted>>;
-  /** secrets to remove */
+  /** The secrets to remove. */
   readonly unset: readonly string[];
 }
 
 /**
- * The plaintext of the secret that the server is asked to make; undefined when it is asked for none. A key takes a good part of a second, on
- * another thread: make it before the transaction that `prepareWrite` is called in.
+ * Generates the secret that the input asks for and returns its plaintext, or undefined when the input asks for none. Generating a key takes
+ * a large part of a second, on another thread: do it before the transaction in which `prepareWrite` is called.
  */
 export async function makeSecret(kind: CredentialKind, data: Readonly<Record<string, unknown>>): Promise<string | undefined> {
   return data[GENERATE] === true ? kind.generate?.make() : undefined;
 }
 
 /**
- * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind. A kind that only comes in has no partial
- * updates: with `stored`, it is added to what is stored. `plainMade` is what `makeSecret` made for these data.
+ * Validates a create (no `stored`) or a partial update (absent fields are kept, null clears a field) against the kind. A kind that is for
+ * input only has no partial updates: its data is complete, and is added to what is stored. `plainMade` is the result of `makeSecret` for
+ * this data.
  *
- * @throws ValidationError listing every issue, paths relative to `data`, never a value
+ * @throws ValidationError listing every issue, with paths relative to `data` and without values
  */
 export function prepareWrite(
   kind: CredentialKind,
@@ -44,7 +45,7 @@ export function prepareWrite(
   stored?: StoredParts,
   plainMade?: string,
 ): PreparedWrite {
-  // What only comes in is never kept, so it comes in whole.
+  // A kind that is for input only is never stored as such, so its data is always complete.
   const isPartial = stored !== undefined && !kind.storedAs;
   const parsed = schemasOf(kind)[isPartial ? 'update' : 'create'].safeParse(data);
   if (!parsed.success)
@@ -84,21 +85,21 @@ function generateIssues({ generate }: CredentialKind, write: Write, unset: reado
 }
 
 function withSecret(write: Write, name: string, plain: string | undefined): Write {
-  if (plain === undefined) throw new Error('The secret that is asked for was not made.');
+  if (plain === undefined) throw new Error('The requested secret was not generated.');
   return { ...write, secrets: { ...write.secrets, [name]: plain }, isSet: { ...write.isSet, [name]: true } };
 }
 
 type Schema = z.ZodType<Record<string, unknown>>;
 const schemas = new WeakMap<CredentialKind, { readonly create: Schema; readonly update: Schema }>();
 
-/** The schemas of a kind, built when they are first needed. */
+/** Returns the schemas of a kind, which are built on first use. */
 function schemasOf(kind: CredentialKind) {
   const known = schemas.get(kind) ?? { create: dataSchema(kind, 'is required'), update: dataSchema(kind, 'cannot be cleared') };
   schemas.set(kind, known);
   return known;
 }
 
-/** All messages are ours, for zod's own may change, and none is made from what was sent: not even the name of an unknown field. */
+/** All messages are our own, because zod's may change. None repeats the input, not even the name of an unknown field. */
 function dataSchema(kind: CredentialKind, whenNull: 'is required' | 'cannot be cleared'): Schema {
   const isUpdate = whenNull === 'cannot be cleared';
   const shape = Object.fromEntries(
@@ -109,7 +110,7 @@ function dataSchema(kind: CredentialKind, whenNull: 'is required' | 'cannot be c
     }),
   );
   const names = [...Object.keys(shape), ...(kind.generate ? [GENERATE] : [])];
-  const unknown = `has a field that ${kind.kind} does not have; it has ${names.join(', ') || 'none'}`;
+  const unknown = `has a field that ${kind.kind} does not have; its fields are: ${names.join(', ') || 'none'}`;
   return z.strictObject(
     { ...shape, ...(kind.generate && { [GENERATE]: z.boolean('must be true or false').nullish() }) },
     { error: (issue) => (issue.code === 'unrecognized_keys' ? unknown : 'must be an object') },
@@ -145,19 +146,19 @@ function valueSchema(field: Field, whenNull: string): z.ZodType {
     case 'Boolean':
       return z.boolean({ error: be('true or false') });
     case 'DateTime': {
-      const error = be('an instant such as 2030-01-01T00:00:00Z (RFC 3339)');
+      const error = be('a date and time such as 2030-01-01T00:00:00Z (RFC 3339)');
       const fromText = z.iso.datetime({ offset: true }).transform((text) => new Date(text));
-      // RFC 3339 has four digits for the year.
+      // RFC 3339 allows four digits for the year.
       return z
         .union([z.date(), fromText], { error })
-        .refine((date) => date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999, { error: 'must be between the years 0 and 9999' });
+        .refine((date) => date.getUTCFullYear() >= 0 && date.getUTCFullYear() <= 9999, { error: 'must be in the years 0 to 9999' });
     }
   }
 }
 
 type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
 
-/** Length first, and the rest only if it fits: parsing is for texts of a bounded size. */
+/** Checks the length first, and everything else only if the length is valid, so that no parser gets a text of unbounded size. */
 function textSchema({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: (issue: { input?: unknown }) => string) {
   const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
   const schema = z

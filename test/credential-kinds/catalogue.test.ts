@@ -79,7 +79,7 @@ describe('kinds that cannot stand in one schema', () => {
     ],
     ['the same kind twice', make('one', {}, { typeName: 'OtherCredential' }), 'one is listed twice'],
     ['the same type twice', make('two', {}, { typeName: 'OneCredential' }), 'one and two both define OneCredential'],
-    ['a name that every credential has', make('two', { expiresAt: username }), 'expiresAt is something that every credential has'],
+    ['a name that every credential has', make('two', { expiresAt: username }), 'expiresAt is a field that every credential has'],
     ['a kind stored as one that does not exist', make('two', {}, { storedAs: 'three' }), 'stored as three'],
     [
       'an enum value in lower case',
@@ -98,9 +98,9 @@ describe('kinds that cannot stand in one schema', () => {
   });
 
   it('are refused when one definition contradicts itself', () => {
-    expect(() => make('Two', {})).toThrow('a kind is in camelCase');
-    expect(() => make('two', {}, { typeName: 'Two' })).toThrow('ends in Credential');
-    expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is given twice');
+    expect(() => make('Two', {})).toThrow('must be in camelCase');
+    expect(() => make('two', {}, { typeName: 'Two' })).toThrow('end in Credential');
+    expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is defined twice');
     expect(() => make('two', { username }, { generate: { field: 'username', make: async () => '' } })).toThrow(
       'only a secret can be generated',
     );
