@@ -98,10 +98,7 @@ export class InUseError extends GatewayError {
   readonly usages: readonly Usage[];
   readonly usageCount: number;
   constructor(noun: string, usages: readonly Usage[], usageCount: number) {
-    super(
-      'IN_USE',
-      `The ${noun} is in use by ${usageCount} other object${usageCount === 1 ? '' : 's'}; set force to delete it anyway.`,
-    );
+    super('IN_USE', `The ${noun} is in use by ${usageCount} other object${usageCount === 1 ? '' : 's'}; set force to delete it anyway.`);
     this.usages = usages;
     this.usageCount = usageCount;
   }
@@ -181,10 +178,7 @@ export class CostLimitError extends GatewayError {
   readonly cost: number;
   readonly maxCost: number;
   constructor(cost: number, maxCost: number) {
-    super(
-      'COST_LIMIT_EXCEEDED',
-      `The operation can cost ${cost}; the limit is ${maxCost}. Request smaller pages or fewer fields.`,
-    );
+    super('COST_LIMIT_EXCEEDED', `The operation can cost ${cost}; the limit is ${maxCost}. Request smaller pages or fewer fields.`);
     this.cost = cost;
     this.maxCost = maxCost;
   }
