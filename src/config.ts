@@ -13,7 +13,7 @@ const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().mi
 
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
-/** The settings, as the environment gives them. The README has the same table; a test compares the two. */
+/** The settings in the environment. The README has the same table; a test compares the two. */
 const settings = {
   NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
   HOST: z.string().min(1).default('127.0.0.1'),
@@ -34,14 +34,14 @@ const settings = {
   TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway'),
   TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization'),
   TOKEN_JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
-  TOKEN_SECRET: z.string().min(32, 'must be at least 32 characters, as from: openssl rand -base64 32').optional(),
+  TOKEN_SECRET: z.string().min(32, 'must be at least 32 characters; to create one, run: openssl rand -base64 32').optional(),
   ALLOWED_HOSTS: z.string().optional(),
   CORS_ORIGINS: z
     .string()
     .transform((list) => list.split(',').map((origin) => origin.trim()))
     .refine(
       (origins) => origins.every(isOrigin),
-      'must be origins separated by commas, as in https://app.example.com; there is no wildcard',
+      'must be origins separated by commas, such as https://app.example.com; wildcards are not supported',
     )
     .optional(),
   TRUSTED_PROXIES: whole(0, 16, 0),
@@ -67,20 +67,20 @@ export const settingNames = Object.keys(settings) as (keyof typeof settings)[];
 export interface Config {
   readonly host: string;
   readonly port: number;
-  /** Where the embedded database and what goes with it lies, absolute. */
+  /** The absolute path of the directory of the embedded database and its keys. */
   readonly dataDirectory: string;
-  /** Undefined: the embedded database. */
+  /** If undefined, the embedded database is used. */
   readonly mongodbUri: string | undefined;
-  /** Where the embedded database listens on TCP. Undefined: it does not. */
+  /** The TCP port of the embedded database. If undefined, it does not listen on TCP. */
   readonly embeddedMongodbPort: number | undefined;
   readonly databaseName: string;
-  /** The master keys given, the first to wrap with. Undefined: none were, and the embedded database may have one of its own. */
+  /** The configured master keys; the first one wraps. If undefined, the embedded database uses a master key of its own. */
   readonly masterKeys: { readonly base64: string } | { readonly file: string } | undefined;
   readonly tokens: {
     readonly issuer: string;
     readonly audience: string;
     readonly organizationClaim: string;
-    /** Undefined: development tokens, on the embedded database and loopback only. */
+    /** If undefined, there are development tokens only, with the embedded database on loopback. */
     readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array } | undefined;
   };
   readonly allowedHosts: readonly string[] | undefined;
@@ -91,17 +91,17 @@ export interface Config {
   readonly logLevel: string;
 }
 
-/** A setting is wrong. The message names each, what is wrong with it, and what would be right; it never repeats a value. */
+/** One or more settings are invalid. The message names each and says what is valid; it never repeats a value. */
 export class ConfigError extends Error {
   override name = 'ConfigError';
 }
 
 /**
  * Reads the settings.
- * @throws ConfigError listing everything that is wrong
+ * @throws ConfigError listing all invalid settings
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  // An empty setting is an unset one: that is what `FOO= npm start` and compose files mean.
+  // An empty setting counts as unset, as intended by `FOO= npm start` and in compose files.
   const given = Object.fromEntries(settingNames.map((name) => [name, environment[name] || undefined]));
   const parsed = z.object(settings).safeParse(given);
   const problems = parsed.success
@@ -149,35 +149,35 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   };
 }
 
-/** The names by which a browser reaches a server that is bound to loopback. */
+/** The host names of a server that is bound to loopback. */
 const loopbackHosts = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Whether only this machine reaches what is bound to the address. */
+/** Returns whether a server that is bound to this host is reachable only from this machine. */
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
-/** What is wrong with settings that are right one by one. */
+/** Returns the problems of settings that are valid individually but not together. */
 function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
   const problems: string[] = [];
   if (read.RATE_LIMIT > 0 && read.RATE_LIMIT < read.MAX_COST) {
-    problems.push('RATE_LIMIT must be at least MAX_COST (or 0, which is none): otherwise an operation that is allowed could never run');
+    problems.push('RATE_LIMIT must be at least MAX_COST, or 0 for no limit: otherwise some operations within MAX_COST could never run');
   }
-  if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE exclude each other: give one of them');
+  if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE are both set: set only one of them');
   if (read.MONGODB_URI && !read.MASTER_KEY && !read.MASTER_KEY_FILE) {
     problems.push(
-      'MASTER_KEY (or MASTER_KEY_FILE) is missing: with MONGODB_URI a master key must be given, as from: openssl rand -base64 32',
+      'MASTER_KEY (or MASTER_KEY_FILE) is missing: it is required with MONGODB_URI; to create one, run: openssl rand -base64 32',
     );
   }
-  if (read.TOKEN_JWKS_URL && read.TOKEN_SECRET) problems.push('TOKEN_JWKS_URL and TOKEN_SECRET exclude each other: give one of them');
+  if (read.TOKEN_JWKS_URL && read.TOKEN_SECRET) problems.push('TOKEN_JWKS_URL and TOKEN_SECRET are both set: set only one of them');
   if (!read.TOKEN_JWKS_URL && !read.TOKEN_SECRET) {
     const why = read.MONGODB_URI ? 'with MONGODB_URI' : isLoopback(read.HOST) ? undefined : 'when HOST is not loopback';
-    if (why) problems.push(`TOKEN_JWKS_URL (or TOKEN_SECRET) is missing: development tokens do not exist ${why}`);
+    if (why) problems.push(`TOKEN_JWKS_URL (or TOKEN_SECRET) is missing: development tokens are not available ${why}`);
   }
   return problems;
 }
 
-/** Where things lie in the data directory. */
+/** The paths of the files in the data directory. */
 export function dataPaths(dataDirectory: string) {
   return {
     database: join(dataDirectory, 'mongodb'),

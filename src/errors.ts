@@ -1,28 +1,28 @@
 /**
- * Every way in which the gateway says no. A code is stable and meant for programs; a message is for people and never holds a value
- * that a caller sent. The first group are members of mutation results, the second are top-level GraphQL errors.
+ * All error codes and their meanings. A code is stable and meant for programs. A message is meant for people and never contains a value
+ * that a caller sent. The first group are members of mutation results; the second group are top-level GraphQL errors.
  */
 export const errorCodes = {
-  VALIDATION_FAILED: 'The input breaks a rule; every broken one is listed with its path.',
-  NOT_FOUND: 'The object does not exist, or this viewer may not know that it does.',
-  CONFLICT: 'The name or id is taken, or the object has changed since it was read.',
+  VALIDATION_FAILED: 'The input breaks one or more rules; each is listed with its path.',
+  NOT_FOUND: 'The object does not exist, or the viewer may not see it.',
+  CONFLICT: 'The name or id is already in use, or the object has changed since it was read.',
   INVALID_INTEGRATION: 'The integration named in the input does not exist.',
-  IN_USE: 'The object is in use or not empty; pass force to delete it all the same.',
-  EMAIL_NOT_VERIFIED: 'Nobody has vouched that the contact’s mail address is the contact’s.',
-  SSO_NOT_CONFIGURED: 'No connection can sign for the end user, or the one that is named lacks something.',
+  IN_USE: 'The object is in use or not empty; set force to delete it anyway.',
+  EMAIL_NOT_VERIFIED: 'The contact’s email address is not verified.',
+  SSO_NOT_CONFIGURED: 'No connection can sign the SSO link, or the named connection is not configured for it.',
 
-  UNAUTHENTICATED: 'The token is missing, malformed, expired or not meant for this gateway.',
-  FORBIDDEN: 'The token lacks a scope; extensions.scope names it.',
-  BAD_USER_INPUT: 'A variable, argument, cursor or id is not of the form its type asks for.',
-  BAD_REQUEST: 'The request is not one that GraphQL over HTTP allows.',
-  GRAPHQL_PARSE_FAILED: 'The document is not GraphQL.',
-  GRAPHQL_VALIDATION_FAILED: 'The document does not fit the schema.',
-  LIMIT_EXCEEDED: 'The document or a list in its variables is larger than this gateway takes; extensions.limit names the limit.',
-  COST_LIMIT_EXCEEDED: 'The operation would cost more than one may; extensions.cost and extensions.maxCost tell how much.',
-  RATE_LIMITED: 'Too much was asked for in too short a time; extensions.retryAfter tells in how many seconds to come back.',
-  TIMEOUT: 'The operation, or the database in one query, took longer than it may.',
-  UNREADABLE_SECRET: 'The secret cannot be opened: its key is destroyed, or what is stored was tampered with.',
-  INTERNAL_SERVER_ERROR: 'A defect of the gateway; the log has the details under the request id.',
+  UNAUTHENTICATED: 'The token is missing, malformed, expired or not valid for this gateway.',
+  FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
+  BAD_USER_INPUT: 'A variable, argument, cursor or id does not have the format of its type.',
+  BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
+  GRAPHQL_PARSE_FAILED: 'The document is not valid GraphQL syntax.',
+  GRAPHQL_VALIDATION_FAILED: 'The document is not valid for the schema.',
+  LIMIT_EXCEEDED: 'The document or a list in its variables exceeds a limit; extensions.limit names it.',
+  COST_LIMIT_EXCEEDED: 'The operation exceeds the cost limit; extensions.cost and extensions.maxCost contain its cost and the limit.',
+  RATE_LIMITED: 'The rate limit is exceeded; retry after extensions.retryAfter seconds.',
+  TIMEOUT: 'The operation or a database query exceeded its time limit.',
+  UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed, or the stored value was tampered with.',
+  INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
 } as const;
 
 export type ErrorCode = keyof typeof errorCodes;
@@ -30,13 +30,13 @@ export type ErrorCode = keyof typeof errorCodes;
 /** Where in an input, as in `['contacts', 0, 'email']`: relative to what the function that throws was given. */
 export type Path = readonly (string | number)[];
 
-/** One broken rule: where, and what would be right. Never the value. */
+/** One broken rule: the path, and a message that says what is valid. Never contains the value. */
 export interface Issue {
   readonly path: Path;
   readonly message: string;
 }
 
-/** The base of all errors that are answers rather than defects: their messages may be shown. */
+/** The base class of all expected errors. Their messages may be shown to callers. */
 export class GatewayError extends Error {
   readonly code: ErrorCode;
   constructor(code: ErrorCode, message: string) {
@@ -51,7 +51,7 @@ export class GatewayError extends Error {
   }
 }
 
-/** The input breaks rules. Lists all of them, so that a form can mark every field at once. */
+/** The input breaks rules. Lists every broken rule, so that a form can mark all invalid fields at once. */
 export class ValidationError extends GatewayError {
   readonly issues: readonly Issue[];
   constructor(issues: readonly Issue[]) {
@@ -64,7 +64,7 @@ export class ValidationError extends GatewayError {
   }
 }
 
-/** What the input refers to does not exist, or the viewer may not see it: one answer for both. */
+/** The input refers to an object that does not exist or that the viewer may not see. Both cases have the same message. */
 export class NotFoundError extends GatewayError {
   readonly noun: string;
   readonly path: Path;
@@ -92,10 +92,10 @@ export class InvalidIntegrationError extends GatewayError {
   }
 }
 
-/** A name is taken, or `expectedVersion` is stale. */
+/** A name is already in use, or `expectedVersion` is not the current version. */
 export class ConflictError extends GatewayError {
   readonly path: Path;
-  /** The version stored now, when the conflict is about versions. */
+  /** The current version, if the conflict is about versions. */
   readonly currentVersion: number | null;
   constructor(message: string, path: Path, currentVersion: number | null = null) {
     super('CONFLICT', message);
@@ -109,7 +109,7 @@ export class ConflictError extends GatewayError {
   }
 }
 
-/** Something that keeps an object from being deleted. */
+/** An object that uses another one and so prevents its deletion. */
 export interface Usage {
   readonly noun: string;
   readonly id: string;
@@ -118,53 +118,50 @@ export interface Usage {
 
 /** The object is in use, or is not empty. */
 export class InUseError extends GatewayError {
-  /** The first usages that the viewer may see; may be fewer than `usageCount`. */
+  /** The first usages that the viewer may see. Can be fewer than `usageCount`. */
   readonly usages: readonly Usage[];
   readonly usageCount: number;
   constructor(noun: string, usages: readonly Usage[], usageCount: number) {
-    super(
-      'IN_USE',
-      `The ${noun} is in use by ${usageCount} other object${usageCount === 1 ? '' : 's'}; pass force to delete it all the same.`,
-    );
+    super('IN_USE', `The ${noun} is in use by ${usageCount} other object${usageCount === 1 ? '' : 's'}; set force to delete it anyway.`);
     this.usages = usages;
     this.usageCount = usageCount;
   }
 }
 
-/** Nobody has vouched that the contact's mail address is the contact's, so nobody may sign in by it. */
+/** The contact's email address is not verified, so it cannot be used to sign in. */
 export class EmailNotVerifiedError extends GatewayError {
   constructor() {
     super('EMAIL_NOT_VERIFIED', 'Email address is not verified');
   }
 }
 
-/** What it takes to sign in to Zendesk, each with what is said when it is missing. */
+/** The requirements for signing in to Zendesk, each with the message for when it is not met. */
 export const ssoRequirements = {
-  CONNECTION: 'there is no connection to a host <subdomain>.zendesk.com with a jwt or jwtBearer credential',
-  ALLOWED_DOMAIN: 'the connection’s allowed domain is not of the form <subdomain>.zendesk.com',
-  CREDENTIAL: 'the connection’s action credentials hold none of the kind jwt or jwtBearer',
-  ENABLED_CREDENTIAL: 'the connection’s jwt or jwtBearer credential is not enabled',
-  HS256: 'the connection’s jwt or jwtBearer credential is not for HS256, the only algorithm that Zendesk takes',
+  CONNECTION: 'there is no connection to <subdomain>.zendesk.com with a jwt or jwtBearer credential',
+  ALLOWED_DOMAIN: 'the allowed domain of the connection does not have the form <subdomain>.zendesk.com',
+  CREDENTIAL: 'the action credentials of the connection include no jwt or jwtBearer credential',
+  ENABLED_CREDENTIAL: 'the jwt or jwtBearer credential of the connection is not enabled',
+  HS256: 'the algorithm of the connection’s jwt or jwtBearer credential is not HS256, the only one that Zendesk accepts',
 } as const;
 export type SSOMissing = keyof typeof ssoRequirements;
 
-/** Nothing can sign for the end user. */
+/** A requirement for signing in to Zendesk is not met. */
 export class SSONotConfiguredError extends GatewayError {
   readonly missing: SSOMissing;
   constructor(missing: SSOMissing) {
-    super('SSO_NOT_CONFIGURED', `Nothing can sign: ${ssoRequirements[missing]}.`);
+    super('SSO_NOT_CONFIGURED', `The SSO link cannot be signed: ${ssoRequirements[missing]}.`);
     this.missing = missing;
   }
 }
 
-/** The caller presented no token, or a bad one. The message says what is wrong with it, never what it was. */
+/** The request has no token, or an invalid one. The message gives the reason and never contains the token. */
 export class UnauthenticatedError extends GatewayError {
   constructor(message: string) {
     super('UNAUTHENTICATED', message);
   }
 }
 
-/** The token is good but lacks a scope. */
+/** The token is valid but does not have a required scope. */
 export class ForbiddenError extends GatewayError {
   readonly scope: string;
   constructor(scope: string) {
@@ -173,26 +170,26 @@ export class ForbiddenError extends GatewayError {
   }
 }
 
-/** A query ran longer than it may. */
+/** A database query exceeded its time limit. */
 export class TimeoutError extends GatewayError {
   constructor() {
-    super('TIMEOUT', 'The query took too long. Ask for a filter and a sort that an index serves; the page’s description names them.');
+    super('TIMEOUT', 'The query took too long. Use a filter and a sort that an index supports; the description of the page lists them.');
   }
 }
 
-/** An operation ran longer than it may, and was left. */
+/** An operation exceeded its time limit and was aborted. */
 export class OperationTimeoutError extends GatewayError {
   constructor(seconds: number) {
-    super('TIMEOUT', `The operation took longer than ${seconds} seconds. If it was a mutation, look whether it was done.`);
+    super('TIMEOUT', `The operation took longer than ${seconds} seconds. If it was a mutation, check whether it was carried out.`);
   }
 }
 
-/** A request is larger, in one of many ways, than the gateway takes. */
+/** A request exceeds one of the size limits. */
 export class LimitExceededError extends GatewayError {
-  /** The setting that says how large it may be, or the name of a limit that is none. */
+  /** The name of the setting, or of the limit if it is not configurable. */
   readonly limit: string;
   readonly maximum: number;
-  /** `what` is a sentence without its end, and repeats nothing of the request. */
+  /** `what` is the beginning of the message. It must not repeat anything from the request. */
   constructor(what: string, limit: string, maximum: number) {
     super('LIMIT_EXCEEDED', `${what}: at most ${maximum} (${limit}).`);
     this.limit = limit;
@@ -200,43 +197,40 @@ export class LimitExceededError extends GatewayError {
   }
 }
 
-/** An operation would cost more than one may. */
+/** An operation exceeds the cost limit. */
 export class CostLimitError extends GatewayError {
   readonly cost: number;
   readonly maxCost: number;
   constructor(cost: number, maxCost: number) {
-    super(
-      'COST_LIMIT_EXCEEDED',
-      `The operation may cost ${cost}, and one may cost ${maxCost} at most. Ask for smaller pages, or for less.`,
-    );
+    super('COST_LIMIT_EXCEEDED', `The operation can cost ${cost}; the limit is ${maxCost}. Request smaller pages or fewer fields.`);
     this.cost = cost;
     this.maxCost = maxCost;
   }
 }
 
-/** A viewer, or an address, has used up its share of the gateway for now. */
+/** A viewer or an address has exceeded its rate limit. */
 export class RateLimitedError extends GatewayError {
   /** In seconds. */
   readonly retryAfter: number;
   constructor(retryAfter: number) {
-    super('RATE_LIMITED', `Too much was asked for in too short a time. Come back in ${retryAfter} seconds.`);
+    super('RATE_LIMITED', `The rate limit is exceeded. Retry in ${retryAfter} seconds.`);
     this.retryAfter = retryAfter;
   }
 }
 
-/** A stored secret cannot be opened. It says where, never what. */
+/** A stored secret cannot be opened. The message gives the reason and never contains the value. */
 export class UnreadableSecretError extends GatewayError {
   constructor(reason: string) {
     super('UNREADABLE_SECRET', `The secret cannot be opened: ${reason}.`);
   }
 }
 
-/** A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent, and so may all else in it. */
+/** Returns what may be logged of a bug: the error's class, code and stack frames. Everything else in it may contain what a caller sent. */
 export function loggableDefect(error: unknown): object {
   if (!(error instanceof Error)) return { thrown: typeof error };
   const { message, stack = '' } = error;
   const code = 'code' in error && /^(\d+|[A-Z][A-Z0-9_]*)$/.test(String(error.code)) ? error.code : undefined;
-  // A line of the message may look like a frame.
+  // A line of the message may look like a stack frame.
   const frames = stack.slice(stack.indexOf(message) + message.length).split('\n');
   return { name: error.constructor.name, code, at: frames.filter((line) => /^\s+at /.test(line)).map((line) => line.trim()) };
 }

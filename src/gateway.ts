@@ -36,7 +36,7 @@ import { NO_ORGANIZATION } from './store/rate-limit.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
-/** A master key: its 32 bytes, or where it is. */
+/** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export type { AuditHead, AuditVerification };
@@ -46,26 +46,29 @@ export interface GatewayOptions {
     /** A MongoDB connection string: a replica set, a sharded cluster or the embedded database. */
     readonly uri: string;
     readonly name: string;
-    /** Called with the name of each command that is sent; for counting. */
+    /** Called with the name of each command that is sent. Used to count commands. */
     readonly onCommand?: (name: string) => void;
   };
-  /** The first wraps data keys, all open them. */
+  /** The first one wraps data keys; all of them unwrap data keys. */
   readonly masterKeys: readonly MasterKeySource[];
   readonly tokens: TokenSettings;
   readonly logger: Logger;
   /** The kinds of credential that there are: the built-in ones, and any of your own. The built-in ones by default. */
   readonly credentialKinds?: readonly CredentialKind[];
-  /** Whether browsers are shown GraphiQL. */
+  /** Whether to serve GraphiQL to browsers. */
   readonly graphiql: boolean;
-  /** The host names that requests may be addressed to. Undefined: any. */
+  /** The accepted host names. If undefined, all are accepted. */
   readonly allowedHosts?: readonly string[];
-  /** The origins whose pages may use the gateway. None unless told. */
+  /** The origins whose pages may use the gateway. None by default. */
   readonly corsOrigins?: readonly string[];
-  /** How many proxies that append to X-Forwarded-For stand before the gateway; 0 unless told. */
+  /** The number of proxies in front of the gateway that append to X-Forwarded-For. 0 by default. */
   readonly trustedProxies?: number;
-  /** What a request may cost; where it does not say, `defaultLimits` hold. */
+  /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
-  /** Whether it sweeps, seals the audit log and replaces worn keys by itself each minute: unless told, it does. One copy has to. */
+  /**
+   * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
+   * do so.
+   */
   readonly runsJobs?: boolean;
   /** The clock. */
   readonly now?: () => Date;
@@ -73,37 +76,40 @@ export interface GatewayOptions {
 
 /** A running gateway. */
 export interface Gateway {
-  /** Answers a request: the front door. */
+  /** Handles a request. */
   readonly fetch: (request: Request) => Promise<Response>;
   /** The same, for `node:http`. */
   readonly requestListener: RequestListener;
   /** Runs an operation on behalf of a viewer, without HTTP. */
   readonly execute: (operation: Operation) => Promise<ExecutionResult>;
-  /** Deletes an organization, its keys and all it has, for good. False: there is none of that name. */
+  /** Permanently deletes an organization with its keys and all its data. Returns false if there is no organization with that name. */
   readonly deleteOrganization: (organizationId: string) => Promise<boolean>;
   readonly keys: {
-    /** Gives organizations new data keys, moves their secrets to them, and destroys the old. May be ended, and run again, at any time. */
+    /** Creates new data keys, re-seals secrets under them, and destroys the old keys. Can be stopped, and run again, at any time. */
     readonly rotate: (options?: RotationOptions) => Promise<RotationReport>;
-    /** Wraps all data keys anew under the first master key, after which the others are not needed. */
+    /** Wraps all data keys again under the first master key. After that, the others are not needed. */
     readonly rewrap: (options?: KeyRunOptions) => Promise<RewrapReport>;
   };
-  /** Deletes the credentials whose time is past, and answers how many there were. Runs by itself each minute. */
+  /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
   readonly audit: {
-    /** Writes what was refused into the audit log, and seals the entries that are not sealed yet. Runs by itself each minute. */
+    /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
     readonly seal: () => Promise<void>;
-    /** Checks an organization's log against its chain, and against a head that was kept elsewhere. Undefined: there is no such organization. */
+    /**
+     * Verifies an organization's log against its chain, and against a head that was kept elsewhere. Returns undefined if there is no such
+     * organization.
+     */
     readonly verify: (organizationId: string, knownHead?: AuditHead) => Promise<AuditVerification | undefined>;
-    /** The organizations that have a log. */
+    /** Returns the names of the organizations that have a log. */
     readonly organizations: () => Promise<string[]>;
   };
-  /** Lets go of the database. Requests must have ended. */
+  /** Closes the database connections. All requests must have ended before. */
   readonly stop: () => Promise<void>;
 }
 
 /**
  * Wires all layers together.
- * @throws Error when the database does not answer, or its data keys were wrapped under a master key that is not given
+ * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { logger, now = () => new Date() } = options;
@@ -132,7 +138,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       reserve: stores.rateLimits.reserve,
       noOrganization: NO_ORGANIZATION,
       now,
-      onFailure: (error) => logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; it is lent'),
+      onFailure: (error) =>
+        logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; requests are allowed up to one share'),
     });
     const sweep = () => sweepExpired(gateway);
     const sealAuditLog = async () => {
@@ -141,11 +148,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       await sealAuditLogs(gateway);
     };
     const jobs: readonly Job[] = [
-      [() => replaceWornKeys(gateway), 'a data key that has sealed much could not be replaced'],
-      // Windows of different spenders do not begin together, and another copy's clock may be late.
-      [() => stores.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'the sweep of rate limits failed'],
+      [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
+      // The windows of different spenders begin at different times, and the clock of another copy can be late.
+      [() => stores.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'idle rate limits could not be deleted'],
       [sealAuditLog, 'the audit log could not be sealed'],
-      [sweep, 'the sweep of expired credentials failed'],
+      [sweep, 'expired credentials could not be deleted'],
     ];
     const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
     return {
@@ -162,7 +169,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
-        await refusals.flush(stores, now()).catch(() => logger.error('what was refused in the last minute could not be written'));
+        await refusals.flush(stores, now()).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         await stores.close();
       },
     };
@@ -181,11 +188,11 @@ export function schemaText(): string {
   return printedSchema(createSchema(createKindRegistry(builtInKinds)));
 }
 
-/** Whether a database holds data keys already, so that a master key which is missing must not be made anew. */
+/** Returns whether a database already contains data keys. If it does, a missing master key must not be replaced by a new one. */
 export async function hasDataKeys(options: { readonly uri: string; readonly name: string }): Promise<boolean> {
   const database = await openDatabase(options);
   try {
-    // Nothing is unwrapped here, so no real master key is needed.
+    // Nothing is unwrapped here, so any master key will do.
     return !(await createStore(database, localKeyProvider([randomBytes(32)]), () => new Date()).keyring.isEmpty());
   } finally {
     await database.connection.close();

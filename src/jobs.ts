@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 
-/** Something that a gateway does by itself, and what the log says when it fails. */
+/** A periodic job, and the log message for when it fails. */
 export type Job = readonly [run: () => Promise<unknown>, failure: string];
 
 const MINUTE_MS = 60_000;
 
-/** Runs the jobs each minute, side by side; one that takes longer is not begun again before it ends. Answers how to end that. */
+/** Runs the jobs concurrently each minute. A job is not started again while it is running. Returns a function that stops them. */
 export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
   const running = new Set<Job>();
   const timer = setInterval(() => {
@@ -14,7 +14,7 @@ export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
       running.add(job);
       const [run, failure] = job;
       run()
-        .catch((error: unknown) => logger.error({ name: namesOf(error) }, `${failure}; it is tried again in a minute`))
+        .catch((error: unknown) => logger.error({ name: namesOf(error) }, `${failure}; it will be retried in a minute`))
         .finally(() => running.delete(job));
     }
   }, MINUTE_MS);
@@ -22,7 +22,7 @@ export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
   return () => clearInterval(timer);
 }
 
-/** The names of the errors, each once. Their messages may hold values, which are not for the log. */
+/** Returns the names of the errors, without duplicates. Their messages may contain values, which must not be logged. */
 function namesOf(error: unknown): string {
   const errors = error instanceof AggregateError ? error.errors : [error];
   return [...new Set(errors.map(({ name }: Error) => name))].join(', ');

@@ -1,32 +1,32 @@
-/** What a request may cost the gateway. Each is a setting of the configuration, under the name that stands beside it. */
+/** The limits of a request. Each is a setting; its description begins with the name of the setting. */
 export interface Limits {
-  /** MAX_BODY_BYTES: the largest body that is read. Twenty binary secrets of the largest size, in base64, fit. */
+  /** MAX_BODY_BYTES: the maximum size of a body. The default fits twenty binary secrets of maximum size in base64. */
   readonly maxBodyBytes: number;
-  /** MAX_TOKENS: how many lexical tokens a document may have. */
+  /** MAX_TOKENS: the maximum number of lexical tokens in a document. */
   readonly maxTokens: number;
-  /** MAX_DEPTH: how many fields deep an operation may select. The stock introspection query is 15 deep. */
+  /** MAX_DEPTH: the maximum depth of nested fields in an operation. The standard introspection query has a depth of 15. */
   readonly maxDepth: number;
-  /** MAX_ALIASES: how many aliases a document may have. */
+  /** MAX_ALIASES: the maximum number of aliases in a document. */
   readonly maxAliases: number;
-  /** MAX_DIRECTIVES: how many directives a document may have. */
+  /** MAX_DIRECTIVES: the maximum number of directives in a document. */
   readonly maxDirectives: number;
-  /** MAX_ROOT_FIELDS: how many queries or mutations an operation may run. */
+  /** MAX_ROOT_FIELDS: the maximum number of queries or mutations in an operation. */
   readonly maxRootFields: number;
-  /** MAX_LIST_ITEMS: how many items a list in the input may have. What a field allows may be less. */
+  /** MAX_LIST_ITEMS: the maximum number of items in an input list. Single fields may have lower limits. */
   readonly maxListItems: number;
-  /** MAX_COST: what one operation may cost; `schema/cost.ts` says how it is counted. */
+  /** MAX_COST: the maximum cost of one operation, as computed by `schema/cost.ts`. */
   readonly maxCost: number;
-  /** OPERATION_SECONDS: how long one operation may run. */
+  /** OPERATION_SECONDS: the maximum duration of one operation. */
   readonly operationSeconds: number;
-  /** RATE_LIMIT: what a viewer's operations may cost in a minute, by all copies of the gateway together. 0: any. */
+  /** RATE_LIMIT: the maximum total cost of a viewer's operations in a minute, across all copies of the gateway. 0 means no limit. */
   readonly rateLimit: number;
-  /** RATE_LIMIT_ANONYMOUS: how many requests without a good token an address may send in a minute. 0: any. */
+  /** RATE_LIMIT_ANONYMOUS: the maximum number of requests without a valid token from one address in a minute. 0 means no limit. */
   readonly anonymousRateLimit: number;
-  /** INTROSPECTION: whether the schema may be asked for. */
+  /** INTROSPECTION: whether introspection is allowed. */
   readonly introspection: boolean;
 }
 
-/** What holds unless told. */
+/** The defaults. */
 export const defaultLimits: Limits = {
   maxBodyBytes: 2 * 1024 * 1024,
   maxTokens: 4_000,

@@ -1,18 +1,18 @@
 import { inspect } from 'node:util';
 
-/** What every secret looks like wherever it is shown: five asterisks, whatever the secret's length. */
+/** Shown in place of every secret: five asterisks, whatever the length of the secret. */
 export const REDACTED = '*****';
 
 /**
- * A plaintext secret on its way through the gateway. It prints, inspects, joins and serialises as `[redacted]`;
- * only `expose` gives the value back, so a search for that word finds every place that can leak.
+ * A plaintext secret. It prints, inspects, joins and serializes as `[redacted]`. Only `expose` returns the value, so a search for that
+ * word finds every place that can leak it.
  */
 export class Redacted {
   readonly #plain: string;
   constructor(plain: string) {
     this.#plain = plain;
   }
-  /** The plaintext. Call it where the value is sealed, compared or handed to whoever asked to reveal it, and nowhere else. */
+  /** Returns the plaintext. Call it only where the value is sealed, compared or returned to a caller who asked to reveal it. */
   expose(): string {
     return this.#plain;
   }

@@ -1,6 +1,6 @@
 import { organizationPattern } from './viewer.ts';
 
-/** What an API key says of itself, so that it can be looked up and checked. */
+/** The parts of an API key that are needed to look it up and check it. */
 export interface APIKeyParts {
   readonly organizationId: string;
   readonly id: string;
@@ -8,19 +8,19 @@ export interface APIKeyParts {
   readonly secret: string;
 }
 
-/** The prefix lets secret scanners find a key that lies where it should not. */
+/** The prefix lets secret scanners find leaked keys. */
 const form = /^cgk_(.+)\.([0-9a-f]{24})\.([A-Za-z0-9_-]{43})$/;
 
-/** An API key as it is shown to whoever made it: `cgk_<organization>.<id>.<secret>`, all of them characters of a bearer token (RFC 6750). */
+/** Returns the text of an API key, `cgk_<organization>.<id>.<secret>`. All its characters are allowed in a bearer token (RFC 6750). */
 export function apiKeyText({ organizationId, id, secret }: APIKeyParts): string {
   return `cgk_${organizationId}.${id}.${secret}`;
 }
 
-/** The parts of an API key, or undefined when the text is not one. Knows nothing of what exists. */
+/** Parses an API key; returns undefined when the text is not one. Does not check whether the key exists. */
 export function parseAPIKey(text: string): APIKeyParts | undefined {
   const [, organizationId, id, secret] = form.exec(text) ?? [];
   if (!organizationId || !id || !secret || !organizationPattern.test(organizationId)) return undefined;
   return { organizationId, id, secret };
 }
-/** The `typ` of the tokens that the gateway makes for end users, by which they are told from the issuer's before anything is verified. */
+/** The `typ` of end users' tokens. It distinguishes them from the issuer's tokens before anything is verified. */
 export const END_USER_TOKEN_TYPE = 'end-user+jwt';

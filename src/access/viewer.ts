@@ -1,17 +1,17 @@
 import { confinedScopes, covers, type Scope } from './scopes.ts';
 
-/** By what a viewer is known: a token of the organization's issuer, an API key, a token made for an end user; or it is the gateway itself. */
+/** How a viewer was authenticated: by a token of the issuer, an API key or an end user's token. `gateway` is the gateway itself. */
 export type ViewerKind = 'token' | 'apiKey' | 'endUser' | 'gateway';
 
-/** Who is asking: made once per request from a token that was checked, and never changed. */
+/** The authenticated caller. Created once per request from a verified token, and immutable. */
 export interface Viewer {
-  /** The tenant. Every record belongs to one, and a viewer sees no other's. */
+  /** The tenant. Every record belongs to one, and a viewer sees only the records of its own. */
   readonly organizationId: string;
   readonly kind: ViewerKind;
-  /** Who within the organization: the token's `sub`, or the id of the API key or the end user. */
+  /** The caller within the organization: the `sub` of the token, or the id of the API key or end user. */
   readonly subject: string;
   readonly scopes: ReadonlySet<string>;
-  /** The part of the organization that there is for this viewer. Absent: all of it. */
+  /** The part of the organization that this viewer is limited to. If absent, it is not limited. */
   readonly confinedTo?: Confinement;
 }
 
@@ -21,10 +21,10 @@ export interface Confinement {
   readonly endUserId?: string;
 }
 
-/** What an organization may be called: it stands in tokens, ciphertext headers and command lines. */
+/** The pattern of organization names, which appear in tokens, ciphertext headers and command lines. */
 export const organizationPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
-/** Whether the viewer's token covers the scope, and the viewer's limit leaves room for it. */
+/** Returns whether the viewer's token covers the scope, and a viewer with this limit may have it. */
 export function may({ scopes, confinedTo }: Viewer, scope: Scope): boolean {
   return covers(scopes, scope) && (!confinedTo || confinedScopes[confinedTo.endUserId ? 'endUser' : 'integration'].includes(scope));
 }

@@ -5,7 +5,7 @@ import type { AuditHead, Gateway } from '../gateway.ts';
 
 const headLine = z.object({ organization: z.string(), sequence: z.int(), headHash: z.string() });
 
-/** Checks the audit logs and prints what it finds. Answers the exit code: 1 when something is wrong. */
+/** Verifies the audit logs and prints the results. Returns the exit code: 1 if a log is not intact. */
 export async function verifyAudit(
   gateway: Gateway,
   { organization, heads }: { readonly organization?: string; readonly heads?: string },
@@ -15,8 +15,8 @@ export async function verifyAudit(
   let exitCode = 0;
   for (const name of organization ? [organization] : await gateway.audit.organizations()) {
     const found = await gateway.audit.verify(name, known.get(name));
-    if (!found) throw new ConfigError('There is no organization of that name.');
-    const tail = found.oldestUnsealed ? `, ${found.unsealed} not sealed yet, the oldest of ${found.oldestUnsealed.toISOString()}` : '';
+    if (!found) throw new ConfigError('There is no organization with that name.');
+    const tail = found.oldestUnsealed ? `, ${found.unsealed} not sealed yet, the oldest from ${found.oldestUnsealed.toISOString()}` : '';
     print(`${name}: ${found.problems.length === 0 ? 'intact' : 'NOT INTACT'}; ${found.entries} entries in ${found.batches} batches${tail}`);
     for (const problem of found.problems) print(`  ${problem}`);
     if (found.problems.length > 0) exitCode = 1;
@@ -40,6 +40,6 @@ function readHeads(file: string): Map<string, AuditHead> {
       .filter((line) => line !== '');
     return new Map(lines.map((line) => headLine.parse(JSON.parse(line))).map(({ organization, ...head }) => [organization, head]));
   } catch {
-    throw new ConfigError('--heads must be a file of lines that `audit heads` printed.');
+    throw new ConfigError('--heads must be a file with the output of `audit heads`.');
   }
 }

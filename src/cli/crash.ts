@@ -1,8 +1,8 @@
 import { loggableDefect } from '../errors.ts';
 
 /**
- * Ends the process when an error is nobody's, and tells its class and place. Node by itself prints the error with all that it holds, which may
- * be what somebody sent; a rejection, and an error of the database's thread, come here, too.
+ * Ends the process on an uncaught error, and prints only its class and place. Node's own handler prints the whole error, which may contain
+ * input. Unhandled rejections and errors of the embedded database's thread are handled here, too.
  */
 export function endOnDefects(): void {
   process.on('uncaughtException', (error) => {
@@ -11,7 +11,7 @@ export function endOnDefects(): void {
   });
 }
 
-/** Prints where a defect is, as one line of JSON. */
+/** Prints where a bug is, as one line of JSON. */
 export function printDefect(error: unknown): void {
-  process.stderr.write(`${JSON.stringify({ defect: loggableDefect(error), msg: 'a defect ends the process' })}\n`);
+  process.stderr.write(`${JSON.stringify({ defect: loggableDefect(error), msg: 'the process ends because of a bug' })}\n`);
 }

@@ -6,7 +6,7 @@ import { builtInKinds } from '../credential-kinds/index.ts';
 import type { Gateway } from '../gateway.ts';
 
 const INTEGRATION = 'demo';
-/** How many mutations are under way at once. */
+/** The number of mutations that run concurrently. */
 const CONCURRENCY = 16;
 const CONNECTIONS_PER_END_USER = 3;
 
@@ -16,8 +16,8 @@ const trades = ['Bakery', 'Cycles', 'Dairy', 'Electric', 'Freight', 'Garden', 'H
 const people = ['Ada Lovelace', 'Grace Hopper', 'Alan Turing', 'Edsger Dijkstra', 'Barbara Liskov', 'Donald Knuth', 'Radia Perlman'];
 
 /**
- * Fills an organization through the front door: an integration, connectors, end users, and connections with credentials of all kinds, made
- * from the examples in their descriptors. May be run again: it adds.
+ * Fills an organization through the GraphQL API: creates an integration, connectors, end users, and connections with credentials of all
+ * kinds, from the examples in their descriptors. Running it again adds more.
  */
 export async function demo(gateway: Gateway, organization: string, connections: number): Promise<void> {
   const viewer: Viewer = { organizationId: organization, kind: 'token', subject: 'demo', scopes: new Set(grantableScopes) };
@@ -46,10 +46,10 @@ export async function demo(gateway: Gateway, organization: string, connections: 
     if (failed) throw failed.reason;
   };
   const integration = { name: INTEGRATION };
-  // Sets a second run's names apart from the first's.
+  // Makes the names of each run unique.
   const batch = Date.now().toString(36);
 
-  await run('createIntegration', { ...integration, description: 'Made up, to try things with.' });
+  await run('createIntegration', { ...integration, description: 'Sample data.' });
   await each(services.length, (index) => run('createConnector', connectorInput(services[index]!, integration)));
   const endUserIds: string[] = [];
 

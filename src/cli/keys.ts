@@ -5,11 +5,11 @@ import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gate
 
 type Print = (line: string) => void;
 
-/** What a shell expects of a command that a signal ended. */
+/** The exit code of a command that was ended by SIGINT. */
 const STOPPED = 130;
 
 /**
- * Rotates data keys, with a progress bar, until it is done or a signal comes. Answers the exit code.
+ * Rotates data keys, with a progress bar, until it is done or receives a signal. Returns the exit code.
  * @throws ConfigError when there is no such organization
  */
 export async function rotate(
@@ -22,7 +22,7 @@ export async function rotate(
   const only = organization === undefined ? {} : { organizationId: organization };
   const run = (newKeys: boolean) => withBar('secrets', (onProgress) => gateway.keys.rotate({ ...only, newKeys, signal, onProgress }));
   let report = await run(!finish).catch((error) => {
-    throw error instanceof NotFoundError ? new ConfigError('There is no organization of that name.') : error;
+    throw error instanceof NotFoundError ? new ConfigError('There is no organization with that name.') : error;
   });
   tellRotation(report, print);
   while (wait && report.restingUntil && !signal.aborted) {
@@ -32,13 +32,13 @@ export async function rotate(
     tellRotation(report, print);
   }
   if (report.stopped || (wait && signal.aborted)) {
-    print('Stopped. Run it again to go on.');
+    print('Stopped. Run the command again to continue.');
     return STOPPED;
   }
   if (report.restingUntil) {
-    const old = report.resting === 1 ? 'An old key rests' : `${report.resting} old keys rest`;
+    const old = report.resting === 1 ? 'An old key must be kept' : `${report.resting} old keys must be kept`;
     print(
-      `${old} until ${report.restingUntil.toISOString()}, for transactions that may still use it. Then run it with --finish, or now with --wait.`,
+      `${old} until ${report.restingUntil.toISOString()}, because open transactions may still use it. Then run the command with --finish, or now with --wait.`,
     );
   }
   return report.unreadableCount > 0 ? 1 : 0;
@@ -46,35 +46,39 @@ export async function rotate(
 
 function tellRotation(report: RotationReport, print: Print): void {
   if (report.continued > 0) {
-    print(`In ${count(report.continued, 'organization')} an earlier rotation had not ended: it went on, and no new key was made.`);
+    print(
+      `In ${count(report.continued, 'organization')} an earlier rotation was not finished: it was continued, and no new key was created.`,
+    );
   }
   print(`New keys: ${report.newKeys}. Re-sealed secrets: ${report.resealed}. Destroyed keys: ${report.destroyed}.`);
   if (report.unreadableCount === 0) return;
-  print(`${count(report.unreadableCount, 'secret')} cannot be opened and stay under the old key, which is kept:`);
+  print(`${count(report.unreadableCount, 'secret')} cannot be opened and stay sealed under the old key, which is kept:`);
   for (const { organizationId, credentialId, field, why } of report.unreadable) {
     print(`  ${organizationId}, credential ${credentialId}, ${field}: ${why}`);
   }
   if (report.unreadable.length < report.unreadableCount) print('  …');
 }
 
-/** Wraps data keys anew under the first master key. Answers the exit code. */
+/** Wraps data keys again under the first master key. Returns the exit code. */
 export async function rewrap(gateway: Gateway, print: Print): Promise<number> {
   const signal = untilSignal();
   const report: RewrapReport = await withBar('data keys', (onProgress) => gateway.keys.rewrap({ signal, onProgress }));
-  print(`Re-wrapped: ${report.rewrapped}. Under the first master key already: ${report.kept}.`);
+  print(`Re-wrapped: ${report.rewrapped}. Already under the first master key: ${report.kept}.`);
   if (report.stopped) {
-    print('Stopped. Run it again to go on.');
+    print('Stopped. Run the command again to continue.');
     return STOPPED;
   }
   if (report.failed > 0) {
-    print(`${count(report.failed, 'data key')} cannot be opened with the master keys given: keep the master key that they are under.`);
+    print(
+      `${count(report.failed, 'data key')} cannot be unwrapped with the configured master keys: keep the master key that wrapped them.`,
+    );
     return 1;
   }
-  print('No other master key is needed any more.');
+  print('The other master keys are no longer needed.');
   return 0;
 }
 
-/** Aborted by the first SIGINT or SIGTERM; the second ends the process as usual. */
+/** Returns a signal that the first SIGINT or SIGTERM aborts. The second one ends the process as usual. */
 function untilSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());

@@ -6,7 +6,7 @@ import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
 
 const KEY_BYTES = 32;
 
-/** Before the ARN of a key in AWS KMS, in a list of master keys. */
+/** The prefix of the ARN of a key in AWS KMS, in a list of master keys. */
 const AWS_KMS = 'aws-kms:';
 
 /**
@@ -28,31 +28,33 @@ function keyBytes(base64: string, setting: string): Uint8Array {
 
 function awsKmsKey(awsKmsKeyArn: string, setting: string): MasterKeySource {
   if (isAwsKmsKeyArn(awsKmsKeyArn)) return { awsKmsKeyArn };
-  throw new ConfigError(`${setting}: after aws-kms: comes the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID; not of an alias.`);
+  throw new ConfigError(
+    `${setting}: aws-kms: must be followed by the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID. The ARN of an alias is not accepted.`,
+  );
 }
 
 function wrongKey(setting: string): ConfigError {
   return new ConfigError(
-    `${setting} must hold keys of ${KEY_BYTES} bytes in base64, separated by commas or lines, as from: openssl rand -base64 32.`,
+    `${setting} must contain keys of ${KEY_BYTES} bytes in base64, separated by commas or lines. To create one, run: openssl rand -base64 32.`,
   );
 }
 
-/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or holds something else */
+/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or contains anything else */
 export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE'): MasterKeySource[] {
   return parseMasterKeys(readOrExplain(file, setting), setting);
 }
 
-/** Whether there is a file. */
+/** Returns whether the file exists. */
 export function hasFile(file: string): boolean {
   return existsSync(file);
 }
 
-/** The random bytes that a file keeps, the first if there are several; a file that is missing is made, for this user only. */
+/** Returns the key in a file, the first if there are several. Creates a missing file with a random key, readable for this user only. */
 export function keptRandomBytes(file: string): Uint8Array {
   if (!existsSync(file)) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     try {
-      // Never over a file that another process has made meanwhile.
+      // Never overwrites a file that another process has created in the meantime.
       writeFileSync(file, `${randomBytes(KEY_BYTES).toString('base64')}\n`, { mode: 0o600, flag: 'wx', flush: true });
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;

@@ -7,17 +7,17 @@ import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './
 
 export interface OpenGateway {
   readonly gateway: Gateway;
-  /** What a development token is signed with; undefined where there are none. */
+  /** The key that signs development tokens. Undefined if there are none. */
   readonly developmentSecret: Uint8Array | undefined;
-  /** Which database, and where its data is, in words. */
+  /** A description of the database and its location. */
   readonly databaseDescription: string;
-  /** What was made on the way and the user should know of. */
+  /** Messages for the user about files that were created. */
   readonly notices: readonly string[];
-  /** Lets go of the database, and ends the embedded one if this process started it. */
+  /** Closes the database connections, and stops the embedded database if this process started it. */
   close(): Promise<void>;
 }
 
-/** Opens the gateway of a configuration: with the server running beside it or not, as every command does. @throws ConfigError */
+/** Opens the gateway of a configuration, whether or not a server is running. @throws ConfigError */
 export async function openGateway(config: Config): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
@@ -57,8 +57,8 @@ async function startEmbedded(directory: string, port: number | undefined): Promi
   try {
     return await startEmbeddedMongodb({ directory, worker: true, ...(port !== undefined && { port }) });
   } catch (error) {
-    // It holds nothing of anybody yet.
-    throw new ConfigError(`DATA_DIR: the embedded database in ${directory} does not start: ${(error as Error).message}.`);
+    // The message cannot contain any data yet.
+    throw new ConfigError(`DATA_DIR: the embedded database in ${directory} cannot be started: ${(error as Error).message}.`);
   }
 }
 
@@ -68,30 +68,29 @@ function makeDirectory(directory: string): void {
     accessSync(directory, constants.W_OK);
   } catch (error) {
     throw new ConfigError(
-      `DATA_DIR: ${directory} cannot be written (${(error as NodeJS.ErrnoException).code}). Name a directory that can.`,
+      `DATA_DIR: ${directory} is not writable (${(error as NodeJS.ErrnoException).code}). Choose a writable directory.`,
     );
   }
 }
 
-/** MongoDB's code. */
+/** The error code of MongoDB. */
 const AUTHENTICATION_FAILED = 18;
 
-/** What a user can mend, said as such; a defect as it is. */
+/** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
 function explained(error: unknown): unknown {
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
-    return new ConfigError(
-      'MONGODB_URI: no database answered within ten seconds. Check the address, the network and the credentials in it.',
-    );
+    return new ConfigError('MONGODB_URI: no database responded within ten seconds. Check its address and credentials, and the network.');
   }
-  if (error instanceof Error && error.name === 'MongoParseError') return new ConfigError('MONGODB_URI: this is not a connection string.');
+  if (error instanceof Error && error.name === 'MongoParseError')
+    return new ConfigError('MONGODB_URI: this is not a valid connection string.');
   if (error instanceof Error && 'code' in error && error.code === AUTHENTICATION_FAILED) {
-    return new ConfigError('MONGODB_URI: the database refuses the user name and password in it.');
+    return new ConfigError('MONGODB_URI: the database rejected its user name and password.');
   }
   return error;
 }
 
-/** The secret of development tokens, which exist on the embedded database and on loopback only. */
+/** Returns the secret of development tokens, which are available only with the embedded database and on loopback. */
 export function developmentSecretOf(config: Config): Uint8Array | undefined {
   if (config.tokens.key || config.mongodbUri || !isLoopback(config.host)) return undefined;
   return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret);
@@ -104,10 +103,10 @@ async function masterKeysOf(config: Config, uri: string, notices: string[]): Pro
   if (!hasFile(masterKey)) {
     if (await hasDataKeys({ uri, name: config.databaseName })) {
       throw new ConfigError(
-        `The database holds data keys, and the master key that wrapped them is not in ${masterKey}. Put it back there, or give it as MASTER_KEY; a new one would open nothing.`,
+        `The database contains data keys, but the master key that wrapped them is not in ${masterKey}. Put it back there or set MASTER_KEY; a new master key could not open them.`,
       );
     }
-    notices.push(`Made a master key: ${masterKey}. Without it no secret can be opened; keep a copy elsewhere.`);
+    notices.push(`Created a master key: ${masterKey}. Without it no secret can be opened; keep a copy elsewhere.`);
   }
   keptRandomBytes(masterKey);
   return readMasterKeyFile(masterKey, masterKey);

@@ -1,27 +1,30 @@
 import { createServer, type RequestListener, type Server } from 'node:http';
 
-/** How long a client may take, and how much it may hold open. Times are in milliseconds. */
+/** Limits of the HTTP server. Times are in milliseconds. */
 export const serverLimits = {
-  /** For a request's headers to arrive. */
+  /** The time for the headers of a request to arrive. */
   headersTimeout: 10_000,
-  /** For the whole request to arrive, body included. */
+  /** The time for the whole request to arrive, including the body. */
   requestTimeout: 30_000,
-  /** How often the two are looked at; by itself Node does every 30 seconds, so that ten would be forty. */
+  /** How often the two timeouts are checked. Node's default is 30 seconds, which would extend ten seconds to forty. */
   connectionsCheckingInterval: 1_000,
-  /** For which a connection may be idle between two requests. Longer than a proxy keeps one, or it sends into a closed one: most keep 60. */
+  /**
+   * How long a connection may be idle between two requests. Longer than in proxies, mostly 60 s, so that they do not use closed
+   * connections.
+   */
   keepAliveTimeout: 65_000,
-  /** For which a connection may be silent while an answer is being written: a client that reads nothing. */
+  /** How long a connection may be inactive while a response is written. Limits clients that do not read. */
   socketTimeout: 120_000,
-  /** The bytes of a request's headers. Beyond: 431. */
+  /** The maximum size of a request's headers, in bytes. Larger headers get the status 431. */
   maxHeaderSize: 16 * 1024,
   maxHeadersCount: 100,
-  /** Requests that one connection carries before it is closed, so that proxies spread anew over the copies. */
+  /** The number of requests after which a connection is closed, so that proxies distribute their connections again over all copies. */
   maxRequestsPerSocket: 10_000,
-  /** Connections at a time. Beyond, they are closed at once. */
+  /** The maximum number of open connections. Further ones are closed at once. */
   maxConnections: 5_000,
 };
 
-/** A server that lets go of clients that send slowly, never end, or read nothing. */
+/** Creates a server that disconnects clients that send too slowly or do not read. */
 export function createLimitedServer(listener: RequestListener, limits: Partial<typeof serverLimits> = {}): Server {
   const { maxHeadersCount, maxRequestsPerSocket, maxConnections, socketTimeout, ...options } = { ...serverLimits, ...limits };
   const server = createServer(options, listener);

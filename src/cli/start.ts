@@ -6,14 +6,14 @@ import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
 import { developmentToken } from './token.ts';
 
-/** The organization and the scopes of the token in the printed address: one may try everything with it. */
+/** The organization and scopes of the token in the printed address. It has all scopes. */
 const DEVELOPMENT_ORGANIZATION = 'example';
 const developmentScopes = ['all.Organization', ...scopes.filter((scope) => !scopesOf('all.Organization').includes(scope))];
 
-/** How long running requests may take to end after a signal, in milliseconds. */
+/** How long running requests may continue after a signal, in milliseconds. */
 const DRAIN_MILLISECONDS = 10_000;
 
-/** Serves until a signal comes; resolves when everything is closed. @throws ConfigError */
+/** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
   const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
   const server = createLimitedServer(gateway.requestListener);
@@ -25,7 +25,7 @@ export async function start(config: Config, print: (line: string) => void): Prom
     await close();
     const code = (error as NodeJS.ErrnoException).code;
     throw new ConfigError(
-      `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or end what uses it.`,
+      `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or stop the process that uses it.`,
     );
   }
   const { port } = server.address() as AddressInfo;

@@ -4,8 +4,7 @@ import { defineCredentialKind } from './define.ts';
 export const apiKey = defineCredentialKind({
   kind: 'apiKey',
   typeName: 'APIKeyCredential',
-  description:
-    'A key that a service expects in a header of its own choosing. In the Authorization header after the word Bearer, it is a BearerTokenCredential.',
+  description: 'An API key that is sent in a header of the service’s choice. For `Authorization: Bearer`, use BearerTokenCredential.',
   fields: {
     headerName: text({
       description: 'The header that carries the key.',
@@ -15,7 +14,7 @@ export const apiKey = defineCredentialKind({
       invalidExample: 'X-Api-Key: ',
     }),
     apiKey: secret({
-      description: 'The key: what stands after the colon.',
+      description: 'The key, sent as the value of the header.',
       maxLength: 8192,
       format: 'line',
       example: 'ak_live_51Hx',

@@ -4,10 +4,10 @@ import { defineCredentialKind } from './define.ts';
 export const aws = defineCredentialKind({
   kind: 'aws',
   typeName: 'AWSCredential',
-  description: 'A long-lived access key of an AWS IAM user. Temporary ones, with a session token, do not fit: they would expire here.',
+  description: 'A long-term access key of an AWS IAM user. Temporary access keys, which have a session token, are not supported.',
   fields: {
     accessKeyId: text({
-      description: 'Readable: requests carry it in clear. Begins with AKIA.',
+      description: 'Not secret: requests contain it in plain text. Begins with AKIA.',
       minLength: 16,
       maxLength: 128,
       example: 'AKIAIOSFODNN7EXAMPLE',
@@ -20,7 +20,7 @@ export const aws = defineCredentialKind({
       invalidExample: '',
     }),
     region: text({
-      description: 'The region’s code, not its name on the console.',
+      description: 'The code of the region, not its name in the AWS console.',
       maxLength: 64,
       format: 'reference',
       example: 'eu-central-1',

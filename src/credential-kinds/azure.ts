@@ -4,9 +4,14 @@ import { defineCredentialKind } from './define.ts';
 export const azure = defineCredentialKind({
   kind: 'azure',
   typeName: 'AzureCredential',
-  description: 'An Azure storage account and one of its two shared keys. Not an Entra ID application, which is an OAuth2ClientCredential.',
+  description: 'An Azure storage account and one of its two shared keys. For an Entra ID application, use OAuth2ClientCredential.',
   fields: {
-    account: text({ description: 'Readable. The storage account’s name.', maxLength: 255, example: 'my account', invalidExample: '' }),
+    account: text({
+      description: 'Not secret. The name of the storage account.',
+      maxLength: 255,
+      example: 'my account',
+      invalidExample: '',
+    }),
     accountKey: secret({
       description: 'One of the account’s access keys.',
       minLength: 4,

@@ -7,14 +7,14 @@ export const basicAuth = defineCredentialKind({
   description: 'A user name and a password for HTTP Basic authentication (RFC 7617).',
   fields: {
     username: text({
-      description: 'Readable. Often a mail address. Without a colon, which Basic authentication uses to end it.',
+      description: 'Not secret. Often an email address. No colons: Basic authentication does not allow them.',
       maxLength: 255,
       format: 'userId',
       example: 'ada@example.com',
       invalidExample: 'ada:lovelace',
     }),
     password: secret({
-      description: 'The password, or an API token where a service takes one in its place.',
+      description: 'The password, or an API token if the service accepts one as the password.',
       maxLength: 4096,
       example: 'correct horse battery staple',
       invalidExample: '',

@@ -5,7 +5,7 @@ export const bearerToken = defineCredentialKind({
   kind: 'bearerToken',
   typeName: 'BearerTokenCredential',
   description:
-    'A token for `Authorization: Bearer` (RFC 6750) that somebody made by hand and nobody refreshes. With a refresh token it is an OAuth2TokenCredential.',
+    'A token for `Authorization: Bearer` (RFC 6750) that was created by hand and is not refreshed. For one with a refresh token, use OAuth2TokenCredential.',
   fields: {
     token: secret({
       description: 'The token, without the word Bearer.',

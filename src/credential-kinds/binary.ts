@@ -6,10 +6,12 @@ const MAX_BYTES = 65_536;
 export const binary = defineCredentialKind({
   kind: 'binary',
   typeName: 'BinaryCredential',
-  description: 'Secret bytes, such as a keystore file, whose use the connector decides. For PEM text, the certificate kinds say more.',
+  description:
+    'Secret bytes, such as a keystore file. The connector decides how they are used. For certificates in PEM, use the certificate kinds.',
   fields: {
     valueBase64: secret({
-      description: 'The bytes, at most 64 KiB, in base64 (RFC 4648, section 4: with padding, without line breaks; not base64url).',
+      description:
+        'The bytes, at most 64 KiB, in base64 (RFC 4648, section 4) with padding and without line breaks. Base64url is not accepted.',
       maxLength: 4 * Math.ceil(MAX_BYTES / 3),
       maxBytes: MAX_BYTES,
       format: 'base64',

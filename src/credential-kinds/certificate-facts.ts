@@ -5,46 +5,51 @@ import type { Fact, FactObject } from './facts.ts';
 
 const certificateInfo: FactObject = {
   typeName: 'CertificateInfo',
-  description:
-    'What an X.509 certificate says of itself, and whether the private key stored with it is its own. Of a chain, the first certificate.',
+  description: 'The content of an X.509 certificate (of a chain, the first one), and whether the stored private key belongs to it.',
   members: {
     subject: {
       type: 'String',
-      description: 'Whom it certifies: the distinguished name, most specific part last, as in `O=Example, CN=example.com`.',
+      description: 'The distinguished name of the holder, most specific part last, such as `O=Example, CN=example.com`.',
     },
-    issuer: { type: 'String', description: 'Who signed it, in the form of `subject`. The same as `subject` when it is self-signed.' },
+    issuer: {
+      type: 'String',
+      description: 'The distinguished name of the signer, in the same form as `subject`. Equal to `subject` when self-signed.',
+    },
     commonName: {
       type: 'String',
-      description: 'The common name within the subject. Null when it has none, which is usual for newer certificates.',
+      description: 'The common name in the subject. Null if there is none, which is usual for newer certificates.',
     },
-    serialNumber: { type: 'String', description: 'The number its issuer gave it, in hexadecimal. Unique for that issuer only.' },
+    serialNumber: { type: 'String', description: 'In hexadecimal. Unique only among the certificates of its issuer.' },
     fingerprint: {
       type: 'String',
-      description: 'SHA-256 over the certificate, as in `AB:CD:…`. It is no secret, unlike `Secret.fingerprint`.',
+      description: 'The SHA-256 of the certificate, such as `AB:CD:…`. Public, unlike `Secret.fingerprint`.',
     },
-    notBefore: { type: 'DateTime', description: 'From when it is valid.' },
+    notBefore: { type: 'DateTime', description: 'The certificate is valid from this time on.' },
     notAfter: {
       type: 'DateTime',
-      description: 'Until when it is valid. The credential’s own `expiresAt` is when it is deleted, and does not follow this.',
+      description:
+        'The certificate is valid until this time. It does not change the credential’s `expiresAt`, at which the credential is deleted.',
     },
     keyMatches: {
       type: 'Boolean',
-      description: 'Whether the stored private key fits the certificate. False between two updates that replace them one by one.',
+      description:
+        'Whether the stored private key belongs to the certificate. False in between when two updates replace one after the other.',
     },
   },
 };
 
 /** The facts of a kind that holds a certificate and its private key. */
 export const certificateFacts = {
-  certificateInfo: { type: certificateInfo, description: 'What the certificate says, and whether the key fits it.' },
+  certificateInfo: { type: certificateInfo, description: 'The content of the certificate, and whether the private key belongs to it.' },
 } as const satisfies Record<string, Fact>;
 
-/** Lets `keyMatches` be computed when only the certificate is replaced. */
+/** Used to compute `keyMatches` when only the certificate is replaced. */
 export const certificateInternalFacts = {
-  publicKeyHash: 'SHA-256 over the public half of the stored private key, which the certificate shows to everybody when the two fit.',
+  publicKeyHash:
+    'The SHA-256 of the public key of the stored private key. If the two match, the certificate contains that public key anyway.',
 };
 
-/** Computes the facts above, from the certificate as it will be stored and from the private key if it is replaced. */
+/** Computes the facts above from the certificate as it will be stored and, if it is replaced, from the private key. */
 export function deriveCertificateFacts(
   certificate: string | undefined,
   privateKey: Redacted | undefined,
@@ -69,7 +74,7 @@ export function deriveCertificateFacts(
   };
 }
 
-/** Undefined when the certificate is for a kind of key that this machine does not know. */
+/** Returns undefined when the certificate's key has a type that this version of Node does not support. */
 function hashOfOwner(certificate: X509Certificate): string | undefined {
   try {
     return hashOf(certificate.publicKey);

@@ -7,10 +7,10 @@ export const certificateKeyPair = defineCredentialKind({
   kind: 'certificateKeyPair',
   typeName: 'CertificateKeyPairCredential',
   description:
-    'A certificate and its private key, for TLS client authentication or signing. With an authority to check servers against: CertificateCredential.',
+    'A certificate and its private key, for TLS client authentication or signing. To include a certificate authority, use CertificateCredential.',
   fields: {
     certificate: text({
-      description: 'Readable. The certificate in PEM; intermediate ones may follow it. Never put the key here too.',
+      description: 'Not secret. The certificate in PEM; intermediate certificates may follow. Must not contain the private key.',
       maxLength: 32_768,
       format: 'pemCertificates',
       example: exampleCertificate,

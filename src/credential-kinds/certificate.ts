@@ -7,10 +7,10 @@ export const certificate = defineCredentialKind({
   kind: 'certificate',
   typeName: 'CertificateCredential',
   description:
-    'A certificate, its key and the authority to trust, for TLS client authentication. Without an authority of its own: CertificateKeyPairCredential.',
+    'A certificate, its private key and the authorities to trust, for TLS client authentication. Without authorities, use CertificateKeyPairCredential.',
   fields: {
     certificate: text({
-      description: 'Readable. The client’s certificate in PEM; intermediate ones may follow it. Never put the key here too.',
+      description: 'Not secret. The client certificate in PEM; intermediate certificates may follow. Must not contain the private key.',
       maxLength: 32_768,
       format: 'pemCertificates',
       example: exampleCertificate,
@@ -25,7 +25,7 @@ export const certificate = defineCredentialKind({
     }),
     ca: text({
       description:
-        'Readable. The authorities in PEM against which the server’s certificate is checked; not the client’s own issuer, unless they are the same.',
+        'Not secret. The certificate authorities, in PEM, that are trusted to sign the server’s certificate. They need not be the issuer of the client certificate.',
       maxLength: 65_536,
       format: 'pemCertificates',
       example: exampleCertificate,

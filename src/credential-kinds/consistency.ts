@@ -2,17 +2,17 @@ import type { Choices } from '../fields/field.ts';
 import { type CredentialKind, GENERATE, type KindField } from './define.ts';
 import type { Fact, FactObject } from './facts.ts';
 
-/** What every credential has, whatever its kind: no kind may give these names to something of its own. */
+/** The fields that every credential has, whatever its kind. No kind may use these names for fields of its own. */
 const commonNames = [
   ...['id', 'name', 'description', 'kind', 'enabled', 'version', 'expiresAt', 'errors', 'usages', 'createdAt', 'updatedAt'],
   ...['integration', 'endUser', 'connections', '__typename', GENERATE],
 ];
 
 /**
- * Refuses kinds that could not stand in one schema. A query over several kinds is valid only when what has the same name has the same type
- * everywhere.
+ * Checks that all kinds fit into one schema. A query over several kinds is valid only if fields with the same name have the same type in
+ * all of them.
  *
- * @throws Error naming the two kinds that disagree
+ * @throws Error naming the two kinds that conflict
  */
 export function assertConsistent(kinds: readonly CredentialKind[]): void {
   const types = new Map<string, { kind: string; type: string }>();
@@ -32,7 +32,7 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
       throw new Error(`Credential kind ${kind} is stored as ${storedAs}, which is not a kind that can be read.`);
 
     for (const [name, member] of Object.entries<KindField | Fact>({ ...fields, ...facts })) {
-      if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is something that every credential has.`);
+      if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is a field that every credential has.`);
       const type = outputType(member);
       const other = types.get(name);
       if (other && other.type !== type)
@@ -47,7 +47,7 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
   }
 }
 
-/** The GraphQL type, but for nullability, under which a field or fact is read. */
+/** Returns the GraphQL output type of a field or fact, without nullability. */
 export function outputType(member: KindField | Fact): string {
   if (typeof member.type === 'object') return member.type.typeName;
   if ('secret' in member && member.secret) return 'Secret';

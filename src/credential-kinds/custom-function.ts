@@ -5,10 +5,10 @@ export const customFunction = defineCredentialKind({
   kind: 'customFunction',
   typeName: 'CustomFunctionCredential',
   description:
-    'A reference to a function, registered elsewhere, that authenticates requests, and what it is called with. No code is stored here.',
+    'A reference to a function that authenticates requests, and its parameters. The function is registered elsewhere; its code is not stored here.',
   fields: {
     functionName: text({
-      description: 'The name under which the function is registered; not its source.',
+      description: 'The name under which the function is registered.',
       maxLength: 255,
       format: 'reference',
       example: 'sign-request/v2',
@@ -16,7 +16,7 @@ export const customFunction = defineCredentialKind({
     }),
     parameters: text({
       description:
-        'What the function is called with and anybody may read: a JSON object, as text. Null when there is nothing. Secrets go into secretParameters.',
+        'The parameters that are not secret, as the text of a JSON object. Null if there are none. Put secrets into secretParameters.',
       maxLength: 32_768,
       format: 'json',
       optional: true,
@@ -24,7 +24,7 @@ export const customFunction = defineCredentialKind({
       invalidExample: '{region:eu}',
     }),
     secretParameters: secret({
-      description: 'What the function is called with and nobody may read: a JSON object, as text, replaced as a whole.',
+      description: 'The secret parameters, as the text of a JSON object. An update replaces the whole object.',
       maxLength: LONGEST_SECRET,
       format: 'json',
       optional: true,

@@ -4,10 +4,10 @@ import { defineCredentialKind } from './define.ts';
 export const datadog = defineCredentialKind({
   kind: 'datadog',
   typeName: 'DatadogCredential',
-  description: 'An API key of a Datadog organization, for sending data to it. Not an application key, which reads.',
+  description: 'An API key of a Datadog organization, for sending data to it. Not an application key, which is for reading.',
   fields: {
     site: text({
-      description: 'Which of Datadog’s sites the organization is on. Null means datadoghq.com.',
+      description: 'The Datadog site of the organization. Null means datadoghq.com.',
       maxLength: 253,
       format: 'hostname',
       optional: true,

@@ -19,47 +19,47 @@ type Secrets<F extends Fields> =
     ? Readonly<Record<string, Redacted>>
     : { readonly [K in keyof F as F[K]['secret'] extends true ? K : never]?: Redacted };
 
-/** The flag in the input of a kind with `generate` by which the server is asked to make the key itself. */
+/** The input flag that asks the server to generate the key. Only kinds with `generate` have it. */
 export const GENERATE = 'generatePrivateKey';
 
-/** One write, as the functions of a descriptor see it. */
+/** One create or update, as `check` and `derive` receive it. */
 export interface Write<F extends KindFields = KindFields> {
-  /** The settings as they will be stored: what was, overlaid with what is sent. */
+  /** The settings as they will be stored: the stored settings, overwritten by those in the input. */
   readonly settings: Settings<F>;
-  /** The settings as they are stored now; undefined on create. */
+  /** The settings that are stored now. Undefined on create. */
   readonly before: Settings<F> | undefined;
-  /** The secrets that this write sets. One that stays as it was is not here: deriving never needs to open anything. */
+  /** The secrets that this write sets. Secrets that do not change are absent, so `derive` never needs to open a secret. */
   readonly secrets: Secrets<F>;
   /** Whether each secret will be set after this write. */
   readonly isSet: { readonly [K in keyof Secrets<F>]-?: boolean };
-  /** Whether the server made the secret of `generate`, because the input asked for it. */
+  /** Whether the server generated the secret that `generate` names, because the input asked for it. */
   readonly generated: boolean;
-  /** The facts as they were before this write, internal ones included; empty on create. */
+  /** The facts before this write, including internal facts. Empty on create. */
   readonly facts: Readonly<Record<string, unknown>>;
 }
 
 export interface Definition<F extends KindFields> {
-  /** Stored, and the key in inputs: `basicAuth`. */
+  /** The name that is stored, also the key in inputs, such as `basicAuth`. */
   readonly kind: string;
-  /** The GraphQL type: `BasicAuthCredential`. */
+  /** The GraphQL type, such as `BasicAuthCredential`. */
   readonly typeName: string;
   readonly description: string;
   readonly fields: F;
   /** Public facts computed from a write, such as a certificate's `notAfter`. */
   readonly facts?: Readonly<Record<string, Fact>>;
-  /** Facts that are stored beside the public ones, and never shown, because a later `derive` needs them. Name, and what for. Not secret. */
+  /** Facts that are stored for a later `derive` but never shown. Maps each name to its purpose. Not secret. */
   readonly internalFacts?: Readonly<Record<string, string>>;
-  /** Computes facts, internal ones too. What it does not return stays as it was; null removes. */
+  /** Computes facts, including internal facts. A fact that it does not return keeps its value; null removes a fact. */
   derive?(write: Write<F>): Record<string, unknown>;
-  /** Rules that hold between fields, of the merged state. Paths are field names. Runs when every field by itself is right. */
+  /** Checks rules between fields, on the merged state. Paths are field names. Runs only when every single field is valid. */
   check?(write: Write<F>): Issue[];
-  /** The server can make this secret itself, when the input says `generatePrivateKey: true`. */
+  /** Lets the server generate this secret, when the input has `generatePrivateKey: true`. */
   readonly generate?: { readonly field: string; make(): Promise<Redacted> };
-  /** The kind under which it is kept, when that is another: it only comes in, and is read back as that one. */
+  /** The kind under which such a credential is stored and returned, if it is another kind. This kind is then for input only. */
   readonly storedAs?: string;
 }
 
-/** A credential kind, with the types of its fields forgotten: what every layer works with. */
+/** A credential kind without the exact types of its fields. All layers use this type. */
 export interface CredentialKind extends Omit<Definition<KindFields>, 'derive' | 'check'> {
   derive(write: Write): Record<string, unknown>;
   check(write: Write): Issue[];
@@ -67,7 +67,7 @@ export interface CredentialKind extends Omit<Definition<KindFields>, 'derive' | 
 
 /**
  * Defines a credential kind. Everything else (object type, inputs, stored form, validation, redaction, demo data, contract tests)
- * follows from the value this returns. What holds between several kinds is in `consistency.ts`.
+ * is derived from the returned value. Rules between kinds are in `consistency.ts`.
  *
  * @throws Error when two parts of the definition contradict each other
  */
@@ -76,11 +76,11 @@ export function defineCredentialKind<const F extends KindFields>(definition: Def
   const refuse = (why: string): never => {
     throw new Error(`Credential kind ${kind}: ${why}.`);
   };
-  if (!/^[a-z][A-Za-z0-9]*$/.test(kind)) refuse('a kind is in camelCase');
-  if (!/^[A-Z][A-Za-z0-9]*Credential$/.test(typeName)) refuse('a type name is PascalCase and ends in Credential');
+  if (!/^[a-z][A-Za-z0-9]*$/.test(kind)) refuse('the kind must be in camelCase');
+  if (!/^[A-Z][A-Za-z0-9]*Credential$/.test(typeName)) refuse('the type name must be in PascalCase and end in Credential');
   const names = [...Object.keys(fields), ...Object.keys(facts), ...Object.keys(internalFacts)];
-  for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is given twice, as field or fact`);
+  for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is defined twice, as a field or a fact`);
   if (generate && !fields[generate.field]?.secret) refuse('only a secret can be generated');
-  // The one place where the exact types of a definition are given up; `derive` and `check` were typed by them above.
+  // The only place where the exact field types are dropped. TypeScript has already checked `derive` and `check` against them.
   return { derive: () => ({}), check: () => [], ...definition } as unknown as CredentialKind;
 }

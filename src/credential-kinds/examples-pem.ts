@@ -1,4 +1,4 @@
-// Throwaway keys, published here on purpose for examples, demo data and tests. They protect nothing; never use them for anything else.
+// Keys for examples, demo data and tests only. They are public: never use them to protect anything.
 
 /** A self-signed P-256 certificate for example.invalid, valid until 2126. */
 export const exampleCertificate = `-----BEGIN CERTIFICATE-----
@@ -23,7 +23,7 @@ UhTbV5LFQv/n5M7fVwbMYP0K1LhCULzhXnMGGq47heH1rBt6wihHBJiY
 -----END PRIVATE KEY-----
 `;
 
-/** An RSA 2048 private key that belongs to nothing. */
+/** A 2048-bit RSA private key that is used nowhere. */
 export const exampleRsaKey = `-----BEGIN PRIVATE KEY-----
 MIIEvAIBADANBgkqhkiG9w0BAQEFAASCBKYwggSiAgEAAoIBAQDb2QqBkcD5jV0I
 4ql9tfxKawIe6QdFLzG1207xQp2C53lDsj1cqy9r/tYwhVDXuQ6GGPpmtNSCacYM
@@ -54,7 +54,7 @@ EbbaFfoz9qQzV4eHB8hBwfmCAKN2qBdtXn9jjNCn7qmM9fixQwZjZKnyhEauLroK
 -----END PRIVATE KEY-----
 `;
 
-/** A Google service account key file, as the console hands it out, for an account that does not exist. */
+/** A Google service account key file, in the format of the Google Cloud console, for an account that does not exist. */
 export const exampleGcpKey = JSON.stringify({
   type: 'service_account',
   project_id: 'example-project',

@@ -5,7 +5,7 @@ import { defineCredentialKind } from './define.ts';
 import { exampleGcpKey } from './examples-pem.ts';
 import type { FactObject } from './facts.ts';
 
-/** The members of a key file that may be shown, by the name they have there. What is not listed stays sealed. */
+/** Maps our names of the public members of a key file to their names in the file. All other members stay sealed. */
 const publicMembers = {
   type: 'type',
   projectId: 'project_id',
@@ -19,33 +19,33 @@ const publicMembers = {
 
 const keyMeta: FactObject = {
   typeName: 'GCPKeyMeta',
-  description: 'The members of a Google key file that are not secret, as the file gives them. Null where the file has none.',
+  description: 'The members of a Google key file that are not secret. Null where the file does not have the member.',
   members: {
-    type: { type: 'String', description: 'What the file is for, `service_account`.' },
-    projectId: { type: 'String', description: 'The project that the account belongs to.' },
-    privateKeyId: { type: 'String', description: 'Google’s id of the key. It tells which key to revoke; it is not the key.' },
-    clientEmail: { type: 'String', description: 'The account’s address: what permissions are granted to.' },
-    clientId: { type: 'String', description: 'The account’s number.' },
+    type: { type: 'String', description: 'The type of the key file, such as `service_account`.' },
+    projectId: { type: 'String', description: 'The project of the account.' },
+    privateKeyId: { type: 'String', description: 'Google’s id of the key, needed to revoke it. Not the key itself.' },
+    clientEmail: { type: 'String', description: 'The email address of the account. Permissions are granted to it.' },
+    clientId: { type: 'String', description: 'The numeric id of the account.' },
     authUri: { type: 'String', description: 'Google’s authorization endpoint.' },
     tokenUri: { type: 'String', description: 'Google’s token endpoint.' },
-    clientX509CertUrl: { type: 'String', description: 'Where Google publishes the account’s certificates.' },
+    clientX509CertUrl: { type: 'String', description: 'The URL of the account’s public certificates.' },
   },
 };
 
 export const gcp = defineCredentialKind({
   kind: 'gcp',
   typeName: 'GCPCredential',
-  description: 'The key file of a Google Cloud service account, or another file of Google’s that has a type.',
+  description: 'The JSON key file of a Google Cloud service account, or another Google credential file that has a `type`.',
   fields: {
     keyJson: secret({
-      description: 'The whole file, as JSON text. What is public of it is read back as keyMeta.',
+      description: 'The whole file, as JSON text. Its public members are returned as keyMeta.',
       maxLength: 8192,
       format: 'json',
       example: exampleGcpKey,
       invalidExample: 'AIzaSyExample',
     }),
   },
-  facts: { keyMeta: { type: keyMeta, description: 'What is public of the key file.' } },
+  facts: { keyMeta: { type: keyMeta, description: 'The public members of the key file.' } },
   check({ secrets }) {
     const file = fileIn(secrets.keyJson);
     if (!file) return [];
@@ -53,7 +53,7 @@ export const gcp = defineCredentialKind({
       file.type === 'service_account' ? parsePrivateKey(String(file.private_key)) !== undefined : typeof file.type === 'string';
     if (isComplete) return [];
     return [
-      { path: ['keyJson'], message: 'must be a Google key file: with its type and, when that is service_account, its private_key in PEM' },
+      { path: ['keyJson'], message: 'must be a Google key file with a type and, if the type is service_account, a private_key in PEM' },
     ];
   },
   derive({ secrets }) {

@@ -5,26 +5,26 @@ import { generateSshKey, sshPublicKey } from './ssh-keys.ts';
 
 const gitAuthentication = {
   enumName: 'GitAuthentication',
-  description: 'How Git proves to the server who it is.',
+  description: 'How Git authenticates to the server.',
   values: {
-    SSH_KEY: 'With an SSH key: secretValue is the private key, and publicKey is to be registered with the server.',
-    HTTP_PASSWORD: 'With a password or an access token over HTTPS: secretValue is that.',
+    SSH_KEY: 'With an SSH key. secretValue is the private key; register publicKey with the Git server.',
+    HTTP_PASSWORD: 'Over HTTPS. secretValue is the password or access token.',
   },
 } as const satisfies Choices;
 
 export const git = defineCredentialKind({
   kind: 'git',
   typeName: 'GitCredential',
-  description: 'Access to one Git repository, and the name under which commits are made.',
+  description: 'Access to one Git repository, and the name and email address for commits to it.',
   fields: {
     type: choice({
-      description: 'How to authenticate; not the kind of the credential. Whoever changes it gives secretValue too, or clears it.',
+      description: 'How to authenticate. A change must also replace or clear secretValue.',
       choices: gitAuthentication,
       example: 'HTTP_PASSWORD',
       invalidExample: 'GPG_KEY',
     }),
     cloneUrl: text({
-      description: 'Readable. What `git clone` takes, without a password: that is secretValue.',
+      description: 'Not secret. The URL for `git clone`. Must not contain a password; put it into secretValue.',
       minLength: 5,
       maxLength: 1024,
       format: 'cloneUrl',
@@ -33,28 +33,28 @@ export const git = defineCredentialKind({
     }),
     secretValue: secret({
       description:
-        'The private key in PEM or OpenSSH’s form without a passphrase, or the password. Unset for a public repository. With SSH_KEY, generatePrivateKey makes one.',
+        'The password, or the SSH private key in PEM or OpenSSH format without a passphrase. Not set for a public repository. With SSH_KEY, generatePrivateKey generates a key.',
       maxLength: 16_384,
       optional: true,
       example: 'ghp_examplepassword',
       invalidExample: '',
     }),
     username: text({
-      description: 'Readable. The login that goes with a password. Null when the server asks for none.',
+      description: 'Not secret. The user name for the password. Null if the server needs none.',
       maxLength: 255,
       optional: true,
       example: 'ada',
       invalidExample: '',
     }),
     committerName: text({
-      description: 'The name in commits. Null means the login.',
+      description: 'The name in commits. Null means username.',
       maxLength: 255,
       optional: true,
       example: 'Ada Lovelace',
       invalidExample: '',
     }),
     committerEmail: text({
-      description: 'The mail address in commits. Null when commits carry none.',
+      description: 'The email address in commits. Null if commits have none.',
       maxLength: 254,
       format: 'email',
       optional: true,
@@ -66,17 +66,17 @@ export const git = defineCredentialKind({
     publicKey: {
       type: 'String',
       description:
-        'The public half of the stored SSH key, as in `ssh-ed25519 AAAA…`: what the Git server registers. Null with HTTP_PASSWORD.',
+        'The public key of the stored SSH key, such as `ssh-ed25519 AAAA…`. Register it with the Git server. Null with HTTP_PASSWORD.',
     },
   },
   generate: { field: 'secretValue', make: generateSshKey },
   check({ settings, before, secrets, isSet, generated }) {
     const isSsh = settings.type === 'SSH_KEY';
-    if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'needs type SSH_KEY' }];
+    if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
     if (isSsh && secrets.secretValue !== undefined && !publicKeyOf(secrets.secretValue))
-      return [{ path: ['secretValue'], message: 'must be an SSH private key without a passphrase, in PEM or OpenSSH’s form' }];
+      return [{ path: ['secretValue'], message: 'must be an SSH private key without a passphrase, in PEM or OpenSSH format' }];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)
-      return [{ path: ['secretValue'], message: 'must be given or cleared when type changes: the stored one belongs to the other type' }];
+      return [{ path: ['secretValue'], message: 'must be set or cleared when type changes: the stored value belongs to the old type' }];
     return [];
   },
   derive({ settings, secrets, isSet }) {

@@ -4,16 +4,16 @@ import { type CredentialKind, defineCredentialKind } from './define.ts';
 
 const authMethod = {
   enumName: 'HTTPAuthMethod',
-  description: 'Where in a request the secret goes.',
+  description: 'Where the secret is put in a request.',
   values: {
-    HEADER: 'Into the header that publicValue names; Authorization when it names none.',
-    QUERY_PARAM: 'Into the query parameter that publicValue names.',
-    BASIC_AUTH: 'Into Basic authentication, with publicValue as the user name.',
-    CLIENT_CERTIFICATE: 'Into the TLS handshake: publicValue is the certificate and secretValue its private key, both in PEM.',
+    HEADER: 'In the header that publicValue names, or in Authorization if publicValue is null.',
+    QUERY_PARAM: 'In the query parameter that publicValue names.',
+    BASIC_AUTH: 'In Basic authentication: publicValue is the user name and secretValue the password.',
+    CLIENT_CERTIFICATE: 'In TLS client authentication: publicValue is the certificate and secretValue its private key, both in PEM.',
   },
 } as const satisfies Choices;
 
-/** What `publicValue` is for each method. */
+/** The meaning of `publicValue` for each method. */
 const publicValue: Record<keyof typeof authMethod.values, { readonly is: string; readonly format: Format; readonly optional?: boolean }> = {
   HEADER: { is: 'the header’s name', format: 'httpToken', optional: true },
   QUERY_PARAM: { is: 'the parameter’s name', format: 'line' },
@@ -24,24 +24,23 @@ const publicValue: Record<keyof typeof authMethod.values, { readonly is: string;
 export const http: CredentialKind = defineCredentialKind({
   kind: 'http',
   typeName: 'HTTPCredential',
-  description: 'A secret for all requests whose URL matches, put where authMethod says.',
+  description: 'A secret for all requests whose URL matches uriMatch.',
   fields: {
     uriMatch: text({
-      description: 'Which URLs the secret may be sent to: a prefix or pattern, scheme included. The narrower, the safer.',
+      description: 'The URLs that the secret may be sent to: a prefix or a pattern, including the scheme. Make it as narrow as possible.',
       minLength: 8,
       maxLength: 1024,
       example: 'https://api.example.com/*',
       invalidExample: 'http://',
     }),
     authMethod: choice({
-      description: 'Where in a request the secret goes. Whoever changes it gives secretValue too.',
+      description: 'Where the secret is put in a request. A change must also replace secretValue.',
       choices: authMethod,
       example: 'HEADER',
       invalidExample: 'COOKIE',
     }),
     publicValue: text({
-      description:
-        'Readable. What goes with the secret, by authMethod: the header’s or parameter’s name, the user name, or the certificate.',
+      description: 'Not secret. Depending on authMethod: the name of the header or query parameter, the user name, or the certificate.',
       maxLength: 32_768,
       format: 'multiline',
       optional: true,
@@ -49,7 +48,7 @@ export const http: CredentialKind = defineCredentialKind({
       invalidExample: '',
     }),
     secretValue: secret({
-      description: 'What stays secret, by authMethod: the header’s or parameter’s value, the password, or the private key.',
+      description: 'Depending on authMethod: the value of the header or query parameter, the password, or the private key.',
       maxLength: 16_384,
       example: 'hs_5up3r-s3cr3t',
       invalidExample: '',
@@ -61,18 +60,21 @@ export const http: CredentialKind = defineCredentialKind({
     const { is, format, optional } = publicValue[method];
     const issues = [];
     if (settings.publicValue === undefined) {
-      if (!optional) issues.push({ path: ['publicValue'], message: `is required with ${method}: ${is}` });
+      if (!optional) issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
     } else if (!formats[format].accepts(settings.publicValue)) {
-      issues.push({ path: ['publicValue'], message: `is ${is} with ${method}, and ${formats[format].message}` });
+      issues.push({ path: ['publicValue'], message: `is ${is} with ${method} and ${formats[format].message}` });
     }
     if (
       secrets.secretValue !== undefined &&
       method === 'CLIENT_CERTIFICATE' &&
       !formats.pemPrivateKey.accepts(secrets.secretValue.expose())
     )
-      issues.push({ path: ['secretValue'], message: `is the certificate’s key with ${method}, and ${formats.pemPrivateKey.message}` });
+      issues.push({
+        path: ['secretValue'],
+        message: `is the certificate’s private key with ${method} and ${formats.pemPrivateKey.message}`,
+      });
     if (before && before.authMethod !== method && isSet.secretValue && secrets.secretValue === undefined)
-      issues.push({ path: ['secretValue'], message: 'must be given when authMethod changes: the stored one belongs to the other method' });
+      issues.push({ path: ['secretValue'], message: 'must be set when authMethod changes: the stored value belongs to the old method' });
     return issues;
   },
 });

@@ -29,7 +29,7 @@ import { string } from './string.ts';
 import { twilio } from './twilio.ts';
 import { whatsapp } from './whatsapp.ts';
 
-/** The credential kinds that the gateway brings, those of no service first. To add one: a file beside this one, and a line here. */
+/** The built-in credential kinds: first the general ones, then those of one service. To add one, add a file to this directory and a line here. */
 export const builtInKinds: readonly CredentialKind[] = [
   none,
   string,

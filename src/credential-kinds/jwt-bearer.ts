@@ -6,7 +6,7 @@ export const jwtBearer = defineCredentialKind({
   kind: 'jwtBearer',
   typeName: 'JWTBearerCredential',
   description:
-    'What it takes to mint a JSON Web Token for each request. For a bare signing key, see JWTCredential; for a token made elsewhere, BearerTokenCredential.',
+    'A signing key and claims, to create a JSON Web Token for each request. For a signing key alone, use JWTCredential; for a token created elsewhere, BearerTokenCredential.',
   fields: {
     algorithm: choice({
       description: 'How the token is signed.',
@@ -16,7 +16,7 @@ export const jwtBearer = defineCredentialKind({
       invalidExample: 'ES256',
     }),
     secret: secret({
-      description: 'The key to sign with, in base64 (RFC 4648, section 4): the bytes that are shared for HS, the key file for RS.',
+      description: 'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, the key file for RS.',
       maxLength: 16_384,
       format: 'base64',
       example: 'c2lnbmluZy1rZXktZm9yLWV4YW1wbGVz',
@@ -24,21 +24,21 @@ export const jwtBearer = defineCredentialKind({
     }),
     payload: secret({
       description:
-        'The claims, a JSON object as text. Sealed, for claims may be confidential. `iat` and `exp` are overwritten when a token is minted.',
+        'The claims, as the text of a JSON object. Sealed because claims can be confidential. Each created token gets its own `iat` and `exp`.',
       maxLength: 16_384,
       format: 'json',
       example: '{"iss":"gateway","sub":"ada"}',
       invalidExample: 'iss=gateway',
     }),
     expiresIn: text({
-      description: 'How long a minted token lasts, as in 1h30m. Not when the credential expires.',
+      description: 'The lifetime of each created token, such as 1h30m. It does not change the credential’s own `expiresAt`.',
       maxLength: 32,
       format: 'duration',
       example: '1m30s',
       invalidExample: '90',
     }),
     authorizationHeaderPrefix: text({
-      description: 'The scheme before the token in the Authorization header, usually Bearer, sometimes JWT.',
+      description: 'The scheme before the token in the Authorization header: usually Bearer, sometimes JWT.',
       maxLength: 64,
       format: 'httpToken',
       example: 'Bearer',

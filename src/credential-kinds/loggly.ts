@@ -7,7 +7,7 @@ export const loggly = defineCredentialKind({
   description: 'The customer token of a Loggly account, for sending logs to it.',
   fields: {
     customerToken: secret({
-      description: 'The token. Loggly puts it into URLs; treat those as secret too.',
+      description: 'The token. Loggly puts it into URLs: treat these URLs as secrets.',
       maxLength: 128,
       format: 'line',
       example: 'b9f8c1d2-logg-ly00',

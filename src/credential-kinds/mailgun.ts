@@ -4,10 +4,10 @@ import { defineCredentialKind } from './define.ts';
 export const mailgun = defineCredentialKind({
   kind: 'mailgun',
   typeName: 'MailgunCredential',
-  description: 'An API key of Mailgun, the mail service. Not an SMTP password, which is a BasicAuthCredential.',
+  description: 'An API key of the email service Mailgun. For an SMTP password, use BasicAuthCredential.',
   fields: {
     apiKey: secret({
-      description: 'The key, of the account or of one sending domain.',
+      description: 'The API key of the account or of one sending domain.',
       minLength: 4,
       maxLength: 128,
       format: 'line',

@@ -4,10 +4,10 @@ import { defineCredentialKind } from './define.ts';
 export const mongodb = defineCredentialKind({
   kind: 'mongodb',
   typeName: 'MongoDBCredential',
-  description: 'A connection string of a MongoDB deployment. All of it is secret, for the password stands in its middle.',
+  description: 'A connection string of a MongoDB deployment. The whole string is secret because it contains the password.',
   fields: {
     connectionUri: secret({
-      description: 'The string, user name and password included, those percent-encoded.',
+      description: 'The connection string, including user name and password, both percent-encoded.',
       maxLength: 2048,
       format: 'mongodbUri',
       example: 'mongodb+srv://ada:s3cret@cluster0.example.net/app',

@@ -5,17 +5,17 @@ export const oauth2Client = defineCredentialKind({
   kind: 'oauth2Client',
   typeName: 'OAuth2ClientCredential',
   description:
-    'The identity of your application at an OAuth 2.0 server (RFC 6749, section 2.3), not of one of its users: what they consent to comes back as OAuth2TokenCredential.',
+    'The client id and secret of your application at an OAuth 2.0 server (RFC 6749, section 2.3). For the tokens of a user, use OAuth2TokenCredential.',
   fields: {
     clientId: text({
-      description: 'Public by design: browsers see it in the authorization request.',
+      description: 'Not secret: the authorization request in the browser contains it.',
       maxLength: 1024,
       example: 'gateway-client',
       invalidExample: '',
     }),
-    clientSecret: secret({ description: 'The secret of the client.', maxLength: 4096, example: 'Zk3-client-9fQ', invalidExample: '' }),
+    clientSecret: secret({ description: 'The client secret.', maxLength: 4096, example: 'Zk3-client-9fQ', invalidExample: '' }),
     authorizeUrl: text({
-      description: 'Where users are sent to consent. Null for the client credentials grant, which has no user.',
+      description: 'The authorization endpoint, where users give consent. Null for the client credentials grant, which has no user.',
       maxLength: 2048,
       format: 'url',
       optional: true,
@@ -23,14 +23,14 @@ export const oauth2Client = defineCredentialKind({
       invalidExample: '/authorize',
     }),
     tokenUrl: text({
-      description: 'Where codes and refresh tokens are exchanged for access tokens.',
+      description: 'The token endpoint, where codes and refresh tokens are exchanged for access tokens.',
       maxLength: 2048,
       format: 'url',
       example: 'https://auth.example.com/token',
       invalidExample: 'javascript:alert(1)',
     }),
     scopes: textList({
-      description: 'What is asked for with the client credentials grant. With a user, the connector’s scopes count instead.',
+      description: 'The scopes to request with the client credentials grant. For grants with a user, the connector defines the scopes.',
       maxItems: 100,
       maxLength: 512,
       format: 'oauthScope',
@@ -39,7 +39,7 @@ export const oauth2Client = defineCredentialKind({
       invalidExample: ['tickets:read users:read'],
     }),
     additionalParams: secret({
-      description: 'More parameters for the token request, URL-encoded. Sealed, for services put passwords there.',
+      description: 'Additional parameters of the token request, URL-encoded. Sealed because some services put passwords there.',
       maxLength: 4096,
       format: 'urlEncoded',
       optional: true,
@@ -48,7 +48,7 @@ export const oauth2Client = defineCredentialKind({
     }),
     mtlsEnabled: flag({
       description:
-        'Whether the client also shows a certificate at the token endpoint (RFC 8705). Which one is for the connector to say. Null means no.',
+        'Whether the client also presents a certificate to the token endpoint (RFC 8705). The connector defines which one. Null means false.',
       optional: true,
       example: false,
       invalidExample: 'no',

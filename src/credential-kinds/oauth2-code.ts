@@ -5,25 +5,25 @@ export const oauth2Code = defineCredentialKind({
   kind: 'oauth2Code',
   typeName: 'OAuth2CodeCredential',
   storedAs: 'oauth2Token',
-  description:
-    'An authorization code, on its way to be exchanged for tokens. It only comes in: what is read back is an OAuth2TokenCredential.',
+  description: 'An authorization code, to be exchanged for tokens. For input only: it is stored and returned as an OAuth2TokenCredential.',
   fields: {
     code: secret({
-      description: 'The code from the redirect. Good for one exchange, and for minutes.',
+      description: 'The code from the redirect. Valid for one exchange and usually for a few minutes.',
       maxLength: 8192,
       format: 'line',
       example: 'SplxlOBeZQQYbYS6WxSbIA',
       invalidExample: '',
     }),
     state: secret({
-      description: 'The state from the redirect, as it was sent out with the authorization request.',
+      description: 'The state from the redirect, equal to that in the authorization request.',
       maxLength: 4096,
       format: 'line',
       example: 'af0ifjsldkj',
       invalidExample: '',
     }),
     redirectUrl: secret({
-      description: 'The redirect URL of the authorization request, if it named one: the token endpoint compares the two.',
+      description:
+        'The redirect URL of the authorization request. Required by the token endpoint if the authorization request contained one.',
       maxLength: 2048,
       format: 'url',
       optional: true,
@@ -31,7 +31,7 @@ export const oauth2Code = defineCredentialKind({
       invalidExample: 'callback',
     }),
     additionalParams: secret({
-      description: 'More parameters for the exchange, URL-encoded, such as a PKCE code_verifier.',
+      description: 'Additional parameters of the token request, URL-encoded, such as a PKCE code_verifier.',
       maxLength: 4096,
       format: 'urlEncoded',
       optional: true,

@@ -5,10 +5,10 @@ export const oauth2Token = defineCredentialKind({
   kind: 'oauth2Token',
   typeName: 'OAuth2TokenCredential',
   description:
-    'The tokens that a user’s consent produced (RFC 6749, section 5.1). Also how an OAuth2CodeCredential is read back; until its exchange, no token is set.',
+    'The tokens that a user consented to (RFC 6749, section 5.1). Also stores the input of an OAuth2CodeCredential, whose tokens are not set until the code is exchanged.',
   fields: {
     scopes: textList({
-      description: 'What the tokens are good for. Compare with what you want, to know whether to ask for consent again.',
+      description: 'The scopes that were granted. If you need others, ask the user for consent again.',
       maxItems: 100,
       maxLength: 512,
       format: 'oauthScope',
@@ -16,14 +16,14 @@ export const oauth2Token = defineCredentialKind({
       invalidExample: ['tickets:read users:read'],
     }),
     accessToken: secret({
-      description: 'What requests carry.',
+      description: 'The token that is sent with requests.',
       maxLength: 16_384,
       format: 'line',
       example: '2YotnFZFEjr1zCsicMWpAA',
       invalidExample: '',
     }),
     refreshToken: secret({
-      description: 'What new access tokens are asked for with. Unset when the server gave none: then the user consents again.',
+      description: 'The token that is used to get new access tokens. Not set if the server issued none; then the user must consent again.',
       maxLength: 16_384,
       format: 'line',
       optional: true,
@@ -40,7 +40,7 @@ export const oauth2Token = defineCredentialKind({
     }),
     accessTokenExpiresAt: instant({
       description:
-        'When the access token stops working. Null when unknown: it is used until a 401. Not `expiresAt`, when the whole credential is deleted.',
+        'When the access token expires. Null if unknown: then it is used until the service returns 401. Not `expiresAt`, at which the whole credential is deleted.',
       optional: true,
       example: '2030-01-01T00:00:00.000Z',
       invalidExample: 'tomorrow',

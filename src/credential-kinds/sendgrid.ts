@@ -4,10 +4,10 @@ import { defineCredentialKind } from './define.ts';
 export const sendgrid = defineCredentialKind({
   kind: 'sendgrid',
   typeName: 'SendGridCredential',
-  description: 'An API key of Twilio SendGrid, the mail service. Twilio’s own is a TwilioCredential.',
+  description: 'An API key of the email service Twilio SendGrid. For Twilio itself, use TwilioCredential.',
   fields: {
     apiKey: secret({
-      description: 'The key. Begins with SG.',
+      description: 'The API key. Begins with SG.',
       minLength: 4,
       maxLength: 128,
       format: 'line',

@@ -1,9 +1,9 @@
 import type { Choices } from '../fields/field.ts';
 
-/** The algorithms of JSON Web Algorithms (RFC 7518) that sign tokens for the kinds that hold a signing key. */
+/** The JSON Web Algorithms (RFC 7518) of the kinds that hold a signing key. */
 export const signingAlgorithm = {
   enumName: 'SigningAlgorithm',
-  description: 'How a JSON Web Token is signed (RFC 7518, section 3.1). HS uses one shared secret; RS and ES use a private key.',
+  description: 'The signature algorithm of a JSON Web Token (RFC 7518, section 3.1). HS uses a shared secret; RS and ES use a private key.',
   values: {
     HS256: 'HMAC with SHA-256 and a shared secret.',
     HS384: 'HMAC with SHA-384 and a shared secret.',

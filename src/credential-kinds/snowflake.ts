@@ -12,19 +12,19 @@ export const snowflake = defineCredentialKind({
   kind: 'snowflake',
   typeName: 'SnowflakeCredential',
   description:
-    'A Snowflake user that signs in with a key pair. Give its private key, or have one made here, and register publicKey with the user.',
+    'A Snowflake user that authenticates with a key pair. Set privateKey or let the server generate it, then register publicKey for the user in Snowflake.',
   fields: {
     host: text({
-      description: 'The account’s host.',
+      description: 'The hostname of the account.',
       maxLength: 253,
       format: 'hostname',
       example: 'example-account.snowflakecomputing.com',
       invalidExample: 'https://example.snowflakecomputing.com',
     }),
-    username: text({ description: 'Readable. The Snowflake user.', maxLength: 255, example: 'GATEWAY', invalidExample: '' }),
+    username: text({ description: 'Not secret. The Snowflake user.', maxLength: 255, example: 'GATEWAY', invalidExample: '' }),
     privateKey: secret({
       description:
-        'An RSA key of 2048 bits or more, in PEM, without a passphrase. This or generatePrivateKey is required; it cannot be cleared.',
+        'An RSA private key of at least 2048 bits, in PEM, without a passphrase. Required unless generatePrivateKey is true. It cannot be cleared.',
       maxLength: 16_384,
       format: 'pemPrivateKey',
       optional: true,
@@ -35,8 +35,7 @@ export const snowflake = defineCredentialKind({
   facts: {
     publicKey: {
       type: 'String',
-      description:
-        'The public half of the stored private key, in PEM: what `ALTER USER … SET RSA_PUBLIC_KEY` takes, without its first and last line.',
+      description: 'The public key of the stored private key, in PEM. For `ALTER USER … SET RSA_PUBLIC_KEY`, omit the first and last line.',
     },
   },
   generate: {
@@ -48,7 +47,7 @@ export const snowflake = defineCredentialKind({
   },
   check({ secrets, isSet, generated, before }) {
     if (!isSet.privateKey && !generated)
-      return [{ path: ['privateKey'], message: before ? 'cannot be cleared' : 'is required, unless generatePrivateKey is true' }];
+      return [{ path: ['privateKey'], message: before ? 'cannot be cleared' : 'is required unless generatePrivateKey is true' }];
     if (secrets.privateKey === undefined) return [];
     const key = keyIn(secrets.privateKey);
     if (key?.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_BITS) return [];

@@ -4,7 +4,7 @@ import { exampleCertificate } from './examples-pem.ts';
 
 const sqlSystem = {
   enumName: 'SQLSystem',
-  description: 'Which database server it is.',
+  description: 'The type of the database server.',
   values: { MSSQL: 'Microsoft SQL Server.', MYSQL: 'MySQL or MariaDB.', PG: 'PostgreSQL.' },
 } as const satisfies Choices;
 
@@ -12,34 +12,35 @@ export const sql = defineCredentialKind({
   kind: 'sql',
   typeName: 'SQLCredential',
   description:
-    'A login to a relational database. Which database on the server is for the connection to say. For Snowflake: SnowflakeCredential.',
+    'A login to a relational database server. The connection defines which database on the server. For Snowflake, use SnowflakeCredential.',
   fields: {
-    system: choice({ description: 'Which database server it is.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),
+    system: choice({ description: 'The type of the database server.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),
     host: text({
-      description: 'Where the server is, without port.',
+      description: 'The hostname or IP address of the server, without port.',
       maxLength: 253,
       format: 'host',
       example: 'db.example.com',
       invalidExample: 'db.example.com:5432',
     }),
     port: integer({
-      description: 'Null means the system’s usual one: 1433, 3306 or 5432.',
+      description: 'Null means the default port of the system: 1433, 3306 or 5432.',
       min: 1,
       max: 65_535,
       optional: true,
       example: 5432,
       invalidExample: 0,
     }),
-    username: text({ description: 'Readable. The login.', maxLength: 255, example: 'reporting', invalidExample: '' }),
-    password: secret({ description: 'The password of the login.', maxLength: 4096, example: 'pg-pass-Word1', invalidExample: '' }),
+    username: text({ description: 'Not secret.', maxLength: 255, example: 'reporting', invalidExample: '' }),
+    password: secret({ description: 'The password of the user.', maxLength: 4096, example: 'pg-pass-Word1', invalidExample: '' }),
     secureConnection: flag({
-      description: 'Whether to connect over TLS. Null means that the client decides.',
+      description: 'Whether to connect over TLS. If null, the client decides.',
       optional: true,
       example: true,
       invalidExample: 'true',
     }),
     caCertificate: text({
-      description: 'Readable. The authorities in PEM against which the server’s certificate is checked. Null means the public ones.',
+      description:
+        'Not secret. The certificate authorities, in PEM, that are trusted to sign the server’s certificate. Null means the public authorities.',
       maxLength: 65_536,
       format: 'pemCertificates',
       optional: true,
@@ -47,7 +48,8 @@ export const sql = defineCredentialKind({
       invalidExample: 'Example CA',
     }),
     disableSSLVerification: flag({
-      description: 'Whether any certificate is accepted from the server: then TLS keeps out readers, not impostors. Null means no.',
+      description:
+        'Whether any server certificate is accepted. If true, TLS does not protect against a server that impersonates the real one. Null means false.',
       optional: true,
       example: false,
       invalidExample: 0,

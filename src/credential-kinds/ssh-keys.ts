@@ -6,13 +6,13 @@ import { Redacted } from '../redacted.ts';
 const MAGIC = Buffer.from('openssh-key-v1\0');
 const ARMOR = /^\s*-----BEGIN OPENSSH PRIVATE KEY-----([A-Za-z0-9+/=\s]+)-----END OPENSSH PRIVATE KEY-----\s*$/;
 
-/** The public half of a private key as `ssh-ed25519 AAAA…`; undefined when the text is no unencrypted private key in PEM or OpenSSH's form. */
+/** Returns the public key (`ssh-ed25519 AAAA…`) of an unencrypted private key in PEM or OpenSSH format; undefined for any other text. */
 export function sshPublicKey(plainKey: string): string | undefined {
   const blob = blobOfOpenSsh(plainKey) ?? blobOfPem(plainKey);
   return blob && `${takeString(blob, 0).toString('latin1')} ${blob.toString('base64')}`;
 }
 
-/** Makes an ed25519 private key in OpenSSH's own form, the only one that every SSH client reads for ed25519. */
+/** Generates an ed25519 private key in OpenSSH format, the only format for ed25519 that every SSH client reads. */
 export async function generateSshKey(): Promise<Redacted> {
   const jwk = (await promisify(generateKeyPair)('ed25519')).privateKey.export({ format: 'jwk' });
   const publicPart = fromBase64Url(jwk.x);
@@ -45,7 +45,7 @@ function blobOfOpenSsh(text: string): Buffer | undefined {
     if (cipher?.toString() !== 'none' || file.readUInt32BE(at) !== 1) return undefined;
     at += 4;
     const [blob, privateSection] = [next(), next()];
-    // Two equal numbers begin the private section, so that a wrong passphrase, or a damaged file, shows.
+    // The private section begins with two equal numbers, which reveal a wrong passphrase or a damaged file.
     return privateSection.readUInt32BE(0) === privateSection.readUInt32BE(4) ? blob : undefined;
   } catch {
     return undefined;
@@ -77,14 +77,14 @@ function string(value: string | Buffer): Buffer {
   return Buffer.concat([uint32(bytes.length), bytes]);
 }
 
-/** A positive integer: one zero byte in front when the highest bit would read as a sign. */
+/** A positive integer, with a leading zero byte if the highest bit is set, because that bit is the sign. */
 function integer(bytes: Buffer): Buffer {
   return string((bytes[0] ?? 0) & 0x80 ? Buffer.concat([Buffer.from([0]), bytes]) : bytes);
 }
 
 function takeString(bytes: Buffer, at: number): Buffer {
   const end = at + 4 + bytes.readUInt32BE(at);
-  if (end > bytes.length) throw new RangeError('The key ends too early.');
+  if (end > bytes.length) throw new RangeError('The key is truncated.');
   return bytes.subarray(at + 4, end);
 }
 

@@ -5,10 +5,10 @@ export const string = defineCredentialKind({
   kind: 'string',
   typeName: 'StringCredential',
   description:
-    'One secret text whose use the connector decides. When it is an API key for a header, or a bearer token, the kinds of those names say more.',
+    'A secret text. The connector decides how it is used. For an API key in a header or a bearer token, use APIKeyCredential or BearerTokenCredential.',
   fields: {
     value: secret({
-      description: 'The text, kept exactly as given, spaces and line breaks included.',
+      description: 'The text, stored unchanged, including spaces and line breaks.',
       maxLength: LONGEST_SECRET,
       example: 'sesame-7Qd2',
       invalidExample: '',

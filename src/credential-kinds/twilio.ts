@@ -4,23 +4,22 @@ import { defineCredentialKind } from './define.ts';
 export const twilio = defineCredentialKind({
   kind: 'twilio',
   typeName: 'TwilioCredential',
-  description:
-    'An API key of a Twilio account. Not the account’s auth token, which cannot be replaced without touching everything that uses it.',
+  description: 'An API key of a Twilio account. Not the account’s auth token: replacing that token affects everything that uses it.',
   fields: {
     accountSid: text({
-      description: 'Readable. The account. Begins with AC.',
+      description: 'Not secret. The id of the account. Begins with AC.',
       maxLength: 255,
       example: 'AC00000000000000000000000000000000',
       invalidExample: '',
     }),
     apiKeySid: text({
-      description: 'Readable. Which key, the user name of requests. Begins with SK.',
+      description: 'Not secret. The id of the key, used as the user name of requests. Begins with SK.',
       maxLength: 255,
       example: 'SK00000000000000000000000000000000',
       invalidExample: '',
     }),
     apiKeySecret: secret({
-      description: 'The key’s secret, shown by Twilio once.',
+      description: 'The secret of the key. Twilio shows it only once.',
       maxLength: 4096,
       format: 'line',
       example: 'tw-s3cret-0042',

@@ -3,18 +3,18 @@ import { checkChanges, checkInput } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type Write } from './define.ts';
 
-/** What is stored of a credential that validation needs. */
+/** The parts of a stored credential that validation needs. */
 export interface StoredParts {
   readonly settings: Record<string, unknown>;
   readonly isSet: Record<string, boolean>;
   readonly facts: Record<string, unknown>;
 }
 
-/** A write that passed: what to store, what to seal. */
+/** A valid write: what to store and what to seal. */
 export interface PreparedWrite {
-  /** All settings, those that were stored and stay included: replace what is stored with them. */
+  /** All settings, including unchanged ones. They replace the stored settings. */
   readonly settings: Record<string, unknown>;
-  /** All facts, internal ones too, likewise. */
+  /** All facts, including internal facts. They replace the stored facts. */
   readonly facts: Record<string, unknown>;
   /** The secrets to seal, by field. */
   readonly secrets: Readonly<Record<string, Redacted>>;
@@ -22,14 +22,14 @@ export interface PreparedWrite {
   readonly unset: readonly string[];
 }
 
-/** The data of one kind, as a caller gives them: its fields, where a secret is wrapped, and the flag `generatePrivateKey`. */
+/** The input data of one kind: its fields, in which every secret is wrapped, and the flag `generatePrivateKey`. */
 export type KindData = Readonly<Record<string, unknown>>;
 
 /**
- * The data with the secret in them that they ask the server to make; the same data if they ask for none. To make a key takes a good part of
- * a second, on another thread: call this before the transaction that `prepareWrite` is called in.
+ * Generates the secret that the data ask for, and returns the data with it; the same data if they ask for none. Generating a key takes a
+ * large part of a second, on another thread: do it before the transaction in which `prepareWrite` is called.
  *
- * @throws ValidationError when the secret is given as well
+ * @throws ValidationError when the data also hold the secret
  */
 export async function withGeneratedSecret(kind: CredentialKind, data: KindData): Promise<KindData> {
   refuseGivenAndGenerated(kind, data);
@@ -37,26 +37,23 @@ export async function withGeneratedSecret(kind: CredentialKind, data: KindData):
   return generate && data[GENERATE] === true ? { ...data, [generate.field]: await generate.make() } : data;
 }
 
-/** @throws ValidationError when the data hold the secret that they ask the server to make */
+/** @throws ValidationError when the data hold the secret that they ask the server to generate */
 export function refuseGivenAndGenerated({ generate }: CredentialKind, data: KindData): void {
   if (!generate || data[GENERATE] !== true || data[generate.field] === undefined) return;
   throw new ValidationError([{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }]);
 }
 
 /**
- * Checks a create (no `stored`) or partial update (absent is kept, null is cleared) against the kind. A kind that only comes in has no partial
- * updates: with `stored`, it is added to what is stored. Data that ask for a secret must have passed `withGeneratedSecret`.
+ * Validates a create (no `stored`) or a partial update (absent fields are kept, null clears a field) against the kind. A kind that is for
+ * input only has no partial updates: its data are complete, and are added to what is stored. Data that ask for a secret must have passed
+ * `withGeneratedSecret`.
  *
- * @throws ValidationError listing every issue, paths relative to `data`, never a value
+ * @throws ValidationError listing every issue, with paths relative to `data` and without values
  */
 export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ...data }: KindData, stored?: StoredParts): PreparedWrite {
   const generated = flag === true;
-  if (generated && kind.generate && data[kind.generate.field] === undefined) throw new Error('The secret that is asked for was not made.');
-  const isKnown = kind.generate ? flag === null || typeof flag === 'boolean' : flag === null;
-  if (!isKnown)
-    throw new ValidationError([
-      { path: kind.generate ? [GENERATE] : [], message: kind.generate ? 'must be true or false' : unknownMember(kind) },
-    ]);
+  refuseFlag(kind, flag);
+  if (generated && data[kind.generate!.field] === undefined) throw new Error('The secret that the data ask for was not generated.');
   const values = check(kind, data, stored);
   const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
@@ -76,15 +73,22 @@ export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ..
   return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...kind.derive(write) }), secrets, unset };
 }
 
-/** The values by field, null where one is to be cleared, without those that stay as they are. @throws ValidationError */
+/** @throws ValidationError when the kind has no flag `generatePrivateKey`, or the flag is no boolean */
+function refuseFlag(kind: CredentialKind, flag: unknown): void {
+  if (flag === null) return;
+  if (!kind.generate) throw new ValidationError([{ path: [], message: unknownMember(kind) }]);
+  if (typeof flag !== 'boolean') throw new ValidationError([{ path: [GENERATE], message: 'must be true or false' }]);
+}
+
+/** Returns the values by field, null for a field to clear, without the fields that do not change. @throws ValidationError */
 function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
   const options = { unknownMember: unknownMember(kind) };
-  // What only comes in is never kept, so it comes in whole.
+  // A kind that is for input only is never stored as such, so its data are always complete.
   if (stored && !kind.storedAs) return checkChanges(kind.fields, data as never, options);
   return pick(checkInput(kind.fields, data as never, options), Object.keys(data));
 }
 
-/** Names the fields that there are, and not the one that there is not: that is the caller's word. */
+/** Names the fields of the kind, and not the unknown field: its name is the caller's text. */
 function unknownMember({ kind, fields, generate }: CredentialKind): string {
   const names = [...Object.keys(fields), ...(generate ? [GENERATE] : [])];
   return `has a field that ${kind} does not have; it has ${names.join(', ') || 'none'}`;

@@ -7,13 +7,13 @@ export const whatsapp = defineCredentialKind({
   description: 'Access to one sender of the WhatsApp Business Platform.',
   fields: {
     fromNumberId: text({
-      description: 'Readable. Meta’s id of the sending number; not the number itself.',
+      description: 'Not secret. Meta’s id of the sending phone number, not the number itself.',
       maxLength: 255,
       example: '106540352242922',
       invalidExample: '',
     }),
     accessToken: secret({
-      description: 'A system user’s token. Those from the developer console last a day only.',
+      description: 'The access token of a system user. Tokens from the developer console are valid for one day only.',
       maxLength: 16_384,
       format: 'line',
       example: 'EAAJB-example-wa',

@@ -9,13 +9,13 @@ import { everything, type Filter, matches, parseFilter } from './query.ts';
 import type { Examined } from './scan.ts';
 import type { View } from './storage.ts';
 
-/** One document on its way through a pipeline; `bytes` is there as long as it is as stored. */
+/** A document in a pipeline. `bytes` is set as long as the document is unchanged. */
 interface Item {
   doc: Doc;
   bytes?: Buffer;
 }
 
-/** What a pipeline reads with. */
+/** What a pipeline reads from. */
 interface Source {
   view: View;
   database: string;
@@ -24,7 +24,7 @@ interface Source {
 
 type Stage = (items: Iterable<Item>, source: Source) => Iterable<Item>;
 
-/** The beginning of a pipeline that a collection is read with, so that it is planned like a find, and the stages after it. */
+/** A pipeline. Its first stages become a selection that is planned like a find; `stages` are the remaining ones. */
 interface Pipeline extends Selection {
   stages: Stage[];
 }
@@ -50,14 +50,14 @@ export function parsePipeline(stages: Value[]): Pipeline {
   };
 }
 
-/** Runs a pipeline over a collection, reading as far as the answer is asked for. */
+/** Runs a pipeline on a collection. Reads lazily, only as far as results are requested. */
 export function run({ stages, ...selection }: Pipeline, namespace: string, source: Source): Iterable<Item> {
   const { view, examined } = source;
   const rows = select(view, view.collection(namespace), selection, examined);
   return stages.reduce<Iterable<Item>>((items, stage) => stage(items, source), rows);
 }
 
-/** The documents as they are sent. */
+/** Returns the documents as BSON. */
 export function* encoded(items: Iterable<Item>): Generator<Buffer> {
   for (const { bytes, doc } of items) yield bytes ?? encode(doc);
 }
@@ -89,7 +89,7 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
     if (!isDoc(operand) || !operand.size)
       throw new CommandError(40272, '$addFields specification must be an object with at least one field');
     const fields = [...operand].map(([name, value]) => {
-      if (isDoc(value)) throw unsupported(`the document '${name}' in $addFields, which would be merged`);
+      if (isDoc(value)) throw unsupported(`the document '${name}' in $addFields`);
       return [fieldOf(name), parseExpression(value)] as const;
     });
     return mapped((doc) => {
@@ -147,10 +147,10 @@ export function mapped(change: (doc: Doc) => Doc): Stage {
   };
 }
 
-/** What an expression makes of an item; undefined is what is missing. An item is decoded only if its fields are asked for. */
+/** Evaluates an expression for an item; returns undefined for a missing value. Decodes the item only if the expression uses its fields. */
 type Expression = (item: Item) => Value | undefined;
 
-/** Compiles an expression: a path, a constant, or a document of these. Operators are refused. */
+/** Compiles an expression: a path, a constant, or a document of these. Rejects operators. */
 function parseExpression(value: Value): Expression {
   if (typeof value === 'string' && value.startsWith('$')) {
     const parts = partsOf(value.slice(1));
@@ -170,14 +170,14 @@ function withoutMissing(fields: Iterable<readonly [string, Value | undefined]>):
   return doc as Doc;
 }
 
-/** A path in an expression maps over arrays and gives an array; numbers in it are names, not positions. */
+/** Evaluates a path in an expression. A path maps over arrays and returns an array; numbers in it are field names, not positions. */
 function follow(value: Value | undefined, parts: string[]): Value | undefined {
   if (!parts.length) return value;
   if (Array.isArray(value)) return value.map((element) => follow(element, parts)).filter((found) => found !== undefined);
   return isDoc(value) ? follow(value.get(parts[0]!), parts.slice(1)) : undefined;
 }
 
-/** What a group has so far and the next value (null, too, when it is missing) make what it has then. */
+/** Computes a group's new value from its old value and the next input, which is null if missing. */
 type Accumulator = (soFar: Value | undefined, value: Value) => Value;
 
 const accumulators: Record<string, Accumulator> = {

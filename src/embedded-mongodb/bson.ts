@@ -2,8 +2,8 @@ import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, onDemand
 import { CommandError, unsupported } from './errors.ts';
 
 /**
- * A document is a Map: unlike an object it keeps fields named "2" and "1" in their order, and `__proto__` is a name like any other.
- * Numbers keep their BSON type in bson's classes, so that what is read, changed and written again is of the type it was.
+ * A document is a Map: unlike an object it keeps the order of fields named "2" and "1", and treats `__proto__` like any other name.
+ * Numbers are instances of bson's classes, so that they keep their BSON type when a document is read, changed and written again.
  */
 export type Doc = Map<string, Value>;
 export type BsonNumber = Double | Int32 | Long | Decimal128;
@@ -14,7 +14,7 @@ export const isDoc = (value: unknown): value is Doc => value instanceof Map;
 const maxDepth = 180;
 export const maxDocumentBytes = 16 * 1024 * 1024;
 
-/** Reads one BSON document; `at` is where its length stands. */
+/** Decodes one BSON document, which begins at `at`. */
 export function decode(bytes: Buffer, at = 0, depth = 0): Doc {
   const doc: Doc = new Map();
   let count = 0;
@@ -26,13 +26,13 @@ export function decode(bytes: Buffer, at = 0, depth = 0): Doc {
   return doc;
 }
 
-/** Writes a document or a plain reply. Plain JS numbers become int32 when they are whole and fit, as everywhere in bson. */
+/** Encodes a document or a plain reply. JavaScript numbers become int32 if they are integers in its range, as always in bson. */
 export function encode(doc: Doc | Record<string, unknown>): Buffer {
   const bytes = serialize(doc as Record<string, unknown>, { ignoreUndefined: true });
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
-/** A document that is to be stored must not be larger than MongoDB allows. */
+/** Encodes a document to be stored. @throws CommandError when it is larger than MongoDB allows */
 export function encodeStored(doc: Doc): Buffer {
   const bytes = encode(doc);
   if (bytes.length > maxDocumentBytes) {
@@ -51,7 +51,7 @@ function readValue(bytes: Buffer, type: number, at: number, length: number, dept
     case 0x01:
       return new Double(bytes.readDoubleLE(at));
     case 0x02:
-      if (length < 5 || bytes[at + length - 1] !== 0) throw new CommandError(22, 'invalid BSON: a string without its end');
+      if (length < 5 || bytes[at + length - 1] !== 0) throw new CommandError(22, 'invalid BSON: a string without its terminator');
       return utf8(bytes, at + 4, at + length - 1);
     case 0x03:
       return decode(bytes, at, depth + 1);
@@ -93,12 +93,12 @@ function readDate(milliseconds: bigint): Date {
 
 function utf8(bytes: Buffer, start: number, end: number): string {
   const text = bytes.toString('utf8', start, end);
-  // Decoding replaces what is not UTF-8, and writing it back would then change what was stored.
+  // Decoding replaces invalid UTF-8, so writing the string again would change it.
   if (text.includes('\ufffd') && !Buffer.from(text).equals(bytes.subarray(start, end))) throw unsupported('a string that is not UTF-8');
   return text;
 }
 
-/** BSON's types by MongoDB's names, and their place in the order of types. */
+/** MongoDB's names of the BSON types, and their ranks in the comparison order of types. */
 export const typeRanks = {
   null: 0x10,
   double: 0x18,
@@ -128,7 +128,7 @@ const byBsonType: Record<string, TypeName> = {
   BSONRegExp: 'regex',
 };
 
-/** The name of a value's BSON type. */
+/** Returns the name of a value's BSON type. */
 export function typeOf(value: Value): TypeName {
   if (value === null) return 'null';
   if (typeof value === 'string') return 'string';
@@ -142,13 +142,13 @@ export const rankOf = (value: Value): number => typeRanks[typeOf(value)];
 
 export const isNumber = (value: Value | undefined): value is BsonNumber => value !== undefined && rankOf(value) === typeRanks.double;
 
-/** A number as a JS number (a large Long and a Decimal128 are rounded), or undefined when it is not a number. */
+/** Converts a number to a JavaScript number, which rounds a large Long or a Decimal128. Returns undefined for other values. */
 export function toNumber(value: Value | undefined): number | undefined {
   if (!isNumber(value)) return undefined;
   return 'value' in value ? value.value : Number(value.toString());
 }
 
-/** Adds two numbers in the wider of their types. */
+/** Adds two numbers. The result has the wider of their types. */
 export function add(a: BsonNumber, b: BsonNumber): BsonNumber {
   if (a instanceof Decimal128 || b instanceof Decimal128) throw unsupported('arithmetic on Decimal128');
   if (a instanceof Double || b instanceof Double) return new Double(toNumber(a)! + toNumber(b)!);
@@ -158,12 +158,12 @@ export function add(a: BsonNumber, b: BsonNumber): BsonNumber {
   return Long.fromBigInt(sum);
 }
 
-/** What MongoDB takes for true: everything but false, null, zero and what is missing. */
+/** Returns whether MongoDB treats a value as true: all values except false, null, zero and missing values. */
 export function truthy(value: Value | undefined): boolean {
   return value !== undefined && value !== null && value !== false && toNumber(value) !== 0;
 }
 
-/** A value as an error message shows it, `{ name: "a", n: 1 }`. */
+/** Formats a value for an error message, such as `{ name: "a", n: 1 }`. */
 export function show(value: Value | undefined): string {
   if (value === undefined || value === null) return 'null';
   if (typeof value === 'string') return JSON.stringify(value);

@@ -20,7 +20,7 @@ const indexOptions = {
   partialFilterExpression: 'doc',
 } as const;
 
-/** Checks an index as createIndexes gets it, and returns it as it is kept. */
+/** Validates an index of createIndexes, and returns it in the form that is stored. */
 function specificationFor(index: Doc): Doc {
   const { v = 2, key, name, unique, partialFilterExpression: partial } = parseOptions('createIndexes.indexes', index, indexOptions);
   checkKey(required(key, 'createIndexes.indexes.key'));
@@ -40,7 +40,7 @@ function checkKey(key: Doc): void {
   }
 }
 
-/** The conditions of a partial index: one or several that all have to hold. */
+/** Validates the conditions of a partial index: only `and` combinations of simple conditions are supported. */
 function checkPartial(filter: Filter): void {
   if (filter.kind === 'and') for (const part of filter.of) checkPartial(part);
   else if (filter.kind !== 'leaf' || !['eq', 'gt', 'gte', 'lt', 'lte', 'exists'].includes(filter.op)) {
@@ -48,7 +48,7 @@ function checkPartial(filter: Filter): void {
   }
 }
 
-/** Whether the very index is there; one of the same name or the same keys but other options is an error. */
+/** Returns whether this index exists. @throws CommandError when an index with the same name or keys has different options */
 function exists({ indexes }: Collection, wanted: Doc): boolean {
   return indexes.some(({ specification }) => {
     const isSame = (field: string) => equal(specification.get(field), wanted.get(field));
@@ -57,7 +57,7 @@ function exists({ indexes }: Collection, wanted: Doc): boolean {
     if (isSameKey && specification.get('name') === '_id_') return true;
     if (isSame('name') && isSameKey && isSame('unique')) return true;
     const code = isSame('name') && !isSame('key') ? 86 : 85;
-    throw new CommandError(code, `An index of the same name or key exists already with other options: ${specification.get('name')}`);
+    throw new CommandError(code, `An index with the same name or key already exists with different options: ${specification.get('name')}`);
   });
 }
 
@@ -65,7 +65,7 @@ function collectionsOf({ storage, database }: Context): Collection[] {
   return [...storage.catalog.collections.values()].filter(({ namespace }) => namespace.startsWith(`${database}.`));
 }
 
-/** A collection as listCollections gives it. */
+/** Returns a collection in the form of listCollections. */
 function description({ namespace, indexes }: Collection): Doc {
   const name = namespace.slice(namespace.indexOf('.') + 1);
   const idIndex = indexes[0]!.specification;
@@ -76,7 +76,7 @@ export const catalogCommands: [string, Command][] = [
   transactionalCommand('create', { create: 'string' }, (context, { create }) => {
     const namespace = namespaceOf(context, create);
     return context.write((view) => {
-      // With equal options, and there are none, making a collection twice is no error since MongoDB 7.0.
+      // Since MongoDB 7.0, creating a collection again with the same options succeeds. No options are supported here.
       if (!view.collection(namespace)) createCollection(view, namespace);
       return {};
     });
@@ -85,7 +85,7 @@ export const catalogCommands: [string, Command][] = [
     const namespace = namespaceOf(context, drop);
     return context.write((view) => {
       const collection = view.collection(namespace);
-      // Dropping what is not there succeeds since MongoDB 7.0.
+      // Since MongoDB 7.0, dropping a collection that does not exist succeeds.
       if (!collection) return {};
       dropCollection(view, collection);
       return { nIndexesWas: collection.indexes.length, ns: namespace };

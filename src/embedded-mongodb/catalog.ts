@@ -2,8 +2,8 @@ import { type Doc, decode } from './bson.ts';
 import { type Filter, parseFilter } from './query.ts';
 
 /**
- * Which collections and indexes there are. Every LMDB key begins with four bytes: one of the spaces below, or the id of a collection or
- * index. Ids are never used twice.
+ * The catalog of collections and indexes. Every LMDB key begins with four bytes: one of the spaces below, or the id of a collection or
+ * index. Ids are never reused.
  */
 export const spaces = { meta: 0, collections: 1, multikey: 2, sessions: 3 };
 const firstId = 16;
@@ -19,11 +19,11 @@ export interface Index {
   name: string;
   fields: { path: string; parts: string[]; descending: boolean }[];
   unique: boolean;
-  /** Which documents it is of; undefined: all. */
+  /** The filter of a partial index. If undefined, the index contains all documents. */
   partial: Filter | undefined;
-  /** The index as listIndexes gives it. */
+  /** The index in the form of listIndexes. */
   specification: Doc;
-  /** For each field, whether some document has had an array on its path. Never taken back. */
+  /** For each field, whether any document has ever had an array on its path. Never reset. */
   multikey: boolean[];
 }
 
@@ -34,7 +34,7 @@ export interface Collection {
   nextRecord: number;
 }
 
-/** What a catalog is read from. */
+/** The storage that a catalog is read from. */
 interface Reader {
   get(key: Buffer): Buffer | undefined;
   range(start: Buffer, end: Buffer, reverse?: boolean): Iterable<{ key: Buffer; value: Buffer }>;
@@ -48,7 +48,7 @@ export class Catalog {
     return this.nextId++;
   }
 
-  /** Reads the catalog again, at the start and when a commit has failed. */
+  /** Reads the catalog, at the start and after a failed commit. */
   load(reader: Reader): void {
     this.collections.clear();
     for (const { key, value } of reader.range(keyIn(spaces.collections), keyIn(spaces.collections + 1))) {
@@ -73,7 +73,7 @@ function readCollection(namespace: string, stored: Doc): Collection {
   };
 }
 
-/** A collection's entry in the catalog. */
+/** Encodes the catalog entry of a collection. */
 export function storedCollection({ id, indexes }: Collection): Record<string, unknown> {
   return { id, indexes: indexes.map((index) => ({ id: index.id, specification: index.specification })) };
 }

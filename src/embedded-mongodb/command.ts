@@ -7,69 +7,69 @@ import type { Session, Sessions } from './sessions.ts';
 import type { Storage, TransactionView, View } from './storage.ts';
 import type { Reply } from './wire.ts';
 
-/** What all commands of a server share. */
+/** The state that all commands of a server share. */
 export interface ServerState {
   storage: Storage;
   sessions: Sessions;
   cursors: Cursors;
-  /** Tells an attaching process that this is the server of the data directory it meant. */
+  /** Identifies the server, so that an attaching process knows that it serves the expected data directory. */
   identity: string;
 }
 
-/** The connection that a command came over. */
+/** The connection of a command. */
 export interface Peer {
   id: number;
-  /** The address that the client used. */
+  /** The server address that the client used. */
   address: string;
 }
 
-/** What a command is run with. */
+/** The context in which a command runs. */
 export interface Context extends ServerState {
   peer: Peer;
   database: string;
-  /** The newest state, or the transaction's. */
+  /** The view of the transaction, or of the current state. */
   view: View;
   session: Session | undefined;
   transaction: TransactionView | undefined;
   examined: Examined;
-  /** The command may be sent again, and is then not run but answered as before. */
+  /** If true and the command is sent again, it is not run again and gets the first reply. */
   isRetryable?: boolean;
-  /** Runs a write: in the transaction, once if it is retryable, or by itself. The answer comes when it is on disk. */
+  /** Runs a write: in the transaction, once if it is retryable, or on its own. Resolves when the write is on disk. */
   write: (run: (view: View) => Reply) => Promise<Reply>;
 }
 
 export interface Command {
   run: (context: Context, command: Doc) => Reply | Promise<Reply>;
-  /** Whether it may be part of a multi-document transaction. */
+  /** Whether the command may be part of a multi-document transaction. */
   inTransaction: boolean;
-  /** Whether it writes documents, and so may have a number and be retried. */
+  /** Whether the command writes documents, and so may have a transaction number and be retried. */
   isWrite: boolean;
 }
 
 type Run<T extends Options> = (context: Context, options: Parsed<T>) => Reply | Promise<Reply>;
 
-/** A command that cannot be part of a transaction: what it may carry, and what it does with that. */
+/** Defines a command that cannot be part of a transaction, by its options and its implementation. */
 export function command<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
   return [name, { run: (context, doc) => run(context, parseOptions(name, doc, options)), inTransaction: false, isWrite: false }];
 }
 
-/** A command that may be part of a transaction. */
+/** Defines a command that may be part of a transaction. */
 export function transactionalCommand<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
   return [name, { ...command(name, options, run)[1], inTransaction: true }];
 }
 
-/** A command that writes documents. */
+/** Defines a command that writes documents. */
 export function writeCommand<T extends Options>(name: string, options: T, run: Run<T>): [string, Command] {
   return [name, { ...transactionalCommand(name, options, run)[1], isWrite: true }];
 }
 
-/** The full name of the collection that a command is about. */
+/** Returns the full name of the collection of a command. */
 export function namespaceOf({ database }: Context, collection: string | undefined): string {
   if (!collection) throw new CommandError(73, `Invalid namespace specified '${database}.'`);
   return `${database}.${collection}`;
 }
 
-/** The answer of commands that list something. */
+/** Returns the reply of a command that lists something. */
 export function listed(context: Context, namespace: string, documents: Doc[], cursor: Doc = new Map()): Reply {
   const { batchSize } = parseOptions('cursor', cursor, { batchSize: 'count' });
   return context.cursors.first(namespace, documents.map(encode), context, batchSize);

@@ -3,7 +3,7 @@ import { type Command, type Context, command } from './command.ts';
 import { sessionMinutes } from './sessions.ts';
 import type { Reply } from './wire.ts';
 
-/** Commands about the server, connections and sessions: what a driver asks before it does anything. */
+/** Commands about the server, connections and sessions, which drivers send first. */
 
 const helloOptions = {
   hello: 'any',
@@ -15,7 +15,7 @@ const helloOptions = {
   backpressure: 'any',
 } as const;
 
-/** It looks like the primary of a replica set, version 7.0. */
+/** The server reports itself as the primary of a replica set, version 7.0. */
 function hello({ peer, identity }: Context): Reply {
   return {
     helloOk: true,

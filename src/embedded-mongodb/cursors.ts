@@ -9,18 +9,18 @@ import type { Reply } from './wire.ts';
 
 const idleMinutes = 10;
 
-/** Who opened a cursor. */
+/** The session and transaction that opened a cursor. */
 interface Owner {
   session: Session | undefined;
   transaction: TransactionView | undefined;
   examined: Examined;
 }
 
-/** An open result. Between two batches it holds no resources of LMDB, unless it belongs to a transaction. */
+/** An open cursor. Between two batches it holds no LMDB resources, unless it belongs to a transaction. */
 interface Cursor extends Owner {
   namespace: string;
   documents: Iterator<Buffer>;
-  /** Fetched, but did not fit into the last batch. */
+  /** A document that was read but did not fit into the last batch. */
   waiting: Buffer | undefined;
   lastUsed: number;
 }
@@ -28,7 +28,7 @@ interface Cursor extends Owner {
 export class Cursors {
   private readonly open = new Map<string, Cursor>();
 
-  /** The first batch of a result, and a cursor when there is more. */
+  /** Returns the first batch of a result, and opens a cursor if there is more. */
   first(namespace: string, result: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Reply {
     const { session, transaction, examined } = owner;
     const cursor = { namespace, documents: result[Symbol.iterator](), waiting: undefined, lastUsed: 0, session, transaction, examined };
@@ -72,7 +72,7 @@ export class Cursors {
   }
 }
 
-/** Up to `size` documents, as many as fit into an answer, and whether that was all. */
+/** Returns up to `size` documents, as many as fit into a reply, and whether these were the last. */
 function fill(cursor: Cursor, size: number): { documents: Buffer[]; isLast: boolean } {
   const batch: Buffer[] = [];
   let bytes = 0;

@@ -8,16 +8,17 @@ import { keyIn, spaces } from './catalog.ts';
 import { Framer, readRequest, writeRequest } from './wire.ts';
 
 /**
- * One server per data directory. Who it is stands in the data file itself: a new server listens first, then writes its address there in an
- * LMDB transaction, which excludes other processes. Whoever finds an address asks there; only when nobody answers does it take over. And
- * every commit checks that the address is still its own, so that even a mistaken takeover cannot let two servers write.
+ * Ensures that a data directory has only one server. The data file contains the address of its owner: a new server first listens, then
+ * writes its address to the file in an LMDB transaction, which excludes other processes. A process that finds an address sends a request to
+ * it, and takes over only if there is no response. Every commit checks that the address is still its own, so that two servers never write,
+ * even after a mistaken takeover.
  */
 export interface Owner {
   identity: string;
-  /** The data file it serves: a copy of the file does not belong to it. */
+  /** Identifies the data file of the server. A copy of the file does not belong to the server. */
   file: string;
   uri: string;
-  /** Where it listens, for asking whether it still does. */
+  /** The address that it listens on, used to check whether it is still running. */
   address: Address;
 }
 
@@ -31,7 +32,7 @@ export function readOwner(get: (key: Buffer) => Buffer | undefined): Owner | und
   return bytes && (JSON.parse(bytes.toString()) as Owner);
 }
 
-/** Makes `owner` the owner, if that is still `expected`. */
+/** Makes `owner` the owner if the current owner is still `expected`. */
 export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefined, expected: string | undefined): boolean {
   return db.transactionSync(() => {
     if (readOwner((key) => db.get(key))?.identity !== expected) return false;
@@ -41,7 +42,7 @@ export function takeOver(db: RootDatabase<Buffer, Buffer>, owner: Owner | undefi
   });
 }
 
-/** Whether the owner's server answers at its address. */
+/** Returns whether the owner's server responds at its address. */
 export function answers({ address, identity }: Owner): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(address);
@@ -63,7 +64,10 @@ export function answers({ address, identity }: Owner): Promise<boolean> {
   });
 }
 
-/** A new path for a unix socket: in the data directory, or, when that makes it too long for the system, in one of our own under the temporary directory. */
+/**
+ * Returns a new path for a unix socket: in the data directory or, if that path is too long, in a private directory of the temporary
+ * directory.
+ */
 export function socketPath(directory: string): string {
   const name = `mongodb-${randomBytes(4).toString('hex')}.sock`;
   const path = join(directory, name);
@@ -74,7 +78,7 @@ export function socketPath(directory: string): string {
   return join(own, name);
 }
 
-/** Removes the sockets of servers that were killed. */
+/** Deletes the sockets of killed servers. */
 export function removeOldSockets(path: string): void {
   const directory = join(path, '..');
   for (const name of readdirSync(directory)) {
@@ -82,7 +86,7 @@ export function removeOldSockets(path: string): void {
   }
 }
 
-/** The data directory, made private if it is not there. */
+/** Returns the data directory. If it does not exist, creates it for this user only. */
 export function prepareDirectory(directory: string): string {
   if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
   return realpathSync(directory);

@@ -11,11 +11,11 @@ import { once, readOutcome, type Session, writeOutcome } from './sessions.ts';
 import type { Reply } from './wire.ts';
 import { writeCommands } from './write-commands.ts';
 
-/** Finds a command and runs it by the rules of sessions, transactions, retried writes and concerns. */
+/** Finds a command and runs it according to the rules of sessions, transactions, retryable writes, and read and write concerns. */
 
 const commands: ReadonlyMap<string, Command> = new Map([...connectionCommands, ...readCommands, ...writeCommands, ...catalogCommands]);
 
-/** What every command may carry. */
+/** The options that every command accepts. */
 const genericOptions = {
   $db: 'string',
   lsid: 'doc',
@@ -41,7 +41,7 @@ export async function runCommand(server: ServerState, message: Doc, peer: Peer):
   if (!found) throw new CommandError(59, `no such command: '${name}'`);
   const context = contextOf(server, generic, peer);
   const inTransaction = generic.autocommit !== undefined && !ending;
-  // Before anything is written: a concern that is none is an error, and then nothing may have happened.
+  // Runs before anything is written: an invalid concern is an error, and then nothing must have been written.
   const concern = inTransaction ? {} : writeConcernError(name, generic);
   const reply = await (inTransaction ? runInTransaction : runAlone)(name, found, own, generic, context);
   return { ...reply, ...concern, ok: 1 };
@@ -55,8 +55,8 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
   const { storage, sessions } = server;
   storage.db.resetReadTxn();
   const { txnNumber, lsid, maxTimeMS } = generic;
-  if (txnNumber !== undefined && !(txnNumber instanceof Long)) throw typeMismatch('txnNumber needs to be an int64');
-  if (txnNumber && (!lsid || txnNumber.isNegative())) throw invalidOptions('txnNumber needs an lsid beside it and must not be negative');
+  if (txnNumber !== undefined && !(txnNumber instanceof Long)) throw typeMismatch('txnNumber must be an int64');
+  if (txnNumber && (!lsid || txnNumber.isNegative())) throw invalidOptions('txnNumber requires an lsid and must not be negative');
   return {
     ...server,
     peer,
@@ -79,7 +79,7 @@ function runAlone(name: string, { run, isWrite }: Command, own: Doc, generic: Ge
     throw new CommandError(50768, 'txnNumber is for transactions (with autocommit: false) and retryable writes only');
   if (isEnding && context.database !== 'admin') throw new CommandError(13, `${name} may only be run against the admin database.`);
   if (isEnding || number === undefined || !session) return run(context, own);
-  // A newer number ends the transaction of an older one.
+  // A higher number aborts the transaction with a lower one.
   if (number > session.transactionNumber) session.abort();
   return run(
     { ...context, isRetryable: true, write: (write) => context.write((view) => once(view, session, number, () => write(view))) },
@@ -90,11 +90,11 @@ function runAlone(name: string, { run, isWrite }: Command, own: Doc, generic: Ge
 async function runInTransaction(name: string, known: Command, own: Doc, generic: Generic, context: NumberedContext): Promise<Reply> {
   const { session, number } = numbered(context);
   if (generic.autocommit !== false || generic.startTransaction === false)
-    throw invalidOptions("'autocommit' must be false, and 'startTransaction' true if it is there");
+    throw invalidOptions("'autocommit' must be false, and 'startTransaction' must be true if present");
   if (!known.inTransaction) throw new CommandError(263, `Cannot run '${name}' in a multi-document transaction.`);
   if (['admin', 'config', 'local'].includes(context.database))
     throw new CommandError(263, `Cannot run '${name}' in a transaction on the database '${context.database}'.`);
-  if (generic.writeConcern) throw invalidOptions('only the end of a transaction may have a write concern');
+  if (generic.writeConcern) throw invalidOptions('only commitTransaction and abortTransaction may have a write concern in a transaction');
   if (generic.readConcern && !generic.startTransaction)
     throw invalidOptions('only the first command of a transaction may have a readConcern');
   checkReadConcern(generic, ['local', 'majority', 'snapshot']);
@@ -102,11 +102,11 @@ async function runInTransaction(name: string, known: Command, own: Doc, generic:
     if (generic.startTransaction) session.start(context.storage, number);
     const transaction = session.continue(number);
     const reply = await known.run({ ...context, view: transaction, transaction, write: async (run) => run(transaction) }, own);
-    // A write that failed in part ends the transaction: what it would commit is not what was asked for.
+    // A partly failed write aborts the transaction: a commit would not contain everything that was requested.
     if (reply.writeErrors) session.abort();
     return reply;
   } catch (error) {
-    // Any error ends the transaction, except one about another transaction.
+    // Any error aborts the transaction, except one about another transaction.
     const isAboutAnother = error instanceof CommandError && [225, 256].includes(error.code);
     if (session.transactionNumber === number && !isAboutAnother) session.abort();
     throw error;
@@ -114,13 +114,13 @@ async function runInTransaction(name: string, known: Command, own: Doc, generic:
 }
 
 function numbered({ session, number }: NumberedContext): { session: Session; number: bigint } {
-  if (!session || number === undefined) throw invalidOptions('a transaction needs an lsid and a txnNumber');
+  if (!session || number === undefined) throw invalidOptions('a transaction requires an lsid and a txnNumber');
   return { session, number };
 }
 
 const endOptions = { commitTransaction: 'any', abortTransaction: 'any', recoveryToken: 'any' } as const;
 
-/** Both may be sent again when their answer was lost. */
+/** Both may be sent again if the reply was lost. */
 const transactionEnds = new Map<string, Command>([
   command('commitTransaction', endOptions, async (context) => {
     const { session, number } = numbered(context as NumberedContext);
@@ -148,14 +148,14 @@ const transactionEnds = new Map<string, Command>([
   }),
 ]);
 
-/** A commit may be sent again before the first is answered, when its connection broke: what became of the first is the answer to both. */
+/** After a broken connection, a commit may be sent again before the reply to the first one. Both get the result of the first. */
 async function commitUnderWay({ storage }: Context, session: Session): Promise<void> {
   if (!session.commit) return;
   await session.commit.catch(() => {});
   storage.db.resetReadTxn();
 }
 
-/** What may have any read concern; outside transactions, every other command has the default one only. */
+/** The commands that accept any read concern. Outside transactions, all others accept only the default. */
 const readers = new Set(['find', 'aggregate', 'count', 'distinct', 'explain']);
 
 function checkReadConcern({ readConcern }: Generic, allowed: string[]): void {
@@ -165,23 +165,23 @@ function checkReadConcern({ readConcern }: Generic, allowed: string[]): void {
   if (!['available', 'majority', 'linearizable', 'snapshot'].includes(level))
     throw failedToParse(`Enumeration value '${level}' for field 'readConcern.level' is not a valid value.`);
   if (allowed.includes('available')) throw unsupported("readConcern level 'snapshot' outside a transaction");
-  throw invalidOptions(`readConcern level '${level}' is not for this command, or not for a transaction`);
+  throw invalidOptions(`readConcern level '${level}' is not allowed for this command or in a transaction`);
 }
 
 const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes'];
 const writers = new Set(['insert', 'update', 'delete', 'findAndModify', ...catalogWriters, ...transactionEnds.keys()]);
 const concernOptions = { w: 'any', j: 'bool', wtimeout: 'int', wtimeoutMS: 'int', fsync: 'bool', provenance: 'any' } as const;
 
-/** Every acknowledged write is on disk here; a concern that asks for more than this one server cannot be met. */
+/** Checks a write concern. Every acknowledged write is on disk; a concern that requires more than one server cannot be satisfied. */
 function writeConcernError(name: string, { writeConcern }: Generic): Reply {
   if (!writeConcern) return {};
   const { w = 'majority' } = parseOptions('writeConcern', writeConcern, concernOptions);
-  // It is for the stages that write, and they are not supported.
+  // It applies only to stages that write, which are not supported.
   if (name === 'aggregate') throw unsupported('a write concern of aggregate');
   if (!writers.has(name)) throw invalidOptions(`${name} does not support a write concern`);
   const nodes = toNumber(w);
   if (typeof w !== 'string' && !(Number.isInteger(nodes) && nodes! >= 0 && nodes! <= 50))
-    throw failedToParse('w has to be a text or a whole number from 0 to 50');
+    throw failedToParse('w has to be a string or an integer from 0 to 50');
   if (w === 'majority' || nodes! <= 1) return {};
   const error = typeof w === 'string' ? new CommandError(79, `No write concern mode named '${w}' found`) : undefined;
   const { code, codeName, message } = error ?? new CommandError(100, 'Not enough data-bearing nodes');

@@ -6,9 +6,9 @@ import { keyParts } from './paths.ts';
 import { matches } from './query.ts';
 import { Locked, type View } from './storage.ts';
 
-/** How collections, indexes and documents are written, and the keys that documents have in indexes. */
+/** Writes collections, indexes and documents, and computes the keys of documents in indexes. */
 
-/** Makes a collection with its `_id_` index. */
+/** Creates a collection with its `_id_` index. */
 export function createCollection(view: View, namespace: string): Collection {
   checkNamespace(namespace);
   const { catalog } = view.storage;
@@ -21,14 +21,14 @@ function checkNamespace(namespace: string): void {
   if (!isValid || Buffer.byteLength(namespace) > 255) throw new CommandError(73, `Invalid namespace specified '${namespace}'`);
 }
 
-/** Writes a collection's entry in the catalog. Other views see it when the statement or transaction ends. */
+/** Writes the catalog entry of a collection. Other views see it after the statement or transaction ends. */
 function saveCollection(view: View, collection: Collection): Collection {
   view.put(keyIn(spaces.collections, Buffer.from(collection.namespace)), encode(storedCollection(collection)));
   view.catalogChanges.set(collection.namespace, collection);
   return collection;
 }
 
-/** Removes a collection with its documents and indexes. */
+/** Drops a collection with its documents and indexes. */
 export function dropCollection(view: View, collection: Collection): void {
   waitForWriters(view, collection);
   for (const { id } of [collection, ...collection.indexes]) {
@@ -40,7 +40,7 @@ export function dropCollection(view: View, collection: Collection): void {
   view.catalogChanges.set(collection.namespace, null);
 }
 
-/** Adds an index and the keys of the documents there are. Throws when they break its uniqueness. */
+/** Creates an index with the keys of all existing documents. Throws when they violate its uniqueness. */
 export function createIndex(view: View, collection: Collection, specification: object): Collection {
   waitForWriters(view, collection);
   const index = readIndex(view.storage.catalog.newId(), decode(encode(specification as Record<string, unknown>)));
@@ -53,7 +53,7 @@ export function createIndex(view: View, collection: Collection, specification: o
   return saveCollection(view, { ...collection, indexes: [...collection.indexes, index] });
 }
 
-/** A change of the catalog waits until no transaction holds uncommitted documents of the collection. */
+/** A catalog change waits until no transaction has uncommitted documents of the collection. */
 function waitForWriters(view: View, collection: Collection): void {
   for (const transaction of view.storage.transactions) {
     if (transaction !== view && transaction.wroteUnder(keyIn(collection.id))) throw new Locked(transaction);
@@ -66,7 +66,7 @@ interface IndexEntry {
   parts: KeyPart[];
 }
 
-/** The keys a document has in an index; none when the index leaves the document out. */
+/** Returns the keys of a document in an index. There are none if the index is partial and excludes the document. */
 export function entriesOf(view: View, index: Index, doc: Doc): IndexEntry[] {
   if (index.partial && !matches(index.partial, doc)) return [];
   const paths = index.fields.map((field) => field.parts);
@@ -79,18 +79,21 @@ export function entriesOf(view: View, index: Index, doc: Doc): IndexEntry[] {
     const problem = `Index key too large for index ${index.name}: ${tooLong.fields.length} bytes`;
     throw new CommandError(17280, `${problem}, the embedded database allows ${maxKeyBytes}`);
   }
-  // An array may have a value twice.
+  // An array can contain a value twice.
   return entries.length < 2 ? entries : [...new Map(entries.map((entry) => [entry.fields.toString('latin1'), entry])).values()];
 }
 
-/** At once, for everybody, and kept when the statement is taken back: an index wrongly called multikey is only used with more care. */
+/**
+ * Takes effect at once, for all views, even if the statement is rolled back: an index that is wrongly marked as multikey is only less
+ * efficient.
+ */
 function markMultikey(view: View, index: Index, field: number): void {
   if (index.multikey[field]) return;
   index.multikey[field] = true;
   view.storage.flags.push(multikeyKey(index, field));
 }
 
-/** A unique index has the record as its value, any other at the end of its key. */
+/** A unique index has the record number as its value; any other index has it at the end of its key. */
 function keyOf(index: Index, { fields }: IndexEntry, record: Buffer): Buffer {
   return index.unique ? keyIn(index.id, fields) : keyIn(index.id, fields, record);
 }
@@ -117,7 +120,7 @@ export function insertDocument(view: View, collection: Collection, doc: Doc): vo
   replaceDocument(view, collection, record, undefined, doc);
 }
 
-/** Puts a document in the place of another (or of none), or removes it, and mends the indexes. Throws before anything is written. */
+/** Inserts, replaces or deletes a document, and updates the indexes. If it throws, it has written nothing. */
 export function replaceDocument(view: View, collection: Collection, record: Buffer, old: Doc | undefined, doc: Doc | undefined): void {
   const changes = collection.indexes.map((index) => {
     const before = old ? entriesOf(view, index, old) : [];

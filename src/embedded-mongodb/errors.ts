@@ -1,4 +1,4 @@
-/** Names of MongoDB's `error_codes.yml` for the codes that this server answers with. */
+/** The names, from MongoDB's `error_codes.yml`, of the codes that this server returns. */
 const codeNames: Record<number, string> = {
   1: 'InternalError',
   2: 'BadValue',
@@ -41,12 +41,12 @@ const codeNames: Record<number, string> = {
   17280: 'KeyTooLong',
 };
 
-/** An error that travels to the client: `{ ok: 0, code, codeName, errmsg }`, or one entry of `writeErrors`. */
+/** An error that is sent to the client, as `{ ok: 0, code, codeName, errmsg }` or as an entry of `writeErrors`. */
 export class CommandError extends Error {
   readonly code: number;
   readonly codeName: string;
   readonly labels: string[];
-  /** Fields beside code and message, such as a duplicate key's `keyPattern` and `keyValue`. */
+  /** Additional fields, such as `keyPattern` and `keyValue` of a duplicate key error. */
   readonly details: Record<string, unknown>;
 
   constructor(code: number, message: string, details: Record<string, unknown> = {}) {
@@ -58,7 +58,7 @@ export class CommandError extends Error {
   }
 }
 
-/** The answer to what MongoDB can do and this server cannot: an error, never an approximation. */
+/** Returns the error for a feature of MongoDB that this server does not support. */
 export function unsupported(what: string): CommandError {
   return new CommandError(238, `${what} is not supported by the embedded database`);
 }

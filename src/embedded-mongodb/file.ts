@@ -19,13 +19,13 @@ import { open, type RootDatabase } from 'lmdb';
 import { keyIn, spaces } from './catalog.ts';
 import { ownerKey, prepareDirectory } from './directory-lock.ts';
 
-/** The one data file, `data.mdb`: opening it, copying it while it is in use, putting a copy in its place. */
+/** Opens the data file, `data.mdb`; copies it while it is in use; restores a copy. */
 type File = RootDatabase<Buffer, Buffer>;
 
 const format = Buffer.from('2');
 const formatKey = keyIn(spaces.meta, Buffer.from('format'));
 
-/** Plain LMDB: a commit returns when it is on disk. Every open transaction is a reader. */
+/** With these options, an LMDB commit returns when it is on disk. Every open transaction occupies a reader. */
 const options = {
   noSubdir: true,
   keyEncoding: 'binary',
@@ -35,7 +35,7 @@ const options = {
   maxReaders: 2000,
 } as const;
 
-/** Opens the data file, or says what is wrong with it. */
+/** Opens the data file. @throws Error saying what is wrong with it */
 export function openFile(path: string): File {
   try {
     const isNew = !existsSync(path) || statSync(path).size === 0;
@@ -43,13 +43,13 @@ export function openFile(path: string): File {
     const isShort = !isNew && mendLength(path);
     const db = open<Buffer, Buffer>({ path, ...options });
     if (isNew) for (const name of [path, `${path}-lock`]) chmodSync(name, 0o600);
-    // What a cut took away may have been in use or not: reading everything tells.
+    // If the file is truncated, the missing part may or may not have been in use. Reading everything shows that.
     if (isShort) {
       for (const _ of db.getRange({}));
     }
     const found = db.get(formatKey);
     if (!found && [...db.getKeys({ limit: 1 })].length) throw new Error('it was not written by this program');
-    if (found && !found.equals(format)) throw new Error(`it has format ${found}, this program knows format ${format}`);
+    if (found && !found.equals(format)) throw new Error(`it has format ${found}; this program supports format ${format}`);
     if (!found) db.transactionSync(() => db.putSync(formatKey, format));
     return db;
   } catch (error) {
@@ -58,8 +58,8 @@ export function openFile(path: string): File {
 }
 
 /**
- * LMDB reads its file as memory and takes the process down when that is not a data file, or a shorter one than it says. So the two pages
- * that describe the file are looked at first, and a file that is too short is filled up with zeros, which LMDB knows to be wrong.
+ * LMDB maps its file into memory and crashes the process if it is not a data file or is shorter than its header says. So the two pages that
+ * describe the file are checked first, and a file that is too short is padded with zeros, which LMDB detects as invalid.
  */
 function mendLength(path: string): boolean {
   const file = openSync(path, 'r+');
@@ -84,12 +84,12 @@ function mendLength(path: string): boolean {
   }
 }
 
-/** What tells a file from its copies. */
+/** Distinguishes a file from its copies. */
 export function fileNumber(path: string): string {
   return String(statSync(path, { bigint: true }).ino);
 }
 
-/** Copies a consistent snapshot of a data directory to a file, also while a server, in this process or another, is writing. */
+/** Copies a consistent snapshot of a data directory to a file. A server in this or another process may be writing at the same time. */
 export async function backupEmbeddedMongodb({ directory, file }: { directory: string; file: string }): Promise<void> {
   const source = join(directory, 'data.mdb');
   if (!existsSync(source)) throw new Error(`there is no data in ${directory}`);
@@ -113,7 +113,7 @@ export async function backupEmbeddedMongodb({ directory, file }: { directory: st
   renameSync(partial, file);
 }
 
-/** Makes a backup the data of a directory that has none. */
+/** Restores a backup into a directory without data. */
 export async function restoreEmbeddedMongodb({ directory, file }: { directory: string; file: string }): Promise<void> {
   const target = join(prepareDirectory(directory), 'data.mdb');
   if (existsSync(target)) throw new Error(`there is data in ${directory} already`);

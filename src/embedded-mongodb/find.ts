@@ -12,13 +12,13 @@ export interface Selection {
   filter: Filter;
   sort: Sort;
   skip?: number | undefined;
-  /** 0, too, is no limit. */
+  /** Undefined and 0 mean no limit. */
   limit?: number | undefined;
   /** The name of the index to use. */
   hint?: string | undefined;
 }
 
-/** The documents of a query in order, read as far as they are asked for. */
+/** Returns the documents of a query in order. Reads lazily, only as far as documents are requested. */
 export function select(view: View, collection: Collection | undefined, selection: Selection, examined: Examined): Iterable<Row> {
   const { filter, sort, skip = 0, limit, hint } = selection;
   const plan = collection && planQuery(collection, filter, sort, hint);
@@ -28,7 +28,7 @@ export function select(view: View, collection: Collection | undefined, selection
   return slice(plan.isSorted ? rows : sorted(rows, sort), skip, limit || Number.POSITIVE_INFINITY);
 }
 
-/** Leaves out the first `skip` and stops after `limit`, without asking for one more. */
+/** Omits the first `skip` items and stops after `limit`, without requesting another item. */
 export function* slice<T>(items: Iterable<T>, skip: number, limit: number): Generator<T> {
   let position = 0;
   for (const item of items) {
@@ -44,7 +44,10 @@ export function* sorted<T extends { doc: Doc }>(rows: Iterable<T>, sort: Sort): 
   for (const { row } of keyed) yield row;
 }
 
-/** The least of the keys that an index of the sort's fields would have for the document: an array sorts by its least (or greatest) element. */
+/**
+ * Returns the sort key of a document: the least of its keys in an index on these fields. So an array sorts by its least (or greatest)
+ * element.
+ */
 function sortKey(doc: Doc, sort: Sort): Buffer {
   const descending = sort.map((field) => field.descending);
   const paths = sort.map((field) => field.parts);
@@ -66,7 +69,7 @@ export function parseSort(sort: Doc): Sort {
   return fields;
 }
 
-/** Compiles a projection that includes or excludes fields. What would compute a field is refused. */
+/** Compiles a projection that includes or excludes fields. Rejects computed fields. */
 export function parseProjection(projection: Doc): (doc: Doc) => Doc {
   for (const [name, value] of projection) {
     if (typeof value !== 'boolean' && toNumber(value) === undefined) throw unsupported(`a computed field ('${name}') in a projection`);

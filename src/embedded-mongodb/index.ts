@@ -9,25 +9,31 @@ import { Storage } from './storage.ts';
 export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
 
 export interface EmbeddedMongodbOptions {
-  /** Where the data lies. Made, for this user only, when it is not there. */
+  /** The data directory. If it does not exist, it is created, for this user only. */
   directory: string;
-  /** Listens on TCP, on loopback, in the place of a socket in the directory; 0 takes a free port. Anybody on the machine can connect: there is no password. */
+  /**
+   * Listens on this TCP port, on loopback, instead of on a socket in the directory; 0 chooses a free port. There is no password: all users
+   * of the machine can connect.
+   */
   port?: number;
-  /** Runs the server in a thread of its own, so that a long scan does not stop the caller. Needs the built JavaScript: Node 20 loads no TypeScript. */
+  /**
+   * Runs the server in a separate thread, so that a long scan does not block the caller. Requires the built JavaScript, because Node 20
+   * cannot load TypeScript.
+   */
   worker?: boolean;
 }
 
 export interface EmbeddedMongodb {
-  /** An ordinary connection string, without a database name. */
+  /** A standard connection string, without a database name. */
   uri: string;
-  /** Ends the server if this call started it; an attached one goes on. */
+  /** Stops the server if this call started it. Otherwise the server continues. */
   stop(): Promise<void>;
 }
 
 const running = new Map<string, Promise<EmbeddedMongodb>>();
 
 /**
- * Starts the server of a data directory, or attaches to the one that is running, in this process or another. An attached caller depends on
+ * Starts the server of a data directory, or attaches to the one that is running in this or another process. An attached caller depends on
  * the process that started the server.
  */
 export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
@@ -55,7 +61,7 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
   for (let attempt = 0; ; attempt++) {
     db.resetReadTxn();
     const before = readOwner((key) => db.get(key));
-    // A copied file names the owner of the original.
+    // A copied file contains the owner of the original.
     if (before && before.file === fileNumber(path) && (await answers(before))) {
       await db.close();
       return { uri: before.uri, stop: async () => {} };
@@ -76,14 +82,14 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
       };
       return { uri, stop };
     }
-    // Somebody was faster: ask them.
+    // Another process was faster: check whether it responds.
     await server.stop();
     if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
   }
 }
 
 async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
-  if (import.meta.url.endsWith('.ts')) throw new Error('worker: true needs the built JavaScript (npm run build)');
+  if (import.meta.url.endsWith('.ts')) throw new Error('worker: true requires the built JavaScript (npm run build)');
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false } });
   const message = () =>
     new Promise<{ uri?: string; error?: string }>((resolve, reject) => {
@@ -92,7 +98,7 @@ async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMon
     });
   const { uri, error } = await message();
   if (uri === undefined) throw new Error(error);
-  // From here on an error of the thread is nobody's to handle, and ends the process: without its database it is of no use.
+  // From here on, an error of the thread is not handled and ends the process, which cannot work without its database.
   worker.removeAllListeners('error');
   const stop = async () => {
     worker.postMessage('stop');

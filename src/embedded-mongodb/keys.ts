@@ -3,15 +3,15 @@ import { type BsonNumber, rankOf, type TypeName, toNumber, typeOf, typeRanks, ty
 import { compareWithDouble, parseDecimal } from './decimal.ts';
 
 /**
- * One encoding of BSON values in bytes whose order (memcmp) is MongoDB's comparison order. Index keys, comparison, sorting, grouping and
- * distinct all use it, so that they cannot disagree. No encoding is a prefix of another, so encodings can be put one after the other.
+ * Encodes BSON values as bytes whose order (memcmp) is MongoDB's comparison order. Index keys, comparison, sorting, grouping and distinct
+ * all use this encoding, so that they are always consistent. No encoding is a prefix of another, so encodings can be concatenated.
  */
 
-/** What an empty array is in an index and in a sort: less than null. */
+/** The encoding of an empty array in an index and in a sort: less than null. */
 export const emptyArray = Symbol('empty array');
 export type KeyPart = Value | undefined | typeof emptyArray;
 
-/** LMDB takes keys of 1,978 bytes; the rest is for the prefix (4) and the record (8). */
+/** The maximum key length of LMDB is 1,978 bytes, of which the prefix (4) and the record number (8) are reserved. */
 export const maxKeyBytes = 1960;
 
 const emptyRank = 0x0c;
@@ -20,7 +20,7 @@ const end = 0x00;
 let scratch = Buffer.alloc(1 << 16);
 let at = 0;
 
-/** The bytes of several values one after the other; a value marked descending is complemented, which turns its order round. */
+/** Returns the concatenated encodings of several values. The encoding of a descending value is complemented, which reverses its order. */
 export function encodeKey(parts: readonly KeyPart[], descending: readonly boolean[] = []): Buffer {
   at = 0;
   for (let i = 0; i < parts.length; i++) {
@@ -31,18 +31,18 @@ export function encodeKey(parts: readonly KeyPart[], descending: readonly boolea
   return Buffer.from(scratch.subarray(0, at));
 }
 
-/** The same as text, to look values up by. */
+/** Returns the encoding as text, to be used as the key of a Map. */
 export const keyText = (value: KeyPart): string => encodeKey([value]).toString('latin1');
 
-/** Compares as MongoDB sorts: by type first, numbers by value whatever their type, then by content. */
+/** Compares values in MongoDB's sort order: first by type, where all number types count as one, then by content. */
 export function compare(a: KeyPart, b: KeyPart): number {
   return encodeKey([a]).compare(encodeKey([b]));
 }
 
-/** Whether two values are equal as MongoDB compares them: 1 and 1.0 are, documents with another order of fields are not. */
+/** Returns whether MongoDB treats two values as equal: 1 and 1.0 are equal; documents with different orders of fields are not. */
 export const equal = (a: KeyPart, b: KeyPart): boolean => compare(a, b) === 0;
 
-/** Compares many values with one: the one is encoded once. Negative when the value is less. */
+/** Returns a function that compares values with one value, which is encoded only once. The result is negative if the value is less. */
 export function comparer(operand: Value): (value: Value) => number {
   const encoded = encodeKey([operand]);
   return (value) => {
@@ -52,7 +52,7 @@ export function comparer(operand: Value): (value: Value) => number {
   };
 }
 
-/** The first byte string after all those that begin with `prefix`. */
+/** Returns the first byte string after all those that begin with `prefix`. */
 export function after(prefix: Buffer): Buffer {
   let length = prefix.length;
   while (prefix[length - 1] === 0xff) length--;
@@ -144,7 +144,7 @@ function putContent(value: Value, type: TypeName): void {
   }
 }
 
-/** A zero byte inside becomes three, so that it sorts after the two that end a shorter string. */
+/** A zero byte in the text becomes three bytes that sort after the two bytes that end a shorter string. */
 function putString(text: string): void {
   const escaped = text.includes('\0') ? text.replaceAll('\0', '\0\xff') : text;
   room(Buffer.byteLength(escaped) + 2);
@@ -153,8 +153,8 @@ function putString(text: string): void {
 }
 
 /**
- * A number is the nearest double, its bits turned so that they sort, whether it lies below, at or above that double, and, when it is not at
- * it, its digits. So int32, int64, double and Decimal128 compare exactly with each other.
+ * A number is encoded as the nearest double, with its bits changed so that they sort; then whether the number is below, equal to or above
+ * that double; and, if it is not equal, its digits. So int32, int64, double and Decimal128 compare exactly with each other.
  */
 function putNumber(value: BsonNumber): void {
   const double = toNumber(value)!;
@@ -165,7 +165,7 @@ function putNumber(value: BsonNumber): void {
   else if (!Number.isNaN(double)) scratch[from]! |= 0x80;
   const hasRest = value instanceof Decimal128 || (value instanceof Long && !Number.isSafeInteger(double));
   const text = hasRest ? value.toString() : '';
-  // Nor is there anything beyond Infinity and NaN.
+  // No number is beyond Infinity or NaN.
   if (!/\d/.test(text)) {
     byte(1);
     return;

@@ -1,12 +1,12 @@
 import { type Doc, isDoc, toNumber, typeOf, type Value } from './bson.ts';
 import { CommandError, typeMismatch } from './errors.ts';
 
-/** What a command's fields may be. Every command lists its fields; any other field is an error. */
+/** The types of the options of commands. Every command lists its options; any other one is an error. */
 const kinds = {
   string: (value: Value) => (typeof value === 'string' ? value : undefined),
   bool: (value: Value) => (typeof value === 'boolean' ? value : toNumber(value) === undefined ? undefined : toNumber(value) !== 0),
   int: (value: Value) => (Number.isInteger(toNumber(value)) ? toNumber(value) : undefined),
-  /** As int, but not below zero. */
+  /** Like int, but not negative. */
   count: (value: Value) => kinds.int(value),
   doc: (value: Value) => (isDoc(value) ? value : undefined),
   array: (value: Value) => (Array.isArray(value) ? value : undefined),
@@ -18,7 +18,7 @@ const kinds = {
 export type Options = Record<string, keyof typeof kinds>;
 export type Parsed<T extends Options> = { [name in keyof T]?: Exclude<ReturnType<(typeof kinds)[T[name]]>, undefined> };
 
-/** Reads the fields of a command, or of a part of one. Null is the same as absent. */
+/** Parses the options of a command, or of a part of one. Null means absent. */
 export function parseOptions<T extends Options>(owner: string, doc: Doc, options: T): Parsed<T> {
   const parsed: Record<string, unknown> = {};
   for (const [name, value] of doc) {
@@ -33,7 +33,7 @@ export function parseOptions<T extends Options>(owner: string, doc: Doc, options
   return parsed as Parsed<T>;
 }
 
-/** The value of an option that must be there. */
+/** Returns the value of a required option. */
 export function required<T>(value: T | undefined, field: string): T {
   if (value === undefined) throw new CommandError(40414, `BSON field '${field}' is missing but a required field`);
   return value;

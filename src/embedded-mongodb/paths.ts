@@ -2,22 +2,22 @@ import { type Doc, isDoc, type Value } from './bson.ts';
 import { CommandError, unsupported } from './errors.ts';
 import { emptyArray, type KeyPart } from './keys.ts';
 
-/** The names in a dotted path. Numbers are refused: they could name a field or a position in an array. */
+/** Splits a dotted path into names. Rejects numbers, which could be the name of a field or a position in an array. */
 export function partsOf(path: string): string[] {
   const parts = path.split('.');
   if (parts.some((part) => !part || part.startsWith('$') || /^\d+$/.test(part))) throw unsupported(`the path '${path}'`);
   return parts;
 }
 
-/** A path that names a field of the document itself. */
+/** Returns the name of a top-level field. Rejects dotted paths. */
 export function fieldOf(path: string): string {
-  if (partsOf(path).length > 1) throw unsupported(`the path '${path}', of a field inside a field, here`);
+  if (partsOf(path).length > 1) throw unsupported(`the dotted path '${path}' in this place`);
   return path;
 }
 
 /**
- * Whether one of the values is wanted that a path leads to, through the documents of arrays. A path that ends early leads to undefined.
- * The elements of an array at the path's end are tried, too.
+ * Returns whether any value at a path satisfies a condition. The path continues through documents in arrays. If it ends early, the value is
+ * undefined. If the value is an array, its elements are also tried.
  */
 export function someAt(doc: Doc, path: readonly string[], isWanted: (value: Value | undefined) => boolean, i = 0): boolean {
   const value = doc.get(path[i]!);
@@ -27,14 +27,14 @@ export function someAt(doc: Doc, path: readonly string[], isWanted: (value: Valu
   return isWanted(undefined);
 }
 
-/** All values a path leads to, an array at its end giving its elements: what `distinct` collects. */
+/** Returns all values at a path, for `distinct`. If a value is an array, its elements are returned. */
 export function valuesAt(doc: Doc, path: readonly string[]): Value[] {
   return indexed(doc, path).values.filter((value) => value !== undefined && value !== emptyArray);
 }
 
 /**
- * The combinations of values that an index has for a document: one, or, when a field meets an array, one for each of its elements.
- * `onArray` is told of that field. MongoDB refuses two such fields unless they lie in one array; here that is refused, too.
+ * Returns the combinations of values of a document in an index: one, or one for each element if there is an array on the path of a field.
+ * `onArray` is called for that field. MongoDB allows two such fields only in the same array; this server does not allow that either.
  */
 export function keyParts(doc: Doc, paths: readonly (readonly string[])[], onArray?: (field: number) => void): KeyPart[][] {
   let combinations: KeyPart[][] = [[]];
@@ -59,7 +59,7 @@ function indexed(value: Value | undefined, [name, ...rest]: readonly string[]): 
   }
   if (isDoc(value)) return indexed(value.get(name), rest);
   if (!Array.isArray(value)) return { values: [undefined], isArray: false };
-  // An array inside an array is a value of its own; only documents are looked into.
+  // An array in an array is a value; paths continue only through documents.
   const values = value.flatMap((element) => (isDoc(element) ? indexed(element, [name, ...rest]).values : [undefined]));
   return { values: values.length ? values : [undefined], isArray: true };
 }

@@ -6,18 +6,18 @@ import { after, encodeKey, maxKeyBytes } from './keys.ts';
 import { conjuncts, type Filter, type Leaf } from './query.ts';
 
 /**
- * Chooses where to look for the documents of a query. A plan is one index and a set of disjoint ranges of its keys, in order, so that
- * `$in` reads only what it asks for and still comes out sorted. Every document is checked against the whole filter again: a mistake here
- * could lose documents but never add any, which the fuzz test looks for.
+ * Chooses how to find the documents of a query. A plan is an index and an ordered set of disjoint ranges of its keys, so that `$in` reads
+ * only the requested keys and still returns them in order. Every document is checked against the whole filter again. So a mistake here
+ * could omit documents but never add any; the fuzz test looks for such mistakes.
  */
 export interface Plan {
-  /** Undefined: the whole collection is read. */
+  /** If undefined, the whole collection is read. */
   index: Index | undefined;
   ranges: Range[];
   isReverse: boolean;
-  /** What comes out is in the order asked for. */
+  /** Whether the results have the requested order. */
   isSorted: boolean;
-  /** The ranges are single keys of a unique index. */
+  /** Whether the ranges are single keys of a unique index. */
   isLookup: boolean;
 }
 
@@ -29,7 +29,7 @@ export interface Range {
 
 export type Sort = { path: string; parts: string[]; descending: boolean }[];
 
-/** The best plan for a query; a scan of the collection when no index serves. */
+/** Returns the best plan for a query: a collection scan if no index is usable. */
 export function planQuery(collection: Collection, filter: Filter, sort: Sort, hint?: string): Plan {
   const leaves = conjuncts(filter);
   const candidates = collection.indexes.filter((index) => hint === undefined || index.name === hint);
@@ -43,14 +43,14 @@ export function planQuery(collection: Collection, filter: Filter, sort: Sort, hi
   return { index: undefined, ranges: [], isReverse: false, isSorted: !sort.length, isLookup: false };
 }
 
-/** Whether a document that meets a condition meets one of a partial index. What is not seen to be implied is not. */
+/** Returns whether a condition implies one of a partial index. When unsure, returns false. */
 function implies(leaf: Leaf, needed: Leaf): boolean {
   if (leaf.path !== needed.path) return false;
   if (leaf.op === needed.op && encodeKey([leaf.operand]).equals(encodeKey([needed.operand]))) return true;
   return leaf.op === 'eq' && isPoint(leaf.operand) && leaf.operand !== null && needed.test(leaf.operand);
 }
 
-/** The ranges of an index in which all documents lie that meet some conditions, and how well they serve. */
+/** Returns the ranges of an index that contain all documents that satisfy the conditions, and a rating of the plan. */
 function planIndex(index: Index, leaves: Leaf[], sort: Sort): { plan: Plan; score: number } {
   let prefixes: Buffer[] = [Buffer.alloc(0)];
   let inside: Range | undefined;
@@ -75,7 +75,7 @@ function planIndex(index: Index, leaves: Leaf[], sort: Sort): { plan: Plan; scor
   const served = points * 10 + (sort.length && direction ? 6 : 0) + (inside ? 5 : 0);
   return {
     plan: { index, ranges, isReverse: direction < 0, isSorted: !sort.length || direction !== 0, isLookup },
-    // A key of a unique index is the best there is; then as many equalities as possible, then the order, then a range.
+    // Prefers single keys of a unique index, then the highest number of equalities, then the requested order, then a range.
     score: served && served + (isLookup ? 1000 : 0) - index.fields.length * 0.1,
   };
 }
@@ -88,7 +88,7 @@ function rangeIn(prefix: Buffer, inside: Range | undefined): Range {
   return { start: Buffer.concat([prefix, inside.start]), end: Buffer.concat([prefix, inside.end]) };
 }
 
-/** A range as LMDB can be asked for it: no key is longer, so it leaves out none that lies in the other. */
+/** Shortens a range to what LMDB accepts. No key is longer, so both ranges contain the same keys. */
 function short({ start, end }: Range): Range {
   const cut = (bytes: Buffer) => bytes.subarray(0, maxKeyBytes);
   return { start: cut(start), end: end.length > maxKeyBytes ? after(cut(end)) : end };
@@ -96,12 +96,12 @@ function short({ start, end }: Range): Range {
 
 const complement = (bytes: Buffer) => Buffer.from(bytes.map((byte) => ~byte));
 
-/** Complemented, "before all that begins with X" is "after all that begins with not X". */
+/** After complementing, "before all keys with prefix X" becomes "after all keys with prefix not X". */
 function directed({ start, end }: Range, descending: boolean): Range {
   return descending ? { start: after(complement(end)), end: after(complement(start)) } : { start, end };
 }
 
-/** 1 or -1 when the index, past its `constants` first fields, is in the order asked for, forwards or backwards; else 0. */
+/** Returns 1 or -1 if the index, without its first `constants` fields, has the requested order forwards or backwards; otherwise 0. */
 function sortDirection(index: Index, constants: number, sort: Sort): number {
   let position = constants;
   let direction = 0;
@@ -116,13 +116,13 @@ function sortDirection(index: Index, constants: number, sort: Sort): number {
   return direction || 1;
 }
 
-/** What one field is held to: single values or a range of values, encoded. */
+/** The constraint on one field: single values or a range of values, encoded. */
 interface Bounds {
   points?: Buffer[];
   range?: Range;
 }
 
-/** Conditions on an array may be met by different elements, so only one of them can be used. */
+/** Different elements of an array can satisfy different conditions, so only one condition on an array can be used. */
 function boundsOf(leaves: Leaf[], multikey: boolean): Bounds | undefined {
   const bounds = leaves.map(boundsOfLeaf).filter((found) => found !== undefined);
   const points = bounds.filter((found) => found.points).sort((a, b) => a.points!.length - b.points!.length);
@@ -142,14 +142,14 @@ function boundsOfLeaf({ op, operand }: Leaf): Bounds | undefined {
   return { range: op.startsWith('g') ? { start: edge, end: after(type) } : { start: type, end: edge } };
 }
 
-/** An index has an array's elements, not the array; and a regular expression in `$in` is a pattern. */
+/** An index contains the elements of an array, not the array itself. A regular expression in `$in` is a pattern, not a value. */
 const isPoint = (value: Value) => !Array.isArray(value) && !(value instanceof BSONRegExp);
 
 function intersection(a: Range, b: Range): Range {
   return { start: a.start.compare(b.start) > 0 ? a.start : b.start, end: a.end.compare(b.end) < 0 ? a.end : b.end };
 }
 
-/** Ranges in order, without empty ones and repetitions, for `$in` may name a value twice. */
+/** Sorts ranges, and removes empty ones and duplicates, because `$in` can contain a value twice. */
 function union(ranges: Range[]): Range[] {
   const sorted = ranges.filter(({ start, end }) => start.compare(end) < 0).sort((a, b) => a.start.compare(b.start));
   return sorted.filter(({ start }, i) => !i || !sorted[i - 1]!.start.equals(start));

@@ -5,7 +5,7 @@ import { comparer } from './keys.ts';
 import { partsOf, someAt } from './paths.ts';
 import { type Pattern, toRegExp } from './regex.ts';
 
-/** A query as a tree. The leaves below `and` tell the planner where to look; the tree is what decides. */
+/** A query as a tree. The planner uses the leaves below `and`; the whole tree decides which documents match. */
 export type Filter = { kind: 'and' | 'or' | 'nor'; of: Filter[] } | Leaf;
 
 type Test = (value: Value | undefined) => boolean;
@@ -16,13 +16,13 @@ export interface Leaf {
   parts: string[];
   op: string;
   operand: Value;
-  /** Decides for one value that the path leads to; undefined when it leads nowhere. */
+  /** Tests one value at the path; undefined if there is none. */
   test: Test;
 }
 
 export const everything: Filter = { kind: 'and', of: [] };
 
-/** Whether a document answers to a filter. */
+/** Returns whether a document matches a filter. */
 export function matches(filter: Filter, doc: Doc): boolean {
   switch (filter.kind) {
     case 'and':
@@ -36,13 +36,13 @@ export function matches(filter: Filter, doc: Doc): boolean {
   }
 }
 
-/** The conditions that every document of a query meets. */
+/** Returns the conditions that every matching document satisfies. */
 export function conjuncts(filter: Filter): Leaf[] {
   if (filter.kind === 'leaf') return [filter];
   return filter.kind === 'and' ? filter.of.flatMap(conjuncts) : [];
 }
 
-/** Reads a query document. What is not known is an error, never ignored. */
+/** Parses a query document. Everything unknown is an error. */
 export function parseFilter(query: Doc): Filter {
   const of = [...query].flatMap(([name, operand]): Filter | Filter[] => {
     if (name === '$and') return branches(name, operand);
@@ -97,7 +97,7 @@ const fieldOperators: Record<string, (path: string, operand: Value, siblings: Do
     return leaf(path, 'regex', null, regexTest(patternOf(operand, siblings.get('$options'))));
   },
   $options: (_path, _operand, siblings) => {
-    if (!siblings.has('$regex')) throw badValue('$options needs a $regex');
+    if (!siblings.has('$regex')) throw badValue('$options requires a $regex');
     return everything;
   },
   $not: (path, operand) => {
@@ -136,7 +136,7 @@ function equality(operand: Value): Test {
   return (value) => value !== undefined && order(value) === 0;
 }
 
-/** `$gt` and its like compare values of one type only; null equals what is missing, and NaN is neither less nor greater. */
+/** `$gt`, `$gte`, `$lt` and `$lte` compare only values of the same type. Null equals a missing value; NaN is neither less nor greater. */
 function ordering(operand: Value, sign: 1 | -1, orEqual: boolean): Test {
   if (operand === null) return (value) => orEqual && (value === undefined || value === null);
   const rank = rankOf(notRegex(operand));

@@ -60,7 +60,7 @@ function distinct(rows: Iterable<Row>, path: string): Value[] {
   return [...values.values()];
 }
 
-/** Reads what a find or an aggregate asks for, unless only the plan is wanted, and tells how. */
+/** Runs a find or an aggregate, unless only the plan is requested, and returns how it was run. */
 function explain(context: Context, explained: Doc, verbosity = 'allPlansExecution'): Reply {
   if (!/^(queryPlanner|executionStats|allPlansExecution)$/.test(verbosity)) throw failedToParse(`unknown verbosity ${verbosity}`);
   const [name] = explained.keys();

@@ -8,8 +8,8 @@ export interface Pattern {
 const space = ' \\t\\n\\v\\f\\r';
 
 /**
- * A PCRE pattern as a JavaScript one. What means the same is kept, what differs is translated (`.`, `^`, `$`, `\s`), and what JavaScript
- * does not know, or knows as something else, is an error: the `u` flag makes unknown escapes one.
+ * Converts a PCRE pattern to JavaScript. Syntax with the same meaning is kept, and syntax with a different meaning is translated (`.`, `^`,
+ * `$`, `\s`) or rejected. Syntax that JavaScript does not support is rejected; the `u` flag makes unknown escapes an error.
  */
 export function toRegExp({ pattern, options }: Pattern): RegExp {
   if (!/^[ims]*$/.test(options)) throw unsupported(`the regular expression option '${options}'`);

@@ -5,11 +5,11 @@ import type { Plan, Range } from './planner.ts';
 import { everything, type Filter, matches } from './query.ts';
 import type { View } from './storage.ts';
 
-/** What a query looks at, as `explain` tells it, and for how long it may. */
+/** What a query has examined, as reported by `explain`, and its time limit. */
 export class Examined {
   keys = 0;
   documents = 0;
-  /** Undefined: there is no such collection. */
+  /** Undefined if the collection does not exist. */
   readonly plans: (Plan | undefined)[] = [];
   private millisecondsLeft: number;
   private since = Date.now();
@@ -18,7 +18,7 @@ export class Examined {
     this.millisecondsLeft = maxTimeMS || Number.POSITIVE_INFINITY;
   }
 
-  /** Between two batches of a cursor the clock stands still. */
+  /** The time between two batches of a cursor does not count. */
   pause(): void {
     this.millisecondsLeft -= Date.now() - this.since;
   }
@@ -26,7 +26,7 @@ export class Examined {
     this.since = Date.now();
   }
 
-  /** Counts, and now and then looks at the clock. */
+  /** Counts, and regularly checks the time limit. */
   count(what: 'keys' | 'documents'): void {
     if ((++this[what] & 127) === 0 && Date.now() - this.since > this.millisecondsLeft) {
       throw new CommandError(50, 'operation exceeded time limit');
@@ -34,7 +34,7 @@ export class Examined {
   }
 }
 
-/** A stored document, decoded when it is first needed. */
+/** A stored document, decoded on first use. */
 export class Row {
   readonly record: Buffer;
   readonly bytes: Buffer;
@@ -51,7 +51,7 @@ export class Row {
   }
 }
 
-/** Reads the documents of a plan. */
+/** Returns the documents of a plan. */
 export function* scan(view: View, collection: Collection, filter: Filter, plan: Plan, examined: Examined): Generator<Row> {
   for (const row of plan.index ? fetch(view, collection, plan.index, plan, examined) : readAll(view, collection)) {
     examined.count('documents');
@@ -64,7 +64,7 @@ function* readAll(view: View, { id }: Collection): Generator<Row> {
 }
 
 function* fetch(view: View, collection: Collection, index: Index, plan: Plan, examined: Examined): Generator<Row> {
-  // An array puts a document into several ranges, or into one of them several times.
+  // With arrays, a document can be in several ranges, or in one range several times.
   const seen = index.multikey.includes(true) ? new Set<string>() : undefined;
   for (const range of plan.isReverse ? plan.ranges.toReversed() : plan.ranges) {
     for (const record of recordsOf(view, index, range, plan)) {
@@ -72,7 +72,7 @@ function* fetch(view: View, collection: Collection, index: Index, plan: Plan, ex
       if (seen?.has(record.toString('latin1'))) continue;
       seen?.add(record.toString('latin1'));
       const bytes = view.get(recordKey(collection, record));
-      // Between two batches of a cursor a document may have gone.
+      // The document may have been deleted between two batches of a cursor.
       if (bytes) yield new Row(record, bytes);
     }
   }

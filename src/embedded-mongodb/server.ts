@@ -10,7 +10,7 @@ import { Sessions } from './sessions.ts';
 import type { Storage } from './storage.ts';
 import { Framer, type Reply, readRequest, wantsReply, writeReply } from './wire.ts';
 
-/** Listens, keeps connections, and answers what comes in on them. */
+/** Listens for connections and replies to their messages. */
 export class Server {
   private readonly state: ServerState;
   private readonly net: NetServer;
@@ -19,14 +19,14 @@ export class Server {
   private connections = 0;
   private time = 0n;
 
-  /** `identity` tells an attaching process that this is the server of the data directory it meant. */
+  /** `identity` tells an attaching process that this server serves the expected data directory. */
   constructor(storage: Storage, identity: string) {
     this.state = { storage, identity, sessions: new Sessions(), cursors: new Cursors() };
     this.net = createServer((socket) => this.accept(socket));
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
 
-  /** Listens, on a unix socket so that only this user may connect to it; answers where. */
+  /** Listens on a unix socket that only this user may connect to, or on TCP. Returns the address. */
   listen(address: Address): Promise<Address> {
     return new Promise((resolve, reject) => {
       this.net.once('error', reject);
@@ -39,7 +39,7 @@ export class Server {
     });
   }
 
-  /** Stops listening, ends connections and open transactions. The storage is closed by its owner. */
+  /** Stops listening, closes connections and aborts open transactions. Does not close the storage. */
   async stop(): Promise<void> {
     clearInterval(this.sweeper);
     const closed = new Promise((resolve) => this.net.close(resolve));
@@ -62,7 +62,7 @@ export class Server {
     const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
     const peer = { id: ++this.connections, address };
     const framer = new Framer();
-    // One after the other, as a client expects on one connection.
+    // Messages of one connection are processed one after the other, as clients expect.
     let last = Promise.resolve();
     socket.on('data', (chunk) => {
       try {
@@ -79,7 +79,10 @@ export class Server {
     if (socket.writable && wantsReply(message)) socket.write(writeReply(message, { ...reply, ...this.logicalTime() }));
   }
 
-  /** What drivers pass on between their connections, so that they read what they have written: here every read does, and it only has to go up. */
+  /**
+   * Drivers pass this time between connections to read their own writes. Here every read sees all writes, so the time only needs to
+   * increase.
+   */
   private logicalTime(): Reply {
     const second = BigInt(Math.floor(Date.now() / 1_000)) << 32n;
     this.time = this.time < second ? second : this.time + 1n;
@@ -103,7 +106,7 @@ function failure({ message, code, codeName, details, labels }: CommandError): Re
   return { ok: 0, errmsg: message, code, codeName, ...details, ...(labels.length && { errorLabels: labels }) };
 }
 
-/** An error that nobody foresaw is an answer, too, and does not take the server down. */
+/** Converts an unexpected error to a reply, so that it does not stop the server. */
 function unforeseen(error: Error): CommandError {
   return error instanceof BSONError
     ? new CommandError(22, `invalid BSON: ${error.message}`)

@@ -9,9 +9,9 @@ import type { Reply } from './wire.ts';
 export const sessionMinutes = 30;
 const transactionSeconds = 60;
 
-/** A client's session: at most one transaction at a time, numbered upwards. */
+/** A client's session. It has at most one transaction at a time, with increasing numbers. */
 export class Session {
-  /** Where its outcomes are kept. */
+  /** The key under which its outcomes are stored. */
   readonly key: Buffer;
   transactionNumber = -1n;
   state: 'none' | 'inProgress' | 'committed' | 'aborted' = 'none';
@@ -29,7 +29,7 @@ export class Session {
     const before = readOutcome(storage.latest, this)?.number ?? -1n;
     const last = before > this.transactionNumber ? before : this.transactionNumber;
     if (number < last) throw tooOld(number, last);
-    if (number === last) throw new CommandError(117, `a transaction or retryable write of the number ${number} has been started`);
+    if (number === last) throw new CommandError(117, `a transaction or retryable write with the number ${number} has already been started`);
     this.abort();
     this.transaction = new TransactionView(storage);
     this.transactionNumber = number;
@@ -37,14 +37,14 @@ export class Session {
     this.expiry = setTimeout(() => this.abort(), transactionSeconds * 1000).unref();
   }
 
-  /** The open transaction of a number, or the error that MongoDB has for it. */
+  /** Returns the open transaction with a number, or throws the error that MongoDB throws. */
   continue(number: bigint): TransactionView {
     if (number < this.transactionNumber) throw tooOld(number, this.transactionNumber);
     if (number > this.transactionNumber || this.state === 'none') {
       throw new CommandError(251, `Given transaction number ${number} does not match any in-progress transactions.`);
     }
     if (this.state === 'committed') throw new CommandError(256, `Transaction ${number} has been committed.`);
-    // The storage ends transactions by itself when it closes or a commit fails.
+    // The storage aborts transactions when it closes or a commit fails.
     if (!this.transaction?.isOpen) throw new CommandError(251, `Transaction ${number} has been aborted.`);
     return this.transaction;
   }
@@ -88,7 +88,7 @@ export class Sessions {
     for (const session of this.known.values()) session.abort();
   }
 
-  /** Forgets sessions that nobody has used for half an hour, and their outcomes. */
+  /** Removes sessions that have not been used for half an hour, and their outcomes. */
   async sweep(storage: Storage): Promise<void> {
     const before = Date.now() - sessionMinutes * 60_000;
     for (const session of this.known.values()) if (session.lastUsed < before) this.end(session);
@@ -103,11 +103,11 @@ export class Sessions {
 
 interface Outcome {
   number: bigint;
-  /** A retryable write's answer, or undefined for a committed transaction. */
+  /** The reply to a retryable write. Undefined for a committed transaction. */
   reply: Doc | undefined;
 }
 
-/** What a session's last numbered write did. It is written in the same commit as the write, so it is as durable. */
+/** The outcome of a session's last numbered write. It is stored in the same commit as the write, so it is equally durable. */
 export function readOutcome(view: View, session: Session): Outcome | undefined {
   const bytes = view.get(session.key);
   if (!bytes) return undefined;
@@ -119,7 +119,7 @@ export function writeOutcome(view: View, session: Session, number: bigint, reply
   view.put(session.key, encode({ number: Long.fromBigInt(number), at: new Date(), reply }));
 }
 
-/** Runs a retryable write, or, when it has been run before, gives the answer it got then. */
+/** Runs a retryable write. If it has already run, returns its first reply. */
 export function once(view: View, session: Session, number: bigint, run: () => Reply): Reply {
   const before = readOutcome(view, session);
   if (before && before.number > number) throw tooOld(number, before.number);

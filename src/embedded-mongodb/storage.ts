@@ -3,8 +3,8 @@ import { Catalog, type Collection, keyIn, spaces } from './catalog.ts';
 import { CommandError } from './errors.ts';
 
 /**
- * Keys and values in LMDB. Plain writes that wait at the same time share one LMDB transaction and its fsync. A multi-document
- * transaction reads a snapshot. What either writes is laid over what it reads, until its end.
+ * Stores keys and values in LMDB. Concurrent plain writes share one LMDB transaction and its fsync. A multi-document transaction reads a
+ * snapshot. Until either ends, its uncommitted writes are kept in memory and override what it reads.
  */
 
 interface Entry {
@@ -14,17 +14,17 @@ interface Entry {
 
 interface Write {
   key: Buffer;
-  /** Undefined: removed. */
+  /** Undefined if the key was deleted. */
   value: Buffer | undefined;
 }
 
-/** A key as text, in the order of its bytes. */
+/** Returns a key as text with the same order. */
 const nameOf = (key: Buffer) => key.toString('latin1');
 
-/** Somewhere to read and write: here the newest state of the file, and over it what one plain write has written. */
+/** A view to read and write: the current state of the file, overridden by the uncommitted writes of one plain write. */
 export class View {
   readonly storage: Storage;
-  /** Collections that this view has made (or, with null, dropped) and others do not see yet. */
+  /** Collections that this view has created (or dropped, if null) and that other views do not see yet. */
   readonly catalogChanges = new Map<string, Collection | null>();
   protected readonly snapshot: Transaction | undefined;
   protected readonly writes = new Map<string, Write>();
@@ -59,7 +59,7 @@ export class View {
     if (holder) throw new Locked(holder);
   }
 
-  /** The entries from `start` (inclusive) to `end` (exclusive), from the other side when reversed. */
+  /** Returns the entries from `start` (inclusive) to `end` (exclusive), in descending order if `reverse` is true. */
   *range(start: Buffer, end: Buffer, reverse = false): Generator<Entry> {
     const own = this.ownWrites(start, end);
     if (reverse) own.reverse();
@@ -80,8 +80,8 @@ export class View {
   }
 
   /**
-   * What the file has, fetched page by page, so that between two of them nothing is held open: a cursor may rest here for minutes without
-   * keeping LMDB from reusing pages.
+   * Returns the entries of the file. Reads them in pages, between which no LMDB transaction is open: a cursor can pause here for minutes
+   * without preventing LMDB from reusing space.
    */
   private *stored(start: Buffer, end: Buffer, reverse: boolean): Generator<Entry> {
     let [from, to] = [start, end];
@@ -102,13 +102,13 @@ export class View {
     return changed === undefined ? this.storage.catalog.collections.get(namespace) : (changed ?? undefined);
   }
 
-  /** Takes over what a transaction has written. */
+  /** Takes over the writes of a transaction. */
   adopt({ writes, catalogChanges }: TransactionView): void {
     for (const write of writes.values()) this.write(write);
     for (const [namespace, collection] of catalogChanges) this.catalogChanges.set(namespace, collection);
   }
 
-  /** Puts everything into the open LMDB transaction. */
+  /** Writes everything to the open LMDB transaction. */
   flush(sequence: number): void {
     const { db, catalog, lastWrites } = this.storage;
     for (const [name, { key, value }] of this.writes) {
@@ -130,7 +130,7 @@ function* present({ key, value }: Write): Generator<Entry> {
   if (value) yield { key, value };
 }
 
-/** Thrown inside a plain write that meets a transaction's uncommitted write: it waits and runs again. */
+/** Thrown in a plain write that conflicts with an uncommitted write of a transaction. The plain write waits and runs again. */
 export class Locked {
   readonly by: TransactionView;
   constructor(by: TransactionView) {
@@ -138,7 +138,7 @@ export class Locked {
   }
 }
 
-/** A multi-document transaction: a snapshot, and the transaction's own writes over it. */
+/** A multi-document transaction: a snapshot, overridden by the transaction's own writes. */
 export class TransactionView extends View {
   isOpen = true;
   private readonly startSequence: number;
@@ -154,7 +154,7 @@ export class TransactionView extends View {
     storage.transactions.add(this);
   }
 
-  /** An index made after the snapshot lacks the snapshot's documents: such a transaction has to start again. */
+  /** An index that was created after the snapshot does not contain the snapshot's documents, so the transaction must be restarted. */
   override collection(namespace: string): Collection | undefined {
     if (this.isNewer(nameOf(keyIn(spaces.collections, Buffer.from(namespace))))) {
       const problem = `Unable to read from a snapshot due to pending collection catalog changes of ${namespace}`;
@@ -172,18 +172,18 @@ export class TransactionView extends View {
     this.storage.locks.set(name, this);
   }
 
-  /** Whether a key has been written since the snapshot. */
+  /** Returns whether a key has been written since the snapshot. */
   private isNewer(name: string): boolean {
     return (this.storage.lastWrites.get(name) ?? 0) > this.startSequence;
   }
 
-  /** Whether the transaction has written to anything whose key begins so. */
+  /** Returns whether the transaction has written any key with this prefix. */
   wroteUnder(prefix: Buffer): boolean {
     const name = nameOf(prefix);
     return [...this.writes.keys()].some((written) => written.startsWith(name));
   }
 
-  /** Makes everything durable at once, together with what `also` writes. */
+  /** Commits all writes atomically, together with those of `also`. */
   commit(also: (view: View) => void): Promise<void> {
     return this.storage.write((view) => {
       if (!this.isOpen) throw new CommandError(251, 'The transaction has been aborted.');
@@ -193,7 +193,7 @@ export class TransactionView extends View {
     });
   }
 
-  /** Ends the transaction: gives up its locks and its snapshot, lets those who wait go on. */
+  /** Ends the transaction: releases its locks and its snapshot, and resumes waiting writes. */
   release(): void {
     if (!this.isOpen) return;
     this.isOpen = false;
@@ -208,7 +208,7 @@ interface Job {
   run: (view: View) => unknown;
   resolve: (value: never) => void;
   reject: (error: unknown) => void;
-  /** When it gives up waiting for a transaction, in ms since the epoch. */
+  /** When to stop waiting for a transaction, in milliseconds since the epoch. */
   deadline: number;
 }
 
@@ -217,20 +217,20 @@ type Fence = (get: (key: Buffer) => Buffer | undefined) => void;
 export class Storage {
   readonly db: RootDatabase<Buffer, Buffer>;
   readonly catalog = new Catalog();
-  /** The newest state, to be read only. */
+  /** The current state, read-only. */
   readonly latest: View;
-  /** Who has written what and not committed yet. */
+  /** Maps uncommitted keys to the transaction that wrote them. */
   readonly locks = new Map<string, TransactionView>();
-  /** In which commit a key was last written, as far back as an open transaction may need to know. */
+  /** The last commit that wrote each key, as far back as open transactions need it. */
   readonly lastWrites = new Map<string, number>();
   readonly transactions = new Set<TransactionView>();
-  /** Keys that the next commit writes whatever becomes of the statements in it. */
+  /** Keys that the next commit writes even if its statements fail. */
   readonly flags: Buffer[] = [];
   durableSequence = 0;
   private sequence = 0;
   private queue: Job[] = [];
   private pumping: Promise<void> | undefined;
-  /** Checked inside every LMDB transaction: throws when another server has taken the data directory over. */
+  /** Called in every LMDB transaction. Throws if another server has taken over the data directory. */
   private readonly fence: Fence;
 
   constructor(db: RootDatabase<Buffer, Buffer>, fence: Fence) {
@@ -240,7 +240,7 @@ export class Storage {
     this.catalog.load(this.latest);
   }
 
-  /** Runs a statement that writes. Resolves when what it wrote is on disk; when it throws, it has written nothing. */
+  /** Runs a statement that writes. Resolves when its writes are on disk. If it rejects, nothing was written. */
   write<T>(run: (view: View) => T, deadline = Number.POSITIVE_INFINITY): Promise<T> {
     return new Promise<T>((resolve, reject) => this.enqueue({ run, resolve, reject, deadline }));
   }
@@ -252,7 +252,7 @@ export class Storage {
 
   private async pump(): Promise<void> {
     while (this.queue.length) {
-      // What arrives in the same turn of the event loop, or arrived during the last commit, shares the next commit.
+      // Writes that arrive in the same turn of the event loop, or during the last commit, share the next commit.
       await new Promise(setImmediate);
       this.commit(this.queue.splice(0));
     }
@@ -263,7 +263,7 @@ export class Storage {
     const sequence = ++this.sequence;
     const answers = new Map<Job, () => void>();
     try {
-      // Synchronously: an asynchronous commit of lmdb that fails takes the process down with an unhandled rejection.
+      // The commit is synchronous: if an asynchronous commit of lmdb fails, an unhandled rejection ends the process.
       this.db.transactionSync(() => {
         this.fence((key) => this.db.get(key));
         for (const job of jobs) answers.set(job, this.run(job, sequence));
@@ -281,7 +281,7 @@ export class Storage {
     for (const answer of answers.values()) answer();
   }
 
-  /** Runs a job; returns how it is answered once what it wrote is on disk. */
+  /** Runs a job. Returns a function that settles it once its writes are on disk. */
   private run(job: Job, sequence: number): () => void {
     const view = new View(this);
     let result: unknown;
@@ -292,7 +292,7 @@ export class Storage {
       this.runAfter(error.by, job);
       return waits;
     }
-    // A failure in here is the whole commit's.
+    // A failure here fails the whole commit.
     view.flush(sequence);
     return () => job.resolve(result as never);
   }
@@ -311,20 +311,20 @@ export class Storage {
     });
   }
 
-  /** After a failed commit what is in memory may be ahead of the file: open transactions end, and the catalog is read again. */
+  /** After a failed commit the memory can be ahead of the file. So all open transactions are aborted, and the catalog is read again. */
   private startOver(): void {
     for (const transaction of this.transactions) transaction.release();
     this.lastWrites.clear();
     this.reload();
   }
 
-  /** Reads what another process may have written until now. */
+  /** Reads the latest writes of other processes. */
   reload(): void {
     this.db.resetReadTxn();
     this.catalog.load(this.latest);
   }
 
-  /** Ends open transactions, waits for writes under way and closes the file, after a last word. */
+  /** Aborts open transactions, waits for running writes, runs `last` and closes the file. */
   async close(last: () => void): Promise<void> {
     for (const transaction of this.transactions) transaction.release();
     while (this.pumping) await this.pumping;
@@ -333,12 +333,12 @@ export class Storage {
   }
 }
 
-/** The answer of a job that will run again. */
+/** The outcome of a job that will run again. */
 const waits = () => {};
 
-/** An LMDB failure as MongoDB would report it. */
+/** Converts an LMDB error to the error that MongoDB would report. */
 function storageError(error: unknown): CommandError {
   const message = error instanceof Error ? error.message : String(error);
   const isFull = /no space|file too large|quota|input\/output error|MDB_MAP_FULL/i.test(message);
-  return new CommandError(isFull ? 14031 : 8, `nothing was written, the disk is full or failing: ${message}`);
+  return new CommandError(isFull ? 14031 : 8, `nothing was written because the disk is full or failing: ${message}`);
 }

@@ -2,16 +2,16 @@ import { add, type BsonNumber, type Doc, isDoc, isNumber, show, typeOf, type Val
 import { CommandError, failedToParse, typeMismatch, unsupported } from './errors.ts';
 import { fieldOf } from './paths.ts';
 
-/** What becomes of a document. `inserting` is true while an upsert makes it. */
+/** Returns the changed document. `inserting` is true if an upsert creates the document. */
 export type Change = (doc: Doc, inserting: boolean) => Doc;
 
-/** What an operator makes of a field's value; undefined removes the field. */
+/** Returns the new value of a field; undefined removes the field. */
 type Apply = (old: Value | undefined, inserting: boolean) => Value | undefined;
 
-/** Reads `u` of an update: a document of operators, or one that replaces. All of it is checked before any document is touched. */
+/** Parses `u` of an update: a document of operators or a replacement. Validates all of it before any document is changed. */
 export function parseChange(update: Doc | Value[] | undefined): Change {
   if (Array.isArray(update)) throw unsupported('an update with an aggregation pipeline');
-  if (!update) throw failedToParse('an update needs a document');
+  if (!update) throw failedToParse('an update requires a document');
   return isReplacement(update) ? parseReplacement(update) : parseOperators(update);
 }
 
@@ -19,7 +19,7 @@ export function isReplacement(update: Doc): boolean {
   return update.keys().next().value?.startsWith('$') !== true;
 }
 
-/** A document that takes the place of another; the `_id` stays. */
+/** A replacement document. The `_id` does not change. */
 function parseReplacement(replacement: Doc): Change {
   for (const name of replacement.keys()) if (name.startsWith('$')) throw dollarPrefixed(name);
   return (old) => {
@@ -35,7 +35,7 @@ function parseOperators(update: Doc): Change {
     if (!isDoc(fields)) throw failedToParse(`Modifiers operate on fields but we found type ${typeOf(fields)} instead: ${operator}`);
     return [...fields].map(([name, operand]) => ({ name: fieldOf(name), apply: make(operand, name) }));
   });
-  // Fields are added in the order of their names, whatever the order in the update.
+  // New fields are added in the order of their names, not in the order of the update.
   changes.sort((a, b) => (a.name < b.name ? -1 : 1));
   const twice = changes.find(({ name }, i) => name === changes[i - 1]?.name)?.name;
   if (twice) throw new CommandError(40, `Updating the path '${twice}' would create a conflict at '${twice}'`);
@@ -72,7 +72,7 @@ function increment(name: string, old: Value | undefined, by: BsonNumber): Value 
   throw typeMismatch(`Cannot apply $inc to a value of non-numeric type. The field '${name}' has non-numeric type ${typeOf(old)}`);
 }
 
-/** Fields that begin with a dollar are not stored: MongoDB allows some, only to be changed again through aggregation. */
+/** Fields that begin with a dollar sign are rejected. MongoDB allows some of them, but only aggregation can change these. */
 function checkStored(value: Value, path: string): void {
   if (Array.isArray(value)) for (const element of value) checkStored(element, path);
   if (!isDoc(value)) return;

@@ -2,11 +2,11 @@ import type { Long } from 'bson';
 import { type Doc, decode, encode } from './bson.ts';
 import { CommandError, unsupported } from './errors.ts';
 
-/** The messages of MongoDB's wire protocol: OP_MSG, and OP_QUERY for the first hello of a connection. */
+/** Messages of MongoDB's wire protocol: OP_MSG, and OP_QUERY for the first hello of a connection. */
 const opcodes = { reply: 1, query: 2004, message: 2013 };
 const maxMessageBytes = 48_000_000;
 
-/** A batch of a cursor: documents that are sent as the bytes they are stored as. */
+/** A batch of a cursor. The documents are stored bytes that are sent unchanged. */
 interface Batch {
   name: 'firstBatch' | 'nextBatch';
   documents: Buffer[];
@@ -14,10 +14,10 @@ interface Batch {
   namespace: string;
 }
 
-/** An answer; the batch becomes its field `cursor`. */
+/** A reply. The batch becomes its field `cursor`. */
 export type Reply = Record<string, unknown> & { batch?: Batch };
 
-/** Takes whole messages off the front of what has arrived. */
+/** Splits the received bytes into complete messages. */
 export class Framer {
   private chunks: Buffer[] = [];
   private bytes = 0;
@@ -42,12 +42,12 @@ export class Framer {
 
 const opcodeOf = (message: Buffer) => message.readInt32LE(12);
 
-/** Whether an answer is expected, known before the body is read. */
+/** Returns whether the client expects a reply. Does not parse the body. */
 export function wantsReply(message: Buffer): boolean {
   return opcodeOf(message) !== opcodes.message || (message.readUInt32LE(16) & 2) === 0;
 }
 
-/** The command in a message. */
+/** Parses the command in a message. */
 export function readRequest(message: Buffer): Doc {
   const opcode = opcodeOf(message);
   if (opcode === opcodes.query) {
@@ -57,7 +57,7 @@ export function readRequest(message: Buffer): Doc {
   }
   if (opcode !== opcodes.message) throw unsupported(`opcode ${opcode}`);
   const flags = message.readUInt32LE(16);
-  // The second flag asks for no answer. A checksum, which the first announces, is what no driver sends.
+  // The second flag means that no reply is expected. The first one announces a checksum, which no driver sends.
   if (flags & ~0x10002 & 0xffff) throw new CommandError(17, `unknown required flags ${flags}`);
   let command: Doc | undefined;
   const sequences: [string, Doc[]][] = [];
@@ -82,15 +82,15 @@ function readSequence(message: Buffer, start: number, end: number): [string, Doc
   return [message.toString('utf8', start + 4, nameEnd), documents];
 }
 
-/** The bytes of an answer, in the protocol of its request. */
+/** Encodes a reply, in the protocol of its request. */
 export function writeReply(request: Buffer, reply: Reply): Buffer {
   const isQuery = opcodeOf(request) === opcodes.query;
-  // A reply to a query says that it holds one document.
+  // A reply to OP_QUERY contains the number of its documents, which is one.
   const rest = isQuery ? Buffer.from([...Array(16).fill(0), 1, 0, 0, 0]) : Buffer.alloc(5);
   return writeMessage(isQuery ? opcodes.reply : opcodes.message, request.readInt32LE(4), [rest, encodeReply(reply)]);
 }
 
-/** A command as a client sends it. */
+/** Encodes a command in the way a client does. */
 export function writeRequest(command: Reply): Buffer {
   return writeMessage(opcodes.message, 0, [Buffer.alloc(5), encode(command)]);
 }

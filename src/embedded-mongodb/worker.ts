@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { type EmbeddedMongodbOptions, startEmbeddedMongodb } from './index.ts';
 
-/** The thread of `worker: true`: says where it listens, and stops when told to. */
+/** The thread of `worker: true`. Posts its address, and stops on request. */
 try {
   const server = await startEmbeddedMongodb(workerData as EmbeddedMongodbOptions);
   parentPort!.once('message', async () => {

@@ -13,7 +13,7 @@ import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes
 
 const maxBulk = 100_000;
 
-/** Runs the parts of a bulk write; the error of a part is reported, and ends the bulk when it is ordered or part of a transaction. */
+/** Runs the statements of a bulk write and reports their errors. An error ends the bulk write if it is ordered or in a transaction. */
 function bulk<T>(
   { transaction }: Context,
   parts: T[],
@@ -28,7 +28,7 @@ function bulk<T>(
     try {
       apply(part, index);
     } catch (error) {
-      // What is to be retried as a whole is no error of one part.
+      // An error that requires a retry of the whole command is not an error of one statement.
       if (!(error instanceof CommandError) || error.labels.length || error.code === 50) throw error;
       writeErrors.push({ index, code: error.code, errmsg: error.message, ...error.details });
       if (transaction || (ordered ?? true)) break;
@@ -37,14 +37,14 @@ function bulk<T>(
   return writeErrors.length ? { writeErrors } : {};
 }
 
-/** The documents that a write is about: all of them are read before any is written. */
+/** Returns the documents that a write affects. All of them are read before any is written. */
 function rowsOf(context: Context, view: View, namespace: string, selection: Selection): Row[] {
   return [...select(view, view.collection(namespace), selection, context.examined)];
 }
 
 const updateOptions = { q: 'doc', u: 'docOrArray', multi: 'bool', upsert: 'bool' } as const;
 
-/** What one part of an update did: how many documents it found, how many it changed, and the id of the one it made. */
+/** The result of one update statement: the numbers of matched and of modified documents, and the id of an inserted one. */
 interface Updated {
   n: number;
   nModified: number;

@@ -10,14 +10,14 @@ import type { Row } from './scan.ts';
 import type { View } from './storage.ts';
 import type { Change } from './update.ts';
 
-/** What insert, update, delete and findAndModify do to one document. */
+/** The changes that insert, update, delete and findAndModify make to one document. */
 
-/** The collection of a write, made when it is not there. */
+/** Returns the collection of a write. Creates it if it does not exist. */
 export function collectionFor(view: View, namespace: string): Collection {
   return view.collection(namespace) ?? createCollection(view, namespace);
 }
 
-/** Inserts a document as MongoDB stores it: `_id` first, made when missing. */
+/** Inserts a document like MongoDB: with `_id` as the first field, generated if missing. */
 export function insertOne(view: View, collection: Collection, doc: Doc): Doc {
   const id = doc.has('_id') ? doc.get('_id')! : new ObjectId();
   checkId(id);
@@ -32,7 +32,7 @@ function checkId(id: Value): void {
   if (dollar) throw new CommandError(52, `_id fields may not contain '$'-prefixed fields: ${dollar} is not valid for storage.`);
 }
 
-/** Applies a change to a stored document; returns what it is now, and whether that is something else. */
+/** Applies a change to a stored document. Returns the new document, and whether it differs. */
 export function updateRow(view: View, collection: Collection, row: Row, change: Change): { doc: Doc; isModified: boolean } {
   const doc = change(row.doc, false);
   checkSameId(doc, row.doc.get('_id')!);
@@ -41,7 +41,7 @@ export function updateRow(view: View, collection: Collection, row: Row, change: 
   return { doc, isModified: true };
 }
 
-/** Makes the document of an upsert: what the query holds equal, then the change. */
+/** Inserts the document of an upsert: the fields that the query requires to be equal, then the change. */
 export function upsert(view: View, collection: Collection, filter: Filter, change: Change): Doc {
   const seed: Doc = new Map();
   for (const { path, operand } of conjuncts(filter).filter(({ op }) => op === 'eq')) {

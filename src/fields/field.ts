@@ -3,36 +3,36 @@ import type { Issue } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { Format } from './formats.ts';
 
-/** The longest secret there is, in characters. Kinds set less where a service or a standard does. */
+/** The maximum length of any secret, in characters. A kind sets a lower limit where the service or a standard has one. */
 export const LONGEST_SECRET = 65_536;
 
-/** A closed set of values that becomes a GraphQL enum; share one value between fields that share a name. */
+/** A closed set of values that becomes a GraphQL enum. Credential kinds whose fields share a name must share one such object. */
 export interface Choices<Value extends string = string> {
   readonly enumName: string;
   readonly description: string;
-  /** Value, in upper case, and what it means. */
+  /** Maps each value, in upper case, to its meaning. */
   readonly values: Readonly<Record<Value, string>>;
 }
 
 interface Common<T> {
   readonly description: string;
-  /** Absent by default: the field must be given on create and cannot be cleared. */
+  /** False by default: the field is required on create and cannot be cleared. */
   readonly optional?: boolean;
   /** The value of an optional field that is left out on create, or cleared. Null by default. */
   readonly default?: T;
   /** False: the field is optional on create, and cannot be cleared later. */
   readonly clearable?: false;
   readonly example?: T;
-  /** A value that validation must refuse. Contract tests send it. */
+  /** A value that validation must reject. Contract tests send it. */
   readonly invalidExample?: unknown;
 }
 
 interface TextBounds {
-  /** In UTF-16 code units, as JavaScript and HTML forms count; 1 by default. */
+  /** In UTF-16 code units, as in JavaScript and HTML forms. 1 by default. */
   readonly minLength?: number;
   /** In UTF-16 code units. */
   readonly maxLength: number;
-  /** For base64: how many bytes it may stand for. */
+  /** For base64: the maximum number of decoded bytes. */
   readonly maxBytes?: number;
   readonly format?: Format;
 }
@@ -55,8 +55,8 @@ interface TypedObject<F extends Fields> extends ObjectType {
 }
 
 /**
- * One field that callers write: everything that the schema, the store, validation and a front end's form need to know of it.
- * Plain data, so that it can be shown as it is.
+ * One field that callers write: everything that the schema, the store, validation and a front end's form need to know about it.
+ * It is plain data, so it can be returned to callers without conversion.
  */
 export type Field =
   | (Common<string> & TextBounds & { readonly type: 'String'; readonly secret: boolean })
@@ -78,9 +78,9 @@ export type Field =
       readonly type: 'StringList';
       readonly secret: false;
       readonly maxItems: number;
-      /** Of one item, in UTF-16 code units. */
+      /** The maximum length of one item, in UTF-16 code units. */
       readonly maxLength: number;
-      /** Of every item. */
+      /** The format of every item. */
       readonly format?: Format;
     })
   | (Common<number> & { readonly type: 'Int'; readonly secret: false; readonly min: number; readonly max: number })
@@ -154,19 +154,19 @@ export type ValuesOf<F extends Fields> = {
 type Options<F> = Omit<F, 'type' | 'secret'>;
 type Of<T extends Field['type']> = Extract<Field, { type: T }>;
 
-// In each, what the function stands for comes last, so that no options, spread from another field, turn a secret into a setting.
+// Each function sets `type` and `secret` last, so that options spread from another field cannot turn a secret into a setting.
 
-/** A setting that is text and readable: one line, unless the format says otherwise. */
+/** A setting that is text: one line, unless `format` says otherwise. */
 export function text<const O extends Options<Of<'String'>>>(options: O) {
   return { format: 'line', ...options, type: 'String', secret: false } as { type: 'String'; secret: false; format?: Format } & O;
 }
 
-/** A value that is sealed at rest and shown as `*****`. Any text, unless it has a format. */
+/** A secret, sealed at rest and shown as `*****`. Any text, unless it has a format. */
 export function secret<const O extends Options<Of<'String'>>>(options: O) {
   return { ...options, type: 'String', secret: true } as const;
 }
 
-/** A setting that is one of a closed set. `only` narrows a shared set for one field. */
+/** A setting with a closed set of values. `only` restricts a shared set for one field. */
 export function choice<const O extends Options<Of<'Choice'>>>(options: O) {
   return { ...options, type: 'Choice', secret: false } as const;
 }
@@ -176,7 +176,7 @@ export function choiceList<const O extends Options<Of<'ChoiceList'>>>(options: O
   return { ...options, type: 'ChoiceList', secret: false } as const;
 }
 
-/** A setting that is a list of texts. A credential's is read back as `[]`, never null, when it is not set. */
+/** A setting that is a list of texts. An unset list of a credential is returned as `[]`, never as null. */
 export function textList<const O extends Options<Of<'StringList'>>>(options: O) {
   return { ...options, type: 'StringList', secret: false } as const;
 }
@@ -191,12 +191,12 @@ export function float<const O extends Options<Of<'Float'>>>(options: O) {
   return { ...options, type: 'Float', secret: false } as const;
 }
 
-/** A setting that is on or off. */
+/** A setting that is true or false. */
 export function flag<const O extends Options<Of<'Boolean'>>>(options: O) {
   return { ...options, type: 'Boolean', secret: false } as const;
 }
 
-/** A setting that is an instant, RFC 3339. The example is text; the value a Date. */
+/** A setting that is a point in time (RFC 3339). The example is text; the value is a Date. */
 export function instant<const O extends Options<Of<'DateTime'>>>(options: O) {
   return { ...options, type: 'DateTime', secret: false } as const;
 }

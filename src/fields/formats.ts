@@ -2,21 +2,21 @@ import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } fr
 import { z } from 'zod';
 
 interface FormatRule {
-  /** What is asked for, as the end of a sentence that begins with the field's name. Fixed, so that it cannot repeat the text. */
+  /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
   readonly message: string;
   accepts(text: string): boolean;
 }
 
-/** The forms that text in a field may have to take. */
+/** The formats that a field can require of its text. */
 export const formats = {
   any: { message: 'must be text', accepts: () => true },
   name: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text) },
-  line: { message: 'must be one line, without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
+  line: { message: 'must be one line without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
   multiline: {
-    message: 'must be without control characters other than line breaks and tabs',
+    message: 'must not contain control characters other than line breaks and tabs',
     accepts: (text) => !/[^\P{Cc}\t\r\n]/u.test(text),
   },
-  url: { message: 'must be an absolute http or https URL without user name and password', accepts: isUrl },
+  url: { message: 'must be an absolute http or https URL without a user name or password', accepts: isUrl },
   cloneUrl: {
     message: 'must be an http, https, ssh or git URL without a password, or user@host:path',
     accepts: isCloneUrl,
@@ -29,9 +29,9 @@ export const formats = {
     message: 'must be a hostname or an IP address, without scheme, port or path',
     accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
   },
-  email: { message: 'must be a mail address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
+  email: { message: 'must be an email address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
   userId: {
-    message: 'must be one line without a colon, which Basic authentication does not allow in a user name (RFC 7617)',
+    message: 'must be one line without a colon: Basic authentication allows none in a user name (RFC 7617)',
     accepts: (text) => /^[^\p{Cc}:]*$/u.test(text),
   },
   base64: {
@@ -43,7 +43,7 @@ export const formats = {
     message: 'must be URL-encoded parameters such as a=1&b=2',
     accepts: (text) => /^[^\s&=]+=[^\s&]*(?:&[^\s&=]+=[^\s&]*)*$/.test(text),
   },
-  // Nothing but certificates: with a private key in the same text, that key would be readable.
+  // Only certificates: a private key in the same text would not be sealed.
   pemCertificates: {
     message: 'must be one or more X.509 certificates in PEM (RFC 7468) and nothing else',
     accepts: (text) => parseCertificates(text) !== undefined,
@@ -78,7 +78,7 @@ export const formats = {
 
 export type Format = keyof typeof formats;
 
-/** The object that the text spells in JSON, or undefined. */
+/** Parses a JSON object. Returns undefined when the text is not one. */
 export function parseJsonObject(text: string): Record<string, unknown> | undefined {
   try {
     const value: unknown = JSON.parse(text);
@@ -88,7 +88,7 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
   }
 }
 
-/** The certificates that the text is made of, when it holds one or more in PEM and nothing else. */
+/** Parses one or more certificates in PEM. Returns undefined when the text contains none, or anything else. */
 export function parseCertificates(text: string): [X509Certificate, ...X509Certificate[]] | undefined {
   const block = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
   if (text.replace(block, '').trim() !== '') return undefined;
@@ -100,7 +100,7 @@ export function parseCertificates(text: string): [X509Certificate, ...X509Certif
   }
 }
 
-/** The private key that the text is, in PKCS#8, PKCS#1 or SEC 1 PEM without a passphrase. */
+/** Parses a private key in PEM (PKCS#8, PKCS#1 or SEC 1) without a passphrase. Returns undefined when the text is not one. */
 export function parsePrivateKey(text: string): KeyObject | undefined {
   try {
     return createPrivateKey({ key: text, format: 'pem' });
@@ -109,7 +109,7 @@ export function parsePrivateKey(text: string): KeyObject | undefined {
   }
 }
 
-/** The public key that the text is, or the public half of the private key or certificate that it is, in PEM. */
+/** Parses a key or certificate in PEM and returns its public key, or undefined when the text is neither. */
 export function parsePublicKey(text: string): KeyObject | undefined {
   try {
     return createPublicKey({ key: text, format: 'pem' });

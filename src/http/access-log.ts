@@ -4,27 +4,27 @@ import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { Quota } from './limits/rate-limiter.ts';
 
-/** What the gateway keeps of a request while it runs. */
+/** The state of a request while it runs. */
 export interface ServerContext {
   requestId?: string;
   viewer?: Viewer;
-  /** Where the request came from. */
+  /** The client's network address. */
   address?: string;
-  /** What the operation costs. */
+  /** The cost of the operation. */
   cost?: number;
-  /** What its body costs beside. */
+  /** The additional cost of the body. */
   bodyCost?: number;
-  /** How who asks stands with the rate limit. */
+  /** The caller's state in the rate limit. */
   quota?: Quota;
 }
 
-/** Methods, and of paths those that there are, are told; all else that stands in their place is the caller's word. */
+/** Only these methods and paths are logged. Any other text in their place comes from the caller. */
 const knownMethods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
 const knownPaths = ['/graphql', '/health', '/ready'];
 
 /**
- * One line for each request: method, path, status, time, who. Never the query string, the body, a header or an operation's name, which are
- * the caller's words.
+ * Logs one line per request: method, path, status, duration and viewer. Never logs the query string, the body, a header or an operation's
+ * name, because these come from the caller.
  */
 export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
   const started = new WeakMap<Request, { at: number; id: string }>();

@@ -4,11 +4,11 @@ import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 
-/** How tokens are checked: which they must be, and with what. */
+/** How tokens of the issuer are verified. */
 export interface TokenSettings {
   /** `iss` must be this. */
   readonly issuer: string;
-  /** `aud` must hold this. */
+  /** `aud` must contain this. */
   readonly audience: string;
   /** The claim that names the organization. */
   readonly organizationClaim: string;
@@ -16,25 +16,26 @@ export interface TokenSettings {
   readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array };
 }
 
-/** Makes the viewer of a request from its headers. */
+/** Returns the viewer of a request, from its headers. */
 export type Authenticator = (headers: Headers) => Promise<Viewer>;
 
-/** Those that the gateway itself gives out, and how they are checked. */
+/** The checks of the tokens that the gateway itself issues. */
 export interface OwnTokens {
   readonly apiKey: (key: APIKeyParts) => Promise<Viewer>;
   readonly endUser: (presented: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted }) => Promise<Viewer>;
 }
 
-/** Difference between the issuer's clock and ours that is let pass, in seconds. */
+/** The tolerated difference between the issuer's clock and ours, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
-/** OpenID Connect Core 1.0, section 2: `sub` has at most 255 characters. */
+/** OpenID Connect Core 1.0, section 2: the maximum length of `sub`. */
 const SUBJECT_MAX = 255;
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
 
 /**
- * Makes the check of what a request presents: a bearer token (RFC 6750) that is a JWT (RFC 7519) of the issuer's or an end user's, or an API
- * key, as a bearer token or as the password of HTTP Basic (RFC 7617). `now` is the gateway's clock, by which everything else expires too.
+ * Creates the function that authenticates requests. A request presents a bearer token (RFC 6750) that is a JWT (RFC 7519) of the issuer or
+ * of an end user, or an API key, as a bearer token or as the password of HTTP Basic (RFC 7617). `now` is the gateway's clock, which also
+ * decides when everything else expires.
  */
 export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now: () => Date): Authenticator {
   const issued = issuedTokens(settings, now);
@@ -47,24 +48,24 @@ export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now
   };
 }
 
-/** @throws UnauthenticatedError when nothing is presented that could be a token */
+/** @throws UnauthenticatedError when the request presents nothing that can be a token */
 function presented(headers: Headers): string {
   const authorization = headers.get('authorization') ?? '';
   const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
   if (token) return token;
   const [, basic] = /^Basic ([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
-  if (!basic) throw new UnauthenticatedError('A bearer token or an API key is needed: Authorization: Bearer <token>.');
-  // A browser sends what it once was given for Basic by itself, whichever page makes it ask.
+  if (!basic) throw new UnauthenticatedError('A bearer token or an API key is required: Authorization: Bearer <token>.');
+  // A browser sends saved Basic credentials automatically, whichever page causes the request.
   if (headers.has('origin') || headers.has('sec-fetch-site')) {
-    throw new UnauthenticatedError('Basic is not taken from a browser. Use Authorization: Bearer <token>.');
+    throw new UnauthenticatedError('Basic authentication is not accepted from browsers. Use Authorization: Bearer <token>.');
   }
   const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
   if (!password || !parseAPIKey(password))
-    throw new UnauthenticatedError('With Basic, the password must be an API key; the user name may be anything.');
+    throw new UnauthenticatedError('With Basic authentication, the password must be an API key; the user name can be any text.');
   return password;
 }
 
-/** What an end user's token says of itself, by which the key is found that verifies it; undefined when the token is of another type. */
+/** Returns the parts of an end user's token that are needed to find its key; undefined if the token has another type. Verifies nothing. */
 function endUserToken(token: string) {
   try {
     const { typ, kid } = decodeProtectedHeader(token);
@@ -77,7 +78,7 @@ function endUserToken(token: string) {
   }
 }
 
-/** Which algorithms are taken follows from the key, never from the token. `exp` and `sub` are required: jose by itself takes a token without them. */
+/** The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens without them. */
 function issuedTokens({ issuer, audience, organizationClaim, key }: TokenSettings, now: () => Date) {
   const settings = {
     issuer,
@@ -100,7 +101,7 @@ function issuedTokens({ issuer, audience, organizationClaim, key }: TokenSetting
   };
 }
 
-/** The issuer's keys. That they cannot be had is not the token's fault, and is told apart from it. */
+/** The issuer's keys. A failure to fetch them has a message of its own, because then the token is not to blame. */
 function publishedKeys(url: URL): JWTVerifyGetKey {
   const jwks = createRemoteJWKSet(url);
   return async (header, token) => {
@@ -116,9 +117,9 @@ function publishedKeys(url: URL): JWTVerifyGetKey {
 function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
   const organizationId = claims[organizationClaim];
   if (typeof organizationId !== 'string' || !organizationPattern.test(organizationId)) {
-    throw new UnauthenticatedError(`The token's claim ${organizationClaim} is not the name of an organization.`);
+    throw new UnauthenticatedError(`The token's claim ${organizationClaim} is not a valid name of an organization.`);
   }
-  // `requiredClaims` asks that it is there, not what it is.
+  // `requiredClaims` checks only that the claim exists.
   if (typeof claims.sub !== 'string' || claims.sub === '' || claims.sub.length > SUBJECT_MAX)
     throw new UnauthenticatedError(wrongClaim('sub'));
   // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
@@ -127,17 +128,17 @@ function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
   return { organizationId, kind: 'token', subject: claims.sub, scopes };
 }
 
-/** Why a token is refused, in words that do not repeat any of it. */
+/** Returns why a token is rejected, in a message that repeats no part of it. */
 function reason(error: errors.JOSEError): string {
   if (error instanceof errors.JWTExpired) return 'The token has expired.';
   if (error instanceof errors.JWTClaimValidationFailed) return wrongClaim(error.claim);
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'The token’s signature is not valid.';
   if (error instanceof errors.JOSEAlgNotAllowed) return 'The token is signed with an algorithm that is not accepted here.';
-  if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with a key that its issuer does not publish.';
-  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'The token does not say which of its issuer’s keys it is signed with.';
+  if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with a key that the issuer does not publish.';
+  if (error instanceof errors.JWKSMultipleMatchingKeys) return 'The token does not name the issuer’s key that it is signed with.';
   return 'The token is not a JWT.';
 }
 
 function wrongClaim(name: string): string {
-  return `The token's claim ${name} is missing or not the one expected.`;
+  return `The token's claim ${name} is missing or does not have the expected value.`;
 }

@@ -40,8 +40,8 @@ import {
 import { answer } from './error-redaction.ts';
 
 /**
- * graphql-js's `validate`, without what would repeat the document: a secret whose quotes were forgotten, or that broke out of them, is a
- * name there. The rules decide as they are; only their words are replaced.
+ * Runs graphql-js's `validate`, and replaces all messages that could repeat the document: a secret with missing quotes is a name there. The
+ * rules themselves do not change.
  */
 export function validateDocument(
   schema: GraphQLSchema,
@@ -51,9 +51,9 @@ export function validateDocument(
   options: object | undefined,
 ): GraphQLError[] {
   const errors = validate(schema, document, rules.map(withOwnMessages), { ...options, hideSuggestions: true }, typeInfo);
-  // What no rule says is that there are too many errors.
+  // The only error that no rule reports is that there are too many errors.
   return errors.map((error) =>
-    error.extensions.code ? error : answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are told.'),
+    error.extensions.code ? error : answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are listed here.'),
   );
 }
 
@@ -67,11 +67,11 @@ function withOwnMessages(rule: ValidationRule): ValidationRule {
   };
 }
 
-/** What a rule found, told by names of the schema alone. The error's location tells the rest. */
+/** The message of each rule, which contains names of the schema only. The location of the error shows the rest. */
 const wordings = new Map<ValidationRule, (context: ValidationContext) => string>([
   [ValuesOfCorrectTypeRule, wrongValue],
   [FieldsOnCorrectTypeRule, (context) => `The type ${context.getParentType()} has no such field.`],
-  [KnownArgumentNamesRule, (context) => `There is no such argument of ${argumentsOwner(context)}.`],
+  [KnownArgumentNamesRule, (context) => `${argumentsOwner(context)} has no such argument.`],
   [ProvidedRequiredArgumentsRule, requiredArguments],
   [
     ScalarLeafsRule,
@@ -81,47 +81,50 @@ const wordings = new Map<ValidationRule, (context: ValidationContext) => string>
     },
   ],
   [KnownTypeNamesRule, () => 'There is no such type.'],
-  [KnownDirectivesRule, () => 'There is no such directive, or it cannot stand here.'],
+  [KnownDirectivesRule, () => 'There is no such directive, or it is not allowed here.'],
   [KnownFragmentNamesRule, () => 'There is no such fragment in the document.'],
   [FragmentsOnCompositeTypesRule, () => 'A fragment must be on an object, interface or union.'],
-  [PossibleFragmentSpreadsRule, (context) => `The fragment is on a type that ${context.getParentType()} can never be.`],
+  [PossibleFragmentSpreadsRule, (context) => `The type of the fragment can never apply to ${context.getParentType()}.`],
   [NoFragmentCyclesRule, () => 'The fragment spreads itself.'],
   [NoUnusedFragmentsRule, () => 'The fragment is not used.'],
   [NoUndefinedVariablesRule, () => 'The variable is not declared by the operation.'],
   [NoUnusedVariablesRule, () => 'The variable is not used.'],
   [VariablesAreInputTypesRule, () => 'The type of a variable must be a scalar, an enum or an input.'],
-  [VariablesInAllowedPositionRule, () => 'The variable is used where its type does not fit.'],
-  [OverlappingFieldsCanBeMergedRule, () => 'Fields of one name conflict here: they differ, or their arguments do. Give one an alias.'],
-  [ExecutableDefinitionsRule, () => 'The document may hold operations and fragments only.'],
+  [VariablesInAllowedPositionRule, () => 'The type of the variable does not match the type that is expected here.'],
+  [
+    OverlappingFieldsCanBeMergedRule,
+    () => 'Fields with the same name conflict here: they or their arguments differ. Use an alias for one of them.',
+  ],
+  [ExecutableDefinitionsRule, () => 'The document may contain only operations and fragments.'],
   [LoneAnonymousOperationRule, () => 'An operation without a name must be the only one.'],
-  [UniqueOperationNamesRule, () => 'There are several operations of this name.'],
-  [UniqueFragmentNamesRule, () => 'There are several fragments of this name.'],
-  [UniqueVariableNamesRule, () => 'The variable is declared several times.'],
-  [UniqueArgumentNamesRule, () => 'The argument is given several times.'],
-  [UniqueInputFieldNamesRule, () => 'The member is given several times.'],
-  [UniqueDirectivesPerLocationRule, () => 'The directive may stand here only once.'],
-  [NoSchemaIntrospectionCustomRule, () => 'The schema may not be asked for: introspection is off.'],
-  [MaxIntrospectionDepthRule, () => 'The schema is asked for too deeply.'],
+  [UniqueOperationNamesRule, () => 'There are several operations with this name.'],
+  [UniqueFragmentNamesRule, () => 'There are several fragments with this name.'],
+  [UniqueVariableNamesRule, () => 'The variable is declared more than once.'],
+  [UniqueArgumentNamesRule, () => 'The argument is given more than once.'],
+  [UniqueInputFieldNamesRule, () => 'The input field is given more than once.'],
+  [UniqueDirectivesPerLocationRule, () => 'The directive may be used only once here.'],
+  [NoSchemaIntrospectionCustomRule, () => 'Introspection is disabled.'],
+  [MaxIntrospectionDepthRule, () => 'The introspection is nested too deeply.'],
 ]);
 
 function wrongValue(context: ValidationContext): string {
   const expected = context.getInputType() ?? context.getParentInputType();
   const type = expected && getNamedType(expected);
   if (type && isInputObjectType(type)) {
-    return `A value here does not fit the input type ${type.name}: a member is missing, unknown or given twice, or it must have exactly one.`;
+    return `A value here does not match the input type ${type.name}: a field is missing, unknown or given twice, or there must be exactly one field.`;
   }
   return type && isLeafType(type)
-    ? `A value here is not of the type ${String(expected)}.`
-    : 'A value here is not of the type that is expected.';
+    ? `A value here does not have the type ${String(expected)}.`
+    : 'A value here does not have the expected type.';
 }
 
 function requiredArguments(context: ValidationContext): string {
   const { args = [] } = context.getDirective() ?? context.getFieldDef() ?? {};
   const required = args.filter(isRequiredArgument).map(({ name, type }) => `${name}: ${type}`);
-  return `${argumentsOwner(context)} must be given ${required.join(', ')}.`;
+  return `${argumentsOwner(context)} requires the arguments ${required.join(', ')}.`;
 }
 
-/** What an argument here is of. */
+/** Returns the directive or field that the arguments here belong to. */
 function argumentsOwner(context: ValidationContext): string {
   const directive = context.getDirective();
   return directive ? `@${directive.name}` : `${context.getParentType()}.${context.getFieldDef()?.name}`;

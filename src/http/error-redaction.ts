@@ -12,12 +12,12 @@ import {
   ValidationError,
 } from '../errors.ts';
 
-/** Called with each defect: an error that is not an answer. */
+/** Called with each unexpected error, which is a bug. */
 export type OnDefect = (error: unknown) => void;
 
 const shown = new WeakSet<GraphQLError>();
 
-/** A GraphQL error whose message was written here, and may be shown. */
+/** Creates a GraphQL error with a message of our own, which may be shown to callers. */
 export function answer(
   code: ErrorCode,
   message: string,
@@ -25,15 +25,15 @@ export function answer(
   source: Partial<GraphQLError> = {},
 ): GraphQLError {
   const { nodes, positions, path } = source;
-  // With the nodes come the locations; the source text, which graphql-js would attach too, is not part of an answer.
+  // The nodes provide the locations. The source text, which graphql-js would also attach, is left out.
   const error = new GraphQLError(message, { nodes, positions, path, extensions: { code, ...extensions } });
   shown.add(error);
   return error;
 }
 
 /**
- * What a caller gets to see of an error. Everything that leaves the gateway passes here, and only what was written for callers passes:
- * stock messages, of graphql-js or of a library, repeat what was sent.
+ * Converts an error into one that may be shown to callers. All errors that leave the gateway pass through here. Messages of graphql-js and
+ * other libraries are replaced, because they repeat the input.
  */
 export function publicError(error: unknown, onDefect: OnDefect): GraphQLError {
   if (error instanceof GraphQLError && shown.has(error)) return error;
@@ -48,7 +48,7 @@ export function publicError(error: unknown, onDefect: OnDefect): GraphQLError {
   return answer('INTERNAL_SERVER_ERROR', 'Unexpected error.', {}, source);
 }
 
-/** graphql-js wraps what a resolver throws, and yoga may wrap that. */
+/** Unwraps an error: graphql-js wraps what a resolver throws, and yoga may wrap it again. */
 function innermost(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? innermost(error.originalError) : error;
 }
@@ -67,18 +67,18 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   return {};
 }
 
-/** The answer to a request whose body, or whose parameters, are not what GraphQL over HTTP asks for. */
+/** The error for a request whose body or parameters do not conform to GraphQL over HTTP. */
 export function malformedRequest(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[400]!, { http: { status: 400 } });
 }
 
-/** The answer to an operation name that names none, or is missing. */
+/** The error for an operation name that is missing or unknown. */
 export function unknownOperation(): GraphQLError {
-  const message = 'The request must name one of the document’s operations, or the document must have just one.';
+  const message = 'The request must name one of the operations in the document, unless the document contains only one.';
   return answer('BAD_REQUEST', message, { http: { status: 400 } });
 }
 
-/** An error that graphql-js or yoga makes of a bad request, told again in words that repeat nothing. The stock text only tells which it is. */
+/** Replaces an error of graphql-js or yoga about a bad request by one that repeats no input. The library's message only identifies it. */
 function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   const { message } = error;
   if (message.startsWith('Syntax Error')) {
@@ -86,27 +86,27 @@ function stockAnswer(error: GraphQLError): GraphQLError | undefined {
     const where = at ? ` at line ${at.line}, column ${at.column}` : '';
     return answer(
       'GRAPHQL_PARSE_FAILED',
-      `The document is not GraphQL: it cannot be read${where}.`,
+      `The document is not valid GraphQL: there is a syntax error${where}.`,
       { http: { status: 400 } },
       { positions: undefined },
     );
   }
   if (/^Argument "[^"]*" (has invalid value|of )/.test(message)) {
-    return answer('BAD_USER_INPUT', 'An argument of this field is missing or not of the type it asks for.', {}, error);
+    return answer('BAD_USER_INPUT', 'An argument of this field is missing or does not have the expected type.', {}, error);
   }
   if (/^(Unknown operation named|Must provide operation name|Must provide an operation|Could not determine what operation)/.test(message)) {
     return unknownOperation();
   }
   const http = error.extensions.http as { status?: number; headers?: Record<string, string> } | undefined;
   if (!http?.status || http.status >= 500) return undefined;
-  return answer('BAD_REQUEST', requestMessages[http.status] ?? 'The request is not one that GraphQL over HTTP allows.', {
+  return answer('BAD_REQUEST', requestMessages[http.status] ?? 'The request is not a valid GraphQL over HTTP request.', {
     http: { status: http.status, headers: http.headers },
   });
 }
 
 const requestMessages: Readonly<Record<number, string>> = {
-  400: 'The request must be a JSON object with a member "query", and at most "variables", "operationName" and "extensions" beside it. By GET these are parameters, variables and extensions in JSON.',
-  405: 'Only POST is allowed here; queries may also come by GET.',
-  413: 'The request’s body is too large.',
-  415: 'The request’s body must be JSON, with Content-Type: application/json.',
+  400: 'The request must be a JSON object with a member "query" and, optionally, "variables", "operationName" and "extensions", and no others. With GET these are URL parameters, with "variables" and "extensions" in JSON.',
+  405: 'Only POST is allowed here. Queries can also use GET.',
+  413: 'The body of the request is too large.',
+  415: 'The body of the request must be JSON, with Content-Type: application/json.',
 };

@@ -20,12 +20,12 @@ import { answer, type OnDefect, publicError, unknownOperation } from './error-re
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import { variableIssues } from './variables.ts';
 
-/** How many things that are wrong with the variables are told at once. */
+/** The maximum number of errors about variables that are reported at once. */
 const ISSUES_MAX = 50;
 
 /**
- * How an operation is checked and run, whoever sent it: what is too large is refused before it is gone through, nothing that a caller sent
- * is repeated by an error, and a mutation operation that lacks a scope anywhere does nothing at all.
+ * Checks and runs every operation. Documents that are too large are rejected before they are traversed; errors do not repeat the input; and
+ * if any scope is missing for any part of a mutation operation, none of it is carried out.
  */
 export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugin<GraphQLContext> {
   return {
@@ -64,7 +64,7 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
           );
         return setResultAndStopExecution({ errors });
       }
-      // With their defaults: what is counted is what will run.
+      // The coerced variables include defaults, so the cost is that of what will run.
       const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variables);
       const cost = operationCost(schema, args.document, operation, coerced);
       (args.contextValue as ServerContext).cost = cost;
@@ -85,8 +85,8 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
 }
 
 /**
- * Runs an operation and leaves it when its time is up: no field that has not begun then does, so of several mutations the later ones are
- * not carried out.
+ * Runs an operation and aborts it when its time limit is reached. No field is started after that, so of several mutations the later ones
+ * are not carried out.
  *
  * @throws OperationTimeoutError
  */
@@ -103,12 +103,12 @@ async function withinTime<T>(run: (signal: AbortSignal) => T, seconds: number): 
   }
 }
 
-/** The result, its errors as the caller may see them. */
+/** Returns the result with errors that may be shown to the caller. */
 export function publicResult<R extends { readonly errors?: readonly unknown[] }>(result: R, onDefect: OnDefect): R {
   return result.errors ? { ...result, errors: result.errors.map((error) => publicError(error, onDefect)) } : result;
 }
 
-/** The mutations that an operation asks for, by the names that the schema gives them: what is not in it is the caller's word. */
+/** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */
 function rootFieldsOf(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
   const known = schema.getMutationType()?.getFields() ?? {};
   const asked = selectionSet.selections.flatMap((each) => (each.kind === Kind.FIELD && each.name.value in known ? [each.name.value] : []));

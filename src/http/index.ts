@@ -14,23 +14,23 @@ import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { addressOf, createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
 import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
 
-/** Documents that are kept parsed: small ones, which come again. Kept by their text, large ones would fill the memory. */
+/** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
 const KEPT_DOCUMENTS_MAX = 1_000;
 const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
-  /** The domain's context, as it is for a viewer. */
+  /** Creates the domain's context for a viewer. */
   readonly contextOf: (viewer: Viewer) => DomainContext;
   readonly authenticate: Authenticator;
-  /** Counts what is refused, for the audit log. */
+  /** Counts refused requests, for the audit log. */
   readonly refusals: Refusals;
   readonly logger: Logger;
-  /** Whether GET /graphql shows GraphiQL to browsers. */
+  /** Whether GET /graphql serves GraphiQL to browsers. */
   readonly graphiql: boolean;
 }
 
-/** An operation run from code, on behalf of a viewer. */
+/** An operation that is run from code, on behalf of a viewer. */
 export interface Operation {
   readonly query: string;
   readonly variables?: Record<string, unknown>;
@@ -47,7 +47,7 @@ export interface ExecutionResult {
   }[];
 }
 
-/** The way from bytes to the schema and back. */
+/** Creates the GraphQL server, and the function that runs operations without HTTP. */
 export function createHttp(settings: HttpSettings) {
   const { schema, contextOf, authenticate, logger, refusals } = settings;
   const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
@@ -61,17 +61,17 @@ export function createHttp(settings: HttpSettings) {
       return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null };
     },
     graphqlEndpoint: '/graphql',
-    // Yoga's own page loads its parts from a CDN.
+    // Yoga's own page loads scripts and styles from a CDN.
     graphiql: false,
     landingPage: false,
-    // Yoga answers every URL that ends in this, before all plugins; none ends in a space. `useOriginGuard` has our own.
+    // Yoga responds to every URL that ends in this, before all plugins. No URL ends in a space. `useOriginGuard` has our own health check.
     healthCheckEndpoint: ' ',
     cors: false,
     multipart: false,
     batching: false,
     maxRequestBodySize: settings.limits.maxBodyBytes,
     parserAndValidationCache: { documentCache: keptDocuments(), errorCache: { get: () => undefined, set: () => undefined } },
-    // What yoga logs and masks is too much and too little; `publicResult` lets out only what was written for callers.
+    // Yoga logs too much and masks too little. `publicResult` redacts errors instead.
     logging: false,
     maskedErrors: false,
     plugins: [
@@ -79,7 +79,7 @@ export function createHttp(settings: HttpSettings) {
       useOriginGuard(settings),
       ...(settings.graphiql ? [useGraphiql(settings)] : []),
       {
-        // Before the body is read: who has no token learns nothing of what is wrong with the rest.
+        // Runs before the body is read: a caller without a token learns nothing about other errors in the request.
         async onRequestParse({ request, url, serverContext }: { request: Request; url: URL; serverContext: ServerContext }) {
           serverContext.address = addressOf(request, serverContext, settings.trustedProxies);
           await rateLimits
@@ -103,7 +103,7 @@ export function createHttp(settings: HttpSettings) {
   return {
     yoga: yoga as unknown as YogaServerInstance<ServerContext, GraphQLContext>,
 
-    /** Runs an operation without HTTP, by the same rules. */
+    /** Runs an operation without HTTP, with the same checks. */
     async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
       const enveloped = yoga.getEnveloped({ viewer } as never);
       const run = async (): Promise<{ errors?: readonly unknown[] }> => {
@@ -119,7 +119,7 @@ export function createHttp(settings: HttpSettings) {
   };
 }
 
-/** Whether what a URL holds in JSON is JSON: yoga parses it without catching what that throws. */
+/** Returns whether the JSON in a URL's parameters is valid. Yoga parses it without catching errors. */
 function hasReadableParameters({ searchParams }: URL): boolean {
   return ['variables', 'extensions'].every((name) => {
     try {
@@ -130,7 +130,7 @@ function hasReadableParameters({ searchParams }: URL): boolean {
   });
 }
 
-/** The documents that were used last. */
+/** A cache of the parsed documents that were added last. */
 function keptDocuments() {
   const kept = new Map<string, DocumentNode>();
   return {

@@ -2,19 +2,21 @@ import type { IncomingMessage, RequestListener } from 'node:http';
 import type { ErrorCode } from '../errors.ts';
 
 /**
- * The gateway for `node:http`. A request whose Host and path make no URL is refused here: yoga's adapter would throw before any plugin is
- * asked, and answer with the stack.
+ * The request listener for `node:http`. It rejects a request whose Host and path do not form a URL: yoga's adapter would throw before any
+ * plugin runs, and respond with the stack trace.
  */
 export function nodeListener(listener: RequestListener): RequestListener {
   return (request, response) => {
     if (hasUrl(request)) return listener(request, response);
     const code: ErrorCode = 'BAD_REQUEST';
     response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', connection: 'close' });
-    response.end(JSON.stringify({ errors: [{ message: 'The request’s Host and path are not those of a URL.', extensions: { code } }] }));
+    response.end(
+      JSON.stringify({ errors: [{ message: 'The Host and path of the request do not form a valid URL.', extensions: { code } }] }),
+    );
   };
 }
 
 function hasUrl({ headers, url }: IncomingMessage): boolean {
-  // The adapter puts the two together like this, whichever form the request line has.
+  // The adapter concatenates the two in this way, whatever the form of the request line.
   return URL.canParse(`http://${headers.host || 'localhost'}${url}`);
 }

@@ -1,19 +1,19 @@
 import type { Plugin } from 'graphql-yoga';
 
-/** Who may knock: everything that is decided of a request before its body is read, but the token. */
+/** The settings for the checks of Host, Origin and content type. */
 export interface OriginGuardSettings {
-  /** The host names that requests may be addressed to, without port. Undefined: any. */
+  /** The accepted host names, without port. If undefined, all are accepted. */
   readonly allowedHosts?: readonly string[];
-  /** The origins whose pages may use the gateway, as in `https://app.example.com`. None unless told. */
+  /** The origins whose pages may use the gateway, such as `https://app.example.com`. None by default. */
   readonly corsOrigins?: readonly string[];
-  /** Whether the database answers. */
+  /** Resolves if the database responds, and rejects otherwise. */
   readonly ready: () => Promise<void>;
 }
 
 /**
- * Liveness and readiness, and the refusal of requests that a foreign web page makes a browser send: by a name that it lets point here (DNS
- * rebinding), from another origin, or with a body that needs no preflight. Only the pages of listed origins may send requests and see
- * answers. They are never allowed credentials that a browser sends by itself: a page must have a token, and give it.
+ * Serves liveness and readiness, and rejects requests that a foreign web page makes a browser send: with a host name that was made to
+ * resolve to this gateway (DNS rebinding), from another origin, or with a content type that needs no preflight. Only pages of the listed
+ * origins may send requests and read responses. Credentials that browsers send automatically are never allowed: a page must send a token.
  */
 export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: OriginGuardSettings): Plugin {
   const isAllowed = (origin: string | null) => origin !== null && corsOrigins.includes(origin);
@@ -27,18 +27,18 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: Origin
           () => true,
           () => false,
         );
-        return endResponse(new fetchAPI.Response(isReady ? 'ready\n' : 'the database does not answer\n', { status: isReady ? 200 : 503 }));
+        return endResponse(new fetchAPI.Response(isReady ? 'ready\n' : 'the database does not respond\n', { status: isReady ? 200 : 503 }));
       }
       const host = request.headers.get('host') ?? url.host;
       if (allowedHosts && !allowedHosts.includes(hostnameOf(host))) {
-        return refuse(403, 'FORBIDDEN', 'This gateway does not answer to that Host. ALLOWED_HOSTS lists those it answers to.');
+        return refuse(403, 'FORBIDDEN', 'This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.');
       }
       const origin = request.headers.get('origin');
       if (origin !== null && hostOf(origin) !== host && !isAllowed(origin)) {
         return refuse(
           403,
           'FORBIDDEN',
-          'Requests from the pages of another origin are refused. CORS_ORIGINS lists those that may send them.',
+          'Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.',
         );
       }
       if (request.method === 'OPTIONS' && isAllowed(origin)) {
@@ -46,7 +46,7 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: Origin
       }
       const contentType = request.headers.get('content-type') ?? '';
       if (request.method === 'POST' && !/^application\/json\s*(;|$)/i.test(contentType)) {
-        return refuse(415, 'BAD_REQUEST', 'The request’s body must be JSON, with Content-Type: application/json.');
+        return refuse(415, 'BAD_REQUEST', 'The body of the request must be JSON, with Content-Type: application/json.');
       }
     },
     onResponse({ request, response }) {

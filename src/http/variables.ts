@@ -11,8 +11,8 @@ import {
 import type { Issue, Path } from '../errors.ts';
 
 /**
- * What is wrong with an operation's variables, told by path and expected type. graphql-js checks the same, and repeats the whole variables
- * object in its message, passwords included (GraphQL specification, section 6.1.2, asks for the check only).
+ * Returns the errors in an operation's variables, each with its path and the expected type. graphql-js makes the same checks (GraphQL
+ * specification, section 6.1.2), but its messages repeat the variables, including passwords.
  */
 export function variableIssues(
   schema: GraphQLSchema,
@@ -24,7 +24,9 @@ export function variableIssues(
     const name = variable.name.value;
     if (!type || !isInputType(type)) return [];
     if (!Object.hasOwn(variables, name)) {
-      return defaultValue === undefined && isNonNullType(type) ? [{ path: [`$${name}`], message: `must be given, as ${type}` }] : [];
+      return defaultValue === undefined && isNonNullType(type)
+        ? [{ path: [`$${name}`], message: `is required, with the type ${type}` }]
+        : [];
     }
     return issuesOf(type, variables[name], [`$${name}`]);
   });
@@ -32,38 +34,38 @@ export function variableIssues(
 
 function issuesOf(type: GraphQLInputType, value: unknown, path: Path): Issue[] {
   if (isNonNullType(type)) {
-    return value == null ? [{ path, message: `must not be null: the type is ${type}` }] : issuesOf(type.ofType, value, path);
+    return value == null ? [{ path, message: `must not be null: its type is ${type}` }] : issuesOf(type.ofType, value, path);
   }
   if (value == null) return [];
   if (isListType(type)) {
-    // A single value stands for a list of one (section 3.11).
+    // A single value is coerced to a list of one item (section 3.11).
     return Array.isArray(value)
       ? value.flatMap((item, index) => issuesOf(type.ofType, item, [...path, index]))
       : issuesOf(type.ofType, value, path);
   }
   if (isInputObjectType(type)) {
-    if (typeof value !== 'object' || Array.isArray(value)) return [{ path, message: `must be an object of the type ${type.name}` }];
+    if (typeof value !== 'object' || Array.isArray(value)) return [{ path, message: `must be an object of type ${type.name}` }];
     const given = value as Record<string, unknown>;
     const fields = type.getFields();
     const issues = Object.values(fields).flatMap((field): Issue[] => {
       if (Object.hasOwn(given, field.name) && given[field.name] !== undefined)
         return issuesOf(field.type, given[field.name], [...path, field.name]);
       const missing = isNonNullType(field.type) && field.defaultValue === undefined;
-      return missing ? [{ path: [...path, field.name], message: `must be given, as ${field.type}` }] : [];
+      return missing ? [{ path: [...path, field.name], message: `is required, with the type ${field.type}` }] : [];
     });
     if (Object.keys(given).some((name) => !(name in fields))) {
-      issues.push({ path, message: `has a member that the type ${type.name} does not have` });
+      issues.push({ path, message: `has a field that the type ${type.name} does not have` });
     }
     const set = Object.values(given).filter((member) => member !== undefined);
     if (type.isOneOf && (set.length !== 1 || set[0] === null)) {
-      issues.push({ path, message: `must have exactly one member, and not null: the type ${type.name} is @oneOf` });
+      issues.push({ path, message: `must have exactly one field, which must not be null: the type ${type.name} is @oneOf` });
     }
     return issues;
   }
   try {
     if (type.parseValue(value) !== undefined) return [];
   } catch {
-    // What the scalar says of it may repeat it.
+    // The message of the scalar can repeat the value.
   }
-  return [{ path, message: `must be of the type ${type.name}` }];
+  return [{ path, message: `must have the type ${type.name}` }];
 }

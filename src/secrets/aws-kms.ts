@@ -1,34 +1,34 @@
 import type { KMSClient } from '@aws-sdk/client-kms';
 import { type DataKeyPlace, type MasterKey, MasterKeyError, MasterKeyUnavailableError } from './key-provider.ts';
 
-/** A key's ARN. Not an alias's: an alias may come to name another key, which would open nothing. */
+/** The ARN of a key. The ARN of an alias is not accepted: an alias can be moved to another key, which could not unwrap data keys. */
 const arnPattern = /^arn:aws[a-z-]*:kms:([a-z0-9-]+):\d{12}:key\/[A-Za-z0-9-]+$/;
 const PREFIX = 'aws-kms';
 
 export interface AwsKmsOptions {
-  /** How long one call may take, in milliseconds. */
+  /** The timeout of one call, in milliseconds. */
   readonly timeoutMilliseconds?: number;
-  /** How often a call is tried when AWS is busy or does not answer. */
+  /** The maximum number of attempts when AWS is busy or does not respond. */
   readonly attempts?: number;
 }
 
-/** Whether this is the ARN of a key in AWS KMS. */
+/** Returns whether the text is the ARN of a key in AWS KMS. */
 export function isAwsKmsKeyArn(text: string): boolean {
   return arnPattern.test(text);
 }
 
 /**
- * A master key that never leaves AWS KMS: data keys are sent there to be wrapped and unwrapped. The encryption context names organization and
- * data key, so that a wrapped key moved elsewhere does not open, and AWS's own log tells whose key was opened. Credentials and endpoint come
- * from where AWS's SDK looks for them; the SDK is loaded at the first use.
+ * Returns a master key that never leaves AWS KMS: data keys are sent there to be wrapped and unwrapped. The encryption context names the
+ * organization and the data key, so that a wrapped key cannot be unwrapped for another place, and AWS's log shows whose key was unwrapped.
+ * AWS's SDK finds the credentials and the endpoint; it is loaded on first use.
  *
- * What it wraps is stored as `aws-kms.ARN.CIPHERTEXT`, both in base64url.
+ * Wrapped keys are stored as `aws-kms.ARN.CIPHERTEXT`, both in base64url.
  *
  * @throws RangeError when the text is not the ARN of a key
  */
 export function awsKmsMasterKey(arn: string, { timeoutMilliseconds = 3_000, attempts = 3 }: AwsKmsOptions = {}): MasterKey {
   const region = arnPattern.exec(arn)?.[1];
-  if (region === undefined) throw new RangeError('A master key in AWS KMS is named by the ARN of a symmetric key, not of an alias.');
+  if (region === undefined) throw new RangeError('A master key in AWS KMS must be the ARN of a symmetric key, not of an alias.');
   const start = `${PREFIX}.${Buffer.from(arn).toString('base64url')}.`;
 
   let loading: Promise<{ sdk: typeof import('@aws-sdk/client-kms'); client: KMSClient }> | undefined;
@@ -68,13 +68,13 @@ function contextOf({ organizationId, keyId }: DataKeyPlace): Record<string, stri
   return { organization: organizationId, keyId };
 }
 
-/** What to do about an answer of AWS, by its name. */
+/** Maps the names of AWS errors to remedies. */
 const remedies: Readonly<Record<string, string>> = {
   AccessDeniedException: 'grant kms:Encrypt and kms:Decrypt on the key to the credentials in use',
-  CredentialsProviderError: 'give AWS credentials, as AWS’s SDK looks for them',
+  CredentialsProviderError: 'provide AWS credentials where AWS’s SDK can find them',
   DisabledException: 'the key is disabled: enable it',
   ExpiredTokenException: 'the AWS credentials have expired: renew them',
-  KMSInvalidStateException: 'the key is being deleted, or not ready: restore it',
+  KMSInvalidStateException: 'the key is being deleted or is not ready: restore it',
   NotFoundException: 'there is no such key in that account and region',
   UnrecognizedClientException: 'the AWS credentials are not valid: renew them',
 };
@@ -87,21 +87,20 @@ interface AwsError {
 
 const networkErrors = ['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENETUNREACH'];
 
-/** Whether the same call may succeed later, with nothing changed. */
+/** Returns whether the error is temporary, so that the same call may succeed later. */
 function isPassing({ name, code, $metadata }: AwsError): boolean {
   const status = $metadata?.httpStatusCode ?? 0;
   return status === 429 || status >= 500 || /Throttl|Timeout/.test(name) || networkErrors.includes(code ?? '');
 }
 
-/** Says in our words what went wrong. Of AWS's answer only its name is repeated; the error itself, which may hold more, is dropped. */
+/** Replaces AWS's errors by our own. Only the name of AWS's error is repeated, because the rest may contain secrets. */
 async function explaining<T>(what: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (thrown) {
     const error = thrown as AwsError;
-    if (error.name === 'InvalidCiphertextException') throw new Error('The wrapped data key was changed, or belongs to another place.');
-    if (isPassing(error))
-      throw new MasterKeyUnavailableError(`AWS KMS does not ${what} data keys at the moment (${error.name}); try again.`);
+    if (error.name === 'InvalidCiphertextException') throw new Error('The wrapped data key was changed or belongs to another place.');
+    if (isPassing(error)) throw new MasterKeyUnavailableError(`AWS KMS cannot ${what} data keys at the moment (${error.name}); try again.`);
     const remedy = remedies[error.name] ?? 'see the key in the AWS console';
     throw new MasterKeyError(`AWS KMS refused to ${what} a data key (${error.name}): ${remedy}.`);
   }

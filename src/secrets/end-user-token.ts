@@ -3,22 +3,22 @@ import { END_USER_TOKEN_TYPE } from '../access/tokens.ts';
 import { Redacted } from '../redacted.ts';
 import type { DataKey } from './seal.ts';
 
-/** Of whom an end user's token speaks, and what it lets do. */
+/** The claims of an end user's token. */
 export interface EndUserClaims {
   readonly organizationId: string;
   readonly integrationId: string;
   readonly endUserId: string;
   readonly scopes: readonly string[];
-  /** Its id, by which the audit log tells when it was made. */
+  /** The id of the token. The audit log contains it. */
   readonly jti: string;
 }
 
-/** The gateway makes these tokens for itself. */
+/** The gateway is both the issuer and the audience of these tokens. */
 const SELF = 'credential-gateway';
 
 /**
- * A JSON Web Token (RFC 7519) for the browser of an end user, signed with HS256 under a key of its organization. Its type is explicit
- * (RFC 8725, section 3.11), so that it is taken for no other.
+ * Creates a JSON Web Token (RFC 7519) for the browser of an end user, signed with HS256 and a key of the organization. Its explicit type
+ * (RFC 8725, section 3.11) distinguishes it from all other tokens.
  */
 export async function signEndUserToken(
   key: DataKey,
@@ -38,7 +38,7 @@ export async function signEndUserToken(
   return new Redacted(token);
 }
 
-/** What a token says, if it was made here for the organization and its time is not past; else undefined. */
+/** Returns the claims of a token, or undefined unless the gateway issued it for this organization and it has not expired. */
 export async function verifyEndUserToken(
   key: DataKey,
   token: Redacted,

@@ -2,8 +2,9 @@ import { createHmac } from 'node:crypto';
 import type { Redacted } from '../redacted.ts';
 
 /**
- * 128 bits of HMAC-SHA-256 (RFC 2104) of a secret under a key of the organization's own, base64url: equal for equal secrets of one
- * organization, unrelated between organizations. It finds duplicates and tells whether a rotation took.
+ * Returns 128 bits of the HMAC-SHA-256 (RFC 2104) of a secret under a key of the organization, in base64url. Equal secrets of one
+ * organization have equal fingerprints; fingerprints of different organizations are unrelated. Fingerprints show duplicates, and whether a
+ * secret changed.
  */
 export function fingerprint(fingerprintKey: Uint8Array, plain: Redacted): string {
   return createHmac('sha256', fingerprintKey).update(plain.expose()).digest().subarray(0, 16).toString('base64url');

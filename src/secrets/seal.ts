@@ -2,24 +2,24 @@ import { CompactEncrypt, compactDecrypt, decodeProtectedHeader, errors } from 'j
 import { UnreadableSecretError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 
-/** Where a sealed value lies. It is authenticated with the value, so that ciphertext moved elsewhere does not open. */
+/** The place of a sealed value. It is authenticated with the value, so that ciphertext cannot be opened in another place. */
 export interface SealedPlace {
   readonly organizationId: string;
   readonly credentialId: string;
   readonly field: string;
 }
 
-/** A data key in use: its id stands in the header of all it sealed. */
+/** A data key. The header of each sealed value contains its id. */
 export interface DataKey {
   readonly keyId: string;
   readonly bytes: Uint8Array;
 }
 
-/** Secrets come back exactly as they were given, a byte order mark included, which a decoder drops unless told. */
+/** Keeps a byte order mark, which decoders drop by default, so that secrets are returned unchanged. */
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const algorithms = { keyManagementAlgorithms: ['dir'], contentEncryptionAlgorithms: ['A256GCM'] };
 
-/** Seals a secret: a compact JWE (RFC 7516), `dir` and A256GCM (RFC 7518), its place in the protected header. */
+/** Seals a secret. Returns a compact JWE (RFC 7516) with `dir` and A256GCM (RFC 7518), and the place in the protected header. */
 export function seal(dataKey: DataKey, place: SealedPlace, plain: Redacted): Promise<string> {
   return new CompactEncrypt(new TextEncoder().encode(plain.expose()))
     .setProtectedHeader({
@@ -34,19 +34,19 @@ export function seal(dataKey: DataKey, place: SealedPlace, plain: Redacted): Pro
 }
 
 /**
- * The id of the data key that opens a sealed value. Nothing is verified yet: use it only to find the key.
+ * Returns the id of the data key of a sealed value. It is not verified: use it only to find the key.
  * @throws UnreadableSecretError when the text is not a JWE
  */
 export function sealingKeyId(sealed: string): string {
   try {
     return String(decodeProtectedHeader(sealed).kid);
   } catch {
-    throw new UnreadableSecretError('what is stored is not a sealed value');
+    throw new UnreadableSecretError('the stored value is not a sealed value');
   }
 }
 
 /**
- * Opens a sealed value, and checks that it lies where it was sealed.
+ * Opens a sealed value, and checks that it was sealed for this place.
  * @throws UnreadableSecretError when it was changed, moved, or sealed under another key
  */
 export async function open(dataKey: DataKey, place: SealedPlace, sealed: string): Promise<Redacted> {
@@ -58,7 +58,7 @@ export async function open(dataKey: DataKey, place: SealedPlace, sealed: string)
     }
     return new Redacted(decoder.decode(plaintext));
   } catch (error) {
-    if (error instanceof errors.JOSEError) throw new UnreadableSecretError('it was changed, or sealed under another key');
+    if (error instanceof errors.JOSEError) throw new UnreadableSecretError('it was changed or sealed under another key');
     throw error;
   }
 }

@@ -29,7 +29,7 @@ it('backs up while the server runs, without keys, and restores', async () => {
   const file = join(newDataDirectory(), 'backup');
   expect(await run(['backup', file], { DATA_DIR: directory }).ended).toMatchObject({
     code: 0,
-    stdout: expect.stringContaining('The master key is not in it'),
+    stdout: expect.stringContaining('It does not contain the master key'),
   });
   await send(server.url, server.token, create('later'));
 

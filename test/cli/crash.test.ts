@@ -20,7 +20,10 @@ it.each([
   const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
   server.child.kill('SIGUSR2');
   const { code, stdout, stderr } = await server.ended;
-  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^\{"defect":.*"msg":"a defect ends the process"\}\n$/) });
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/^\{"defect":.*"msg":"the process ends because of a bug"\}\n$/),
+  });
   expect(stderr).toContain(told);
   expect(stdout + stderr).not.toContain(CANARY);
 });

@@ -56,7 +56,7 @@ it('rotates while the gateway serves, tells what it did, and stays with --wait u
   await expectAllOpen(test, caller, values);
   expect(waiting.child.exitCode).toBeNull();
   waiting.child.kill('SIGINT');
-  expect(await waiting.ended).toMatchObject({ code: 130, stdout: expect.stringContaining('Stopped. Run it again to go on.') });
+  expect(await waiting.ended).toMatchObject({ code: 130, stdout: expect.stringContaining('Stopped. Run the command again to continue.') });
 
   // As if it had rested but for a moment: what is waited for comes.
   const retiredAt = new Date(Date.now() - 5 * 60_000 + 8_000);
@@ -78,7 +78,7 @@ it.each([
   expect(interrupted.code).toBe(code);
   expect(interrupted.moved).toBeGreaterThan(0);
   expect(interrupted.moved).toBeLessThan(1_002);
-  if (signal === 'SIGINT') expect(interrupted.stdout).toContain('Stopped. Run it again to go on.');
+  if (signal === 'SIGINT') expect(interrupted.stdout).toContain('Stopped. Run the command again to continue.');
   await expectAllOpen(test, caller, values);
 
   const clock = new Clock();
@@ -109,17 +109,17 @@ it('wraps all data keys under a new master key, after which the old one is not n
   };
   expect(await wrappers()).toEqual(new Set([kid(test.masterKey)]));
 
-  await expect(openCopy(test, { masterKeys: [next] })).rejects.toThrow('not among those given');
+  await expect(openCopy(test, { masterKeys: [next] })).rejects.toThrow('is not configured');
   const total = await test.database.collection('dataKeys').countDocuments({ state: { $ne: 'destroyed' } });
   const first = await keys(['rewrap'], [next, test.masterKey]).ended;
-  expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining(`Re-wrapped: ${total}. Under the first master key already: 0.`) });
+  expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining(`Re-wrapped: ${total}. Already under the first master key: 0.`) });
   expect(await wrappers()).toEqual(new Set([kid(next)]));
   const again = await openCopy(test, { masterKeys: [next, test.masterKey] });
   expect(await again.keys.rewrap()).toEqual({ rewrapped: 0, kept: total, failed: 0, stopped: false });
   await again.stop();
 
   await test.close();
-  await expect(test.open()).rejects.toThrow('not among those given');
+  await expect(test.open()).rejects.toThrow('is not configured');
   await test.open([next]);
   await expectAllOpen(test, caller, values);
   // Back, for the tests that follow.
@@ -142,7 +142,7 @@ it('names what the master keys given do not open, and goes on with the rest', as
   const { code, stdout } = await keys(['rewrap'], [next, test.masterKey]).ended;
   expect({ code, stdout }).toEqual({
     code: 1,
-    stdout: expect.stringContaining('1 data key cannot be opened with the master keys given: keep'),
+    stdout: expect.stringContaining('1 data key cannot be unwrapped with the configured master keys: keep'),
   });
   await dataKeys.updateOne({ _id: key!._id }, { $set: { wrapped: key!.wrapped } });
   const copy = await openCopy(test, { masterKeys: [test.masterKey, next] });

@@ -13,7 +13,7 @@ const createCredential = `mutation { createCredential(input: { integration: { na
 it('starts on nothing, prints where to look, and finds everything again after a stop', async () => {
   const directory = newDataDirectory();
   const first = await startServer(directory);
-  expect(first.output.stdout).toContain(`Made a master key: ${join(directory, 'master.key')}`);
+  expect(first.output.stdout).toContain(`Created a master key: ${join(directory, 'master.key')}`);
   expect(first.output.stdout).toContain(`Database: embedded, in ${directory}`);
   expect(await send(first.url, first.token, createIntegration)).toEqual({
     data: { createIntegration: { __typename: 'CreateIntegrationSuccess' } },
@@ -22,7 +22,7 @@ it('starts on nothing, prints where to look, and finds everything again after a 
   expect((await first.ended).code).toBe(0);
 
   const second = await startServer(directory);
-  expect(second.output.stdout).not.toContain('Made a master key');
+  expect(second.output.stdout).not.toContain('Created a master key');
   expect(await send(second.url, second.token, integrations)).toEqual({ data: { integrations: { nodes: [{ name: 'crm' }] } } });
 });
 
@@ -63,7 +63,7 @@ it('does not make a second master key for data that was sealed under a first', a
   expect(stderr).toContain('the master key that wrapped them is not in');
   const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: Buffer.alloc(32, 1).toString('base64') }).ended;
   expect(wrong.code).toBe(1);
-  expect(wrong.stderr).toContain('not among those given');
+  expect(wrong.stderr).toContain('is not configured');
 });
 
 it('finishes what is under way when a signal comes, and takes nothing new', async () => {
@@ -110,14 +110,14 @@ it('prints a token and nothing else, which the running server takes', async () =
 it('refuses to print tokens that nobody could want', async () => {
   const settings = { DATA_DIR: newDataDirectory() };
   const unknown = await run(['token', '--organization', 'acme', '--scope', 'credentials.steal'], settings).ended;
-  expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('There is no such scope: credentials.steal') });
+  expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Unknown scope: credentials.steal') });
   const name = await run(['token', '--organization', '../x', '--scope', 'credentials.get'], settings).ended;
-  expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('An organization is called by') });
+  expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('The name of an organization must be') });
   const elsewhere = await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
     ...settings,
     TOKEN_SECRET: 'x'.repeat(32),
   }).ended;
-  expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('There are no development tokens') });
+  expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Development tokens are not available') });
 });
 
 it('fills an organization while the server runs, and deletes it', async () => {
@@ -141,7 +141,7 @@ it('fills an organization while the server runs, and deletes it', async () => {
   expect((await send(server.url, token, totals)).data).toMatchObject({ connections: { totalCount: 0 }, credentials: { totalCount: 0 } });
   expect((await send(server.url, token, createIntegration)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   const again = await run(['organization', 'delete', 'nobody'], settings).ended;
-  expect(again).toMatchObject({ code: 1, stderr: 'There is no organization of that name.\n' });
+  expect(again).toMatchObject({ code: 1, stderr: 'There is no organization with that name.\n' });
 });
 
 it('helps', async () => {
@@ -161,7 +161,7 @@ it('says why when the data directory cannot be written', async () => {
   const { code, stderr } = await run(['start'], { DATA_DIR: join(file, 'data'), PORT: '0' }).ended;
   expect({ code, stderr }).toEqual({
     code: 1,
-    stderr: `DATA_DIR: ${join(file, 'data')} cannot be written (ENOTDIR). Name a directory that can.\n`,
+    stderr: `DATA_DIR: ${join(file, 'data')} is not writable (ENOTDIR). Choose a writable directory.\n`,
   });
 });
 
@@ -172,5 +172,5 @@ it('says why when the database does not answer', async () => {
     TOKEN_SECRET: 'x'.repeat(32),
   };
   const { code, stderr } = await run(['start'], settings).ended;
-  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database answered within ten seconds/) });
+  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database responded within ten seconds/) });
 });

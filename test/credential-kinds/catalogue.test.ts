@@ -80,7 +80,7 @@ describe('kinds that cannot stand in one schema', () => {
     ],
     ['the same kind twice', make('one', {}, { typeName: 'OtherCredential' }), 'one is listed twice'],
     ['the same type twice', make('two', {}, { typeName: 'OneCredential' }), 'one and two both define OneCredential'],
-    ['a name that every credential has', make('two', { expiresAt: username }), 'expiresAt is something that every credential has'],
+    ['a name that every credential has', make('two', { expiresAt: username }), 'expiresAt is a field that every credential has'],
     ['a kind stored as one that does not exist', make('two', {}, { storedAs: 'three' }), 'stored as three'],
     [
       'an enum value in lower case',

@@ -39,7 +39,7 @@ describe('L28, L42: a key made by the server, snowflake', () => {
   });
 
   it('either the key or the flag is required, not both', () => {
-    const required = [{ path: ['privateKey'], message: 'is required, unless generatePrivateKey is true' }];
+    const required = [{ path: ['privateKey'], message: 'is required unless generatePrivateKey is true' }];
     expect(issuesOf(snowflake, data)).toEqual(required);
     expect(issuesOf(snowflake, { ...data, generatePrivateKey: false })).toEqual(required);
     const both = [{ path: ['generatePrivateKey'], message: 'cannot be combined with privateKey' }];
@@ -73,7 +73,9 @@ describe('L28, L43: a key made by the server, git', () => {
   });
 
   it('needs SSH_KEY, and no key beside it', () => {
-    expect(issuesOf(git, { ...data, generatePrivateKey: true })).toEqual([{ path: ['generatePrivateKey'], message: 'needs type SSH_KEY' }]);
+    expect(issuesOf(git, { ...data, generatePrivateKey: true })).toEqual([
+      { path: ['generatePrivateKey'], message: 'requires type SSH_KEY' },
+    ]);
     expect(issuesOf(git, { ...data, type: 'SSH_KEY', secretValue: ed25519.plainKey, generatePrivateKey: true })).toEqual([
       { path: ['generatePrivateKey'], message: 'cannot be combined with secretValue' },
     ]);
@@ -105,7 +107,7 @@ describe('L33: http', () => {
     ['CLIENT_CERTIFICATE', 'the certificate in PEM'],
   ])('%s needs publicValue: %s', (authMethod, is) => {
     expect(issuesOf(http, { ...data, authMethod, publicValue: null, secretValue: exampleKey })).toEqual([
-      { path: ['publicValue'], message: `is required with ${authMethod}: ${is}` },
+      { path: ['publicValue'], message: `is required with ${authMethod}: it is ${is}` },
     ]);
   });
 
@@ -136,7 +138,7 @@ describe('L33: http', () => {
 describe('a stored secret is not put to another use unseen', () => {
   it('L33, L43: changing the method asks for the secret again', () => {
     const [http, git] = [kindNamed('http'), kindNamed('git')];
-    const message = expect.stringContaining('the stored one belongs to the other');
+    const message = expect.stringContaining('the stored value belongs to the old');
     expect(issuesOf(http, { authMethod: 'BASIC_AUTH' }, storedExample(http))).toEqual([{ path: ['secretValue'], message }]);
     expect(prepareWrite(http, { authMethod: 'BASIC_AUTH', secretValue: 'pw' }, storedExample(http)).settings.authMethod).toBe('BASIC_AUTH');
     expect(issuesOf(git, { type: 'SSH_KEY' }, storedExample(git))).toEqual([{ path: ['secretValue'], message }]);

@@ -161,7 +161,10 @@ describe('over Basic', () => {
     async (headers) => {
       const { key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
       const { status, errors } = await sendBasic('', key, headers as object as Record<string, string>);
-      expect([status, errors?.[0].message]).toEqual([401, 'Basic is not taken from a browser. Use Authorization: Bearer <token>.']);
+      expect([status, errors?.[0].message]).toEqual([
+        401,
+        'Basic authentication is not accepted from browsers. Use Authorization: Bearer <token>.',
+      ]);
     },
   );
 

@@ -57,7 +57,7 @@ describe('the header', () => {
     ['a token with what no token has', 'Bearer a"b'],
   ])('is refused: %s', async (_, authorization) => {
     const headers = new Headers(authorization === undefined ? {} : { authorization });
-    await expect(authenticator(headers)).rejects.toThrow('A bearer token or an API key is needed: Authorization: Bearer <token>.');
+    await expect(authenticator(headers)).rejects.toThrow('A bearer token or an API key is required: Authorization: Bearer <token>.');
   });
 
   // RFC 9110, section 11.1: the scheme’s case does not matter.
@@ -77,20 +77,20 @@ describe('the header', () => {
 describe('the claims', () => {
   // jose takes a token without exp or sub: such a one would be good for ever, or nobody’s.
   it.each<[string, Record<string, unknown>, string]>([
-    ['no exp', { exp: undefined }, "The token's claim exp is missing or not the one expected."],
-    ['exp that is no number', { exp: 'never' }, "The token's claim exp is missing or not the one expected."],
-    ['no sub', { sub: undefined }, "The token's claim sub is missing or not the one expected."],
-    ['sub that is null', { sub: null }, "The token's claim sub is missing or not the one expected."],
-    ['sub that is too long', { sub: 'a'.repeat(256) }, "The token's claim sub is missing or not the one expected."],
-    ['sub that is empty', { sub: '' }, "The token's claim sub is missing or not the one expected."],
-    ['sub that is an object', { sub: { $ne: '' } }, "The token's claim sub is missing or not the one expected."],
-    ['no organization', { organization: undefined }, "The token's claim organization is missing or not the one expected."],
-    ['no iss', { iss: undefined }, "The token's claim iss is missing or not the one expected."],
-    ['another iss', { iss: 'https://issuer.example.evil' }, "The token's claim iss is missing or not the one expected."],
-    ['no aud', { aud: undefined }, "The token's claim aud is missing or not the one expected."],
-    ['another aud', { aud: ['other', 'another'] }, "The token's claim aud is missing or not the one expected."],
+    ['no exp', { exp: undefined }, "The token's claim exp is missing or does not have the expected value."],
+    ['exp that is no number', { exp: 'never' }, "The token's claim exp is missing or does not have the expected value."],
+    ['no sub', { sub: undefined }, "The token's claim sub is missing or does not have the expected value."],
+    ['sub that is null', { sub: null }, "The token's claim sub is missing or does not have the expected value."],
+    ['sub that is too long', { sub: 'a'.repeat(256) }, "The token's claim sub is missing or does not have the expected value."],
+    ['sub that is empty', { sub: '' }, "The token's claim sub is missing or does not have the expected value."],
+    ['sub that is an object', { sub: { $ne: '' } }, "The token's claim sub is missing or does not have the expected value."],
+    ['no organization', { organization: undefined }, "The token's claim organization is missing or does not have the expected value."],
+    ['no iss', { iss: undefined }, "The token's claim iss is missing or does not have the expected value."],
+    ['another iss', { iss: 'https://issuer.example.evil' }, "The token's claim iss is missing or does not have the expected value."],
+    ['no aud', { aud: undefined }, "The token's claim aud is missing or does not have the expected value."],
+    ['another aud', { aud: ['other', 'another'] }, "The token's claim aud is missing or does not have the expected value."],
     ['expired before the tolerance', { exp: now() - 30 }, 'The token has expired.'],
-    ['not valid yet', { nbf: now() + 60 }, "The token's claim nbf is missing or not the one expected."],
+    ['not valid yet', { nbf: now() + 60 }, "The token's claim nbf is missing or does not have the expected value."],
   ])('are refused: %s', async (_, changed, message) => {
     expect(await refusal(await sign(claims(changed)))).toBe(message);
   });
@@ -118,7 +118,9 @@ describe('the claims', () => {
     ['other letters', 'ácme'],
     ['a null character', 'acme\u0000'],
   ])('are refused when the organization is %s', async (_, organization) => {
-    expect(await refusal(await sign(claims({ organization })))).toBe("The token's claim organization is not the name of an organization.");
+    expect(await refusal(await sign(claims({ organization })))).toBe(
+      "The token's claim organization is not a valid name of an organization.",
+    );
   });
 
   it.each(['a', 'acme', 'Acme-Corp_1.eu', '0'.repeat(64)])('take the organization %s', async (organization) => {
@@ -232,7 +234,7 @@ describe('an issuer’s published keys', () => {
     expect(await authenticate(await signWith(old), settings)).toMatchObject({ subject: 'ada' });
     expect(await authenticate(await signWith(next), settings)).toMatchObject({ subject: 'ada' });
     published = [next];
-    expect(await refusal(await signWith(old), settings)).toBe('The token is signed with a key that its issuer does not publish.');
+    expect(await refusal(await signWith(old), settings)).toBe('The token is signed with a key that the issuer does not publish.');
     expect(await authenticate(await signWith(next), settings)).toMatchObject({ subject: 'ada' });
   });
 
@@ -241,7 +243,7 @@ describe('an issuer’s published keys', () => {
     const key = await newKey('ES256', 'one');
     published = [key, await newKey('ES256', 'two')];
     const token = await sign(claims(), key.privateKey, { alg: 'ES256' });
-    expect(await refusal(token, settings)).toBe('The token does not say which of its issuer’s keys it is signed with.');
+    expect(await refusal(token, settings)).toBe('The token does not name the issuer’s key that it is signed with.');
   });
 
   it('refuse a key that takes the name of a published one', async () => {

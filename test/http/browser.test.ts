@@ -76,6 +76,6 @@ describe.skipIf(!hasBrowser)('a browser', () => {
     const authorization = `Basic ${Buffer.from(`:${key}`).toString('base64')}`;
     const { errors } = await ask(await open(app!.origin), authorization, '{ endUsers { totalCount } }');
     expect(errors[0].extensions.code).toBe('UNAUTHENTICATED');
-    expect(errors[0].message).toContain('Basic is not taken from a browser');
+    expect(errors[0].message).toContain('Basic authentication is not accepted from browsers');
   });
 });

@@ -32,32 +32,32 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'a variable that lacks a field': {
     query: create,
     variables: { input: { integration, data: secretData } },
-    refusal: badInput(/\$input\.name must be given, as String!/, ['$input', 'name']),
+    refusal: badInput(/\$input\.name is required, with the type String!/, ['$input', 'name']),
   },
   'a variable with a field too many': {
     query: create,
     variables: credentialWith({ [CANARY]: CANARY }),
-    refusal: badInput(/\$input has a member that the type CreateCredentialInput does not have/, ['$input']),
+    refusal: badInput(/\$input has a field that the type CreateCredentialInput does not have/, ['$input']),
   },
   'a field too many, deep inside': {
     query: create,
     variables: credentialWith({ data: { basicAuth: { username: 'ada', password: CANARY, [CANARY]: { deep: CANARY } } } }),
-    refusal: badInput(/\$input\.data\.basicAuth has a member/, ['$input', 'data', 'basicAuth']),
+    refusal: badInput(/\$input\.data\.basicAuth has a field/, ['$input', 'data', 'basicAuth']),
   },
   'an object where a text belongs': {
     query: create,
     variables: credentialWith({ data: { basicAuth: { username: 'ada', password: { [CANARY]: CANARY } } } }),
-    refusal: badInput(/password must be of the type String/, ['$input', 'data', 'basicAuth', 'password']),
+    refusal: badInput(/password must have the type String/, ['$input', 'data', 'basicAuth', 'password']),
   },
   'a list where a text belongs': {
     query: create,
     variables: credentialWith({ data: { basicAuth: { username: 'ada', password: [CANARY] } } }),
-    refusal: badInput(/password must be of the type String/, ['$input', 'data', 'basicAuth', 'password']),
+    refusal: badInput(/password must have the type String/, ['$input', 'data', 'basicAuth', 'password']),
   },
   'a text where an object belongs': {
     query: create,
     variables: { input: CANARY },
-    refusal: badInput(/\$input must be an object of the type CreateCredentialInput/, ['$input']),
+    refusal: badInput(/\$input must be an object of type CreateCredentialInput/, ['$input']),
   },
   'null where there must be something': {
     query: create,
@@ -67,47 +67,47 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'two members of a oneOf': {
     query: create,
     variables: credentialWith({ data: { basicAuth: secretData.basicAuth, string: { value: CANARY } } }),
-    refusal: badInput(/\$input\.data must have exactly one member/, ['$input', 'data']),
+    refusal: badInput(/\$input\.data must have exactly one field/, ['$input', 'data']),
   },
   'no member of a oneOf': {
     query: create,
     variables: { ...credentialWith({ data: {} }), other: CANARY },
-    refusal: badInput(/\$input\.data must have exactly one member/, ['$input', 'data']),
+    refusal: badInput(/\$input\.data must have exactly one field/, ['$input', 'data']),
   },
   'a null member of a oneOf': {
     query: create,
     variables: credentialWith({ data: { basicAuth: null } }),
-    refusal: badInput(/\$input\.data must have exactly one member/, ['$input', 'data']),
+    refusal: badInput(/\$input\.data must have exactly one field/, ['$input', 'data']),
   },
   'a scalar of graphql-scalars': {
     query: create,
     variables: credentialWith({ expiresAt: CANARY }),
-    refusal: badInput(/\$input\.expiresAt must be of the type DateTime/, ['$input', 'expiresAt']),
+    refusal: badInput(/\$input\.expiresAt must have the type DateTime/, ['$input', 'expiresAt']),
   },
   'the empty object’s scalar': {
     query: create,
     variables: credentialWith({ data: { none: { password: CANARY } } }),
-    refusal: badInput(/\$input\.data\.none must be of the type EmptyObject/, ['$input', 'data', 'none']),
+    refusal: badInput(/\$input\.data\.none must have the type EmptyObject/, ['$input', 'data', 'none']),
   },
   'an enum': {
     query: 'query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }',
     variables: { kinds: ['BASIC_AUTH', CANARY] },
-    refusal: badInput(/\$kinds\.1 must be of the type CredentialKind/, ['$kinds', 1]),
+    refusal: badInput(/\$kinds\.1 must have the type CredentialKind/, ['$kinds', 1]),
   },
   'a number': {
     query: 'query ($first: Int) { credentials(first: $first) { totalCount } }',
     variables: { first: CANARY },
-    refusal: badInput(/\$first must be of the type Int/, ['$first']),
+    refusal: badInput(/\$first must have the type Int/, ['$first']),
   },
   'a boolean': {
     query: 'query ($enabled: Boolean) { credentials(enabled: $enabled) { totalCount } }',
     variables: { enabled: CANARY },
-    refusal: badInput(/\$enabled must be of the type Boolean/, ['$enabled']),
+    refusal: badInput(/\$enabled must have the type Boolean/, ['$enabled']),
   },
   'an id': {
     query: 'query ($id: ID!) { credential(id: $id) { __typename } }',
     variables: { id: { [CANARY]: CANARY } },
-    refusal: badInput(/\$id must be of the type ID/, ['$id']),
+    refusal: badInput(/\$id must have the type ID/, ['$id']),
   },
   'lists inside of lists': {
     query: 'mutation ($input: CreateConnectionInput!) { createConnection(input: $input) { __typename } }',
@@ -132,61 +132,61 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'a variable that is not there': {
     query: 'query ($id: ID!, $name: String) { credential(id: $id) { __typename } credentials(name: $name) { totalCount } }',
     variables: { name: CANARY },
-    refusal: badInput(/\$id must be given, as ID!/, ['$id']),
+    refusal: badInput(/\$id is required, with the type ID!/, ['$id']),
   },
   'several at once, each told': {
     query: create,
     variables: { input: { data: { basicAuth: { password: CANARY } }, [CANARY]: 1 } },
-    refusal: badInput(/\$input\.integration must be given/, ['$input', 'integration']),
+    refusal: badInput(/\$input\.integration is required/, ['$input', 'integration']),
   },
 
   'an inline number where a text belongs': {
     query: `{ credentials(name: 4711471147114711) { totalCount } }`,
-    refusal: invalid(/A value here is not of the type String/),
+    refusal: invalid(/A value here does not have the type String/),
   },
   'an inline text where a number belongs': {
     query: `{ credentials(first: "${CANARY}") { totalCount } }`,
-    refusal: invalid(/A value here is not of the type Int/),
+    refusal: invalid(/A value here does not have the type Int/),
   },
   'an inline word where a text belongs: quotes forgotten': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", data: { basicAuth: { username: "ada", password: ${CANARY} } } }) { __typename } }`,
-    refusal: invalid(/A value here is not of the type String/),
+    refusal: invalid(/A value here does not have the type String/),
   },
   'an inline object that lacks a field': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, data: { basicAuth: { username: "ada", password: "${CANARY}" } } }) { __typename } }`,
-    refusal: invalid(/does not fit the input type CreateCredentialInput/),
+    refusal: invalid(/does not match the input type CreateCredentialInput/),
   },
   'an inline object with a field too many': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", ${CANARY}: "${CANARY}", data: { string: { value: "a" } } }) { __typename } }`,
-    refusal: invalid(/does not fit the input type CreateCredentialInput/),
+    refusal: invalid(/does not match the input type CreateCredentialInput/),
   },
   'an inline oneOf with two members': {
     query: `{ integration(by: { id: "${CANARY}", name: "${CANARY}" }) { id } }`,
-    refusal: invalid(/does not fit the input type IntegrationRef/),
+    refusal: invalid(/does not match the input type IntegrationRef/),
   },
   'an inline enum': {
     query: `{ credentials(kinds: [${CANARY}]) { totalCount } }`,
-    refusal: invalid(/A value here is not of the type \[?CredentialKind/),
+    refusal: invalid(/A value here does not have the type \[?CredentialKind/),
   },
   'an inline DateTime': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", expiresAt: "${CANARY}", data: { string: { value: "a" } } }) { __typename } }`,
-    refusal: invalid(/A value here is not of the type DateTime/),
+    refusal: invalid(/A value here does not have the type DateTime/),
   },
   'an inline empty object that is not': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", data: { none: { password: "${CANARY}" } } }) { __typename } }`,
-    refusal: invalid(/A value here is not of the type EmptyObject/),
+    refusal: invalid(/A value here does not have the type EmptyObject/),
   },
   'an inline list of lists': {
     query: `{ nodes(ids: [["${CANARY}"], [["${CANARY}"]]]) { id } }`,
-    refusal: invalid(/A value here is not of the type/),
+    refusal: invalid(/A value here does not have the type/),
   },
   'a default value of the wrong type': {
     query: `query ($first: Int = "${CANARY}") { credentials(first: $first) { totalCount } }`,
-    refusal: invalid(/A value here is not of the type Int/),
+    refusal: invalid(/A value here does not have the type Int/),
   },
   'a default value with a field too many': {
     query: `query ($by: IntegrationRef! = { ${CANARY}: "${CANARY}" }) { integration(by: $by) { id } }`,
-    refusal: invalid(/does not fit the input type IntegrationRef/),
+    refusal: invalid(/does not match the input type IntegrationRef/),
   },
   'a field whose arguments conflict': {
     query: `{ a: credentials(name: "${CANARY}") { totalCount } a: credentials(name: "other") { totalCount } }`,
@@ -194,7 +194,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   },
   'an argument of an object that does not exist': {
     query: `{ integrations(password: "${CANARY}") { totalCount } }`,
-    refusal: invalid(/There is no such argument of Query.integrations/),
+    refusal: invalid(/Query.integrations has no such argument/),
   },
 
   'a text that ends nowhere': {
@@ -216,11 +216,11 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'an operation name that there is not': {
     query: 'query A { integrations { totalCount } }',
     operationName: CANARY,
-    refusal: { code: 'BAD_REQUEST', status: 400, says: /must name one of the document’s operations/ },
+    refusal: { code: 'BAD_REQUEST', status: 400, says: /must name one of the operations in the document/ },
   },
   'an operation name forgotten': {
     query: `query A { credentials(name: "${CANARY}") { totalCount } } query B { integrations { totalCount } }`,
-    refusal: { code: 'BAD_REQUEST', status: 400, says: /must name one of the document’s operations/ },
+    refusal: { code: 'BAD_REQUEST', status: 400, says: /must name one of the operations in the document/ },
   },
 
   // Past the types, and answered by resolvers: what is wrong is said by path and rule.
@@ -350,7 +350,7 @@ describe('a request that is wrong is refused without repeating it', () => {
     expectRefusal(answer.errors!, {
       code: 'BAD_REQUEST',
       status,
-      says: /JSON object with a member "query"|one of the document’s operations/,
+      says: /JSON object with a member "query"|one of the operations in the document/,
     });
   });
 

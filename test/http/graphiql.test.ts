@@ -199,7 +199,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 90_000 }, () => {
   }
   async function giveToken(page: Page, token: string) {
     await page.getByLabel('Token').fill(token);
-    await readingTheSchema(page, () => page.getByRole('button', { name: 'Use it' }).click());
+    await readingTheSchema(page, () => page.getByRole('button', { name: 'Use token' }).click());
   }
   const stored = (page: Page) =>
     page.evaluate(() => ({ local: { ...localStorage }, session: { ...sessionStorage }, cookie: document.cookie, address: location.href }));
@@ -207,7 +207,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 90_000 }, () => {
   it('takes the token out of the address, runs an example, and loads nothing from elsewhere', async () => {
     const token = await test.token(caller);
     const { page, observed } = await open(token);
-    await eventually(() => bar(page)).toMatch(/organization example · developer · token good until \d\d:\d\d/);
+    await eventually(() => bar(page)).toMatch(/organization example · developer · token valid until \d\d:\d\d/);
     expect(page.url()).toBe(`${server.origin}/graphql`);
     expect(await page.evaluate(() => history.length)).toBeLessThanOrEqual(2);
     await page.locator('.graphiql-execute-button').click();
@@ -278,14 +278,14 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 90_000 }, () => {
     await eventually(() => bar(page)).toContain('The token has expired.');
     expect(page.url()).toBe(`${server.origin}/graphql`);
     await giveToken(page, await test.token(caller));
-    await eventually(() => bar(page)).toContain('token good until');
+    await eventually(() => bar(page)).toContain('token valid until');
 
     // Headers typed by hand win, and what they lead to is not the kept token's fault.
     await page.locator('.graphiql-editor-tools').getByText('Headers').click();
     await write(page, '.graphiql-editor-tool .graphiql-editor:not(.hidden)', '{ "Authorization": "Bearer typed" }');
     await page.locator('.graphiql-execute-button').click();
     await eventually(() => result(page)).toContain('The token is not a JWT.');
-    expect(await bar(page)).toContain('token good until');
+    expect(await bar(page)).toContain('token valid until');
   });
 
   it('completes from the schema, and shows its descriptions', async () => {

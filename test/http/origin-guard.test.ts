@@ -228,7 +228,7 @@ describe('a gateway that answers to its own names', () => {
     expect((await raw({ host: 'localhost' }, '/ready')).status).toBe(200);
     wire.cut();
     const { status, text } = await raw({ host: 'localhost' }, '/ready');
-    expect([status, text]).toEqual([503, 'the database does not answer\n']);
+    expect([status, text]).toEqual([503, 'the database does not respond\n']);
     expect((await raw({ host: 'localhost' }, '/health')).status).toBe(200);
     wire.mend();
     await expect.poll(async () => (await raw({ host: 'localhost' }, '/ready')).status, { timeout: 20_000, interval: 250 }).toBe(200);

@@ -54,7 +54,7 @@ describe('a master key in AWS KMS', () => {
     const masterKey = awsKmsMasterKey(kms.addKey());
     const wrapped = await masterKey.wrap(dataKey, place);
     expect(await refusal(masterKey.unwrap(wrapped, elsewhere))).toBe(
-      'Error: The wrapped data key was changed, or belongs to another place.',
+      'Error: The wrapped data key was changed or belongs to another place.',
     );
   });
 
@@ -88,7 +88,7 @@ describe('a master key in AWS KMS', () => {
     kms.faults = [fault, fault];
     const started = Date.now();
     expect(await refusal(masterKey.wrap(dataKey, place))).toMatch(
-      /^MasterKeyUnavailableError: AWS KMS does not wrap .* at the moment .*; try again\.$/,
+      /^MasterKeyUnavailableError: AWS KMS cannot wrap .* at the moment .*; try again\.$/,
     );
     expect(Date.now() - started).toBeLessThan(5_000);
   });
@@ -97,7 +97,7 @@ describe('a master key in AWS KMS', () => {
     'is not named by %s',
     (arn) => {
       expect(() => awsKmsMasterKey(arn)).toThrow(RangeError);
-      expect(() => parseMasterKeys(`aws-kms:${arn}`, 'MASTER_KEY')).toThrow(/^MASTER_KEY: after aws-kms: comes the ARN of a key/);
+      expect(() => parseMasterKeys(`aws-kms:${arn}`, 'MASTER_KEY')).toThrow(/^MASTER_KEY: aws-kms: must be followed by the ARN of a key/);
     },
   );
 
@@ -116,7 +116,7 @@ describe('a master key in AWS KMS', () => {
     for (const wrapped of [nearWrapped, farWrapped]) {
       expect(Buffer.from(await both.unwrap(wrapped, place))).toEqual(Buffer.from(dataKey));
     }
-    await expect(keyProvider([near]).unwrap(farWrapped, place)).rejects.toThrow('not among those given');
+    await expect(keyProvider([near]).unwrap(farWrapped, place)).rejects.toThrow('is not configured');
   });
 });
 

@@ -345,7 +345,7 @@ it('Z21: who asks too often is refused with 429, is told when to come back, and 
     for (; answer.status !== 429; answer = await update()) version = answer.data.result.connection.version;
     const { message, extensions } = answer.errors?.[0] ?? {};
     expect({ message, extensions, data: answer.data }).toEqual({
-      message: expect.stringContaining('Too much'),
+      message: expect.stringContaining('The rate limit is exceeded'),
       extensions: { code: 'RATE_LIMITED', retryAfter: expect.any(Number) },
       data: undefined,
     });

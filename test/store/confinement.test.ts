@@ -272,7 +272,7 @@ it('a credential that was stored before it had errors is read and changed as one
   await test.database.collection('credentials').updateOne(stored, { $unset: { errors: 1 }, $set: { problems: null } });
   const read = 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { name errors } } }';
   expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'old', errors: null });
-  const change = 'mutation ($id: ID!) { result: updateCredential(id: $id, input: { name: "new" }) { __typename } }';
+  const change = 'mutation ($id: ID!) { result: updateCredential(input: { credential: $id, name: "new" }) { __typename } }';
   expect((await test.query(caller, change, { id })).result.__typename).toBe('UpdateCredentialSuccess');
   expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'new', errors: null });
 });

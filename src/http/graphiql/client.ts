@@ -1,16 +1,16 @@
 import { credentialIdQuery, examples } from './examples.ts';
 
 export interface ClientSettings {
-  /** The claim of a token that names the organization; the page shows which one it works in. */
+  /** The claim of a token that names the organization, which the page shows. */
   readonly organizationClaim: string;
-  /** Where the workers of the editor are, by Monaco's name for each, relative to the page. */
+  /** Maps Monaco's names of the editor's workers to their URLs, relative to the page. */
   readonly workers: Readonly<Record<string, string>>;
 }
 
 /**
- * The page's own script. It runs in the browser before anything else, and what it takes care of is the token: it comes from the address'
- * fragment, which servers and logs never see, leaves the address at once, and is kept for this tab only (sessionStorage).
- * What a person types may hold secrets, so GraphiQL gets a storage that forgets, and does not write the query to the address either.
+ * The page's own script. It runs in the browser before anything else and handles the token: it reads it from the fragment of the address,
+ * which servers and logs never see, removes it from the address at once, and keeps it for this tab only (sessionStorage).
+ * What a person types can contain secrets, so GraphiQL stores it only until the page is closed and does not write the query to the address.
  */
 export function clientScript({ organizationClaim, workers }: ClientSettings): string {
   const settings = {
@@ -29,12 +29,12 @@ const script = String.raw`
   // --- The token ---
 
   let token = fromAddress() || kept();
-  /** Why the gateway did not take the token, in its words. */
+  /** The message with which the gateway rejected the token. */
   let refusal = '';
 
   function fromAddress() {
     const match = /[#&]token=([^&]+)/.exec(location.hash);
-    // The query string goes too: a link must not be able to put an operation before somebody who holds a token.
+    // Removes the query string, too: a link must not be able to prefill an operation for somebody who has a token.
     if (location.hash || location.search) history.replaceState(null, '', endpoint);
     return match && keep(match[1]);
   }
@@ -43,7 +43,7 @@ const script = String.raw`
     try {
       sessionStorage.setItem('token', given);
     } catch {
-      // A browser that forbids storage: the token is good until the next reload.
+      // The browser forbids storage: the token is lost at the next reload.
     }
     return given;
   }
@@ -60,17 +60,17 @@ const script = String.raw`
     token = keep(given);
     refusal = '';
     showBar();
-    // GraphiQL's own shortcut for reading the schema again.
+    // GraphiQL's own shortcut for reloading the schema.
     window.dispatchEvent(new KeyboardEvent('keydown', { key: 'R', ctrlKey: true, shiftKey: true }));
   }
 
-  // Opening the printed address again in this tab changes only the fragment, and loads nothing.
+  // Opening the printed address again in this tab changes only the fragment and does not reload the page.
   window.addEventListener('hashchange', () => {
     const given = fromAddress();
     if (given) use(given);
   });
 
-  /** What a JWT says of itself; nothing for another token. The gateway checks it, this only shows it. */
+  /** The claims of a JWT, or none for another token. They are only shown; the gateway verifies the token. */
   function claimsOf(jwt) {
     try {
       const payload = atob(jwt.split('.')[1].replaceAll('-', '+').replaceAll('_', '/'));
@@ -87,7 +87,7 @@ const script = String.raw`
     if (token) sent.set('authorization', 'Bearer ' + token);
     for (const [name, value] of Object.entries(headers)) sent.set(name, value);
     if (!sent.has('authorization')) {
-      return failure('There is no token yet. Paste one above, or open the address that the gateway printed when it started.');
+      return failure('There is no token yet. Paste one above, or open the address that the gateway printed at its start.');
     }
     const ask = async (body) => {
       const response = await fetch(endpoint, {
@@ -98,9 +98,9 @@ const script = String.raw`
         cache: 'no-store',
         redirect: 'error',
       });
-      return response.json().catch(() => failure('The gateway answered with status ' + response.status + ', and not with JSON.'));
+      return response.json().catch(() => failure('The gateway responded with status ' + response.status + ' and without JSON.'));
     };
-    // For a moment after a change of tabs GraphiQL still gives the name of the operation in the tab before.
+    // For a moment after a change of tabs GraphiQL still passes the operation name of the previous tab.
     const isThere = operationName && new RegExp('\b' + operationName + '\b').test(query);
     try {
       const result = await ask({
@@ -115,7 +115,7 @@ const script = String.raw`
       }
       return result;
     } catch (error) {
-      return failure(error instanceof TypeError ? 'The gateway does not answer. Is it running?' : error.message);
+      return failure(error instanceof TypeError ? 'The gateway does not respond. Is it running?' : error.message);
     }
   }
 
@@ -123,7 +123,7 @@ const script = String.raw`
     return { errors: [{ message }] };
   }
 
-  /** The variables, each "<id of NAME>" replaced by the id of the examples' credential of that name. */
+  /** Returns the variables, with each "<id of NAME>" replaced by the id of the credential with that name in the examples. */
   async function withIds(variables, ask) {
     const found = { ...variables };
     for (const [variable, value] of Object.entries(found)) {
@@ -131,7 +131,7 @@ const script = String.raw`
       if (!name) continue;
       const { data } = await ask({ query: settings.credentialIdQuery, variables: { name } });
       const id = data?.credentials?.nodes?.[0]?.id;
-      if (!id) throw new Error('There is no credential called ' + name + ' yet, or the token may not read it. The first tab, SetUp, makes it.');
+      if (!id) throw new Error('There is no credential named ' + name + ', or the token may not read it. Run SetUp, the first tab, to create it.');
       found[variable] = id;
     }
     return found;
@@ -158,7 +158,7 @@ const script = String.raw`
     bar.querySelector('form')?.addEventListener('submit', (event) => {
       event.preventDefault();
       const given = bar.querySelector('input').value.trim();
-      // Only these characters can stand in a header.
+      // A header allows only these characters.
       if (/^[\x21-\x7e]+$/.test(given)) use(given);
     });
   }
@@ -171,7 +171,7 @@ const script = String.raw`
     if (claims.exp) {
       const until = new Date(claims.exp * 1000);
       const day = until.toDateString() === new Date().toDateString() ? {} : { dateStyle: 'medium' };
-      parts.push('token good until ', until.toLocaleString('en', { ...day, timeStyle: 'short', hourCycle: 'h23' }));
+      parts.push('token valid until ', until.toLocaleString('en', { ...day, timeStyle: 'short', hourCycle: 'h23' }));
     } else parts.push('with a token');
     return element('span', { className: 'whose' }, ...parts, element('button', { className: 'other', type: 'button' }, 'Use another token'));
   }
@@ -180,10 +180,10 @@ const script = String.raw`
     const why = refusal ? refusal + ' ' : token ? '' : 'This page has no token yet. ';
     return [
       element('span', { className: 'hint' }, element('b', {}, why), 'Open the address that ', element('code', {}, 'npm start'),
-        ' printed, or paste a token. This makes one where the gateway runs: ', element('code', {}, command)),
+        ' printed, or paste a token. To create one, run this on the machine of the gateway: ', element('code', {}, command)),
       element('form', {},
         element('input', { type: 'password', placeholder: 'Token', autocomplete: 'off', required: true, ariaLabel: 'Token' }),
-        element('button', { type: 'submit' }, 'Use it'),
+        element('button', { type: 'submit' }, 'Use token'),
         ...(token && !refusal ? [element('button', { type: 'button', className: 'cancel' }, 'Cancel')] : [])),
     ];
   }
@@ -191,8 +191,8 @@ const script = String.raw`
   // --- GraphiQL ---
 
   /**
-   * A storage that ends with the page: tabs, variables and history may hold secrets that somebody typed. It begins with the proportions of
-   * the panes, which GraphiQL reads from nowhere else.
+   * A storage that ends with the page, because tabs, variables and history can contain secrets that somebody typed. It initially contains
+   * the proportions of the panes, which GraphiQL reads only from its storage.
    */
   function forgetfulStorage() {
     const entries = new Map([['graphiql:editorFlex', '1.25'], ['graphiql:secondaryEditorFlex', '5']]);
@@ -218,7 +218,7 @@ const script = String.raw`
       fetcher: run,
       storage: forgetfulStorage(),
       shouldPersistHeaders: false,
-      // The stock handler writes the query into the address.
+      // The default handler writes the query into the address.
       onEditQuery: () => {},
       defaultTabs: settings.tabs,
       // GraphiQL takes the first tab's query from its definition, but not its variables.

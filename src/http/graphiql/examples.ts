@@ -1,12 +1,12 @@
-/** A tab of GraphiQL. The comments in it are for whoever reads it there, at most 57 columns wide, which a small window shows. */
+/** A tab of GraphiQL. Its comments are at most 57 columns wide, so that they fit into a small window. */
 export interface Example {
   /** One named operation; the name is the tab's title. */
   readonly query: string;
-  /** A value `<id of NAME>` stands for the id of the credential of that name in the integration `webshop`: the page looks it up. */
+  /** The page replaces a value `<id of NAME>` by the id of the credential with that name in the integration `webshop`. */
   readonly variables?: Readonly<Record<string, unknown>>;
 }
 
-/** What the page asks to replace an `<id of NAME>`. */
+/** The query with which the page replaces an `<id of NAME>`. */
 export const credentialIdQuery = `query CredentialId($name: String!) {
   credentials(integration: { name: "webshop" }, name: $name, first: 1) {
     nodes { ... on CredentialBase { id } }
@@ -14,17 +14,17 @@ export const credentialIdQuery = `query CredentialId($name: String!) {
 }`;
 
 /**
- * The examples, in the order in which they make sense: the first makes what the others read and change, the last takes it away. Each runs
- * as it stands, and again: what exists already is answered with a ConflictError, and the rest goes on.
+ * The examples, in the order in which to run them: the first creates what the others read and change, and the last deletes it. Each can be
+ * run without changes, and repeatedly: for an object that exists already the result is a ConflictError, and the other mutations run.
  */
 export const examples: readonly Example[] = [
-  // Everything there is, made by one operation, with credentials of four kinds that are created together with their connection.
+  // Creates one object of each type in one operation, with credentials of four kinds that are created together with their connection.
   {
     query: `# Start here: press the button with the triangle.
-# One operation makes an integration, a connector, an end
-# user, and a connection with four new credentials. From
-# then on their secrets are *****. Run it again: what
-# exists is answered with a ConflictError.
+# This operation creates an integration, a connector, an
+# end user, and a connection with four new credentials.
+# Other operations return their secrets as *****. If you
+# run it again, it returns a ConflictError for each.
 mutation SetUp {
   createIntegration(input: {
     name: "webshop"
@@ -121,12 +121,13 @@ mutation SetUp {
 `,
   },
 
-  // Reading a connection by its name, with its credentials in order and their secrets redacted.
+  // Reads a connection by its name, with its credentials in order and their secrets redacted.
   {
-    query: `# A connection, found by name, and its credentials in the
-# order in which they are applied. A secret is not text:
-# it tells whether it is set, since when, and, to whoever
-# may see fingerprints, whether two are equal.
+    query: `# Returns a connection by its name, and its credentials
+# in the order in which they are applied. A secret is an
+# object: it shows whether it is set, when it was sealed,
+# and a fingerprint that is the same for equal secrets,
+# if the token has the scope for fingerprints.
 query Connection {
   connection(by: { inConnector: {
     connector: { inIntegration: {
@@ -163,11 +164,12 @@ query Connection {
 `,
   },
 
-  // A page of a list: what all kinds have through the interface, where each is used, and how to go on.
+  // A page of a list: the fields that all kinds have, where each credential is used, and how to get the next page.
   {
-    query: `# A page of an integration's credentials, newest first.
-# CredentialBase is what all kinds have. For the next
-# page, give the endCursor as "after" in the variables.
+    query: `# Returns a page of an integration's credentials, newest
+# first. CredentialBase has the fields of all kinds. For
+# the next page, set "after" in the variables to the
+# endCursor of this page.
 query List($after: String) {
   credentials(
     integration: { name: "webshop" }
@@ -194,8 +196,8 @@ query List($after: String) {
 
   // Filters and a sort order.
   {
-    query: `# Filters: an end user, kinds, a name with * and ?, and
-# whether it is enabled. Sorted by name.
+    query: `# Filters by end user, kinds, a name that may contain the
+# wildcards * and ?, and "enabled". Sorts by name.
 query Filter {
   credentials(
     integration: { name: "webshop" }
@@ -224,10 +226,10 @@ query Filter {
 `,
   },
 
-  // From the end user to everything that is kept for them.
+  // An end user and everything that is stored for them.
   {
-    query: `# What is kept for one end user, found by your own id for
-# them.
+    query: `# Returns what is stored for one end user. The externalId
+# is your own id of the end user.
 query EndUser {
   endUser(by: { inIntegration: {
     integration: { name: "webshop" }
@@ -249,10 +251,10 @@ query EndUser {
 
   // A partial update: the password is neither sent nor changed.
   {
-    query: `# Changes one field. What is not mentioned stays: the
-# password is not sent, and its sealedAt does not move.
-# This page looks up the "<id of Parcels login>" in the
-# variables; your program has the id from a list.
+    query: `# Changes one field. All other fields keep their values:
+# the password is not sent, and its sealedAt does not
+# change. This page replaces "<id of Parcels login>" in
+# the variables; your program gets the id from a list.
 mutation Change($id: ID!) {
   updateCredential(input: {
     credential: $id
@@ -274,11 +276,11 @@ mutation Change($id: ID!) {
     variables: { id: '<id of Parcels login>' },
   },
 
-  // The one way to a plaintext.
+  // The only operation that returns a plaintext.
   {
-    query: `# The only way to a plaintext: one field of one
-# credential, with a reason. It needs the scope
-# credentials.reveal, which all.Organization lacks.
+    query: `# The only operation that returns a plaintext: one field
+# of one credential, with a reason. It requires the scope
+# credentials.reveal, which is not in all.Organization.
 mutation Reveal($id: ID!) {
   revealSecret(input: {
     credential: $id
@@ -295,12 +297,11 @@ mutation Reveal($id: ID!) {
     variables: { id: '<id of Parcels login>' },
   },
 
-  // For a service, and for a page that an end user looks at.
+  // An API key for a service, and a token for the browser of an end user.
   {
-    query: `# Two ways in beside your own tokens. The key is for a
-# service, and limited to one integration; the token is
-# for the browser of one end user, for ten minutes. Both
-# are shown once.
+    query: `# Creates an API key for a service, limited to one
+# integration, and a token for the browser of one end
+# user, valid for ten minutes. Both are shown only once.
 mutation LetIn {
   createAPIKey(input: {
     name: "webshop sync"
@@ -329,11 +330,11 @@ mutation LetIn {
 `,
   },
 
-  // Errors that a caller can act on are data: each with its path, and nothing is made.
+  // Errors that a caller can act on are part of the data, each with its path. Nothing is created.
   {
-    query: `# A mistake is answered with data, not with an error:
-# each issue with its path. Nothing is made, and no value
-# that was sent is repeated.
+    query: `# For invalid input, the result is data that lists each
+# issue with its path. Nothing is created, and messages
+# do not repeat the values of the input.
 mutation Mistake {
   createCredential(input: {
     integration: { name: "webshop" }
@@ -353,11 +354,11 @@ mutation Mistake {
 `,
   },
 
-  // What a front end needs to draw a form for any kind.
+  // What a front end needs to show a form for any kind.
   {
-    query: `# What a form for a credential needs: the fields of each
-# kind, which are secret, which must be given, and their
-# bounds. Without names: all kinds.
+    query: `# Returns what a form for a credential needs: the fields
+# of each kind, which of them are secret or required, and
+# their limits. Without names, it returns all kinds.
 query Form($names: [String!]) {
   credentialKinds(names: $names) {
     name
@@ -378,11 +379,11 @@ query Form($names: [String!]) {
     variables: { names: ['basicAuth', 'sql'] },
   },
 
-  // Takes all of it away, so that one may begin anew.
+  // Deletes everything, so that the examples can be run from the start.
   {
-    query: `# Deletes the integration of these examples with all that
-# belongs to it. Without force it is refused while it
-# holds anything. SetUp makes it anew.
+    query: `# Deletes the integration of these examples with all its
+# objects. Without force, an integration that is not
+# empty is not deleted. Run SetUp to create it again.
 mutation CleanUp {
   deleteIntegration(input: {
     integration: { name: "webshop" }

@@ -8,8 +8,8 @@ export interface GraphiqlSettings {
 }
 
 /**
- * What the page may do: run our scripts and talk to us. Monaco writes its themes and measures into style elements, hence 'unsafe-inline' for
- * styles; its fonts and pictures are data: addresses inside the style sheet.
+ * The page may run our scripts and send requests to the gateway. Monaco writes its themes and sizes into style elements, so styles need
+ * 'unsafe-inline'. Its fonts and images are data: URLs in the style sheet.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -24,7 +24,7 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** A worker has the policy of its own answer, not the page's. */
+/** A worker has the policy of its own response, not that of the page. */
 const ASSET_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 interface Site {
@@ -33,8 +33,8 @@ interface Site {
 }
 
 /**
- * GraphiQL for browsers at GET /graphql, all of it from here: nothing is loaded from elsewhere. The page is the same for everybody and holds
- * no token. Its parts, 9 MB, have addresses that change with their content, so that a browser fetches them once.
+ * Serves GraphiQL to browsers at GET /graphql. Nothing is loaded from other servers. The page is the same for everybody and contains no
+ * token. Its assets (9 MB) have URLs that change with their content, so that a browser loads them only once.
  */
 export function useGraphiql(settings: GraphiqlSettings): Plugin {
   let site: Promise<Site> | undefined;
@@ -70,11 +70,11 @@ export function useGraphiql(settings: GraphiqlSettings): Plugin {
   };
 }
 
-/** Read when first asked for: 9 MB that a gateway without browsers need not hold. */
+/** Builds the page and its assets on first use, so that a gateway without browsers does not load 9 MB. */
 async function buildSite({ tokens }: GraphiqlSettings): Promise<Site> {
   const { js, css, editorWorkerService, jsonWorker, graphqlWorker } = await import('@graphql-yoga/render-graphiql/graphiql');
   const assets = new Map<string, { type: string; content: Uint8Array<ArrayBuffer> }>();
-  /** Adds a part, and gives its address relative to the page. */
+  /** Adds an asset, and returns its URL relative to the page. */
   const add = (name: string, extension: 'js' | 'css', text: string) => {
     const content = new TextEncoder().encode(text);
     const path = `${name}-${createHash('sha256').update(content).digest('hex').slice(0, 16)}.${extension}`;

@@ -4,7 +4,7 @@ export interface PageParts {
   readonly graphiqlScript: string;
 }
 
-/** The page, from the addresses of its parts. The client's script comes first: it takes the token out of the address. */
+/** Returns the page with the URLs of its assets. The client script comes first, because it removes the token from the address. */
 export function pageHtml({ styles, clientScript, graphiqlScript }: PageParts): string {
   return `<!doctype html>
 <html lang="en">
@@ -30,7 +30,7 @@ const favicon = `data:image/svg+xml,${encodeURIComponent(
   '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><path d="M5 7V5a3 3 0 0 1 6 0v2" fill="none" stroke="#d60590" stroke-width="2"/><rect x="3" y="7" width="10" height="7" rx="1.5" fill="#d60590"/></svg>',
 )}`;
 
-/** The bar above GraphiQL, in GraphiQL's own colours, light and dark. */
+/** The bar above GraphiQL, in GraphiQL's own colors, light and dark. */
 export const pageStyle = `
 body { display: flex; flex-direction: column; height: 100vh; overflow: hidden; }
 #root { flex: 1; min-height: 0; }

@@ -1,8 +1,8 @@
 import { isIPv4, isIPv6 } from 'node:net';
 
 /**
- * The address that a request comes from. Behind proxies that is what the outermost trusted one saw: each appends the address of its client
- * to X-Forwarded-For, so with n proxies the nth entry from the end. What stands before it was written by the client and proves nothing.
+ * Returns the network address of the client. Each proxy appends the address of its own client to X-Forwarded-For. Behind n trusted proxies
+ * the client's address is therefore the nth entry from the end. Earlier entries come from the client and are not trusted.
  */
 export function clientAddress(socketAddress: string | undefined, headers: Headers, trustedProxies: number): string | undefined {
   const direct = socketAddress && withoutMapping(socketAddress);
@@ -12,7 +12,7 @@ export function clientAddress(socketAddress: string | undefined, headers: Header
   return seen && (isIPv4(seen) || isIPv6(seen)) ? seen : direct;
 }
 
-/** Addresses that count as one: an IPv6 customer has a whole /64. */
+/** Returns the group of addresses that share a rate limit. An IPv6 customer usually has a whole /64. */
 export function addressGroup(address: string): string {
   if (!isIPv6(address)) return address;
   const [head = '', tail] = address.split('%')[0]!.split('::');

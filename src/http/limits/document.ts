@@ -12,24 +12,24 @@ import {
 import { LimitExceededError } from '../../errors.ts';
 import type { Limits } from '../../limits.ts';
 
-/** How deep brackets may nest in a document: far beyond any operation within MAX_DEPTH, far from what overflows the parser's stack. */
+/** The maximum nesting of brackets: far more than any operation within MAX_DEPTH needs, and far less than overflows the parser's stack. */
 const NESTING_MAX = 64;
-/** How many fields a document may select once its fragments are written out. Bounds what validation and execution go through. */
+/** The maximum number of selected fields after fragments are expanded. Bounds the work of validation and execution. */
 const SELECTIONS_MAX = 10_000;
-/** How often one field may be selected in the same place. Validation compares each pair of them. */
+/** How often one field may be selected in the same place. Validation compares every pair of them. */
 const DUPLICATES_MAX = 100;
 
 const opening: readonly string[] = [TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L];
 const closing: readonly string[] = [TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R];
 
 /**
- * Counts tokens and brackets before anything is parsed: the parser goes down into each bracket, and deep ones would overflow its stack.
- * What is no GraphQL is left to the parser to refuse.
+ * Counts tokens and brackets before the document is parsed: the parser is recursive, so deep nesting would overflow its stack. Text that is
+ * not GraphQL is left to the parser, which rejects it.
  *
  * @throws LimitExceededError
  */
 export function checkTokens(source: string, { maxTokens }: Limits): void {
-  // The lexer does not count comments, and keeps each.
+  // The lexer does not return comments as tokens, but keeps them in memory.
   if (commentLines(source) > maxTokens) throw new LimitExceededError('The document has too many comments', 'MAX_TOKENS', maxTokens);
   const lexer = new Lexer(new Source(source));
   let nesting = 0;
@@ -49,7 +49,7 @@ export function checkTokens(source: string, { maxTokens }: Limits): void {
   }
 }
 
-/** How many lines hold a comment only. Those behind something else are as many as there are tokens. */
+/** Returns the number of lines that contain only a comment. There cannot be more other comments than tokens. */
 function commentLines(source: string): number {
   let count = 0;
   let isBlank = true;
@@ -63,7 +63,7 @@ function commentLines(source: string): number {
 }
 
 /**
- * Before validation, whose rules are slow on documents that are made to be.
+ * Checks the limits of a document. Call it before validation, whose rules are slow on documents that are designed to be slow.
  * @throws LimitExceededError
  */
 export function checkDocument(document: DocumentNode, limits: Limits): void {
@@ -71,7 +71,7 @@ export function checkDocument(document: DocumentNode, limits: Limits): void {
   checkSelections(document, limits);
 }
 
-/** What is counted as it is written. */
+/** Checks the counts that do not depend on fragments. */
 function checkCounts(document: DocumentNode, { maxAliases, maxDirectives, maxListItems }: Limits): void {
   let aliases = 0;
   let directives = 0;
@@ -93,8 +93,8 @@ function checkCounts(document: DocumentNode, { maxAliases, maxDirectives, maxLis
 }
 
 /**
- * What is counted with fragments written out and equal fields merged, as validation and execution go through it. Safe on documents that no
- * rule has seen yet: a fragment that spreads itself ends at the depth limit, and no document takes more than SELECTIONS_MAX steps.
+ * Checks the counts after fragments are expanded and equal fields merged, as in validation and execution. Safe for documents that are not
+ * yet validated: a fragment that spreads itself stops at the depth limit, and no document takes more than SELECTIONS_MAX steps.
  */
 function checkSelections(document: DocumentNode, { maxDepth, maxRootFields }: Limits): void {
   const fragments = new Map<string, FragmentDefinitionNode>();
@@ -106,7 +106,7 @@ function checkSelections(document: DocumentNode, { maxDepth, maxRootFields }: Li
   let steps = 0;
   const step = () => {
     if (++steps > SELECTIONS_MAX) {
-      throw new LimitExceededError('The document, with its fragments written out, selects too much', 'SELECTIONS', SELECTIONS_MAX);
+      throw new LimitExceededError('The document selects too many fields, including those of fragments', 'SELECTIONS', SELECTIONS_MAX);
     }
   };
 
@@ -134,7 +134,7 @@ function checkSelections(document: DocumentNode, { maxDepth, maxRootFields }: Li
       }
     };
     for (const selectionSet of selectionSets) collect(selectionSet);
-    if (groups.size > 0 && depth > maxDepth) throw new LimitExceededError('The document selects too deeply', 'MAX_DEPTH', maxDepth);
+    if (groups.size > 0 && depth > maxDepth) throw new LimitExceededError('The document nests fields too deeply', 'MAX_DEPTH', maxDepth);
     if (depth === 1 && groups.size > maxRootFields) {
       throw new LimitExceededError('The operation has too many root fields', 'MAX_ROOT_FIELDS', maxRootFields);
     }
@@ -143,7 +143,7 @@ function checkSelections(document: DocumentNode, { maxDepth, maxRootFields }: Li
   for (const { selectionSet } of operations) walk([selectionSet], 1);
 }
 
-/** Whether a list anywhere in a value has more items than it may. Without recursion: a value may be nested as deep as its body is long. */
+/** Returns whether a value contains a list with too many items. Not recursive, because only the size of the body limits the nesting. */
 export function hasLongList(value: unknown, maxListItems: number): boolean {
   const open: unknown[] = [value];
   while (open.length > 0) {

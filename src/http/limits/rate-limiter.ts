@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 /** The window of the rate limits, in milliseconds. */
 export const WINDOW_MS = 60_000;
 
-/** Takes a share of what a key may spend in a window; `store/rate-limit.ts` does. */
+/** Reserves a share of what a key may spend in a window. Implemented by `store/rate-limit.ts`. */
 export type Reserve = (
   organizationId: string,
   key: string,
@@ -11,12 +11,12 @@ export type Reserve = (
   amounts: { readonly least: number; readonly share: number; readonly limit: number },
 ) => Promise<{ readonly granted: number; readonly left: number }>;
 
-/** How a spender stands after an attempt to spend. */
+/** The state of a spender after an attempt to spend. */
 export interface Quota {
   readonly policy: string;
   readonly allowed: boolean;
   readonly limit: number;
-  /** What may still be spent in this window, as far as this copy knows: what other copies took since it last asked is not in it. */
+  /** What may still be spent in this window, without what other copies have reserved since this copy last asked the database. */
   readonly remaining: number;
   /** Whole seconds until the window ends, at least 1. */
   readonly resetSeconds: number;
@@ -25,33 +25,33 @@ export interface Quota {
 interface Bucket {
   readonly window: number;
   readonly endsAt: number;
-  /** Reserved and not yet spent. */
+  /** Reserved but not yet spent. */
   balance: number;
-  /** The most that can still be reserved. It only shrinks within a window, so what is refused once needs no second look. */
+  /** The maximum that can still be reserved. It only decreases within a window, so a refusal needs no further query. */
   left: number;
-  /** Whether a share was taken while the database did not answer. */
+  /** Whether a share was spent without a reservation because the database did not respond. */
   hasBorrowed: boolean;
   reserving: Promise<boolean> | undefined;
 }
 
 export type RateLimiter = ReturnType<typeof createRateLimiter>;
 
-/** A share is this part of the limit: so many writes at most for each key and window, from all copies together. */
+/** A share is the limit divided by this. It is also the maximum number of writes per key and window, across all copies. */
 const SHARES = 20;
-/** How many spenders a copy keeps in memory; beyond, the one that was idle longest loses what it had reserved. */
+/** How many spenders a copy keeps in memory. When there are more, the one that was idle longest loses its reservation. */
 const BUCKETS_MAX = 10_000;
 
 /**
- * A limit on what each spender may spend in a fixed window, shared by all copies of the gateway without a write for each request: a copy
- * reserves a share of the window in the database, and spends it in memory. Together the copies never let pass more than the limit; at worst
- * they let pass less, by the unspent rest of one share for each copy. Two windows meet without a gap, so any sixty seconds let pass at most
- * twice the limit.
+ * Limits what each spender may spend in a fixed window. All copies of the gateway share the limit, without a write for each request: a copy
+ * reserves a share of the limit in the database and spends it in memory. Together the copies never allow more than the limit; at worst they
+ * allow less, by the unspent rest of one share per copy. Windows follow each other without a gap, so any sixty seconds allow at most twice
+ * the limit.
  *
- * `head` is spent by each copy before it first asks the database. It lets a spender whom nobody vouched for cause no write until it has
- * been seen often enough; the copies together may then let pass more than the limit, by one head for each copy but one.
+ * Each copy first allows an amount of `head` without asking the database, so that an unauthenticated spender causes no write until it has
+ * sent several requests. The copies together can then exceed the limit, by one `head` for every copy except the first.
  *
- * While the database does not answer, each copy lends each spender one share for the window, and then refuses: neither a gateway without
- * limits nor one that is shut because a counter could not be written.
+ * While the database does not respond, each copy allows each spender one share per window and then refuses. So an outage neither removes
+ * the limits nor stops the gateway.
  */
 export function createRateLimiter(options: {
   readonly policy: string;
@@ -80,7 +80,7 @@ export function createRateLimiter(options: {
             hasBorrowed: false,
             reserving: undefined,
           };
-    // A map keeps the order of insertion: what was used last goes to its end.
+    // A map keeps the order of insertion: inserting again moves the bucket to the end.
     buckets.delete(id);
     buckets.set(id, bucket);
     if (buckets.size > BUCKETS_MAX) buckets.delete(buckets.keys().next().value!);
@@ -107,15 +107,15 @@ export function createRateLimiter(options: {
   }
 
   return {
-    /** Spends, or refuses and spends nothing. Undefined: there is no limit. */
+    /** Spends the cost, or refuses and spends nothing. Returns undefined if there is no limit. */
     async spend(organizationId: string, spender: string, cost: number): Promise<Quota | undefined> {
       if (limit === 0) return undefined;
-      // Hashed: what the database is told has one length, and names nobody.
+      // Hashed, so that the key in the database has a fixed length and names nobody.
       const hash = createHash('sha256')
         .update(JSON.stringify([policy, organizationId, spender]))
         .digest();
       const key = hash.toString('base64url');
-      // Windows of different spenders end at different times, so that those who wait do not all come back at once.
+      // The windows of different spenders end at different times, so that waiting spenders do not all retry at once.
       const bucket = bucketOf(key, hash.readUInt32BE() % WINDOW_MS);
       const quota = (allowed: boolean): Quota => ({
         policy,
@@ -127,7 +127,7 @@ export function createRateLimiter(options: {
       while (bucket.balance < cost) {
         const least = cost - bucket.balance;
         if (bucket.left < least) return quota(false);
-        // Requests that come meanwhile wait for the same share.
+        // Requests that arrive in the meantime wait for the same share.
         bucket.reserving ??= refill(bucket, organizationId, key, least).finally(() => {
           bucket.reserving = undefined;
         });

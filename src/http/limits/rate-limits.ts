@@ -9,25 +9,25 @@ import { createRateLimiter, type Quota, type Reserve, WINDOW_MS } from './rate-l
 
 export interface RateLimitSettings {
   readonly limits: Limits;
-  /** How many proxies that append to X-Forwarded-For stand before this gateway. */
+  /** The number of proxies in front of the gateway that append to X-Forwarded-For. */
   readonly trustedProxies: number;
   readonly reserve: Reserve;
-  /** Under which the reservations of those without an organization are kept. */
+  /** The name under which reservations without an organization are stored. */
   readonly noOrganization: string;
   readonly now: () => Date;
   readonly onFailure: (error: unknown) => void;
 }
 
-/** What an operation costs at least, and a request that does not get so far. */
+/** The minimum cost of an operation, and the cost of a request that is rejected before it. */
 const REQUEST_COST = 1;
-/** Reading and checking what is large costs more: one for each so many bytes of the body. */
+/** Large bodies cost more to read and check: 1 for each this many bytes. */
 const BYTES_FOR_ONE = 1_024;
-/** The cost of a body of untold length. */
+/** The cost of a body without a Content-Length. */
 const UNTOLD_BODY_COST = 64;
-/** How many refusals of an address cause no write. */
+/** The part of an address's limit that causes no write. */
 const ANONYMOUS_HEAD_SHARE = 0.05;
 
-/** Where a request comes from; undefined when it came by no socket, but from code. */
+/** Returns the network address of the client; undefined for a request that came from code and not through a socket. */
 export function addressOf(request: Request, serverContext: object, trustedProxies: number): string | undefined {
   return clientAddress(socketOf(serverContext)?.remoteAddress, request.headers, trustedProxies);
 }
@@ -36,7 +36,7 @@ function socketOf(serverContext: object): IncomingMessage['socket'] | undefined 
   return (serverContext as { readonly req?: IncomingMessage }).req?.socket;
 }
 
-/** The rate limits: of each viewer by cost, and of each address by requests that had no good token. */
+/** Creates the rate limits: of each viewer, by cost, and of each address, by requests without a valid token. */
 export function createRateLimits({ limits, trustedProxies, reserve, noOrganization, now, onFailure }: RateLimitSettings) {
   const common = { reserve, now, onFailure };
   const viewers = createRateLimiter({ ...common, policy: 'viewer', limit: limits.rateLimit });
@@ -49,8 +49,8 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
 
   return {
     /**
-     * Lets a request in: its viewer, if its token is good and the viewer has something left to spend. Before the body is read. A good token
-     * passes whatever others at its address did: many share one behind a proxy, and nobody must be able to shut out the rest.
+     * Returns the viewer of a request, if its token is valid and the viewer is within its limit. Call it before the body is read. A valid
+     * token is accepted whatever other clients at its address did: behind a proxy many share one address, and none may lock out the others.
      *
      * @throws RateLimitedError
      * @throws UnauthenticatedError
@@ -71,12 +71,12 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
       return serverContext.viewer;
     },
 
-    /** Takes what an operation costs before it runs, and tells what is left. After the plugin that counts the cost. */
+    /** Spends the cost of an operation before it runs, and reports what remains. Must come after the plugin that computes the cost. */
     plugin: {
       async onExecute({ args }) {
         const serverContext = args.contextValue as unknown as ServerContext;
         const { viewer, cost = 0 } = serverContext;
-        // An operation from code has passed no door, and is trusted.
+        // An operation from code has no quota: it is trusted.
         if (!viewer || !serverContext.quota || cost <= REQUEST_COST) return;
         serverContext.quota = await viewers.spend(viewer.organizationId, spenderOf(viewer), cost - REQUEST_COST);
         if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
@@ -97,7 +97,7 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
   };
 }
 
-/** Viewers of different kinds may have one subject, and do not spend from one purse. */
+/** Viewers of different kinds can have the same subject, but do not share a limit. */
 function spenderOf({ kind, subject }: Viewer): string {
   return `${kind}:${subject}`;
 }
@@ -106,11 +106,11 @@ function bodyCost({ method, headers }: Request, maxBodyBytes: number, isFromSock
   if (method !== 'POST') return 0;
   const length = headers.get('content-length');
   if (length === null) return isFromSocket ? UNTOLD_BODY_COST : 0;
-  // What is longer is refused unread, and what is no number too.
+  // A longer body, or a length that is not a number, is rejected before it is read.
   return Math.floor(Math.min(Math.max(0, Number(length)), maxBodyBytes) / BYTES_FOR_ONE) || 0;
 }
 
-/** As draft-ietf-httpapi-ratelimit-headers has it (version 10): a policy with quota and window, and what remains for how many seconds. */
+/** As in draft-ietf-httpapi-ratelimit-headers (version 10): the policy with its quota and window, and what remains for how many seconds. */
 function setQuotaHeaders(headers: Headers, { policy, limit, remaining, resetSeconds }: Quota): void {
   headers.set('ratelimit-policy', `"${policy}";q=${limit};w=${WINDOW_MS / 1_000}`);
   headers.set('ratelimit', `"${policy}";r=${Math.max(0, remaining)};t=${resetSeconds}`);

@@ -52,7 +52,7 @@ describe('a viewer', () => {
     expect(retryAfter).toBeLessThanOrEqual(60);
     expect(refusal.errors).toEqual([
       {
-        message: `Too much was asked for in too short a time. Come back in ${retryAfter} seconds.`,
+        message: `The rate limit is exceeded. Retry in ${retryAfter} seconds.`,
         extensions: { code: 'RATE_LIMITED', retryAfter },
       },
     ]);
