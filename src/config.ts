@@ -89,6 +89,8 @@ export interface Config {
   readonly graphiql: boolean;
   readonly limits: Limits;
   readonly logLevel: string;
+  /** Whether this is somebody's own machine: the embedded database, on loopback, and not said to be production. */
+  readonly isDevelopment: boolean;
 }
 
 /** A setting is wrong. The message names each, what is wrong with it, and what would be right; it never repeats a value. */
@@ -146,6 +148,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     logLevel: read.LOG_LEVEL,
+    isDevelopment: read.NODE_ENV !== 'production' && !read.MONGODB_URI && isLoopback(read.HOST),
   };
 }
 

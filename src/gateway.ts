@@ -52,6 +52,8 @@ export interface GatewayOptions {
   readonly logger: Logger;
   /** Whether browsers are shown GraphiQL. */
   readonly graphiql: boolean;
+  /** Whether the log tells messages of defects, as far as their words are surely ours: for development. It does not unless told. */
+  readonly logsDefectMessages?: boolean;
   /** The host names that requests may be addressed to. Undefined: any. */
   readonly allowedHosts?: readonly string[];
   /** The origins whose pages may use the gateway. None unless told. */
@@ -123,6 +125,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ready: store.ping,
       limits: { ...defaultLimits, ...options.limits },
       trustedProxies: options.trustedProxies ?? 0,
+      logsDefectMessages: options.logsDefectMessages ?? false,
       reserve: store.rateLimits.reserve,
       noOrganization: NO_ORGANIZATION,
       now,

@@ -54,6 +54,16 @@ it('shows no GraphiQL in production unless told', () => {
   expect(readConfig({ ...production, NODE_ENV: 'production', GRAPHIQL: 'true' }).graphiql).toBe(true);
 });
 
+// What is logged of a defect, and how, is for people who look at their own screen.
+it('takes for development what runs on the embedded database, on loopback, and is not said to be production', () => {
+  const secret = { TOKEN_SECRET: 'x'.repeat(32) };
+  expect(readConfig({}).isDevelopment).toBe(true);
+  expect(readConfig({ HOST: 'localhost', NODE_ENV: 'test' }).isDevelopment).toBe(true);
+  expect(readConfig({ NODE_ENV: 'production' }).isDevelopment).toBe(false);
+  expect(readConfig({ HOST: '0.0.0.0', ...secret }).isDevelopment).toBe(false);
+  expect(readConfig(production).isDevelopment).toBe(false);
+});
+
 // Whoever adds a setting tells the users of it.
 it('has every setting in the README’s table, and no other', () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');

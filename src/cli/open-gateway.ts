@@ -31,6 +31,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       masterKeys: await masterKeysOf(config, uri, notices),
       tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
       logger: pino({ level: config.logLevel }),
+      logsDefectMessages: config.isDevelopment,
       graphiql: config.graphiql,
       allowedHosts: config.allowedHosts,
       corsOrigins: config.corsOrigins,
