@@ -217,10 +217,11 @@ const CAUSES_MAX = 5;
 export function loggableDefect(error: unknown, tell?: (message: string) => string, causesMax = CAUSES_MAX): object {
   if (!(error instanceof Error)) return { thrown: typeof error };
   const code = 'code' in error && /^(\d+|[A-Z][A-Z0-9_]*)$/.test(String(error.code)) ? error.code : undefined;
-  const place = { name: error.constructor.name, code, at: framesOf(error) };
-  if (!tell) return place;
+  const place = { name: error.constructor.name, code };
+  const at = framesOf(error);
+  if (!tell) return { ...place, at };
   const cause = error.cause instanceof Error && causesMax > 0 ? loggableDefect(error.cause, tell, causesMax - 1) : undefined;
-  return { ...place, message: tell(String(error.message)), cause };
+  return { ...place, message: tell(String(error.message)), at, cause };
 }
 
 /**
