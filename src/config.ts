@@ -13,29 +13,60 @@ const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().mi
 
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
-/** The settings in the environment. The README has the same table; a test compares the two. */
+/**
+ * The settings, as the environment gives them. The README's table is made of this: a description is what a setting does, in Markdown, and
+ * `byDefault` is said where the default is no value. `npm run readme` writes it.
+ */
 const settings = {
-  NODE_ENV: z.enum(['development', 'production', 'test']).default('development'),
-  HOST: z.string().min(1).default('127.0.0.1'),
-  PORT: portNumber.default(4000),
-  DATA_DIR: z.string().min(1).default('./data'),
+  HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
+  PORT: portNumber.default(4000).describe('the port; 0 takes a free one'),
+  NODE_ENV: z
+    .enum(['development', 'production', 'test'])
+    .default('development')
+    .describe('`production` turns off GraphiQL, introspection, and what the [log](#log) has in development'),
+  DATA_DIR: z
+    .string()
+    .min(1)
+    .default('./data')
+    .describe('where the embedded database, its master key and the secret of development tokens lie'),
   MONGODB_URI: z
     .string()
     .regex(/^mongodb(\+srv)?:\/\//, 'must begin with mongodb:// or mongodb+srv://')
-    .optional(),
-  EMBEDDED_MONGODB_PORT: portNumber.optional(),
+    .optional()
+    .describe('a MongoDB 6 or newer replica set or sharded cluster; the embedded database when unset'),
+  EMBEDDED_MONGODB_PORT: portNumber
+    .optional()
+    .describe(
+      'lets the embedded database listen on TCP, on loopback, for mongosh or Compass, and on Windows, which has no unix sockets; 0 takes a free port. It has no password',
+    ),
   MONGODB_DATABASE: z
     .string()
     .regex(/^[A-Za-z0-9_-]{1,63}$/, 'must be 1 to 63 letters, digits, _ or -')
-    .default('credential-gateway'),
-  MASTER_KEY: z.string().optional(),
-  MASTER_KEY_FILE: z.string().min(1).optional(),
-  TOKEN_ISSUER: z.string().min(1).default('credential-gateway'),
-  TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway'),
-  TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization'),
-  TOKEN_JWKS_URL: z.url({ protocol: /^https?$/, error: 'must be an http or https URL' }).optional(),
-  TOKEN_SECRET: z.string().min(32, 'must be at least 32 characters; to create one, run: openssl rand -base64 32').optional(),
-  ALLOWED_HOSTS: z.string().optional(),
+    .default('credential-gateway')
+    .describe('the name of the database'),
+  MASTER_KEY: z
+    .string()
+    .optional()
+    .describe(
+      '32 bytes in base64 (`openssl rand -base64 32`), or `aws-kms:` and the ARN of a key in AWS KMS; several, separated by commas: the first wraps, all open. Required with `MONGODB_URI`',
+    ),
+  MASTER_KEY_FILE: z.string().min(1).optional().describe('a file with the same, instead'),
+  TOKEN_ISSUER: z.string().min(1).default('credential-gateway').describe('`iss` must be this'),
+  TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway').describe('`aud` must hold this'),
+  TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization').describe('the claim that names the organization'),
+  TOKEN_JWKS_URL: z
+    .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+    .optional()
+    .describe('where the issuer publishes its public keys'),
+  TOKEN_SECRET: z
+    .string()
+    .min(32, 'must be at least 32 characters, as from: openssl rand -base64 32')
+    .optional()
+    .describe('or a secret shared with the issuer, at least 32 characters (HS256, HS384 or HS512)'),
+  ALLOWED_HOSTS: z.string().optional().meta({
+    description: 'the host names that requests may be addressed to, separated by commas',
+    byDefault: 'loopback names on loopback, else any',
+  }),
   CORS_ORIGINS: z
     .string()
     .transform((list) => list.split(',').map((origin) => origin.trim()))
@@ -43,26 +74,52 @@ const settings = {
       (origins) => origins.every(isOrigin),
       'must be origins separated by commas, such as https://app.example.com; wildcards are not supported',
     )
-    .optional(),
-  TRUSTED_PROXIES: whole(0, 16, 0),
-  GRAPHIQL: z.enum(['true', 'false'], 'must be true or false').optional(),
-  INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional(),
-  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes),
-  MAX_TOKENS: whole(100, 100_000, defaultLimits.maxTokens),
-  MAX_DEPTH: whole(1, 64, defaultLimits.maxDepth),
-  MAX_ALIASES: whole(0, 10_000, defaultLimits.maxAliases),
-  MAX_DIRECTIVES: whole(0, 10_000, defaultLimits.maxDirectives),
-  MAX_ROOT_FIELDS: whole(1, 1_000, defaultLimits.maxRootFields),
-  MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems),
-  MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost),
-  OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds),
-  RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit),
-  RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit),
-  LOG_LEVEL: z.enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace']).default('info'),
+    .optional()
+    .describe('the origins whose pages may use the gateway, separated by commas: `https://app.example.com`. No wildcard; cookies never'),
+  TRUSTED_PROXIES: whole(0, 16, 0).describe(
+    'how many proxies that append to `X-Forwarded-For` stand before the gateway; without it an address is that of the socket',
+  ),
+  GRAPHIQL: z
+    .enum(['true', 'false'], 'must be true or false')
+    .optional()
+    .meta({ description: 'whether browsers are shown GraphiQL', byDefault: '`true`, in production `false`' }),
+  INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional().meta({
+    description: 'whether the schema may be asked for; `schema.graphql` has it anyway',
+    byDefault: '`true`, in production `false`',
+  }),
+  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe('the largest body. Beyond: 413'),
+  MAX_TOKENS: whole(100, 100_000, defaultLimits.maxTokens).describe('lexical tokens of a document'),
+  MAX_DEPTH: whole(1, 64, defaultLimits.maxDepth).describe('how many fields deep an operation selects'),
+  MAX_ALIASES: whole(0, 10_000, defaultLimits.maxAliases).describe('aliases in a document'),
+  MAX_DIRECTIVES: whole(0, 10_000, defaultLimits.maxDirectives).describe('directives in a document'),
+  MAX_ROOT_FIELDS: whole(1, 1_000, defaultLimits.maxRootFields).describe('queries or mutations in one operation'),
+  MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems).describe('items of a list in the input'),
+  MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost).describe('what one operation may cost, see [Limits](#limits)'),
+  OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds).describe('how long one operation may run'),
+  RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit).describe(
+    "what a viewer's operations may cost in a minute, by all copies together; 0 is no limit",
+  ),
+  RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
+    'requests without a good token that an address may send in a minute; 0 is no limit',
+  ),
+  LOG_LEVEL: z
+    .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
+    .default('info')
+    .describe('`silent`, `fatal`, `error`, `warn`, `info`, `debug` or `trace`'),
 };
 
 /** The names of all settings. */
 export const settingNames = Object.keys(settings) as (keyof typeof settings)[];
+
+/** The settings as a table in Markdown. */
+export function settingsTable(): string {
+  const rows = Object.entries(settings).map(([name, schema]) => {
+    const { description, byDefault } = schema.meta() ?? {};
+    const value = schema instanceof z.ZodDefault ? schema.def.defaultValue : undefined;
+    return `| \`${name}\` | ${byDefault ?? (value === undefined ? '–' : `\`${value}\``)} | ${description} |`;
+  });
+  return ['| setting | default | what it does |', '|---|---|---|', ...rows].join('\n');
+}
 
 export interface Config {
   readonly host: string;
@@ -89,6 +146,8 @@ export interface Config {
   readonly graphiql: boolean;
   readonly limits: Limits;
   readonly logLevel: string;
+  /** Whether this is somebody's own machine: the embedded database, on loopback, and not said to be production. */
+  readonly isDevelopment: boolean;
 }
 
 /** One or more settings are invalid. The message names each and says what is valid; it never repeats a value. */
@@ -146,6 +205,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     logLevel: read.LOG_LEVEL,
+    isDevelopment: read.NODE_ENV !== 'production' && !read.MONGODB_URI && isLoopback(read.HOST),
   };
 }
 

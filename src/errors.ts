@@ -225,12 +225,32 @@ export class UnreadableSecretError extends GatewayError {
   }
 }
 
-/** Returns what may be logged of a bug: the error's class, code and stack frames. Everything else in it may contain what a caller sent. */
-export function loggableDefect(error: unknown): object {
+/** How many causes of a defect are told. */
+const CAUSES_MAX = 5;
+
+/**
+ * A defect as it may be logged: its class and where it was thrown. Its message may hold what a caller sent, and so may all else in it; `tell`
+ * makes of a message what may be told of it, and without it nothing is.
+ */
+export function loggableDefect(error: unknown, tell?: (message: string) => string, causesMax = CAUSES_MAX): object {
   if (!(error instanceof Error)) return { thrown: typeof error };
-  const { message, stack = '' } = error;
   const code = 'code' in error && /^(\d+|[A-Z][A-Z0-9_]*)$/.test(String(error.code)) ? error.code : undefined;
-  // A line of the message may look like a stack frame.
-  const frames = stack.slice(stack.indexOf(message) + message.length).split('\n');
-  return { name: error.constructor.name, code, at: frames.filter((line) => /^\s+at /.test(line)).map((line) => line.trim()) };
+  const place = { name: error.constructor.name, code };
+  const at = framesOf(error);
+  if (!tell) return { ...place, at };
+  const cause = error.cause instanceof Error && causesMax > 0 ? loggableDefect(error.cause, tell, causesMax - 1) : undefined;
+  return { ...place, message: tell(String(error.message)), at, cause };
+}
+
+/**
+ * The frames of a stack. It begins with the error's name and message, lines of which may look like frames; where it does not, as when the
+ * message was changed later, nothing tells where the frames begin, and there are none.
+ */
+function framesOf({ name, message, stack }: Error): string[] {
+  if (typeof stack !== 'string' || !/^[\w$.]*$/.test(name)) return [];
+  const start = stack.indexOf(message);
+  // Node puts a code after the name of its own errors: `TypeError [ERR_INVALID_ARG_TYPE]: …`.
+  if (start < 0 || !/^[\w$.]*( \[\w+\])?(: )?$/.test(stack.slice(0, start))) return [];
+  const [, ...lines] = stack.slice(start + message.length).split('\n');
+  return lines.filter((line) => /^\s+at /.test(line)).map((line) => line.trim());
 }

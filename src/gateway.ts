@@ -57,6 +57,8 @@ export interface GatewayOptions {
   readonly credentialKinds?: readonly CredentialKind[];
   /** Whether to serve GraphiQL to browsers. */
   readonly graphiql: boolean;
+  /** Whether the log holds messages of defects, reduced to words that no caller sent: for development. False by default. */
+  readonly logsDefectMessages?: boolean;
   /** The accepted host names. If undefined, all are accepted. */
   readonly allowedHosts?: readonly string[];
   /** The origins whose pages may use the gateway. None by default. */
@@ -135,6 +137,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ready: stores.ping,
       limits: { ...defaultLimits, ...options.limits },
       trustedProxies: options.trustedProxies ?? 0,
+      logsDefectMessages: options.logsDefectMessages ?? false,
       reserve: stores.rateLimits.reserve,
       noOrganization: NO_ORGANIZATION,
       now,
@@ -169,7 +172,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
-        await refusals.flush(stores, now()).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        await refusals
+          .flush(stores, now())
+          .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         await stores.close();
       },
     };

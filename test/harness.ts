@@ -54,6 +54,8 @@ export class TestGateway {
   limits: Partial<Limits> = { rateLimit: 0, anonymousRateLimit: 0 };
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
+  /** Whether messages of defects are logged, as in development. */
+  logsDefectMessages = false;
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
   #gateway: Gateway | undefined;
   #client: MongoClient | undefined;
@@ -87,6 +89,7 @@ export class TestGateway {
       graphiql: true,
       limits: this.limits,
       corsOrigins: this.corsOrigins,
+      logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.
       runsJobs: false,
       now: () => this.time(),
@@ -207,8 +210,7 @@ export class TestGateway {
 }
 
 /** A gateway for the tests of a file: started before them, stopped after. */
-export function useTestGateway(): TestGateway {
-  const test = new TestGateway();
+export function useTestGateway(test = new TestGateway()): TestGateway {
   beforeAll(() => test.start());
   afterAll(() => test.stop());
   return test;

@@ -1,8 +1,8 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { pino } from 'pino';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
+import { createLogger } from './logger.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
 
 export interface OpenGateway {
@@ -30,7 +30,8 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       database: { uri, name: config.databaseName },
       masterKeys: await masterKeysOf(config, uri, notices),
       tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
-      logger: pino({ level: config.logLevel }),
+      logger: await createLogger(config),
+      logsDefectMessages: config.isDevelopment,
       graphiql: config.graphiql,
       allowedHosts: config.allowedHosts,
       corsOrigins: config.corsOrigins,

@@ -91,12 +91,15 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
 async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
   if (import.meta.url.endsWith('.ts')) throw new Error('worker: true requires the built JavaScript (npm run build)');
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false } });
-  const message = () =>
+  const started = () =>
     new Promise<{ uri?: string; error?: string }>((resolve, reject) => {
-      worker.once('message', resolve);
+      worker.on('message', (message) => {
+        // Under `node --watch`, Node 24 tells by messages of the same port what a thread imports.
+        if ('uri' in message || 'error' in message) resolve(message);
+      });
       worker.once('error', reject);
     });
-  const { uri, error } = await message();
+  const { uri, error } = await started();
   if (uri === undefined) throw new Error(error);
   // From here on, an error of the thread is not handled and ends the process, which cannot work without its database.
   worker.removeAllListeners('error');

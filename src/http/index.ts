@@ -1,5 +1,5 @@
 import type { DocumentNode, GraphQLSchema } from 'graphql';
-import { createYoga, type Plugin, type YogaServerInstance } from 'graphql-yoga';
+import { createYoga, type GraphQLParams, type Plugin, type YogaServerInstance } from 'graphql-yoga';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
@@ -8,7 +8,8 @@ import { loggableDefect, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext } from '../schema/index.ts';
 import { type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
-import { malformedRequest } from './error-redaction.ts';
+import { defectMessages, type Sent } from './defect-message.ts';
+import { malformedRequest, type OnDefect } from './error-redaction.ts';
 import { publicResult, useExecutionChecks } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { addressOf, createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
@@ -28,6 +29,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   readonly logger: Logger;
   /** Whether GET /graphql serves GraphiQL to browsers. */
   readonly graphiql: boolean;
+  /** Whether the log tells of a defect's message what is surely ours: for development. */
+  readonly logsDefectMessages: boolean;
 }
 
 /** An operation that is run from code, on behalf of a viewer. */
@@ -50,7 +53,12 @@ export interface ExecutionResult {
 /** Creates the GraphQL server, and the function that runs operations without HTTP. */
 export function createHttp(settings: HttpSettings) {
   const { schema, contextOf, authenticate, logger, refusals } = settings;
-  const onDefect = (error: unknown) => logger.error({ defect: loggableDefect(error) }, 'a resolver failed');
+  const tellOf = settings.logsDefectMessages ? defectMessages(schema) : undefined;
+  const onDefect = (sent: () => Sent, requestId?: string): OnDefect => {
+    return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
+  };
+  /** What requests asked for, while they are answered. */
+  const parameters = new WeakMap<Request, GraphQLParams>();
   const careful = useExecutionChecks(schema, settings.limits) as Plugin;
   const rateLimits = createRateLimits(settings);
 
@@ -90,9 +98,14 @@ export function createHttp(settings: HttpSettings) {
             });
           if (!hasReadableParameters(url)) throw malformedRequest();
         },
-        onResultProcess({ result, setResult }) {
-          if (!(Symbol.asyncIterator in result) && !Array.isArray(result))
-            setResult(publicResult(result as { errors?: readonly unknown[] }, onDefect) as typeof result);
+        onParams({ request, params }: { request: Request; params: GraphQLParams }) {
+          parameters.set(request, params);
+        },
+        onResultProcess({ request, result, setResult, serverContext }) {
+          if (Symbol.asyncIterator in result || Array.isArray(result)) return;
+          const context = serverContext as ServerContext;
+          const sent = () => sentWith(request, parameters.get(request), context.viewer);
+          setResult(publicResult(result as { errors?: readonly unknown[] }, onDefect(sent, context.requestId)) as typeof result);
         },
       } as Plugin,
       careful,
@@ -114,12 +127,24 @@ export function createHttp(settings: HttpSettings) {
         return enveloped.execute({ schema: enveloped.schema, document, contextValue, variableValues: variables, operationName });
       };
       const result = await run().catch((error: unknown) => ({ errors: [error] }));
-      return JSON.parse(JSON.stringify(publicResult(result, onDefect), (key, value) => (key === 'http' ? undefined : value)));
+      const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
+      return JSON.parse(JSON.stringify(publicResult(result, onDefect(sent)), (key, value) => (key === 'http' ? undefined : value)));
     },
   };
 }
 
-/** Returns whether the JSON in a URL's parameters is valid. Yoga parses it without catching errors. */
+/** Headers whose names every client sends, so that they are nobody's words. */
+const ordinaryHeaders = ['connection', 'content-length', 'content-type', 'host'];
+
+/** What came with a request; of a token's claims, those that are kept. */
+function sentWith({ url, headers }: Request, params: GraphQLParams | undefined, viewer: Viewer | undefined): Sent {
+  const { query, ...others } = params ?? {};
+  const { pathname, searchParams } = new URL(url, 'http://localhost');
+  const headerTexts = [...headers].map(([name, value]) => (ordinaryHeaders.includes(name) ? value : `${name} ${value}`));
+  return { query, values: [others, headerTexts, pathname, [...searchParams], viewer?.subject, viewer?.organizationId] };
+}
+
+/** Whether what a URL holds in JSON is JSON: yoga parses it without catching what that throws. */
 function hasReadableParameters({ searchParams }: URL): boolean {
   return ['variables', 'extensions'].every((name) => {
     try {

@@ -27,3 +27,15 @@ it.each([
   expect(stderr).toContain(told);
   expect(stdout + stderr).not.toContain(CANARY);
 });
+
+// Lines of what is built help nobody.
+it('tells the place in the source', async () => {
+  const directory = newDataDirectory();
+  const onSignal = join(directory, 'on-signal.mjs');
+  const config = new URL('../../dist/config.js', import.meta.url);
+  writeFileSync(onSignal, `process.on('SIGUSR2', async () => (await import('${config}')).readConfig(null));`);
+  const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
+  server.child.kill('SIGUSR2');
+  const { defect } = JSON.parse((await server.ended).stderr);
+  expect(defect.at[0]).toMatch(/\/src\/config\.ts:\d+:\d+\)$/);
+});

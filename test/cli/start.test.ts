@@ -155,6 +155,16 @@ it('answers whether it lives and whether it is ready', async () => {
   for (const path of ['/health', '/ready']) expect((await fetch(new URL(path, server.url))).status, path).toBe(200);
 });
 
+it('logs a line of JSON for each request where stdout is no terminal', async () => {
+  const server = await startServer(newDataDirectory());
+  await send(server.url, server.token, integrations);
+  server.child.kill('SIGTERM');
+  const { stdout } = await server.ended;
+  const [line, ...others] = stdout.split('\n').filter((each) => each.startsWith('{'));
+  expect(JSON.parse(line!)).toMatchObject({ level: 30, msg: 'request', path: '/graphql', status: 200, organization: 'example' });
+  expect(others).toEqual([]);
+});
+
 it('says why when the data directory cannot be written', async () => {
   const file = join(newDataDirectory(), 'file');
   writeFileSync(file, '');

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { join } from 'node:path';
+import { inspect } from 'node:util';
 import {
   coerceInputValue,
   type GraphQLInputObjectType,
@@ -55,6 +56,8 @@ import { makeWorld, useTestGateway, type World } from './world.ts';
 
 const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31));
 const test = useTestGateway();
+// Production logs less: the same without messages.
+test.logsDefectMessages = true;
 const canaries = new Canaries();
 const detector = new LeakDetector(test, canaries, seed);
 const mutations = mutationFields.map((field) => [field.name, field] as const);
@@ -568,6 +571,19 @@ it('a defect in the domain is not quoted, whatever its error holds', async () =>
       }),
       new MongoServerError({ message: word, errmsg: word, code: 121, keyValue: { [word]: word }, errInfo: { [word]: word } }),
       z.literal('x', { error: () => word }).safeParse(word).error,
+      // Of a message that is ours, all that is not.
+      new TypeError(`Cannot read properties of undefined (reading '${word}')`, { cause: new Error(`The value is ${inspect(args)}`) }),
+      new Error(
+        [
+          JSON.stringify(args),
+          encodeURIComponent(JSON.stringify(args)),
+          Buffer.from(word).toString('base64'),
+          word.slice(0, 12),
+          word.toUpperCase(),
+        ]
+          .map((form) => `the value ${form} is not valid, for the value "${form.slice(3)}' is not`)
+          .join('; '),
+      ),
       word,
       { message: word, stack: word },
     ]) {

@@ -1,0 +1,153 @@
+import { Command, InvalidArgumentError } from 'commander';
+import { ConfigError, readConfig } from '../config.ts';
+import type { Gateway } from '../gateway.ts';
+import { printAuditHeads, verifyAudit } from './audit.ts';
+import { backup, restore } from './backup.ts';
+import { printDefect } from './crash.ts';
+import { demo } from './demo.ts';
+import { rewrap, rotate } from './keys.ts';
+import { developmentSecretOf, openGateway } from './open-gateway.ts';
+import { start } from './start.ts';
+import { developmentToken } from './token.ts';
+
+const print = (line: string) => process.stdout.write(`${line}\n`);
+
+const program = new Command('credential-gateway')
+  .description(
+    'A GraphQL API for third-party credentials: redacted when shown, sealed at rest. Settings are read from the environment; the README lists them.',
+  )
+  .showHelpAfterError()
+  .configureOutput({ writeErr: (text) => process.stderr.write(text) });
+
+program
+  .command('start')
+  .description('serve GraphQL at /graphql, and GraphiQL for browsers')
+  .action(() => start(readConfig(process.env), print));
+
+program
+  .command('token')
+  .description('print a development token that is valid for twelve hours; only with the embedded database and on loopback')
+  .requiredOption('--organization <name>', 'the organization that the token is for')
+  .requiredOption(
+    '--scope <scope...>',
+    'the scopes to grant, such as credentials.get; all.Organization grants all except revealing secrets, fingerprints, verifying email addresses and creating API keys',
+  )
+  .action(async ({ organization, scope }: { organization: string; scope: string[] }) => {
+    const config = readConfig(process.env);
+    const secret = developmentSecretOf(config);
+    if (!secret)
+      throw new ConfigError(
+        'Development tokens are not available with this configuration: TOKEN_JWKS_URL, TOKEN_SECRET or MONGODB_URI is set, or HOST is not loopback.',
+      );
+    print(await developmentToken(config, secret, organization, scope));
+  });
+
+program
+  .command('demo')
+  .description('fill an organization with sample connections, credentials and end users')
+  .requiredOption('--organization <name>', 'the organization to fill')
+  .option('--connections <number>', 'the number of connections to create', positiveInteger, 300)
+  .action(async ({ organization, connections }: { organization: string; connections: number }) => {
+    await withGateway((gateway) => demo(gateway, organization, connections));
+  });
+
+program
+  .command('organization')
+  .description('manage organizations')
+  .command('delete <name>')
+  .description('permanently delete an organization with its keys and all its data; its name cannot be used again')
+  .action(async (name: string) => {
+    await withGateway(async (gateway) => {
+      if (!(await gateway.deleteOrganization(name))) throw new ConfigError('There is no organization with that name.');
+      print('Deleted. Backups contain its data until they expire.');
+    });
+  });
+
+const keys = program.command('keys').description('manage the keys that secrets are sealed under; the gateway can run at the same time');
+
+keys
+  .command('rotate')
+  .description('create new data keys, re-seal all secrets under them, and destroy the old keys; if it is stopped, run it again to continue')
+  .option('--organization <name>', 'only for this organization')
+  .option('--finish', 'do not create new keys, only finish earlier rotations')
+  .option('--wait', 'wait until the old keys are destroyed, about five minutes')
+  .action(async (options: { organization?: string; finish?: boolean; wait?: boolean }) => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await rotate(gateway, options, print);
+    });
+  });
+
+keys
+  .command('rewrap')
+  .description('wrap all data keys again under the first master key; list the old master keys after it')
+  .action(async () => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await rewrap(gateway, print);
+    });
+  });
+
+const audit = program
+  .command('audit')
+  .description('verify the audit log, which has an entry for every mutation; entries are sealed into a hash chain');
+
+audit
+  .command('verify')
+  .description('recompute the chain to detect removed, changed or inserted entries')
+  .option('--organization <name>', 'only for this organization')
+  .option('--heads <file>', 'compare with the output of an earlier `audit heads`')
+  .action(async ({ organization, heads }: { organization?: string; heads?: string }) => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await verifyAudit(gateway, { organization, heads }, print);
+    });
+  });
+
+audit
+  .command('heads')
+  .description('seal all entries and print the newest batch of each organization as a line of JSON; keep the output elsewhere')
+  .action(async () => {
+    await withGateway((gateway) => printAuditHeads(gateway, print));
+  });
+
+program
+  .command('backup <file>')
+  .description('write a consistent snapshot of the embedded database to a file, without the master key; back that up separately')
+  .action(async (file: string) => {
+    await backup(readConfig(process.env), file);
+    print(`Copied to ${file}. It does not contain the master key, which is needed to open the secrets.`);
+  });
+
+program
+  .command('restore <file>')
+  .description('restore a backup into a DATA_DIR that does not contain an embedded database')
+  .action(async (file: string) => {
+    const { dataDirectory } = await restore(readConfig(process.env), file);
+    print(`Restored into ${dataDirectory}. Put the master key of the backup there before you start the gateway.`);
+  });
+
+/** Runs the command that the arguments name. */
+export async function runProgram(): Promise<void> {
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    // What a user can mend is told in words; of a defect only where it is.
+    if (error instanceof ConfigError) process.stderr.write(`${error.message}\n`);
+    else printDefect(error);
+    process.exitCode = 1;
+  }
+}
+
+/** Runs a command on the configured gateway, whether or not a server is running. */
+async function withGateway(run: (gateway: Gateway) => Promise<void>): Promise<void> {
+  const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }));
+  try {
+    await run(gateway);
+  } finally {
+    await close();
+  }
+}
+
+function positiveInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a positive whole number.');
+  return value;
+}
