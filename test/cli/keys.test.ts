@@ -3,18 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, expect, it, vi } from 'vitest';
 import { localKeyProvider } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
-import {
-  Clock,
-  change,
-  expectAllOpen,
-  expectFilledOpen,
-  fill,
-  newVault,
-  openCopy,
-  sealKeys,
-  secretsUnder,
-  stateOf,
-} from '../store/vault.ts';
+import { Clock, change, expectAllOpen, expectFilledOpen, fill, newVault, openCopy, sealKeys, secretsUnder, stateOf } from '../vault.ts';
 import { run } from './process.ts';
 
 const test = useTestGateway();

@@ -7,9 +7,10 @@ import { outputType } from '../../src/credential-kinds/consistency.ts';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
 import { credentialKinds, kindOf } from '../../src/credential-kinds/index.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
+import { contents } from '../database.ts';
 import type { Answer, Json } from '../harness.ts';
+import { useTestGateway } from './answers.ts';
 import { type Planted, plant } from './plant.ts';
-import { contents, useTestGateway } from './world.ts';
 
 // Every kind of credential keeps the same promises, from its descriptor alone.
 

@@ -3,6 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type Scope, scopes } from '../../src/access/scopes.ts';
 import { errorCodes } from '../../src/errors.ts';
 import { requiredScopes } from '../../src/schema/index.ts';
+import { contents } from '../database.ts';
+import { type BoundWorld, missingId, missingLike, seedBoundWorld } from '../world.ts';
+import { useTestGateway } from './answers.ts';
 import { argumentsIn, newName } from './mutations.ts';
 import {
   type Field,
@@ -16,20 +19,19 @@ import {
   scopeOf,
   withValue,
 } from './walk.ts';
-import { contents, makeWorld, missingId, missingLike, useTestGateway, type World } from './world.ts';
 
 const test = useTestGateway();
 const mutations = mutationFields.map((field) => [field.name, field] as const);
 /** For what fails: no test that uses it changes it. */
-let world: World;
+let world: BoundWorld;
 /** For what succeeds, again and again. */
-let scratch: World;
+let scratch: BoundWorld;
 beforeAll(async () => {
-  world = await makeWorld(test);
-  scratch = await makeWorld(test);
+  world = await seedBoundWorld(test);
+  scratch = await seedBoundWorld(test);
 });
 
-async function resultOf(world: World, field: Field, args: object) {
+async function resultOf(world: BoundWorld, field: Field, args: object) {
   const { query, variables } = operationOf(field, args as Record<string, unknown>, resultSelection(field));
   return (await test.query(world.caller, query, variables)).result;
 }
@@ -83,7 +85,7 @@ describe('arguments', () => {
 
 describe.each(mutations)('%s', (name, field) => {
   it('succeeds, with no scopes but those that it says it needs', async () => {
-    const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
+    const own = /^(delete|revoke)/.test(name) ? await seedBoundWorld(test) : scratch;
     const { query, variables } = operationOf(field, argumentsIn(own, name), resultSelection(field));
     const document = parse(query);
     const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
@@ -162,7 +164,7 @@ describe.each(mutations)('%s', (name, field) => {
         expect(result.message).toContain(String(result.currentVersion));
       }
       expect(await contents(test, world.caller.organization)).toEqual(before);
-      const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
+      const own = /^(delete|revoke)/.test(name) ? await seedBoundWorld(test) : scratch;
       const { currentVersion } = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: 0 });
       const written = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: currentVersion });
       expect(written.__typename).toMatch(/Success$/);
@@ -174,7 +176,7 @@ describe.each(mutations)('%s', (name, field) => {
 describe('scopes that depend on arguments are known before the first mutation runs', () => {
   const first = () => `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
   const binding = `{ credential: { create: { name: "x", data: { string: { value: "v" } } } } }`;
-  it.each<[string, Scope, (world: World) => { query: string; variables: Record<string, unknown> }]>([
+  it.each<[string, Scope, (world: BoundWorld) => { query: string; variables: Record<string, unknown> }]>([
     [
       'the default of a variable',
       'credentials.delete',

@@ -19,7 +19,7 @@ import {
   sealKeys,
   secretsUnder,
   stateOf,
-} from '../store/vault.ts';
+} from '../vault.ts';
 
 const test = useTestGateway();
 vi.setConfig({ testTimeout: 60_000 });

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Gateway } from '../../src/gateway.ts';
-import { danglingReferences, operation, run } from '../domain/operations.ts';
+import { danglingReferences } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
-import { type Wire, wireTo } from './hold.ts';
+import { operation, run } from '../operations.ts';
+import { type Wire, wireTo } from '../wire.ts';
 
 const test = useTestGateway();
 /** Two gateways on one database, as two copies of the process would be; what the second says passes a wire on which it can be held. */
