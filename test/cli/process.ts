@@ -44,7 +44,7 @@ export function run(args: readonly string[], settings: Record<string, string>) {
 /** A server that is up, its address and the token in it. */
 export async function startServer(dataDirectory: string, settings: Record<string, string> = {}) {
   const process = run(['start'], { DATA_DIR: dataDirectory, PORT: '0', ...settings });
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 90_000;
   for (;;) {
     const [, url, token] = /^Open (\S+)#token=(\S+)$/m.exec(process.output.stdout) ?? [];
     if (url && token) return { ...process, url, token };

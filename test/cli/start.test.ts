@@ -75,12 +75,17 @@ it('finishes what is under way when a signal comes, and takes nothing new', asyn
   socket.on('data', (chunk) => {
     answer += chunk;
   });
-  const head = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const head = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`;
   socket.write(head + body.slice(0, 10));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // The server has the head, so the request is under way.
+  await expect.poll(() => answer, { timeout: 20_000 }).toContain('100 Continue');
   server.child.kill('SIGTERM');
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  await expect(fetch(server.url)).rejects.toThrow();
+  const another = () =>
+    fetch(server.url).then(
+      () => 'taken',
+      () => 'refused',
+    );
+  await expect.poll(another, { timeout: 20_000 }).toBe('refused');
   socket.write(body.slice(10));
   expect((await server.ended).code).toBe(0);
   expect(answer).toContain('CreateIntegrationSuccess');

@@ -66,6 +66,7 @@ beforeAll(async () => {
       actionCredentials: [{ credential: { id: shared.id } }],
     });
   }
+  test.time = () => new Date();
 }, 120_000);
 
 const SELECTION =

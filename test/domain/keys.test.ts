@@ -22,7 +22,6 @@ import {
 } from '../vault.ts';
 
 const test = useTestGateway();
-vi.setConfig({ testTimeout: 60_000 });
 const clock = new Clock();
 let rotator: Gateway;
 let store: Store;

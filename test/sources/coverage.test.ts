@@ -20,7 +20,7 @@ const rows = [
 
 /** The rows that stand at the beginning of a test's name, or of a table's row that becomes one. */
 function citedRows(): Set<string> {
-  const cited = ['.', '../sso/']
+  const cited = ['.', '../domain/']
     .map((directory) => new URL(directory, import.meta.url))
     .flatMap((directory) => readdirSync(directory).map((name) => new URL(name, directory)))
     .filter(({ pathname }) => pathname.endsWith('.test.ts') && !pathname.endsWith('/coverage.test.ts'))
