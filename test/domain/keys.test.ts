@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { replaceWornKeys } from '../../src/domain/keys.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';

@@ -354,8 +354,9 @@ describe('writers of one object', () => {
 
 describe('expiry', () => {
   // What happens at another time is an organization's own.
-  const usual = caller;
+  let usual: typeof caller;
   beforeAll(() => {
+    usual = caller;
     caller = { organization: test.newOrganization() };
   });
   afterAll(() => {
