@@ -3,39 +3,70 @@ import type { Json, TestGateway } from './harness.ts';
 /** What is written of requests that are refused, too. */
 const kept = /^(audit|rateLimit)/;
 
+/** Which collection a document was read from, while all are read in one command. */
+const origin = '_collection';
+
 /**
  * Everything that the database holds, by collection: of one organization, or of all. Two of these equal each other if nothing was written
  * between. Of the 64 slots of a parent, which are nine tenths of all documents, the database tells how many there are and how often they
  * were touched: counts of touches only grow, so whatever is done to a slot changes one of the two.
  */
 export async function contents(test: TestGateway, organization?: string): Promise<Record<string, Json[]>> {
-  const filter = organization === undefined ? {} : { organizationId: organization };
-  const names = (await test.database.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
-  const collections = names.filter((name) => !kept.test(name)).sort();
-  const read = async (name: string) => [name, name === 'slots' ? await slots(test, filter) : await documents(test, name, filter)] as const;
-  return Object.fromEntries(await Promise.all(collections.map(read)));
-}
-
-async function documents(test: TestGateway, collection: string, filter: object): Promise<Json[]> {
-  const found = await test.database.collection(collection).find(filter).sort({ _id: 1 }).toArray();
+  const names = await collections(test);
+  const found: Record<string, Json[]> = Object.fromEntries(names.map((name) => [name, []]));
+  const [first, ...others] = names;
+  if (!first) return found;
+  const pipelineOf = (name: string) => [
+    ...(organization === undefined ? [] : [{ $match: { organizationId: organization } }]),
+    ...(name === 'slots' ? [countingSlots] : []),
+    { $addFields: { [origin]: name } },
+  ];
+  const rest = others.map((coll) => ({ $unionWith: { coll, pipeline: pipelineOf(coll) } }));
   // How many seals a key may still make is reserved ahead, whatever becomes of them.
-  return found.map(({ reservedSeals: _, ...document }) => document);
+  for await (const { [origin]: name, reservedSeals: _, ...document } of test.database
+    .collection(first)
+    .aggregate([...pipelineOf(first), ...rest], { batchSize: 10_000 }))
+    found[name]!.push(
+      name === 'slots' ? { parentId: document._id.parentId, organizationId: document._id.organizationId, ...document } : document,
+    );
+  const byId = (one: Json, other: Json) => (sortKey(one) < sortKey(other) ? -1 : 1);
+  for (const documents of Object.values(found)) documents.sort(byId);
+  return found;
 }
 
-async function slots(test: TestGateway, filter: object): Promise<Json[]> {
-  const parent = { organizationId: '$organizationId', parentId: '$parentId' };
-  const counted = await test.database
-    .collection('slots')
-    .aggregate([{ $match: filter }, { $group: { _id: parent, slots: { $sum: 1 }, touches: { $sum: '$touches' } } }, { $sort: { _id: 1 } }])
-    .toArray();
-  return counted.map(({ _id, ...counts }) => ({ _id: _id.parentId, ..._id, ...counts }));
+const countingSlots = {
+  $group: {
+    _id: { organizationId: '$organizationId', parentId: '$parentId' },
+    slots: { $sum: 1 },
+    touches: { $sum: '$touches' },
+  },
+};
+const sortKey = ({ _id }: Json) => String(_id.parentId ?? _id);
+
+async function collections(test: TestGateway): Promise<string[]> {
+  const names = (await test.database.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
+  return names.filter((name) => !kept.test(name)).sort();
+}
+
+/**
+ * Reads the contents, anew only if the gateway has sent the database something since the last time: after one request and before the next,
+ * that is once. For files in which nobody but the gateway writes.
+ */
+export function rememberingContents(test: TestGateway) {
+  const remembered = new Map<string | undefined, { readonly commands: number; readonly contents: ReturnType<typeof contents> }>();
+  return (organization?: string): ReturnType<typeof contents> => {
+    const last = remembered.get(organization);
+    if (last?.commands === test.commands.length) return last.contents;
+    const read = { commands: test.commands.length, contents: contents(test, organization) };
+    remembered.set(organization, read);
+    return read.contents;
+  };
 }
 
 /** How many documents each collection holds. */
 export async function counts(test: TestGateway): Promise<Record<string, number>> {
-  const names = (await test.database.listCollections({}, { nameOnly: true }).toArray()).map(({ name }) => name);
   const count = async (name: string) => [name, await test.database.collection(name).countDocuments()] as const;
-  return Object.fromEntries(await Promise.all(names.filter((name) => !kept.test(name)).map(count)));
+  return Object.fromEntries(await Promise.all((await collections(test)).map(count)));
 }
 
 /** What the database holds that names something which is not there, in words. */

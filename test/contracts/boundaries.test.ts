@@ -1,7 +1,7 @@
 import { getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { confinedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
-import { contents } from '../database.ts';
+import { rememberingContents } from '../database.ts';
 import type { Answer, Caller, Json } from '../harness.ts';
 import { type BoundWorld, missingId, missingLike, seedBoundWorld, seedEndUserWorld } from '../world.ts';
 import { comparable, useTestGateway } from './answers.ts';
@@ -23,6 +23,7 @@ import {
 // Two who have one of everything, on two sides of a boundary. Neither can read, change, delete, use, attach or count what is the other's, and
 // is told of it exactly what it is told of what does not exist.
 const test = useTestGateway();
+const contents = rememberingContents(test);
 // The clock stands: an API key that is used notes so once a minute, which would be a command more here and there.
 const start = new Date();
 test.time = () => start;
@@ -216,7 +217,7 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
   /** Both sides, as they lie in the database. An API key's last use is written as it is used. */
   async function everything(): Promise<Json> {
     const sides = [...new Set([ours, theirs].map(({ caller }) => caller.organization))];
-    const found = await Promise.all(sides.map((organization) => contents(test, organization)));
+    const found = await Promise.all(sides.map((organization) => contents(organization)));
     return found.map(({ apiKeys, ...others }) => ({ ...others, apiKeys: apiKeys?.map(({ lastUsedAt: _, ...key }) => key) }));
   }
 

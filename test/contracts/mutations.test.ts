@@ -3,7 +3,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type Scope, scopes } from '../../src/access/scopes.ts';
 import { errorCodes } from '../../src/errors.ts';
 import { requiredScopes } from '../../src/schema/index.ts';
-import { contents } from '../database.ts';
+import { rememberingContents } from '../database.ts';
 import { type BoundWorld, missingId, missingLike, seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
 import { argumentsIn, newName } from './mutations.ts';
@@ -21,6 +21,7 @@ import {
 } from './walk.ts';
 
 const test = useTestGateway();
+const contents = rememberingContents(test);
 const mutations = mutationFields.map((field) => [field.name, field] as const);
 /** For what fails: no test that uses it changes it. */
 let world: BoundWorld;
@@ -98,7 +99,7 @@ describe.each(mutations)('%s', (name, field) => {
     const document = parse(query);
     const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
     expect(needed).toContain(scopeOf(field));
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     const first = `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
     for (const scope of needed) {
       const granted: Scope[] = scopes.filter((each) => each !== scope);
@@ -113,12 +114,12 @@ describe.each(mutations)('%s', (name, field) => {
         expect(errors!.map(({ extensions }) => extensions)).toEqual([{ code: 'FORBIDDEN', scope }]);
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   it('says which of its references there is none of, and writes nothing', async () => {
     const args = argumentsIn(world, name);
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     for (const reference of referencesIn(field, args)) {
       for (const missing of missingFor(reference)) {
         const result = await resultOf(world, field, withValue(args, reference.path, missing));
@@ -132,12 +133,12 @@ describe.each(mutations)('%s', (name, field) => {
         expectPathTo(reference, toldTogether[`${name}.${reference.path.join('.')}`] ?? result.path);
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   it('says which of its ids is none, or one of another noun, and writes nothing', async () => {
     const args = argumentsIn(world, name);
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     for (const reference of referencesIn(field, args)) {
       const otherNoun = reference.noun === 'connector' ? world.ids.endUser : world.ids.connector;
       for (const id of ['', `${world.ids.credential}=`.slice(1), otherNoun]) {
@@ -150,20 +151,20 @@ describe.each(mutations)('%s', (name, field) => {
         }
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   if (field.args.some((arg) => arg.name === 'expectedVersion')) {
     // Compare and set: who has read something else does not write over it.
     it('refuses another version than the one expected, tells the one that is, and writes nothing', async () => {
-      const before = await contents(test, world.caller.organization);
+      const before = await contents(world.caller.organization);
       for (const expectedVersion of [0, 99, -1]) {
         const result = await resultOf(world, field, { ...argumentsIn(world, name), expectedVersion });
         expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['expectedVersion'] });
         expect(result.currentVersion).toBeGreaterThan(0);
         expect(result.message).toContain(String(result.currentVersion));
       }
-      expect(await contents(test, world.caller.organization)).toEqual(before);
+      expect(await contents(world.caller.organization)).toEqual(before);
       const own = /^(delete|revoke)/.test(name) ? await seedBoundWorld(test) : scratch;
       const { currentVersion } = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: 0 });
       const written = await resultOf(own, field, { ...argumentsIn(own, name), expectedVersion: currentVersion });
@@ -229,7 +230,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       }),
     ],
   ])('%s', async (_, scope, operation) => {
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     const { query, variables } = operation(world);
     const { status, data, errors } = await test.answer(
       { ...world.caller, scopes: scopes.filter((each) => each !== scope) },
@@ -237,7 +238,7 @@ describe('scopes that depend on arguments are known before the first mutation ru
       variables,
     );
     expect([status, data, errors!.map(({ extensions }) => extensions)]).toEqual([403, undefined, [{ code: 'FORBIDDEN', scope }]]);
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 });
 

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { type JWTPayload, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { exampleCertificate } from '../../src/credential-kinds/examples-pem.ts';
-import { contents } from '../database.ts';
+import { rememberingContents } from '../database.ts';
 import { type Answer, type Caller, type Json, useTestGateway } from '../harness.ts';
 import { expectNoTrace, newCanary, send, sendAll } from '../operations.ts';
 import { seedWorld, type World } from '../world.ts';
 
 const test = useTestGateway();
+const contents = rememberingContents(test);
 let world: World;
 let stranger: World;
 beforeAll(async () => {
@@ -29,22 +30,14 @@ const oauth2 = (settings: object) => ({
 const connectorByName = (name: string, integration: object = crm) => ({ inIntegration: { integration, name } });
 const endUserById = (externalId: string, integration: object = crm) => ({ inIntegration: { integration, externalId } });
 
-let seen: { readonly commands: number; readonly contents: ReturnType<typeof contents> } | undefined;
-/** What the database holds: read anew unless the gateway, which alone writes to it here, has sent it nothing since the last time. */
-function contentsNow(): ReturnType<typeof contents> {
-  const commands = test.commands.length;
-  if (seen?.commands !== commands) seen = { commands, contents: contents(test) };
-  return seen.contents;
-}
-
 /** What a bad request must do: say this of this place, hold no trace of the value, and change nothing. */
 async function expectRefusal(ask: () => Promise<Answer>, canary: string, expected: { code: string; path?: string }): Promise<Answer> {
-  const before = await contentsNow();
+  const before = await contents();
   const logsBefore = test.logs.length;
   const answer = await ask();
   expect(refusal(answer)).toMatchObject(expected);
   expectNoTrace(test, answer, canary, logsBefore);
-  expect(await contentsNow()).toEqual(before);
+  expect(await contents()).toEqual(before);
   return answer;
 }
 
