@@ -1,24 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, expect, it } from 'vitest';
 import { localKeyProvider } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
-import {
-  Clock,
-  change,
-  expectAllOpen,
-  expectFilledOpen,
-  fill,
-  newVault,
-  openCopy,
-  sealKeys,
-  secretsUnder,
-  stateOf,
-} from '../store/vault.ts';
+import { Clock, change, expectAllOpen, expectFilledOpen, fill, newVault, openCopy, sealKeys, secretsUnder, stateOf } from '../vault.ts';
 import { run } from './process.ts';
 
 const test = useTestGateway();
-vi.setConfig({ testTimeout: 60_000 });
 const base64 = (key: Uint8Array) => Buffer.from(key).toString('base64');
 
 /** A `keys` command on the database that the test's gateway serves from. */

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach } from 'vitest';
+import { afterAll, afterEach, beforeAll } from 'vitest';
 
 const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const running = new Set<ChildProcess>();
@@ -44,7 +44,7 @@ export function run(args: readonly string[], settings: Record<string, string>) {
 /** A server that is up, its address and the token in it. */
 export async function startServer(dataDirectory: string, settings: Record<string, string> = {}) {
   const process = run(['start'], { DATA_DIR: dataDirectory, PORT: '0', ...settings });
-  const deadline = Date.now() + 20_000;
+  const deadline = Date.now() + 90_000;
   for (;;) {
     const [, url, token] = /^Open (\S+)#token=(\S+)$/m.exec(process.output.stdout) ?? [];
     if (url && token) return { ...process, url, token };
@@ -52,6 +52,23 @@ export async function startServer(dataDirectory: string, settings: Record<string
       throw new Error(`The server did not start.\n${JSON.stringify(process.output)}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
+}
+
+/** One server for the tests of a file that leave nothing behind in it, with its data directory. */
+export function useServer() {
+  const shared = {} as Awaited<ReturnType<typeof startServer>> & { directory: string };
+  beforeAll(async () => {
+    const directory = newDataDirectory();
+    Object.assign(shared, { directory }, await startServer(directory));
+    // Not to be ended after the first test.
+    running.delete(shared.child);
+    directories.delete(directory);
+  });
+  afterAll(() => {
+    shared.child?.kill('SIGKILL');
+    rmSync(shared.directory, { recursive: true, force: true });
+  });
+  return shared;
 }
 
 /** Sends an operation to a server. */

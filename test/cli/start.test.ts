@@ -3,7 +3,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
-import { newDataDirectory, run, send, startServer } from './process.ts';
+import { newDataDirectory, run, send, startServer, useServer } from './process.ts';
+
+const shared = useServer();
 
 const createIntegration = 'mutation { createIntegration(input: { name: "crm" }) { __typename } }';
 const integrations = '{ integrations { nodes { name } } }';
@@ -43,9 +45,8 @@ it('keeps every acknowledged write through kill -9, and none in clear', async ()
   expect(await send(second.url, second.token, reveal)).toEqual({ data: { revealSecret: { secret: { plaintext: 'planted-value-73' } } } });
 });
 
-it('keeps its keys to itself', async () => {
-  const directory = newDataDirectory();
-  await startServer(directory);
+it('keeps its keys to itself', () => {
+  const { directory } = shared;
   for (const file of ['master.key', 'token.secret']) expect(statSync(join(directory, file)).mode & 0o777, file).toBe(0o600);
   expect(statSync(join(directory, 'mongodb')).mode & 0o777).toBe(0o700);
 });
@@ -75,12 +76,17 @@ it('finishes what is under way when a signal comes, and takes nothing new', asyn
   socket.on('data', (chunk) => {
     answer += chunk;
   });
-  const head = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${body.length}\r\n\r\n`;
+  const head = `POST /graphql HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\nContent-Type: application/json\r\nAuthorization: Bearer ${server.token}\r\nContent-Length: ${body.length}\r\nExpect: 100-continue\r\n\r\n`;
   socket.write(head + body.slice(0, 10));
-  await new Promise((resolve) => setTimeout(resolve, 200));
+  // The server has the head, so the request is under way.
+  await expect.poll(() => answer, { timeout: 20_000 }).toContain('100 Continue');
   server.child.kill('SIGTERM');
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  await expect(fetch(server.url)).rejects.toThrow();
+  const another = () =>
+    fetch(server.url).then(
+      () => 'taken',
+      () => 'refused',
+    );
+  await expect.poll(another, { timeout: 20_000 }).toBe('refused');
   socket.write(body.slice(10));
   expect((await server.ended).code).toBe(0);
   expect(answer).toContain('CreateIntegrationSuccess');
@@ -89,22 +95,19 @@ it('finishes what is under way when a signal comes, and takes nothing new', asyn
 it('says what is wrong when it cannot start', async () => {
   const port = await run(['start'], { PORT: 'x' }).ended;
   expect(port).toMatchObject({ code: 1, stdout: '', stderr: 'PORT must be a port number, 0 to 65535.\n' });
-  const taken = await startServer(newDataDirectory());
-  const second = await run(['start'], { DATA_DIR: newDataDirectory(), PORT: new URL(taken.url).port }).ended;
+  const second = await run(['start'], { DATA_DIR: newDataDirectory(), PORT: new URL(shared.url).port }).ended;
   expect(second.code).toBe(1);
   expect(second.stderr).toMatch(/^HOST and PORT: cannot listen on 127\.0\.0\.1:\d+ \(EADDRINUSE\)/);
 });
 
 it('prints a token and nothing else, which the running server takes', async () => {
-  const directory = newDataDirectory();
-  const server = await startServer(directory);
   const { stdout, stderr, code } = await run(['token', '--organization', 'acme', '--scope', 'integrations.get', 'credentials.*'], {
-    DATA_DIR: directory,
+    DATA_DIR: shared.directory,
   }).ended;
   expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
   expect(decodeJwt(stdout.trim())).toMatchObject({ organization: 'acme', scope: 'integrations.get credentials.*' });
-  expect(await send(server.url, stdout.trim(), integrations)).toEqual({ data: { integrations: { nodes: [] } } });
-  expect((await send(server.url, stdout.trim(), createIntegration)).errors?.[0]?.extensions.code).toBe('FORBIDDEN');
+  expect(await send(shared.url, stdout.trim(), integrations)).toEqual({ data: { integrations: { nodes: [] } } });
+  expect((await send(shared.url, stdout.trim(), createIntegration)).errors?.[0]?.extensions.code).toBe('FORBIDDEN');
 });
 
 it('refuses to print tokens that nobody could want', async () => {
@@ -151,8 +154,7 @@ it('helps', async () => {
 });
 
 it('answers whether it lives and whether it is ready', async () => {
-  const server = await startServer(newDataDirectory());
-  for (const path of ['/health', '/ready']) expect((await fetch(new URL(path, server.url))).status, path).toBe(200);
+  for (const path of ['/health', '/ready']) expect((await fetch(new URL(path, shared.url))).status, path).toBe(200);
 });
 
 it('logs a line of JSON for each request where stdout is no terminal', async () => {

@@ -1,7 +1,10 @@
 import { getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { confinedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
+import { rememberingContents } from '../database.ts';
 import type { Answer, Caller, Json } from '../harness.ts';
+import { type BoundWorld, missingId, missingLike, seedBoundWorld, seedEndUserWorld } from '../world.ts';
+import { comparable, useTestGateway } from './answers.ts';
 import { argumentsIn } from './mutations.ts';
 import {
   type Field,
@@ -16,53 +19,53 @@ import {
   selectionOf,
   withValue,
 } from './walk.ts';
-import { comparable, contents, endUserWorld, makeWorld, missingId, missingLike, useTestGateway, type World } from './world.ts';
 
 // Two who have one of everything, on two sides of a boundary. Neither can read, change, delete, use, attach or count what is the other's, and
 // is told of it exactly what it is told of what does not exist.
 const test = useTestGateway();
+const contents = rememberingContents(test);
 // The clock stands: an API key that is used notes so once a minute, which would be a command more here and there.
 const start = new Date();
 test.time = () => start;
 
 interface Sides {
-  readonly ours: World;
-  readonly theirs: World;
+  readonly ours: BoundWorld;
+  readonly theirs: BoundWorld;
 }
 
 /** Each boundary: what one on this side can be allowed, and how the two sides are made. */
 const boundaries: readonly [string, readonly Scope[], () => Promise<Sides>][] = [
-  ['two organizations', scopes, async () => ({ ours: await makeWorld(test), theirs: await makeWorld(test) })],
+  ['two organizations', scopes, async () => ({ ours: await seedBoundWorld(test), theirs: await seedBoundWorld(test) })],
   [
     'two integrations of an organization, each by an API key that is limited to it',
     confinedScopes.integration,
     async () => {
-      const ours = await makeWorld(test);
-      return { ours: await byAPIKey(ours), theirs: await byAPIKey(await makeWorld(test, ours.caller.organization)) };
+      const ours = await seedBoundWorld(test);
+      return { ours: await byAPIKey(ours), theirs: await byAPIKey(await seedBoundWorld(test, ours.caller.organization)) };
     },
   ],
   [
     'two end users of an integration, each by a token of its own',
     confinedScopes.endUser,
     async () => {
-      const world = await makeWorld(test);
-      return { ours: await endUserWorld(test, world), theirs: await endUserWorld(test, world) };
+      const world = await seedBoundWorld(test);
+      return { ours: await seedEndUserWorld(test, world), theirs: await seedEndUserWorld(test, world) };
     },
   ],
   [
     'two end users of two integrations, each by a token of its own',
     confinedScopes.endUser,
     async () => {
-      const [one, other] = [await makeWorld(test), await makeWorld(test)];
-      return { ours: await endUserWorld(test, one), theirs: await endUserWorld(test, other) };
+      const [one, other] = [await seedBoundWorld(test), await seedBoundWorld(test)];
+      return { ours: await seedEndUserWorld(test, one), theirs: await seedEndUserWorld(test, other) };
     },
   ],
   [
     'an end user, by a token, and the integration that it is of',
     confinedScopes.endUser,
     async () => {
-      const world = await makeWorld(test);
-      return { ours: await endUserWorld(test, world), theirs: world };
+      const world = await seedBoundWorld(test);
+      return { ours: await seedEndUserWorld(test, world), theirs: world };
     },
   ],
 ];
@@ -74,14 +77,14 @@ function words(refs: unknown): Set<string> {
 }
 
 /** A world as it is for an API key that is limited to its integration. */
-async function byAPIKey(world: World): Promise<World> {
+async function byAPIKey(world: BoundWorld): Promise<BoundWorld> {
   const input = { scopes: ['all.Organization', ...confinedScopes.integration], integration: { id: world.ids.integration } };
   return { ...world, caller: { ...world.caller, token: (await test.makeAPIKey(world.caller, input)).key } };
 }
 
 describe.each(boundaries)('%s', (_, allowed, makeSides) => {
-  let ours: World;
-  let theirs: World;
+  let ours: BoundWorld;
+  let theirs: BoundWorld;
   /** What both share is on no side. */
   let foreignNouns: readonly Noun[];
   beforeAll(async () => {
@@ -214,7 +217,7 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
   /** Both sides, as they lie in the database. An API key's last use is written as it is used. */
   async function everything(): Promise<Json> {
     const sides = [...new Set([ours, theirs].map(({ caller }) => caller.organization))];
-    const found = await Promise.all(sides.map((organization) => contents(test, organization)));
+    const found = await Promise.all(sides.map((organization) => contents(organization)));
     return found.map(({ apiKeys, ...others }) => ({ ...others, apiKeys: apiKeys?.map(({ lastUsedAt: _, ...key }) => key) }));
   }
 

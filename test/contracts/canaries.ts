@@ -74,5 +74,8 @@ function formsOf(text: string): string[] {
 }
 
 const literally = (text: string) => text.replace(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-const hiddenForms = new RegExp([...formsOf(HIDDEN), HIDDEN.toLowerCase(), HIDDEN.toUpperCase(), NUMBER].map(literally).join('|'));
+// Digits stand in ids at random, too, but hardly ever at the beginning of one.
+const numberForm = `(?<![0-9a-f-])${NUMBER}`;
+const textForms = [...formsOf(HIDDEN), HIDDEN.toLowerCase(), HIDDEN.toUpperCase()].map(literally);
+const hiddenForms = new RegExp([...textForms, numberForm].join('|'));
 const shownWord = new RegExp(`${SHOWN}[0-9a-f]{6}${SHOWN}|${SHOWN}`, 'g');

@@ -26,7 +26,9 @@ import type { Limits } from '../../src/limits.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Json } from '../harness.ts';
 import { credentialKinds, kindOf } from '../kinds.ts';
-import { type Wire, wireTo } from '../store/hold.ts';
+import { type Wire, wireTo } from '../wire.ts';
+import { type BoundWorld, seedBoundWorld } from '../world.ts';
+import { useTestGateway } from './answers.ts';
 import { Canaries } from './canaries.ts';
 import { envelopes, harmlessEnvelopes, type Planted } from './envelopes.ts';
 import { LeakDetector } from './leak-detector.ts';
@@ -47,7 +49,6 @@ import {
 } from './places.ts';
 import { plant } from './plant.ts';
 import { type Field, inputFields, isPage, mutationFields, operationOf, resultSelection, schema, withValue } from './walk.ts';
-import { makeWorld, useTestGateway, type World } from './world.ts';
 
 // Whatever a caller sends, and wherever: it does not come back, is not logged and not written, unless it was right and is not secret.
 //
@@ -61,7 +62,7 @@ test.logsDefectMessages = true;
 const canaries = new Canaries();
 const detector = new LeakDetector(test, canaries, seed);
 const mutations = mutationFields.map((field) => [field.name, field] as const);
-let world: World;
+let world: BoundWorld;
 let authorization: string;
 
 /** What was done; compared with what the schema has at the end. */
@@ -72,7 +73,7 @@ const shownAt = new Set<string>();
 const faults = new Map<string, number>();
 
 beforeAll(async () => {
-  world = await makeWorld(test);
+  world = await seedBoundWorld(test);
   authorization = `Bearer ${await test.token(world.caller)}`;
   detector.listen();
 });
@@ -413,7 +414,7 @@ it.each(mutations)('%s: what is right is kept, and what is secret is seen by nob
       getNamedType(type).name === 'String' && !kindOfData(parent) && !/Ref$|In(Connector|Integration)$/.test(parent?.name ?? ''),
   );
   // What takes nothing but names of what is there, such as a deletion, may succeed once only.
-  const own = texts.length > 0 || dataPlaces(field, examples).length > 0 ? world : await makeWorld(test);
+  const own = texts.length > 0 || dataPlaces(field, examples).length > 0 ? world : await seedBoundWorld(test);
   const token = `Bearer ${await test.token(own.caller)}`;
   const run = (what: string, args: Readonly<Record<string, unknown>>) => ask(field, what, args, everything(field), token);
   const valid = argumentsIn(own, field.name);

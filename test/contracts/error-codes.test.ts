@@ -2,12 +2,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type ErrorCode, errorCodes } from '../../src/errors.ts';
 import type { Limits } from '../../src/limits.ts';
 import type { Answer, Json } from '../harness.ts';
-import { codesOf, emailOfContact, makeWorld, missingId, useTestGateway, type World } from './world.ts';
+import { type BoundWorld, emailOfContact, missingId, seedBoundWorld } from '../world.ts';
+import { codesOf, useTestGateway } from './answers.ts';
 
 const test = useTestGateway();
-let world: World;
+let world: BoundWorld;
 beforeAll(async () => {
-  world = await makeWorld(test);
+  world = await seedBoundWorld(test);
 });
 
 const MESSAGE = '{ ... on MutationError { code message } }';

@@ -6,10 +6,11 @@ import { grantableScopes } from '../../src/access/scopes.ts';
 import { outputType } from '../../src/credential-kinds/consistency.ts';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
+import { contents } from '../database.ts';
 import type { Answer, Json } from '../harness.ts';
 import { credentialKinds, kindOf } from '../kinds.ts';
+import { useTestGateway } from './answers.ts';
 import { type Planted, plant } from './plant.ts';
-import { contents, useTestGateway } from './world.ts';
 
 // Every kind of credential keeps the same promises, from its descriptor alone.
 

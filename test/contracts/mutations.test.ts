@@ -3,6 +3,9 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { type Scope, scopes } from '../../src/access/scopes.ts';
 import { errorCodes } from '../../src/errors.ts';
 import { requiredScopes } from '../../src/schema/index.ts';
+import { rememberingContents } from '../database.ts';
+import { type BoundWorld, missingId, missingLike, seedBoundWorld } from '../world.ts';
+import { useTestGateway } from './answers.ts';
 import { argumentsIn, newName } from './mutations.ts';
 import {
   type Field,
@@ -17,20 +20,20 @@ import {
   scopeOf,
   withValue,
 } from './walk.ts';
-import { contents, makeWorld, missingId, missingLike, useTestGateway, type World } from './world.ts';
 
 const test = useTestGateway();
+const contents = rememberingContents(test);
 const mutations = mutationFields.map((field) => [field.name, field] as const);
 /** For what fails: no test that uses it changes it. */
-let world: World;
+let world: BoundWorld;
 /** For what succeeds, again and again. */
-let scratch: World;
+let scratch: BoundWorld;
 beforeAll(async () => {
-  world = await makeWorld(test);
-  scratch = await makeWorld(test);
+  world = await seedBoundWorld(test);
+  scratch = await seedBoundWorld(test);
 });
 
-async function resultOf(world: World, field: Field, args: object) {
+async function resultOf(world: BoundWorld, field: Field, args: object) {
   const { query, variables } = operationOf(field, args as Record<string, unknown>, resultSelection(field));
   return (await test.query(world.caller, query, variables)).result;
 }
@@ -89,7 +92,7 @@ describe('the input', () => {
 
 describe.each(mutations)('%s', (name, field) => {
   it('succeeds, with no scopes but those that it says it needs', async () => {
-    const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
+    const own = /^(delete|revoke)/.test(name) ? await seedBoundWorld(test) : scratch;
     const { query, variables } = operationOf(field, argumentsIn(own, name), resultSelection(field));
     const document = parse(query);
     const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
@@ -102,7 +105,7 @@ describe.each(mutations)('%s', (name, field) => {
     const document = parse(query);
     const needed = [...requiredScopes(schema, document, document.definitions[0] as OperationDefinitionNode, variables)];
     expect(needed).toContain(scopeOf(field));
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     const first = `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
     for (const scope of needed) {
       const granted: Scope[] = scopes.filter((each) => each !== scope);
@@ -117,12 +120,12 @@ describe.each(mutations)('%s', (name, field) => {
         expect(errors!.map(({ extensions }) => extensions)).toEqual([{ code: 'FORBIDDEN', scope }]);
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   it('says which of its references there is none of, and writes nothing', async () => {
     const args = argumentsIn(world, name);
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     for (const reference of referencesIn(field, args)) {
       for (const missing of missingFor(reference)) {
         const result = await resultOf(world, field, withValue(args, reference.path, missing));
@@ -136,12 +139,12 @@ describe.each(mutations)('%s', (name, field) => {
         expectPathTo(reference, toldTogether[`${name}.${reference.path.join('.')}`] ?? result.path);
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   it('says which of its ids is none, or one of another noun, and writes nothing', async () => {
     const args = argumentsIn(world, name);
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     for (const reference of referencesIn(field, args)) {
       const otherNoun = reference.noun === 'connector' ? world.ids.endUser : world.ids.connector;
       for (const id of ['', `${world.ids.credential}=`.slice(1), otherNoun]) {
@@ -154,22 +157,22 @@ describe.each(mutations)('%s', (name, field) => {
         }
       }
     }
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 
   if ('expectedVersion' in inputFields(field)) {
     // Compare and set: who has read something else does not write over it.
     it('refuses another version than the one expected, tells the one that is, and writes nothing', async () => {
-      const before = await contents(test, world.caller.organization);
-      const expecting = (of: World, version: number) => withValue(argumentsIn(of, name), ['input', 'expectedVersion'], version);
+      const before = await contents(world.caller.organization);
+      const expecting = (of: BoundWorld, version: number) => withValue(argumentsIn(of, name), ['input', 'expectedVersion'], version);
       for (const version of [0, 99, -1]) {
         const result = await resultOf(world, field, expecting(world, version));
         expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'expectedVersion'] });
         expect(result.currentVersion).toBeGreaterThan(0);
         expect(result.message).toContain(String(result.currentVersion));
       }
-      expect(await contents(test, world.caller.organization)).toEqual(before);
-      const own = /^(delete|revoke)/.test(name) ? await makeWorld(test) : scratch;
+      expect(await contents(world.caller.organization)).toEqual(before);
+      const own = /^(delete|revoke)/.test(name) ? await seedBoundWorld(test) : scratch;
       const { currentVersion } = await resultOf(own, field, expecting(own, 0));
       const written = await resultOf(own, field, expecting(own, currentVersion));
       expect(written.__typename).toMatch(/Success$/);
@@ -181,7 +184,7 @@ describe.each(mutations)('%s', (name, field) => {
 describe('scopes that depend on the input are known before the first mutation runs', () => {
   const first = () => `first: createIntegration(input: { name: "${newName()}" }) { __typename }`;
   const binding = `{ credential: { create: { name: "x", data: { string: { value: "v" } } } } }`;
-  it.each<[string, Scope, (world: World) => { query: string; variables: Record<string, unknown> }]>([
+  it.each<[string, Scope, (world: BoundWorld) => { query: string; variables: Record<string, unknown> }]>([
     [
       'the default of a variable',
       'credentials.delete',
@@ -236,7 +239,7 @@ describe('scopes that depend on the input are known before the first mutation ru
       }),
     ],
   ])('%s', async (_, scope, operation) => {
-    const before = await contents(test, world.caller.organization);
+    const before = await contents(world.caller.organization);
     const { query, variables } = operation(world);
     const { status, data, errors } = await test.answer(
       { ...world.caller, scopes: scopes.filter((each) => each !== scope) },
@@ -244,7 +247,7 @@ describe('scopes that depend on the input are known before the first mutation ru
       variables,
     );
     expect([status, data, errors!.map(({ extensions }) => extensions)]).toEqual([403, undefined, [{ code: 'FORBIDDEN', scope }]]);
-    expect(await contents(test, world.caller.organization)).toEqual(before);
+    expect(await contents(world.caller.organization)).toEqual(before);
   });
 });
 

@@ -1,4 +1,4 @@
-import { emailOfContact, type World } from './world.ts';
+import { type BoundWorld, emailOfContact } from '../world.ts';
 
 type Input = Readonly<Record<string, unknown>>;
 
@@ -9,7 +9,7 @@ let made = 0;
  * For each mutation, an input that succeeds once in a world, with every reference filled in that there is. A mutation that is not here fails
  * the tests that walk the schema, and so does a place for a reference that is left out.
  */
-export const validInputs: Readonly<Record<string, (world: World) => Input>> = {
+export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>> = {
   createIntegration: () => ({ name: newName() }),
   updateIntegration: ({ ids }) => ({ integration: { id: ids.integration }, description: newName() }),
   deleteIntegration: ({ ids }) => ({ integration: { id: ids.integration }, force: true }),
@@ -49,12 +49,12 @@ export const validInputs: Readonly<Record<string, (world: World) => Input>> = {
   createEndUserToken: ({ ids }) => ({ endUser: { id: ids.endUser } }),
 };
 
-function connectorChanges({ more }: World) {
+function connectorChanges({ more }: BoundWorld) {
   const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate };
   return { name: newName(), baseUrl: 'https://api.example.com', authSchemes: [{ id: 'oauth', schemeType: 'OAUTH2', oauth2: settings }] };
 }
 
-function connectionChanges({ ids, more }: World) {
+function connectionChanges({ ids, more }: BoundWorld) {
   const authScheme = {
     id: 'oauth',
     schemeType: 'OAUTH2',
@@ -74,7 +74,7 @@ export function newName(): string {
 }
 
 /** The arguments of a mutation in a world, or what to do about their lack. */
-export function argumentsIn(world: World, mutation: string): { readonly input: Input } {
+export function argumentsIn(world: BoundWorld, mutation: string): { readonly input: Input } {
   const make = validInputs[mutation];
   if (!make)
     throw new Error(`Give ${mutation} an input in test/contracts/mutations.ts: everything that holds for all mutations is tested with it.`);

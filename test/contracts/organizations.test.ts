@@ -1,15 +1,17 @@
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nouns } from '../../src/access/scopes.ts';
+import { contents } from '../database.ts';
 import type { Json } from '../harness.ts';
+import { type BoundWorld, seedBoundWorld } from '../world.ts';
+import { useTestGateway } from './answers.ts';
 import { schema } from './walk.ts';
-import { contents, makeWorld, useTestGateway, type World } from './world.ts';
 
 // Two organizations that have one of everything. What is kept of them lies apart; boundaries.test.ts tries to cross from the one to the other.
 const test = useTestGateway();
-let theirs: World;
-let ours: World;
+let theirs: BoundWorld;
+let ours: BoundWorld;
 beforeAll(async () => {
-  [theirs, ours] = [await makeWorld(test), await makeWorld(test)];
+  [theirs, ours] = [await seedBoundWorld(test), await seedBoundWorld(test)];
 });
 
 // A name that is taken elsewhere is free here: else a conflict would tell that it is.

@@ -2,8 +2,8 @@ import { type GraphQLEnumType, type GraphQLInputObjectType, getNamedType } from 
 import mongoose from 'mongoose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Answer, Json } from '../harness.ts';
+import { useTestGateway } from './answers.ts';
 import { pageFields } from './walk.ts';
-import { useTestGateway } from './world.ts';
 
 // Every list is a page, and every page keeps the same promises: the five at the root, those of an end user, the connections that use a
 // credential, and whichever come after them.
@@ -66,6 +66,7 @@ beforeAll(async () => {
       actionCredentials: [{ credential: { id: shared.id } }],
     });
   }
+  test.time = () => new Date();
 }, 120_000);
 
 const SELECTION =

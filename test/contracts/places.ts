@@ -10,8 +10,8 @@ import {
 } from 'graphql';
 import type { CredentialKind } from '../../src/credential-kinds/define.ts';
 import { credentialKinds } from '../kinds.ts';
+import type { BoundWorld } from '../world.ts';
 import { type Field, nounMeant } from './walk.ts';
-import type { World } from './world.ts';
 
 export type Path = readonly (string | number)[];
 
@@ -81,7 +81,7 @@ export function leafPlaces(field: Field): Map<string, boolean> {
  * Arguments of a mutation with everything in them that its types have, and of each `@oneOf` one member: all of them are met by counting
  * variants up from 0. References name what is in the world, unless they are to be made up too.
  */
-export function treeOf(field: Field, variant: number, leaf: (spot: Spot) => unknown, world?: World): Tree {
+export function treeOf(field: Field, variant: number, leaf: (spot: Spot) => unknown, world?: BoundWorld): Tree {
   const leaves: Spot[] = [];
   const objects: Spot[] = [];
   const make = (spot: Spot, above: readonly string[], choice: number): unknown => {
@@ -134,7 +134,7 @@ export function spotsIn(field: Field, args: Readonly<Record<string, unknown>>): 
   return { leaves, objects };
 }
 
-function idOf({ ids }: World, field: Field, path: Path, parent: GraphQLInputObjectType | undefined): string {
+function idOf({ ids }: BoundWorld, field: Field, path: Path, parent: GraphQLInputObjectType | undefined): string {
   const noun = nounMeant(`${parent?.name ?? field.name}.${String(path.at(-1))}`);
   return ids[noun === 'any' ? 'credential' : noun];
 }

@@ -16,8 +16,9 @@ import { describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
 import { schemaText } from '../../src/schema/index.ts';
 import { kindOf, readableKinds } from '../kinds.ts';
+import { seedBoundWorld } from '../world.ts';
+import { useTestGateway } from './answers.ts';
 import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, schema, scopeOf, types } from './walk.ts';
-import { makeWorld, useTestGateway } from './world.ts';
 
 // Every change of the API is read in review: the text is committed, and is what the code makes.
 it('schema.graphql is the schema', () => {
@@ -185,7 +186,7 @@ describe('one query over every kind', () => {
   it('selects every field of every kind, validates and runs', async () => {
     expect(selections).toHaveLength(readableKinds.length);
     expect(validate(schema, parse(query)).map(({ message }) => message)).toEqual([]);
-    const { caller } = await makeWorld(test);
+    const { caller } = await seedBoundWorld(test);
     const { credentials } = await test.query(caller, query);
     expect(credentials.nodes).toHaveLength(3);
     for (const node of credentials.nodes) {

@@ -4,15 +4,16 @@ import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/acces
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Answer, Json } from '../harness.ts';
 import { readableKinds } from '../kinds.ts';
+import { type BoundWorld, missingId, seedBoundWorld } from '../world.ts';
+import { comparable, useTestGateway } from './answers.ts';
 import { type Field, nodeTypes, nounOf, objectsOf, operationOf, queryFields, scopeOf, selectionOf } from './walk.ts';
-import { comparable, makeWorld, missingId, useTestGateway, type World } from './world.ts';
 
 const test = useTestGateway();
-let world: World;
+let world: BoundWorld;
 /** An id of each type that is a Node. */
 let idOf: Readonly<Record<string, string>>;
 beforeAll(async () => {
-  world = await makeWorld(test);
+  world = await seedBoundWorld(test);
   const made: [string, string][] = [];
   for (const kind of readableKinds) {
     const [integration] = world.refs.IntegrationRef!;

@@ -2,10 +2,13 @@ import { randomBytes } from 'node:crypto';
 import { type JWTPayload, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { exampleCertificate } from '../../src/credential-kinds/examples-pem.ts';
+import { rememberingContents } from '../database.ts';
 import { type Answer, type Caller, type Json, useTestGateway } from '../harness.ts';
-import { contents, expectNoTrace, newCanary, seedWorld, send, sendAll, type World } from './operations.ts';
+import { expectNoTrace, newCanary, send, sendAll } from '../operations.ts';
+import { seedWorld, type World } from '../world.ts';
 
 const test = useTestGateway();
+const contents = rememberingContents(test);
 let world: World;
 let stranger: World;
 beforeAll(async () => {
@@ -29,12 +32,12 @@ const endUserById = (externalId: string, integration: object = crm) => ({ inInte
 
 /** What a bad request must do: say this of this place, hold no trace of the value, and change nothing. */
 async function expectRefusal(ask: () => Promise<Answer>, canary: string, expected: { code: string; path?: string }): Promise<Answer> {
-  const before = await contents(test);
+  const before = await contents();
   const logsBefore = test.logs.length;
   const answer = await ask();
   expect(refusal(answer)).toMatchObject(expected);
   expectNoTrace(test, answer, canary, logsBefore);
-  expect(await contents(test)).toEqual(before);
+  expect(await contents()).toEqual(before);
   return answer;
 }
 

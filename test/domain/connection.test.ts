@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { contents, danglingReferences } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
-import { contents, danglingReferences, run, sendAll } from './operations.ts';
+import { run, sendAll } from '../operations.ts';
 
 const test = useTestGateway();
 const integration = { name: 'crm' };

@@ -1,9 +1,10 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
 import { Redacted } from '../../src/redacted.ts';
+import { counts, danglingReferences } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { kindOf } from '../kinds.ts';
-import { counts, danglingReferences, run, send } from './operations.ts';
+import { run, send } from '../operations.ts';
 
 const test = useTestGateway();
 // What a test leaves to expire would be swept in another.

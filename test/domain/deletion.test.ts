@@ -1,7 +1,9 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
+import { contents, danglingReferences } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
-import { contents, danglingReferences, run, seedWorld, send, type World } from './operations.ts';
+import { run, send } from '../operations.ts';
+import { seedWorld, type World } from '../world.ts';
 
 const test = useTestGateway();
 let world: World;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { type Caller, useTestGateway } from '../harness.ts';
-import { run } from './operations.ts';
+import { run } from '../operations.ts';
 
 const test = useTestGateway();
 const fields = 'id name description version createdAt updatedAt';

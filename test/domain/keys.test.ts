@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { replaceWornKeys } from '../../src/domain/keys.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';
@@ -20,10 +20,9 @@ import {
   sealKeys,
   secretsUnder,
   stateOf,
-} from '../store/vault.ts';
+} from '../vault.ts';
 
 const test = useTestGateway();
-vi.setConfig({ testTimeout: 60_000 });
 const clock = new Clock();
 let rotator: Gateway;
 let stores: Store;

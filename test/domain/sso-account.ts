@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Caller, Json, TestGateway } from '../harness.ts';
-import { run } from './operations.ts';
+import { run } from '../operations.ts';
 
 export const integration = { name: 'hosting' };
 export const account = { inIntegration: { integration, externalId: 'account-1' } };

@@ -81,8 +81,9 @@ describe.skipIf(!hasBrowser)('a browser', () => {
   it('H14, H21: a form that is too old signs nobody in', async () => {
     const { time } = test;
     test.time = () => new Date(Date.now() - 181_000);
-    const made = await link(test, account.caller);
-    test.time = time;
+    const made = await link(test, account.caller).finally(() => {
+      test.time = time;
+    });
     expect((await post(made)).text).toBe('Refused: iat');
   });
 

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
-import { contents, expectNoTrace, run, send, sendAll } from './operations.ts';
+import { expectNoTrace, run, send, sendAll } from '../operations.ts';
 import {
   account,
   addConnection,

@@ -23,7 +23,7 @@ async function runExample(caller: Caller, title: string): Promise<Json> {
 
 describe('the examples', () => {
   // They are the first that anybody runs: in order on an empty database, and again, each as it stands.
-  it('run in order, and again', { timeout: 90_000 }, async () => {
+  it('run in order, and again', async () => {
     const caller = { organization: test.newOrganization() };
     const created = await runExample(caller, 'SetUp');
     expect(created).toEqual({
@@ -149,9 +149,9 @@ describe('the page', () => {
 });
 
 /** A browser on a busy machine takes its time. */
-const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 15_000 });
+const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 60_000 });
 
-describe.skipIf(!hasBrowser)('in a browser', { timeout: 90_000 }, () => {
+describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
   const caller = { organization: 'example', claims: { sub: 'developer' } };
   let browser: Browser;
   let server: Awaited<ReturnType<typeof serve>>;

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest';
-import { run } from '../domain/operations.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { run } from '../operations.ts';
 
 const test = useTestGateway();
 const integration = { name: 'crm' };

@@ -4,7 +4,7 @@ import { parseMasterKeys } from '../../src/cli/master-keys.ts';
 import { awsKmsMasterKey } from '../../src/secrets/aws-kms.ts';
 import { keyProvider, localMasterKey } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
-import { add, expectAllOpen, newVault, openCopy, reveal } from '../store/vault.ts';
+import { add, expectAllOpen, newVault, openCopy, reveal } from '../vault.ts';
 import { awsSettings, KmsServer } from './kms-server.ts';
 
 const kms = new KmsServer();

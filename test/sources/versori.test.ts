@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { kindNamed } from '../credential-kinds/examples.ts';
-import { contents, run } from '../domain/operations.ts';
+import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { run } from '../operations.ts';
 
 const test = useTestGateway();
 

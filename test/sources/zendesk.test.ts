@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { run, send } from '../domain/operations.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { run, send } from '../operations.ts';
 
 const test = useTestGateway();
 

@@ -4,7 +4,7 @@ import { Redacted } from '../../src/redacted.ts';
 import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
 import { useTestGateway } from '../harness.ts';
-import { openStore } from './vault.ts';
+import { openStore } from '../vault.ts';
 
 // What the store is for a viewer who is limited, member by member, below all rules of the domain. A new member needs a case here, or this file
 // does not compile.

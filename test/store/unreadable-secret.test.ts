@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { useTestGateway } from '../harness.ts';
-import { newVault, reveal, sealKeys } from './vault.ts';
+import { newVault, reveal, sealKeys } from '../vault.ts';
 
 const test = useTestGateway();
 const list = '{ credentials { nodes { ... on CredentialBase { id errors } ... on StringCredential { value { isSet redacted } } } } }';

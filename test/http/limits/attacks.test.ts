@@ -12,7 +12,7 @@ beforeAll(async () => {
 
 /** Stands in what is sent; no answer and no line of the log may hold it. */
 const canary = `canary${randomBytes(6).toString('hex')}`;
-/** How long an attack may keep the gateway busy, in milliseconds: less than a second where nothing else runs. */
+/** How long an attack may keep the gateway's processor busy, in milliseconds. */
 const BUSY_MS = 4_000;
 /** How long an answer to an attack may be. */
 const ANSWER_MAX = 20_000;
@@ -32,7 +32,7 @@ interface Outcome {
 
 /** Sends a request; its answer is short, quick, and repeats nothing, and the gateway answers the next. */
 async function attack(body: BodyInit, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Outcome> {
-  const started = performance.now();
+  const before = process.cpuUsage();
   const response = await test.gateway.fetch(
     new Request('http://gateway.test/graphql', {
       method: 'POST',
@@ -42,7 +42,8 @@ async function attack(body: BodyInit, headers: Record<string, string> = {}, init
     }),
   );
   const text = await response.text();
-  const milliseconds = Math.round(performance.now() - started);
+  const { user, system } = process.cpuUsage(before);
+  const milliseconds = Math.round((user + system) / 1_000);
   expect(text).not.toContain(canary);
   expect(JSON.stringify([...response.headers])).not.toContain(canary);
   expect(text.length).toBeLessThan(ANSWER_MAX);

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
-import { createGateway, type Gateway, type MasterKeySource } from '../../src/gateway.ts';
-import { Redacted } from '../../src/redacted.ts';
-import { localKeyProvider } from '../../src/secrets/key-provider.ts';
-import { open, seal } from '../../src/secrets/seal.ts';
-import { openDatabase } from '../../src/store/database.ts';
-import { createStore, type Store } from '../../src/store/index.ts';
-import { type Caller, type Json, TestGateway } from '../harness.ts';
+import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
+import { Redacted } from '../src/redacted.ts';
+import { localKeyProvider } from '../src/secrets/key-provider.ts';
+import { open, seal } from '../src/secrets/seal.ts';
+import { openDatabase } from '../src/store/database.ts';
+import { createStore, type Store } from '../src/store/index.ts';
+import { type Caller, type Json, TestGateway } from './harness.ts';
 
 /** A data key's record, as it is stored. */
 export interface StoredKey {
