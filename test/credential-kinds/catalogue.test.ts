@@ -99,9 +99,9 @@ describe('kinds that cannot stand in one schema', () => {
   });
 
   it('are refused when one definition contradicts itself', () => {
-    expect(() => make('Two', {})).toThrow('a kind is in camelCase');
-    expect(() => make('two', {}, { typeName: 'Two' })).toThrow('ends in Credential');
-    expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is given twice');
+    expect(() => make('Two', {})).toThrow('the kind must be in camelCase');
+    expect(() => make('two', {}, { typeName: 'Two' })).toThrow('end in Credential');
+    expect(() => make('two', { username }, { internalFacts: { username: 'Odd.' } })).toThrow('username is defined twice');
     expect(() => make('two', { username }, { generate: { field: 'username', make: async () => new Redacted('') } })).toThrow(
       'only a secret can be generated',
     );

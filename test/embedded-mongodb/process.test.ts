@@ -193,5 +193,5 @@ it('runs in a worker thread and stops there', async () => {
 });
 
 it('needs the built JavaScript for the worker thread, and says so', async () => {
-  await expect(startEmbeddedMongodb({ directory, worker: true })).rejects.toThrow('needs the built JavaScript');
+  await expect(startEmbeddedMongodb({ directory, worker: true })).rejects.toThrow('requires the built JavaScript');
 });
