@@ -33,7 +33,10 @@ import { openDatabase } from './store/database.ts';
 import { createStore } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
+// For credential kinds of your own.
+export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
+export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
 /** A master key: its 32 bytes, or its location. */

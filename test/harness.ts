@@ -7,6 +7,7 @@ import { type Db, MongoClient } from 'mongodb';
 import { pino } from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
+import type { CredentialKind } from '../src/credential-kinds/define.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import type { Limits } from '../src/limits.ts';
@@ -52,6 +53,8 @@ export class TestGateway {
   uri = '';
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
   limits: Partial<Limits> = { rateLimit: 0, anonymousRateLimit: 0 };
+  /** The credential kinds; the built-in ones unless told. */
+  credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
   /** Whether messages of defects are logged, as in development. */
@@ -87,6 +90,7 @@ export class TestGateway {
       tokens: { issuer, audience, organizationClaim: 'organization', key: { secret: tokenSecret } },
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
+      ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
       corsOrigins: this.corsOrigins,
       logsDefectMessages: this.logsDefectMessages,

@@ -2,7 +2,7 @@ import { confinedScopes } from '../access/scopes.ts';
 import type { APIKeyParts } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { NotFoundError, UnauthenticatedError } from '../errors.ts';
-import { checkInput } from '../fields/check.ts';
+import { checkInput, refuseUnknown } from '../fields/check.ts';
 import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
@@ -83,7 +83,11 @@ export async function rotateAPIKey(
 }
 
 /** Revokes an API key: it is refused from now on. @throws NotFoundError, ConflictError */
-export async function revokeAPIKey(context: MutationContext, { apiKey: id, expectedVersion }: Target<'apiKey', string>): Promise<string> {
+export async function revokeAPIKey(
+  context: MutationContext,
+  { apiKey: id, expectedVersion, ...rest }: Target<'apiKey', string>,
+): Promise<string> {
+  refuseUnknown(rest);
   return mutate(context, async () => {
     expectVersion(await requireAPIKey(context, id), expectedVersion);
     await context.store.apiKeys.remove({ id });

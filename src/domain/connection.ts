@@ -1,5 +1,5 @@
 import { NotFoundError, ValidationError } from '../errors.ts';
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, type InputOf, object, objectList, objectType, text } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme } from '../store/connector.ts';
@@ -162,8 +162,9 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
 /** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
 export async function deleteConnection(
   context: MutationContext,
-  { connection: ref, expectedVersion }: Target<'connection', ConnectionRef>,
+  { connection: ref, expectedVersion, ...rest }: Target<'connection', ConnectionRef>,
 ): Promise<string> {
+  refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection']);
@@ -194,10 +195,11 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
   return prepared;
 }
 
-async function prepareEntry(context: DomainContext, { credential, authScheme: given }: BindingInput): Promise<Entry> {
-  const { authScheme: scheme } = checkInput(bindingFields, { authScheme: given });
+async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
+  const { authScheme: scheme } = checkInput(bindingFields, given);
   const authScheme = scheme && toStored(scheme);
-  const { id, create } = credential;
+  const { id, create, ...rest } = credential;
+  await at(['credential'], () => refuseUnknown(rest));
   if (typeof id === 'string') return { id, authScheme };
   if (!create) throw new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]);
   return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };

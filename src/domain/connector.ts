@@ -1,4 +1,4 @@
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import { authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
@@ -64,8 +64,9 @@ export async function updateConnector(
 /** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteConnector(
   context: MutationContext,
-  { connector: ref, expectedVersion, force }: Target<'connector', ConnectorRef> & Forceable,
+  { connector: ref, expectedVersion, force, ...rest }: Target<'connector', ConnectorRef> & Forceable,
 ): Promise<string> {
+  refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);

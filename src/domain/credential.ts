@@ -1,7 +1,7 @@
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { type KindData, prepareWrite, withGeneratedSecret } from '../credential-kinds/validate.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -142,8 +142,9 @@ async function writeData(
 /** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteCredential(
   context: MutationContext,
-  { credential: id, expectedVersion, force }: Target<'credential', string> & Forceable,
+  { credential: id, expectedVersion, force, ...rest }: Target<'credential', string> & Forceable,
 ): Promise<string> {
+  refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { confinedScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
-import { checkValue } from '../fields/check.ts';
+import { checkInput } from '../fields/check.ts';
 import { integer } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
@@ -38,11 +38,12 @@ export interface EndUserToken {
 /** Makes a token for an end user, which grants at most what its maker has. @throws ValidationError, ForbiddenError, NotFoundError */
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
   const { store, viewer, now } = context;
-  const seconds = checkValue(tokenLifetime, request.lifetimeSeconds, ['lifetimeSeconds']);
-  const scopes = checkGrant(viewer, request.scopes ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
+  const { endUser: endUserRef, scopes: wanted, ...given } = request;
+  const { lifetimeSeconds: seconds } = checkInput({ lifetimeSeconds: tokenLifetime }, given);
+  const scopes = checkGrant(viewer, wanted ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
   const jti = randomUUID();
   const issue = async () => {
-    const endUser = await requireEndUser(context, request.endUser, ['endUser']);
+    const endUser = await requireEndUser(context, endUserRef, ['endUser']);
     // To the second, as the token tells it.
     const issuedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
     const expiresAt = new Date(issuedAt.getTime() + seconds * 1_000);

@@ -1,5 +1,5 @@
 import { ConflictError, NotFoundError, ValidationError } from '../errors.ts';
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, type Choices, choice, type InputOf, objectList, objectType, text } from '../fields/field.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
@@ -113,22 +113,16 @@ export async function updateEndUser(
  */
 export async function setEmailVerified(
   context: MutationContext,
-  {
-    endUser: ref,
-    ...vouched
-  }: {
-    readonly endUser: EndUserRef;
-    readonly contactType: ContactType;
-    readonly email: string;
-    readonly verified: boolean;
-  },
+  input: { readonly endUser: EndUserRef; readonly contactType: ContactType; readonly email: string; readonly verified: boolean },
 ): Promise<EndUserRecord> {
+  const { endUser: ref, contactType: type, email, verified, ...rest } = input;
+  refuseUnknown(rest);
   return mutate(context, async () => {
     const record = await requireEndUser(context, ref, ['endUser']);
-    const contact = record.contacts.find(({ type }) => type === vouched.contactType);
+    const contact = record.contacts.find((each) => each.type === type);
     if (!contact) throw new NotFoundError('contact', ['contactType']);
-    if (contact.email !== vouched.email) throw new ValidationError([{ path: ['email'], message: 'is not the contact’s address now' }]);
-    const contacts = record.contacts.map((other) => (other === contact ? { ...contact, emailVerified: vouched.verified } : other));
+    if (contact.email !== email) throw new ValidationError([{ path: ['email'], message: 'is not the contact’s address now' }]);
+    const contacts = record.contacts.map((other) => (other === contact ? { ...contact, emailVerified: verified } : other));
     return updateRecord(context, context.store.endUsers, record, { contacts });
   });
 }
@@ -136,8 +130,9 @@ export async function setEmailVerified(
 /** Deletes an end user, with `force` also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteEndUser(
   context: MutationContext,
-  { endUser: ref, expectedVersion, force }: Target<'endUser', EndUserRef> & Forceable,
+  { endUser: ref, expectedVersion, force, ...rest }: Target<'endUser', EndUserRef> & Forceable,
 ): Promise<string> {
+  refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireEndUser(context, ref, ['endUser']);

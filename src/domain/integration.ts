@@ -1,4 +1,4 @@
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, type InputOf, object, text } from '../fields/field.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
@@ -51,8 +51,9 @@ export async function updateIntegration(
 /** Deletes an integration, with `force` also all that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
 export async function deleteIntegration(
   context: MutationContext,
-  { integration: ref, expectedVersion, force }: Target<'integration', IntegrationRef> & Forceable,
+  { integration: ref, expectedVersion, force, ...rest }: Target<'integration', IntegrationRef> & Forceable,
 ): Promise<string> {
+  refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
     const { id, version } = await requireIntegration(context, ref, ['integration']);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { EmailNotVerifiedError, NotFoundError, type SSOMissing, SSONotConfiguredError, ValidationError } from '../errors.ts';
-import { checkValue } from '../fields/check.ts';
+import { checkInput } from '../fields/check.ts';
 import { integer } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
@@ -61,19 +61,19 @@ export interface SSOLink {
  */
 export async function createSSOLink(context: MutationContext, request: SSOLinkRequest): Promise<SSOLink> {
   const { store, now } = context;
-  const { contactType } = request;
-  const seconds = checkValue(linkLifetime, request.lifetimeSeconds, ['lifetimeSeconds']);
+  const { endUser: endUserRef, contactType, connection: connectionRef, returnTo: wanted, ...given } = request;
+  const { lifetimeSeconds: seconds } = checkInput({ lifetimeSeconds: linkLifetime }, given);
   const jti = randomUUID();
   const make = async () => {
-    const endUser = await findEndUser(context, request.endUser);
+    const endUser = await findEndUser(context, endUserRef);
     const contact = endUser?.contacts.find(({ type }) => type === contactType);
     // One answer, whichever of the two is missing.
     if (!endUser || !contact) throw new NotFoundError('contact', ['contactType']);
     if (!isVerified(contact)) throw new EmailNotVerifiedError();
     // Whoever deletes the end user writes it, too: there is no link for one that is gone.
     await store.endUsers.touch(endUser.id);
-    const { host, credential } = await findSigner(context, endUser, request.connection);
-    const returnTo = request.returnTo == null ? null : checkReturnTo(request.returnTo, host, ['returnTo']);
+    const { host, credential } = await findSigner(context, endUser, connectionRef);
+    const returnTo = wanted == null ? null : checkReturnTo(wanted, host, ['returnTo']);
 
     const { integrationId } = endUser;
     const integration = required(await store.integrations.one({ id: integrationId }), new NotFoundError('contact', ['contactType']));

@@ -30,6 +30,14 @@ export function checkChanges<F extends Fields>(fields: F, given: ChangesOf<F>, o
   return valid(examine(fields, given, 'update', options));
 }
 
+/**
+ * Refuses the rest of an input whose known members are taken: it must be empty.
+ * @throws ValidationError when it is not
+ */
+export function refuseUnknown(rest: Readonly<Record<never, never>>): void {
+  checkInput({}, rest);
+}
+
 /** Checks one value. @throws ValidationError */
 export function checkValue<F extends Field>(field: F, given: unknown, path: Path = []): ValuesOf<{ value: F }>['value'] {
   const { value, issues } = examineField(field, given, 'create', path);

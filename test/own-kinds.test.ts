@@ -1,0 +1,113 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { builtInKinds, type CredentialKind, defineCredentialKind, secret, text } from '../src/gateway.ts';
+import { type Json, TestGateway } from './harness.ts';
+import { run } from './operations.ts';
+
+// Whoever runs a gateway can hand in credential kinds of their own. Everything about a kind follows from its definition, as for the built-in
+// ones; a gateway that was not given the kind keeps its credentials, and shows everything else.
+
+const acme = defineCredentialKind({
+  kind: 'acmeBadge',
+  typeName: 'AcmeBadgeCredential',
+  description: 'A badge for the doors of Acme.',
+  fields: {
+    badge: text({ description: 'The number on it.', maxLength: 16, example: '007', invalidExample: '' }),
+    pin: secret({ description: 'What is typed beside it.', maxLength: 8, example: '1234', invalidExample: '123456789' }),
+  },
+});
+
+const test = new TestGateway();
+test.credentialKinds = [...builtInKinds, acme];
+const caller = { organization: test.newOrganization() };
+const integration = { name: 'doors' };
+let id: string;
+
+beforeAll(async () => {
+  await test.start();
+  await test.create(caller, 'Integration', integration);
+  ({ id } = await test.create(caller, 'Credential', { integration, name: 'badge', data: { acmeBadge: { badge: '007', pin: '4711' } } }));
+  await test.create(caller, 'Credential', { integration, name: 'other', data: { string: { value: 'v' } } });
+});
+afterAll(() => test.stop());
+
+const ALL =
+  '{ credentials(first: 1, sort: { field: NAME, direction: ASC }) { nodes { ... on CredentialBase { name } } pageInfo { hasNextPage endCursor } } }';
+const reopen = async (kinds: readonly CredentialKind[] | undefined) => {
+  await test.close();
+  test.credentialKinds = kinds;
+  await test.open();
+};
+
+it('a kind of one’s own has a type, an input, a form, and secrets that are sealed', async () => {
+  const { credential, credentialKinds } = await test.query(
+    caller,
+    `query ($id: ID!) {
+      credential(id: $id) { __typename ... on AcmeBadgeCredential { kind badge pin { isSet redacted } } }
+      credentialKinds(names: ["acmeBadge"]) { typeName fields { name isSecret maxLength } }
+    }`,
+    { id },
+  );
+  expect(credential).toEqual({
+    __typename: 'AcmeBadgeCredential',
+    kind: 'ACME_BADGE',
+    badge: '007',
+    pin: { isSet: true, redacted: '*****' },
+  });
+  expect(credentialKinds).toEqual([
+    {
+      typeName: 'AcmeBadgeCredential',
+      fields: [
+        { name: 'badge', isSecret: false, maxLength: 16 },
+        { name: 'pin', isSecret: true, maxLength: 8 },
+      ],
+    },
+  ]);
+  const refused = await run(test, caller, 'updateCredential', { credential: id, data: { acmeBadge: { pin: '123456789' } } });
+  expect(refused.issues).toEqual([{ path: ['input', 'data', 'acmeBadge', 'pin'], message: 'must be at most 8 characters' }]);
+  expect(JSON.stringify(await test.database.collection('credentials').find({}).toArray())).not.toContain('4711');
+  const revealed = await run(test, caller, 'revealSecret', { credential: id, field: 'pin', reason: 'test' }, 'plaintext');
+  expect(revealed.secret.plaintext).toBe('4711');
+});
+
+it('a gateway that was not given the kind finds none of its credentials, and fails nowhere', async () => {
+  await reopen(undefined);
+  const { credential, node, nodes } = await test.query(
+    caller,
+    'query ($id: ID!) { credential(id: $id) { __typename } node(id: $id) { id } nodes(ids: [$id]) { id } }',
+    { id },
+  );
+  expect([credential, node, nodes]).toEqual([null, null, [null]]);
+  const first = (await test.query(caller, ALL)).credentials;
+  expect(first.nodes).toEqual([]);
+  // The page is short; where it ends is told all the same, so that reading on comes to the rest.
+  const next = await test.query(caller, ALL.replace('first: 1', `first: 1, after: "${first.pageInfo.endCursor}"`));
+  expect(next.credentials.nodes.map(({ name }: Json) => name)).toEqual(['other']);
+  const change = { credential: id, data: { string: { value: 'x' } } };
+  for (const [mutation, input] of [
+    ['updateCredential', change],
+    ['deleteCredential', { credential: id, force: true }],
+    ['revealSecret', { credential: id, field: 'pin', reason: 'test' }],
+  ] as const) {
+    expect(await run(test, caller, mutation, input, mutation === 'revealSecret' ? 'field' : 'id'), mutation).toMatchObject({
+      code: 'NOT_FOUND',
+      path: ['input', 'credential'],
+    });
+  }
+});
+
+it('they are all there when it is given again', async () => {
+  await reopen([...builtInKinds, acme]);
+  const { credential } = await test.query(
+    caller,
+    'query ($id: ID!) { credential(id: $id) { ... on AcmeBadgeCredential { badge version } } }',
+    { id },
+  );
+  expect(credential).toEqual({ badge: '007', version: 1 });
+});
+
+it('kinds that cannot stand beside the built-in ones are refused at the start', async () => {
+  await test.close();
+  test.credentialKinds = [...builtInKinds, { ...acme, kind: 'basicAuth' }];
+  await expect(test.open()).rejects.toThrow('Credential kind basicAuth is listed twice.');
+  await reopen(undefined);
+});
