@@ -1,7 +1,9 @@
 import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newDataDirectory, run, send, startServer } from './process.ts';
+import { newDataDirectory, run, send, startServer, useProcesses } from './process.ts';
+
+useProcesses();
 
 const create = (name: string) => `mutation { createIntegration(input: { name: "${name}" }) { __typename } }`;
 

@@ -1,7 +1,9 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newDataDirectory, startServer } from './process.ts';
+import { newDataDirectory, startServer, useProcesses } from './process.ts';
+
+useProcesses();
 
 const CANARY = 'CanaryHunter2Xyzzy';
 const error = `Object.assign(new Error('${CANARY}\\n    at ${CANARY} (${CANARY}:1:1)', { cause: '${CANARY}' }), { value: '${CANARY}' })`;

@@ -4,7 +4,9 @@ import { afterEach, expect, it } from 'vitest';
 import { localKeyProvider } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
 import { Clock, change, expectAllOpen, expectFilledOpen, fill, newVault, openCopy, sealKeys, secretsUnder, stateOf } from '../vault.ts';
-import { run } from './process.ts';
+import { run, useProcesses } from './process.ts';
+
+useProcesses();
 
 const test = useTestGateway();
 const base64 = (key: Uint8Array) => Buffer.from(key).toString('base64');

@@ -10,10 +10,17 @@ const main = fileURLToPath(new URL('../../dist/main.js', import.meta.url));
 const running = new Set<ChildProcess>();
 const directories = new Set<string>();
 
-afterEach(() => {
-  for (const child of running) child.kill('SIGKILL');
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
-});
+/**
+ * Ends after each test of a file what it started, and removes its data directories. Each file calls it: files of one worker share this module,
+ * and a hook at its top would be the first file's only.
+ */
+export function useProcesses(): void {
+  afterEach(() => {
+    for (const child of running) child.kill('SIGKILL');
+    for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+    directories.clear();
+  });
+}
 
 /** A new data directory, gone after the test. */
 export function newDataDirectory(): string {

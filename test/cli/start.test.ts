@@ -3,7 +3,9 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
-import { newDataDirectory, run, send, startServer, useServer } from './process.ts';
+import { newDataDirectory, run, send, startServer, useProcesses, useServer } from './process.ts';
+
+useProcesses();
 
 const shared = useServer();
 
