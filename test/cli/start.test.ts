@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -89,8 +90,11 @@ it('finishes what is under way when a signal comes, and takes nothing new', asyn
       () => 'refused',
     );
   await expect.poll(another, { timeout: 20_000 }).toBe('refused');
+  const answered = once(socket, 'close');
   socket.write(body.slice(10));
   expect((await server.ended).code).toBe(0);
+  // The last bytes may be read after the process has ended.
+  await answered;
   expect(answer).toContain('CreateIntegrationSuccess');
 });
 
