@@ -1,5 +1,5 @@
 import { ValidationError } from '../errors.ts';
-import { checkChanges, checkInput } from '../fields/check.ts';
+import { checkAny } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type Write } from './define.ts';
 
@@ -84,8 +84,8 @@ function refuseFlag(kind: CredentialKind, flag: unknown): void {
 function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
   const options = { unknownMember: unknownMember(kind) };
   // A kind that is for input only is never stored as such, so its data are always complete.
-  if (stored && !kind.storedAs) return checkChanges(kind.fields, data as never, options);
-  return pick(checkInput(kind.fields, data as never, options), Object.keys(data));
+  if (stored && !kind.storedAs) return checkAny(kind.fields, data, 'update', options);
+  return pick(checkAny(kind.fields, data, 'create', options), Object.keys(data));
 }
 
 /** Names the fields of the kind, and not the unknown field: its name is the caller's text. */

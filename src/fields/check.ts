@@ -17,7 +17,7 @@ interface CheckOptions {
  * @throws ValidationError with every broken rule; messages tell the rule and never the value
  */
 export function checkInput<F extends Fields>(fields: F, given: InputOf<F>, options: CheckOptions = {}): ValuesOf<F> {
-  return valid(examine(fields, given, 'create', options));
+  return checkAny(fields, given, 'create', options) as ValuesOf<F>;
 }
 
 /**
@@ -27,7 +27,17 @@ export function checkInput<F extends Fields>(fields: F, given: InputOf<F>, optio
  * @throws ValidationError with every broken rule; messages tell the rule and never the value
  */
 export function checkChanges<F extends Fields>(fields: F, given: ChangesOf<F>, options: CheckOptions = {}): Partial<ValuesOf<F>> {
-  return valid(examine(fields, given, 'update', options));
+  return checkAny(fields, given, 'update', options) as Partial<ValuesOf<F>>;
+}
+
+/**
+ * The same for fields whose types the compiler does not know, such as those of any credential kind.
+ * @throws ValidationError with every broken rule; messages tell the rule and never the value
+ */
+export function checkAny(fields: Fields, given: object, when: 'create' | 'update', options: CheckOptions = {}): Record<string, unknown> {
+  const { value, issues } = examine(fields, given, when, options);
+  if (issues.length > 0) throw new ValidationError(issues);
+  return value;
 }
 
 /**
@@ -35,7 +45,7 @@ export function checkChanges<F extends Fields>(fields: F, given: ChangesOf<F>, o
  * @throws ValidationError when it is not
  */
 export function refuseUnknown(rest: Readonly<Record<never, never>>): void {
-  checkInput({}, rest);
+  checkAny({}, rest, 'create');
 }
 
 /** Checks one value. @throws ValidationError */
@@ -51,12 +61,7 @@ interface Examined {
   readonly issues: readonly Issue[];
 }
 
-function valid<T>({ value, issues }: Examined): T {
-  if (issues.length > 0) throw new ValidationError(issues);
-  return value as T;
-}
-
-function examine(fields: Fields, given: object, when: When, options: CheckOptions): Examined {
+function examine(fields: Fields, given: object, when: When, options: CheckOptions): Examined & { readonly value: Record<string, unknown> } {
   const { path = [], unknownMember = 'has members that are not known' } = options;
   const values: Record<string, unknown> = {};
   const issues: Issue[] = [];
