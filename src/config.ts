@@ -14,30 +14,32 @@ const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().mi
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
 /**
- * The settings, as the environment gives them. The README's table is made of this: a description is what a setting does, in Markdown, and
- * `byDefault` is said where the default is no value. `npm run readme` writes it.
+ * The settings, as read from the environment. `npm run readme` generates the README's table from this: a description says in Markdown what a
+ * setting is, and `byDefault` describes a default that is not one value.
  */
 const settings = {
   HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
-  PORT: portNumber.default(4000).describe('the port; 0 takes a free one'),
+  PORT: portNumber.default(4000).describe('the port; 0 chooses a free port'),
   NODE_ENV: z
     .enum(['development', 'production', 'test'])
     .default('development')
-    .describe('`production` turns off GraphiQL, introspection, and what the [log](#log) has in development'),
+    .describe('`production` disables GraphiQL, introspection and the development features of the [log](#log)'),
   DATA_DIR: z
     .string()
     .min(1)
     .default('./data')
-    .describe('where the embedded database, its master key and the secret of development tokens lie'),
+    .describe('the directory of the embedded database, its master key and the secret of development tokens'),
   MONGODB_URI: z
     .string()
     .regex(/^mongodb(\+srv)?:\/\//, 'must begin with mongodb:// or mongodb+srv://')
     .optional()
-    .describe('a MongoDB 6 or newer replica set or sharded cluster; the embedded database when unset'),
+    .describe(
+      'the connection string of a replica set or sharded cluster, MongoDB 6 or newer. If not set, the gateway uses the embedded database',
+    ),
   EMBEDDED_MONGODB_PORT: portNumber
     .optional()
     .describe(
-      'lets the embedded database listen on TCP, on loopback, for mongosh or Compass, and on Windows, which has no unix sockets; 0 takes a free port. It has no password',
+      'a TCP port on loopback for the embedded database; 0 chooses a free port. Set it to connect with mongosh or Compass. Required for it on Windows, where Unix sockets are not supported. There is no password',
     ),
   MONGODB_DATABASE: z
     .string()
@@ -48,24 +50,24 @@ const settings = {
     .string()
     .optional()
     .describe(
-      '32 bytes in base64 (`openssl rand -base64 32`), or `aws-kms:` and the ARN of a key in AWS KMS; several, separated by commas: the first wraps, all open. Required with `MONGODB_URI`',
+      '32 bytes in base64 (`openssl rand -base64 32`), or `aws-kms:` followed by the ARN of a key in AWS KMS. Several keys are separated by commas: the first one wraps, all of them unwrap. This or `MASTER_KEY_FILE` is required with `MONGODB_URI`',
     ),
-  MASTER_KEY_FILE: z.string().min(1).optional().describe('a file with the same, instead'),
-  TOKEN_ISSUER: z.string().min(1).default('credential-gateway').describe('`iss` must be this'),
-  TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway').describe('`aud` must hold this'),
-  TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization').describe('the claim that names the organization'),
+  MASTER_KEY_FILE: z.string().min(1).optional().describe('a file that contains the master keys in the same form, instead of `MASTER_KEY`'),
+  TOKEN_ISSUER: z.string().min(1).default('credential-gateway').describe('the required value of the claim `iss`'),
+  TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway').describe('the value that the claim `aud` must contain'),
+  TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization').describe('the name of the claim that contains the organization'),
   TOKEN_JWKS_URL: z
     .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
     .optional()
-    .describe('where the issuer publishes its public keys'),
+    .describe('the URL of the public keys of the issuer (JWKS)'),
   TOKEN_SECRET: z
     .string()
     .min(32, 'must be at least 32 characters, as from: openssl rand -base64 32')
     .optional()
-    .describe('or a secret shared with the issuer, at least 32 characters (HS256, HS384 or HS512)'),
+    .describe('a secret shared with the issuer, instead of `TOKEN_JWKS_URL`; at least 32 characters (HS256, HS384 or HS512)'),
   ALLOWED_HOSTS: z.string().optional().meta({
-    description: 'the host names that requests may be addressed to, separated by commas',
-    byDefault: 'loopback names on loopback, else any',
+    description: 'the accepted host names of requests, separated by commas',
+    byDefault: 'loopback names if `HOST` is loopback, otherwise any',
   }),
   CORS_ORIGINS: z
     .string()
@@ -75,37 +77,41 @@ const settings = {
       'must be origins separated by commas, such as https://app.example.com; wildcards are not supported',
     )
     .optional()
-    .describe('the origins whose pages may use the gateway, separated by commas: `https://app.example.com`. No wildcard; cookies never'),
+    .describe(
+      'the origins whose pages may use the gateway, separated by commas, such as `https://app.example.com`. Wildcards and cookies are not supported',
+    ),
   TRUSTED_PROXIES: whole(0, 16, 0).describe(
-    'how many proxies that append to `X-Forwarded-For` stand before the gateway; without it an address is that of the socket',
+    'the number of proxies in front of the gateway that append to `X-Forwarded-For`; with 0, the client address is the address of the socket',
   ),
   GRAPHIQL: z
     .enum(['true', 'false'], 'must be true or false')
     .optional()
-    .meta({ description: 'whether browsers are shown GraphiQL', byDefault: '`true`, in production `false`' }),
+    .meta({ description: 'whether the gateway serves GraphiQL to browsers', byDefault: '`true`, in production `false`' }),
   INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional().meta({
-    description: 'whether the schema may be asked for; `schema.graphql` has it anyway',
+    description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',
   }),
-  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe('the largest body. Beyond: 413'),
-  MAX_TOKENS: whole(100, 100_000, defaultLimits.maxTokens).describe('lexical tokens of a document'),
-  MAX_DEPTH: whole(1, 64, defaultLimits.maxDepth).describe('how many fields deep an operation selects'),
-  MAX_ALIASES: whole(0, 10_000, defaultLimits.maxAliases).describe('aliases in a document'),
-  MAX_DIRECTIVES: whole(0, 10_000, defaultLimits.maxDirectives).describe('directives in a document'),
-  MAX_ROOT_FIELDS: whole(1, 1_000, defaultLimits.maxRootFields).describe('queries or mutations in one operation'),
-  MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems).describe('items of a list in the input'),
-  MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost).describe('what one operation may cost, see [Limits](#limits)'),
-  OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds).describe('how long one operation may run'),
+  MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe(
+    'the maximum size of a request body; a larger one gets status 413',
+  ),
+  MAX_TOKENS: whole(100, 100_000, defaultLimits.maxTokens).describe('the maximum number of lexical tokens in a document'),
+  MAX_DEPTH: whole(1, 64, defaultLimits.maxDepth).describe('the maximum depth of nested fields'),
+  MAX_ALIASES: whole(0, 10_000, defaultLimits.maxAliases).describe('the maximum number of aliases in a document'),
+  MAX_DIRECTIVES: whole(0, 10_000, defaultLimits.maxDirectives).describe('the maximum number of directives in a document'),
+  MAX_ROOT_FIELDS: whole(1, 1_000, defaultLimits.maxRootFields).describe('the maximum number of queries or mutations in one operation'),
+  MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems).describe('the maximum number of items in a list of the input'),
+  MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost).describe('the maximum cost of one operation, see [Limits](#limits)'),
+  OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds).describe('the maximum time of one operation, in seconds'),
   RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit).describe(
-    "what a viewer's operations may cost in a minute, by all copies together; 0 is no limit",
+    'the maximum cost of all operations of a viewer in a minute, on all copies together; 0 means no limit',
   ),
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
-    'requests without a good token that an address may send in a minute; 0 is no limit',
+    'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
-    .describe('`silent`, `fatal`, `error`, `warn`, `info`, `debug` or `trace`'),
+    .describe('the minimum level that is logged: `silent`, `fatal`, `error`, `warn`, `info`, `debug` or `trace`'),
 };
 
 /** The names of all settings. */
