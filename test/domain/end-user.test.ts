@@ -61,11 +61,11 @@ describe('a verified address', () => {
   });
 
   // Who vouches names the address: one that was changed in the meantime must not be vouched for.
-  it('is vouched for only under the name it has now', async () => {
+  it('is confirmed only if it is the current one', async () => {
     const caller = await setUp();
     expect(await verify(caller, 'BILLING', 'old@example.com')).toMatchObject({
       code: 'VALIDATION_FAILED',
-      issues: [{ path: ['input', 'email'], message: expect.stringContaining('address now') }],
+      issues: [{ path: ['input', 'email'], message: expect.stringContaining('is not the current email address') }],
     });
     expect(await verify(caller, 'TECHNICAL', billing.email)).toMatchObject({ code: 'VALIDATION_FAILED' });
     expect(verified(await update(caller, {}))).toEqual({ BILLING: false, TECHNICAL: false });
