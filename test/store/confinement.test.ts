@@ -100,7 +100,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
   async function expectRefusing(member: object, except: readonly string[] = []): Promise<void> {
     const functions = Object.entries(member).filter(([name]) => !except.includes(name));
     expect(functions.length).toBeGreaterThan(0);
-    for (const [name, run] of functions) await expect(run(), name).rejects.toThrow('not for a viewer who is limited');
+    for (const [name, run] of functions) await expect(run(), name).rejects.toThrow('not available to a limited viewer');
   }
 
   /** What an end user shares with the others of its integration has no other side there. */
