@@ -74,7 +74,7 @@ const oauth2Grant = {
 export const severity = {
   enumName: 'Severity',
   description: 'The severity of a message.',
-  values: { INFO: 'A hint.', WARNING: 'It works but is not safe.', ERROR: 'It cannot work.' },
+  values: { INFO: 'A hint.', WARNING: 'It works but could be safer.', ERROR: 'It cannot work.' },
 } as const satisfies Choices;
 
 /** The place of a key or a signature in a request. */

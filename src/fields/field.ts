@@ -20,7 +20,7 @@ interface Common<T> {
   readonly optional?: boolean;
   /** The value of an optional field that is left out on create, or cleared. Null by default. */
   readonly default?: T;
-  /** False: the field is optional on create, and cannot be cleared later. */
+  /** If false, the field is optional on create, and cannot be cleared later. */
   readonly clearable?: false;
   readonly example?: T;
   /** A value that validation must reject. Contract tests send it. */
@@ -37,9 +37,9 @@ interface TextBounds {
   readonly format?: Format;
 }
 
-/** An object with fields of its own, as it is read and as it is written. */
+/** An object with fields of its own, with its output type and its input type. */
 export interface ObjectType {
-  /** The GraphQL type under which it is read, and the one under which it is written. */
+  /** The names of the GraphQL output type and input type. */
   readonly typeName: string;
   readonly inputName: string;
   readonly description: string;
@@ -109,7 +109,7 @@ export type ValueOf<F> = F extends { readonly type: 'ObjectList'; readonly of: {
     ? ValuesOf<Inner>
     : Scalar<F>;
 
-/** The TypeScript type of a field's value as a caller gives it. */
+/** The TypeScript type of a field's value in the input. */
 export type GivenValue<F> = F extends { readonly type: 'ObjectList'; readonly of: { readonly fields: infer Inner extends Fields } }
   ? readonly InputOf<Inner>[]
   : F extends { readonly type: 'Object'; readonly of: { readonly fields: infer Inner extends Fields } }
@@ -134,12 +134,12 @@ type Scalar<F> = F extends { readonly type: 'ChoiceList'; readonly choices: Choi
 
 type OptionalNames<F extends Fields> = { [K in keyof F]: F[K] extends { readonly optional: true } ? K : never }[keyof F];
 
-/** What a caller gives to create something with these fields. Null is the same as absent. */
+/** The input to create an object with these fields. Null is the same as absent. */
 export type InputOf<F extends Fields> = { readonly [K in Exclude<keyof F, OptionalNames<F>>]: GivenValue<F[K]> } & {
   readonly [K in OptionalNames<F>]?: GivenValue<F[K]> | null;
 };
 
-/** What a caller gives to change something with these fields. Absent keeps the value, null clears it. */
+/** The input to change an object with these fields. An absent field is kept; null clears it. */
 export type ChangesOf<F extends Fields> = { readonly [K in keyof F]?: GivenValue<F[K]> | null };
 
 /** The checked values of these fields. All members are present; null if not set. */

@@ -60,7 +60,7 @@ describe('a verified address', () => {
     expect(verified(await update(caller, { contacts: [billing] }))).toEqual({ BILLING: false });
   });
 
-  // Who vouches names the address: one that was changed in the meantime must not be vouched for.
+  // The caller sends the address, so that an address that has changed in the meantime is not confirmed.
   it('is confirmed only if it is the current one', async () => {
     const caller = await setUp();
     expect(await verify(caller, 'BILLING', 'old@example.com')).toMatchObject({

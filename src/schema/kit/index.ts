@@ -69,7 +69,7 @@ export function createKit(kinds: KindRegistry) {
       /** Returns the field for the integration that a record belongs to. */
       owner: <Source extends { readonly integrationId: string }>(t: OutputBuilder<Source>) =>
         integration.related(t, {
-          description: 'The integration it belongs to. Null only while it is being deleted.',
+          description: 'The integration it belongs to. Null only while the integration is being deleted.',
           id: ({ integrationId }) => integrationId,
         }),
     },
