@@ -69,7 +69,7 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
       const hasInput = Object.keys(kind.fields).length > 0;
       const type = hasInput
         ? builder.inputType(`${kind.typeName}${suffix}`, {
-            description: partial ? `Changes to a \`${kind.typeName}\`.` : `A new \`${kind.typeName}\`.`,
+            description: partial ? `The fields of \`${kind.typeName}\` to change.` : `A new \`${kind.typeName}\`.`,
             fields: (t) => inputFields(kind, t, partial) as never,
           })
         : 'EmptyObject';
@@ -82,7 +82,7 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
         Object.fromEntries(
           members.map(([kind, type]) => [
             kind.kind,
-            untyped(t)({ type, description: partial ? `Of a \`${kind.typeName}\`.` : kind.description }),
+            untyped(t)({ type, description: partial ? `For \`${kind.typeName}\`.` : kind.description }),
           ]),
         ) as never,
     });
