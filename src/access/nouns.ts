@@ -1,21 +1,21 @@
-/** What can be done with a noun. */
+/** An action on the objects of a noun. */
 type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'verifyEmail';
 
-/** What has to be known of a noun to decide who may do what with which of its objects. */
+/** The properties of a noun that decide who may do what with which of its objects. */
 interface NounRow {
-  /** What it is called in prose. */
+  /** The name of the noun in texts. */
   readonly label: string;
-  /** What stands for its objects in scopes (`credentials.get`), and for their store among the organization's. */
+  /** The plural. It is used in scopes (`credentials.get`), and as the name of the noun's store within `OrganizationStore`. */
   readonly plural: string;
-  /** The name of its type, and in global ids, which must not change. Absent: it has no records, and so no type and no ids. */
+  /** The name of its GraphQL type. It is also used in global ids, so it must not change. Absent if the noun has no records and no ids. */
   readonly typeName?: string;
-  /** The verbs that wildcards cover. Those that none covers are in `namedVerbs`. */
+  /** The verbs that wildcards cover. `namedVerbs` lists the others. */
   readonly verbs: readonly Verb[];
-  /** The most that a viewer can be allowed who is limited to one integration, or to one end user of it. */
+  /** The verbs that a viewer can have who is limited to one integration, or to one end user of it. */
   readonly confinedVerbs: { readonly integration: readonly Verb[]; readonly endUser: readonly Verb[] };
   /**
-   * The fields that hold the ids of its integration and its end user: for a viewer who is limited, only those objects exist whose fields are
-   * equal to the limit. Without a field for the end user, an integration's end users share them. Null: there are none for such a viewer.
+   * The fields that hold the ids of its integration and its end user. A limited viewer sees only objects whose fields equal the limit.
+   * If there is no field for the end user, all end users of an integration see them. Null if a limited viewer sees none.
    */
   readonly confinedBy: { readonly integration: string; readonly endUser?: string } | null;
 }
@@ -96,28 +96,28 @@ export const nounTable = {
   },
 } as const satisfies Readonly<Record<string, NounRow>>;
 
-/** The verbs that no wildcard covers, and what they allow: what reveals, fingerprints, vouches or gives lasting access must be named. */
+/** The verbs that no wildcard covers, because they reveal, fingerprint, confirm or give lasting access; and what they allow. */
 export const namedVerbs = {
   credential: {
     reveal: 'Read the plaintext of one secret, with a reason.',
-    fingerprint: 'See fingerprints, which tell equal secrets from different ones.',
+    fingerprint: 'Read fingerprints, which show whether secrets are equal.',
   },
   endUser: {
-    verifyEmail: 'Vouch that a contact’s mail address belongs to the contact.',
+    verifyEmail: 'Confirm that an email address belongs to the contact.',
   },
   apiKey: {
-    post: 'Make and rotate API keys, which outlive the token that made them.',
+    post: 'Create and rotate API keys, which stay valid after the token that created them has expired.',
   },
 } as const satisfies { readonly [N in NounName]?: { readonly [V in Verb]?: string } };
 
 type NounTable = typeof nounTable;
 
-/** Every noun, those included that have no records. */
+/** Every noun, including those without records. */
 export type NounName = keyof NounTable;
 
-/** The nouns that have records, and so a type, global ids and a store. */
+/** The nouns that have records, and therefore a type, global ids and a store. */
 export type Noun = { [N in NounName]: NounTable[N] extends { readonly typeName: string } ? N : never }[NounName];
 export const nouns: readonly Noun[] = (Object.keys(nounTable) as NounName[]).filter((noun): noun is Noun => 'typeName' in nounTable[noun]);
 
-/** What stands for a noun's objects in scopes, and for their store among the organization's. */
+/** The plural of a noun, as used in scopes and as the name of its store. */
 export type PluralOf<N extends NounName> = NounTable[N]['plural'];

@@ -7,8 +7,8 @@ type CoveredScope = { [N in NounName]: `${PluralOf<N>}.${(typeof nounTable)[N]['
 type NamedScope = { [N in keyof NamedVerbs]: `${PluralOf<N>}.${keyof NamedVerbs[N] & string}` }[keyof NamedVerbs];
 
 /**
- * A scope that a field or type may ask for, spelled as Losant spells them. A wildcard (`credentials.*`, `all.Organization`) covers the verbs
- * of its nouns; what reveals, fingerprints, vouches or gives lasting access is never covered by one and must be named.
+ * A scope that a field or type can require, in Losant's notation. A wildcard (`credentials.*`, `all.Organization`) covers the verbs of its
+ * nouns, but never the scopes to reveal, fingerprint, confirm or give lasting access, which must be named.
  */
 export type Scope = CoveredScope | NamedScope;
 
@@ -18,10 +18,10 @@ const namedScopes = (Object.keys(namedVerbs) as (keyof NamedVerbs)[]).flatMap((n
   Object.keys(namedVerbs[noun]).map((verb) => `${nounTable[noun].plural}.${verb}` as NamedScope),
 );
 
-/** Every scope that a field or type may ask for. */
+/** Every scope that a field or type can require. */
 export const scopes: readonly Scope[] = [...coveredScopes, ...namedScopes];
 
-/** Every scope that a token may carry: the above and the wildcards over them. */
+/** Every scope that a token can contain: the scopes above and the wildcards. */
 export const grantableScopes: readonly string[] = [
   ...scopes,
   ...rows.map(({ plural }) => `${plural}.*`),
@@ -29,12 +29,12 @@ export const grantableScopes: readonly string[] = [
   'all.Organization.read',
 ];
 
-/** The noun's scope for reading, as in `credentials.get`. */
+/** Returns the noun's scope for reading, such as `credentials.get`. */
 export function readScope<N extends Noun>(noun: N): `${PluralOf<N>}.get` {
   return `${nounTable[noun].plural}.get`;
 }
 
-/** Whether what a token carries covers a scope. */
+/** Returns whether the scopes and wildcards of a token cover a scope. */
 export function covers(granted: ReadonlySet<string>, scope: Scope): boolean {
   if (granted.has(scope)) return true;
   if (namedScopes.includes(scope as NamedScope)) return false;
@@ -42,12 +42,12 @@ export function covers(granted: ReadonlySet<string>, scope: Scope): boolean {
   return granted.has(`${noun}.*`) || granted.has('all.Organization') || (verb === 'get' && granted.has('all.Organization.read'));
 }
 
-/** The scopes that a scope or a wildcard covers. */
+/** Returns the scopes that a scope or a wildcard covers. */
 export function scopesOf(granted: string): Scope[] {
   return scopes.filter((scope) => covers(new Set([granted]), scope));
 }
 
-/** The most that a viewer who is limited can be allowed: to one integration, or to one end user of it. */
+/** The scopes that a viewer can have who is limited to one integration, or to one end user of it. */
 export const confinedScopes: { readonly [L in 'integration' | 'endUser']: readonly Scope[] } = {
   integration: confinedTo('integration'),
   endUser: confinedTo('endUser'),

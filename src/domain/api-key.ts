@@ -14,18 +14,18 @@ import { expectVersion, newRecord, orNameTaken, required, type Target } from './
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { refusePast } from './validation.ts';
 
-/** What callers write of an API key, beside its scopes. */
+/** The fields of an API key that callers write, except its scopes. */
 export const apiKeyFields = {
   name: text({ ...nameText, description: 'Unique within the organization.' }),
-  expiresAt: instant({ optional: true, description: 'The key is refused from this time on. Null: it does not expire.' }),
+  expiresAt: instant({ optional: true, description: 'The key is refused from this time on. Null if it does not expire.' }),
 };
-/** How long a key that was replaced is still accepted. */
+/** For how long a replaced key is still accepted. */
 export const overlapSeconds = integer({
   optional: true,
   default: 0,
   min: 0,
   max: 7 * 24 * 60 * 60,
-  description: 'How many seconds the old key is still accepted: 0 for one that leaked, up to a week to change it where it is used.',
+  description: 'For how many seconds the old key is still accepted. Use 0 for a leaked key.',
 });
 
 export type APIKeyInput = InputOf<typeof apiKeyFields> & {
@@ -33,13 +33,13 @@ export type APIKeyInput = InputOf<typeof apiKeyFields> & {
   readonly integration?: IntegrationRef | null;
 };
 
-/** A key that was just made. It is shown once. */
+/** A new key. It is shown once. */
 export interface IssuedAPIKey {
   readonly apiKey: APIKeyRecord;
   readonly key: Redacted;
 }
 
-/** Makes an API key, which grants at most what its maker has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
+/** Creates an API key. It can grant only scopes that the viewer has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
   const { scopes: wanted, integration: ref, ...given } = input;
@@ -48,7 +48,7 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   const scopes = checkGrant(viewer, wanted, ref ? confinedScopes.integration : null, ['scopes']);
   const issue = async () => {
     const integration = ref && (await requireIntegration(context, ref, ['integration']));
-    // Whoever deletes the one or the other writes this too: no key outlives them.
+    // A deletion of the integration or the organization writes the same documents, so no key can be left over.
     if (integration) await store.slots.attach(integration.id);
     await store.organization.touch();
     const record = { ...newRecord(context), ...checked, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
@@ -59,8 +59,8 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
 }
 
 /**
- * Puts a new key in the place of the old one, which is taken for `overlapSeconds` more. Whoever does it gets the key in hand, and so must
- * have what it grants.
+ * Replaces the key. The old one is accepted for `overlapSeconds` more. The viewer receives the new key, and so must have the scopes that it
+ * grants.
  *
  * @throws ValidationError, ForbiddenError, NotFoundError, ConflictError
  */
@@ -103,7 +103,7 @@ async function requireAPIKey(context: DomainContext, id: string): Promise<APIKey
   return required(await findAPIKey(context, id), new NotFoundError('API key', ['apiKey']));
 }
 
-/** The viewer whom an API key makes. @throws UnauthenticatedError when there is no such key, or its time is past: one answer for both */
+/** Returns the viewer of an API key. @throws UnauthenticatedError when the key does not exist or has expired, with the same message */
 export async function authenticateAPIKey({ stores, now }: GatewayContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
   const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now());
   if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');

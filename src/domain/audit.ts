@@ -5,10 +5,10 @@ import { inTurn } from './in-turn.ts';
 export type { AuditHead, AuditVerification };
 
 /**
- * Seals what the organizations' audit logs hold and is not sealed yet. Copies of the gateway may do so at once: the number of a batch is
- * unique, so one of them does it and the other stops.
+ * Seals the unsealed entries in the audit logs of all organizations. Several copies of the gateway can do so at once: the number of a batch
+ * is unique, so one of them succeeds and the others stop.
  *
- * @throws AggregateError of what failed, when everything else is done
+ * @throws AggregateError of all failures, after everything else is done
  */
 export async function sealAuditLogs({ stores, now }: GatewayContext): Promise<void> {
   await inTurn(await stores.liveOrganizations(), async (organizationId) => {
@@ -16,7 +16,7 @@ export async function sealAuditLogs({ stores, now }: GatewayContext): Promise<vo
   });
 }
 
-/** Checks an organization's audit log. Undefined: there is no such organization. */
+/** Verifies an organization's audit log. Returns undefined if there is no such organization. */
 export async function verifyAuditLog(
   { stores }: GatewayContext,
   organizationId: string,

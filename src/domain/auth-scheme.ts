@@ -17,19 +17,19 @@ import {
 import type { AuthScheme } from '../store/connector.ts';
 import { nameText, urlText } from './fields.ts';
 
-/** The types of auth scheme, and how each authenticates. */
+/** The types of auth schemes, and how each authenticates. */
 export const authSchemeType = {
   enumName: 'AuthSchemeType',
-  description: 'How a service wants to be authenticated to.',
+  description: 'How requests to a service are authenticated.',
   values: {
     NONE: 'No authentication.',
     BASIC_AUTH: 'User name and password in the Authorization header.',
     CERTIFICATE: 'A TLS client certificate.',
-    CUSTOM_FUNCTION: 'A registered function adds what the request needs.',
+    CUSTOM_FUNCTION: 'A registered function authenticates the request.',
     GOOGLE_SERVICE_ACCOUNT: 'A token for a Google service account.',
-    JWT_BEARER: 'A JWT minted for the request.',
+    JWT_BEARER: 'A JWT that is created for the request.',
     OAUTH1: 'An OAuth 1.0a signature.',
-    SECRET: 'A secret that the service reads as it is.',
+    SECRET: 'A secret that is sent unchanged.',
     API_KEY: 'A key in a header, the query string or a cookie; settings in `apiKey`.',
     HMAC: 'A signature over the request; settings in `hmac`.',
     OAUTH2: 'An OAuth 2.0 access token; settings in `oauth2`.',
@@ -38,25 +38,25 @@ export const authSchemeType = {
 
 const location = {
   enumName: 'AuthSchemeLocation',
-  description: 'Where a key or a signature goes.',
-  values: { HEADER: 'A request header.', QUERY: 'The query string; it ends up in logs.', COOKIE: 'A cookie.' },
+  description: 'Where a key or a signature is placed.',
+  values: { HEADER: 'A request header.', QUERY: 'The query string, which is often recorded in logs.', COOKIE: 'A cookie.' },
 } as const satisfies Choices;
 
 const hmacAlgorithm = {
   enumName: 'HmacAlgorithm',
-  description: 'The hash of an HMAC.',
+  description: 'The hash function of an HMAC.',
   values: { SHA1: 'SHA-1, deprecated.', SHA256: 'SHA-256.', SHA512: 'SHA-512.' },
 } as const satisfies Choices;
 
 const hmacDigestInput = {
   enumName: 'HmacDigestInput',
-  description: 'What a signature covers.',
-  values: { BODY: 'The request’s body.', URL: 'The request’s URL.' },
+  description: 'A part of the request that is signed.',
+  values: { BODY: 'The request body.', URL: 'The request URL.' },
 } as const satisfies Choices;
 
 const hmacEncoding = {
   enumName: 'HmacEncoding',
-  description: 'How a signature is encoded.',
+  description: 'The encoding of a signature.',
   values: { HEX: 'Hexadecimal.', BASE64: 'Base64.', BASE64URL: 'Base64url without padding.' },
 } as const satisfies Choices;
 
@@ -65,49 +65,54 @@ const oauth2Grant = {
   description: 'How an access token is obtained (RFC 6749).',
   values: {
     AUTHORIZATION_CODE: 'The end user consents in a browser.',
-    CLIENT_CREDENTIALS: 'The client asks for itself.',
-    PASSWORD: 'With the end user’s password; legacy.',
+    CLIENT_CREDENTIALS: 'The client requests a token for itself.',
+    PASSWORD: 'The client sends the end user’s password. Legacy.',
   },
 } as const satisfies Choices;
 
-/** How much a message about an auth scheme matters. */
+/** The severity of a message about an auth scheme. */
 export const severity = {
   enumName: 'Severity',
-  description: 'How much a message matters.',
-  values: { INFO: 'Good to know.', WARNING: 'It works, and could be safer.', ERROR: 'It will not work like this.' },
+  description: 'The severity of a message.',
+  values: { INFO: 'A hint.', WARNING: 'It works but could be safer.', ERROR: 'It cannot work.' },
 } as const satisfies Choices;
 
-/** Where on a request a key or a signature goes. */
+/** The place of a key or a signature in a request. */
 const placed = {
   name: text({ ...nameText, description: 'The name of the header, parameter or cookie.' }),
-  in: choice({ choices: location, description: 'Where it goes.' }),
+  in: choice({ choices: location, description: 'Where it is placed.' }),
 };
 
 const apiKeySettings = objectType({
   typeName: 'ApiKeyAuthScheme',
   inputName: 'ApiKeyAuthSchemeInput',
-  description: 'A key sent with each request.',
-  inputDescription: 'Settings of `API_KEY`.',
+  description: 'A key that is sent with each request.',
+  inputDescription: 'The settings of `API_KEY`.',
   fields: placed,
 });
 
 const hmacSettings = objectType({
   typeName: 'HmacAuthScheme',
   inputName: 'HmacAuthSchemeInput',
-  description: 'A signature sent with each request.',
-  inputDescription: 'Settings of `HMAC`.',
+  description: 'A signature that is sent with each request.',
+  inputDescription: 'The settings of `HMAC`.',
   fields: {
     ...placed,
-    algorithm: choice({ choices: hmacAlgorithm, description: 'The hash.' }),
-    digestInputs: choiceList({ choices: hmacDigestInput, minItems: 1, maxItems: 2, description: 'What is signed, in this order.' }),
-    encoding: choice({ choices: hmacEncoding, optional: true, default: 'HEX', description: 'How the signature is encoded.' }),
+    algorithm: choice({ choices: hmacAlgorithm, description: 'The hash function.' }),
+    digestInputs: choiceList({
+      choices: hmacDigestInput,
+      minItems: 1,
+      maxItems: 2,
+      description: 'The signed parts of the request, in this order.',
+    }),
+    encoding: choice({ choices: hmacEncoding, optional: true, default: 'HEX', description: 'The encoding of the signature.' }),
   },
 });
 
 const namedText = objectType({
   typeName: 'NamedText',
   inputName: 'NamedTextInput',
-  description: 'A name, and what goes with it.',
+  description: 'A name and a value.',
   fields: {
     name: text({ ...nameText, description: 'The name.' }),
     value: text({
@@ -124,21 +129,21 @@ const parameters = { optional: true, default: [], maxItems: 20 } as const;
 const oauth2Settings = objectType({
   typeName: 'OAuth2AuthScheme',
   inputName: 'OAuth2AuthSchemeInput',
-  description: 'OAuth 2.0. Client id and secret are a credential of their own, named here.',
-  inputDescription: 'Settings of `OAUTH2`. No secret goes here: client id and secret are a credential of their own.',
+  description: 'OAuth 2.0. The client id and secret are in a separate credential.',
+  inputDescription: 'The settings of `OAUTH2`. They must not contain secrets: the client id and secret are in a separate credential.',
   fields: {
-    grant: choice({ choices: oauth2Grant, description: 'How a token is obtained.' }),
+    grant: choice({ choices: oauth2Grant, description: 'How an access token is obtained.' }),
     authorizeUrl: text({
       ...urlText,
       optional: true,
-      description: 'Where the end user consents. Needed for the authorization code grant. Null if not set.',
+      description: 'The authorization endpoint, where the end user consents. Required for the authorization code grant. Null if not set.',
     }),
     tokenUrl: text({ ...urlText, description: 'The token endpoint.' }),
     scopes: objectList(namedText, {
       optional: true,
       default: [],
       maxItems: 100,
-      description: 'The scopes that the service knows; `value` is the description.',
+      description: 'The scopes of the service. `value` is the description.',
     }),
     defaultScopes: textList({
       optional: true,
@@ -147,13 +152,16 @@ const oauth2Settings = objectType({
       ...nameText,
       description: 'The scopes that are requested by default.',
     }),
-    additionalAuthorizeParams: objectList(namedText, { ...parameters, description: 'Added to the authorize URL.' }),
-    additionalTokenParams: objectList(namedText, { ...parameters, description: 'Sent to the token endpoint. Not for secrets.' }),
-    mtlsEnabled: flag({ optional: true, default: false, description: 'Whether the token endpoint wants a client certificate.' }),
-    mtlsCredentialId: idOf('credential', { optional: true, description: 'The certificate credential for that. Null if not set.' }),
+    additionalAuthorizeParams: objectList(namedText, { ...parameters, description: 'Parameters that are added to `authorizeUrl`.' }),
+    additionalTokenParams: objectList(namedText, {
+      ...parameters,
+      description: 'Parameters that are sent to the token endpoint. Not for secrets.',
+    }),
+    mtlsEnabled: flag({ optional: true, default: false, description: 'Whether the token endpoint requires a client certificate.' }),
+    mtlsCredentialId: idOf('credential', { optional: true, description: 'The credential with the client certificate. Null if not set.' }),
     clientCredentialId: idOf('credential', {
       optional: true,
-      description: 'The `oauth2Client` credential that holds client id and secret. Null if not set.',
+      description: 'The `oauth2Client` credential with the client id and secret. Null if not set.',
     }),
   },
 });
@@ -168,16 +176,16 @@ export const settingsOf = {
 } as const;
 type TypeWithSettings = keyof typeof settingsOf;
 
-/** What every scheme says, whatever its type. */
+/** The fields of schemes of all types. */
 export const commonSchemeFields = {
-  id: text({ maxLength: 64, format: 'any', description: 'Chosen by the client, unique within its list. Not a global id.' }),
+  id: text({ maxLength: 64, format: 'any', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
   schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
   description: text({
     optional: true,
     minLength: 0,
     maxLength: 1_024,
     format: 'any',
-    description: 'Tells apart several schemes of one type. Null if not set.',
+    description: 'Distinguishes several schemes of one type. Null if not set.',
   }),
 };
 
@@ -185,7 +193,7 @@ const ignored = { optional: true, description: 'Ignored.' } as const;
 const ignoredMessage = objectType({
   typeName: 'ValidationMessage',
   inputName: 'ValidationMessageInput',
-  description: 'What was read as `validationMessages`, so that a scheme can be sent back as it was read. Ignored.',
+  description: 'Ignored. It exists so that a scheme can be sent back in the form in which it was read.',
   fields: {
     severity: choice({ ...ignored, choices: severity }),
     text: text({ ...ignored, minLength: 0, maxLength: 2_048, format: 'any' }),
@@ -193,11 +201,11 @@ const ignoredMessage = objectType({
   },
 });
 
-/** An auth scheme as a caller writes it: the type, and its settings under the member for that type. */
+/** The input of an auth scheme: the type, and its settings in the member for that type. */
 export const authScheme = objectType({
   typeName: 'AuthScheme',
   inputName: 'AuthSchemeInput',
-  description: 'How to authenticate: a type and, where the type has any, its settings under the member of that name.',
+  description: 'How to authenticate: a type and, if the type has settings, the settings in the member for that type.',
   fields: {
     ...commonSchemeFields,
     apiKey: object(apiKeySettings, { optional: true, description: 'For `API_KEY`.' }),
@@ -206,7 +214,7 @@ export const authScheme = objectType({
     validationMessages: objectList(ignoredMessage, {
       optional: true,
       maxItems: 100,
-      description: 'Ignored: the server makes its own.',
+      description: 'Ignored. The server creates the messages.',
     }),
   },
   check(values) {
@@ -223,30 +231,30 @@ export const authScheme = objectType({
 
 export type AuthSchemeInput = InputOf<typeof authScheme.fields>;
 
-/** An auth scheme as it is stored, from values that are checked. */
+/** Converts checked values to the stored form of an auth scheme. */
 export function toStored({ id, schemeType, description, ...settings }: ValuesOf<typeof authScheme.fields>): AuthScheme {
   const own = schemeType in settingsOf ? settings[settingsOf[schemeType as TypeWithSettings].member] : null;
   return { id, schemeType, description, settings: { ...own } };
 }
 
-/** @throws ValidationError when two schemes of one list have the same id; `null` stands for an entry without a scheme */
+/** @throws ValidationError when two schemes of one list have the same id. `null` is an entry without a scheme. */
 export function refuseSameIds(schemes: readonly (AuthScheme | null)[], pathOf: (index: number) => Path): void {
   const seen = new Set<string>();
   schemes.forEach((scheme, index) => {
     if (scheme && seen.has(scheme.id)) {
-      throw new ValidationError([{ path: pathOf(index), message: 'must be unique among the schemes of its list' }]);
+      throw new ValidationError([{ path: pathOf(index), message: 'must be unique in the list of schemes' }]);
     }
     if (scheme) seen.add(scheme.id);
   });
 }
 
-/** The credentials that a scheme names. */
+/** Returns the ids of the credentials that a scheme refers to. */
 export function credentialsOf(scheme: AuthScheme | null): string[] {
   const { mtlsCredentialId, clientCredentialId } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;
   return [mtlsCredentialId, clientCredentialId].filter((id) => id != null);
 }
 
-/** The scheme, naming the credential no more. */
+/** Returns the scheme without references to the credential. */
 export function withoutCredential<S extends AuthScheme | null>(scheme: S, credentialId: string): S {
   if (!scheme) return scheme;
   const settings = Object.fromEntries(
@@ -261,14 +269,18 @@ export interface ValidationMessage {
   readonly details: readonly string[];
 }
 
-/** What the server finds worth saying about a scheme that it accepted. */
+/** Returns remarks about a valid scheme. */
 export function validationMessages(scheme: AuthScheme): ValidationMessage[] {
   const messages: ValidationMessage[] = [];
   if (scheme.schemeType === 'API_KEY' && scheme.settings.in === 'QUERY') {
-    messages.push({ severity: 'WARNING', text: 'A key in the query string ends up in access logs; prefer a header.', details: [] });
+    messages.push({
+      severity: 'WARNING',
+      text: 'Access logs often record the query string, including the key. Use a header instead.',
+      details: [],
+    });
   }
   if (scheme.schemeType === 'HMAC' && scheme.settings.algorithm === 'SHA1') {
-    messages.push({ severity: 'WARNING', text: 'SHA-1 is deprecated; use SHA-256 where the service allows it.', details: [] });
+    messages.push({ severity: 'WARNING', text: 'SHA-1 is deprecated. Use SHA-256 if the service supports it.', details: [] });
   }
   if (scheme.schemeType === 'OAUTH2') messages.push(...oauth2Messages(scheme.settings as OAuth2Settings));
   return messages;
@@ -277,13 +289,14 @@ export function validationMessages(scheme: AuthScheme): ValidationMessage[] {
 function oauth2Messages({ grant, authorizeUrl, tokenUrl, scopes, defaultScopes, mtlsEnabled, mtlsCredentialId }: OAuth2Settings) {
   const messages: ValidationMessage[] = [];
   if (grant === 'AUTHORIZATION_CODE' && !authorizeUrl) {
-    messages.push({ severity: 'ERROR', text: 'The authorization code grant needs an authorizeUrl.', details: [] });
+    messages.push({ severity: 'ERROR', text: 'The authorization code grant requires an authorizeUrl.', details: [] });
   }
   const plain = [authorizeUrl, tokenUrl].filter((url) => url?.startsWith('http:'));
-  if (plain.length > 0) messages.push({ severity: 'WARNING', text: 'Tokens travel unencrypted: use https.', details: [] });
+  if (plain.length > 0) messages.push({ severity: 'WARNING', text: 'Tokens are sent unencrypted. Use https.', details: [] });
   const unknown = defaultScopes.filter((name) => !scopes.some((scope) => scope.name === name));
-  if (unknown.length > 0) messages.push({ severity: 'WARNING', text: 'Default scopes that are not among the scopes.', details: unknown });
+  if (unknown.length > 0)
+    messages.push({ severity: 'WARNING', text: 'Some default scopes are not in the list of scopes.', details: unknown });
   if (mtlsEnabled && !mtlsCredentialId)
-    messages.push({ severity: 'ERROR', text: 'Mutual TLS needs a certificate credential.', details: [] });
+    messages.push({ severity: 'ERROR', text: 'Mutual TLS requires a certificate credential.', details: [] });
   return messages;
 }

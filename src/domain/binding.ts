@@ -9,14 +9,14 @@ interface Bindings {
   readonly triggerCredentials: readonly Binding[];
 }
 
-/** Every credential that a connection's bindings and their auth schemes name, once. */
+/** Returns the ids of all credentials that a connection's bindings and their auth schemes refer to, each once. */
 export function namedCredentials({ actionCredentials, triggerCredentials }: Bindings): string[] {
   const all = [...actionCredentials, ...triggerCredentials];
   return [...new Set(all.flatMap(({ credentialId, authScheme }) => [credentialId, ...credentialsOf(authScheme)]))].sort();
 }
 
 /**
- * Writes every credential that is named, so that none can be deleted meanwhile; answers their ids, each once.
+ * Writes every given credential, so that none can be deleted at the same time. Returns their ids, each once.
  * @throws NotFoundError, ValidationError when one belongs to an end user who is not the owner
  */
 export async function holdCredentials(
@@ -31,7 +31,7 @@ export async function holdCredentials(
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
     if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
-      const message = owner.endUserId === null ? 'must not name an end user’s credential' : 'belongs to another end user';
+      const message = owner.endUserId === null ? 'must not be the credential of an end user' : 'belongs to another end user';
       throw new ValidationError([{ path, message }]);
     }
   }
@@ -39,7 +39,7 @@ export async function holdCredentials(
   return ids;
 }
 
-/** Takes a credential, which is being deleted, out of every connection and every connector's auth schemes. */
+/** Removes a credential that is being deleted from all connections and from the auth schemes of all connectors. */
 export async function forgetCredential(context: DomainContext, credentialId: string): Promise<void> {
   const { store } = context;
   const users = { credentialIds: credentialId };

@@ -22,35 +22,47 @@ import {
 } from './references.ts';
 import { at } from './validation.ts';
 
-/** How many credentials a connection binds at most, action and trigger together. */
+/** The maximum number of action and trigger credentials of a connection together. */
 const BINDINGS_MAX = 20;
 
 const variable = objectType({
   typeName: 'Variable',
   inputName: 'VariableInput',
-  description: 'A value that customizes the connector for one connection. Not for secrets.',
+  description: 'A value that configures the connector for one connection. Not for secrets.',
   fields: {
     name: text({ ...nameText, description: 'Unique within the connection.' }),
-    value: text({ minLength: 0, maxLength: 4_096, format: 'any', description: 'Readable by all who may read the connection.' }),
+    value: text({
+      minLength: 0,
+      maxLength: 4_096,
+      format: 'any',
+      description: 'The value. Everyone who can read the connection can read it.',
+    }),
   },
 });
 
-/** What callers write of a connection, beside its credentials. */
+/** The fields of a connection that callers write, except its credentials. */
 export const connectionFields = {
   name: text({
     ...nameText,
-    description: 'Unique within its connector, or within its integration when it has none. It may be renamed; the id stays.',
+    description: 'Unique within the connector, or within the integration if there is no connector. It can be changed.',
   }),
   allowedDomain: text({
     optional: true,
     maxLength: 253,
     format: 'hostname',
-    description: 'The one host it may be used on, without scheme, port or path. Null: the connector’s.',
+    description:
+      'The only host that the credentials may be sent to, without scheme, port or path. Null if it is the host of the connector.',
   }),
-  variables: objectList(variable, { optional: true, default: [], maxItems: 100, uniqueBy: 'name', description: 'In the order given.' }),
+  variables: objectList(variable, {
+    optional: true,
+    default: [],
+    maxItems: 100,
+    uniqueBy: 'name',
+    description: 'The variables, in the given order.',
+  }),
 };
 
-/** One of a connection's credentials: an existing one, or one created together with the connection. */
+/** A credential of a connection: an existing one, or one that is created together with the connection. */
 export interface BindingInput {
   readonly credential: { readonly id?: string | null; readonly create?: NewCredential | null };
   readonly authScheme?: AuthSchemeInput | null;
@@ -60,9 +72,9 @@ interface BindingLists {
   readonly actionCredentials?: readonly BindingInput[] | null;
   readonly triggerCredentials?: readonly BindingInput[] | null;
 }
-/** What callers write of a binding, beside its credential. */
+/** The fields of a binding that callers write, except its credential. */
 export const bindingFields = {
-  authScheme: object(authScheme, { optional: true, description: 'How it authenticates. Null: as the credential’s kind says.' }),
+  authScheme: object(authScheme, { optional: true, description: 'How it authenticates. Null if the credential’s kind decides.' }),
 };
 const lists = ['actionCredentials', 'triggerCredentials'] as const;
 type List = (typeof lists)[number];
@@ -76,7 +88,7 @@ export type ConnectionInput = InputOf<typeof connectionFields> &
 export type ConnectionChanges = Target<'connection', ConnectionRef> & ChangesOf<typeof connectionFields> & BindingLists;
 
 /**
- * Creates a connection and the credentials that its entries create, in one transaction.
+ * Creates a connection and the new credentials in it, in one transaction.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function createConnection(context: MutationContext, input: ConnectionInput): Promise<ConnectionRecord> {
@@ -120,7 +132,7 @@ export async function createConnection(context: MutationContext, input: Connecti
 }
 
 /**
- * Changes what is given; a list that is given replaces the whole list, in the order given.
+ * Changes the given fields. A given list replaces the whole list.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function updateConnection(context: MutationContext, input: ConnectionChanges): Promise<ConnectionRecord> {
@@ -145,8 +157,8 @@ export async function updateConnection(context: MutationContext, input: Connecti
 }
 
 /**
- * A viewer who is limited to one end user must not choose where credentials are sent that it may not see: those of the integration's own,
- * which the organization has put into the end user's connection.
+ * Refuses to let an end user decide where credentials are sent that the end user may not see. Such credentials belong to the integration,
+ * and the organization has added them to the end user's connection.
  *
  * @throws ValidationError
  */
@@ -155,11 +167,11 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
   if (!viewer.confinedTo?.endUserId || aims.length === 0) return;
   const own = await store.credentials.byIds(credentialIds);
   if (own.length === credentialIds.length) return;
-  const message = 'cannot be changed by an end user while the connection has credentials that are not the end user’s own';
+  const message = 'cannot be changed by an end user if the connection has credentials that do not belong to the end user';
   throw new ValidationError(aims.map((field) => ({ path: [field], message })));
 }
 
-/** Deletes a connection. Its credentials stay: they may serve others. @throws NotFoundError, ConflictError */
+/** Deletes a connection, but not its credentials, which other connections can use. @throws NotFoundError, ConflictError */
 export async function deleteConnection(
   context: MutationContext,
   { connection: ref, expectedVersion, ...rest }: Target<'connection', ConnectionRef>,
@@ -174,10 +186,10 @@ export async function deleteConnection(
   });
 }
 
-/** An entry that was checked as far as it can be outside of a transaction: it names a credential, or tells what to create. */
+/** An entry that passed all checks that need no transaction: an existing credential, or one to create. */
 type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null };
 
-/** Checks the entries of the lists that are given; null is an empty list. @throws ValidationError */
+/** Checks the entries of the given lists. Null is an empty list. @throws ValidationError */
 async function prepareLists(context: DomainContext, given: BindingLists): Promise<Partial<Record<List, readonly Entry[]>>> {
   const prepared: Partial<Record<List, readonly Entry[]>> = {};
   for (const list of lists) {
@@ -205,7 +217,7 @@ async function prepareEntry(context: DomainContext, { credential, ...given }: Bi
   return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };
 }
 
-/** Turns the entries of one list into bindings: finds what they name, keeps it from being deleted meanwhile, creates what they create. */
+/** Converts the entries of one list to bindings. Creates new credentials, and protects existing ones from being deleted at the same time. */
 async function bind(
   context: DomainContext,
   owner: { readonly integrationId: string; readonly endUserId: string | null },
@@ -229,12 +241,12 @@ async function bind(
   return bindings;
 }
 
-/** @throws ValidationError when the two lists together bind more credentials than a connection may */
+/** @throws ValidationError when both lists together have more credentials than a connection can have */
 function refuseTooMany(lists: {
   readonly actionCredentials?: readonly unknown[] | null;
   readonly triggerCredentials?: readonly unknown[] | null;
 }) {
   if ((lists.actionCredentials?.length ?? 0) + (lists.triggerCredentials?.length ?? 0) <= BINDINGS_MAX) return;
   const list = (lists.actionCredentials?.length ?? 0) > BINDINGS_MAX ? 'actionCredentials' : 'triggerCredentials';
-  throw new ValidationError([{ path: [list], message: `must leave the connection with at most ${BINDINGS_MAX} credentials in all` }]);
+  throw new ValidationError([{ path: [list], message: `must not give the connection more than ${BINDINGS_MAX} credentials in total` }]);
 }

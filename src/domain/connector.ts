@@ -10,16 +10,16 @@ import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
 
-/** What callers write of a connector. */
+/** The fields of a connector that callers write. */
 export const connectorFields = {
   name: text({ ...nameText, description: 'Unique within the integration.' }),
   description: descriptionField,
-  baseUrl: text({ ...urlText, description: 'The URL of the service’s API: absolute, http or https.' }),
+  baseUrl: text({ ...urlText, description: 'The absolute URL of the service’s API, http or https.' }),
   authSchemes: objectList(authScheme, {
     optional: true,
     default: [],
     maxItems: 20,
-    description: 'The ways it authenticates, in the order given. Their ids are unique among them.',
+    description: 'How it authenticates, in the given order. Each id is unique within the list.',
   }),
 };
 
@@ -80,14 +80,14 @@ export async function deleteConnector(
   });
 }
 
-/** The schemes of a connector, as they are stored. @throws ValidationError when two of them have the same id */
+/** Returns the stored form of a connector's schemes. @throws ValidationError when two of them have the same id */
 function storedSchemes(given: readonly ValuesOf<typeof authScheme.fields>[]): AuthScheme[] {
   const schemes = given.map(toStored);
   refuseSameIds(schemes, (index) => ['authSchemes', index, 'id']);
   return schemes;
 }
 
-/** The credentials that a connector's schemes name. They are shared by all who connect, so none may belong to an end user. */
+/** Protects the credentials of a connector's schemes from deletion. All connections share them, so none may belong to an end user. */
 function hold(context: DomainContext, integrationId: string, schemes: readonly AuthScheme[]): Promise<string[]> {
   const named = schemes.flatMap((scheme, index) => credentialsOf(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })));
   return holdCredentials(context, { integrationId, endUserId: null }, named);

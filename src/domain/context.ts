@@ -2,24 +2,24 @@ import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 
-/** What the gateway works with, whoever asks: what is kept of all organizations, and what time it is. */
+/** The context that does not depend on a viewer: the store of all organizations, and a clock. */
 export interface GatewayContext {
   readonly stores: Store;
   readonly now: () => Date;
-  /** The credential kinds that there are. */
+  /** The credential kinds of this gateway. */
   readonly kinds: KindRegistry;
 }
 
-/** What every domain function gets first: who asks, what there is for them, and what time it is. */
+/** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
 export interface DomainContext {
   readonly viewer: Viewer;
-  /** The store of the viewer's organization. In it nothing can be named that is another's, or beyond the viewer's limit. */
+  /** The store of the viewer's organization. It contains nothing of other organizations, and nothing outside the viewer's limit. */
   readonly store: OrganizationStore;
   readonly now: () => Date;
   readonly kinds: KindRegistry;
 }
 
-/** Where a viewer acts: in its organization, and within its limit. */
+/** Creates the context of a viewer, with the store of its organization within its limit. */
 export function contextOf({ stores, now, kinds }: GatewayContext, viewer: Viewer): DomainContext {
   return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), now, kinds };
 }

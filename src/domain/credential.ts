@@ -15,39 +15,39 @@ import { expectVersion, newRecord, required, type Target, updateRecord } from '.
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { at, refusePast } from './validation.ts';
 
-/** What callers write of every credential, whatever its kind. */
+/** The fields of credentials of all kinds that callers write. */
 export const credentialFields = {
-  name: text({ ...nameText, description: 'For people; need not be unique.' }),
+  name: text({ ...nameText, description: 'The name. Need not be unique.' }),
   description: descriptionField,
-  enabled: flag({ optional: true, default: true, clearable: false, description: 'False: it is kept, and is not to be used.' }),
+  enabled: flag({ optional: true, default: true, clearable: false, description: 'Whether it may be used.' }),
   expiresAt: instant({
     optional: true,
-    description: 'The credential is deleted at this time. Null: never. Not when its token or certificate expires.',
+    description: 'The credential is deleted at this time. Null if never.',
   }),
 };
-/** What a caller says to see a secret. */
+/** The input fields of a reveal. */
 export const revealFields = {
   field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),
-  reason: text({ description: 'Why, for those who read the audit log.', maxLength: 500, format: 'any' }),
+  reason: text({ description: 'The reason, for the audit log.', maxLength: 500, format: 'any' }),
 };
 
-/** The data of one kind: exactly one member, named by the kind. Secrets in them are wrapped. */
+/** The data of one kind: exactly one member, named after the kind. Secrets are wrapped. */
 export type CredentialData = Readonly<Record<string, KindData | null | undefined>>;
 
-/** A credential to be created, by itself or together with a connection. */
+/** A credential to create, alone or together with a connection. */
 export type NewCredential = InputOf<typeof credentialFields> & { readonly data: CredentialData };
 export type CredentialInput = NewCredential & { readonly integration: IntegrationRef; readonly endUser?: EndUserRef | null };
 export type CredentialChanges = Target<'credential', string> &
   ChangesOf<typeof credentialFields> & { readonly data?: CredentialData | null };
 
-/** A new credential that was checked as far as it can be outside of a transaction, with the secrets that the server was asked to make. */
+/** A new credential that passed all checks that need no transaction. It contains the secrets that the server generated. */
 export interface PreparedCredential {
   readonly common: ValuesOf<typeof credentialFields>;
   readonly kind: CredentialKind;
   readonly data: KindData;
 }
 
-/** Credentials of a kind that this gateway does not have are kept, and not found. */
+/** Finds a credential. Credentials of a kind that this gateway does not know stay stored but are not found. */
 export async function findCredential({ store, kinds }: DomainContext, id: string): Promise<CredentialRecord | null> {
   const found = await store.credentials.one({ id });
   return found && kinds.find(found.kind) ? found : null;
@@ -67,8 +67,8 @@ export async function createCredential(context: MutationContext, input: Credenti
 }
 
 /**
- * Checks a new credential, and makes the secret that its data ask for: before the transaction, which would wait for that and may run more
- * than once.
+ * Checks a new credential, and generates its secret if requested. This happens before the transaction, because generating takes time and
+ * a transaction can run several times.
  *
  * @throws ValidationError
  */
@@ -83,7 +83,7 @@ async function prepareData(context: DomainContext, data: CredentialData): Promis
   return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given)) };
 }
 
-/** Creates a credential within a transaction whose caller holds its owners. @throws ValidationError */
+/** Creates a credential within a transaction in which the caller has written its owners. @throws ValidationError */
 export async function insertCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
@@ -106,7 +106,7 @@ export async function insertCredential(
   });
 }
 
-/** Changes what is given, field by field; of the kind's fields, absent is kept and null is cleared. @throws ValidationError, NotFoundError, ConflictError */
+/** Changes the given fields. Of the kind's fields, absent ones are kept and null clears a field. @throws ValidationError, NotFoundError, ConflictError */
 export async function updateCredential(context: MutationContext, input: CredentialChanges): Promise<CredentialRecord> {
   const { credential: id, expectedVersion, data, ...changes } = input;
   const common = checkChanges(credentialFields, changes);
@@ -128,7 +128,7 @@ async function writeData(
   updatedAt: Date,
 ) {
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
-    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the credential’s kind, which cannot be changed' }]);
+    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
@@ -139,7 +139,7 @@ async function writeData(
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }
 
-/** Deletes a credential, with `force` also out of the connections and connectors that name it. @throws NotFoundError, ConflictError, InUseError */
+/** Deletes a credential; with `force`, also removes it from the connections and connectors that use it. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteCredential(
   context: MutationContext,
   { credential: id, expectedVersion, force, ...rest }: Target<'credential', string> & Forceable,
@@ -149,7 +149,7 @@ export async function deleteCredential(
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
-    // Who attaches it writes it too: after this, one of the two transactions runs again.
+    // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
     const users = { credentialIds: id };
     if (!force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
@@ -159,14 +159,14 @@ export async function deleteCredential(
   });
 }
 
-/** Deletes credentials with their secrets, in a transaction whose caller has seen to those that use them. */
+/** Deletes credentials and their secrets, in a transaction in which the caller has handled their uses. */
 export async function removeCredentials({ store }: DomainContext, filter: Filter<CredentialRecord>): Promise<void> {
   await store.secrets.removeAll(await store.credentials.ids(filter));
   await store.credentials.remove(filter);
 }
 
 /**
- * The plaintext of one secret.
+ * Returns the plaintext of one secret.
  * @throws ValidationError when the reason is missing or the kind has no such secret
  * @throws NotFoundError when the credential does not exist or the secret is not set
  * @throws UnreadableSecretError when it cannot be opened
@@ -181,7 +181,7 @@ export async function revealSecret(
   const checkAndRecord = async () => {
     const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credential']));
     if (!kinds.of(credential).fields[field]?.secret) {
-      throw new ValidationError([{ path: ['field'], message: 'is not a secret of this kind of credential' }]);
+      throw new ValidationError([{ path: ['field'], message: 'is not a secret field of this credential kind' }]);
     }
     if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
     return credential;
@@ -190,7 +190,7 @@ export async function revealSecret(
   return { credential, field, plain: await store.secrets.open(credentialId, field) };
 }
 
-/** What is known to be wrong with each credential: what its last check found, and the secrets that cannot be opened. Null: nothing is known. */
+/** Returns the problems of each credential: those found by the last check, and the secrets that cannot be opened. Null if never checked. */
 export async function credentialErrors(
   { store }: DomainContext,
   credentials: readonly CredentialRecord[],
@@ -204,12 +204,12 @@ export async function credentialErrors(
   });
 }
 
-/** The kind that the data are of. @throws ValidationError when they name none, or several */
+/** Returns the kind of the data. @throws ValidationError when the data have no kind, or several */
 function pickKind({ kinds }: DomainContext, data: CredentialData): [CredentialKind, KindData] {
   const given = Object.entries(data).filter(([, value]) => value !== null && value !== undefined);
   const [[name, value] = []] = given;
   const kind = name === undefined ? undefined : kinds.find(name);
   if (given.length !== 1 || !kind || !value)
-    throw new ValidationError([{ path: ['data'], message: 'must have exactly one member, named by the kind' }]);
+    throw new ValidationError([{ path: ['data'], message: 'must have exactly one member, named after the kind' }]);
   return [kind, value];
 }

@@ -8,17 +8,17 @@ import type { EndUserRecord } from '../store/end-user.ts';
 import type { BaseRecord, Filter, PageRequest, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
-/** What the input of a deletion says beside which record: whether to delete what is in use, or not empty, and what would be left dangling. */
+/** The member `force` of a deletion's input: whether to delete a record that is in use or not empty, with everything that depends on it. */
 export interface Forceable {
   readonly force?: boolean | null;
 }
 
 const USAGES_SHOWN = 10;
-/** Counting stops here; an answer then says this number. */
+/** Counting stops here. The result is then this number. */
 const USAGES_COUNTED = 100_000;
 const oldestFirst: PageRequest = { limit: USAGES_SHOWN, sortField: 'createdAt', descending: false };
 
-/** The objects that need another, by noun: each filter finds those of its noun. */
+/** The objects that use another one: a filter for each noun. */
 export interface Uses {
   readonly connectors?: Filter<ConnectorRecord>;
   readonly endUsers?: Filter<EndUserRecord>;
@@ -26,7 +26,7 @@ export interface Uses {
   readonly credentials?: Filter<CredentialRecord>;
 }
 
-/** @throws InUseError when something uses the object, naming the first uses that the viewer may see and counting all */
+/** @throws InUseError when the object is in use, with the first usages that the viewer may see and the number of all */
 export async function refuseIfInUse({ viewer, store }: DomainContext, noun: string, uses: Uses): Promise<void> {
   const usages: Usage[] = [];
   let usageCount = 0;

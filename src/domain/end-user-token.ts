@@ -11,23 +11,23 @@ import { checkGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 
-/** How long a token lasts. It cannot be revoked. */
+/** The lifetime of a token. A token cannot be revoked. */
 export const tokenLifetime = integer({
   optional: true,
   default: 15 * 60,
   min: 60,
   max: 60 * 60,
-  description: 'In how many seconds the token expires. It cannot be revoked before.',
+  description: 'The lifetime of the token in seconds. It cannot be revoked earlier.',
 });
 
 export interface EndUserTokenRequest {
   readonly endUser: EndUserRef;
-  /** Absent: all that an end user can be allowed. */
+  /** By default, all scopes that an end user can have. */
   readonly scopes?: readonly string[] | null;
   readonly lifetimeSeconds?: number | null;
 }
 
-/** A token by which the browser of an end user is known. */
+/** A token that authenticates the browser of an end user. */
 export interface EndUserToken {
   readonly endUser: EndUserRecord;
   readonly token: Redacted;
@@ -35,7 +35,7 @@ export interface EndUserToken {
   readonly expiresAt: Date;
 }
 
-/** Makes a token for an end user, which grants at most what its maker has. @throws ValidationError, ForbiddenError, NotFoundError */
+/** Creates a token for an end user. It can grant only scopes that the viewer has. @throws ValidationError, ForbiddenError, NotFoundError */
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
   const { store, viewer, now } = context;
   const { endUser: endUserRef, scopes: wanted, ...given } = request;
@@ -54,13 +54,13 @@ export async function createEndUserToken(context: MutationContext, request: EndU
   return mutate(context, issue, jti);
 }
 
-/** The viewer whom an end user's token makes. @throws UnauthenticatedError */
+/** Returns the viewer of an end user's token. @throws UnauthenticatedError */
 export async function authenticateEndUser(
   { stores, now }: GatewayContext,
   { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
 ): Promise<Viewer> {
   const claims = await stores.of(organizationId).endUserTokens.verify(keyId, token, now());
-  if (!claims) throw new UnauthenticatedError('The end user’s token was not made here, or has expired.');
+  if (!claims) throw new UnauthenticatedError('The end user’s token was not issued by this gateway, or has expired.');
   const { integrationId, endUserId, scopes } = claims;
   return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), confinedTo: { integrationId, endUserId } };
 }

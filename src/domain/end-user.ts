@@ -10,10 +10,10 @@ import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
 
-/** What a contact is for. */
+/** The types of contacts. */
 export const contactType = {
   enumName: 'ContactType',
-  description: 'What a contact is for. An end user has at most one of each.',
+  description: 'The type of a contact. An end user has at most one contact of each type.',
   values: {
     REGULAR: 'The regular contact.',
     BILLING: 'The billing contact.',
@@ -22,25 +22,25 @@ export const contactType = {
   },
 } as const satisfies Choices<ContactType>;
 
-/** A contact as callers write it. Whether its address is verified is not theirs to say. */
+/** The fields of a contact that callers write. `emailVerified` is not one of them. */
 export const contactInput = objectType({
   typeName: 'Contact',
   inputName: 'ContactInput',
-  description: 'A person or mailbox that stands for an end user.',
+  description: 'A person or mailbox that represents an end user.',
   fields: {
-    type: choice({ choices: contactType, description: 'What it is for.' }),
-    name: text({ ...nameText, optional: true, description: 'A person’s name. Null if not set.' }),
+    type: choice({ choices: contactType, description: 'The type.' }),
+    name: text({ ...nameText, optional: true, description: 'The name of the person. Null if not set.' }),
     email: text({
       optional: true,
       maxLength: 254,
       format: 'email',
-      description: 'A mail address. Null if not set. `setEmailVerified` says whether it is verified.',
+      description: 'The email address. Null if not set. To verify it, use `setEmailVerified`.',
     }),
-    phone: text({ optional: true, maxLength: 64, format: 'any', description: 'A phone number, as it was given. Null if not set.' }),
+    phone: text({ optional: true, maxLength: 64, format: 'any', description: 'The phone number, as entered. Null if not set.' }),
   },
 });
 
-/** What callers write of an end user, and may change. */
+/** The fields of an end user that callers can change. */
 export const endUserFields = {
   displayName: text({
     optional: true,
@@ -48,22 +48,23 @@ export const endUserFields = {
     minLength: 0,
     maxLength: 255,
     format: 'any',
-    description: 'For people; need not be unique. Empty if not set.',
+    description: 'A name for people. Need not be unique. Empty if not set.',
   }),
   contacts: objectList(contactInput, {
     optional: true,
     default: [],
     maxItems: contactTypes.length,
     uniqueBy: 'type',
-    description: 'Its contacts. Replaced as a whole; an address that stays the same stays verified.',
+    description: 'The contacts. An update replaces the whole list; an unchanged email address stays verified.',
   }),
 };
-/** What callers write of an end user once. */
+/** The fields of an end user that cannot be changed. */
 export const endUserIdentity = {
   externalId: text({
     maxLength: 255,
     format: 'any',
-    description: 'The organization’s own id for it. Unique within the integration, and never changes. Not a mail address: those change.',
+    description:
+      'The organization’s own id for the end user. Unique within the integration; never changes. Do not use an email address, because it can change.',
   }),
 };
 const newEndUser = { ...endUserIdentity, ...endUserFields };
@@ -85,7 +86,7 @@ export async function createEndUser(
       return await store.endUsers.insert(record);
     } catch (error) {
       if (!(error instanceof DuplicateKeyError)) throw error;
-      throw new ConflictError('There is an end user with this external id in the integration already.', ['externalId']);
+      throw new ConflictError('An end user with this external id already exists in the integration.', ['externalId']);
     }
   });
 }
@@ -106,8 +107,8 @@ export async function updateEndUser(
 }
 
 /**
- * Vouches that a contact's mail address belongs to the contact, or takes that back. The address is named, so that one which was changed
- * meanwhile is not vouched for by mistake.
+ * Confirms that an email address belongs to the contact, or withdraws the confirmation. The caller sends the address, so that an address
+ * that has changed in the meantime is not confirmed by mistake.
  *
  * @throws NotFoundError, ValidationError
  */
@@ -127,7 +128,7 @@ export async function setEmailVerified(
   });
 }
 
-/** Deletes an end user, with `force` also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
+/** Deletes an end user; with `force`, also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
 export async function deleteEndUser(
   context: MutationContext,
   { endUser: ref, expectedVersion, force, ...rest }: Target<'endUser', EndUserRef> & Forceable,
@@ -147,7 +148,7 @@ export async function deleteEndUser(
   });
 }
 
-/** A contact stays verified only while its address stays what it was. */
+/** Keeps a contact verified if its email address has not changed. */
 function keepVerified(contacts: readonly Omit<Contact, 'emailVerified'>[], before: readonly Contact[]): Contact[] {
   return contacts.map((contact) => ({
     ...contact,

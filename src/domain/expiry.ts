@@ -6,16 +6,16 @@ import { type MutationContext, recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
 const BATCH = 100;
-/** The rest is left to the next run, so that one organization does not keep the others waiting for long. */
+/** The next run handles the rest, so that one organization does not delay the others for long. */
 const BATCHES_MAX = 10;
 
 /**
- * Deletes the credentials whose `expiresAt` is past, out of the connections that use them too. No read has found them since then, so it does
- * not matter when this runs, nor that several copies of the gateway run it at once. A TTL index would leave the bindings behind.
+ * Deletes expired credentials and removes them from the connections that use them. Reads ignore expired credentials, so it does not matter
+ * when this runs, or whether several copies of the gateway run it at once. A TTL index would not remove the bindings.
  *
- * Answers how many it deleted.
+ * Returns the number of deleted credentials.
  *
- * @throws AggregateError of what failed, when everything else is done
+ * @throws AggregateError of all failures, after everything else is done
  */
 export async function sweepExpired(gateway: GatewayContext): Promise<number> {
   const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
@@ -23,7 +23,7 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
   await inTurn(await gateway.stores.liveOrganizations(), async (organizationId) => {
     const context = { ...asItself(gateway, organizationId), action };
     const { store } = context;
-    // Zendesk refuses what is older anyway; these records only say that there was a link.
+    // Zendesk refuses older tokens anyway. The records only document that a link existed.
     await store.ssoLinks.removeExpired();
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
       const ids = await store.credentials.expired(BATCH);
@@ -36,12 +36,12 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
   return swept;
 }
 
-/** False: it is gone, or not to be swept any more. */
+/** Returns false if the credential is already deleted, or is not expired any more. */
 async function sweepCredential(context: MutationContext, id: string): Promise<boolean> {
   const { store } = context;
   return store.transaction(async () => {
     if (!(await store.credentials.touch(id))) return false;
-    // Its time was put off after it was listed, by a transaction that had read it before.
+    // After it was listed, a transaction that had read it earlier set a later `expiresAt`.
     if (await store.credentials.one({ id })) return false;
     await forgetCredential(context, id);
     await removeCredentials(context, { id });

@@ -5,15 +5,15 @@ import { ForbiddenError, type Path, ValidationError } from '../errors.ts';
 const SCOPES_MAX = 100;
 
 /**
- * What a viewer may give on: at most what it has, and at most what `limit` leaves to who gets it.
+ * Checks the scopes that a viewer wants to grant. The viewer must have them, and `limit` must allow them.
  *
- * @throws ValidationError when a scope is unknown, or beyond the limit; ForbiddenError when the viewer does not have it
+ * @throws ValidationError when a scope is unknown or not within the limit; ForbiddenError when the viewer does not have it
  */
 export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
   const issues = wanted.flatMap((scope, index) => {
     if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];
     const isBeyond = limit && !scopesOf(scope).some((each) => limit.includes(each));
-    return isBeyond ? [{ path: [...path, index], message: 'is beyond what it is to be limited to' }] : [];
+    return isBeyond ? [{ path: [...path, index], message: 'is not allowed with this limit' }] : [];
   });
   if (wanted.length === 0) issues.push({ path: [...path], message: 'must not be empty' });
   if (wanted.length > SCOPES_MAX) issues.push({ path: [...path], message: `must be at most ${SCOPES_MAX} items` });
@@ -22,7 +22,7 @@ export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: rea
   return [...new Set(wanted)];
 }
 
-/** That a viewer has all that is to be given. @throws ForbiddenError */
+/** Checks that the viewer has all scopes to be granted. @throws ForbiddenError */
 export function requireGrant(viewer: Viewer, wanted: readonly string[]): void {
   const missing = wanted.flatMap(scopesOf).find((scope) => !may(viewer, scope));
   if (missing) throw new ForbiddenError(missing);

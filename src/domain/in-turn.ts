@@ -1,5 +1,5 @@
 /**
- * Does something for one item after the other. A failure does not keep the items after it from their turn.
+ * Runs a function for each item, one after another. After a failure it continues with the next item.
  * @throws AggregateError of all failures, at the end
  */
 export async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {

@@ -10,13 +10,13 @@ import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { ssoClaims } from './sso-claims.ts';
 
-/** What callers write of an integration. */
+/** The fields of an integration that callers write. */
 export const integrationFields = {
   name: text({ ...nameText, description: 'Unique within the organization.' }),
   description: descriptionField,
   ssoClaims: object(ssoClaims, {
     optional: true,
-    description: 'What `createSSOLink` tells Zendesk of the end users, beyond who they are. Replaced as a whole. Null if not set.',
+    description: 'Additional claims for SSO links. An update replaces the whole object. Null if not set.',
   }),
 };
 
@@ -26,7 +26,7 @@ export async function createIntegration(context: MutationContext, input: InputOf
   const checked = checkInput(integrationFields, input);
   return mutate(context, async () => {
     const record = { ...newRecord(context), ...checked };
-    // Deleting an organization writes its record too, so no integration can appear in one that is being deleted.
+    // A deletion of the organization writes its record too, so no integration can be created at the same time.
     await store.organization.touch();
     await orNameTaken('integration', 'organization', () => store.integrations.insert(record));
     await store.slots.open(record.id);
@@ -48,7 +48,7 @@ export async function updateIntegration(
   });
 }
 
-/** Deletes an integration, with `force` also all that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
+/** Deletes an integration; with `force`, also everything that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
 export async function deleteIntegration(
   context: MutationContext,
   { integration: ref, expectedVersion, force, ...rest }: Target<'integration', IntegrationRef> & Forceable,
@@ -59,7 +59,7 @@ export async function deleteIntegration(
     const { id, version } = await requireIntegration(context, ref, ['integration']);
     expectVersion({ version }, expectedVersion);
     if (!force) {
-      // Who attaches to the integration writes one of its slots: after this, one of the two transactions runs again.
+      // A transaction that attaches to the integration writes one of its slots. If both run at once, one of them is repeated.
       await store.slots.close([id]);
       const contents = { integrationId: id };
       await refuseIfInUse(context, 'integration', {
@@ -74,7 +74,7 @@ export async function deleteIntegration(
   });
 }
 
-/** Deletes an integration with all that belongs to it and the API keys that are limited to it, in a transaction of the caller's. */
+/** Deletes an integration, everything that belongs to it, and the API keys that are limited to it. Runs in the caller's transaction. */
 export async function removeIntegration(context: DomainContext, id: string): Promise<void> {
   const { store } = context;
   const contents = { integrationId: id };

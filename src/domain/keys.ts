@@ -6,10 +6,10 @@ import { inTurn } from './in-turn.ts';
 import { recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
-/** How many secrets one transaction moves. Whoever changes one of them meanwhile waits for it, or runs again: a few hundredths of a second. */
+/** The number of secrets that one transaction moves. A concurrent change to one of them waits or is repeated: some hundredths of a second. */
 const SECRETS_PER_BATCH = 100;
 const KEYS_PER_BATCH = 100;
-/** How many unreadable secrets are named; the rest is counted. */
+/** The number of unreadable secrets that are listed. Others are only counted. */
 const NAMED_MAX = 100;
 
 export interface KeyProgress {
@@ -18,39 +18,39 @@ export interface KeyProgress {
 }
 
 export interface KeyRunOptions {
-  /** Ends the run after the batch at hand; running it again goes on where it ended. */
+  /** Stops the run after the current batch. A later run continues from there. */
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: KeyProgress) => void;
 }
 
 export interface RotationOptions extends KeyRunOptions {
-  /** Undefined: all that are not deleted. */
+  /** By default, all organizations that are not deleted. */
   readonly organizationId?: string;
-  /** False: only ends what earlier rotations began. */
+  /** If false, only completes earlier rotations. */
   readonly newKeys?: boolean;
 }
 
 export interface RotationReport {
-  /** Organizations that got a new key. */
+  /** The number of organizations that got a new key. */
   readonly newKeys: number;
-  /** Organizations that got none because an earlier rotation had not ended. */
+  /** The number of organizations that got no new key because an earlier rotation was not complete. */
   readonly continued: number;
   readonly resealed: number;
   readonly destroyed: number;
-  /** Old keys that are not destroyed yet because they have not rested long enough. */
+  /** The number of old keys that are not destroyed yet because they were retired too recently. */
   readonly resting: number;
-  /** When the last of these may be destroyed. */
+  /** The time from which the last of these can be destroyed. */
   readonly restingUntil: Date | null;
   readonly unreadableCount: number;
-  /** The first of them. */
+  /** The first unreadable secrets. */
   readonly unreadable: readonly UnreadableSecret[];
-  /** Whether the signal ended it. */
+  /** Whether the signal stopped the run. */
   readonly stopped: boolean;
 }
 
 /**
- * Gives each organization a new data key, moves its secrets to it, and destroys old keys under which nothing is sealed. Where an earlier
- * rotation was cut short, it ends that one instead. Any number may run at once, while the gateway serves, and be ended at any time.
+ * Creates a new data key for each organization, moves its secrets to it, and destroys old keys under which nothing is sealed. If an earlier
+ * rotation was interrupted, completes that one instead. Several can run at once, while the gateway is running, and can be stopped at any time.
  *
  * @throws NotFoundError when there is no such organization
  */
@@ -74,7 +74,7 @@ export async function rotateKeys(gateway: GatewayContext, options: RotationOptio
   };
   let total = 0;
 
-  /** Moves what lies under an organization's old keys, and destroys those that are empty. Answers whether it found a rotation that had not ended. */
+  /** Moves the secrets under an organization's old keys, and destroys unused keys. Returns whether it found an incomplete rotation. */
   async function end(organization: string): Promise<boolean> {
     const store = stores.of(organization);
     const keys = await store.keys.openingKeys();
@@ -113,7 +113,7 @@ export async function rotateKeys(gateway: GatewayContext, options: RotationOptio
   for (const organization of organizations) {
     if (signal?.aborted) break;
     const seen = { count: report.unreadableCount, named: report.unreadable.length };
-    // Read first: if another run replaces it from here on, this one does not replace that run's new key.
+    // Read before anything else: if another run replaces the key from now on, this run does not replace the new key again.
     const currentKeyId = await stores.of(organization).keys.currentKeyId();
     const isContinued = await end(organization);
     if (signal?.aborted) break;
@@ -121,7 +121,7 @@ export async function rotateKeys(gateway: GatewayContext, options: RotationOptio
     else if (newKeys && currentKeyId) {
       if (await replaceKey(gateway, organization, currentKeyId)) report.newKeys++;
       else report.continued++;
-      // What could not be opened is met again, and told once.
+      // The second pass finds the same unreadable secrets again, so those of the first are discarded.
       report.unreadableCount = seen.count;
       report.unreadable.length = seen.named;
       await end(organization);
@@ -132,8 +132,8 @@ export async function rotateKeys(gateway: GatewayContext, options: RotationOptio
 }
 
 /**
- * Replaces the keys that have sealed so much that they should not go on. What lies under the old ones stays there until a rotation.
- * @throws AggregateError of what failed, when everything else is done
+ * Replaces the keys that have sealed too many values. Secrets under the old keys stay there until a rotation.
+ * @throws AggregateError of all failures, after everything else is done
  */
 export async function replaceWornKeys(gateway: GatewayContext): Promise<number> {
   let replaced = 0;
@@ -145,13 +145,13 @@ export async function replaceWornKeys(gateway: GatewayContext): Promise<number> 
   return replaced;
 }
 
-/** False: the current key is another by now, or the organization is deleted. */
+/** Returns false if the current key has been replaced already, or the organization is deleted. */
 async function replaceKey(gateway: GatewayContext, organizationId: string, currentKeyId: string): Promise<boolean> {
   const context = asItself(gateway, organizationId);
   const { store, now } = context;
   return store.transaction(async () => {
     if ((await store.organization.state()) !== 'live') return false;
-    // A deletion that runs at the same time sees the new key, or this sees the deletion.
+    // If a deletion runs at the same time, either it sees the new key, or this sees the deletion.
     await store.organization.touch();
     const isReplaced = await store.keys.replace(currentKeyId, now());
     if (isReplaced) await recordKeyDone(context, 'replaceDataKey', currentKeyId);
@@ -170,7 +170,7 @@ async function destroyUnused(gateway: GatewayContext, organizationId: string, ke
   });
 }
 
-/** Tells the audit log what became of a data key, in the transaction in which it did. */
+/** Writes an audit entry about a data key, in the same transaction as the change. */
 function recordKeyDone(context: DomainContext, name: string, keyId: string): Promise<void> {
   const action = { name, noun: null, address: null, requestId: null };
   return recordDone({ ...context, action }, null, keyId);
@@ -178,14 +178,14 @@ function recordKeyDone(context: DomainContext, name: string, keyId: string): Pro
 
 export interface RewrapReport {
   readonly rewrapped: number;
-  /** Data keys that were under the first master key already. */
+  /** The number of data keys that were already wrapped under the first master key. */
   readonly kept: number;
-  /** Data keys that no master key given opens. */
+  /** The number of data keys that no given master key can open. */
   readonly failed: number;
   readonly stopped: boolean;
 }
 
-/** Wraps the data keys of all organizations anew, under the first master key. Afterwards, if none failed, the others are not needed. */
+/** Wraps the data keys of all organizations again, under the first master key. If none failed, the other master keys are not needed any more. */
 export async function rewrapKeys(
   { stores: { keyring } }: Pick<GatewayContext, 'stores'>,
   { signal, onProgress }: KeyRunOptions,

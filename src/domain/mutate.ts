@@ -3,28 +3,28 @@ import { UnauthenticatedError } from '../errors.ts';
 import type { DomainContext } from './context.ts';
 import { newRecord } from './records.ts';
 
-/** What is being done, for the audit log: the name of a mutation, and the noun of what it is done to. Null: what no caller has an id of. */
+/** The current action, for the audit log: the name of a mutation, and the noun of the record. Null if the object has no global id. */
 export interface Action {
   readonly name: string;
   readonly noun: Noun | null;
-  /** Where the request came from. Null: from within the process. */
+  /** The network address of the client. Null if the gateway acts by itself. */
   readonly address: string | null;
   readonly requestId: string | null;
 }
 
-/** The context of a function that changes something. Without an action, which the audit log is told, nothing can be changed. */
+/** The context of a function that changes data. It requires an action, so that every change gets an audit entry. */
 export interface MutationContext extends DomainContext {
   readonly action: Action;
 }
 
-/** What was done something to: a record, or the id of one that is gone. */
+/** The record that a mutation affected, or the id of a deleted record. */
 type Done = string | { readonly id: string };
 
 /**
- * Runs a mutation: all of its writes and its entry in the audit log in one transaction, or none. The organization is recorded by its first
- * mutation.
+ * Runs a mutation: its writes and its audit entry are one transaction. The first mutation of an organization creates the organization's
+ * record.
  *
- * @throws UnauthenticatedError when the organization is deleted: its tokens outlive it, and no longer work
+ * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
   const { store, now } = context;
@@ -39,7 +39,7 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
   });
 }
 
-/** Writes that something was done into the audit log, in the transaction that did it. */
+/** Writes the audit entry of an action, in the same transaction as the action. */
 export async function recordDone(context: MutationContext, objectId: string | null, reason: string | null = null): Promise<void> {
   const { action, viewer, store } = context;
   await store.audit.insert({

@@ -1,16 +1,16 @@
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 
-/** Who acts when nobody asks: the gateway itself, in one organization. */
+/** Returns a context in which the gateway itself acts in an organization. */
 export function asItself(gateway: GatewayContext, organizationId: string): DomainContext {
   return contextOf(gateway, { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() });
 }
 
 /**
- * Deletes an organization with all it has. The tombstone comes first and stays: its tokens stop working, and the name is not given again.
- * Then the keys, after which no secret can be opened; then the rest. May be run again after it was cut short.
+ * Deletes an organization and all its data. First it writes a permanent tombstone, so that tokens stop working and the name is not used
+ * again. Then it deletes the keys, so that no secret can be opened, and then the rest. It can be run again after an interruption.
  *
- * Answers whether there was such an organization.
+ * Returns whether the organization existed.
  */
 export async function deleteOrganization(gateway: GatewayContext, organizationId: string): Promise<boolean> {
   const context = asItself(gateway, organizationId);

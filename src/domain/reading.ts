@@ -19,24 +19,24 @@ export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '.
 export type { SecretFacts } from '../store/secret.ts';
 export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 
-/** The record of each noun: what its store, the member of its plural's name, holds. */
+/** The record type of each noun, taken from its store, which has the name of the noun's plural. */
 export interface RecordOf extends RecordsByNoun {}
 type RecordsByNoun = { readonly [N in Noun]: Awaited<ReturnType<OrganizationStore[PluralOf<N>]['byIds']>>[number] };
 
-/** Counting stops here; what is more is not told. */
+/** Counting stops here. Greater numbers are returned as null. */
 export const COUNT_MAX = 100_000;
 
-/** Those of the ids that exist in the viewer's organization, in no particular order; one command, however many. */
+/** Returns the records with these ids that exist in the viewer's organization, in any order. Uses one command. */
 export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
   return shown(context, noun, await records(context, noun).byIds(ids));
 }
 
-/** The records that this gateway can show: all but credentials of a kind that it was not given, which are kept for one that was. */
+/** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */
 export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): RecordOf[N][] {
   return found.filter((record) => noun !== 'credential' || kinds.find((record as CredentialRecord).kind));
 }
 
-/** Pages of lists of one noun; one command, however many. @throws TimeoutError */
+/** Reads pages of lists of one noun. Uses one command. @throws TimeoutError */
 export function readPages<N extends Noun>(
   context: DomainContext,
   noun: N,
@@ -45,7 +45,7 @@ export function readPages<N extends Noun>(
   return records(context, noun).pages(pages);
 }
 
-/** How many records each filter finds, null where that is more than `COUNT_MAX` or takes too long; one command, however many. */
+/** Counts the records that match each filter. Null if more than `COUNT_MAX`, or if it takes too long. Uses one command. */
 export function readCounts<N extends Noun>(
   context: DomainContext,
   noun: N,

@@ -4,41 +4,41 @@ import { DuplicateKeyError } from '../store/database.ts';
 import { type BaseRecord, newId, type RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
-/** The members of an input that say which record it changes, and which version is expected. */
+/** The members of an input that identify the record and its expected version. */
 export type Target<N extends Noun, Ref> = { readonly [K in N]: Ref } & { readonly expectedVersion?: number | null };
 
-/** The fields that every new record begins with. */
+/** Returns the initial fields of a new record. */
 export function newRecord({ viewer, now }: DomainContext) {
   const createdAt = now();
   return { id: newId(), organizationId: viewer.organizationId, version: 1, createdAt, updatedAt: createdAt };
 }
 
-/** @throws ConflictError when the caller expected another version than the one that was read */
+/** @throws ConflictError when the expected version is not the version of the record */
 export function expectVersion(record: { readonly version: number }, expected: number | null | undefined): void {
   if (expected != null && expected !== record.version) {
-    throw new ConflictError(`The object is at version ${record.version} by now.`, ['expectedVersion'], record.version);
+    throw new ConflictError(`The current version of the object is ${record.version}.`, ['expectedVersion'], record.version);
   }
 }
 
-/** The record, or the error. */
+/** Returns the record, or throws the error if there is none. */
 export function required<T>(record: T | null | undefined, error: NotFoundError): T {
   if (record === null || record === undefined) throw error;
   return record;
 }
 
-/** Writes a record whose name must be unique. @throws ConflictError when it is not */
+/** Writes a record with a unique name. @throws ConflictError when the name is already in use */
 export async function orNameTaken<T>(noun: string, within: string, write: () => Promise<T>): Promise<T> {
   try {
     return await write();
   } catch (error) {
     if (!(error instanceof DuplicateKeyError)) throw error;
-    throw new ConflictError(`There is ${/^[aeiou]/.test(noun) ? 'an' : 'a'} ${noun} of this name in the ${within} already.`, ['name']);
+    throw new ConflictError(`${/^[aeiou]/i.test(noun) ? 'An' : 'A'} ${noun} with this name already exists in the ${within}.`, ['name']);
   }
 }
 
 /**
- * Writes changes to a record that was read in the same transaction, and gives back what it is then.
- * @throws ConflictError when the record has another version by now
+ * Writes changes to a record that was read in the same transaction. Returns the changed record.
+ * @throws ConflictError when the record has changed since it was read
  */
 export async function updateRecord<R extends BaseRecord>(
   { now }: DomainContext,

@@ -6,7 +6,7 @@ import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
 import { required } from './records.ts';
 
-/** The ways to say which object is meant. Exactly one of the members is given. */
+/** Identifies an integration. Exactly one member is set, here and in the types below. */
 export interface IntegrationRef {
   readonly id?: string;
   readonly name?: string;
@@ -22,7 +22,7 @@ export interface EndUserRef {
 export interface ConnectionRef {
   readonly id?: string;
   readonly inConnector?: { readonly connector: ConnectorRef; readonly name: string };
-  /** A connection without a connector. */
+  /** For a connection without a connector. */
   readonly inIntegration?: { readonly integration: IntegrationRef; readonly name: string };
 }
 
@@ -70,8 +70,8 @@ export async function requireEndUser(context: DomainContext, ref: EndUserRef, pa
 }
 
 /**
- * The end user whom something is made for, if any: of the integration where it is made. What a viewer makes who is limited to one end user
- * is that end user's, said or not.
+ * Returns the end user that a new record belongs to, or null. The end user must belong to the given integration. If the viewer is limited to
+ * one end user, that one is the default.
  *
  * @throws NotFoundError
  */

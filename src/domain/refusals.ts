@@ -3,14 +3,14 @@ import type { ErrorCode } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
 
-/** Kinds of refusals that are told apart between two flushes; what goes beyond is counted together. */
+/** The maximum number of refusals that are distinguished between two flushes. Others are counted together. */
 const KINDS_MAX = 10_000;
-/** In the place of what is not told apart any more. */
+/** Replaces values that are not distinguished any more. */
 const MANY = '(many)';
 
 interface Refusal {
   readonly organizationId: string;
-  /** Null: of many viewers. */
+  /** Null if it sums up several viewers. */
   readonly viewerKind: ViewerKind | null;
   readonly subject: string;
   readonly action: string;
@@ -21,8 +21,8 @@ interface Refusal {
 export type Refusals = ReturnType<typeof createRefusals>;
 
 /**
- * Counts what known viewers were refused, for the audit log. One entry for each viewer, action and outcome in a minute: who is refused a
- * thousand times a second must not fill the database. Those without a valid token belong to no organization's log, and are only counted.
+ * Counts the refusals of authenticated viewers for the audit log. There is one entry per viewer, action, outcome and minute, so that many
+ * refusals do not fill the database. Requests without a valid token belong to no organization's log, and are only counted.
  */
 export function createRefusals() {
   const refusals = new Map<string, Refusal>();
@@ -41,13 +41,13 @@ export function createRefusals() {
     addAnonymous(): void {
       anonymous++;
     },
-    /** Writes what was counted since the last time; answers how many were anonymous. What cannot be written is kept for the next time. */
+    /** Writes the counts since the last flush. Returns the number of anonymous refusals. Counts that cannot be written are kept for the next flush. */
     async flush(stores: Store, now: Date): Promise<number> {
       for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
         refusals.delete(key);
         try {
           const store = stores.of(organizationId);
-          // An organization without a record has no log; a deleted one has none any more.
+          // An organization that is deleted, or has no record yet, has no audit log.
           if ((await store.organization.state()) !== 'live') continue;
           const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
           const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };

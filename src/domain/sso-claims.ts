@@ -5,12 +5,12 @@ import { nameText } from './fields.ts';
 
 const ssoExternalId = {
   enumName: 'SSOExternalId',
-  description: 'The id by which Zendesk knows a user, even when the address changes.',
+  description: 'The id that identifies a user in Zendesk, even if the email address changes.',
   values: {
-    CONTACT: 'The end user’s external id and the contact’s type, as in `account-1:billing`: each contact is a user of its own.',
+    CONTACT: 'The end user’s external id and the contact type, such as `account-1:billing`. Each contact is a separate user.',
     END_USER:
-      'The end user’s external id alone. Only where all contacts of an end user are one person: otherwise Zendesk takes them for one, and each sees what another wrote.',
-    NONE: 'No id: Zendesk knows users by their addresses.',
+      'The end user’s external id. Use it only if all contacts of an end user are the same person: Zendesk treats them as one user, so each sees the tickets of the others.',
+    NONE: 'No id. Zendesk identifies users by email address.',
   },
 } as const satisfies Choices;
 
@@ -18,63 +18,62 @@ const ssoExternalId = {
 export const ssoUserField = objectType({
   typeName: 'SSOUserField',
   inputName: 'SSOUserFieldInput',
-  description: 'A custom user field and its value. At most one value is set; with none, Zendesk clears the field.',
+  description: 'A custom user field and its value. At most one of the values is set. If none is set, Zendesk clears the field.',
   fields: {
-    name: text({ description: 'Its key in Zendesk: letters, digits and underscores.', maxLength: 255, format: 'identifier' }),
+    name: text({ description: 'The key of the field in Zendesk: letters, digits and underscores.', maxLength: 255, format: 'identifier' }),
     text: text({
       optional: true,
       minLength: 0,
       maxLength: 1_024,
       format: 'any',
-      description: 'Its value, if that is a text, a date as yyyy-mm-dd, or the tag of a choice.',
+      description: 'The value, if it is a text, a date as yyyy-mm-dd, or the tag of a choice.',
     }),
-    number: float({ optional: true, description: 'Its value, if that is a number.' }),
-    flag: flag({ optional: true, description: 'Its value, if that is a checkbox.' }),
+    number: float({ optional: true, description: 'The value, if it is a number.' }),
+    flag: flag({ optional: true, description: 'The value, if it is a checkbox.' }),
   },
   check({ text, number, flag }) {
     const isOne = [text, number, flag].filter((value) => value !== null).length <= 1;
-    return isOne ? [] : [{ path: [], message: 'must have one value at most' }];
+    return isOne ? [] : [{ path: [], message: 'must have at most one value' }];
   },
 });
 
-/** What an integration adds to the claims of its end users. There is no `role`: it would change who the user is in Zendesk. */
+/** The claims that an integration adds for its end users. There is no `role`, which would change the user's rights in Zendesk. */
 export const ssoClaims = objectType({
   typeName: 'SSOClaims',
   inputName: 'SSOClaimsInput',
   description:
-    'What an integration tells Zendesk of its end users, beyond who they are. There is no role: it would make agents and administrators.',
+    'Additional claims that are sent to Zendesk in SSO links. A role cannot be set, because it could make users agents or administrators.',
   fields: {
     organization: text({
       ...nameText,
       optional: true,
       description:
-        'The name of the Zendesk organization that the user is put into. It must exist there, or Zendesk ignores it. Null if not set.',
+        'The name of the Zendesk organization that the user is added to. Zendesk ignores it if it does not exist there. Null if not set.',
     }),
-    locale: integer({ optional: true, min: 1, max: 2 ** 31 - 1, description: 'The number of a Zendesk locale. Null: Zendesk chooses.' }),
+    locale: integer({ optional: true, min: 1, max: 2 ** 31 - 1, description: 'The number of a Zendesk locale. Null if Zendesk decides.' }),
     tags: textList({
       optional: true,
       maxItems: 50,
       maxLength: 100,
       format: 'tag',
-      description:
-        'Replace the tags that the user has in Zendesk; `[]` removes them all. Null: they stay. Letters, digits, `_`, `-` and `/`.',
+      description: 'Replaces the user’s tags in Zendesk; `[]` removes all. Null if they stay the same. Letters, digits, `_`, `-` and `/`.',
     }),
     userFields: objectList(ssoUserField, {
       optional: true,
       maxItems: 50,
       uniqueBy: 'name',
-      description: 'Custom user fields. Null: none are sent. Zendesk ignores keys that it does not know.',
+      description: 'Custom user fields. Zendesk ignores unknown keys. Null if none are sent.',
     }),
     sendPhone: flag({
       optional: true,
       default: false,
-      description: 'Whether the contact’s phone number is sent, if it is an international one such as +12105550100.',
+      description: 'Whether the contact’s phone number is sent, if it is international, such as +12105550100.',
     }),
     externalId: choice({
       choices: ssoExternalId,
       optional: true,
       default: 'CONTACT',
-      description: 'Which id Zendesk is given for a user.',
+      description: 'The id of a user that is sent to Zendesk.',
     }),
   },
 });
@@ -88,9 +87,9 @@ const unset: SSOClaimSettings = {
   externalId: 'CONTACT',
 };
 
-/** The claims of a Zendesk token, by the names that Zendesk gives them. They are signed, not encrypted. */
+/** The claims of a Zendesk token, with Zendesk's names. They are signed, not encrypted. */
 export interface SSOLinkClaims {
-  /** In seconds. Zendesk takes the token within three minutes of it. */
+  /** In seconds. Zendesk accepts the token for three minutes after it. */
   readonly iat: number;
   readonly jti: string;
   readonly email: string;
@@ -103,7 +102,7 @@ export interface SSOLinkClaims {
   readonly user_fields?: Readonly<Record<string, string | number | boolean | null>>;
 }
 
-/** Who a contact is, as Zendesk is told. What is not set is no claim: an empty one would clear what Zendesk has. */
+/** Returns the claims about a contact. Values that are not set are left out, because an empty claim would clear the value in Zendesk. */
 export function claimsOf(
   endUser: EndUserRecord,
   contact: Contact & { readonly email: string },
@@ -114,7 +113,7 @@ export function claimsOf(
   return {
     email: contact.email,
     name: contact.name ?? (endUser.displayName || contact.email),
-    // Two contacts may be two people: with one id, Zendesk would take the second for the first, and change the first one's address.
+    // Two contacts can be two people. With the same id, Zendesk would treat them as one user, and change that user's email address.
     ...(externalId === 'CONTACT' && { external_id: `${endUser.externalId}:${contact.type.toLowerCase()}` }),
     ...(externalId === 'END_USER' && { external_id: endUser.externalId }),
     ...(phone !== null && { phone }),
@@ -129,7 +128,7 @@ function valueIn({ text, number, flag }: SSOUserField): string | number | boolea
   return text ?? number ?? flag;
 }
 
-/** A phone number as E.164 writes it, which is what Zendesk takes. Null: it is none. */
+/** Converts a phone number to E.164, which Zendesk requires. Returns null if it is not an international number. */
 function internationalNumber(phone: string | null): string | null {
   const digits = phone?.replace(/[\s().-]/g, '') ?? '';
   return /^\+[1-9]\d{6,14}$/.test(digits) ? digits : null;

@@ -15,37 +15,37 @@ import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from
 import { checkReturnTo } from './return-to.ts';
 import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';
 
-/** How long a link is to be used. Zendesk accepts a token within three minutes of its `iat`. */
+/** The lifetime of a link. Zendesk accepts a token for three minutes after its `iat`. */
 export const linkLifetime = integer({
   optional: true,
   default: 120,
   min: 1,
   max: 180,
-  description: 'In how many seconds the link is to be used, for `expiresAt`.',
+  description: 'The time until `expiresAt`, in seconds.',
 });
 
-/** The kinds of credentials that hold a signing secret, in the field `secret`. */
+/** The credential kinds with a signing secret in the field `secret`. */
 const signingKinds = ['jwt', 'jwtBearer'];
-/** Zendesk wants its own name for the account, not one that is mapped to it. */
+/** Zendesk requires the account's own hostname, not a custom one. */
 const zendeskHost = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.zendesk\.com$/;
-/** How many credentials and connections are looked through for the one that signs. */
+/** The maximum number of credentials, and of connections, that are searched for the one that can sign. */
 const CANDIDATES_MAX = 100;
 const candidates: PageRequest = { limit: CANDIDATES_MAX, sortField: 'createdAt', descending: false };
 
 export interface SSOLinkRequest {
   readonly endUser: EndUserRef;
   readonly contactType: ContactType;
-  /** Needed only when several connections could sign. */
+  /** Required only if several connections can sign. */
   readonly connection?: ConnectionRef | null;
   readonly returnTo?: string | null;
   readonly lifetimeSeconds?: number | null;
 }
 
-/** A sign-in that a browser can make once, on behalf of a contact. */
+/** A link that signs a contact in once. */
 export interface SSOLink {
   readonly endUserId: string;
   readonly contactType: ContactType;
-  /** Where the browser posts the token. */
+  /** The URL that the browser posts the token to. */
   readonly endpoint: string;
   readonly token: Redacted;
   readonly returnTo: string | null;
@@ -54,8 +54,8 @@ export interface SSOLink {
 }
 
 /**
- * Makes a link by which a contact signs in to Zendesk. The checks come in this order: the contact exists, its address is verified, something
- * can sign for it, it returns to where it may. Whoever asks is known by then.
+ * Creates a link that signs a contact in to Zendesk. The order of the checks: the contact exists, its email address is verified, a connection
+ * can sign, `returnTo` is allowed. The viewer is already authenticated.
  *
  * @throws ValidationError, NotFoundError, EmailNotVerifiedError, SSONotConfiguredError, UnreadableSecretError
  */
@@ -67,10 +67,10 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
   const make = async () => {
     const endUser = await findEndUser(context, endUserRef);
     const contact = endUser?.contacts.find(({ type }) => type === contactType);
-    // One answer, whichever of the two is missing.
+    // The same error if either of the two is missing.
     if (!endUser || !contact) throw new NotFoundError('contact', ['contactType']);
     if (!isVerified(contact)) throw new EmailNotVerifiedError();
-    // Whoever deletes the end user writes it, too: there is no link for one that is gone.
+    // A deletion of the end user writes it too, so no link is created for a deleted end user.
     await store.endUsers.touch(endUser.id);
     const { host, credential } = await findSigner(context, endUser, connectionRef);
     const returnTo = wanted == null ? null : checkReturnTo(wanted, host, ['returnTo']);
@@ -86,7 +86,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     const endpoint = `https://${host}/access/jwt`;
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };
-  // Whom a link was made for is the end user; for which contact, and which link it was, the audit log tells beside it.
+  // The object of the audit entry is the end user. Its reason contains the contact type and the id of the link.
   return (await mutate(context, make, `${contactType}: ${jti}`)).link;
 }
 
@@ -99,7 +99,7 @@ interface Signer {
   readonly credential: CredentialRecord;
 }
 
-/** What signs for an end user: the connection named, or the only one that can. @throws NotFoundError, ValidationError, SSONotConfiguredError */
+/** Finds the signer for an end user: the given connection, or the only one that can sign. @throws NotFoundError, ValidationError, SSONotConfiguredError */
 async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: ConnectionRef | null | undefined): Promise<Signer> {
   const { store } = context;
   if (ref) {
@@ -119,18 +119,18 @@ async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: C
   throw new SSONotConfiguredError(found.find((each) => typeof each === 'string') ?? 'CONNECTION');
 }
 
-/** The connections that hold a credential which could sign. It begins with the credentials: of those there are few. */
+/** Finds the connections with a credential that could sign. Reads the credentials first, because there are few. */
 async function signersFor({ store }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
   const its = { integrationId: endUser.integrationId, endUserId: [null, endUser.id] };
   const credentials = await store.credentials.page({ ...its, kind: signingKinds }, candidates);
   if (credentials.records.length === 0) return [];
   const credentialIds = credentials.records.map(({ id }) => id);
   const connections = await store.connections.page({ ...its, credentialIds }, candidates);
-  if (credentials.hasMore || connections.hasMore) throw mustBeNamed('there are too many to choose from');
+  if (credentials.hasMore || connections.hasMore) throw mustBeNamed('there are too many candidates');
   return connections.records.map((connection) => signerOf(connection, credentials.records));
 }
 
-/** The first of a connection's action credentials that can sign, or what it lacks. */
+/** Returns the first action credential of a connection that can sign, or the unmet requirement. */
 function signerOf(connection: ConnectionRecord, credentials: readonly CredentialRecord[]): Signer | SSOMissing {
   const host = connection.allowedDomain?.toLowerCase() ?? '';
   if (!zendeskHost.test(host)) return 'ALLOWED_DOMAIN';
@@ -144,10 +144,10 @@ function signerOf(connection: ConnectionRecord, credentials: readonly Credential
 }
 
 function mustBeNamed(why: string): ValidationError {
-  return new ValidationError([{ path: ['connection'], message: `must name the connection that signs: ${why}` }]);
+  return new ValidationError([{ path: ['connection'], message: `must name the connection to sign with: ${why}` }]);
 }
 
-/** How the credential's kind writes its secret down. */
+/** Returns the encoding of the secret in credentials of this kind. */
 function encodingOf(kind: CredentialKind): 'utf8' | 'base64' {
   const field = kind.fields.secret!;
   return 'format' in field && field.format === 'base64' ? 'base64' : 'utf8';

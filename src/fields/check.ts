@@ -4,27 +4,26 @@ import { Redacted } from '../redacted.ts';
 import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
 import { formats } from './formats.ts';
 
-/** How a check is made. */
+/** Options of a check. */
 interface CheckOptions {
-  /** Where the values stand, in front of every path. Empty by default. */
+  /** The path of the values, added at the beginning of every path in errors. Empty by default. */
   readonly path?: Path;
-  /** What is said of a member that is none of the fields; its name is never repeated. */
+  /** The message for a member that is not one of the fields. It never contains the member's name. */
   readonly unknownMember?: string;
 }
 
 /**
- * Checks all values of something new. An optional field that is absent or null gets its default, null when it has none.
- * @throws ValidationError with every broken rule; messages tell the rule and never the value
+ * Checks all values of a new object. An optional field that is absent or null gets its default, or null when it has none.
+ * @throws ValidationError with every broken rule; messages contain the rule and never the value
  */
 export function checkInput<F extends Fields>(fields: F, given: InputOf<F>, options: CheckOptions = {}): ValuesOf<F> {
   return checkAny(fields, given, 'create', options) as ValuesOf<F>;
 }
 
 /**
- * Checks the values that a caller changes: those that are given, where null clears an optional field. Fields that are absent, or undefined,
- * are not in the result.
+ * Checks the values that a caller changes. Null clears an optional field. Fields that are absent or undefined are not in the result.
  *
- * @throws ValidationError with every broken rule; messages tell the rule and never the value
+ * @throws ValidationError with every broken rule; messages contain the rule and never the value
  */
 export function checkChanges<F extends Fields>(fields: F, given: ChangesOf<F>, options: CheckOptions = {}): Partial<ValuesOf<F>> {
   return checkAny(fields, given, 'update', options) as Partial<ValuesOf<F>>;
@@ -110,12 +109,12 @@ function examineList({ of, maxItems, uniqueBy }: Extract<Field, { type: 'ObjectL
   const value = items.map((item) => item.value as Record<string, unknown>);
   if (issues.length > 0 || !uniqueBy) return { value, issues };
   const isUnique = new Set(value.map((item) => item[uniqueBy])).size === value.length;
-  return { value, issues: isUnique ? [] : [{ path, message: `must have each ${uniqueBy} once` }] };
+  return { value, issues: isUnique ? [] : [{ path, message: `must not have two items with the same ${uniqueBy}` }] };
 }
 
 const rules = new WeakMap<Field, z.ZodType>();
 
-/** The rule of a field's value, built when it is first needed. All messages are ours, for zod's own may change. */
+/** Returns the rule for a field's value, created on first use. All messages are set here, because zod's own can change. */
 function ruleOf(field: Field): z.ZodType {
   const rule = rules.get(field) ?? newRule(field);
   rules.set(field, rule);
@@ -161,13 +160,13 @@ function newRule(field: Field): z.ZodType {
       return z.string({ error: 'must be an id' });
     case 'Object':
     case 'ObjectList':
-      throw new Error(`A field of the type ${field.type} has no rule of its own.`);
+      throw new Error(`Fields of the type ${field.type} have no rule.`);
   }
 }
 
 type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
 
-/** Length first, and the rest only if it fits: parsing is for texts of a bounded size. */
+/** Checks the length first, and the rest only if the length is valid, so that only texts of bounded size are parsed. */
 function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: string) {
   const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
   const schema = z
@@ -182,7 +181,7 @@ function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, err
   return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
 }
 
-/** A secret is wrapped before it is checked, and stays so. */
+/** Checks a secret without unwrapping its value for anyone else. */
 function secretRule(field: TextRules): z.ZodType {
   const rule = textRule(field, 'must be text');
   return z.instanceof(Redacted, { error: 'must be text' }).superRefine((secret, context) => {

@@ -20,7 +20,7 @@ interface Common<T> {
   readonly optional?: boolean;
   /** The value of an optional field that is left out on create, or cleared. Null by default. */
   readonly default?: T;
-  /** False: the field is optional on create, and cannot be cleared later. */
+  /** If false, the field is optional on create, and cannot be cleared later. */
   readonly clearable?: false;
   readonly example?: T;
   /** A value that validation must reject. Contract tests send it. */
@@ -37,16 +37,16 @@ interface TextBounds {
   readonly format?: Format;
 }
 
-/** An object with fields of its own, as it is read and as it is written. */
+/** An object with fields of its own, with its output type and its input type. */
 export interface ObjectType {
-  /** The GraphQL type under which it is read, and the one under which it is written. */
+  /** The names of the GraphQL output type and input type. */
   readonly typeName: string;
   readonly inputName: string;
   readonly description: string;
   /** The description of the input; that of the type by default. */
   readonly inputDescription?: string;
   readonly fields: Fields;
-  /** Rules that hold between the fields. Runs when every field by itself is right; the paths of issues are relative to the object. */
+  /** Checks rules between fields. Called if each single field is valid. The paths of issues are relative to the object. */
   check?(values: never): readonly Issue[];
 }
 interface TypedObject<F extends Fields> extends ObjectType {
@@ -95,21 +95,21 @@ export type Field =
       readonly secret: false;
       readonly of: ObjectType;
       readonly maxItems: number;
-      /** The member of which no two items have the same value. */
+      /** A member whose value must be different in all items. */
       readonly uniqueBy?: string;
     });
 
 /** Fields by name. */
 export type Fields = Readonly<Record<string, Field>>;
 
-/** The TypeScript type of a field's value once it is checked. */
+/** The TypeScript type of a checked field's value. */
 export type ValueOf<F> = F extends { readonly type: 'ObjectList'; readonly of: { readonly fields: infer Inner extends Fields } }
   ? readonly ValuesOf<Inner>[]
   : F extends { readonly type: 'Object'; readonly of: { readonly fields: infer Inner extends Fields } }
     ? ValuesOf<Inner>
     : Scalar<F>;
 
-/** The TypeScript type of a field's value as a caller gives it. */
+/** The TypeScript type of a field's value in the input. */
 export type GivenValue<F> = F extends { readonly type: 'ObjectList'; readonly of: { readonly fields: infer Inner extends Fields } }
   ? readonly InputOf<Inner>[]
   : F extends { readonly type: 'Object'; readonly of: { readonly fields: infer Inner extends Fields } }
@@ -134,15 +134,15 @@ type Scalar<F> = F extends { readonly type: 'ChoiceList'; readonly choices: Choi
 
 type OptionalNames<F extends Fields> = { [K in keyof F]: F[K] extends { readonly optional: true } ? K : never }[keyof F];
 
-/** What a caller gives to create something with these fields. Null is the same as absent. */
+/** The input to create an object with these fields. Null is the same as absent. */
 export type InputOf<F extends Fields> = { readonly [K in Exclude<keyof F, OptionalNames<F>>]: GivenValue<F[K]> } & {
   readonly [K in OptionalNames<F>]?: GivenValue<F[K]> | null;
 };
 
-/** What a caller gives to change something with these fields. Absent keeps the value, null clears it. */
+/** The input to change an object with these fields. An absent field is kept; null clears it. */
 export type ChangesOf<F extends Fields> = { readonly [K in keyof F]?: GivenValue<F[K]> | null };
 
-/** The values of these fields once they are checked: all are there, and null where nothing is set. */
+/** The checked values of these fields. All members are present; null if not set. */
 export type ValuesOf<F extends Fields> = {
   readonly [K in keyof F]: F[K] extends { readonly default: unknown }
     ? ValueOf<F[K]>
@@ -216,12 +216,12 @@ export function objectList<F extends Fields, const O extends Omit<Options<Of<'Ob
   return { ...options, of, type: 'ObjectList', secret: false } as const;
 }
 
-/** An object type, whose `check` is typed by its fields. */
+/** Defines an object type. The parameter of `check` is typed by the fields. */
 export function objectType<const F extends Fields>(type: TypedObject<F>): TypedObject<F> {
   return type;
 }
 
-/** The bounds of a field, as a sentence for its description. Empty: there are none. */
+/** Returns the bounds of a field as a sentence for its description. Empty if there are none. */
 export function boundsOf(field: Field): string {
   const number = (value: number) => value.toLocaleString('en');
   switch (field.type) {
@@ -232,9 +232,9 @@ export function boundsOf(field: Field): string {
     case 'StringList':
       return `At most ${number(field.maxItems)} items of ${number(field.maxLength)} characters.`;
     case 'ChoiceList':
-      return field.minItems > 0 ? 'Not empty.' : '';
+      return field.minItems > 0 ? 'Must not be empty.' : '';
     case 'ObjectList':
-      return `At most ${number(field.maxItems)}${field.uniqueBy ? `, each with another ${field.uniqueBy}` : ''}.`;
+      return `At most ${number(field.maxItems)} items${field.uniqueBy ? `, no two with the same ${field.uniqueBy}` : ''}.`;
     case 'Int':
       return field.max < 2 ** 31 - 1 ? `From ${number(field.min)} to ${number(field.max)}.` : `At least ${number(field.min)}.`;
     case 'Choice':
@@ -244,7 +244,7 @@ export function boundsOf(field: Field): string {
   }
 }
 
-/** A field's description with its bounds and its default: what a caller who writes it needs to know. */
+/** Returns the description of an input field: that of the field with its bounds and its default. */
 export function describeInput(field: Field): string {
   const { default: value } = field;
   const isEmpty = value === undefined || value === '' || (Array.isArray(value) && value.length === 0);

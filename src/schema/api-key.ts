@@ -10,72 +10,73 @@ import type { Kit } from './kit/index.ts';
 export function addAPIKey({ builder, apiKey, integration, fields, input, mutation }: Kit): void {
   apiKey.implement({
     description:
-      'By what a service is known that cannot get tokens from an issuer. Not the credential `APIKeyCredential`, which is for another company’s service. The key itself is shown once, to whoever makes it; a hash is kept.',
+      'A key that authenticates a service that cannot get tokens from an issuer. Not to be confused with `APIKeyCredential`, a credential for another company’s service. The key itself is returned once, when it is created; only a hash is stored.',
     fields: (t) => ({
       ...fields.outputFields(t, apiKeyFields),
-      scopes: t.exposeStringList('scopes', { description: 'What it grants: scopes and wildcards, for good.' }),
+      scopes: t.exposeStringList('scopes', { description: 'The scopes and wildcards that it grants. They never change.' }),
       integration: integration.related(t, {
-        description: 'The only integration that exists for the holder of the key. Null: all of the organization’s.',
+        description: 'The integration that the key is limited to. Null if it is not limited.',
         id: ({ integrationId }) => integrationId,
       }),
       lastUsedAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When it was last accepted, to the minute. Null: never.',
+        description: 'When it was last accepted, to the minute. Null if never.',
         resolve: ({ lastUsedAt }) => lastUsedAt,
       }),
       previousKeyUntil: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'The replaced key is accepted until this time. Null: the key was never rotated.',
+        description: 'The replaced key is accepted until this time. Null if the key was never rotated.',
         resolve: ({ previousUntil }) => previousUntil,
       }),
     }),
   });
 
-  apiKey.one('One API key, without the key. Null when there is none.');
+  apiKey.one('Returns an API key, without the key itself. Null if not found.');
   apiKey.list({
-    description: 'The organization’s API keys, without the keys. An index serves every sort, and the newest-first order of an integration.',
+    description:
+      'Lists the organization’s API keys, without the keys themselves. Indexed: every sort, and newest first within an integration.',
     filters: {
-      integration: byReference(integration.reference, 'integrationId', 'Only those that are limited to this integration.'),
+      integration: byReference(integration.reference, 'integrationId', 'Only API keys that are limited to this integration.'),
       name: byGlob(),
     },
   });
 
   const issued = builder.objectRef<IssuedAPIKey>('IssuedAPIKey').implement({
-    description: 'An API key that was just made, with the key. It cannot be had a second time; do not log or cache it.',
+    description: 'A new API key, including the key itself. The key cannot be read again; do not log or cache it.',
     authScopes: { scope: 'apiKeys.post' },
     fields: (t) => ({
       apiKey: t.field({
         type: apiKey.type,
-        description: 'What is kept of it. Scope: `apiKeys.get`.',
+        description: 'The stored API key. Scope: `apiKeys.get`.',
         authScopes: { scope: 'apiKeys.get' },
         resolve: (source) => source.apiKey,
       }),
       id: t.id({
-        description: 'Its global id, which needs no scope of its own.',
+        description: 'The global id. Requires no further scope.',
         resolve: (source) => encodeId('apiKey', source.apiKey.id),
       }),
       key: t.string({
         description:
-          'The key: `Authorization: Bearer <key>`, or the password of HTTP Basic with any user name, though never from a browser.',
+          'The key. Send it as `Authorization: Bearer <key>`, or as the password of HTTP Basic with any user name. Basic is refused from browsers.',
         resolve: ({ key }) => key.expose(),
       }),
     }),
   });
-  const success = { field: 'issued', type: issued, description: 'The key. Answered once, and never again.' } as const;
+  const success = { field: 'issued', type: issued, description: 'The key. It is returned only once.' } as const;
   mutation('createAPIKey', {
     description:
-      'Creates an API key, which grants at most what its maker has. No wildcard covers its scope: a key outlives the token that made it.',
+      'Creates an API key. It can grant only scopes that the viewer has. No wildcard covers the scope of this mutation, because the key stays valid after the viewer’s token has expired.',
     scope: 'apiKeys.post',
     cost: 100,
     inputDescription: 'A new API key.',
     input: {
       ...fields.inputFields(apiKeyFields),
-      scopes: input.stringList({ required: true, description: 'What it grants: scopes and wildcards, at most what the viewer has.' }),
+      scopes: input.stringList({ required: true, description: 'The scopes and wildcards that it grants. The viewer must have them.' }),
       integration: integration.member({
         description:
-          'The only integration that exists for the holder of the key: nothing else can be found, changed or created. Deleting the integration revokes the key.',
+          'Limits the key to this integration: it can read, change and create nothing else. Deleting the integration revokes the key.',
       }),
     },
     alsoNeeds: ({ scopes }) => scopes.flatMap(scopesOf),
@@ -85,10 +86,10 @@ export function addAPIKey({ builder, apiKey, integration, fields, input, mutatio
     run: createAPIKey,
   });
   mutation('rotateAPIKey', {
-    description: 'Replaces the key by a new one. Needs all that the key grants, for the answer is that key.',
+    description: 'Replaces the key with a new one. The viewer must have all scopes that the key grants, because the new key is returned.',
     scope: 'apiKeys.post',
     cost: 100,
-    inputDescription: 'Which API key to rotate, and how.',
+    inputDescription: 'The API key to rotate.',
     input: {
       ...apiKey.which(),
       overlapSeconds: input.int({
@@ -103,7 +104,7 @@ export function addAPIKey({ builder, apiKey, integration, fields, input, mutatio
   });
   apiKey.remove({
     name: 'revokeAPIKey',
-    description: 'Revokes an API key, for good: it is refused from the next request on, and so is the key that it replaced.',
+    description: 'Revokes an API key permanently. The key, and the key that it replaced, are refused from the next request on.',
     errors: [ValidationError, NotFoundError, ConflictError],
     run: revokeAPIKey,
   });

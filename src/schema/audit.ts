@@ -5,14 +5,14 @@ import type { Kit } from './kit/index.ts';
 import { recordFields } from './kit/record-fields.ts';
 import { subjectOf, viewerKind } from './viewer.ts';
 
-const sortFields = { CREATED_AT: { field: 'createdAt', description: 'When it happened.' } } as const;
+const sortFields = { CREATED_AT: { field: 'createdAt', description: 'The time of the entry.' } } as const;
 
 /** Adds `AuditEntry` and the query for them. */
 export function addAudit(kit: Kit): void {
   const { auditEntry, node } = kit;
   auditEntry.type.implement({
     description:
-      'Something that was done, or refused. Written in the transaction that did it; names objects and never holds a value. Never changed afterwards.',
+      'An action that succeeded or was refused. A successful action and its entry are written in one transaction. It contains ids but never values, and is never changed.',
     interfaces: [node],
     authScopes: { scope: 'audit.get' },
     fields: (t) => {
@@ -23,29 +23,29 @@ export function addAudit(kit: Kit): void {
         viewerKind: t.expose('viewerKind', {
           type: viewerKind(kit),
           nullable: true,
-          description: 'By what the viewer was known. Null: many viewers summed up, or an entry from before this was told.',
+          description: 'How the viewer was authenticated. Null if the entry sums up several viewers, or is too old to contain it.',
         }),
         subject: t.string({
           description:
-            'Who: the subject of the token, or the global id of the API key or end user, which may be gone. In parentheses: the gateway itself.',
+            'The viewer: the subject of the token, or the global id of the API key or end user, which may have been deleted. In parentheses if it is the gateway itself.',
           resolve: ({ viewerKind: kind, subject }) => subjectOf({ kind: kind ?? 'token', subject }),
         }),
         address: t.exposeString('address', {
           nullable: true,
-          description: 'The network address it came from. Null: from within, or summed up.',
+          description: 'The network address of the client. Null if the gateway acted by itself or the entry sums up several requests.',
         }),
         requestId: t.exposeString('requestId', {
           nullable: true,
-          description: 'The `x-request-id` of the answer. Null: from within, or summed up.',
+          description: 'The `x-request-id` of the response. Null in the same cases as `address`.',
         }),
         action: t.exposeString('action', {
           description:
-            'What was asked for: the name of a mutation, or what the gateway does by itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`.',
+            'The name of the mutation, or an action of the gateway itself: `expireCredential`, `replaceDataKey` or `destroyDataKey`.',
         }),
-        outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the code of the error that refused it.' }),
+        outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
         objectId: t.id({
           nullable: true,
-          description: 'The global id of the object, which may be gone by now. Null for what was refused.',
+          description: 'The global id of the object, which may have been deleted. Null if the action was refused.',
           resolve: ({ objectNoun, objectId }) => {
             const noun = nouns.find((each) => each === objectNoun);
             return noun && objectId ? encodeId(noun, objectId) : null;
@@ -54,11 +54,14 @@ export function addAudit(kit: Kit): void {
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'The secret field and the reason that was given, for a reveal; the contact’s type and the `jti`, for an SSO link; the `jti`, for an end user’s token; the id of the data key, for what the gateway does to keys. Null elsewhere.',
+            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for actions on data keys, the id of the data key. Null for other actions.',
         }),
-        count: t.exposeInt('count', { description: 'How often within one minute. More than 1 only for what was refused.' }),
+        count: t.exposeInt('count', {
+          description: 'How many times it happened within one minute. Greater than 1 only for refused actions.',
+        }),
         isSealed: t.boolean({
-          description: 'Whether it is in the chain of sealed batches, where a change shows. New entries are within a minute.',
+          description:
+            'Whether it is part of the chain of sealed batches, in which changes can be detected. New entries are added within a minute.',
           resolve: ({ sequence }) => sequence !== null,
         }),
       };
@@ -67,20 +70,20 @@ export function addAudit(kit: Kit): void {
   auditEntry.list({
     name: 'auditLog',
     description:
-      'What was done in the organization, newest first. An index serves each filter by itself, together with the time; several at once end at a time limit when they find little.',
+      'Lists the audit entries of the organization, newest first. Indexed: each single filter, combined with a time range. Several filters together can fail with `TIMEOUT` if few entries match.',
     sort: { name: 'AuditSort', fields: sortFields },
     filters: {
-      subject: byText('Only what this subject asked for, as the entries show it.', subjectFilter),
-      action: byText('Only this, such as `revealSecret`.', (action) => ({ action })),
-      outcome: byText('Only this, such as `SUCCESS` or `FORBIDDEN`.', (outcome) => ({ outcome })),
-      objectId: byGlobalId('Only what was done to the object of this global id, which may be gone.', 'objectId'),
-      since: byTime('Only from this time on.', (createdSince) => ({ createdSince })),
-      until: byTime('Only before this time.', (createdBefore) => ({ createdBefore })),
+      subject: byText('Only entries with this `subject`.', subjectFilter),
+      action: byText('Only this action, such as `revealSecret`.', (action) => ({ action })),
+      outcome: byText('Only this outcome, such as `SUCCESS` or `FORBIDDEN`.', (outcome) => ({ outcome })),
+      objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
+      since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),
+      until: byTime('Only entries before this time.', (createdBefore) => ({ createdBefore })),
     },
   });
 }
 
-/** The global id of an API key or end user means that viewer; any other text the subject of a token. */
+/** A global id of an API key or end user selects that viewer; any other text is the subject of a token. */
 function subjectFilter(subject: string) {
   const parsed = parseId(subject);
   const isViewer = parsed?.noun === 'apiKey' || parsed?.noun === 'endUser';

@@ -3,32 +3,32 @@ import type { AuthScheme } from '../domain/reading.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
-/** `AuthScheme` as it is read, with one type for each scheme type that has settings. */
+/** The output type `AuthScheme`, with one implementation for each scheme type that has settings. */
 export const authSchemeType = shared(({ builder, fields }: Kit) => {
   const message = builder.objectRef<ValidationMessage>('ValidationMessage').implement({
-    description: 'What the server finds worth saying about an auth scheme that it accepted.',
+    description: 'A remark of the server about an auth scheme that it accepted.',
     fields: (t) => ({
-      severity: t.field({ type: fields.enumOf(severity), description: 'How much it matters.', resolve: (source) => source.severity }),
-      text: t.exposeString('text', { description: 'For people.' }),
-      details: t.stringList({ description: 'More, such as the names concerned.', resolve: ({ details }) => details }),
+      severity: t.field({ type: fields.enumOf(severity), description: 'The severity.', resolve: (source) => source.severity }),
+      text: t.exposeString('text', { description: 'The text, meant for people.' }),
+      details: t.stringList({ description: 'Details, such as the names that it is about.', resolve: ({ details }) => details }),
     }),
   });
   const typesWithSettings = Object.entries(settingsOf);
   const scheme = builder.interfaceRef<AuthScheme>('AuthScheme').implement({
-    description: 'How a connector, or one credential of a connection, authenticates. Configuration only: it holds no secret.',
+    description: 'How a connector, or one credential of a connection, authenticates. Contains configuration only, no secret.',
     resolveType: ({ schemeType }) => typesWithSettings.find(([type]) => type === schemeType)?.[1].of.typeName ?? 'PlainAuthScheme',
     fields: (t) => ({
       ...fields.outputFields(t, commonSchemeFields),
       validationMessages: t.field({
         type: [message],
-        description: 'What the server finds worth saying about it.',
+        description: 'Remarks of the server about it.',
         resolve: validationMessages,
       }),
     }),
   });
   builder.objectRef<AuthScheme>('PlainAuthScheme').implement({
     interfaces: [scheme],
-    description: `A scheme without settings of its own: all types but ${Object.keys(settingsOf).join(', ')}.`,
+    description: `A scheme without settings: all types except ${Object.keys(settingsOf).join(', ')}.`,
     fields: () => ({}),
   });
   for (const [, { of }] of typesWithSettings) {

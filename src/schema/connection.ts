@@ -18,60 +18,60 @@ import type { Kit } from './kit/index.ts';
 export function addConnection(kit: Kit): void {
   const { builder, connection, connector, credential, endUser, integration, fields, input } = kit;
   const binding = builder.objectRef<Binding>('ConnectionCredential').implement({
-    description: 'A credential that a connection binds, and how it authenticates there.',
+    description: 'A credential of a connection, and how it authenticates.',
     fields: (t) => ({
       credential: credential.related(t, {
-        description: 'The credential. Null when it has expired.',
+        description: 'The credential. Null if it has expired.',
         id: ({ credentialId }) => credentialId,
       }),
       credentialId: t.id({
-        description: 'Its global id, which needs no scope of its own.',
+        description: 'The global id of the credential. Requires no further scope.',
         resolve: ({ credentialId }) => encodeId('credential', credentialId),
       }),
       authScheme: t.field({
         type: authSchemeType(kit),
         nullable: true,
-        description: 'How it authenticates. Null: as the credential’s kind says.',
+        description: 'How it authenticates. Null if the credential’s kind decides.',
         resolve: (source) => source.authScheme,
       }),
     }),
   });
   connection.implement({
     description:
-      'Binds credentials, in order, to a connector, an end user or a domain. Not a page of a list: those are called pages here. Zendesk’s and Versori’s connection.',
+      'Binds an ordered list of credentials to a connector, an end user or a domain. Not to be confused with a page of a list, such as `ConnectionPage`. Called connection in Zendesk and Versori, too.',
     fields: (t) => ({
       integration: integration.owner(t),
       connector: connector.related(t, {
-        description: 'The service it connects to, for good. Null: none, the credentials are for `allowedDomain`.',
+        description: 'The connector of the service; never changes. Null if the credentials are for `allowedDomain` only.',
         id: ({ connectorId }) => connectorId,
       }),
       endUser: endUser.related(t, {
-        description: 'Whose it is, for good. Null: the integration’s own.',
+        description: 'The end user it belongs to; never changes. Null if it belongs to no end user.',
         id: ({ endUserId }) => endUserId,
       }),
       ...fields.outputFields(t, connectionFields),
       actionCredentials: t.field({
         type: [binding],
-        description: 'The credentials for what is done at the service, applied in this order.',
+        description: 'The credentials for requests to the service, in the order in which they are applied.',
         resolve: ({ actionCredentials }) => actionCredentials,
       }),
       triggerCredentials: t.field({
         type: [binding],
-        description: 'The credentials for what the service calls us about, applied in this order.',
+        description: 'The credentials for requests from the service (triggers), in the order in which they are applied.',
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
     }),
   });
 
-  connection.one('One connection, by its id or its name. Null when there is none.');
+  connection.one('Returns a connection by id or name. Null if not found.');
   connection.list({
     description:
-      'Connections. An index serves every sort, with and without an integration, and the newest-first order of a connector, an end user, or an allowed domain within an integration. Other combinations end at a time limit with `TIMEOUT`.',
+      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, or an allowed domain within an integration. Other combinations can fail with `TIMEOUT`.',
     filters: {
-      integration: byReference(integration.reference, 'integrationId', 'Only those of this integration.'),
-      connector: byReference(connector.reference, 'connectorId', 'Only those of this connector.'),
-      endUser: byReference(endUser.reference, 'endUserId', 'Only those of this end user.'),
-      allowedDomain: byText('Only those for exactly this domain.', (allowedDomain) => ({ allowedDomain })),
+      integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
+      connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
+      endUser: byReference(endUser.reference, 'endUserId', 'Only connections of this end user.'),
+      allowedDomain: byText('Only connections with exactly this domain.', (allowedDomain) => ({ allowedDomain })),
       name: byGlob(),
     },
   });
@@ -81,34 +81,33 @@ export function addConnection(kit: Kit): void {
     isOneOf: true,
     fields: () => ({
       id: credential.member({
-        description: 'An existing credential of the same integration: the integration’s own, or one of the connection’s end user.',
+        description: 'An existing credential of the same integration. It must belong to no end user, or to the connection’s end user.',
       }),
       create: input.field({
         type: newCredentialInput(kit),
-        description:
-          'A new credential. It belongs to the connection’s integration, and to its end user if it has one. Needs `credentials.post`.',
+        description: 'A new credential. It gets the integration and the end user of the connection. Also requires `credentials.post`.',
       }),
     }),
   });
   const bindingInput = builder.inputType('ConnectionCredentialInput', {
-    description: 'One of a connection’s credentials.',
+    description: 'A credential of a connection, and how it authenticates.',
     fields: () => ({
-      credential: input.field({ type: source, required: true, description: 'Which credential, or a new one.' }),
+      credential: input.field({ type: source, required: true, description: 'The credential: an existing or a new one.' }),
       ...fields.inputFields(bindingFields),
     }),
   });
-  const description = 'In the order in which they are applied; action and trigger credentials together at most 20.';
+  const description = 'The credentials, in the order in which they are applied. At most 20 action and trigger credentials together.';
   const credentialLists = {
     actionCredentials: input.field({ type: [bindingInput], description }),
     triggerCredentials: input.field({ type: [bindingInput], description }),
   };
 
   connection.create({
-    description: 'Creates a connection, together with the credentials that its entries create: all of it, or nothing.',
+    description: 'Creates a connection and the new credentials in it, in one transaction.',
     input: {
-      integration: integration.member({ required: true, description: 'Where it belongs, for good.' }),
-      connector: connector.member({ description: 'The service it connects to, of the same integration, for good.' }),
-      endUser: endUser.member({ description: 'Whose it is, of the same integration, for good.' }),
+      integration: integration.member({ required: true, description: 'The integration it belongs to. It cannot be changed.' }),
+      connector: connector.member({ description: 'A connector of the same integration. It cannot be changed.' }),
+      endUser: endUser.member({ description: 'An end user of the same integration. It cannot be changed.' }),
       ...fields.inputFields(connectionFields),
       ...credentialLists,
     },
@@ -117,15 +116,14 @@ export function addConnection(kit: Kit): void {
     run: createConnection,
   });
   connection.update({
-    description:
-      'Changes a connection. A list that is given replaces the whole list. To change a credential itself, use `updateCredential`.',
+    description: 'Changes a connection. A given list replaces the whole list. To change a credential itself, use `updateCredential`.',
     input: { ...fields.inputFields(connectionFields, { partial: true }), ...credentialLists },
     alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post'] : []),
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     run: updateConnection,
   });
   connection.remove({
-    description: 'Deletes a connection. Its credentials stay.',
+    description: 'Deletes a connection. Its credentials are not deleted.',
     errors: [ValidationError, NotFoundError, ConflictError],
     run: deleteConnection,
   });

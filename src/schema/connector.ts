@@ -9,7 +9,7 @@ export function addConnector(kit: Kit): void {
   const { connector, integration, fields } = kit;
   const { authSchemes, ...ownFields } = connectorFields;
   connector.implement({
-    description: 'A third-party service, and the ways it authenticates. Versori’s connector.',
+    description: 'A third-party service, and how it authenticates. Called connector in Versori, too.',
     fields: (t) => ({
       integration: integration.owner(t),
       ...fields.outputFields(t, ownFields),
@@ -21,11 +21,11 @@ export function addConnector(kit: Kit): void {
     }),
   });
 
-  connector.one('One connector. Null when there is none.');
+  connector.one('Returns a connector. Null if not found.');
   connector.list({
-    description: 'Connectors. An index serves every sort, with and without an integration.',
+    description: 'Lists connectors. Indexed: every sort, with and without an integration.',
     filters: {
-      integration: byReference(integration.reference, 'integrationId', 'Only those of this integration.'),
+      integration: byReference(integration.reference, 'integrationId', 'Only connectors of this integration.'),
       name: byGlob(),
     },
   });
@@ -33,22 +33,22 @@ export function addConnector(kit: Kit): void {
   connector.create({
     description: 'Creates a connector.',
     input: {
-      integration: integration.member({ required: true, description: 'Where it belongs, for good.' }),
+      integration: integration.member({ required: true, description: 'The integration it belongs to. It cannot be changed.' }),
       ...fields.inputFields(connectorFields),
     },
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     run: createConnector,
   });
   connector.update({
-    description: 'Changes a connector. A list of auth schemes that is given replaces the whole list.',
+    description: 'Changes a connector. A given list of auth schemes replaces the whole list.',
     input: fields.inputFields(connectorFields, { partial: true }),
     errors: [ValidationError, NotFoundError, ConflictError],
     run: updateConnector,
   });
   connector.remove({
-    description: 'Deletes a connector. A connector that has connections is refused, unless `force` is given.',
+    description: 'Deletes a connector. If it has connections, `force` is required.',
     force: {
-      description: 'Delete its connections, too; their credentials stay. Needs `connections.delete`.',
+      description: 'Also deletes its connections, but not their credentials. Also requires `connections.delete`.',
       needs: ['connections.delete'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

@@ -11,34 +11,34 @@ import { type FieldBuilder, fieldsFrom, untyped } from './kit/field-types.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
-/** A kind as a GraphQL enum value: `basicAuth` is `BASIC_AUTH`, `oauth2Token` is `OAUTH2_TOKEN`. */
+/** Converts a kind to its GraphQL enum value: `basicAuth` to `BASIC_AUTH`, `oauth2Token` to `OAUTH2_TOKEN`. */
 export function enumValue(kind: string): string {
   return kind.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
 }
 
 /**
- * Adds what follows from the descriptors of the credential kinds: the type `Secret`, enums and fact types, the fields of each kind's type,
- * and the inputs. Made from data, so the names and types are not known to the compiler: the casts are here, and a test selects every
+ * Adds all types that are generated from the descriptors of the credential kinds: the type `Secret`, enums and fact types, the fields of
+ * each kind's type, and the inputs. The compiler does not know their names and types, so this file contains casts; a test selects every
  * field of every kind.
  */
 export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
   const secret = builder.objectRef<SecretFacts | Record<string, never>>('Secret').implement({
-    description: 'A secret as it may be seen: never in the clear. `revealSecret` gives the plaintext, to those with the scope for it.',
+    description: 'A secret in redacted form. Only `revealSecret` returns the plaintext.',
     extensions: { cost: { own: 5 } } satisfies CostExtensions,
     fields: (t) => ({
-      isSet: t.boolean({ description: 'Whether there is one.', resolve: ({ sealedAt }) => sealedAt !== undefined }),
-      redacted: t.string({ description: 'Always `*****`, set or not, whatever the length.', resolve: () => REDACTED }),
+      isSet: t.boolean({ description: 'Whether the secret is set.', resolve: ({ sealedAt }) => sealedAt !== undefined }),
+      redacted: t.string({ description: 'Always `*****`, even if the secret is not set.', resolve: () => REDACTED }),
       fingerprint: t.string({
         nullable: true,
         description:
-          '128 bits that are equal for equal secrets of the organization: tells whether a rotation took, and finds duplicates. Null without the scope `credentials.fingerprint`, and when not set. Not a hash of the secret that others could compute.',
+          '128 bits that are equal for equal secrets of the organization. Use it to find duplicates, or to check that a secret was replaced. It is a keyed hash, so nobody else can compute it. Null if the secret is not set, or without the scope `credentials.fingerprint`.',
         resolve: (source, _args, { viewer }: GraphQLContext) =>
           may(viewer, 'credentials.fingerprint') ? (source.fingerprint ?? null) : null,
       }),
       sealedAt: t.field({
         type: 'DateTime',
         nullable: true,
-        description: 'When it was last set. Null when not set.',
+        description: 'When the secret was last set. Null if not set.',
         resolve: ({ sealedAt }) => sealedAt ?? null,
       }),
     }),
@@ -55,21 +55,21 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
   );
 
   function inputFields(kind: CredentialKind, t: FieldBuilder, partial: boolean) {
-    // That a secret is given, or made here, is checked by the kind: GraphQL's own answer to a missing one would come before any other.
+    // The kind checks that a secret is given or generated. If GraphQL checked it, its error would hide all others.
     const isRequired = (field: Field) => !field.optional && !field.secret && !kind.generate;
     const members = fields.inputFields(kind.fields, { partial, isRequired });
     if (!kind.generate) return members;
-    const description = `True: the server makes a key pair and keeps the private key as ${kind.generate.field}.`;
+    const description = `If true, the server generates a key pair and stores the private key as ${kind.generate.field}.`;
     return { ...members, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };
   }
 
-  /** The `@oneOf` input over all kinds. */
+  /** Creates a `@oneOf` input with one member per kind. */
   function dataInput(name: string, suffix: string, description: string, partial: boolean, kinds: readonly CredentialKind[]) {
     const members = kinds.map((kind) => {
       const hasInput = Object.keys(kind.fields).length > 0;
       const type = hasInput
         ? builder.inputType(`${kind.typeName}${suffix}`, {
-            description: partial ? `Changes to a ${kind.kind} credential: absent is kept, null is cleared.` : kind.description,
+            description: partial ? `The fields of \`${kind.typeName}\` to change.` : `A new \`${kind.typeName}\`.`,
             fields: (t) => inputFields(kind, t, partial) as never,
           })
         : 'EmptyObject';
@@ -79,12 +79,17 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
       description,
       isOneOf: true,
       fields: (t) =>
-        Object.fromEntries(members.map(([kind, type]) => [kind.kind, untyped(t)({ type, description: kind.description })])) as never,
+        Object.fromEntries(
+          members.map(([kind, type]) => [
+            kind.kind,
+            untyped(t)({ type, description: partial ? `For \`${kind.typeName}\`.` : kind.description }),
+          ]),
+        ) as never,
     });
   }
 
   return {
-    /** The settings, secrets and facts of a kind, as fields of its type. */
+    /** Returns the settings, secrets and facts of a kind as fields of its type. */
     outputFields(kind: CredentialKind, t: FieldBuilder) {
       const field = untyped(t);
       const own = fieldsFrom(kind.fields, (name, { description, ...rest }) =>
@@ -110,14 +115,14 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
     create: dataInput(
       'CredentialDataInput',
       'Input',
-      'The kind of a new credential, and its fields: exactly one member.',
+      'The fields of a new credential, in the member of its kind. Exactly one member must be given.',
       false,
       kinds.all,
     ),
     update: dataInput(
       'CredentialDataChanges',
       'Changes',
-      'The fields to change, under the name of the credential’s kind: exactly one member.',
+      'The fields to change, in the member of the credential’s kind. Exactly one member must be given. Within it, absent fields are kept and null clears a field.',
       true,
       kinds.readable,
     ),

@@ -4,94 +4,102 @@ import type { Kit } from './kit/index.ts';
 
 type Named<T> = T & { readonly name: string };
 
-/** Adds `credentialKinds`: the descriptors as data, from which a front end can draw a form for any kind. */
+/** Adds `credentialKinds`: the descriptors as data, from which a front end can generate a form for any kind. */
 export function addCredentialKinds({ builder, kinds }: Kit): void {
   const value = builder.objectRef<{ name: string; description: string }>('CredentialFieldValue').implement({
-    description: 'One of the values that a field may have.',
+    description: 'A value of a field with an enum type.',
     fields: (t) => ({
       name: t.exposeString('name', { description: 'The enum value.' }),
-      description: t.exposeString('description', { description: 'What it means.' }),
+      description: t.exposeString('description', { description: 'The meaning of the value.' }),
     }),
   });
   const field = builder.objectRef<Named<KindField>>('CredentialFieldInfo').implement({
-    description: 'A field of a credential kind, as a form needs to know it.',
+    description: 'Describes a field of a credential kind, for forms.',
     fields: (t) => ({
-      name: t.exposeString('name', { description: 'Its name in the input, and in the type.' }),
-      description: t.exposeString('description', { description: 'What to put there.' }),
+      name: t.exposeString('name', { description: 'The name of the field in the input and in the type.' }),
+      description: t.exposeString('description', { description: 'The meaning of the field.' }),
       type: t.string({
         description: 'The GraphQL type of the input: `String`, `[String!]`, `Int`, `Boolean`, `DateTime` or the name of an enum.',
         resolve: (source) =>
           source.type === 'Choice' ? source.choices.enumName : source.type === 'StringList' ? '[String!]' : source.type,
       }),
-      isSecret: t.boolean({ description: 'Whether it is sealed, and shown as `*****`.', resolve: ({ secret }) => secret }),
+      isSecret: t.boolean({ description: 'Whether it is stored sealed and shown as `*****`.', resolve: ({ secret }) => secret }),
       isRequired: t.boolean({
-        description: 'Whether it must be given on create, and cannot be cleared.',
+        description: 'Whether it is required on create and cannot be cleared.',
         resolve: ({ optional }) => !optional,
       }),
       minLength: t.int({
         nullable: true,
-        description: 'In characters. Null: not a text.',
+        description: 'The minimum length in characters. Null if it is not a text.',
         resolve: (source) => (source.type === 'String' ? (source.minLength ?? 1) : null),
       }),
       maxLength: t.int({
         nullable: true,
-        description: 'In characters, of one item where it is a list. Null: not a text.',
+        description: 'The maximum length in characters; of each item if it is a list. Null if it is not a text.',
         resolve: (source) => ('maxLength' in source ? source.maxLength : null),
       }),
       maxItems: t.int({
         nullable: true,
-        description: 'Null: not a list.',
+        description: 'The maximum number of items. Null if it is not a list.',
         resolve: (source) => ('maxItems' in source ? source.maxItems : null),
       }),
-      min: t.int({ nullable: true, description: 'Null: not a number.', resolve: (source) => ('min' in source ? source.min : null) }),
-      max: t.int({ nullable: true, description: 'Null: not a number.', resolve: (source) => ('max' in source ? source.max : null) }),
+      min: t.int({
+        nullable: true,
+        description: 'The minimum. Null if it is not a number.',
+        resolve: (source) => ('min' in source ? source.min : null),
+      }),
+      max: t.int({
+        nullable: true,
+        description: 'The maximum. Null if it is not a number.',
+        resolve: (source) => ('max' in source ? source.max : null),
+      }),
       format: t.string({
         nullable: true,
-        description: 'What the text must be, such as `url`, `hostname` or `pemPrivateKey`. Null: anything.',
+        description: 'The format of the text, such as `url`, `hostname` or `pemPrivateKey`. Null if any text is valid.',
         resolve: (source) => ('format' in source ? source.format : null),
       }),
-      values: t.field({ type: [value], nullable: true, description: 'The values it may have. Null: not an enum.', resolve: valuesOf }),
+      values: t.field({ type: [value], nullable: true, description: 'The valid values. Null if it is not an enum.', resolve: valuesOf }),
       example: t.string({
-        description: 'A valid value, made up, as JSON where it is not a text.',
+        description: 'An invented valid value; as JSON if it is not a text.',
         resolve: ({ example }) => (typeof example === 'string' ? example : JSON.stringify(example)),
       }),
     }),
   });
   const fact = builder.objectRef<{ name: string; description: string }>('CredentialFactInfo').implement({
-    description: 'A public fact that the server computes, and that cannot be sent.',
+    description: 'Describes a fact: a public field that the server computes. It cannot be set.',
     fields: (t) => ({
-      name: t.exposeString('name', { description: 'Its name in the type.' }),
-      description: t.exposeString('description', { description: 'What it tells.' }),
+      name: t.exposeString('name', { description: 'The name of the field in the type.' }),
+      description: t.exposeString('description', { description: 'The meaning of the fact.' }),
     }),
   });
   const info = builder.objectRef<CredentialKind>('CredentialKindInfo').implement({
-    description: 'A credential kind, as a form needs to know it.',
+    description: 'Describes a credential kind, for forms.',
     authScopes: { scope: 'credentials.get' },
     fields: (t) => ({
-      name: t.string({ description: 'Its member in `CredentialDataInput`, such as `basicAuth`.', resolve: ({ kind }) => kind }),
+      name: t.string({ description: 'The member of `CredentialDataInput`, such as `basicAuth`.', resolve: ({ kind }) => kind }),
       readAs: t.string({
         description:
-          'Its `CredentialKind` when it is read back. Another one when it only comes in: an OAuth code is read back as the token it is for.',
+          'The `CredentialKind` under which it is stored. It differs for kinds that exist only as input: an OAuth code is stored as `OAUTH2_TOKEN`.',
         resolve: ({ kind, storedAs }) => enumValue(storedAs ?? kind),
       }),
       typeName: t.string({
-        description: 'The GraphQL type when it is read back.',
+        description: 'The GraphQL type of the stored credential.',
         resolve: ({ typeName, storedAs }) => (storedAs ? kinds.of({ kind: storedAs }).typeName : typeName),
       }),
-      description: t.exposeString('description', { description: 'What it is.' }),
+      description: t.exposeString('description', { description: 'The meaning of the kind.' }),
       fields: t.field({
         type: [field],
-        description: 'The fields to ask for, in this order.',
+        description: 'The fields, in the order for a form.',
         resolve: ({ fields }) => Object.entries(fields).map(([name, each]) => ({ name, ...each })),
       }),
       facts: t.field({
         type: [fact],
-        description: 'What the server computes from them.',
+        description: 'The facts that the server computes from the fields.',
         resolve: ({ facts = {} }) => Object.entries(facts).map(([name, { description }]) => ({ name, description })),
       }),
       generates: t.string({
         nullable: true,
-        description: `The secret that the server makes itself when \`${GENERATE}\` is true. Null: none.`,
+        description: `The secret that the server generates if \`${GENERATE}\` is true. Null if it generates none.`,
         resolve: ({ generate }) => generate?.field,
       }),
     }),
@@ -100,9 +108,9 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
     t.field({
       type: [info],
       description:
-        'All credential kinds: what to ask for in a form, what is secret, which bounds hold. Not the credentials themselves. Scope: `credentials.get`.',
+        'Describes the credential kinds: their fields, which are secret, and their bounds. Does not return credentials. Scope: `credentials.get`.',
       authScopes: { scope: 'credentials.get' },
-      args: { names: t.arg.stringList({ description: 'Only these, such as `["basicAuth"]`. Absent: all.' }) },
+      args: { names: t.arg.stringList({ description: 'Only these kinds, such as `["basicAuth"]`. All by default.' }) },
       resolve: (_root, { names }) => (names ? kinds.all.filter(({ kind }) => names.includes(kind)) : [...kinds.all]),
     }),
   );

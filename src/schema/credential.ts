@@ -18,14 +18,14 @@ import { shared } from './kit/shared.ts';
 
 const sortFields = {
   ...recordSortFields,
-  KIND: { field: 'kind', description: 'Its kind, in alphabetical order of `CredentialKindInfo.name`.' },
+  KIND: { field: 'kind', description: 'The kind, in alphabetical order of `CredentialKindInfo.name`.' },
 } as const;
 
-/** The members that every new credential has, wherever it is created. */
+/** The input fields of a new credential, alone or within a connection. */
 function newMembers(kit: Kit) {
   return {
     ...kit.fields.inputFields(credentialFields),
-    data: kit.input.field({ type: credentialData(kit).create, required: true, description: 'The kind, and its fields.' }),
+    data: kit.input.field({ type: credentialData(kit).create, required: true, description: 'The kind and its fields.' }),
   };
 }
 
@@ -42,38 +42,39 @@ export function addCredential(kit: Kit): void {
   const { builder, kinds, node, connection, credential, endUser, integration, fields, input, mutation } = kit;
   const data = credentialData(kit);
   const kindEnum = builder.enumType('CredentialKind', {
-    description: 'The kinds of credential that can be stored. `credentialKinds` tells all about them.',
-    values: Object.fromEntries(kinds.readable.map(({ kind, description }) => [enumValue(kind), { value: kind, description }])),
+    description: 'The kinds of stored credentials. `credentialKinds` describes them in detail.',
+    values: Object.fromEntries(
+      kinds.readable.map(({ kind, typeName }) => [enumValue(kind), { value: kind, description: `The kind of \`${typeName}\`.` }]),
+    ),
   });
 
   const base = builder.interfaceRef<CredentialRecord>('CredentialBase').implement({
-    description: 'What credentials of all kinds have.',
+    description:
+      'The fields that credentials of all kinds have. `expiresAt` is the time when the credential is deleted, not the expiry of its token or certificate.',
     interfaces: [node],
     resolveType: (record) => kinds.of(record).typeName,
     fields: (interfaceBuilder) => {
-      // An interface's fields are built as an object's are; to the compiler the builders differ.
+      // The fields of an interface are built in the same way as those of an object, but the compiler sees different builders.
       const t = interfaceBuilder as unknown as OutputBuilder<CredentialRecord>;
       return {
         ...recordFields('credential')(t),
         integration: integration.owner(t),
         endUser: endUser.related(t, {
-          description: 'Whose it is, for good. Null: the integration’s own, for any of its connections.',
+          description: 'The end user it belongs to. Null if all connections of the integration can use it.',
           id: ({ endUserId }) => endUserId,
         }),
         ...fields.outputFields(t, credentialFields),
-        kind: t.field({ type: kindEnum, description: 'Never changes.', resolve: ({ kind }) => kind }),
+        kind: t.field({ type: kindEnum, description: 'The kind; never changes.', resolve: ({ kind }) => kind }),
         errors: t.stringList({
           nullable: true,
-          description:
-            'What was wrong when it was last checked, and the secrets that cannot be opened now. Null: it was never checked, and nothing may be assumed. Empty: it is valid.',
+          description: 'Problems found by the last check, and secrets that cannot be opened. Empty if valid; null if never checked.',
           resolve: async (record, _args, { loaders }) => {
             const errors = await loaders.credentialErrors.load(record);
             return errors && [...errors];
           },
         }),
         usages: connection.relatedPage(t, {
-          description:
-            'The connections that use it, newest first, with their connectors; an empty page when none does. Read only when asked for.',
+          description: 'The connections that use it, newest first.',
           filter: ({ id }) => ({ credentialIds: id }),
         }),
       };
@@ -88,16 +89,16 @@ export function addCredential(kit: Kit): void {
     });
   }
 
-  credential.one('One credential. Null when there is none.');
+  credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
-      'Credentials. An index serves every sort, with and without an integration, and the newest-first order of a kind within an integration, or of an end user. Other combinations end at a time limit with `TIMEOUT`.',
+      'Lists credentials. Indexed: every sort, with and without an integration; newest first for a kind within an integration, or for an end user. Other combinations can fail with `TIMEOUT`.',
     sort: { fields: sortFields },
     filters: {
-      integration: byReference(integration.reference, 'integrationId', 'Only those of this integration.'),
-      endUser: byReference(endUser.reference, 'endUserId', 'Only those of this end user.'),
-      kinds: byValues(kindEnum, 'kind', 'Only those of these kinds.'),
-      enabled: byFlag('enabled', 'Only those that are, or are not, to be used.'),
+      integration: byReference(integration.reference, 'integrationId', 'Only credentials of this integration.'),
+      endUser: byReference(endUser.reference, 'endUserId', 'Only credentials of this end user.'),
+      kinds: byValues(kindEnum, 'kind', 'Only credentials of these kinds.'),
+      enabled: byFlag('enabled', 'Only enabled, or only disabled credentials.'),
       name: byGlob(),
     },
   });
@@ -105,26 +106,30 @@ export function addCredential(kit: Kit): void {
   credential.create({
     description: 'Creates a credential.',
     input: {
-      integration: integration.member({ required: true, description: 'Where it belongs, for good.' }),
-      endUser: endUser.member({ description: 'Whose it is, of the same integration, for good.' }),
+      integration: integration.member({ required: true, description: 'The integration it belongs to. It cannot be changed.' }),
+      endUser: endUser.member({
+        description:
+          'The end user it belongs to, of the same integration. Null if all connections of the integration can use it. It cannot be changed.',
+      }),
       ...newMembers(kit),
     },
     errors: [ValidationError, InvalidIntegrationError, NotFoundError],
     run: createCredential,
   });
   credential.update({
-    description: 'Changes a credential, field by field: one secret can be replaced without sending the others.',
+    description: 'Changes single fields of a credential. One secret can be replaced without sending the others.',
     input: {
       ...fields.inputFields(credentialFields, { partial: true }),
-      data: input.field({ type: data.update, description: 'The fields to change, under the name of its kind.' }),
+      data: input.field({ type: data.update, description: 'The fields to change, in the member of the credential’s kind.' }),
     },
     errors: [ValidationError, NotFoundError, ConflictError],
     run: updateCredential,
   });
   credential.remove({
-    description: 'Deletes a credential and its secrets. One that is in use is refused, unless `force` is given.',
+    description: 'Deletes a credential and its secrets. If it is in use, `force` is required.',
     force: {
-      description: 'Take it out of the connections and connectors that use it, too. Needs `connections.patch` and `connectors.patch`.',
+      description:
+        'Also removes it from the connections and connectors that use it. Also requires `connections.patch` and `connectors.patch`.',
       needs: ['connections.patch', 'connectors.patch'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
@@ -132,26 +137,26 @@ export function addCredential(kit: Kit): void {
   });
 
   const revealed = builder.objectRef<Awaited<ReturnType<typeof revealSecret>>>('RevealedSecret').implement({
-    description: 'A secret in the clear. The only type of the schema that holds one; do not log or cache it.',
+    description: 'The plaintext of a secret. No other type contains the plaintext of a stored secret. Do not log or cache it.',
     authScopes: { scope: 'credentials.reveal' },
     fields: (t) => ({
       credentialId: t.id({
-        description: 'The credential’s global id.',
+        description: 'The global id of the credential.',
         resolve: ({ credential }) => encodeId('credential', credential.id),
       }),
-      field: t.exposeString('field', { description: 'Which of its secrets.' }),
-      plaintext: t.string({ description: 'The secret itself.', resolve: ({ plain }) => plain.expose() }),
+      field: t.exposeString('field', { description: 'The name of the secret field.' }),
+      plaintext: t.string({ description: 'The plaintext of the secret.', resolve: ({ plain }) => plain.expose() }),
     }),
   });
   mutation('revealSecret', {
     description:
-      'Gives one secret in the clear. A mutation, because it leaves a trace; the answer is never to be cached. No wildcard covers its scope.',
+      'Returns the plaintext of one secret. It is a mutation because it writes an audit entry, and because the response must not be cached. No wildcard covers its scope.',
     scope: 'credentials.reveal',
-    // The dearest there is: ten a second by one viewer, before the rate limit says no.
+    // The highest cost of all operations. The default rate limit allows a viewer ten per second.
     cost: 500,
-    inputDescription: 'Which secret, and why.',
+    inputDescription: 'The secret, and the reason.',
     input: {
-      credential: credential.member({ required: true, description: 'The credential’s global id.' }),
+      credential: credential.member({ required: true, description: 'The global id of the credential.' }),
       ...fields.inputFields(revealFields),
     },
     success: { field: 'secret', type: revealed, description: 'The secret.' },

@@ -3,36 +3,40 @@ import { createEndUserToken, type EndUserToken, tokenLifetime } from '../domain/
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Kit } from './kit/index.ts';
 
-/** Adds `EndUserToken` and the mutation that makes one. */
+/** Adds `EndUserToken` and the mutation that creates it. */
 export function addEndUserToken({ builder, endUser, fields, input, mutation }: Kit): void {
   const token = builder.objectRef<EndUserToken>('EndUserToken').implement({
     description:
-      'By what the browser of an end user is known, for a short time. Whoever holds it sees and changes that end user’s connections and credentials, and nothing else; secrets are never revealed to it.',
+      'A short-lived token for the browser of an end user. It allows reading and changing the connections and credentials of this end user only. It never allows revealing secrets.',
     authScopes: { scope: 'endUserTokens.post' },
     fields: (t) => ({
       token: t.string({
-        description: 'A bearer token: `Authorization: Bearer <token>`. Not kept.',
+        description: 'The token. Send it as `Authorization: Bearer <token>`. It is not stored.',
         resolve: (source) => source.token.expose(),
       }),
-      scopes: t.exposeStringList('scopes', { description: 'What it grants.' }),
-      expiresAt: t.field({ type: 'DateTime', description: 'From when on it is refused.', resolve: ({ expiresAt }) => expiresAt }),
+      scopes: t.exposeStringList('scopes', { description: 'The scopes that it grants.' }),
+      expiresAt: t.field({
+        type: 'DateTime',
+        description: 'The token is refused from this time on.',
+        resolve: ({ expiresAt }) => expiresAt,
+      }),
     }),
   });
   mutation('createEndUserToken', {
-    description: 'Makes a token for the browser of an end user. For back ends, which know that it is the end user’s.',
+    description: 'Creates a token for the browser of an end user. Only a back end that has authenticated the end user should call it.',
     scope: 'endUserTokens.post',
     cost: 50,
-    inputDescription: 'Whose token, and what it grants.',
+    inputDescription: 'The end user and scopes of a new token.',
     input: {
-      endUser: endUser.member({ required: true, description: 'Whose it is.' }),
+      endUser: endUser.member({ required: true, description: 'The end user.' }),
       scopes: input.stringList({
         description:
-          'What it grants, at most what the viewer has: of `connections`, `credentials` all but revealing and fingerprints, and `get` of `endUsers`, `connectors` and `integrations`. Absent: all of these.',
+          'The scopes that it grants. The viewer must have them. Allowed: all scopes of `connections`; those of `credentials` except revealing and fingerprints; `get` of `endUsers`, `connectors` and `integrations`. All of these by default.',
       }),
       ...fields.inputFields({ lifetimeSeconds: tokenLifetime }),
     },
     alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? confinedScopes.endUser,
-    success: { field: 'endUserToken', type: token, description: 'The token. Answered once, and never again.' },
+    success: { field: 'endUserToken', type: token, description: 'The token. It is returned only once.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',
     run: createEndUserToken,

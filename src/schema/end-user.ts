@@ -16,7 +16,7 @@ import { recordSortFields } from './kit/record-fields.ts';
 
 const sortFields = {
   ...recordSortFields,
-  NAME: { field: 'displayName', description: 'Its display name, by code points.' },
+  NAME: { field: 'displayName', description: 'The display name, by code points.' },
 } as const;
 
 /** Adds `EndUser`, its queries and its mutations. */
@@ -28,35 +28,36 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
       ...fields.outputFields(t, contactInput.fields),
       emailVerified: t.exposeBoolean('emailVerified', {
         description:
-          'Whether somebody with the scope for it vouched that this very address is the contact’s. False again when the address changes.',
+          'Whether `setEmailVerified` confirmed that this email address belongs to the contact. Reset to false when the address changes.',
       }),
     }),
   });
   const { contacts, ...ownFields } = endUserFields;
   endUser.implement({
     description:
-      'Whose credentials these are: a customer of the organization. Not the viewer, who asks. Versori’s end user, Hostway’s account.',
+      'A customer of the organization; connections and credentials can belong to it. Not to be confused with the viewer, who sends the request. Called end user in Versori, account in Hostway.',
     fields: (t) => ({
       integration: integration.owner(t),
       ...fields.outputFields(t, { ...endUserIdentity, ...ownFields }),
       contacts: t.field({ type: [contact], description: contacts.description, resolve: (record) => record.contacts }),
       connections: connection.relatedPage(t, {
-        description: 'Its connections, newest first.',
+        description: 'The connections of this end user, newest first.',
         filter: ({ id }) => ({ endUserId: id }),
       }),
       credentials: credential.relatedPage(t, {
-        description: 'Its own credentials, newest first; those of the integration that its connections share are not among them.',
+        description:
+          'The credentials of this end user, newest first. Does not include credentials of the integration that its connections use.',
         filter: ({ id }) => ({ endUserId: id }),
       }),
     }),
   });
 
-  endUser.one('One end user, by the gateway’s id or the organization’s own. Null when there is none.');
+  endUser.one('Returns an end user by global id or external id. Null if not found.');
   endUser.list({
-    description: 'End users. An index serves every sort, with and without an integration.',
+    description: 'Lists end users. Indexed: every sort, with and without an integration.',
     sort: { fields: sortFields },
     filters: {
-      integration: byReference(integration.reference, 'integrationId', 'Only those of this integration.'),
+      integration: byReference(integration.reference, 'integrationId', 'Only end users of this integration.'),
       displayName: byGlob(),
     },
   });
@@ -64,7 +65,7 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
   endUser.create({
     description: 'Creates an end user.',
     input: {
-      integration: integration.member({ required: true, description: 'Where it belongs, for good.' }),
+      integration: integration.member({ required: true, description: 'The integration it belongs to. It cannot be changed.' }),
       ...fields.inputFields({ ...endUserIdentity, ...endUserFields }),
     },
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
@@ -77,25 +78,28 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
     run: updateEndUser,
   });
   endUser.remove({
-    description: 'Deletes an end user. One that has connections or credentials is refused, unless `force` is given.',
+    description: 'Deletes an end user. If it has connections or credentials, `force` is required.',
     force: {
-      description: 'Delete its connections and its own credentials, too. Needs `connections.delete` and `credentials.delete`.',
+      description: 'Also deletes its connections and its own credentials. Also requires `connections.delete` and `credentials.delete`.',
       needs: ['connections.delete', 'credentials.delete'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     run: deleteEndUser,
   });
   mutation('setEmailVerified', {
-    description: 'Vouches that a contact’s mail address is the contact’s, or takes that back.',
+    description: 'Confirms that an email address belongs to the contact, or withdraws the confirmation. No wildcard covers its scope.',
     scope: 'endUsers.verifyEmail',
-    inputDescription: 'Which address, and whether it is verified.',
+    inputDescription: 'The email address, and whether it is verified.',
     input: {
-      endUser: endUser.member({ required: true, description: 'Whose contact it is.' }),
-      contactType: input.field({ type: contactTypeEnum, required: true, description: 'Which contact.' }),
-      email: input.string({ required: true, description: 'The address that was verified: one that was changed meanwhile is refused.' }),
-      verified: input.boolean({ required: true, description: 'True: it is the contact’s.' }),
+      endUser: endUser.member({ required: true, description: 'The end user of the contact.' }),
+      contactType: input.field({ type: contactTypeEnum, required: true, description: 'The type of the contact.' }),
+      email: input.string({
+        required: true,
+        description: 'The verified email address. Refused if it is no longer the address of the contact.',
+      }),
+      verified: input.boolean({ required: true, description: 'True if the address belongs to the contact.' }),
     },
-    success: { field: 'endUser', type: endUser.type, description: 'The end user as it is now.' },
+    success: { field: 'endUser', type: endUser.type, description: 'The changed end user.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',
     run: setEmailVerified,

@@ -18,7 +18,7 @@ export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
 export { requiredScopes } from './kit/required-scopes.ts';
 
-/** The parts of the schema, in no particular order. */
+/** The parts of the schema. Their order does not matter. */
 const parts = [
   addIntegration,
   addConnector,
@@ -33,14 +33,14 @@ const parts = [
   addViewer,
 ];
 
-/** The whole schema for a gateway with these credential kinds, made anew at each call. */
+/** Creates the schema for a gateway with these credential kinds. Each call creates a new one. */
 export function createSchema(kinds: KindRegistry): GraphQLSchema {
   const kit = createKit(kinds);
   for (const add of parts) add(kit);
   return kit.builder.toSchema();
 }
 
-/** The schema as text, in the form that `schema.graphql` keeps. */
+/** Returns the schema as text, in the form of `schema.graphql`. */
 export function schemaText(schema: GraphQLSchema): string {
   return `${printSchema(lexicographicSortSchema(schema))}\n`;
 }

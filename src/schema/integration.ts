@@ -7,13 +7,13 @@ import type { Kit } from './kit/index.ts';
 export function addIntegration({ integration, fields }: Kit): void {
   integration.implement({
     description:
-      'A namespace of the organization. Connectors, end users, connections and credentials belong to exactly one, for good. Zendesk’s integration, Versori’s hub, Losant’s application.',
+      'A namespace of the organization. Each connector, end user, connection and credential belongs to one integration, which never changes. Called integration in Zendesk, hub in Versori, application in Losant.',
     fields: (t) => fields.outputFields(t, integrationFields),
   });
 
-  integration.one('One integration. Null when there is none.');
+  integration.one('Returns an integration. Null if not found.');
   integration.list({
-    description: 'The organization’s integrations. An index serves every sort, and the name filter together with the sort by name.',
+    description: 'Lists integrations. Indexed: every sort; the name filter together with the sort by name.',
     filters: { name: byGlob() },
   });
 
@@ -30,9 +30,10 @@ export function addIntegration({ integration, fields }: Kit): void {
     run: updateIntegration,
   });
   integration.remove({
-    description: 'Deletes an integration. An integration that is not empty is refused, unless `force` is given.',
+    description: 'Deletes an integration. If it is not empty, `force` is required.',
     force: {
-      description: 'Delete all that belongs to it, too. Needs the delete scopes of all that.',
+      description:
+        'Also deletes everything that belongs to it. Also requires `connectors.delete`, `endUsers.delete`, `connections.delete` and `credentials.delete`.',
       needs: ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'],
     },
     errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],

@@ -4,38 +4,43 @@ import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
-/** By what a viewer is known, as a GraphQL enum. */
+/** The GraphQL enum of the ways to authenticate a viewer. */
 export const viewerKind = shared(({ builder }: Kit) =>
   builder.enumType('ViewerKind', {
-    description: 'By what a viewer is known.',
+    description: 'How a viewer was authenticated.',
     values: {
-      TOKEN: { value: 'token', description: 'A token of the organization’s issuer.' },
-      API_KEY: { value: 'apiKey', description: 'An API key.' },
-      END_USER: { value: 'endUser', description: 'A token that was made for an end user.' },
-      GATEWAY: { value: 'gateway', description: 'None: the gateway itself did it.' },
+      TOKEN: { value: 'token', description: 'By a token of the organization’s issuer.' },
+      API_KEY: { value: 'apiKey', description: 'By an API key.' },
+      END_USER: { value: 'endUser', description: 'By an end user’s token.' },
+      GATEWAY: { value: 'gateway', description: 'The gateway itself.' },
     } as const satisfies Record<string, { readonly value: ViewerKind; readonly description: string }>,
   }),
 );
 
-/** Adds `Viewer`, and the query by which whoever asks learns how they are known. */
+/** Adds `Viewer`, and the query that returns the viewer of the request. */
 export function addViewer(kit: Kit): void {
   const { builder, integration, endUser } = kit;
   const viewer = builder.objectRef<Viewer>('Viewer').implement({
-    description: 'Who asks, as the gateway knows them by what they presented.',
+    description: 'The authenticated sender of the request.',
     fields: (t) => ({
-      organization: t.exposeString('organizationId', { description: 'The organization: of no other is anything found.' }),
-      kind: t.expose('kind', { type: viewerKind(kit), description: 'By what.' }),
-      subject: t.string({ description: 'Who within the organization, as the audit log tells it.', resolve: subjectOf }),
+      organization: t.exposeString('organizationId', {
+        description: 'The organization of the viewer. Data of other organizations cannot be accessed.',
+      }),
+      kind: t.expose('kind', { type: viewerKind(kit), description: 'How the viewer was authenticated.' }),
+      subject: t.string({
+        description: 'The viewer’s id within the organization, in the same form as in the audit log.',
+        resolve: subjectOf,
+      }),
       scopes: t.stringList({
-        description: 'What they may do: wildcards written out, and without what their limit leaves no room for.',
+        description: 'The effective scopes: wildcards are expanded, and scopes that a limited viewer cannot have are left out.',
         resolve: (viewer) => scopes.filter((scope) => may(viewer, scope)),
       }),
       integration: integration.related(t, {
-        description: 'The only integration that exists for them. Null: they are not limited to one.',
+        description: 'The integration that the viewer is limited to. Null if not limited.',
         id: ({ confinedTo }) => confinedTo?.integrationId,
       }),
       endUser: endUser.related(t, {
-        description: 'The only end user that exists for them. Null: they are not limited to one.',
+        description: 'The end user that the viewer is limited to. Null if not limited.',
         id: ({ confinedTo }) => confinedTo?.endUserId,
       }),
     }),
@@ -43,13 +48,13 @@ export function addViewer(kit: Kit): void {
   builder.queryField('viewer', (t) =>
     t.field({
       type: viewer,
-      description: 'Who asks. Scope: none, for it tells what whoever presents a token could know.',
+      description: 'Returns the viewer of the request. Scope: none.',
       resolve: (_root, _args, context) => context.viewer,
     }),
   );
 }
 
-/** A viewer's subject as it is shown: of an API key or an end user, the global id. */
+/** Returns a viewer's subject as it is shown: for an API key or an end user, the global id. */
 export function subjectOf({ kind, subject }: Pick<Viewer, 'kind' | 'subject'>): string {
   return kind === 'apiKey' || kind === 'endUser' ? encodeId(kind, subject) : subject;
 }

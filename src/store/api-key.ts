@@ -8,24 +8,24 @@ import { type RecordOf, recordSchema, recordStore } from './records.ts';
 
 const fields = {
   name: text(),
-  /** What it grants: scopes and wildcards. */
+  /** The scopes and wildcards that it grants. */
   scopes: list(text()),
-  /** The one integration that it is limited to. Null: none. */
+  /** The integration that it is limited to. Null if not limited. */
   integrationId: nullable(text()),
-  /** From when on it is refused. Null: never. */
+  /** It is refused from this time on. Null if it does not expire. */
   expiresAt: nullable(date()),
-  /** To the minute. Null: never. */
+  /** To the minute. Null if never used. */
   lastUsedAt: nullable(date()),
   hash: text(),
-  /** The hash of the key that a rotation replaced, which is still taken until its own time is past. */
+  /** The hash of the replaced key, which is accepted until `previousUntil`. */
   previousHash: nullable(text()),
   previousUntil: nullable(date()),
 };
 
-/** By what a service is known that cannot get tokens. Of the key itself only a hash is kept. */
+/** A key that authenticates a service that cannot get tokens. Only a hash of the key is stored. */
 export interface APIKeyRecord extends RecordOf<typeof fields> {}
 
-/** A key that is used all the time causes a write this often. */
+/** A key that is in constant use causes one write in this time. */
 const LAST_USED_MILLISECONDS = 60_000;
 
 export function apiKeyStore(database: Database) {
@@ -41,13 +41,13 @@ export function apiKeyStore(database: Database) {
     return {
       ...records,
       ...translatingErrors({
-        /** Stores a new key's record; answers the key, which cannot be had a second time. @throws DuplicateKeyError when the name is taken */
+        /** Stores a new key's record. Returns the key, which cannot be read again. @throws DuplicateKeyError when the name is already in use */
         async issue(record: Omit<APIKeyRecord, keyof KeptHashes>): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
           return [await records.insert({ ...record, hash, previousHash: null, previousUntil: null }), key];
         },
 
-        /** Puts a new key in the place of one that is still taken until `previousUntil`. @throws ConflictError when the record has changed */
+        /** Replaces the key. The old one is accepted until `previousUntil`. @throws ConflictError when the record has changed */
         async reissue(record: APIKeyRecord, previousUntil: Date, updatedAt: Date): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
           const kept: KeptHashes = { hash, previousHash: record.hash, previousUntil };
@@ -55,7 +55,7 @@ export function apiKeyStore(database: Database) {
           return [{ ...record, ...kept, version: record.version + 1, updatedAt }, key];
         },
 
-        /** The key that a caller showed, if it is one and its time is not past; notes that it was used. One command, and seldom a second. */
+        /** Returns the record if the secret is valid and the key has not expired, and updates `lastUsedAt`. Uses one command, rarely two. */
         async verify(id: string, secret: Redacted, now: Date): Promise<APIKeyRecord | null> {
           const record = await records.one({ id });
           if (!record || (record.expiresAt && record.expiresAt <= now)) return null;

@@ -8,28 +8,28 @@ import type { KeyHolder } from './keyring.ts';
 import { newId, type RecordOf, recordSchema, recordStore } from './records.ts';
 
 const fields = {
-  /** Who: what kind of viewer (absent in entries older than it), and its subject. */
+  /** The viewer's kind (absent in entries that are older than this field) and subject. */
   viewerKind: optional(nullable(text<ViewerKind>())),
   subject: text(),
-  /** The network address that the request came from. Null: from within the process. */
+  /** The network address of the client. Null if the gateway acted by itself. */
   address: nullable(text()),
   requestId: nullable(text()),
-  /** What was asked for: a mutation's name, or what the gateway does by itself. */
+  /** The name of a mutation, or an action of the gateway itself. */
   action: text(),
-  /** `SUCCESS`, or the code of the error that refused it. */
+  /** `SUCCESS`, or the error code if it was refused. */
   outcome: text(),
-  /** The noun of the object, when one is known. */
+  /** The noun of the object, if known. */
   objectNoun: nullable(text()),
   objectId: nullable(text()),
-  /** The reason that was given, where one is asked for. */
+  /** The given reason, for actions that require one. */
   reason: nullable(text()),
-  /** How often, within one minute. More than one only for what was refused. */
+  /** How many times it happened within one minute. Greater than 1 only for refused actions. */
   count: number(),
-  /** The batch that it is sealed in. Null: not yet. */
+  /** The number of the batch that seals it. Null if not sealed yet. */
   sequence: nullable(number()),
 };
 
-/** One thing that was done, or refused. It names objects and never holds a value. */
+/** An action that succeeded or was refused. Contains ids but never values. */
 export interface AuditRecord extends RecordOf<typeof fields> {}
 
 const sealFields = {
@@ -38,33 +38,33 @@ const sealFields = {
   entryCount: number(),
   /** SHA-256 of the batch's entries. */
   entriesHash: text(),
-  /** `headHash` of the batch before; empty for the first. */
+  /** The `headHash` of the previous batch. Empty for the first batch. */
   previousHash: anyText(),
-  /** SHA-256 of the four above: the head of the chain, which may be kept elsewhere to compare with. */
+  /** SHA-256 of the other fields: the head of the chain. A copy that is stored elsewhere can be compared with it. */
   headHash: text(),
 };
 
-/** A batch of entries, chained to the one before. Changing an entry, or leaving one out, breaks the chain. */
+/** A batch of entries, chained to the previous batch. Changing or removing an entry breaks the chain. */
 export interface AuditSeal extends ValuesOf<typeof sealFields> {}
 
-/** The newest batch of a chain: kept elsewhere, it shows that the chain was not cut and rebuilt. */
+/** The newest batch of a chain. A copy that is stored elsewhere proves that the chain was not truncated and rebuilt. */
 export type AuditHead = Pick<AuditSeal, 'sequence' | 'headHash'>;
 
-/** What a check of an organization's log found. */
+/** The result of verifying an organization's log. */
 export interface AuditVerification {
   readonly batches: number;
   readonly entries: number;
-  /** Entries not sealed yet, and when the oldest of them was written. */
+  /** The number of entries that are not sealed yet, and the time of the oldest. */
   readonly unsealed: number;
   readonly oldestUnsealed: Date | null;
   readonly head: AuditHead | null;
-  /** What is wrong, in words. Empty: nothing. */
+  /** Descriptions of the problems. Empty if there are none. */
   readonly problems: readonly string[];
 }
 
 const ENTRIES_PER_BATCH = 1_000;
 
-/** The log of what was done. Entries are inserted and never changed, but for the number of the batch that seals them. */
+/** The audit log. Entries are never changed, except for the number of the batch that seals them. */
 export function auditStore(database: Database) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
@@ -73,7 +73,7 @@ export function auditStore(database: Database) {
   const entries = database.model('AuditEntry', schema, 'auditEntries');
 
   const sealSchema = tenantSchema({ ...sealFields, mac: text() });
-  // Two that seal at once would take the same number: the second starts over.
+  // Two copies that seal at the same time would use the same number. The index makes the second one fail.
   sealSchema.index({ organizationId: 1, sequence: 1 }, { unique: true });
   const seals = database.model('AuditSeal', sealSchema, 'auditSeals');
 
@@ -83,7 +83,7 @@ export function auditStore(database: Database) {
     const { organizationId } = extent;
     const sealNext = (now: Date): Promise<number> =>
       database.transaction(async () => {
-        // By what is not sealed yet, never by time: a transaction may commit long after its entry was written.
+        // Selects unsealed entries, not entries by time, because a transaction can commit long after its entry was written.
         const batch = await entries.find({ organizationId, sequence: null }).sort({ _id: 1 }).limit(ENTRIES_PER_BATCH).lean();
         if (batch.length === 0) return 0;
         const last = await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean();
@@ -98,7 +98,7 @@ export function auditStore(database: Database) {
       ...records(extent),
 
       ...translatingErrors({
-        /** Seals what is not sealed yet, batch by batch, and answers how many entries that were. */
+        /** Seals all unsealed entries, batch by batch. Returns their number. */
         async seal(now: Date): Promise<number> {
           let sealed = 0;
           for (;;) {
@@ -107,7 +107,7 @@ export function auditStore(database: Database) {
               if (count === 0) return sealed;
               sealed += count;
             } catch (error) {
-              // Another copy of the gateway seals at this moment.
+              // Another copy of the gateway is sealing at the same time.
               if (error instanceof DuplicateKeyError || translate(error) instanceof DuplicateKeyError) return sealed;
               throw error;
             }
@@ -115,8 +115,8 @@ export function auditStore(database: Database) {
         },
 
         /**
-         * Recomputes the chain. `knownHead` is a head that was exported earlier: the chain must still hold it, or it was cut and rebuilt by
-         * somebody who has the key.
+         * Recomputes the chain. `knownHead` is a head that was exported earlier. If the chain does not contain it, somebody who has the key
+         * truncated and rebuilt the chain.
          */
         async verify(knownHead?: AuditHead): Promise<AuditVerification> {
           const problems: string[] = [];
@@ -128,19 +128,19 @@ export function auditStore(database: Database) {
               problems.push(`${where}: does not follow batch ${previous?.sequence ?? 0}`);
             const batch = await entries.find({ organizationId, sequence: seal.sequence }).sort({ _id: 1 }).lean();
             if (batch.length !== seal.entryCount)
-              problems.push(`${where}: has ${batch.length} entries, was sealed with ${seal.entryCount}`);
+              problems.push(`${where}: has ${batch.length} entries, but was sealed with ${seal.entryCount}`);
             if (hashOf(batch) !== seal.entriesHash) problems.push(`${where}: an entry was removed, changed or inserted`);
-            if (seal.previousHash !== (previous?.headHash ?? '')) problems.push(`${where}: is not chained to the one before`);
-            if (headHashOf(seal) !== seal.headHash) problems.push(`${where}: its own record was changed`);
+            if (seal.previousHash !== (previous?.headHash ?? '')) problems.push(`${where}: is not chained to the previous batch`);
+            if (headHashOf(seal) !== seal.headHash) problems.push(`${where}: the record of the batch was changed`);
             if (!sameText(seal.mac, mac(audit.bytes, organizationId, seal.headHash)))
               problems.push(`${where}: was not sealed by this gateway`);
             if (knownHead?.sequence === seal.sequence && knownHead.headHash !== seal.headHash)
-              problems.push(`${where}: is not the one whose head was kept`);
+              problems.push(`${where}: does not have the hash of the given head`);
             previous = seal;
             total += batch.length;
           }
           if (knownHead && knownHead.sequence > (previous?.sequence ?? 0))
-            problems.push(`the chain ends before batch ${knownHead.sequence}, whose head was kept`);
+            problems.push(`the chain ends before batch ${knownHead.sequence}, which the given head belongs to`);
           const beyond = await entries.countDocuments({ organizationId, sequence: { $gt: previous?.sequence ?? 0 } });
           if (beyond > 0) problems.push(`${beyond} entries belong to batches that are missing`);
           const unsealed = await entries.countDocuments({ organizationId, sequence: null });
@@ -154,7 +154,7 @@ export function auditStore(database: Database) {
             problems,
           };
         },
-        /** Deletes the log with its chain. */
+        /** Deletes the log and its chain. */
         async removeAll(): Promise<void> {
           await entries.deleteMany({ organizationId });
           await seals.deleteMany({ organizationId });
@@ -177,7 +177,7 @@ function chained(last: AuditHead | null, batch: readonly Stored[], sealedAt: Dat
   return { ...seal, headHash: headHashOf(seal) };
 }
 
-/** Over every member in a fixed order, so that none can be changed unseen; `sequence` is in the head. */
+/** Hashes every field in a fixed order, so that each change is detected. `sequence` is part of the head. */
 function hashOf(batch: readonly Stored[]): string {
   const rows = batch.map((entry) => [
     entry._id,
@@ -192,7 +192,7 @@ function hashOf(batch: readonly Stored[]): string {
     entry.objectId ?? null,
     entry.reason ?? null,
     entry.count,
-    // At the end and only where it is: entries older than it keep their hash.
+    // Last, and only if present, so that the hash of entries that are older than this field does not change.
     ...(entry.viewerKind ? [entry.viewerKind] : []),
   ]);
   return sha256(JSON.stringify(rows));

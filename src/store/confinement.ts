@@ -5,7 +5,7 @@ import type { Extent } from './extent.ts';
 import type { Members, OrganizationStore } from './index.ts';
 import type { Builders } from './lazily.ts';
 
-/** What a confined store is made of: the limit, and the organization's store as it is without. */
+/** The parts of a confined store: the limit, and the organization's store without the limit. */
 export interface Limited {
   readonly organizationId: string;
   readonly confinement: Confinement;
@@ -14,11 +14,11 @@ export interface Limited {
 }
 
 /**
- * How each member of an organization's store is confined for a viewer who is limited to one integration, or to one end user of it: nothing
- * else can be found, changed, deleted or made, whatever is asked for. A new member does not compile until it has a row.
+ * How each member of an organization's store is confined for a viewer who is limited to one integration, or to one end user of it. Such a
+ * viewer can find, change, delete and create nothing else. A new member without a row here does not compile.
  */
 export const confinedMembers: Builders<Limited, OrganizationStore> = {
-  // By the fields that `access/nouns.ts` names. Of nouns that it gives none, nothing can be found or made.
+  // Confined by the fields in `access/nouns.ts`. Records of nouns without such fields can neither be found nor created.
   integrations: (limited) => limited.members.integrations(extentOf('integration', limited)),
   connectors: (limited) => limited.members.connectors(extentOf('connector', limited)),
   endUsers: (limited) => limited.members.endUsers(extentOf('endUser', limited)),
@@ -28,26 +28,26 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   ssoLinks: (limited) => limited.members.ssoLinks(extentOf('ssoLink', limited)),
   endUserTokens: (limited) => limited.members.endUserTokens(extentOf('endUserToken', limited), { keys: limited.whole.keys }),
 
-  // A mutation tells the log what it did. Nothing of it can be read.
+  // A mutation writes an audit entry. The log cannot be read.
   audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert }),
 
-  // By the credentials that they belong to. Moving secrets to another key is for the gateway itself.
+  // Confined by the credentials that they belong to. Only the gateway itself moves secrets to another key.
   secrets: ({ whole }, own) => confinedSecrets(whole, own),
 
-  // A mutation asks whether the organization is there, and records it when it is the first.
+  // A mutation checks whether the organization exists, and the first one creates its record.
   organization: ({ whole: { organization } }) => ({
     ...refusing(organization),
     state: organization.state,
     ensure: organization.ensure,
   }),
 
-  // What seals, signs and opens has the keys by itself; beyond that they are for the gateway itself.
+  // The parts that seal, sign and open have their own access to the keys. Otherwise only the gateway itself uses keys.
   keys: ({ whole }) => refusing(whole.keys),
 
-  // As they are: a slot says nothing and is in no list, and is named by the id of a parent that this viewer has found.
+  // Not confined: slots contain no data, are in no list, and need the id of a parent that the viewer has found.
   slots: ({ whole }) => whole.slots,
 
-  // As it is: it names no record.
+  // Not confined: it refers to no record.
   transaction: ({ whole }) => whole.transaction,
 };
 
@@ -59,7 +59,7 @@ function extentOf(noun: NounName, { organizationId, confinement: { integrationId
   return { organizationId, confines };
 }
 
-/** The secrets of the credentials that there are for the viewer. */
+/** Returns the secrets of the credentials within the viewer's limit. */
 function confinedSecrets(whole: OrganizationStore, own: OrganizationStore): OrganizationStore['secrets'] {
   const { secrets } = whole;
   const ownOf = (credentialIds: readonly string[]) => own.credentials.ids({ id: credentialIds });
@@ -95,10 +95,10 @@ function confinedSecrets(whole: OrganizationStore, own: OrganizationStore): Orga
   };
 }
 
-/** A member of which a viewer who is limited has no need: each of its functions throws. */
+/** Returns a member that a limited viewer does not need: each of its functions throws. */
 function refusing<Member extends object>(member: Member): Member {
   const refuse = async () => {
-    throw new Error('This part of the store is not for a viewer who is limited.');
+    throw new Error('This part of the store is not available to a limited viewer.');
   };
   return Object.fromEntries(Object.keys(member).map((name) => [name, refuse])) as Member;
 }

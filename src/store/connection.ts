@@ -6,25 +6,25 @@ import { addSortIndexes } from './sort-indexes.ts';
 
 const binding = object({ credentialId: text(), authScheme: nullable(authScheme) });
 
-/** A credential bound to a connection, and how it authenticates there. Null: as the credential's kind says. */
+/** A credential of a connection, and how it authenticates. `authScheme` is null if the credential's kind decides. */
 export interface Binding extends ValueOf<typeof binding> {}
 
 const fields = {
   integrationId: text(),
   connectorId: nullable(text()),
   endUserId: nullable(text()),
-  /** The connector, or the integration when there is none: a name is unique within it. */
+  /** The connector, or the integration if there is no connector. The name is unique within it. */
   ownerId: text(),
   name: text(),
   allowedDomain: nullable(text()),
   variables: list(object({ name: text(), value: anyText() })),
   actionCredentials: list(binding),
   triggerCredentials: list(binding),
-  /** Every credential that the bindings and their auth schemes name: derived, and indexed for "used by". */
+  /** All credentials that the bindings and their auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
 };
 
-/** Binds credentials, in order, to a connector, an end user or a domain. */
+/** Binds an ordered list of credentials to a connector, an end user or a domain. */
 export interface ConnectionRecord extends RecordOf<typeof fields> {}
 
 export function connectionStore(database: Database) {

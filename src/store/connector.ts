@@ -3,16 +3,16 @@ import { list, mixed, nullable, object, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
-/** An auth scheme as a field, here and in a connection's bindings. */
+/** The field type of an auth scheme, also used in the bindings of a connection. */
 export const authScheme = object({
-  /** Given by the client, unique within its list. */
+  /** Chosen by the client, unique within its list. */
   id: text(),
   schemeType: text(),
   description: nullable(text()),
   settings: mixed<Readonly<Record<string, unknown>>>(),
 });
 
-/** How a connector authenticates: its type and that type's settings. Holds no secret; credentials it needs are named by id. */
+/** How a connector authenticates: a type and its settings. Contains ids of credentials but no secrets. */
 export interface AuthScheme extends ValueOf<typeof authScheme> {}
 
 const fields = {
@@ -21,11 +21,11 @@ const fields = {
   description: nullable(text()),
   baseUrl: text(),
   authSchemes: list(authScheme),
-  /** The credentials that the auth schemes name: derived, and indexed for "used by". */
+  /** The credentials that the auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
 };
 
-/** A third-party service, and the ways it authenticates. */
+/** A third-party service, and how it authenticates. */
 export interface ConnectorRecord extends RecordOf<typeof fields> {}
 
 export function connectorStore(database: Database) {

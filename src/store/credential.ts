@@ -12,15 +12,15 @@ const fields = {
   description: nullable(text()),
   kind: text(),
   enabled: boolean(),
-  /** When it is deleted without anybody asking; from then on no read finds it. */
+  /** It is deleted at this time. Reads do not find it from this time on. */
   expiresAt: nullable(date()),
-  /** Null or absent: never checked. Empty: found valid. */
+  /** Null or absent if never checked; empty if valid. */
   errors: optional(nullable(list(text()))),
   /** The readable fields of the kind. */
   settings: mixed<Readonly<Record<string, unknown>>>(),
-  /** What the server computed from settings and secrets. */
+  /** The values that the server computed from settings and secrets. */
   facts: mixed<Readonly<Record<string, unknown>>>(),
-  /** By field; a secret that is not here is not set. */
+  /** By field. Contains only secrets that are set. */
   secrets: mixed<Readonly<Record<string, SecretFacts>>>(),
 };
 
@@ -37,7 +37,7 @@ export function credentialStore(database: Database, now: () => Date) {
   return (extent: Extent) => ({
     ...records(extent),
     ...translatingErrors({
-      /** The ids of credentials whose time is past, which no read finds any more. */
+      /** Returns the ids of expired credentials, which reads do not find any more. */
       async expired(limit: number): Promise<string[]> {
         const found = await model
           .find({ ...within(extent), expiresAt: { $lte: now() } }, { _id: 1 })

@@ -1,21 +1,21 @@
 import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
 import { TimeoutError } from '../errors.ts';
 
-/** An open database. Everything in `store/` is built on one; nothing outside sees it. */
+/** An open database. Everything in `store/` is built on it; nothing outside uses it. */
 export interface Database {
   readonly connection: Connection;
-  /** Makes the model of a collection. */
+  /** Creates the model of a collection. */
   model<D>(name: string, schema: Schema<D>, collection: string): Model<D>;
-  /** The longest that one read may take, in milliseconds. */
+  /** The time limit of one read, in milliseconds. */
   readonly readTimeMs: number;
   /**
-   * Runs the function in one transaction: all of its writes or none. It may run more than once (write conflicts), so it must have no
-   * effect but its writes, and it must await one command before it sends the next.
+   * Runs the function in one transaction. It can run several times because of write conflicts, so its writes must be its only effect. It must
+   * await each command before it sends the next.
    */
   transaction<T>(run: () => Promise<T>): Promise<T>;
 }
 
-/** A unique index refused a write. The domain says what that means for the caller. */
+/** A unique index refused a write. The domain converts it to an error for the caller. */
 export class DuplicateKeyError extends Error {
   /** The names of the index's fields. */
   readonly fields: readonly string[];
@@ -26,20 +26,20 @@ export class DuplicateKeyError extends Error {
 }
 
 /**
- * Connects to a MongoDB replica set, sharded cluster or the embedded database; the store cannot tell which.
+ * Connects to a MongoDB replica set, a sharded cluster or the embedded database. The store does not distinguish them.
  * @throws Error (MongooseServerSelectionError) when no server answers within ten seconds
  */
 export async function openDatabase(options: {
   uri: string;
   name: string;
   readTimeMs?: number;
-  /** Called with the name of each command that is sent. */
+  /** Called with the name of each sent command. */
   onCommand?: (name: string) => void;
 }): Promise<Database> {
-  // An instance of its own: options, models and the transaction's async context are never shared with another gateway in this process.
+  // A separate instance, so that options, models and the async context of transactions are not shared with other gateways in this process.
   const mongoose = new Mongoose();
   mongoose.set('transactionAsyncLocalStorage', true);
-  // As a plugin, for `mongoose.set` does not reach schemas that were built before they meet this instance.
+  // A plugin, because `mongoose.set` does not affect schemas that were created without this instance.
   mongoose.plugin((schema) => schema.set('strict', 'throw').set('strictQuery', 'throw'));
   const connection = await mongoose
     .createConnection(options.uri, {
@@ -69,7 +69,7 @@ export async function openDatabase(options: {
   };
 }
 
-/** Makes the driver's errors ours, for all functions of one part of the store. What a transaction retries on passes unchanged. */
+/** Wraps functions so that they throw our errors instead of the driver's. Errors that make a transaction retry are not changed. */
 export function translatingErrors<Functions extends object>(functions: Functions): Functions {
   const wrapped: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(functions)) {
@@ -87,7 +87,7 @@ export function translatingErrors<Functions extends object>(functions: Functions
 const DUPLICATE_KEY = 11000;
 const MAX_TIME_EXPIRED = 50;
 
-/** The driver's error as ours, or as it is. */
+/** Converts an error of the driver to ours. Returns other errors unchanged. */
 export function translate(error: unknown): unknown {
   if (typeof error !== 'object' || error === null || !('code' in error)) return error;
   if (error.code === DUPLICATE_KEY) {

@@ -5,7 +5,7 @@ import { translatingErrors } from './database.ts';
 import { type Extent, isWithin, refuseBeyond } from './extent.ts';
 import type { KeyHolder } from './keyring.ts';
 
-/** Tokens for end users. They are not kept: what they say is signed, and short-lived. */
+/** Tokens for end users. They are signed and short-lived, and not stored. */
 export function endUserTokenStore(extent: Extent, { keys }: KeyHolder) {
   const { organizationId } = extent;
   return translatingErrors({
@@ -13,7 +13,7 @@ export function endUserTokenStore(extent: Extent, { keys }: KeyHolder) {
       refuseBeyond(extent, claims);
       return signEndUserToken(await keys.token(), { ...claims, organizationId }, issuedAt, expiresAt);
     },
-    /** What a token says that names one of the organization's keys; undefined when it was not signed with it, or its time is past. */
+    /** Returns the claims of a token. Undefined if it is not signed with the organization's key of this id, or has expired. */
     async verify(keyId: string, token: Redacted, now: Date): Promise<EndUserClaims | undefined> {
       try {
         const claims = await verifyEndUserToken(await keys.byId(keyId, 'token'), token, organizationId, now);

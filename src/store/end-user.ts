@@ -14,18 +14,18 @@ const contact = object({
   phone: nullable(text()),
 });
 
-/** One of the at most four people or mailboxes that stand for an end user. */
+/** One of at most four people or mailboxes that represent an end user. */
 export interface Contact extends ValueOf<typeof contact> {}
 
 const fields = {
   integrationId: text(),
-  /** The organization's own id for this end user. Immutable, unique within the integration. */
+  /** The organization's own id for this end user. Unique within the integration; never changes. */
   externalId: text(),
   displayName: anyText(),
   contacts: list(contact),
 };
 
-/** Whose credentials these are: a customer of the organization that integrates. */
+/** A customer of the organization. Connections and credentials can belong to it. */
 export interface EndUserRecord extends RecordOf<typeof fields> {}
 
 export function endUserStore(database: Database) {

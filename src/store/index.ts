@@ -19,33 +19,33 @@ import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
 
-/** What is kept of all organizations. */
+/** The store of all organizations. */
 export type Store = ReturnType<typeof createStore>;
 
-/** How the members of an organization's store are built. */
+/** The functions that create the members of an organization's store. */
 export type Members = ReturnType<typeof createMembers>['members'];
 
-/** What is kept of one organization, by noun. In it no other organization can be named. */
+/** The store of one organization, by noun. It cannot access other organizations. */
 export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Members[M]> };
 
-/** Builds the store on an open database. Call `prepare` once before the first use. */
+/** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
   const { keyring, organizations, members } = createMembers(database, keyProvider, now);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
-    /** The store of one organization, or the part of it that there is for a viewer who is limited. Costs next to nothing. */
+    /** Returns the store of one organization, or the part of it within a viewer's limit. Cheap to call. */
     of(organizationId: string, confinement?: Confinement): OrganizationStore {
       const all = whole({ organizationId, confines: {} });
       return confinement ? confined({ organizationId, confinement, members, whole: all }) : all;
     },
-    /** The organizations that are not deleted. */
+    /** Returns the organizations that are not deleted. */
     liveOrganizations: organizations.live,
     keyring,
     rateLimits: rateLimitStore(database),
     transaction: database.transaction,
 
-    /** Makes the collections and indexes that are missing. Collections come first: in a transaction they could not be made. */
+    /** Creates missing collections and indexes. Collections must exist, because they cannot be created in a transaction. */
     async prepare(): Promise<void> {
       for (const model of Object.values(database.connection.models)) {
         await model.createCollection();

@@ -2,7 +2,7 @@ import type { Database } from './database.ts';
 import { mixed, nullable, optional, text } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 
-/** Null everywhere: no such claim. */
+/** A value is null if the claim is not sent. */
 export interface SSOClaimSettings {
   readonly organization: string | null;
   readonly locale: number | null;
@@ -12,7 +12,7 @@ export interface SSOClaimSettings {
   readonly externalId: 'CONTACT' | 'END_USER' | 'NONE';
 }
 
-/** One of the three values at most; with none the field is cleared. */
+/** At most one of the three values is set. If none is set, Zendesk clears the field. */
 export interface SSOUserField {
   readonly name: string;
   readonly text: string | null;
@@ -23,11 +23,11 @@ export interface SSOUserField {
 const fields = {
   name: text(),
   description: nullable(text()),
-  /** What is added to the claims of its end users’ SSO links. Absent in records older than it. */
+  /** Additional claims of the end users’ SSO links. Absent in records that are older than this field. */
   ssoClaims: optional(nullable(mixed<SSOClaimSettings>())),
 };
 
-/** A namespace of an organization: connectors, end users, connections and credentials belong to exactly one. */
+/** A namespace of an organization. Each connector, end user, connection and credential belongs to one. */
 export interface IntegrationRecord extends RecordOf<typeof fields> {}
 
 export function integrationStore(database: Database) {

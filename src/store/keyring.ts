@@ -8,14 +8,14 @@ import { date, number, oneOf, optional, type TenantDocument, tenantSchema, text 
 import { newId } from './records.ts';
 
 /**
- * Keys of an organization. `seal` keys encrypt secrets: one is current, older ones only open. The `fingerprint` key never changes, or
- * equal secrets would cease to have equal fingerprints. The `audit` key authenticates the chain of the audit log, the `token` key the tokens
- * that are made for end users.
+ * The purposes of an organization's keys. `seal` keys encrypt secrets: one is current, older ones are only used to open. The `fingerprint`
+ * key never changes, because equal secrets must have equal fingerprints. The `audit` key authenticates the chain of the audit log. The
+ * `token` key signs end users' tokens.
  */
 const purposes = ['seal', 'fingerprint', 'audit', 'token'] as const;
 type Purpose = (typeof purposes)[number];
 
-/** Of a destroyed key only the record is left, without its bytes: what is still sealed under it can say why it does not open. */
+/** The record of a destroyed key is kept without its bytes, so that errors can state why a secret does not open. */
 const states = ['current', 'opening', 'destroyed'] as const;
 
 const fields = {
@@ -30,50 +30,50 @@ const fields = {
 
 type KeyRecord = TenantDocument<typeof fields>;
 
-/** A key that only opens. */
+/** A key that is only used to open. */
 export interface OpeningKey {
   readonly keyId: string;
-  /** From when on it may be destroyed, if nothing is sealed under it. */
+  /** It can be destroyed from this time on, if nothing is sealed under it. */
   readonly destroyableAt: Date;
 }
 
-/** What came of wrapping a batch of data keys anew. */
+/** The result of wrapping a batch of data keys again. */
 export interface Rewrapped {
   readonly rewrapped: number;
-  /** Under the first master key already. */
+  /** The number that are already wrapped under the first master key. */
   readonly kept: number;
-  /** Opened by no master key at hand. */
+  /** The number that no available master key can open. */
   readonly failed: number;
-  /** The id to go on after. Null: there are no more. */
+  /** The id after which to continue. Null if there are no more. */
   readonly last: string | null;
 }
 
 /** The data keys of one organization. */
 export type Keys = ReturnType<ReturnType<typeof createKeyring>['keysOf']>;
 
-/** What has an organization's keys: its store. */
+/** An object with access to an organization's keys: its store. */
 export interface KeyHolder {
   readonly keys: Keys;
 }
 
-/** How many unwrapped keys stay in memory. */
+/** The maximum number of unwrapped keys in memory. */
 const CACHED_KEYS = 4_096;
 
 /**
- * How long a key rests between its retirement and its destruction. A transaction that read the key as current may commit what it sealed
- * after the retirement. MongoDB ends transactions after 60 seconds (`transactionLifetimeLimitSeconds`), the one that retired the key too;
- * the rest is for clocks that differ between machines.
+ * The minimum time between the retirement and the destruction of a key. A transaction that read the key as current can commit sealed values
+ * after the retirement. MongoDB ends transactions after 60 seconds (`transactionLifetimeLimitSeconds`), including the one that retired the
+ * key. The rest of the time allows for clock differences between machines.
  */
 export const KEY_REST_MILLISECONDS = 5 * 60_000;
 
-/** A key seals less than 2^31 values: with random nonces of 96 bits, far from where two are likely to be equal (NIST SP 800-38D, 8.3). */
+/** A key seals less than 2^31 values. So two random nonces of 96 bits are very unlikely to be equal (NIST SP 800-38D, 8.3). */
 const SEALS_MAX = 2 ** 31;
-/** From here on a key is replaced. What lies between is what may be sealed until that is done. */
+/** A key with more seals is replaced. The difference to the maximum allows sealing until that is done. */
 const SEALS_WORN = 2 ** 30;
-/** How many seals a process reserves at once: one write for so many seals, and so many are lost at most when the process ends. */
+/** The number of seals that a process reserves with one write. At most so many are lost when the process ends. */
 const SEALS_RESERVED = 2 ** 16;
 
-/** The data keys, stored wrapped under a master key. What must always hold for them is written down in `src/README.md`. */
+/** The data keys, stored wrapped under a master key. `src/README.md` describes their invariants. */
 export function createKeyring(database: Database, keyProvider: KeyProvider) {
   const schema = tenantSchema(fields);
   schema.index({ organizationId: 1, purpose: 1 }, { unique: true, partialFilterExpression: { state: 'current' } });
@@ -81,14 +81,14 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   const model = database.model('DataKey', schema, 'dataKeys');
   const unwrapped = new Map<string, Promise<Uint8Array>>();
   const sealsLeft = new Map<string, number>();
-  /** Keys that are to be replaced, and whose they are. */
+  /** Keys to replace, with their organizations. */
   const worn = new Map<string, string>();
 
   async function unwrap({ _id: keyId, organizationId, wrapped }: KeyRecord): Promise<DataKey> {
     let bytes = unwrapped.get(keyId);
     if (!bytes) {
       if (unwrapped.size >= CACHED_KEYS) unwrapped.delete(unwrapped.keys().next().value!);
-      // The promise is kept, so that many who ask at once make one call.
+      // The promise is cached, so that concurrent callers cause one call only.
       bytes = keyProvider.unwrap(wrapped!, { organizationId, keyId });
       unwrapped.set(keyId, bytes);
       bytes.catch(() => unwrapped.delete(keyId));
@@ -102,11 +102,11 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     return { _id: keyId, organizationId, purpose, state: 'current', wrapped, createdAt } as const;
   }
 
-  /** Counts seals before they are made. Never too few: what a process reserved and did not use stays counted. */
+  /** Counts seals in advance. The count is never too low: unused reservations of a process stay counted. */
   async function spend({ _id: keyId, organizationId }: KeyRecord, seals: number): Promise<void> {
     const left = sealsLeft.get(keyId) ?? 0;
     if (left < seals) {
-      // Past mongoose, and so outside the transaction that is running: this counts although that one may be rolled back and run again.
+      // Without mongoose, and so outside the running transaction: the count must stay even if the transaction is rolled back and repeated.
       const reserved = await database.connection
         .collection<KeyRecord>(model.collection.collectionName)
         .findOneAndUpdate(
@@ -116,32 +116,32 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         );
       const sum = Number(reserved?.reservedSeals ?? 0);
       if (sum > SEALS_WORN) worn.set(keyId, organizationId);
-      if (sum > SEALS_MAX) throw new Error('The data key has sealed as much as it may, and has not been replaced.');
+      if (sum > SEALS_MAX) throw new Error('The data key has reached its maximum number of seals and has not been replaced.');
       sealsLeft.set(keyId, (sealsLeft.get(keyId) ?? 0) + SEALS_RESERVED);
     }
     sealsLeft.set(keyId, sealsLeft.get(keyId)! - seals);
   }
 
-  /** Why a key does not open. */
+  /** Returns the error for a key that cannot be unwrapped. */
   function unreadable(error: unknown): UnreadableSecretError {
     const isPassing = error instanceof MasterKeyUnavailableError;
     return new UnreadableSecretError(
-      isPassing ? 'the master key is out of reach at the moment; try again' : 'no master key at hand opens its data key',
+      isPassing ? 'the master key is temporarily unavailable; try again' : 'no available master key opens its data key',
     );
   }
 
-  /** The keys of one organization. */
+  /** Returns the keys of one organization. */
   const keysOf = ({ organizationId }: Extent) =>
     translatingErrors({
-      /** Makes the keys that the organization does not have: all, when it is new, and those of purposes that are newer than it. */
+      /** Creates missing keys: all for a new organization; for an older one, those of purposes that were added later. */
       async complete(now: Date): Promise<void> {
         const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
         const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
         for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
       },
       /**
-       * The keys to write with now. Reads their records, so that a transaction which seals sees the key it uses as it is in that transaction.
-       * `seals` tells how many values are about to be sealed.
+       * Returns the current keys. Reads their records, so that a transaction that seals uses the key that is current in that transaction.
+       * `seals` is the number of values that will be sealed.
        */
       async current(seals = 0): Promise<Record<Exclude<Purpose, 'token'>, DataKey>> {
         const records = await model.find({ organizationId, state: 'current' }).lean();
@@ -153,25 +153,25 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         if (seals > 0) await spend(find('seal'), seals);
         return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
       },
-      /** The key that signs tokens now. */
+      /** Returns the current key for tokens. */
       async token(): Promise<DataKey> {
         const record = await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean();
         if (!record) throw new Error('The organization has no token key.');
         return unwrap(record);
       },
-      /** @throws UnreadableSecretError when the key is destroyed, or no master key at hand opens it */
+      /** @throws UnreadableSecretError when the key is destroyed, or no available master key opens it */
       async byId(keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {
         const record = await model.findOne({ organizationId, _id: keyId, purpose }).lean();
-        if (!record) throw new UnreadableSecretError('its key is not there');
+        if (!record) throw new UnreadableSecretError('its key does not exist');
         if (record.state === 'destroyed') {
           unwrapped.delete(keyId);
-          throw new UnreadableSecretError('its key is destroyed');
+          throw new UnreadableSecretError('its key was destroyed');
         }
         return unwrap(record).catch((error) => {
           throw unreadable(error);
         });
       },
-      /** The ids of the keys that open, of those that there are. */
+      /** Returns the ids of the keys that can be unwrapped. */
       async openable(): Promise<Set<string>> {
         const filter = { organizationId, purpose: 'seal', state: { $ne: 'destroyed' } } as const;
         const records = await model.find(filter).lean();
@@ -180,11 +180,11 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       },
 
       /**
-       * Puts a new key in the place of the current one, which from then on only opens. Call it in a transaction. Answers whether it did: not
-       * when the current key is another by now, for then somebody else did.
+       * Replaces the current key, which is only used to open from now on. Call it in a transaction. Returns false if the key with this id is
+       * not current any more.
        */
       async replace(currentKeyId: string, now: Date): Promise<boolean> {
-        // First, for the master key may be far away, and from the first write on others wait for this transaction.
+        // Before the first write: wrapping can take long, and other transactions wait from the first write on.
         const next = await newKey(organizationId, 'seal', now);
         const filter = { organizationId, _id: currentKeyId, purpose: 'seal', state: 'current' } as const;
         const retired = await model.updateOne(filter, { $set: { state: 'opening', retiredAt: now } });
@@ -200,7 +200,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         const records = await model.find({ organizationId, purpose: 'seal', state: 'opening' }, { retiredAt: 1 }).lean();
         return records.map(({ _id, retiredAt }) => ({ keyId: _id, destroyableAt: new Date(retiredAt!.getTime() + KEY_REST_MILLISECONDS) }));
       },
-      /** Removes the bytes of a key that has rested long enough, for good. The caller has seen, in the same transaction, that nothing is sealed under it. */
+      /** Permanently removes the bytes of a key that was retired long enough ago. The caller must check, in the same transaction, that nothing is sealed under it. */
       async destroy(keyId: string, now: Date): Promise<boolean> {
         const retiredBefore = new Date(now.getTime() - KEY_REST_MILLISECONDS);
         const result = await model.updateOne(
@@ -218,18 +218,18 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     });
 
   const keyring = translatingErrors({
-    /** The keys that have sealed so much that they are to be replaced, until that is done. */
+    /** Returns the keys that have sealed too many values and are not replaced yet. */
     async worn(): Promise<{ keyId: string; organizationId: string }[]> {
       return [...worn].map(([keyId, organizationId]) => ({ keyId, organizationId }));
     },
-    /** A worn key is replaced, or need not be. */
+    /** Removes a key from this list: it has been replaced, or need not be. */
     async forgetWorn(keyId: string): Promise<void> {
       worn.delete(keyId);
     },
 
     /**
-     * Wraps data keys anew under the first master key: those of `limit` records after an id, of whatever organization. What is
-     * under the first already is left alone, so this may be stopped and run again.
+     * Wraps data keys of all organizations again under the first master key: at most `limit` records after an id. Skips keys that are already
+     * under the first master key, so it can be stopped and run again.
      */
     async rewrap(after: string, limit: number): Promise<Rewrapped> {
       const found = await model
@@ -245,7 +245,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         }
         const place = { organizationId, keyId };
         const bytes = await keyProvider.unwrap(wrapped!, place).catch((error) => {
-          // What is out of reach for the moment stops the run; a key that will never open must not.
+          // A temporary failure stops the run; a key that can never be opened must not.
           if (error instanceof MasterKeyUnavailableError) throw error;
           return null;
         });
@@ -254,23 +254,22 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
           continue;
         }
         const again = await keyProvider.wrap(bytes, place);
-        // What replaces the only copy of a key is opened once before.
-        if (!Buffer.from(await keyProvider.unwrap(again, place)).equals(bytes))
-          throw new Error('A data key that was wrapped does not unwrap.');
+        // Check that the new form can be unwrapped before it replaces the only copy of the key.
+        if (!Buffer.from(await keyProvider.unwrap(again, place)).equals(bytes)) throw new Error('A wrapped data key cannot be unwrapped.');
         await model.updateOne({ organizationId, _id: keyId, wrapped: wrapped! }, { $set: { wrapped: again } });
         rewrapped++;
       }
       return { last: found.length < limit ? null : found.at(-1)!._id, rewrapped, kept, failed };
     },
-    /** How many data keys there are, of all organizations and purposes. */
+    /** Returns the number of data keys of all organizations and purposes. */
     async count(): Promise<number> {
       return model.countDocuments({ state: { $ne: 'destroyed' } });
     },
-    /** Whether the database holds any data key: then a new master key would be a mistake. */
+    /** Returns whether the database contains no data key. Only then may a new master key be created. */
     async isEmpty(): Promise<boolean> {
       return (await model.findOne({}).lean()) === null;
     },
-    /** Unwraps one stored key, so that a wrong master key is found at start and not at the first reveal. */
+    /** Unwraps one stored key, so that a wrong master key is detected at the start and not at the first reveal. */
     async probe(): Promise<void> {
       const record = await model.findOne({ state: 'current' }).lean();
       if (record) await keyProvider.unwrap(record.wrapped!, { organizationId: record.organizationId, keyId: record._id });

@@ -1,9 +1,9 @@
-/** How each member of an object is built: from what the object is made of, and from its other members. */
+/** Functions that create the members of an object, from its source and from its other members. */
 export type Builders<Of, Members> = { readonly [M in keyof Members]: (of: Of, own: Members) => Members[M] };
 
 /**
- * How to make objects whose members are built when they are first read, and then kept. The members are getters of one prototype, so to make
- * an object of many members costs next to nothing: it pays for what is read.
+ * Returns a function that creates objects whose members are created on first read. The members are getters of one shared prototype, so
+ * creating an object with many members is cheap.
  */
 export function lazily<Of, Members extends object>(builders: Builders<Of, Members>): (of: Of) => Members {
   const made = Symbol('of what it is made');

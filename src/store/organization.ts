@@ -4,23 +4,23 @@ import { date, number, optional, tenantSchema } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 
-/** The tenants. Each is recorded by its first mutation, together with its keys. */
+/** The tenants. The first mutation of an organization creates its record and its keys. */
 export function organizationStore(database: Database) {
   const schema = tenantSchema({ createdAt: optional(date()), deletedAt: optional(date()), touches: optional(number()) });
   schema.index({ organizationId: 1 }, { unique: true });
   const model = database.model('Organization', schema, 'organizations');
-  // Once recorded, an organization stays so: a deleted one leaves its tombstone.
+  // The record of an organization is never removed: a deleted one keeps a tombstone.
   const recorded = new Set<string>();
 
   const { live } = translatingErrors({
-    /** The organizations that are not deleted. */
+    /** Returns the organizations that are not deleted. */
     async live(): Promise<string[]> {
       const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
       return found.map(({ organizationId }) => organizationId);
     },
   });
 
-  /** One organization's own record. */
+  /** Returns the functions for the record of one organization. */
   function of({ organizationId }: Extent, { keys }: KeyHolder) {
     const record = translatingErrors({
       async state(): Promise<'unknown' | 'live' | 'deleted'> {
@@ -32,11 +32,11 @@ export function organizationStore(database: Database) {
         await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
         await keys.complete(now);
       },
-      /** Writes the record without changing it: what does this and what deletes the organization cannot both commit. */
+      /** Writes the record without changing it, so that this transaction and one that deletes the organization cannot both commit. */
       async touch(): Promise<void> {
         await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
       },
-      /** Marks the organization as deleted: its tokens stop working at once. False: there is none. */
+      /** Marks the organization as deleted, so that its tokens stop working at once. Returns false if it does not exist. */
       async tombstone(now: Date): Promise<boolean> {
         const result = await model.updateOne({ organizationId }, { $set: { deletedAt: now } });
         return result.matchedCount === 1;
@@ -44,7 +44,7 @@ export function organizationStore(database: Database) {
     });
     return {
       ...record,
-      /** Records the organization with its keys unless it is there already. */
+      /** Creates the record and the keys of the organization if they do not exist. */
       async ensure(now: Date): Promise<void> {
         if (recorded.has(organizationId)) return;
         const state = await record.state();
@@ -52,7 +52,7 @@ export function organizationStore(database: Database) {
           if (state === 'unknown') await database.transaction(() => record.insert(now));
           if (state === 'live') await keys.complete(now);
         } catch (error) {
-          // Another mutation did it meanwhile.
+          // Another mutation has created it at the same time.
           if (!(error instanceof DuplicateKeyError)) throw error;
         }
         if (state !== 'unknown') recorded.add(organizationId);

@@ -2,19 +2,19 @@ import { type Database, DuplicateKeyError, translate, translatingErrors } from '
 import { number, tenantSchema, text } from './fields.ts';
 import { newId } from './records.ts';
 
-/** Stands for the organization of those who have none. No organization's name begins so. */
+/** The organization of requests without one. No organization name begins with this character. */
 export const NO_ORGANIZATION = '-';
 
-/** How long a reservation may take; the caller has another way. */
+/** The time limit of a reservation. If it is exceeded, the caller has a fallback. */
 const RESERVE_MS = 2_000;
 const ATTEMPTS = 8;
 const SWEEP_MAX = 1_000;
 
-/** What a spender has taken of its rate limit in the current window: one document each, which rolls over from window to window. */
+/** The used part of each spender's rate limit in the current window. Each spender has one document, which is reused for every window. */
 export function rateLimitStore(database: Database) {
   const schema = tenantSchema({
     key: text(),
-    /** Windows are numbered by time. */
+    /** The number of the window, which increases with time. */
     window: number(),
     used: number(),
   });
@@ -23,14 +23,14 @@ export function rateLimitStore(database: Database) {
   const model = database.model('RateLimit', schema, 'rateLimits');
   const options = { timeoutMS: RESERVE_MS };
 
-  /** Adds to what was used, if it then is at most `most`. A window that has begun on another copy's clock has begun. */
+  /** Adds to the used amount if the sum is at most `most`. Also accepts a later window, which another copy's clock has begun. */
   async function take(organizationId: string, key: string, window: number, amount: number, most: number): Promise<number | undefined> {
     const filter = { organizationId, key, window: { $gte: window }, used: { $lte: most - amount } };
     const taken = await model.findOneAndUpdate(filter, { $inc: { used: amount } }, { ...options, returnDocument: 'after' }).lean();
     return taken?.used;
   }
 
-  /** Begins a window in which `amount` is used already. False: another did. */
+  /** Begins a window with `amount` used. Returns false if another copy has begun it. */
   async function begin(organizationId: string, key: string, window: number, amount: number): Promise<boolean> {
     const filter = { organizationId, key, window: { $lt: window } };
     try {
@@ -44,8 +44,8 @@ export function rateLimitStore(database: Database) {
 
   return translatingErrors({
     /**
-     * Takes a share of what the key may use in the window: `share`, or the rest when that is less, or nothing when the rest is less than
-     * `least`. One atomic write in the steady state. Answers what was taken, and what is left after it.
+     * Reserves a part of the limit in the window: `share`, or the rest if that is less, or nothing if the rest is less than `least`. Usually
+     * one atomic write. Returns the reserved amount and the rest after it.
      */
     async reserve(
       organizationId: string,
@@ -66,10 +66,10 @@ export function rateLimitStore(database: Database) {
         const granted = Math.min(rest, share);
         if ((await take(organizationId, key, window, granted, limit)) !== undefined) return { granted, left: rest - granted };
       }
-      throw new Error('Too many copies reserve at once.');
+      throw new Error('Too many copies are reserving at the same time.');
     },
 
-    /** Deletes what belongs to windows that ended before this one, some of it at a time. Answers how many. */
+    /** Deletes documents of windows before this one, a limited number at a time. Returns the number of deleted documents. */
     async sweep(window: number): Promise<number> {
       let swept = 0;
       for (const organizationId of await model.distinct('organizationId')) {

@@ -6,94 +6,94 @@ import { date, type Fields, number, optional, tenantSchema, type ValuesOf } from
 import { globCondition } from './glob.ts';
 
 const baseFields = {
-  /** 1 on create, one more with each update. */
+  /** 1 after creation, incremented by each update. */
   version: number(),
   createdAt: date(),
   updatedAt: date(),
 };
 
-/** What every record has. Ids are 24 hexadecimal digits; records are plain objects, and the mongoose documents stay in `store/`. */
+/** The fields of every record. Ids are 24 hexadecimal digits. Records are plain objects; mongoose documents stay in `store/`. */
 export interface BaseRecord extends ValuesOf<typeof baseFields> {
   readonly id: string;
   readonly organizationId: string;
 }
 
-/** A record of a noun that has these fields. */
+/** A record of a noun with these fields. */
 export type RecordOf<F extends Fields> = BaseRecord & ValuesOf<F>;
 
-/** Of no record: what is written when it shall conflict with who deletes it. */
+/** Not part of records. It is written to conflict with a transaction that deletes the record. */
 const touched = { touches: optional(number()) };
 
-/** A record as it is stored. */
+/** The stored form of a record. */
 type Stored<R extends BaseRecord> = Omit<R, 'id'> & { readonly _id: string } & ValuesOf<typeof touched>;
 
 /**
- * Which records are meant: those whose fields equal the values given (one of them, when it is a list; contain it or one, when the field is one),
- * and whose name matches the glob. What is undefined is no condition.
+ * Selects records whose fields equal the given values and whose name matches the glob. If the given value is a list, one of its items must
+ * match. If the field is a list, it must contain a match. Undefined is no condition.
  */
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
 } & { readonly nameGlob?: string /** Inclusive. */; readonly createdSince?: Date /** Exclusive. */; readonly createdBefore?: Date };
 
-/** The last record before a page, as a cursor names it: its value of the sort field, and its id. */
+/** The last record before a page, as encoded in a cursor: its value of the sort field, and its id. */
 export interface PageStart {
   readonly value: string | Date;
   readonly id: string;
 }
 
-/** Which part of a list to read. */
+/** The requested part of a list. */
 export interface PageRequest<SortField extends string = string> {
-  /** How many records at most. */
+  /** The maximum number of records. */
   readonly limit: number;
   readonly sortField: SortField;
   readonly descending: boolean;
   readonly after?: PageStart;
-  /** Ends before this record; the page is then the last `limit` records before it. */
+  /** If given, the page consists of the last `limit` records before this record. */
   readonly before?: PageStart;
 }
 
-/** A page of a list, in the order asked for. */
+/** A page of a list, in the requested order. */
 export interface Page<R> {
   readonly records: readonly R[];
-  /** Whether there are more records beyond the page's end, in the direction of reading. */
+  /** Whether more records follow the page, in the direction of reading. */
   readonly hasMore: boolean;
 }
 
-/** What a page is of: a filter, and which part of what it finds. */
+/** A page to read: the filter of the list, and the requested part. */
 export interface PageOf<R extends BaseRecord> {
   readonly filter: Filter<R>;
   readonly request: PageRequest;
 }
 
-/** A new id. */
+/** Returns a new id. */
 export function newId(): string {
   return new Types.ObjectId().toHexString();
 }
 
-/** The schema of a record: the noun's own fields, and those that all have. */
+/** Creates the schema of a record: the noun's own fields, and those of all records. */
 export function recordSchema<F extends Fields>(fields: F) {
   return tenantSchema({ ...baseFields, ...touched, ...fields });
 }
 
-/** Reads and writes of one noun's records, within an extent: no function reaches beyond it. */
+/** Reads and writes the records of one noun, within an extent only. */
 export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof recordStore<R>>>;
 
 interface RecordStoreOptions {
-  /** The field that globs match; `name` unless told. */
+  /** The field that globs match. `name` by default. */
   readonly nameField?: string;
   /** A condition that every read adds, such as "not yet expired". */
   readonly visible?: () => Conditions;
 }
 
-/** How to make the store of one noun's records for an extent. */
+/** Returns a function that creates the store of one noun's records for an extent. */
 export function recordStore<R extends BaseRecord>(
   database: Database,
   model: Model<Stored<R>>,
   { nameField = 'name', visible = () => ({}) }: RecordStoreOptions = {},
 ) {
-  // Here a noun's fields are data, so mongoose's exact types for filters and updates do not apply; `strict` checks them as they run.
+  // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
-  // What is in the collection was written by `insert` and `update`, which take no other records.
+  // The cast is safe, because only `insert` and `update` write to the collection, and they accept no other records.
   const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
   const { collectionName } = model.collection;
 
@@ -106,7 +106,7 @@ export function recordStore<R extends BaseRecord>(
         ranges(request).map((range): Stage[] => [
           { $match: both(readable(filter), range) },
           { $sort: order(request) },
-          // One more than asked for tells whether there are more.
+          // One more than requested, to know whether there are more.
           { $limit: request.limit + 1 },
           ...(asked.length > 1 ? [{ $addFields: { page } }] : []),
         ]),
@@ -123,7 +123,7 @@ export function recordStore<R extends BaseRecord>(
     }
 
     return translatingErrors({
-      /** Those of the ids that exist, in no particular order. */
+      /** Returns the records with these ids that exist, in any order. */
       async byIds(ids: readonly string[]): Promise<R[]> {
         const found = await anyModel
           .find(readable({ id: ids }))
@@ -141,10 +141,10 @@ export function recordStore<R extends BaseRecord>(
         return (await pages([{ filter, request }]))[0]!;
       },
 
-      /** Many pages in one command, such as the first connections of each of fifty end users; each is bounded by the database. */
+      /** Reads many pages in one command, such as the first connections of fifty end users. The database limits each page. */
       pages,
 
-      /** How many each filter finds, all in one command; null where counting would go past `most`, and everywhere when it takes too long. */
+      /** Counts the matches of each filter in one command. Null for counts greater than `most`; all are null if counting takes too long. */
       async counts(filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
         const branches = filters.map((filter, index): Stage[] => [
           { $match: readable(filter) },
@@ -166,7 +166,7 @@ export function recordStore<R extends BaseRecord>(
         }
       },
 
-      /** @throws Error when the record lies beyond the extent */
+      /** @throws Error when the record is outside the extent */
       async insert(record: R): Promise<R> {
         refuseBeyond(extent, record);
         const { id, ...rest } = record;
@@ -174,11 +174,11 @@ export function recordStore<R extends BaseRecord>(
         return record;
       },
 
-      /** Writes the changes if the record still has this version. @throws ConflictError when it has not */
+      /** Writes the changes if the record still has this version. @throws ConflictError otherwise */
       async update(id: string, version: number, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<void> {
         const set = { ...changes, version: version + 1, updatedAt };
         const result = await anyModel.updateOne(both(written({ id }), { version }), { $set: set }, { runValidators: true });
-        if (result.matchedCount === 0) throw new ConflictError('The object has changed while it was being updated.', []);
+        if (result.matchedCount === 0) throw new ConflictError('The object was changed by another request at the same time.', []);
       },
 
       /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
@@ -187,13 +187,13 @@ export function recordStore<R extends BaseRecord>(
         return result.matchedCount === 1;
       },
 
-      /** The ids of all that the filter finds, those that reads hide included. */
+      /** Returns the ids of all matching records, including those that reads hide. */
       async ids(filter: Filter<R>): Promise<string[]> {
         const found = await anyModel.find(written(filter), { _id: 1 }).lean();
         return found.map(({ _id }) => _id as string);
       },
 
-      /** Deletes all that the filter finds, those that reads hide included. */
+      /** Deletes all matching records, including those that reads hide. */
       async remove(filter: Filter<R>): Promise<number> {
         return (await anyModel.deleteMany(written(filter))).deletedCount;
       },
@@ -203,7 +203,7 @@ export function recordStore<R extends BaseRecord>(
 
 type Stage = PipelineStage.UnionWithPipelineStage;
 
-/** One pipeline that answers with what all of these answer: a tree two levels deep, for some planners take a long chain badly. */
+/** Combines pipelines into one: a tree of two levels, because some query planners are slow with long chains. */
 function union(collection: string, branches: readonly Stage[][]): Stage[] {
   const chain = ([first = [], ...others]: readonly Stage[][]): Stage[] => [
     ...first,
@@ -230,7 +230,7 @@ function conditionsOf(filter: object, nameField: string): Conditions {
 
 const COUNT_TIME_MS = 1_000;
 
-/** Reading backwards from `before` is reading forwards in the opposite order. */
+/** Reading backward from `before` is the same as reading forward in the opposite order. */
 function ascending(request: PageRequest): boolean {
   return request.descending === Boolean(request.before);
 }
@@ -241,8 +241,8 @@ function order(request: PageRequest): Record<string, 1 | -1> {
 }
 
 /**
- * The key ranges beyond a cursor: the rest of the records that share its sort value, then all with a later one. Each is one interval of
- * the index, so a page reads what it returns, wherever it begins; one `$or` over both would depend on the planner.
+ * Returns the key ranges after a cursor: the remaining records with the same sort value, and all with a later one. Each is one interval of
+ * the index, so a page reads only the records that it returns. The performance of one `$or` over both would depend on the query planner.
  */
 function ranges(request: PageRequest): Conditions[] {
   const from = request.before ?? request.after;
@@ -251,7 +251,7 @@ function ranges(request: PageRequest): Conditions[] {
   return [{ [request.sortField]: from.value, _id: { [beyond]: from.id } }, { [request.sortField]: { [beyond]: from.value } }];
 }
 
-/** The order of `order`, by which the two runs that a page may be read in are joined: strings by their UTF-8, as MongoDB compares them. */
+/** Compares records in the same order as `order`, to merge the two ranges of a page. Compares strings by their UTF-8 bytes, as MongoDB does. */
 function comparing(request: PageRequest) {
   const sign = ascending(request) ? 1 : -1;
   const compare = (a: unknown, b: unknown) =>

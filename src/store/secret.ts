@@ -9,7 +9,7 @@ import { tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 
-/** What a record tells of a secret that is set. The ciphertext lies in a collection of its own. */
+/** The data about a set secret in a credential's record. The ciphertext is in a separate collection. */
 export interface SecretFacts {
   readonly fingerprint: string;
   readonly sealedAt: Date;
@@ -17,7 +17,7 @@ export interface SecretFacts {
 
 const IDS_PER_COMMAND = 1_000;
 
-/** A secret that cannot be moved to another key, and why. */
+/** A secret that cannot be moved to another key, and the reason. */
 export interface UnreadableSecret {
   readonly organizationId: string;
   readonly credentialId: string;
@@ -25,17 +25,17 @@ export interface UnreadableSecret {
   readonly why: string;
 }
 
-/** What came of moving a batch of secrets to another key. */
+/** The result of moving a batch of secrets to another key. */
 export interface Resealed {
   readonly resealed: number;
   readonly unreadable: readonly UnreadableSecret[];
-  /** The id to go on after. Null: there are no more. */
+  /** The id after which to continue. Null if there are no more. */
   readonly last: string | null;
 }
 
 /**
- * The sealed secrets, one document each, in a collection that only this file reads: no query for credentials, however it is written, can
- * fetch ciphertext. They are written in the transaction of the credential they belong to.
+ * The sealed secrets, one document each, in a collection that only this file reads. So no query for credentials can read ciphertext. They are
+ * written in the same transaction as the credential.
  */
 export function secretStore(database: Database) {
   const schema = tenantSchema({ credentialId: text(), field: text(), keyId: text(), sealed: text() });
@@ -52,7 +52,7 @@ export function secretStore(database: Database) {
           const dataKey = await keys.byId(sealingKeyId(stored.sealed));
           return await open(dataKey, { organizationId, credentialId, field }, stored.sealed);
         } catch (error) {
-          // It may have been moved to another key, and its own destroyed, since it was read: then it has changed.
+          // Since it was read, it can have been moved to another key and the old key destroyed. In that case it has changed, so read it again.
           if (!(error instanceof UnreadableSecretError) || stored.sealed === before) throw error;
           before = stored.sealed;
         }
@@ -60,7 +60,7 @@ export function secretStore(database: Database) {
     }
 
     return translatingErrors({
-      /** Seals and stores secrets of one credential, which must be unset; answers what its record shall tell of them. */
+      /** Seals and stores secrets of one credential, which must not be set. Returns the data about them for its record. */
       async put(credentialId: string, secrets: Readonly<Record<string, Redacted>>, sealedAt: Date): Promise<Record<string, SecretFacts>> {
         const entries = Object.entries(secrets);
         if (entries.length === 0) return {};
@@ -89,14 +89,14 @@ export function secretStore(database: Database) {
       /** Opens one secret. @throws UnreadableSecretError when it cannot be opened */
       open: openStored,
 
-      /** Signs claims with one secret, which is opened for that and goes nowhere. @throws UnreadableSecretError when it cannot be opened */
+      /** Signs claims with one secret, without returning the secret. @throws UnreadableSecretError when it cannot be opened */
       async sign(credentialId: string, field: string, encoding: SecretEncoding, claims: object): Promise<Redacted> {
         return sign(claims, await openStored(credentialId, field), encoding);
       },
 
       /**
-       * Moves secrets from one data key to the current one: at most `limit` of those after an id. What
-       * has been written meanwhile is left alone, and what cannot be opened too. The credential, its version and its times stay as they are.
+       * Moves secrets from one data key to the current one: at most `limit` secrets after an id. Skips secrets that cannot be opened, or that
+       * have changed in the meantime. Does not change the credential, its version or its times.
        */
       async reseal(keyId: string, after: string, limit: number): Promise<Resealed> {
         const found = await model
@@ -107,7 +107,7 @@ export function secretStore(database: Database) {
         const last = found.length < limit ? null : found.at(-1)!._id;
         const opened: { readonly stored: (typeof found)[number]; readonly plain: Redacted }[] = [];
         const unreadable: UnreadableSecret[] = [];
-        // The key is opened once: if it does not open, none of them does.
+        // The key is unwrapped once. If that fails, none of the secrets can be opened.
         const dataKey = found.length > 0 ? await settled(keys.byId(keyId)) : null;
         for (const stored of found) {
           const { credentialId, field, sealed } = stored;
@@ -117,7 +117,7 @@ export function secretStore(database: Database) {
           else opened.push({ stored, plain });
         }
         if (opened.length === 0) return { resealed: 0, unreadable, last };
-        // The current key is read in the transaction that seals under it, as everywhere: see the invariants of keys.
+        // The current key must be read in the transaction that seals under it: see the invariants of keys in `src/README.md`.
         const resealed = await database.transaction(async () => {
           const { seal: current } = await keys.current(opened.length);
           const updates = [];
@@ -140,7 +140,7 @@ export function secretStore(database: Database) {
         return (await model.findOne({ organizationId, keyId }, { _id: 1 }).lean()) !== null;
       },
 
-      /** Of each credential, the fields whose ciphertext is there and whose key opens. Two commands, however many credentials. */
+      /** Returns for each credential the fields whose ciphertext exists and whose key can be unwrapped. Always uses two commands. */
       async readableFields(credentialIds: readonly string[]): Promise<Map<string, Set<string>>> {
         const openable = await keys.openable();
         const fields = { credentialId: 1, field: 1, keyId: 1 };
@@ -153,7 +153,7 @@ export function secretStore(database: Database) {
   };
 }
 
-/** What a promise gives, or the reason why a secret cannot be opened; other errors are thrown. */
+/** Returns the result of a promise, or an `UnreadableSecretError`. Throws other errors. */
 async function settled<T>(promise: Promise<T>): Promise<T | UnreadableSecretError> {
   try {
     return await promise;

@@ -1,6 +1,6 @@
 import type { Schema } from 'mongoose';
 
-/** The indexes by which lists are sorted: each field, over the organization and over one integration. */
+/** Adds the indexes for sorted lists: for each field, within the organization and within one integration. */
 export function addSortIndexes(schema: Schema, fields: readonly string[]): void {
   for (const field of fields) {
     schema.index({ organizationId: 1, [field]: 1, _id: 1 });

@@ -5,7 +5,7 @@ import { date, oneOf, tenantSchema, text, type ValuesOf } from './fields.ts';
 import { newId } from './records.ts';
 
 const fields = {
-  /** The token's id: unique, so that whoever takes the token can refuse it the second time. */
+  /** The id of the token. It is unique, so that the recipient can refuse the token when it is used again. */
   jti: text(),
   integrationId: text(),
   endUserId: text(),
@@ -14,7 +14,7 @@ const fields = {
   expiresAt: date(),
 };
 
-/** What is kept of a link that was made: that it was, for whom, and until when. Never the link. */
+/** The record of a created link, without the link itself. */
 export interface SSOLinkRecord extends ValuesOf<typeof fields> {}
 
 export function ssoLinkStore(database: Database, now: () => Date) {
@@ -25,7 +25,7 @@ export function ssoLinkStore(database: Database, now: () => Date) {
   const model = database.model('SSOLink', schema, 'ssoLinks');
   return (extent: Extent) =>
     translatingErrors({
-      /** @throws DuplicateKeyError when the organization has a link of this jti */
+      /** @throws DuplicateKeyError when the organization has a link with this jti */
       async insert(record: SSOLinkRecord): Promise<void> {
         refuseBeyond(extent, record);
         await model.create([{ ...record, _id: newId(), organizationId: extent.organizationId }]);

@@ -56,7 +56,7 @@ describe('descriptions', () => {
   // Whoever reads the schema knows what to ask for.
   it('each root field names its scope', () => {
     const silent = [...queryFields, ...mutationFields].filter(
-      ({ description }) => !/Scope: (`[a-zA-Z]+\.[a-zA-Z]+`|as `node`|that of the noun|none, for)/.test(description!),
+      ({ description }) => !/Scope: (`[a-zA-Z]+\.[a-zA-Z]+`|as for `node`|depends on the noun|none\.)/.test(description!),
     );
     expect(silent.map(({ name }) => name)).toEqual([]);
     for (const field of [...queryFields, ...mutationFields]) {

@@ -215,7 +215,7 @@ describe('making one', () => {
       'a scope that its integration has no room for',
       { scopes: ['credentials.get', 'audit.get'], integration: { name: 'crm' } },
       ['input', 'scopes', '1'],
-      'is beyond what it is to be limited to',
+      'is not allowed with this limit',
     ],
   ])('is refused with %s', async (_, input, path, message) => {
     const { result } = await test.query(caller, CREATE, { input: { name: newName(), ...input } });

@@ -210,7 +210,7 @@ describe('a change to the log shows', () => {
         const entry = await stored().findOne({ organizationId: caller.organization, sequence: 1 });
         await stored().insertOne({ ...entry, _id: 'f'.repeat(24) as never });
       },
-      /batch 1: has 3 entries, was sealed with 2/,
+      /batch 1: has 3 entries, but was sealed with 2/,
     ],
     ['a removed batch', () => seals().deleteOne({ organizationId: caller.organization, sequence: 1 }), /batch 2: does not follow/],
     [
@@ -221,12 +221,12 @@ describe('a change to the log shows', () => {
     [
       'an entry moved back to the tail',
       () => stored().updateOne({ organizationId: caller.organization, sequence: 2 }, { $set: { sequence: null } }),
-      /batch 2: has 1 entries, was sealed with 2/,
+      /batch 2: has 1 entries, but was sealed with 2/,
     ],
     [
       'a changed batch',
       () => seals().updateOne({ organizationId: caller.organization, sequence: 1 }, { $set: { sealedAt: new Date(0) } }),
-      /batch 1: its own record/,
+      /batch 1: the record of the batch was changed/,
     ],
     [
       'a forged MAC',
@@ -252,7 +252,7 @@ describe('a change to the log shows', () => {
     await stored().deleteMany({ organizationId: caller.organization });
     expect((await verify())?.problems).toEqual([]);
     expect((await test.gateway.audit.verify(caller.organization, head))?.problems).toEqual([
-      'the chain ends before batch 1, whose head was kept',
+      'the chain ends before batch 1, which the given head belongs to',
     ]);
   });
 

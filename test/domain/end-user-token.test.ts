@@ -120,8 +120,8 @@ describe('making one', () => {
   });
 
   it.each<[readonly string[], string[], string]>([
-    [['connections.get', 'audit.get'], ['input', 'scopes', '1'], 'is beyond what it is to be limited to'],
-    [['credentials.reveal'], ['input', 'scopes', '0'], 'is beyond what it is to be limited to'],
+    [['connections.get', 'audit.get'], ['input', 'scopes', '1'], 'is not allowed with this limit'],
+    [['credentials.reveal'], ['input', 'scopes', '0'], 'is not allowed with this limit'],
     [['nonsense'], ['input', 'scopes', '0'], 'is not a scope'],
     [[], ['input', 'scopes'], 'must not be empty'],
   ])('is refused with the scopes %j', async (scopes, path, message) => {

@@ -60,12 +60,12 @@ describe('a verified address', () => {
     expect(verified(await update(caller, { contacts: [billing] }))).toEqual({ BILLING: false });
   });
 
-  // Who vouches names the address: one that was changed in the meantime must not be vouched for.
-  it('is vouched for only under the name it has now', async () => {
+  // The caller sends the address, so that an address that has changed in the meantime is not confirmed.
+  it('is confirmed only if it is the current one', async () => {
     const caller = await setUp();
     expect(await verify(caller, 'BILLING', 'old@example.com')).toMatchObject({
       code: 'VALIDATION_FAILED',
-      issues: [{ path: ['input', 'email'], message: expect.stringContaining('address now') }],
+      issues: [{ path: ['input', 'email'], message: expect.stringContaining('is not the current email address') }],
     });
     expect(await verify(caller, 'TECHNICAL', billing.email)).toMatchObject({ code: 'VALIDATION_FAILED' });
     expect(verified(await update(caller, {}))).toEqual({ BILLING: false, TECHNICAL: false });

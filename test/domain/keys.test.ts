@@ -342,6 +342,6 @@ it('refuses to seal under a key that has sealed all it may', async () => {
   const put = fresh.transaction(
     async () => void (await fresh.of(organizationId).secrets.put('x', { value: new Redacted('x') }, new Date())),
   );
-  await expect(put).rejects.toThrow('has sealed as much as it may');
+  await expect(put).rejects.toThrow('has reached its maximum number of seals');
   await fresh.close();
 });

@@ -236,7 +236,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'a malformed cursor': {
     query: 'query ($after: String) { credentials(after: $after) { totalCount } }',
     variables: { after: CANARY },
-    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /after: must be a cursor that this list gave/ },
+    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /after: must be a cursor of the same list/ },
   },
   // An index of the embedded database ends where this begins; a longer text ended its process.
   'a name that nothing can have': {

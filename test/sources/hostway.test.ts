@@ -38,7 +38,7 @@ describe('contacts', () => {
       endUser: account,
       contacts: [contactOf('BILLING'), contactOf('BILLING')],
     });
-    expect(twice.issues).toEqual([{ path: ['input', 'contacts'], message: 'must have each type once' }]);
+    expect(twice.issues).toEqual([{ path: ['input', 'contacts'], message: 'must not have two items with the same type' }]);
     const query = 'mutation ($input: UpdateEndUserInput!) { updateEndUser(input: $input) { __typename } }';
     const { status, errors } = await test.answer(caller, query, { input: { endUser: account, contacts: [contactOf('SALES')] } });
     expect({ status, path: errors?.[0].extensions.path }).toEqual({ status: 400, path: ['$input', 'contacts', 0, 'type'] });

@@ -89,7 +89,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     expect(await confined.touch(id)).toBe(false);
     await expect(confined.update(id, 1, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(await confined.remove(beyond)).toBe(0);
-    await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('beyond');
+    await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('outside the limit');
     expect(await whole.byIds([id])).toMatchObject([{ id, version: 1 }]);
     expect(await confined.remove(all)).toBe(1);
     expect(await whole.ids(all)).toEqual([id]);
@@ -100,7 +100,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
   async function expectRefusing(member: object, except: readonly string[] = []): Promise<void> {
     const functions = Object.entries(member).filter(([name]) => !except.includes(name));
     expect(functions.length).toBeGreaterThan(0);
-    for (const [name, run] of functions) await expect(run(), name).rejects.toThrow('not for a viewer who is limited');
+    for (const [name, run] of functions) await expect(run(), name).rejects.toThrow('not available to a limited viewer');
   }
 
   /** What an end user shares with the others of its integration has no other side there. */
@@ -171,7 +171,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       expect(await confined.apiKeys.ids({})).toEqual([]);
       expect((await confined.apiKeys.page({}, page)).records).toEqual([]);
       expect(await confined.apiKeys.remove({})).toBe(0);
-      await expect(confined.apiKeys.issue({ ...key, id: newId(), name: 'other' })).rejects.toThrow('beyond');
+      await expect(confined.apiKeys.issue({ ...key, id: newId(), name: 'other' })).rejects.toThrow('outside the limit');
       await expect(confined.apiKeys.reissue(record, now, now)).rejects.toMatchObject({ code: 'CONFLICT' });
       expect(await whole.apiKeys.byIds([record.id])).toMatchObject([{ version: 1 }]);
     },
@@ -206,7 +206,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       const { confined, whole, ours, theirs } = side;
       const link = (place: Place) => ({ ...place, jti: newId(), contactType: 'REGULAR', issuedAt: now, expiresAt: now }) as const;
       await confined.ssoLinks.insert(link(ours));
-      await expect(confined.ssoLinks.insert(link(theirs))).rejects.toThrow('beyond');
+      await expect(confined.ssoLinks.insert(link(theirs))).rejects.toThrow('outside the limit');
       await whole.ssoLinks.insert(link(theirs));
       await confined.ssoLinks.removeAll(theirs.integrationId);
       await confined.ssoLinks.removeExpired();
@@ -217,7 +217,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       const { confined, whole, ours, theirs } = side;
       const claims = (place: Place) => ({ ...place, scopes: [], jti: newId() });
       const expiresAt = new Date(now.getTime() + 60_000);
-      await expect(confined.endUserTokens.sign(claims(theirs), now, expiresAt)).rejects.toThrow('beyond');
+      await expect(confined.endUserTokens.sign(claims(theirs), now, expiresAt)).rejects.toThrow('outside the limit');
       const { keyId } = await whole.keys.token();
       const verified = async (place: Place) =>
         confined.endUserTokens.verify(keyId, await whole.endUserTokens.sign(claims(place), now, expiresAt), now);

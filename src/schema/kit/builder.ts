@@ -10,7 +10,7 @@ import type { Refusals } from '../../domain/refusals.ts';
 import { ForbiddenError } from '../../errors.ts';
 import type { Loaders } from './loaders.ts';
 
-/** What every resolver gets: the domain's context, and loaders that batch one request's reads. */
+/** The context of every resolver: the domain's context, and loaders that batch the reads of one request. */
 export interface GraphQLContext extends DomainContext {
   readonly loaders: Loaders;
   readonly refusals: Refusals;
@@ -32,11 +32,11 @@ interface Types {
 
 export type Builder = ReturnType<typeof createBuilder>;
 export type SchemaTypes = Builder['$inferSchemaTypes'];
-/** What the members of an input, and the fields of a type, are made with. */
+/** The builders of the members of an input and of the fields of a type. */
 export type InputBuilder = PothosSchemaTypes.InputFieldBuilder<SchemaTypes, 'InputObject'>;
 export type OutputBuilder<Source> = PothosSchemaTypes.ObjectFieldBuilder<SchemaTypes, Source>;
 
-/** A new builder. Each gateway has its own, so that two in one process share no type. */
+/** Creates a builder. Each gateway has its own, so that two in one process share no types. */
 export function createBuilder() {
   const builder = new SchemaBuilder<Types>({
     plugins: [ErrorsPlugin, ScopeAuthPlugin],
@@ -49,22 +49,21 @@ export function createBuilder() {
   });
   builder.addScalarType('DateTime', DateTimeResolver);
   builder.addScalarType('EmptyObject', EmptyObject);
-  builder.queryType({ description: 'What can be read. No field of it, at any depth, gives the plaintext of a secret.' });
+  builder.queryType({ description: 'All reads. No query returns the plaintext of a secret.' });
   builder.mutationType({
-    description:
-      'What can be changed. Each mutation is one transaction and answers a union: a success with a field named by its noun, or an error that a caller can act on.',
+    description: 'All changes. Each mutation is one transaction and returns a union: a success, or an error that a caller can handle.',
   });
   return builder;
 }
 
-/** What makes the members of an input, whichever it is: they belong to none until an input is made of them. */
+/** Creates a builder for the members of inputs. It is not bound to one input: members are created first, and an input is made of them later. */
 export function createInputBuilder(builder: Builder): InputBuilder {
   return new InputFieldBuilder(builder, 'InputObject');
 }
 
 const EmptyObject = new GraphQLScalarType({
   name: 'EmptyObject',
-  description: 'The object `{}`. Stands where a kind has no data, so that every kind has the same shape.',
+  description: 'The object `{}`, for credential kinds without fields.',
   serialize: () => ({}),
   parseValue(value) {
     if (typeof value !== 'object' || value === null || Object.keys(value).length > 0) throw new TypeError('EmptyObject must be {}.');
@@ -76,7 +75,7 @@ const EmptyObject = new GraphQLScalarType({
   },
 });
 
-/** The scope whose lack made a check fail. Every check here asks for one scope at a time. */
+/** Returns the missing scope that made a check fail. Every check in this schema asks for one scope only. */
 function missingScope(failure: AuthFailure): string {
   if (failure.kind === AuthScopeFailureType.AuthScope) return String(failure.parameter);
   const inner = 'failures' in failure ? failure.failures[0] : undefined;

@@ -21,38 +21,38 @@ import {
 } from 'graphql';
 
 /**
- * What a field costs, declared in the extensions of the field, or of the type that it gives. About one for each object that is made for
- * the answer; more where more is done for it.
+ * The cost of a field, declared in the extensions of the field or of its type. About 1 for each object in the response; more if it needs
+ * more work.
  */
 export interface Cost {
-  /** For each object or value that it gives. Unless told: 1 for objects, 0 for plain values. */
+  /** The cost of each returned object or value. By default 1 for objects and 0 for scalar values. */
   readonly own?: number | ((args: Readonly<Record<string, unknown>>) => number);
   /**
-   * How many objects it gives, each of which costs what is selected of it. Unless told: 1, or LIST_SIZE when it is a list. `'page'`: as many
-   * as the page that it is a field of.
+   * The number of returned objects. The cost of the selection is multiplied by it. By default 1, or LIST_SIZE if the field is a list.
+   * `'page'` means the length of the page that the field belongs to.
    */
   readonly items?: 'page' | ((args: Readonly<Record<string, unknown>>) => number);
 }
 
-/** Extensions that declare a cost, or that a type is a page, whose length the arguments `first` and `last` of a field give. */
+/** Extensions that declare a cost, or declare that a type is a page, whose length is given by the arguments `first` and `last`. */
 export interface CostExtensions {
   readonly cost?: Cost;
   readonly isPage?: true;
 }
 
-/** How long a list is taken to be that is not a page. None is longer than 20 times an object, and most are shorter. */
+/** The assumed length of a list that is not a page. Such lists have at most 20 items per object, and most have fewer. */
 const LIST_SIZE = 5;
-/** The length of a page whose arguments do not tell, or tell nonsense. */
+/** The assumed length of a page whose arguments are absent or invalid. */
 const PAGE_DEFAULT = 20;
 const PAGE_MAX = 100;
-/** What the whole schema costs, however much of it is asked for. */
+/** The cost of introspection, whatever is selected. */
 const INTROSPECTION_COST = 100;
-/** For an operation as such: it is read, checked and answered. */
+/** The basic cost of every operation. */
 const OPERATION_COST = 1;
 
 /**
- * What an operation may cost at most, known before it runs: of a union's members the dearest counts, pages count in full, and what is
- * selected twice counts twice. `variables` are coerced, with their defaults.
+ * Returns an upper bound of the cost of an operation, before it runs. For a union, the most expensive member counts; pages count in full;
+ * fields that are selected twice count twice. `variables` must be coerced and include defaults.
  */
 export function operationCost(
   schema: GraphQLSchema,
@@ -64,8 +64,8 @@ export function operationCost(
   for (const definition of document.definitions) {
     if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
   }
-  // Each selection set costs the same on the same type and in a page of the same length. Without this, nested unions and nested fragments
-  // would take exponential time.
+  // The cost of a selection set depends only on the type and the page length. Without this cache, nested unions and nested fragments would
+  // take exponential time.
   const known = new Map<SelectionSetNode, Map<string, number>>();
 
   function costOf(selectionSet: SelectionSetNode, type: GraphQLCompositeType, pageLength: number): number {
@@ -117,7 +117,7 @@ function isPage(type: GraphQLCompositeType): boolean {
   return (type.extensions as CostExtensions).isPage === true;
 }
 
-/** The most that a page can hold. Arguments that contradict each other are refused later; here they must not make it look short. */
+/** Returns the maximum length of a page. Contradictory arguments are refused later; here they must not lower the cost. */
 function pageLengthOf({ first, last }: Readonly<Record<string, unknown>>): number {
   const given = [first, last].filter((length): length is number => typeof length === 'number' && length > 0);
   return given.length === 0 ? PAGE_DEFAULT : Math.min(PAGE_MAX, Math.max(...given));
@@ -131,7 +131,7 @@ function argumentsOf(
   try {
     return getArgumentValues(field, selection, variables);
   } catch {
-    return {}; // The field will fail, and say so.
+    return {}; // The arguments are invalid. The field itself will report the error.
   }
 }
 

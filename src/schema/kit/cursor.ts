@@ -10,25 +10,25 @@ const cursorForm = z.tuple([
   z.hex().length(24),
 ]);
 
-/** The list that a cursor is of: one noun, in one order. */
+/** The list that a cursor belongs to: one noun, sorted by one field. */
 export interface CursorList {
   readonly noun: Noun;
   readonly sortField: string;
 }
 
-/** A record's place in a list, as text. Opaque to callers; holds nothing secret. */
+/** Encodes a record's position in a list as text. It is opaque to callers and contains no secret. */
 export function encodeCursor(record: object, { noun, sortField }: CursorList): string {
   const { id, [sortField]: value } = record as Record<string, unknown> & { id: string };
   const typed = value instanceof Date ? ['date', value.toISOString()] : ['text', value];
   return Buffer.from(JSON.stringify([noun, sortField, typed, id])).toString('base64url');
 }
 
-/** @throws ValidationError when a list of this noun and order cannot have given the cursor: its place would be another, or none */
+/** Decodes a cursor. @throws ValidationError when it is not a cursor of a list of this noun and sort field */
 export function decodeCursor(cursor: string, list: CursorList, path: Path): PageStart {
   const parsed = cursorForm.safeParse(parseJson(Buffer.from(cursor, 'base64url').toString()));
   const [noun, sortField, [type, value], id] = parsed.data ?? [undefined, '', ['text', ''], ''];
   if (noun !== list.noun || sortField !== list.sortField || (type === 'date') !== /At$/.test(sortField)) {
-    throw new ValidationError([{ path, message: 'must be a cursor that this list gave, for the same sort field' }]);
+    throw new ValidationError([{ path, message: 'must be a cursor of the same list, with the same sort field' }]);
   }
   return { value: type === 'date' ? new Date(value) : value, id };
 }

@@ -13,27 +13,27 @@ type InputFields<F extends Fields, Partial extends boolean> = {
   >;
 };
 
-/** Pothos's field builders, for options that are made from data. */
+/** Pothos's field builders, for options that are generated from data. */
 export interface FieldBuilder {
   field(options: never): unknown;
 }
-/** `t.field` for options that are made from data, whose names and types the compiler does not know. */
+/** Returns `t.field` for options that are generated from data, whose names and types the compiler does not know. */
 export function untyped(t: FieldBuilder): (options: object) => never {
   return (options) => t.field(options as never) as never;
 }
 
-/** The members as fields, each made by a function. */
+/** Creates one field per member with the given function. */
 export function fieldsFrom<T>(members: Readonly<Record<string, T>>, make: (name: string, member: T) => never): Record<string, never> {
   return Object.fromEntries(Object.entries(members).map(([name, member]) => [name, make(name, member)]));
 }
 
 /**
- * What follows from field descriptors: enums, object types, inputs, and the fields that read and write them. They are made from data, so the
- * casts are here; what a caller gets is typed by the descriptors.
+ * Everything that is generated from field descriptors: enums, object types, inputs, and the fields that read and write values. The compiler
+ * does not know these types, so this file contains casts; the returned functions are typed by the descriptors.
  */
 export const fieldTypes = shared((builder: Builder) => {
   const input = createInputBuilder(builder);
-  /** The enum of a closed set of values. */
+  /** Returns the enum of a closed set of values. */
   const enumOf = shared(<V extends string>({ enumName, description, values }: Choices<V>) =>
     builder.enumType(enumName, {
       description,
@@ -43,16 +43,16 @@ export const fieldTypes = shared((builder: Builder) => {
       >,
     }),
   );
-  /** The type under which an object is read. */
+  /** Returns the output type of an object. */
   const objectOf = shared(({ typeName, description, fields }: ObjectType) =>
     builder.objectRef<object>(typeName).implement({ description, fields: (t) => outputFields(t, fields) as never }),
   );
-  /** The type under which an object is written. */
+  /** Returns the input type of an object. */
   const inputOf = shared(({ inputName, description, inputDescription = description, fields }: ObjectType) =>
     builder.inputType(inputName, { description: inputDescription, fields: () => inputFields(fields) as never }),
   );
 
-  /** The GraphQL type of a field's value. */
+  /** Returns the GraphQL type of a field's value. */
   function typeOf(field: Field, objects: (of: ObjectType) => unknown): unknown {
     switch (field.type) {
       case 'Choice':
@@ -70,12 +70,12 @@ export const fieldTypes = shared((builder: Builder) => {
     }
   }
 
-  /** The fields that write the values: all that are not optional are required, or none when they are changes. */
+  /** Returns the input fields. Fields that are not optional are required; with `partial`, none is. */
   function inputFields<F extends Fields, Partial extends boolean = false>(
     fields: F,
     options: {
       readonly partial?: Partial;
-      /** Which fields must be given when it is not partial; by default those that are not optional. */
+      /** Returns whether a field is required if the input is not partial. By default, fields that are not optional are required. */
       readonly isRequired?: (field: Field) => boolean;
     } = {},
   ): InputFields<F, Partial> {
@@ -90,7 +90,7 @@ export const fieldTypes = shared((builder: Builder) => {
     ) as never;
   }
 
-  /** The fields that read the values, by default from members of the same names. */
+  /** Returns the output fields. By default, they read the members of the same names. */
   function outputFields(
     t: FieldBuilder,
     fields: Fields,

@@ -7,17 +7,17 @@ import type { GraphQLContext, SchemaTypes } from './builder.ts';
 import { parseId } from './global-id.ts';
 import type { Reference } from './references.ts';
 
-/** A filter of a list: its argument, and the condition on records that a value of it stands for. */
+/** A filter of a list: its argument, and the condition on records that follows from a value of the argument. */
 export interface ListFilter {
   readonly argument: (t: ArgBuilder<SchemaTypes>) => unknown;
-  /** `name` is the argument's, for the paths of errors. @throws ValidationError */
+  /** `name` is the name of the argument, for the paths of errors. @throws ValidationError */
   readonly condition: (value: never, context: GraphQLContext, name: string) => object | Promise<object>;
 }
 
-/** In a filter, an id that no record has. */
+/** An id that no record has. A filter with it matches nothing. */
 export const NOTHING = 'nothing';
 
-/** Only records that belong to another one: `field` holds its id. One that does not exist has none. */
+/** Selects records that belong to the given record; `field` holds its id. Matches nothing if the given record does not exist. */
 export function byReference<Ref extends string | { readonly id?: string }, Found extends { readonly id: string }>(
   reference: Reference<Ref, Found>,
   field: string,
@@ -32,12 +32,12 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
   };
 }
 
-/** Only records whose name, or what stands for it, matches a glob. */
+/** Selects records whose name (or display name) matches a glob. */
 export function byGlob(): ListFilter {
   return {
     argument: (t) =>
       t.string({
-        description: `Only names that match: \`*\` is any text, \`?\` any one character. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Case matters. Fast when it begins with a letter.`,
+        description: `Only names that match. \`*\` matches any text, \`?\` any single character. Case-sensitive. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Fast if it begins with a letter.`,
       }),
     condition: (glob: string, _context, name) => {
       const refuse = (message: string) => new ValidationError([{ path: [name], message }]);
@@ -48,10 +48,10 @@ export function byGlob(): ListFilter {
   };
 }
 
-/** Text that is looked for: no longer than what an index can be asked for. */
-const soughtText = text({ description: 'A text that is looked for.', minLength: 0, maxLength: 255, format: 'any' });
+/** A text to search for. Its length is limited to that of indexed values. */
+const soughtText = text({ description: 'A text to search for.', minLength: 0, maxLength: 255, format: 'any' });
 
-/** Only records for which the condition holds that is made of a text. */
+/** Selects records by a condition that is created from a text. */
 export function byText(description: string, condition: (text: string) => object): ListFilter {
   return {
     argument: (t) => t.string({ description }),
@@ -59,17 +59,17 @@ export function byText(description: string, condition: (text: string) => object)
   };
 }
 
-/** Only records whose field is one of the enum's values that are given. */
+/** Selects records whose field is one of the given enum values. */
 export function byValues(values: InputRef<unknown>, field: string, description: string): ListFilter {
   return { argument: (t) => t({ type: [values], description } as never), condition: (chosen: readonly string[]) => ({ [field]: chosen }) };
 }
 
-/** Only records whose field is on, or off. */
+/** Selects records whose boolean field has the given value. */
 export function byFlag(field: string, description: string): ListFilter {
   return { argument: (t) => t.boolean({ description }), condition: (value: boolean) => ({ [field]: value }) };
 }
 
-/** Only records whose field holds the id that a global id stands for, whatever its noun and whether it still exists. */
+/** Selects records whose field holds the id in a global id. The object can be of any noun, and need not exist any more. */
 export function byGlobalId(description: string, field: string): ListFilter {
   return {
     argument: (t) => t.id({ description }),
@@ -77,12 +77,12 @@ export function byGlobalId(description: string, field: string): ListFilter {
   };
 }
 
-/** Only records for which the condition holds that is made of a time. */
+/** Selects records by a condition that is created from a time. */
 export function byTime(description: string, condition: (time: Date) => object): ListFilter {
   return { argument: (t) => t({ type: 'DateTime', description }), condition: (time: Date) => condition(time) };
 }
 
-/** What the filters that are given ask for together. @throws ValidationError */
+/** Returns the combined condition of all given filters. @throws ValidationError */
 export async function conditionsOf(
   filters: Readonly<Record<string, ListFilter>>,
   args: Readonly<Record<string, unknown>>,

@@ -1,26 +1,26 @@
 import { type Noun, nouns, nounTable } from '../../access/nouns.ts';
 import { type Path, ValidationError } from '../../errors.ts';
 
-/** The noun's name inside ids. All kinds of credentials share one. */
+/** Returns the noun's name in global ids. All credential kinds share one. */
 export function nounName(noun: Noun): string {
   return nounTable[noun].typeName;
 }
 
 const nounsByName = new Map(nouns.map((noun) => [nounName(noun), noun]));
 
-/** An id that is unique among all objects: base64url of the noun and the record's id. */
+/** Returns the global id, which is unique among all objects: base64url of the noun and the record's id. */
 export function encodeId(noun: Noun, id: string): string {
   return Buffer.from(`${nounName(noun)}:${id}`).toString('base64url');
 }
 
-/** What a global id names, or undefined when it is not one. Knows nothing of what exists. */
+/** Parses a global id. Returns undefined when it is malformed. Does not check whether the object exists. */
 export function parseId(globalId: string): { readonly noun: Noun; readonly id: string } | undefined {
   const [, name, id] = /^([A-Za-z]+):([0-9a-f]{24})$/.exec(Buffer.from(globalId, 'base64url').toString()) ?? [];
   const noun = name && nounsByName.get(name);
   return noun && id ? { noun, id } : undefined;
 }
 
-/** The record's id. @throws ValidationError when the global id is malformed, or names an object of another noun */
+/** Returns the record's id. @throws ValidationError when the global id is malformed, or of another noun */
 export function decodeId(noun: Noun, globalId: string, path: Path): string {
   const parsed = parseId(globalId);
   if (parsed?.noun !== noun)

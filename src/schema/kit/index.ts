@@ -12,10 +12,10 @@ import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';
 import { addReferences, type Reference } from './references.ts';
 
-/** What one schema is built with: its builder, the types that all share, and the usual parts of each noun. */
+/** The helpers to build one schema: the builder, shared types, and the standard parts of each noun. */
 export type Kit = ReturnType<typeof createKit>;
 
-/** A kit for a new schema: two gateways in one process may have other credential kinds, and share no type. */
+/** Creates the kit for a new schema. Two gateways in one process can have different credential kinds, so they share no types. */
 export function createKit(kinds: KindRegistry) {
   const builder = createBuilder();
   const node = addNode(builder);
@@ -24,11 +24,11 @@ export function createKit(kinds: KindRegistry) {
   const references = addReferences(builder);
   addNodeQueries(builder, node, kinds);
 
-  // The nouns' types, by reference: they are implemented in the nouns' own files, and refer to each other.
+  // The types of the nouns refer to each other, so these are references only. They are implemented in the files of the nouns.
   const credentialTypes = kinds.readable.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));
   const credential = builder.unionType('Credential', {
     description:
-      'What is needed to use a third-party service on somebody’s behalf: one member per kind. Select what all have with `... on CredentialBase`. Secrets are shown as `*****`.',
+      'Authentication data for a third-party service, with one member type per kind. Select the common fields with `... on CredentialBase`. Secrets are shown as `*****`.',
     types: credentialTypes.map(({ type }) => type),
     resolveType: (record) => kinds.of(record).typeName,
   });
@@ -38,7 +38,7 @@ export function createKit(kinds: KindRegistry) {
     const type = builder.objectRef<RecordOf[N]>(nounTable[noun].typeName);
     return {
       ...nounKit(builder, noun, type, reference, pages, mutations),
-      /** Says what the type is. The fields that all records have are added. */
+      /** Implements the type. The fields that all records have are added. */
       implement(options: { readonly description: string; readonly fields: (t: OutputBuilder<RecordOf[N]>) => FieldMap }): void {
         type.implement({
           description: options.description,
@@ -57,7 +57,7 @@ export function createKit(kinds: KindRegistry) {
     kinds,
     node,
     references,
-    /** Makes the members of inputs. */
+    /** Creates the members of inputs. */
     input: createInputBuilder(builder),
     fields: fieldTypes(builder),
     mutation: mutations.mutation,
@@ -66,10 +66,10 @@ export function createKit(kinds: KindRegistry) {
 
     integration: {
       ...integration,
-      /** The field by which a record shows the integration that it belongs to. */
+      /** Returns the field for the integration that a record belongs to. */
       owner: <Source extends { readonly integrationId: string }>(t: OutputBuilder<Source>) =>
         integration.related(t, {
-          description: 'Where it belongs, for good. Null only while the integration is being deleted.',
+          description: 'The integration it belongs to. Null only while the integration is being deleted.',
           id: ({ integrationId }) => integrationId,
         }),
     },

@@ -4,22 +4,22 @@ import type { Path } from '../../errors.ts';
 import { Redacted } from '../../redacted.ts';
 import { decodeId } from './global-id.ts';
 
-/** In the extensions of an input field, argument or input type: how its value is turned into what the domain takes. */
+/** Extensions of an input field, argument or input type: `read` converts its value for the domain. */
 interface ReadExtensions {
   readonly read?: (value: never, path: Path) => unknown;
 }
 
-/** The extensions of an input field that holds the global id of a record: the domain gets the record's own id. */
+/** Returns the extensions of an input field for a global id. The domain gets the record's id. */
 export function readsId(noun: Noun) {
   return { read: (id: string, path: Path) => decodeId(noun, id, path) } satisfies ReadExtensions;
 }
 
-/** The extensions of an input field that holds a secret: from here on it is wrapped. */
+/** The extensions of an input field for a secret. The domain gets it wrapped in `Redacted`. */
 export const readsSecret = { read: (plain: string) => new Redacted(plain) } satisfies ReadExtensions;
 
 /**
- * What the domain takes in the place of an input's value: global ids are decoded and secrets wrapped, wherever in it. The value is coerced,
- * so it has the form of its type.
+ * Converts an input value for the domain: decodes global ids and wraps secrets at any depth. The value must be coerced, so that it matches
+ * its type.
  *
  * @throws ValidationError when a global id is malformed, or of another noun
  */
@@ -33,7 +33,7 @@ export function readInput(type: GraphQLInputType, value: unknown, path: Path): u
   return read(nullable.extensions, Object.fromEntries(members), path);
 }
 
-/** The arguments of a field as the domain takes them. @throws ValidationError, as `readInput` */
+/** Converts the arguments of a field for the domain. @throws ValidationError, as `readInput` */
 export function readArguments<Args extends object>({ parentType, fieldName }: GraphQLResolveInfo, args: Args): Args {
   const declared = new Map(parentType.getFields()[fieldName]!.args.map((argument) => [argument.name, argument]));
   return Object.fromEntries(Object.entries(args).map(([name, value]) => [name, readMember(declared.get(name)!, value, [name])])) as Args;

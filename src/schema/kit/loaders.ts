@@ -13,9 +13,9 @@ import {
   readPages,
 } from '../../domain/reading.ts';
 
-/** How many pages or counts one command may hold. */
+/** The maximum number of pages or counts in one command. */
 const PAGES_PER_COMMAND = 200;
-/** How many ids one command may ask for. */
+/** The maximum number of ids in one command. */
 const IDS_PER_COMMAND = 1_000;
 
 interface NounLoaders<N extends Noun> {
@@ -26,11 +26,11 @@ interface NounLoaders<N extends Noun> {
 
 type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };
 export type Loaders = LoadersByNoun & {
-  /** What is wrong with a credential, secrets that cannot be opened included. Nothing is read unless it is asked for. */
+  /** The problems of a credential, including secrets that cannot be opened. */
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
 };
 
-/** Loaders of one request: what its resolvers ask for one by one is read from the database together. */
+/** Creates the loaders of one request. They batch the reads of its resolvers into few database commands. */
 export function createLoaders(context: DomainContext): Loaders {
   const byNoun = Object.fromEntries(nouns.map((noun) => [noun, loadersOf(context, noun)])) as unknown as LoadersByNoun;
   const credentialErrorsLoader = new DataLoader((credentials: readonly CredentialRecord[]) => credentialErrors(context, credentials), {
@@ -40,12 +40,12 @@ export function createLoaders(context: DomainContext): Loaders {
   return { ...byNoun, credentialErrors: credentialErrorsLoader };
 }
 
-/** The loaders of one noun. */
+/** Returns the loaders of one noun. */
 export function loadersFor<N extends Noun>(loaders: LoadersByNoun, noun: N): NounLoaders<N> {
   return loaders[noun];
 }
 
-/** Forgets what was read, because something is about to change. */
+/** Clears the caches, because a mutation is about to change data. */
 export function forgetRead(loaders: Loaders): void {
   for (const noun of nouns) loaders[noun].byId.clearAll();
 }

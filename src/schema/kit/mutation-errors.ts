@@ -16,98 +16,98 @@ import {
 import type { Builder } from './builder.ts';
 import { encodeId } from './global-id.ts';
 
-/** Adds the error types that mutations answer with. */
+/** Adds the error types that mutations return. */
 export function addErrorTypes(builder: Builder) {
   const mutationError = builder.interfaceRef<GatewayError>('MutationError').implement({
-    description: 'Why a mutation did nothing. Every member of a result union but the success implements it.',
+    description: 'The reason why a mutation changed nothing. All error types in result unions implement it.',
     fields: (t) => ({
-      code: t.exposeString('code', { description: 'Stable and meant for programs: `NOT_FOUND`, `CONFLICT`, …' }),
-      message: t.exposeString('message', { description: 'Meant for people. Never holds a value that the caller sent.' }),
+      code: t.exposeString('code', { description: 'A stable code for programs, such as `NOT_FOUND`.' }),
+      message: t.exposeString('message', { description: 'A text for people, without any value from the input.' }),
     }),
   });
-  const pathDescription = 'Where in the arguments, as in `["input", "contacts", "0", "email"]`.';
+  const pathDescription = 'The path in the arguments, such as `["input", "contacts", "0", "email"]`.';
   const pathOf = ({ path }: { readonly path: Path }) => path.map(String);
 
   const issue = builder.objectRef<Issue>('ValidationIssue').implement({
     description: 'One broken rule.',
     fields: (t) => ({
       path: t.stringList({ description: pathDescription, resolve: pathOf }),
-      message: t.exposeString('message', { description: 'What would be right.' }),
+      message: t.exposeString('message', { description: 'What is valid.' }),
     }),
   });
   const usage = builder.objectRef<Usage>('InUseUsage').implement({
-    description: 'An object that needs the one that was to be deleted.',
+    description: 'An object that uses another one and so prevents its deletion.',
     fields: (t) => ({
-      noun: t.exposeString('noun', { description: 'What it is: `connection`, `connector`, `endUser` or `credential`.' }),
-      id: t.id({ description: 'Its global id; `node(id:)` gives it.', resolve: ({ noun, id }) => encodeId(noun as never, id) }),
-      name: t.exposeString('name', { description: 'Its name, or an end user’s display name.' }),
+      noun: t.exposeString('noun', { description: 'The noun of the object: `connection`, `connector`, `endUser` or `credential`.' }),
+      id: t.id({ description: 'The global id, for `node(id:)`.', resolve: ({ noun, id }) => encodeId(noun as never, id) }),
+      name: t.exposeString('name', { description: 'The name; for an end user, the display name.' }),
     }),
   });
 
   builder.objectType(ValidationError, {
     name: 'ValidationError',
-    description: 'The input breaks rules. All broken ones are listed, so that a form can mark every field at once.',
+    description: 'The input breaks rules. Every broken rule is listed, so that a form can mark all invalid fields at once.',
     interfaces: [mutationError],
     fields: (t) => ({ issues: t.field({ type: [issue], description: 'The broken rules.', resolve: ({ issues }) => issues }) }),
   });
   builder.objectType(NotFoundError, {
     name: 'NotFoundError',
-    description: 'What the arguments name does not exist, or belongs to another organization: one answer for both.',
+    description: 'The input refers to an object that does not exist or that the viewer may not see. Both cases have the same message.',
     interfaces: [mutationError],
     fields: (t) => ({ path: t.stringList({ description: pathDescription, resolve: pathOf }) }),
   });
   builder.objectType(InvalidIntegrationError, {
     name: 'InvalidIntegrationError',
-    description: 'The integration that the arguments name does not exist, or belongs to another organization.',
+    description: 'The integration that the input names does not exist, or the viewer may not see it.',
     interfaces: [mutationError],
     fields: (t) => ({ path: t.stringList({ description: pathDescription, resolve: pathOf }) }),
   });
   builder.objectType(UnreadableSecretError, {
     name: 'UnreadableSecretError',
-    description: 'The secret is there and cannot be opened: its key is destroyed or not at hand, or what is stored was tampered with.',
+    description: 'The stored secret cannot be opened: its key was destroyed or is not available, or the stored value was tampered with.',
     interfaces: [mutationError],
   });
   builder.objectType(EmailNotVerifiedError, {
     name: 'EmailNotVerifiedError',
-    description: 'Nobody vouched that the contact’s mail address is the contact’s, or there is none; `setEmailVerified` vouches.',
+    description: 'The contact’s email address is not set or not verified. Verify it with `setEmailVerified`.',
     interfaces: [mutationError],
   });
   const requirement = builder.enumType('SSORequirement', {
-    description: 'What it takes to sign in to Zendesk.',
+    description: 'A requirement for signing in to Zendesk.',
     values: Object.fromEntries(
-      Object.entries(ssoRequirements).map(([name, text]) => [name, { description: `Missing: ${text}.` }]),
+      Object.entries(ssoRequirements).map(([name, text]) => [name, { description: `Not met: ${text}.` }]),
     ) as Record<keyof typeof ssoRequirements, { description: string }>,
   });
   builder.objectType(SSONotConfiguredError, {
     name: 'SSONotConfiguredError',
-    description: 'Nothing can sign for the end user.',
+    description: 'A requirement for signing in to Zendesk is not met.',
     interfaces: [mutationError],
-    fields: (t) => ({ missing: t.expose('missing', { type: requirement, description: 'What is missing.' }) }),
+    fields: (t) => ({ missing: t.expose('missing', { type: requirement, description: 'The requirement that is not met.' }) }),
   });
   builder.objectType(ConflictError, {
     name: 'ConflictError',
-    description: 'The name or external id is taken, or the object is at another version than expected.',
+    description: 'The name or external id is already in use, or `expectedVersion` is not the current version.',
     interfaces: [mutationError],
     fields: (t) => ({
       path: t.stringList({ description: pathDescription, resolve: pathOf }),
       currentVersion: t.exposeInt('currentVersion', {
         nullable: true,
-        description: 'The version now, when that is the conflict; null when it is about a name.',
+        description: 'The current version. Null if the conflict is not about versions.',
       }),
     }),
   });
   builder.objectType(InUseError, {
     name: 'InUseError',
-    description: 'Something needs the object, or it is not empty. `force` deletes it all the same.',
+    description: 'The object is in use or not empty. Set `force` to delete it anyway.',
     interfaces: [mutationError],
     fields: (t) => ({
       usages: t.field({
         type: [usage],
-        description: 'The first ten at most, of those that the viewer has the scope to read.',
+        description: 'The first usages that the viewer may read, at most ten.',
         resolve: ({ usages }) => usages,
       }),
       usageCount: t.exposeInt('usageCount', {
-        description: 'How many in all, those that are not shown included. Counting stops at 100,000 of a kind.',
+        description: 'The number of all usages, including those not in `usages`. Counting stops at 100,000 of each noun.',
       }),
     }),
   });

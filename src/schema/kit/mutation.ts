@@ -13,27 +13,27 @@ import { addErrorTypes } from './mutation-errors.ts';
 
 type ErrorClass = new (...args: never[]) => GatewayError;
 
-/** What a mutation costs by default, in objects: a transaction of a few reads and writes. */
+/** The default cost of a mutation, for a transaction with a few reads and writes. */
 const MUTATION_COST = 25;
-/** Each key pair that the server is asked to make: of RSA ones, a tenth of a second of a processor. */
+/** The cost of each generated key pair. An RSA key pair takes a tenth of a second of processor time. */
 const KEY_COST = 400;
 
-/** The scopes that a mutation needs beyond its own, depending on its arguments. The field's extensions carry it as `alsoNeeds`. */
+/** Returns the scopes that a mutation needs in addition to its own, depending on its arguments. Stored in the field's extensions. */
 export type AlsoNeeds = (args: { readonly input: never }) => readonly Scope[];
 
-/** What a mutation of a noun says of itself: `create`, `update` and `remove` fill in what follows from the noun. */
+/** The options of a mutation of a noun. `create`, `update` and `remove` add the options that follow from the noun. */
 export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly description: string;
-  /** The members of its input. */
+  /** The members of the input. */
   readonly input: Members;
-  /** The scopes that it needs beyond its own, given its input. */
+  /** Returns the scopes that it needs in addition to its own, depending on its input. */
   readonly alsoNeeds?: (input: InputShapeFromFields<Members>) => readonly Scope[];
-  /** What it costs, in objects, beside what is selected of its answer. */
+  /** The cost, without that of the selection. */
   readonly cost?: number;
   readonly errors: readonly ErrorClass[];
 }
 
-/** What every other mutation says of itself. */
+/** The options of every other mutation. */
 interface MutationOptions<Members extends InputFieldMap> extends NounMutationOptions<Members> {
   readonly scope: Scope;
   /** The description of its input. */
@@ -42,7 +42,7 @@ interface MutationOptions<Members extends InputFieldMap> extends NounMutationOpt
   readonly audit: Noun;
 }
 
-/** What a success holds: its one field's name, type and description. */
+/** The name, type and description of the only field of a success. */
 export interface Success<Type> {
   readonly field: string;
   readonly type: Type;
@@ -50,15 +50,15 @@ export interface Success<Type> {
 }
 
 /**
- * The domain function that a mutation runs. It gets the input, with global ids decoded and secrets wrapped, and the paths of its errors are
+ * The domain function that a mutation runs. It gets the input, with decoded global ids and wrapped secrets. The paths of its errors are
  * relative to the input.
  */
 export type Run<Taken, Result> = (context: GraphQLContext & MutationContext, input: Taken) => Promise<Result>;
 
 /**
- * The rest parameter of what adds a mutation: empty when whatever the input may hold fits what the domain function takes, and the domain
- * takes all of it, at any depth. Otherwise an argument is missing, whose name says what is wrong: the compiler alone would let pass members
- * that nobody reads.
+ * The type of the rest parameter of functions that add a mutation. It is empty if the domain function accepts every possible input and reads
+ * every member of it, at any depth. Otherwise the compiler reports a missing argument, whose name states the problem. Without this, the
+ * compiler would not find input members that the domain ignores.
  */
 export type Misfit<Members extends InputFieldMap, Taken> = [InputShapeFromFields<Members>] extends [Taken]
   ? [Untaken<InputShapeFromFields<Members>, Taken>] extends [never]
@@ -66,7 +66,7 @@ export type Misfit<Members extends InputFieldMap, Taken> = [InputShapeFromFields
     : [theDomainDoesNotTakeTheMember: Untaken<InputShapeFromFields<Members>, Taken>]
   : [theInputDoesNotFitWhatTheDomainTakes: Taken];
 
-/** The paths of the members that are given and not taken. */
+/** The paths of the input members that the domain function does not read. */
 type Untaken<Given, Taken> = Given extends readonly (infer G)[]
   ? Taken extends readonly (infer T)[]
     ? Untaken<NonNullable<G>, NonNullable<T>>
@@ -78,7 +78,7 @@ type Untaken<Given, Taken> = Given extends readonly (infer G)[]
       }[keyof Given & string];
 type UntakenWithin<K extends string, Inner> = [Inner] extends [never] ? never : `${K}.${Inner & string}`;
 
-/** A mutation with all that makes it one, whatever its types. */
+/** The complete options of a mutation, without their specific types. */
 interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'> {
   readonly input: InputFieldMap;
   readonly alsoNeeds?: (input: never) => readonly Scope[];
@@ -88,11 +88,11 @@ interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'
 
 export type Mutations = ReturnType<typeof addMutations>;
 
-/** Adds the error types that mutations answer with, and gives the helper that every mutation is made with. */
+/** Adds the error types that mutations return, and returns the functions that add mutations. */
 export function addMutations(builder: Builder) {
   addErrorTypes(builder);
 
-  /** Adds a mutation: its field, its input, its success and its result union. */
+  /** Adds a mutation: its field, input, success type and result union. */
   function add(name: string, { alsoNeeds = () => [], cost = MUTATION_COST, ...options }: AnyMutation): void {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
@@ -109,11 +109,11 @@ export function addMutations(builder: Builder) {
           alsoNeeds: (({ input }) => alsoNeeds(input)) satisfies AlsoNeeds,
           cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost,
         },
-        args: { input: t.arg({ type: input, required: true, description: 'All that the mutation needs to know.' }) },
+        args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
         errors: {
           types: options.errors as never,
-          union: { name: `${typeName}Result`, description: `What became of \`${name}\`.` },
-          result: { name: `${typeName}Success`, description: `\`${name}\` did what was asked.` },
+          union: { name: `${typeName}Result`, description: `The result of \`${name}\`.` },
+          result: { name: `${typeName}Success`, description: `\`${name}\` succeeded.` },
           dataField: { name: options.success.field, description: options.success.description },
         },
         resolve: (async (_root: unknown, { input }: { readonly input: never }, context: GraphQLContext, info: GraphQLResolveInfo) => {
@@ -121,7 +121,7 @@ export function addMutations(builder: Builder) {
           try {
             const missing = alsoNeeds(input).find((scope) => !may(viewer, scope));
             if (missing) throw new ForbiddenError(missing);
-            // An answer must not show what an earlier mutation of the operation has read.
+            // The response must not contain stale data that was read during an earlier mutation of the operation.
             forgetRead(context.loaders);
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
             const action = { name, noun: options.audit, address, requestId };
@@ -129,7 +129,7 @@ export function addMutations(builder: Builder) {
           } catch (error) {
             if (!(error instanceof GatewayError)) throw error;
             refusals.add(viewer, name, error.code);
-            // Neither the domain nor what reads the input knows that it is an argument.
+            // The paths of errors are relative to the input; callers expect them relative to the arguments.
             throw error.within(['input']);
           }
         }) as never,
@@ -138,7 +138,7 @@ export function addMutations(builder: Builder) {
   }
 
   return {
-    /** Adds a mutation that is not one of a noun's usual ones. */
+    /** Adds a mutation that is not one of the standard mutations of a noun. */
     mutation<const Members extends InputFieldMap, Taken, const Type extends TypeParam<SchemaTypes>>(
       name: string,
       options: MutationOptions<Members> & {
@@ -153,7 +153,7 @@ export function addMutations(builder: Builder) {
   };
 }
 
-/** How many keys the server is asked to make, wherever in the arguments. */
+/** Counts the requests to generate a key pair in the arguments, at any depth. */
 function keysAsked(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   return Object.entries(value).reduce((sum, [name, inner]) => sum + (name === GENERATE && inner === true ? 1 : keysAsked(inner)), 0);

@@ -10,7 +10,7 @@ import { parseId } from './global-id.ts';
 
 const IDS_MAX = 100;
 
-/** A record on its way out as a `Node`: with the name of its GraphQL type. */
+/** A record that is returned as a `Node`, with the name of its GraphQL type. */
 interface NodeSource extends BaseRecord {
   readonly __typename: string;
 }
@@ -18,15 +18,20 @@ interface NodeSource extends BaseRecord {
 /** Adds the interface `Node`. */
 export function addNode(builder: Builder) {
   return builder.interfaceRef<BaseRecord>('Node').implement({
-    description: 'An object with an id that is unique among all objects.',
-    fields: (t) => ({ id: t.id({ description: 'Opaque and stable: it outlives renames.', resolve: ({ id }) => id }) }),
+    description: 'An object with a global id, which is unique among all objects.',
+    fields: (t) => ({
+      id: t.id({
+        description: 'The global id. It is opaque and never changes, not even if the object is renamed.',
+        resolve: ({ id }) => id,
+      }),
+    }),
   });
 }
 
 export type NodeRef = ReturnType<typeof addNode>;
 
 /**
- * Adds `node` and `nodes`. Not Pothos's own: those load first and refuse after, so a caller without the scope could tell what exists.
+ * Adds `node` and `nodes`. Those of Pothos check the scope after loading, so a caller without the scope could find out which objects exist.
  * Here the id alone decides which scope is needed, before anything is loaded.
  */
 export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegistry): void {
@@ -46,8 +51,8 @@ export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegis
       type: node,
       nullable: true,
       description:
-        'Any object by its global id. Null when there is none, when it belongs to another organization, and when the id is malformed. Scope: that of the noun in the id, such as `credentials.get`.',
-      args: { id: t.arg.id({ required: true, description: 'A global id.' }) },
+        'Returns any object by its global id. Null if it is not found or the id is malformed. Scope: depends on the noun in the id, such as `credentials.get`.',
+      args: { id: t.arg.id({ required: true, description: 'The global id.' }) },
       resolve: (_root, { id }, context) => load(id, context),
     }),
   );
@@ -56,9 +61,9 @@ export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegis
       type: [node],
       nullable: { list: false, items: true },
       description:
-        'Up to 100 objects by their global ids, in that order, null for each that `node` would answer with null. Scope: as `node`.',
+        'Returns up to 100 objects by their global ids, in the same order. An item is null if `node` would return null. Scope: as for `node`.',
       extensions: { cost: { items: ({ ids }) => (ids as readonly string[] | undefined)?.length ?? 1 } } satisfies CostExtensions,
-      args: { ids: t.arg.idList({ required: true, description: 'Global ids; what goes beyond 100 is answered with null.' }) },
+      args: { ids: t.arg.idList({ required: true, description: 'The global ids. For ids after the first 100, the result is null.' }) },
       resolve: (_root, { ids }, context) => ids.map((id, index) => (index < IDS_MAX ? load(id, context) : null)),
     }),
   );

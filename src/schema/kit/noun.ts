@@ -12,17 +12,17 @@ import { loadPage, type PageArgs, type Pages, pageArgs, type SortArg, type SortF
 import { recordSortFields } from './record-fields.ts';
 import type { Reference } from './references.ts';
 
-/** The members that every input has that changes or deletes a record of a noun. */
+/** The members of every input that changes or deletes a record of a noun. */
 type Which<N extends Noun, Ref> = { readonly [K in N]: InputFieldRef<SchemaTypes, Ref> } & {
   readonly expectedVersion: InputFieldRef<SchemaTypes, number | null | undefined>;
 };
-/** What a domain function is given that deletes a record of a noun. */
+/** The input of a domain function that deletes a record of a noun. */
 type Deletion<N extends Noun, Ref> = { readonly [K in N]: Ref } & {
   readonly expectedVersion?: number | null;
   readonly force?: boolean | null;
 };
 
-/** The lists and edges of a noun, in the form that all nouns share. */
+/** Returns the functions that add the lists and the edges of a noun, in the same form for all nouns. */
 export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputRef<RecordOf[N]>, { pageType, sort }: Pages) {
   const { plural, typeName } = nounTable[noun];
   const scope = readScope(noun);
@@ -30,17 +30,17 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
   const withScope = (description: string) => `${description} Scope: \`${scope}\`.`;
 
   return {
-    /** The GraphQL type of its records, and that of their pages. */
+    /** The GraphQL types of its records and of their pages. */
     type,
     page,
 
-    /** Adds the query for a page of all records. The description says which filters and sorts an index serves. */
+    /** Adds the query for a page of all records. The description states which filters and sorts are indexed. */
     list(options: {
       readonly description: string;
       readonly filters: Readonly<Record<string, ListFilter>>;
       /** The name of the query; the noun's plural by default. */
       readonly name?: string;
-      /** The name of the sort argument's type, and what it offers; the fields that all records have by default. */
+      /** The name of the sort argument's type, and the sort fields. By default, the fields that all records have. */
       readonly sort?: { readonly name?: string; readonly fields: SortFields };
     }): void {
       const { filters, name = plural } = options;
@@ -53,7 +53,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
           authScopes: { scope },
           args: {
             ...pageArgs(t.arg),
-            sort: t.arg({ type: sortType as never, description: 'Newest first by default.' }),
+            sort: t.arg({ type: sortType as never, description: 'The order. Newest first by default.' }),
             ...(Object.fromEntries(Object.entries(filters).map(([filter, { argument }]) => [filter, argument(t.arg)])) as object),
           },
           resolve: (async (_root: unknown, args: PageArgs & { sort?: SortArg | null }, context: GraphQLContext, info: never) => {
@@ -64,7 +64,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
       );
     },
 
-    /** A field of another type: the one record that it names, if any. */
+    /** Returns a field of another type for the record that it refers to, if any. */
     related<Source>(
       t: OutputBuilder<Source>,
       options: { readonly description: string; readonly id: (source: Source) => string | null | undefined },
@@ -81,7 +81,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
       });
     },
 
-    /** A field of another type: a page of the records that belong to it, newest first. */
+    /** Returns a field of another type for a page of the records that belong to it, newest first. */
     relatedPage<Source>(t: OutputBuilder<Source>, options: { readonly description: string; readonly filter: (source: Source) => object }) {
       return t.field({
         type: page as never,
@@ -96,8 +96,8 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
 }
 
 /**
- * The root fields, edges and mutations that most nouns have, in the form that all of them share. What a noun has beyond that, its file adds
- * with the builder and with `mutation`.
+ * Returns the functions that add the root fields, edges and mutations that most nouns have, in the same form for all nouns. The file of a
+ * noun adds everything else with the builder and with `mutation`.
  */
 export function nounKit<N extends Noun, Ref>(
   builder: Builder,
@@ -110,14 +110,14 @@ export function nounKit<N extends Noun, Ref>(
   const t = createInputBuilder(builder);
   const { label, plural, typeName } = nounTable[noun];
   const scope = readScope(noun);
-  const success = { field: noun, type, description: `The ${label} as it is now.` };
+  const success = { field: noun, type, description: `The new or changed ${label}.` };
 
-  /** The members of an input that say which record is meant, and at which version. */
+  /** Returns the members of an input that identify a record and its expected version. */
   function which() {
     return {
-      [noun]: t.field(reference.options({ required: true, description: 'Which one.' }) as never),
+      [noun]: t.field(reference.options({ required: true, description: `The ${label}.` }) as never),
       expectedVersion: t.int({
-        description: 'Refuse with a `ConflictError` unless the object is at this version. Absent: whatever its version.',
+        description: 'The `version` that you have read. If it is not the current one, the result is a `ConflictError`.',
       }),
     };
   }
@@ -126,7 +126,7 @@ export function nounKit<N extends Noun, Ref>(
     ...listKit(builder, noun, type, pages),
     reference,
 
-    /** The member of an input, or argument, that names a record. */
+    /** Returns a member of an input, or an argument, that identifies a record. */
     member<const Required extends boolean = false>(options: {
       readonly description: string;
       readonly required?: Required;
@@ -134,7 +134,7 @@ export function nounKit<N extends Noun, Ref>(
       return t.field(reference.options({ required: false, ...options }) as never) as never;
     },
 
-    /** The members of an input that say which record is meant, and at which version. */
+    /** Returns the members of an input that identify a record and its expected version. */
     which: which as () => Which<N, Ref>,
 
     /** Adds the query for one record. */
@@ -146,7 +146,7 @@ export function nounKit<N extends Noun, Ref>(
           nullable: true,
           description: `${description} Scope: \`${scope}\`.`,
           authScopes: { scope },
-          args: { [queryArgument]: t.arg(options({ required: true, description: 'Which one.' }) as never) },
+          args: { [queryArgument]: t.arg(options({ required: true, description: `Identifies the ${label}.` }) as never) },
           resolve: (async (_root: unknown, args: Record<string, unknown>, context: GraphQLContext, info: never) =>
             find(context, readArguments(info, args)[queryArgument] as Ref)) as never,
         }),
@@ -167,13 +167,13 @@ export function nounKit<N extends Noun, Ref>(
       });
     },
 
-    /** Adds the mutation that changes a record. Its input also says which one, and which version is expected. */
+    /** Adds the mutation that changes a record. Members for the record and the expected version are added to its input. */
     update<const Members extends InputFieldMap, Taken>(
       options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> },
       ..._misfit: Misfit<Members & Which<N, Ref>, Taken>
     ): void {
       addMutation(`update${typeName}`, {
-        inputDescription: 'What to change: absent is kept, null is cleared, `[]` is emptied.',
+        inputDescription: 'The changes. Absent fields are kept; null clears a field; `[]` empties a list.',
         ...options,
         input: { ...which(), ...options.input },
         scope: `${plural}.patch` as Scope,
@@ -182,23 +182,23 @@ export function nounKit<N extends Noun, Ref>(
       });
     },
 
-    /** Adds the mutation that deletes a record. Its domain function returns the id of the record that is gone. */
+    /** Adds the mutation that deletes a record. Its domain function returns the id of the deleted record. */
     remove(options: {
       readonly name?: string;
       readonly description: string;
       readonly errors: NounMutationOptions<never>['errors'];
-      /** What `force` deletes or changes beside the record, and the scopes that it needs. Without this there is no `force`. */
+      /** A description of what `force` also deletes or changes, and the scopes that it needs. Without this, the input has no `force`. */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
       readonly run: Run<Deletion<N, Ref>, string>;
     }): void {
       const { name = `delete${typeName}`, force, run, ...rest } = options;
       addMutation(name, {
         ...rest,
-        inputDescription: `Which ${label} to delete.`,
+        inputDescription: `The ${label} to delete.`,
         input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
         alsoNeeds: (input: { readonly force?: boolean | null }) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
-        success: { field: 'deletedId', type: 'ID', description: 'The global id of what is gone.' },
+        success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.` },
         audit: noun,
         run: async (context: GraphQLContext & MutationContext, input: Deletion<N, Ref>) => encodeId(noun, await run(context, input)),
       });

@@ -12,19 +12,19 @@ import { recordSortFields } from './record-fields.ts';
 const FIRST_DEFAULT = 20;
 const FIRST_MAX = 100;
 
-/** Which part of which list; a cursor is good for lists of one noun in one order. */
+/** The requested part of a list, with the noun that its cursors are valid for. */
 interface ListRequest extends PageRequest {
   readonly noun: Noun;
 }
 
-/** A page on its way to the answer. It is loaded when the resolver returns, except for the count, which is only computed when asked for. */
+/** A loaded page. The count is computed only if it is selected. */
 export interface PageSource<N extends Noun> {
   readonly page: Page<RecordOf[N]>;
   readonly request: ListRequest;
   readonly count: () => Promise<number | null>;
 }
 
-/** What a caller may say of the part of a list that it wants. */
+/** The arguments that select a part of a list. */
 export interface PageArgs {
   readonly first?: number | null;
   readonly after?: string | null;
@@ -32,7 +32,7 @@ export interface PageArgs {
   readonly before?: string | null;
 }
 
-/** The ways a list can be sorted: the GraphQL value and the record's field. */
+/** The fields by which a list can be sorted: the GraphQL value and the record's field. */
 export type SortFields = Readonly<Record<string, { readonly field: string; readonly description: string }>>;
 export interface SortArg {
   readonly field?: string | null;
@@ -41,56 +41,54 @@ export interface SortArg {
 
 export type Pages = ReturnType<typeof addPages>;
 
-/** Adds what all lists share. Every list is a page, made here: Pothos would name them itself, and clash with the type `Connection`. */
+/** Adds the shared types of lists. Does not use Pothos's Relay plugin, because its type names clash with the type `Connection`. */
 export function addPages(builder: Builder) {
   const pageInfo = builder.objectRef<PageSource<Noun>>('PageInfo').implement({
-    description: 'Where a page lies in its list.',
+    description: 'The position of a page in its list.',
     fields: (t) => ({
       hasNextPage: t.boolean({
-        description:
-          'Whether there is more after `endCursor`. Exact when reading forwards; when reading backwards, whether `before` was given.',
+        description: 'Whether more records follow `endCursor`. Exact when paging forward; when paging backward, always true.',
         resolve: ({ page, request }) => (request.before ? true : backwards(request) ? false : page.hasMore),
       }),
       hasPreviousPage: t.boolean({
-        description:
-          'Whether there is more before `startCursor`. Exact when reading backwards; when reading forwards, whether `after` was given.',
+        description: 'Whether records precede `startCursor`. Exact when paging backward; when paging forward, true if `after` was given.',
         resolve: ({ page, request }) => (backwards(request) ? page.hasMore : request.after !== undefined),
       }),
       startCursor: t.string({
         nullable: true,
-        description: 'The first record’s cursor; null on an empty page.',
+        description: 'The cursor of the first record. Null if the page is empty.',
         resolve: ({ page, request }) => (page.records[0] ? encodeCursor(page.records[0], request) : null),
       }),
       endCursor: t.string({
         nullable: true,
-        description: 'The last record’s cursor: give it as `after` to go on. Null on an empty page.',
+        description: 'The cursor of the last record, for `after` of the next page. Null if the page is empty.',
         resolve: ({ page, request }) => (page.records.length > 0 ? encodeCursor(page.records.at(-1)!, request) : null),
       }),
     }),
   });
   const direction = builder.enumType('SortDirection', {
-    description: 'In which order a list runs.',
-    values: { ASC: { description: 'Smallest, first in the alphabet or oldest first.' }, DESC: { description: 'The reverse.' } } as const,
+    description: 'The direction of a sort.',
+    values: { ASC: { description: 'Ascending: oldest first, or in alphabetical order.' }, DESC: { description: 'Descending.' } } as const,
   });
 
   return {
-    /** The page type of a noun, such as `ConnectionPage`, and its edge. */
+    /** Adds the page type of a noun, such as `ConnectionPage`, and its edge type. */
     pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>): ObjectRef<SchemaTypes, PageSource<N>> {
       const name = `${nounName(noun)}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
-        description: 'One record of a page, and its place in the list.',
+        description: 'A record and its cursor.',
         authScopes,
         fields: (t) => ({
           cursor: t.string({
-            description: 'The place, valid for this sort order. Opaque; holds nothing secret.',
+            description: 'The position in the list, for the same sort field. Opaque; contains no secret.',
             resolve: ({ node, request }) => encodeCursor(node, request),
           }),
           node: t.field({ type: node as never, description: 'The record.', resolve: (source) => source.node as never }),
         }),
       });
       return builder.objectRef<PageSource<N>>(name).implement({
-        description: 'One page of a list.',
+        description: 'A page of a list. Page forward with `first` and `after`, or backward with `last` and `before`; do not mix them.',
         authScopes,
         extensions: { isPage: true } satisfies CostExtensions,
         fields: (t) => ({
@@ -102,54 +100,54 @@ export function addPages(builder: Builder) {
           }),
           edges: t.field({
             type: [edge],
-            description: 'The records with their cursors, for clients that want one each.',
+            description: 'The records, each with its cursor.',
             extensions: { cost: { items: 'page' } } satisfies CostExtensions,
             resolve: ({ page, request }, _args, context) => shown(context, noun, page.records).map((record) => ({ node: record, request })),
           }),
           pageInfo: t.field({
             type: pageInfo,
-            description: 'Whether there is more, and where to go on.',
+            description: 'The position of the page in the list.',
             resolve: (source) => source as never,
           }),
           totalCount: t.int({
             nullable: true,
             extensions: { cost: { own: 20 } } satisfies CostExtensions,
             description:
-              'How many records the whole list has, whatever part the page is. Costs a query of its own. Null when there are more than 100,000, or counting takes longer than a second.',
+              'The number of records in the whole list. Needs a further query. Null if more than 100,000, or if counting takes longer than a second.',
             resolve: ({ count }) => count(),
           }),
         }),
       });
     },
 
-    /** The sort argument's type: `CredentialSort { field direction }`. */
+    /** Adds the type of a sort argument, such as `CredentialSort { field direction }`. */
     sort(name: string, fields: SortFields) {
       const field = builder.enumType(`${name}Field`, {
-        description: 'What a list can be sorted by.',
+        description: 'The fields by which the list can be sorted.',
         values: Object.fromEntries(Object.entries(fields).map(([value, { description }]) => [value, { description }])),
       });
       return builder.inputType(name, {
-        description: 'How to sort a list. Ties are broken by id, so the order is total.',
+        description: 'The order of a list. Records with equal values are sorted by id.',
         fields: (t) => ({
-          field: t.field({ type: field, defaultValue: 'CREATED_AT', description: 'What to sort by.' }),
-          direction: t.field({ type: direction, defaultValue: 'DESC', description: 'Which way.' }),
+          field: t.field({ type: field, defaultValue: 'CREATED_AT', description: 'The field to sort by.' }),
+          direction: t.field({ type: direction, defaultValue: 'DESC', description: 'The direction.' }),
         }),
       });
     },
   };
 }
 
-/** The arguments of every page. */
+/** Returns the arguments of every page. */
 export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
   return {
-    first: t.int({ description: 'How many records from the start, or after `after`: 1 to 100, 20 unless told.' }),
-    after: t.string({ description: 'Begin after this cursor.' }),
-    last: t.int({ description: 'How many records before `before`: 1 to 100. Not together with `first`.' }),
-    before: t.string({ description: 'End before this cursor. Not together with `after`.' }),
+    first: t.int({ description: 'The page size: 1 to 100, 20 by default.' }),
+    after: t.string({ description: 'Start after this cursor.' }),
+    last: t.int({ description: 'The page size before `before`: 1 to 100.' }),
+    before: t.string({ description: 'End before this cursor. Requires `last`.' }),
   };
 }
 
-/** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor is not one of this list */
+/** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor does not belong to this list */
 export async function loadPage<N extends Noun>(
   { loaders }: GraphQLContext,
   noun: N,
@@ -166,10 +164,10 @@ export async function loadPage<N extends Noun>(
 
 function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending: boolean): ListRequest {
   const { first, last, after, before } = args;
-  if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be given together with first' }]);
-  if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be given together with after' }]);
-  if (last != null && before == null) throw new ValidationError([{ path: ['last'], message: 'needs before' }]);
-  if (before != null && last == null) throw new ValidationError([{ path: ['before'], message: 'needs last' }]);
+  if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be used together with first' }]);
+  if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be used together with after' }]);
+  if (last != null && before == null) throw new ValidationError([{ path: ['last'], message: 'requires before' }]);
+  if (before != null && last == null) throw new ValidationError([{ path: ['before'], message: 'requires last' }]);
   const limit = last ?? first ?? FIRST_DEFAULT;
   if (limit < 1 || limit > FIRST_MAX) {
     throw new ValidationError([{ path: [last == null ? 'first' : 'last'], message: `must be from 1 to ${FIRST_MAX}` }]);

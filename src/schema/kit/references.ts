@@ -19,11 +19,11 @@ import { text } from '../../fields/field.ts';
 import type { Builder, InputBuilder } from './builder.ts';
 import { readsId } from './input.ts';
 
-/** How callers say which record of a noun is meant: the member of an input that holds a `Ref`, and how the record is found. */
+/** How callers identify a record of a noun: the input type `Ref`, and the function that finds the record. */
 export interface Reference<Ref, Found> {
-  /** Its name among the arguments of a query: `by`, or `id` where there is nothing else. */
+  /** The name of the argument of a query: `by`, or `id` if the noun can be identified by id only. */
   readonly queryArgument: 'by' | 'id';
-  /** The member of an input, or the argument, that holds one. */
+  /** Returns the options of a member of an input, or of an argument. */
   readonly options: <const Required extends boolean>(options: {
     readonly required: Required;
     readonly description: string;
@@ -36,21 +36,21 @@ export interface Reference<Ref, Found> {
   readonly find: (context: DomainContext, ref: Ref) => Promise<Found | null>;
 }
 
-/** What may be looked for by name. Names are no longer, and an index is not asked for what it cannot hold. */
-const soughtName = text({ description: 'A name that is looked for.', minLength: 0, maxLength: 255, format: 'any' });
+/** A name to search for. No name is longer, and a longer text could not be in the index. */
+const soughtName = text({ description: 'A name to search for.', minLength: 0, maxLength: 255, format: 'any' });
 const readsName = { read: (name: string, path: Path) => checkValue(soughtName, name, path) };
 
 export type References = ReturnType<typeof addReferences>;
 
-/** Adds the inputs that say which record is meant, each by any one of its identities. */
+/** Adds the inputs that identify a record, by id or by name. */
 export function addReferences(builder: Builder) {
   const id = (t: InputBuilder, noun: 'integration' | 'connector' | 'endUser' | 'connection') =>
-    t.id({ description: 'Its global id.', extensions: readsId(noun) });
+    t.id({ description: 'The global id.', extensions: readsId(noun) });
 
   const integration = builder.inputRef<IntegrationRef, false>('IntegrationRef').implement({
-    description: 'An integration, by its id or by its name, which is unique within the organization.',
+    description: 'Identifies an integration by id or name. The name is unique within the organization.',
     isOneOf: true,
-    fields: (t) => ({ id: id(t, 'integration'), name: t.string({ description: 'Its name.', extensions: readsName }) }),
+    fields: (t) => ({ id: id(t, 'integration'), name: t.string({ description: 'The name.', extensions: readsName }) }),
   });
   const namedInIntegration = builder.inputRef<NonNullable<ConnectorRef['inIntegration']>, false>('NameInIntegration').implement({
     description: 'A name within an integration.',
@@ -60,7 +60,7 @@ export function addReferences(builder: Builder) {
     }),
   });
   const connector = builder.inputRef<ConnectorRef, false>('ConnectorRef').implement({
-    description: 'A connector, by its id or by its name within its integration.',
+    description: 'Identifies a connector by id, or by name within its integration.',
     isOneOf: true,
     fields: (t) => ({
       id: id(t, 'connector'),
@@ -68,14 +68,14 @@ export function addReferences(builder: Builder) {
     }),
   });
   const externalIdInIntegration = builder.inputRef<NonNullable<EndUserRef['inIntegration']>, false>('ExternalIdInIntegration').implement({
-    description: 'An end user’s external id, which is unique within its integration.',
+    description: 'An external id within an integration.',
     fields: (t) => ({
       integration: t.field({ type: integration, required: true, description: 'The integration.' }),
-      externalId: t.string({ required: true, description: 'The organization’s own id for the end user.', extensions: readsName }),
+      externalId: t.string({ required: true, description: 'The external id.', extensions: readsName }),
     }),
   });
   const endUser = builder.inputRef<EndUserRef, false>('EndUserRef').implement({
-    description: 'An end user, by the gateway’s id or by the organization’s own.',
+    description: 'Identifies an end user by global id, or by external id within its integration.',
     isOneOf: true,
     fields: (t) => ({
       id: id(t, 'endUser'),
@@ -90,13 +90,12 @@ export function addReferences(builder: Builder) {
     }),
   });
   const connection = builder.inputRef<ConnectionRef, false>('ConnectionRef').implement({
-    description:
-      'A connection, by its id or by its name, which is unique within its connector, or within its integration when it has none.',
+    description: 'Identifies a connection by id, or by name within its connector; or within its integration, if it has no connector.',
     isOneOf: true,
     fields: (t) => ({
       id: id(t, 'connection'),
-      inConnector: t.field({ type: nameInConnector, description: 'By name, of a connection that has a connector.' }),
-      inIntegration: t.field({ type: namedInIntegration, description: 'By name, of a connection that has no connector.' }),
+      inConnector: t.field({ type: nameInConnector, description: 'By name, for a connection with a connector.' }),
+      inIntegration: t.field({ type: namedInIntegration, description: 'By name, for a connection without a connector.' }),
     }),
   });
 

@@ -20,9 +20,9 @@ interface Declared {
 }
 
 /**
- * Every scope that a mutation operation will ask for: of its fields, of their arguments, and of all that is selected in their answers.
- * They are checked before the first mutation runs. Otherwise one could have written before another is refused, or a write could succeed and
- * its answer be refused, which the caller would take for a failure.
+ * Returns every scope that a mutation operation requires: for its mutations, their arguments, and everything selected in their results.
+ * They are checked before the first mutation runs. Otherwise a mutation could write before another is refused, or a write could succeed
+ * and its result be refused, which would look like a failure to the caller.
  */
 export function requiredScopes(
   schema: GraphQLSchema,
@@ -36,7 +36,7 @@ export function requiredScopes(
       .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
       .map((fragment) => [fragment.name.value, fragment]),
   );
-  // A selection set asks for the same wherever it stands on the same type; without this, nested unions and spreads cost exponential time.
+  // The scopes of a selection set depend only on its type. Without this cache, nested unions and spreads would take exponential time.
   const seen = new Map<SelectionSetNode, Set<GraphQLObjectType>>();
 
   function declared({ extensions }: { readonly extensions: unknown }): void {

@@ -1,6 +1,6 @@
 /**
- * A part of the schema that several files use, such as an enum. It is added when the first of them asks for it, and once to each schema; so
- * no file has to come before another, and no type is handed from one to the next.
+ * Defines a part of the schema that several files use, such as an enum. It is added once per schema, when the first file asks for it. So the
+ * order of the files does not matter, and types need not be passed between them.
  */
 export function shared<Key extends object, Part>(add: (key: Key) => Part): (key: Key) => Part {
   const added = new WeakMap<Key, Part>();
