@@ -145,7 +145,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       noOrganization: NO_ORGANIZATION,
       now,
       onFailure: (error) =>
-        logger.warn({ name: (error as Error).name }, 'a share of a rate limit could not be reserved; requests are allowed up to one share'),
+        logger.warn(
+          { error: (error as Error).name },
+          'a share of a rate limit could not be reserved; requests are allowed up to one share',
+        ),
     });
     const sweep = () => sweepExpired(gateway);
     const sealAuditLog = async () => {

@@ -14,7 +14,7 @@ export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
       running.add(job);
       const [run, failure] = job;
       run()
-        .catch((error: unknown) => logger.error({ name: namesOf(error) }, `${failure}; it will be retried in a minute`))
+        .catch((error: unknown) => logger.error({ errors: namesOf(error) }, `${failure}; it will be retried in a minute`))
         .finally(() => running.delete(job));
     }
   }, MINUTE_MS);

@@ -2,6 +2,7 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding } from '../store/connection.ts';
 import { credentialsOf, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
+import { readByIds } from './reading.ts';
 import { updateRecord } from './records.ts';
 
 interface Bindings {
@@ -20,13 +21,14 @@ export function namedCredentials({ actionCredentials, triggerCredentials }: Bind
  * @throws NotFoundError, ValidationError when one belongs to an end user who is not the owner
  */
 export async function holdCredentials(
-  { store }: DomainContext,
+  context: DomainContext,
   owner: { readonly integrationId: string; readonly endUserId: string | null },
   named: readonly { readonly id: string; readonly path: Path }[],
 ): Promise<string[]> {
+  const { store } = context;
   const ids = [...new Set(named.map(({ id }) => id))].sort();
   if (ids.length === 0) return [];
-  const found = new Map((await store.credentials.byIds(ids)).map((credential) => [credential.id, credential]));
+  const found = new Map((await readByIds(context, 'credential', ids)).map((credential) => [credential.id, credential]));
   for (const { id, path } of named) {
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);

@@ -122,7 +122,8 @@ export async function setEmailVerified(
     const record = await requireEndUser(context, ref, ['endUser']);
     const contact = record.contacts.find((each) => each.type === type);
     if (!contact) throw new NotFoundError('contact', ['contactType']);
-    if (contact.email !== email) throw new ValidationError([{ path: ['email'], message: 'is not the contact’s address now' }]);
+    if (contact.email !== email)
+      throw new ValidationError([{ path: ['email'], message: 'is not the current email address of the contact' }]);
     const contacts = record.contacts.map((other) => (other === contact ? { ...contact, emailVerified: verified } : other));
     return updateRecord(context, context.store.endUsers, record, { contacts });
   });

@@ -10,6 +10,7 @@ import type { Contact, ContactType, EndUserRecord } from '../store/end-user.ts';
 import type { PageRequest } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { shown } from './reading.ts';
 import { required } from './records.ts';
 import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
 import { checkReturnTo } from './return-to.ts';
@@ -108,7 +109,7 @@ async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: C
       connection?.integrationId === endUser.integrationId && (connection.endUserId === null || connection.endUserId === endUser.id);
     if (!isUsable) throw new NotFoundError('connection', ['connection']);
     const ids = connection.actionCredentials.map(({ credentialId }) => credentialId);
-    const signer = signerOf(connection, await store.credentials.byIds(ids));
+    const signer = signerOf(connection, shown(context, 'credential', await store.credentials.byIds(ids)));
     if (typeof signer === 'string') throw new SSONotConfiguredError(signer);
     return signer;
   }
@@ -120,9 +121,9 @@ async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: C
 }
 
 /** Finds the connections with a credential that could sign. Reads the credentials first, because there are few. */
-async function signersFor({ store }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
+async function signersFor({ store, kinds }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
   const its = { integrationId: endUser.integrationId, endUserId: [null, endUser.id] };
-  const credentials = await store.credentials.page({ ...its, kind: signingKinds }, candidates);
+  const credentials = await store.credentials.page({ ...its, kind: signingKinds.filter((kind) => kinds.find(kind)) }, candidates);
   if (credentials.records.length === 0) return [];
   const credentialIds = credentials.records.map(({ id }) => id);
   const connections = await store.connections.page({ ...its, credentialIds }, candidates);

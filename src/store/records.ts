@@ -216,11 +216,18 @@ function union(collection: string, branches: readonly Stage[][]): Stage[] {
   return chain(groups.map(chain));
 }
 
+/** Whether a value may stand in a filter as it is. */
+function isPlain(value: unknown): boolean {
+  return value === null || ['string', 'number', 'boolean'].includes(typeof value) || value instanceof Date;
+}
+
 function conditionsOf(filter: object, nameField: string): Conditions {
   const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(equalities)) {
-    if (value !== undefined) conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
+    // A condition that is missing would find everything, and an object would be an operator.
+    if (![value].flat().every(isPlain)) throw new TypeError(`A filter compares ${field} with a value that no field has.`);
+    conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
   }
   if (createdSince || createdBefore) {
     conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };

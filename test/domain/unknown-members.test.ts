@@ -91,7 +91,7 @@ describe.each(Object.entries(inputs))('%s', (name, input) => {
     const refused = await run(context, sent).catch((error: unknown) => error);
     // The kind of a credential is a member of its data: an unknown one beside it is one too many.
     const isData = at.endsWith('data');
-    const message = isData ? 'must have exactly one member, named by the kind' : expect.stringMatching(/^has (members|a field) that/);
+    const message = isData ? 'must have exactly one member, named after the kind' : expect.stringMatching(/^has (members|a field) that/);
     expect(refused).toBeInstanceOf(ValidationError);
     expect((refused as ValidationError).issues).toEqual([{ path: at === 'the input' ? [] : expect.any(Array), message }]);
     expect((refused as ValidationError).issues[0]!.path.join('.') || 'the input').toBe(at);

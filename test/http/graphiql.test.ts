@@ -44,7 +44,7 @@ describe('the examples', () => {
 
     for (const round of ['first', 'again']) {
       if (round === 'again') {
-        const conflict = { code: 'CONFLICT', message: expect.stringMatching(/^There is an? .* already\.$/) };
+        const conflict = { code: 'CONFLICT', message: expect.stringMatching(/^An? .* already exists in the .*\.$/) };
         expect(await runExample(caller, 'SetUp')).toEqual({
           createIntegration: conflict,
           createConnector: conflict,

@@ -33,16 +33,19 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
 }
 
 /** Selects records whose name (or display name) matches a glob. */
+const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
+
 export function byGlob(): ListFilter {
   return {
     argument: (t) =>
       t.string({
         description: `Only names that match. \`*\` matches any text, \`?\` any single character. Case-sensitive. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Fast if it begins with a letter.`,
       }),
-    condition: (glob: string, _context, name) => {
-      const refuse = (message: string) => new ValidationError([{ path: [name], message }]);
-      if (glob.length > GLOB_MAX_LENGTH) throw refuse(`must be at most ${GLOB_MAX_LENGTH} characters`);
-      if (glob.split('*').length - 1 > GLOB_MAX_STARS) throw refuse(`must have at most ${GLOB_MAX_STARS} stars`);
+    condition: (value: string, _context, name) => {
+      const glob = checkValue(soughtGlob, value, [name]);
+      if (glob.split('*').length - 1 > GLOB_MAX_STARS) {
+        throw new ValidationError([{ path: [name], message: `must have at most ${GLOB_MAX_STARS} stars` }]);
+      }
       return glob === '' ? {} : { nameGlob: glob };
     },
   };
@@ -70,6 +73,8 @@ export function byFlag(field: string, description: string): ListFilter {
 }
 
 /** Selects records whose field holds the id in a global id. The object can be of any noun, and need not exist any more. */
+const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
+
 export function byGlobalId(description: string, field: string): ListFilter {
   return {
     argument: (t) => t.id({ description }),
