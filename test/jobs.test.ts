@@ -37,9 +37,9 @@ it('logs the names of what failed, and no message', async () => {
   );
   await vi.advanceTimersByTimeAsync(60_000);
   end();
-  expect(logs.map((line) => JSON.parse(line)).map(({ name, msg }) => ({ name, msg }))).toEqual([
-    { name: 'RangeError', msg: 'one failed; it will be retried in a minute' },
-    { name: 'RangeError, TypeError', msg: 'many failed; it will be retried in a minute' },
+  expect(logs.map((line) => JSON.parse(line)).map(({ errors, msg }) => ({ errors, msg }))).toEqual([
+    { errors: 'RangeError', msg: 'one failed; it will be retried in a minute' },
+    { errors: 'RangeError, TypeError', msg: 'many failed; it will be retried in a minute' },
   ]);
   expect(logs.join()).not.toContain('hunter2');
 });

@@ -82,6 +82,11 @@ it('a gateway that was not given the kind finds none of its credentials, and fai
   // The page is short; where it ends is told all the same, so that reading on comes to the rest.
   const next = await test.query(caller, ALL.replace('first: 1', `first: 1, after: "${first.pageInfo.endCursor}"`));
   expect(next.credentials.nodes.map(({ name }: Json) => name)).toEqual(['other']);
+  const bound = { integration, name: 'bound', actionCredentials: [{ credential: { id } }] };
+  expect(await run(test, caller, 'createConnection', bound)).toMatchObject({
+    code: 'NOT_FOUND',
+    path: ['input', 'actionCredentials', '0', 'credential', 'id'],
+  });
   const change = { credential: id, data: { string: { value: 'x' } } };
   for (const [mutation, input] of [
     ['updateCredential', change],
@@ -110,4 +115,24 @@ it('kinds that cannot stand beside the built-in ones are refused at the start', 
   test.credentialKinds = [...builtInKinds, { ...acme, kind: 'basicAuth' }];
   await expect(test.open()).rejects.toThrow('Credential kind basicAuth is listed twice.');
   await reopen(undefined);
+});
+
+it('a gateway without the kinds that sign for Zendesk says that nothing can sign', async () => {
+  await reopen(builtInKinds);
+  const endUser = await test.create(caller, 'EndUser', {
+    integration,
+    externalId: 'ada',
+    contacts: [{ type: 'BILLING', email: 'ada@example.com' }],
+  });
+  const data = { jwt: { algorithm: 'HS256', secret: 'a shared secret of thirty-two bytes!' } };
+  const create = { name: 'signer', data };
+  const connection = { integration, name: 'zendesk', allowedDomain: 'acme.zendesk.com', actionCredentials: [{ credential: { create } }] };
+  const { id: connectionId } = await test.create(caller, 'Connection', connection);
+  const who = { endUser: { id: endUser.id }, contactType: 'BILLING' };
+  await run(test, caller, 'setEmailVerified', { ...who, email: 'ada@example.com', verified: true });
+  expect(await run(test, caller, 'createSSOLink', who, 'jti')).toHaveProperty('ssoLink');
+  await reopen(builtInKinds.filter(({ kind }) => !['jwt', 'jwtBearer'].includes(kind)));
+  expect(await run(test, caller, 'createSSOLink', who, 'jti')).toMatchObject({ code: 'SSO_NOT_CONFIGURED' });
+  const named = { ...who, connection: { id: connectionId } };
+  expect(await run(test, caller, 'createSSOLink', named, 'jti')).toMatchObject({ code: 'SSO_NOT_CONFIGURED', missing: 'CREDENTIAL' });
 });

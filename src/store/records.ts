@@ -29,7 +29,7 @@ type Stored<R extends BaseRecord> = Omit<R, 'id'> & { readonly _id: string } & V
 
 /**
  * Selects records whose fields equal the given values and whose name matches the glob. If the given value is a list, one of its items must
- * match. If the field is a list, it must contain a match. Undefined is no condition.
+ * match. If the field is a list, it must contain a match. No value may be undefined.
  */
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];

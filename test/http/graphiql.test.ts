@@ -297,6 +297,6 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
 
     await page.getByRole('button', { name: /Show Documentation Explorer/ }).click();
     await page.locator('.graphiql-doc-explorer').getByText('Query', { exact: true }).click();
-    await page.getByText('What can be read. No field of it, at any depth, gives the plaintext of a secret.').waitFor();
+    await page.getByText('All reads. No query returns the plaintext of a secret.').waitFor();
   });
 });

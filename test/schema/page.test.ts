@@ -202,6 +202,16 @@ describe.each(Object.keys(lists))('%s', (name) => {
     }
   });
 
+  // NUL ends a pattern of the database; half a surrogate pair is no text.
+  it.each([
+    ['NUL', 'a*\u0000'],
+    ['half a surrogate pair', '*\ud800'],
+  ])('a glob with %s is refused', async (_, glob) => {
+    const list = lists[name]!;
+    const { errors } = await test.answer(caller, `query ($glob: String) { ${list.field}(${list.glob}: $glob) { totalCount } }`, { glob });
+    expect(errors?.[0].extensions).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: [list.glob] }] });
+  });
+
   it('an order that its cursor is not of is refused', async () => {
     const { pageInfo } = await ask(lists[name]!, { first: 1, args: 'sort: { field: NAME }' });
     const query = `query ($after: String) { ${name}(after: $after, sort: { field: CREATED_AT }) { totalCount } }`;

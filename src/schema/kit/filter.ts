@@ -32,9 +32,10 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
   };
 }
 
-/** Selects records whose name (or display name) matches a glob. */
+/** No name has control characters. The database does not accept NUL in a pattern. */
 const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
 
+/** Selects records whose name (or display name) matches a glob. */
 export function byGlob(): ListFilter {
   return {
     argument: (t) =>
@@ -73,8 +74,6 @@ export function byFlag(field: string, description: string): ListFilter {
 }
 
 /** Selects records whose field holds the id in a global id. The object can be of any noun, and need not exist any more. */
-const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
-
 export function byGlobalId(description: string, field: string): ListFilter {
   return {
     argument: (t) => t.id({ description }),
