@@ -7,7 +7,7 @@ import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
 import type { APIKeyRecord } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
-import { nameText } from './fields.ts';
+import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, required, type Target } from './records.ts';
@@ -18,7 +18,7 @@ import { refusePast } from './validation.ts';
 export const apiKeyFields = {
   name: text({ ...nameText, description: 'Unique within the organization.' }),
   expiresAt: instant({ optional: true, description: 'The key is refused from this time on. Null if it does not expire.' }),
-};
+} satisfies FieldsIn<APIKeyRecord>;
 /** For how long a replaced key is still accepted. */
 export const overlapSeconds = integer({
   optional: true,

@@ -232,7 +232,11 @@ export const authScheme = objectType({
 export type AuthSchemeInput = InputOf<typeof authScheme.fields>;
 
 /** Converts checked values to the stored form of an auth scheme. */
-export function toStored({ id, schemeType, description, ...settings }: ValuesOf<typeof authScheme.fields>): AuthScheme {
+export function toStored(values: ValuesOf<typeof authScheme.fields>): AuthScheme {
+  const { id, schemeType, description, apiKey, hmac, oauth2, validationMessages: _, ...rest } = values;
+  // Does not compile while a field is left over that nothing stores.
+  rest satisfies Readonly<Record<keyof typeof rest, never>>;
+  const settings = { apiKey, hmac, oauth2 };
   const own = schemeType in settingsOf ? settings[settingsOf[schemeType as TypeWithSettings].member] : null;
   return { id, schemeType, description, settings: { ...own } };
 }

@@ -7,7 +7,7 @@ import { type AuthSchemeInput, authScheme, credentialsOf, refuseSameIds, toStore
 import { holdCredentials, namedCredentials } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
-import { nameText } from './fields.ts';
+import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
@@ -60,7 +60,7 @@ export const connectionFields = {
     uniqueBy: 'name',
     description: 'The variables, in the given order.',
   }),
-};
+} satisfies FieldsIn<ConnectionRecord>;
 
 /** A credential of a connection: an existing one, or one that is created together with the connection. */
 export interface BindingInput {

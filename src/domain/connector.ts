@@ -5,7 +5,7 @@ import { authScheme, credentialsOf, refuseSameIds, toStored } from './auth-schem
 import { holdCredentials } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
-import { descriptionField, nameText, urlText } from './fields.ts';
+import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
@@ -21,7 +21,7 @@ export const connectorFields = {
     maxItems: 20,
     description: 'How it authenticates, in the given order. Each id is unique within the list.',
   }),
-};
+} satisfies FieldsIn<ConnectorRecord>;
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
 export async function createConnector(

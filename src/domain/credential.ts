@@ -9,7 +9,7 @@ import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
-import { descriptionField, nameText } from './fields.ts';
+import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
@@ -24,7 +24,7 @@ export const credentialFields = {
     optional: true,
     description: 'The credential is deleted at this time. Null if never.',
   }),
-};
+} satisfies FieldsIn<CredentialRecord>;
 /** The input fields of a reveal. */
 export const revealFields = {
   field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),

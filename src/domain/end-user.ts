@@ -5,7 +5,7 @@ import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
 import { removeCredentials } from './credential.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
-import { nameText } from './fields.ts';
+import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
@@ -57,7 +57,7 @@ export const endUserFields = {
     uniqueBy: 'type',
     description: 'The contacts. An update replaces the whole list; an unchanged email address stays verified.',
   }),
-};
+} satisfies FieldsIn<EndUserRecord>;
 /** The fields of an end user that cannot be changed. */
 export const endUserIdentity = {
   externalId: text({
@@ -66,7 +66,7 @@ export const endUserIdentity = {
     description:
       'The organization’s own id for the end user. Unique within the integration; never changes. Do not use an email address, because it can change.',
   }),
-};
+} satisfies FieldsIn<EndUserRecord>;
 const newEndUser = { ...endUserIdentity, ...endUserFields };
 
 /** @throws ValidationError, InvalidIntegrationError, ConflictError */

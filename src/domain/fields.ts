@@ -1,4 +1,4 @@
-import { text } from '../fields/field.ts';
+import { type Field, text } from '../fields/field.ts';
 
 /** The bounds of a name: 1 to 255 characters, without control characters. */
 export const nameText = { maxLength: 255, format: 'name' } as const;
@@ -14,3 +14,6 @@ export const descriptionField = text({
 
 /** A URL without a password, because everyone who can read the record can read it. */
 export const urlText = { maxLength: 2_048, format: 'url' } as const;
+
+/** Fields that a record of this type has: what callers write must be stored. */
+export type FieldsIn<R> = { readonly [K in keyof R]?: Field };

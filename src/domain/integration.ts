@@ -4,7 +4,7 @@ import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
-import { descriptionField, nameText } from './fields.ts';
+import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
@@ -18,7 +18,7 @@ export const integrationFields = {
     optional: true,
     description: 'Additional claims for SSO links. An update replaces the whole object. Null if not set.',
   }),
-};
+} satisfies FieldsIn<IntegrationRecord>;
 
 /** @throws ValidationError, ConflictError */
 export async function createIntegration(context: MutationContext, input: InputOf<typeof integrationFields>): Promise<IntegrationRecord> {

@@ -1,3 +1,4 @@
+import { nouns, nounTable } from '../access/nouns.ts';
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 
@@ -20,5 +21,7 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   await store.apiKeys.remove({});
   await store.audit.removeAll();
   for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
+  // Records that belong to no integration, of whatever noun.
+  for (const noun of nouns) await store[nounTable[noun].plural].remove({});
   return true;
 }

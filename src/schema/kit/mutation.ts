@@ -56,15 +56,15 @@ export interface Success<Type> {
 export type Run<Taken, Result> = (context: GraphQLContext & MutationContext, input: Taken) => Promise<Result>;
 
 /**
- * The type of the rest parameter of functions that add a mutation. It is empty if the domain function accepts every possible input and reads
- * every member of it, at any depth. Otherwise the compiler reports a missing argument, whose name states the problem. Without this, the
- * compiler would not find input members that the domain ignores.
+ * Part of the type of `run`: `unknown` when whatever the input may hold fits what the domain function takes, and the domain takes all of it, at
+ * any depth. Otherwise a member that no function has, whose name says what is wrong: the compiler alone would let pass members that nobody
+ * reads.
  */
 export type Misfit<Members extends InputFieldMap, Taken> = [InputShapeFromFields<Members>] extends [Taken]
   ? [Untaken<InputShapeFromFields<Members>, Taken>] extends [never]
-    ? []
-    : [theDomainDoesNotTakeTheMember: Untaken<InputShapeFromFields<Members>, Taken>]
-  : [theInputDoesNotFitWhatTheDomainTakes: Taken];
+    ? unknown
+    : { readonly theDomainDoesNotTakeTheMember: Untaken<InputShapeFromFields<Members>, Taken> }
+  : { readonly theInputDoesNotFitWhatTheDomainTakes: Taken };
 
 /** The paths of the input members that the domain function does not read. */
 type Untaken<Given, Taken> = Given extends readonly (infer G)[]
@@ -143,9 +143,8 @@ export function addMutations(builder: Builder) {
       name: string,
       options: MutationOptions<Members> & {
         readonly success: Success<Type>;
-        readonly run: Run<Taken, ShapeFromTypeParam<SchemaTypes, Type, false>>;
+        readonly run: Run<Taken, ShapeFromTypeParam<SchemaTypes, Type, false>> & Misfit<Members, Taken>;
       },
-      ..._misfit: Misfit<Members, Taken>
     ): void {
       add(name, options);
     },

@@ -155,8 +155,7 @@ export function nounKit<N extends Noun, Ref>(
 
     /** Adds the mutation that creates a record. */
     create<const Members extends InputFieldMap, Taken>(
-      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> },
-      ..._misfit: Misfit<Members, Taken>
+      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> & Misfit<Members, Taken> },
     ): void {
       addMutation(`create${typeName}`, {
         inputDescription: `A new ${label}.`,
@@ -169,8 +168,7 @@ export function nounKit<N extends Noun, Ref>(
 
     /** Adds the mutation that changes a record. Members for the record and the expected version are added to its input. */
     update<const Members extends InputFieldMap, Taken>(
-      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> },
-      ..._misfit: Misfit<Members & Which<N, Ref>, Taken>
+      options: NounMutationOptions<Members> & { readonly run: Run<Taken, RecordOf[N]> & Misfit<Members & Which<N, Ref>, Taken> },
     ): void {
       addMutation(`update${typeName}`, {
         inputDescription: 'The changes. Absent fields are kept; null clears a field; `[]` empties a list.',

@@ -50,53 +50,63 @@ export function addReferences(builder: Builder) {
   const integration = builder.inputRef<IntegrationRef, false>('IntegrationRef').implement({
     description: 'Identifies an integration by id or name. The name is unique within the organization.',
     isOneOf: true,
-    fields: (t) => ({ id: id(t, 'integration'), name: t.string({ description: 'The name.', extensions: readsName }) }),
+    fields: (t) =>
+      ({ id: id(t, 'integration'), name: t.string({ description: 'The name.', extensions: readsName }) }) satisfies Record<
+        keyof IntegrationRef,
+        unknown
+      >,
   });
   const namedInIntegration = builder.inputRef<NonNullable<ConnectorRef['inIntegration']>, false>('NameInIntegration').implement({
     description: 'A name within an integration.',
-    fields: (t) => ({
-      integration: t.field({ type: integration, required: true, description: 'The integration.' }),
-      name: t.string({ required: true, description: 'The name.', extensions: readsName }),
-    }),
+    fields: (t) =>
+      ({
+        integration: t.field({ type: integration, required: true, description: 'The integration.' }),
+        name: t.string({ required: true, description: 'The name.', extensions: readsName }),
+      }) satisfies Record<keyof NonNullable<ConnectorRef['inIntegration']>, unknown>,
   });
   const connector = builder.inputRef<ConnectorRef, false>('ConnectorRef').implement({
     description: 'Identifies a connector by id, or by name within its integration.',
     isOneOf: true,
-    fields: (t) => ({
-      id: id(t, 'connector'),
-      inIntegration: t.field({ type: namedInIntegration, description: 'By name.' }),
-    }),
+    fields: (t) =>
+      ({
+        id: id(t, 'connector'),
+        inIntegration: t.field({ type: namedInIntegration, description: 'By name.' }),
+      }) satisfies Record<keyof ConnectorRef, unknown>,
   });
   const externalIdInIntegration = builder.inputRef<NonNullable<EndUserRef['inIntegration']>, false>('ExternalIdInIntegration').implement({
     description: 'An external id within an integration.',
-    fields: (t) => ({
-      integration: t.field({ type: integration, required: true, description: 'The integration.' }),
-      externalId: t.string({ required: true, description: 'The external id.', extensions: readsName }),
-    }),
+    fields: (t) =>
+      ({
+        integration: t.field({ type: integration, required: true, description: 'The integration.' }),
+        externalId: t.string({ required: true, description: 'The external id.', extensions: readsName }),
+      }) satisfies Record<keyof NonNullable<EndUserRef['inIntegration']>, unknown>,
   });
   const endUser = builder.inputRef<EndUserRef, false>('EndUserRef').implement({
     description: 'Identifies an end user by global id, or by external id within its integration.',
     isOneOf: true,
-    fields: (t) => ({
-      id: id(t, 'endUser'),
-      inIntegration: t.field({ type: externalIdInIntegration, description: 'By external id.' }),
-    }),
+    fields: (t) =>
+      ({
+        id: id(t, 'endUser'),
+        inIntegration: t.field({ type: externalIdInIntegration, description: 'By external id.' }),
+      }) satisfies Record<keyof EndUserRef, unknown>,
   });
   const nameInConnector = builder.inputRef<NonNullable<ConnectionRef['inConnector']>, false>('NameInConnector').implement({
     description: 'A name within a connector.',
-    fields: (t) => ({
-      connector: t.field({ type: connector, required: true, description: 'The connector.' }),
-      name: t.string({ required: true, description: 'The name.', extensions: readsName }),
-    }),
+    fields: (t) =>
+      ({
+        connector: t.field({ type: connector, required: true, description: 'The connector.' }),
+        name: t.string({ required: true, description: 'The name.', extensions: readsName }),
+      }) satisfies Record<keyof NonNullable<ConnectionRef['inConnector']>, unknown>,
   });
   const connection = builder.inputRef<ConnectionRef, false>('ConnectionRef').implement({
     description: 'Identifies a connection by id, or by name within its connector; or within its integration, if it has no connector.',
     isOneOf: true,
-    fields: (t) => ({
-      id: id(t, 'connection'),
-      inConnector: t.field({ type: nameInConnector, description: 'By name, for a connection with a connector.' }),
-      inIntegration: t.field({ type: namedInIntegration, description: 'By name, for a connection without a connector.' }),
-    }),
+    fields: (t) =>
+      ({
+        id: id(t, 'connection'),
+        inConnector: t.field({ type: nameInConnector, description: 'By name, for a connection with a connector.' }),
+        inIntegration: t.field({ type: namedInIntegration, description: 'By name, for a connection without a connector.' }),
+      }) satisfies Record<keyof ConnectionRef, unknown>,
   });
 
   const byRef = <Ref, Found>(type: InputRef<Ref>, find: Reference<Ref, Found>['find']): Reference<Ref, Found> => ({
