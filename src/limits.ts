@@ -14,7 +14,7 @@ export interface Limits {
   readonly maxRootFields: number;
   /** MAX_LIST_ITEMS: the maximum number of items in an input list. Single fields may have lower limits. */
   readonly maxListItems: number;
-  /** MAX_COST: the maximum cost of one operation, as computed by `schema/cost.ts`. */
+  /** MAX_COST: the maximum cost of one operation, as computed by `schema/kit/cost.ts`. */
   readonly maxCost: number;
   /** OPERATION_SECONDS: the maximum duration of one operation. */
   readonly operationSeconds: number;

@@ -10,13 +10,13 @@ function seam({ builder, connection, fields, input, integration }: Kit) {
   const members = { integration: integration.member({ required: true, description: 'Where.' }), ...fields.inputFields(connectionFields) };
 
   connection.create({ ...common, input: members, run: createConnection });
-  // @ts-expect-error: the domain does not take the member `notes`
-  connection.create({ ...common, input: { ...members, notes: input.string() }, run: createConnection });
+  // @ts-expect-error: the domain does not take the member `unknownMember`
+  connection.create({ ...common, input: { ...members, unknownMember: input.string() }, run: createConnection });
   // @ts-expect-error: nor on update
-  connection.update({ ...common, input: { notes: input.string() }, run: updateConnection });
+  connection.update({ ...common, input: { unknownMember: input.string() }, run: updateConnection });
 
   const nested = builder.inputType('Nested', {
-    fields: (t) => ({ name: t.string({ required: true }), value: t.string({ required: true }), notes: t.string() }),
+    fields: (t) => ({ name: t.string({ required: true }), value: t.string({ required: true }), unknownMember: t.string() }),
   });
   // @ts-expect-error: nor one of an object in a list
   connection.create({ ...common, input: { ...members, variables: input.field({ type: [nested] }) }, run: createConnection });
