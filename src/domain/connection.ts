@@ -23,7 +23,7 @@ import {
 import { at } from './validation.ts';
 
 /** The maximum number of action and trigger credentials of a connection together. */
-const BINDINGS_MAX = 20;
+export const BINDINGS_MAX = 20;
 
 const variable = objectType({
   typeName: 'Variable',
@@ -68,7 +68,7 @@ export interface BindingInput {
   readonly authScheme?: AuthSchemeInput | null;
 }
 /** A connection's credentials by list, in the order in which they are applied. */
-interface BindingLists {
+export interface BindingLists {
   readonly actionCredentials?: readonly BindingInput[] | null;
   readonly triggerCredentials?: readonly BindingInput[] | null;
 }

@@ -11,6 +11,7 @@ import type { DomainContext } from './context.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { shown } from './reading.ts';
 import { expectVersion, newRecord, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { at, refusePast } from './validation.ts';
@@ -40,17 +41,21 @@ export type CredentialInput = NewCredential & { readonly integration: Integratio
 export type CredentialChanges = Target<'credential', string> &
   ChangesOf<typeof credentialFields> & { readonly data?: CredentialData | null };
 
-/** A new credential that passed all checks that need no transaction. It contains the secrets that the server generated. */
-export interface PreparedCredential {
-  readonly common: ValuesOf<typeof credentialFields>;
+/** Data of a kind, with the secret that the server generated, if they ask for one. Their fields are checked when they are written. */
+interface PreparedData {
   readonly kind: CredentialKind;
   readonly data: KindData;
 }
 
+/** A new credential whose common fields are checked. Its data are prepared. */
+export interface PreparedCredential extends PreparedData {
+  readonly common: ValuesOf<typeof credentialFields>;
+}
+
 /** Finds a credential. Credentials of a kind that this gateway does not know stay stored but are not found. */
-export async function findCredential({ store, kinds }: DomainContext, id: string): Promise<CredentialRecord | null> {
-  const found = await store.credentials.one({ id });
-  return found && kinds.find(found.kind) ? found : null;
+export async function findCredential(context: DomainContext, id: string): Promise<CredentialRecord | null> {
+  const found = await context.store.credentials.one({ id });
+  return shown(context, 'credential', found ? [found] : [])[0] ?? null;
 }
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
@@ -78,7 +83,7 @@ export async function prepareCredential(context: DomainContext, { data, ...given
   return { common, ...(await prepareData(context, data)) };
 }
 
-async function prepareData(context: DomainContext, data: CredentialData): Promise<Pick<PreparedCredential, 'kind' | 'data'>> {
+async function prepareData(context: DomainContext, data: CredentialData): Promise<PreparedData> {
   const [kind, given] = pickKind(context, data);
   return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given)) };
 }
@@ -121,12 +126,7 @@ export async function updateCredential(context: MutationContext, input: Credenti
   });
 }
 
-async function writeData(
-  { store }: DomainContext,
-  record: CredentialRecord,
-  { kind, data }: Pick<PreparedCredential, 'kind' | 'data'>,
-  updatedAt: Date,
-) {
+async function writeData({ store }: DomainContext, record: CredentialRecord, { kind, data }: PreparedData, updatedAt: Date) {
   if ((kind.storedAs ?? kind.kind) !== record.kind) {
     throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
   }

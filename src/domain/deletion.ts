@@ -7,6 +7,7 @@ import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { BaseRecord, Filter, PageRequest, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+import { COUNT_MAX } from './reading.ts';
 
 /** The member `force` of a deletion's input: whether to delete a record that is in use or not empty, with everything that depends on it. */
 export interface Forceable {
@@ -14,8 +15,6 @@ export interface Forceable {
 }
 
 const USAGES_SHOWN = 10;
-/** Counting stops here. The result is then this number. */
-const USAGES_COUNTED = 100_000;
 const oldestFirst: PageRequest = { limit: USAGES_SHOWN, sortField: 'createdAt', descending: false };
 
 /** The objects that use another one: a filter for each noun. */
@@ -34,8 +33,8 @@ export async function refuseIfInUse({ viewer, store }: DomainContext, noun: stri
     if (!filter) return;
     const page = await records.page(filter, oldestFirst);
     if (page.records.length === 0) return;
-    const [count] = page.hasMore ? await records.counts([filter], USAGES_COUNTED) : [page.records.length];
-    usageCount += count ?? USAGES_COUNTED;
+    const [count] = page.hasMore ? await records.counts([filter], COUNT_MAX) : [page.records.length];
+    usageCount += count ?? COUNT_MAX;
     if (may(viewer, readScope(user))) usages.push(...page.records.map((record) => ({ noun: user, id: record.id, name: nameOf(record) })));
   }
   await look('connector', store.connectors, uses.connectors);

@@ -18,7 +18,6 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   const { store, now } = context;
   if (!(await store.organization.tombstone(now()))) return false;
   await store.keys.remove();
-  await store.apiKeys.remove({});
   await store.audit.removeAll();
   for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
   // Records that belong to no integration, of whatever noun.

@@ -1,3 +1,4 @@
+import { checkInput } from '../fields/check.ts';
 import { type Choices, choice, flag, float, integer, objectList, objectType, text, textList } from '../fields/field.ts';
 import type { Contact, EndUserRecord } from '../store/end-user.ts';
 import type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
@@ -78,14 +79,8 @@ export const ssoClaims = objectType({
   },
 });
 
-const unset: SSOClaimSettings = {
-  organization: null,
-  locale: null,
-  tags: null,
-  userFields: null,
-  sendPhone: false,
-  externalId: 'CONTACT',
-};
+/** The settings of an integration that has none. */
+const unset: SSOClaimSettings = checkInput(ssoClaims.fields, {});
 
 /** The claims of a Zendesk token, with Zendesk's names. They are signed, not encrypted. */
 export interface SSOLinkClaims {

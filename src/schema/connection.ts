@@ -1,5 +1,6 @@
 import {
-  type BindingInput,
+  BINDINGS_MAX,
+  type BindingLists,
   bindingFields,
   connectionFields,
   createConnection,
@@ -96,7 +97,7 @@ export function addConnection(kit: Kit): void {
       ...fields.inputFields(bindingFields),
     }),
   });
-  const description = 'The credentials, in the order in which they are applied. At most 20 action and trigger credentials together.';
+  const description = `The credentials, in the order in which they are applied. At most ${BINDINGS_MAX} action and trigger credentials together.`;
   const credentialLists = {
     actionCredentials: input.field({ type: [bindingInput], description }),
     triggerCredentials: input.field({ type: [bindingInput], description }),
@@ -129,8 +130,6 @@ export function addConnection(kit: Kit): void {
   });
 }
 
-type Lists = { readonly [L in 'actionCredentials' | 'triggerCredentials']?: readonly BindingInput[] | null };
-
-function createsCredential({ actionCredentials, triggerCredentials }: Lists): boolean {
+function createsCredential({ actionCredentials, triggerCredentials }: BindingLists): boolean {
   return [...(actionCredentials ?? []), ...(triggerCredentials ?? [])].some(({ credential }) => credential.create);
 }

@@ -5,6 +5,7 @@ import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
 import { parseId } from './global-id.ts';
+import { checkSought } from './input.ts';
 import type { Reference } from './references.ts';
 
 /** A filter of a list: its argument, and the condition on records that follows from a value of the argument. */
@@ -52,20 +53,17 @@ export function byGlob(): ListFilter {
   };
 }
 
-/** A text to search for. Its length is limited to that of indexed values. */
-const soughtText = text({ description: 'A text to search for.', minLength: 0, maxLength: 255, format: 'any' });
-
 /** Selects records by a condition that is created from a text. */
 export function byText(description: string, condition: (text: string) => object): ListFilter {
   return {
     argument: (t) => t.string({ description }),
-    condition: (value: string, _context, name) => condition(checkValue(soughtText, value, [name])),
+    condition: (value: string, _context, name) => condition(checkSought(value, [name])),
   };
 }
 
 /** Selects records whose field is one of the given enum values. */
 export function byValues(values: InputRef<unknown>, field: string, description: string): ListFilter {
-  return { argument: (t) => t({ type: [values], description } as never), condition: (chosen: readonly string[]) => ({ [field]: chosen }) };
+  return { argument: (t) => t({ type: [values], description }), condition: (chosen: readonly string[]) => ({ [field]: chosen }) };
 }
 
 /** Selects records whose boolean field has the given value. */

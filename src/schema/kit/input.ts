@@ -1,6 +1,8 @@
 import { type GraphQLInputType, type GraphQLResolveInfo, getNullableType, isInputObjectType, isListType } from 'graphql';
 import type { Noun } from '../../access/scopes.ts';
 import type { Path } from '../../errors.ts';
+import { checkValue } from '../../fields/check.ts';
+import { text } from '../../fields/field.ts';
 import { Redacted } from '../../redacted.ts';
 import { decodeId } from './global-id.ts';
 
@@ -16,6 +18,14 @@ export function readsId(noun: Noun) {
 
 /** The extensions of an input field for a secret. The domain gets it wrapped in `Redacted`. */
 export const readsSecret = { read: (plain: string) => new Redacted(plain) } satisfies ReadExtensions;
+
+/** A text to search for. It is not longer than indexed values are. */
+const soughtText = text({ description: 'A text to search for.', minLength: 0, maxLength: 255, format: 'any' });
+
+/** Checks a text to search for. @throws ValidationError */
+export function checkSought(value: string, path: Path): string {
+  return checkValue(soughtText, value, path);
+}
 
 /**
  * Converts an input value for the domain: decodes global ids and wraps secrets at any depth. The value must be coerced, so that it matches

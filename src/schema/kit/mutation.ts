@@ -26,7 +26,10 @@ export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly description: string;
   /** The members of the input. */
   readonly input: Members;
-  /** Returns the scopes that it needs in addition to its own, depending on its input. */
+  /**
+   * Returns the scopes that it needs in addition to its own, depending on its input. It gets the input as GraphQL has it: ids are global, and
+   * secrets are not wrapped. So it must look at the form of the input only.
+   */
   readonly alsoNeeds?: (input: InputShapeFromFields<Members>) => readonly Scope[];
   /** The cost, without that of the selection. */
   readonly cost?: number;
@@ -97,7 +100,7 @@ export function addMutations(builder: Builder) {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
-      fields: () => options.input as never,
+      fields: () => options.input,
     });
     builder.mutationField(name, (t) =>
       t.field({

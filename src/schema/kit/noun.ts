@@ -1,8 +1,10 @@
 import type { InputFieldMap, InputFieldRef, OutputRef } from '@pothos/core';
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope, type Scope } from '../../access/scopes.ts';
+import type { Forceable } from '../../domain/deletion.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
 import type { RecordOf } from '../../domain/reading.ts';
+import type { Target } from '../../domain/records.ts';
 import { type Builder, createInputBuilder, type GraphQLContext, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { conditionsOf, type ListFilter } from './filter.ts';
 import { encodeId } from './global-id.ts';
@@ -15,11 +17,6 @@ import type { Reference } from './references.ts';
 /** The members of every input that changes or deletes a record of a noun. */
 type Which<N extends Noun, Ref> = { readonly [K in N]: InputFieldRef<SchemaTypes, Ref> } & {
   readonly expectedVersion: InputFieldRef<SchemaTypes, number | null | undefined>;
-};
-/** The input of a domain function that deletes a record of a noun. */
-type Deletion<N extends Noun, Ref> = { readonly [K in N]: Ref } & {
-  readonly expectedVersion?: number | null;
-  readonly force?: boolean | null;
 };
 
 /** Returns the functions that add the lists and the edges of a noun, in the same form for all nouns. */
@@ -53,7 +50,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
           authScopes: { scope },
           args: {
             ...pageArgs(t.arg),
-            sort: t.arg({ type: sortType as never, description: 'The order. Newest first by default.' }),
+            sort: t.arg({ type: sortType, description: 'The order. Newest first by default.' }),
             ...(Object.fromEntries(Object.entries(filters).map(([filter, { argument }]) => [filter, argument(t.arg)])) as object),
           },
           resolve: (async (_root: unknown, args: PageArgs & { sort?: SortArg | null }, context: GraphQLContext, info: never) => {
@@ -187,18 +184,19 @@ export function nounKit<N extends Noun, Ref>(
       readonly errors: NounMutationOptions<never>['errors'];
       /** A description of what `force` also deletes or changes, and the scopes that it needs. Without this, the input has no `force`. */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
-      readonly run: Run<Deletion<N, Ref>, string>;
+      readonly run: Run<Target<N, Ref> & Forceable, string>;
     }): void {
       const { name = `delete${typeName}`, force, run, ...rest } = options;
       addMutation(name, {
         ...rest,
         inputDescription: `The ${label} to delete.`,
         input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
-        alsoNeeds: (input: { readonly force?: boolean | null }) => (force && input.force ? force.needs : []),
+        alsoNeeds: (input: Forceable) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
         success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.` },
         audit: noun,
-        run: async (context: GraphQLContext & MutationContext, input: Deletion<N, Ref>) => encodeId(noun, await run(context, input)),
+        run: async (context: GraphQLContext & MutationContext, input: Target<N, Ref> & Forceable) =>
+          encodeId(noun, await run(context, input)),
       });
     },
   };

@@ -1,4 +1,5 @@
 import type { InputRef } from '@pothos/core';
+import type { Noun } from '../../access/scopes.ts';
 import { findAPIKey } from '../../domain/api-key.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import { findCredential } from '../../domain/credential.ts';
@@ -13,11 +14,8 @@ import {
   findIntegration,
   type IntegrationRef,
 } from '../../domain/references.ts';
-import type { Path } from '../../errors.ts';
-import { checkValue } from '../../fields/check.ts';
-import { text } from '../../fields/field.ts';
 import type { Builder, InputBuilder } from './builder.ts';
-import { readsId } from './input.ts';
+import { checkSought, readsId } from './input.ts';
 
 /** How callers identify a record of a noun: the input type `Ref`, and the function that finds the record. */
 export interface Reference<Ref, Found> {
@@ -36,11 +34,8 @@ export interface Reference<Ref, Found> {
   readonly find: (context: DomainContext, ref: Ref) => Promise<Found | null>;
 }
 
-/** A name to search for. No name is longer, and a longer text could not be in the index. */
-const soughtName = text({ description: 'A name to search for.', minLength: 0, maxLength: 255, format: 'any' });
-const readsName = { read: (name: string, path: Path) => checkValue(soughtName, name, path) };
-
-export type References = ReturnType<typeof addReferences>;
+/** The extensions of a member that holds the name to search for. */
+const readsName = { read: checkSought };
 
 /** Adds the inputs that identify a record, by id or by name. */
 export function addReferences(builder: Builder) {
@@ -114,10 +109,7 @@ export function addReferences(builder: Builder) {
     options: (options) => ({ type, ...options }),
     find,
   });
-  const byId = <N extends 'credential' | 'apiKey'>(
-    noun: N,
-    find: Reference<string, RecordOf[N]>['find'],
-  ): Reference<string, RecordOf[N]> => ({
+  const byId = <N extends Noun>(noun: N, find: Reference<string, RecordOf[N]>['find']): Reference<string, RecordOf[N]> => ({
     queryArgument: 'id',
     options: (options) => ({ type: 'ID' as never, extensions: readsId(noun), ...options }),
     find,
