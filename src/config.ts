@@ -105,6 +105,9 @@ const settings = {
   RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit).describe(
     'the maximum cost of all operations of a viewer in a minute, on all copies together; 0 means no limit',
   ),
+  RATE_LIMIT_ORGANIZATION: whole(0, 1_000_000_000_000, defaultLimits.organizationRateLimit).describe(
+    'the same for all viewers of an organization together; its end users together can spend half of it; 0 means no limit',
+  ),
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
     'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
@@ -206,6 +209,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxCost: read.MAX_COST,
       operationSeconds: read.OPERATION_SECONDS,
       rateLimit: read.RATE_LIMIT,
+      organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
     },
@@ -228,6 +232,9 @@ function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
   const problems: string[] = [];
   if (read.RATE_LIMIT > 0 && read.RATE_LIMIT < read.MAX_COST) {
     problems.push('RATE_LIMIT must be at least MAX_COST, or 0 for no limit: otherwise some operations within MAX_COST could never run');
+  }
+  if (read.RATE_LIMIT_ORGANIZATION > 0 && read.RATE_LIMIT_ORGANIZATION < 2 * read.MAX_COST) {
+    problems.push('RATE_LIMIT_ORGANIZATION must be at least twice MAX_COST, or 0 for no limit: end users together can spend half of it');
   }
   if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE are both set: set only one of them');
   if (read.MONGODB_URI && !read.MASTER_KEY && !read.MASTER_KEY_FILE) {

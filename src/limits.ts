@@ -20,6 +20,8 @@ export interface Limits {
   readonly operationSeconds: number;
   /** RATE_LIMIT: the maximum total cost of a viewer's operations in a minute, across all copies of the gateway. 0 means no limit. */
   readonly rateLimit: number;
+  /** RATE_LIMIT_ORGANIZATION: the same for all viewers of an organization together. Its end users can spend half of it. 0 means no limit. */
+  readonly organizationRateLimit: number;
   /** RATE_LIMIT_ANONYMOUS: the maximum number of requests without a valid token from one address in a minute. 0 means no limit. */
   readonly anonymousRateLimit: number;
   /** INTROSPECTION: whether introspection is allowed. */
@@ -38,6 +40,7 @@ export const defaultLimits: Limits = {
   maxCost: 10_000,
   operationSeconds: 20,
   rateLimit: 300_000,
+  organizationRateLimit: 3_000_000,
   anonymousRateLimit: 120,
   introspection: true,
 };

@@ -52,7 +52,7 @@ export class TestGateway {
   time: () => Date = () => new Date();
   uri = '';
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
-  limits: Partial<Limits> = { rateLimit: 0, anonymousRateLimit: 0 };
+  limits: Partial<Limits> = { rateLimit: 0, organizationRateLimit: 0, anonymousRateLimit: 0 };
   /** The credential kinds; the built-in ones unless told. */
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */

@@ -72,6 +72,11 @@ export function malformedRequest(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[400]!, { http: { status: 400 } });
 }
 
+/** The error for a body that is too large. */
+export function tooLarge(): GraphQLError {
+  return answer('BAD_REQUEST', requestMessages[413]!, { http: { status: 413 } });
+}
+
 /** The error for an operation name that is missing or unknown. */
 export function unknownOperation(): GraphQLError {
   const message = 'The request must name one of the operations in the document, unless the document contains only one.';

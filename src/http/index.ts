@@ -12,7 +12,8 @@ import { defectMessages, type Sent } from './defect-message.ts';
 import { malformedRequest, type OnDefect } from './error-redaction.ts';
 import { publicResult, useExecutionChecks } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
-import { addressOf, createRateLimits, type RateLimitSettings } from './limits/rate-limits.ts';
+import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
+import { addressOf, createRateLimits, incomingOf, type RateLimitSettings } from './limits/rate-limits.ts';
 import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
 
 /** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
@@ -77,7 +78,8 @@ export function createHttp(settings: HttpSettings) {
     cors: false,
     multipart: false,
     batching: false,
-    maxRequestBodySize: settings.limits.maxBodyBytes,
+    // `readJsonBody` limits the body instead.
+    maxRequestBodySize: false,
     parserAndValidationCache: { documentCache: keptDocuments(), errorCache: { get: () => undefined, set: () => undefined } },
     // Yoga logs too much and masks too little. `publicResult` redacts errors instead.
     logging: false,
@@ -88,8 +90,11 @@ export function createHttp(settings: HttpSettings) {
       ...(settings.graphiql ? [useGraphiql(settings)] : []),
       {
         // Runs before the body is read: a caller without a token learns nothing about other errors in the request.
-        async onRequestParse({ request, url, serverContext }: { request: Request; url: URL; serverContext: ServerContext }) {
+        async onRequestParse({ request, url, serverContext: given, setRequestParser }) {
+          const serverContext = given as ServerContext;
           serverContext.address = addressOf(request, serverContext, settings.trustedProxies);
+          const { maxBodyBytes } = settings.limits;
+          checkDeclaredLength(request, maxBodyBytes);
           await rateLimits
             .admit(request, serverContext, () => authenticate(request.headers))
             .catch((error: unknown) => {
@@ -97,6 +102,10 @@ export function createHttp(settings: HttpSettings) {
               throw error;
             });
           if (!hasReadableParameters(url)) throw malformedRequest();
+          if (request.method === 'POST') {
+            const charge = (cost: number) => rateLimits.chargeBody(serverContext, cost);
+            setRequestParser(async () => parametersIn(await readJsonBody(request, incomingOf(serverContext), maxBodyBytes, charge)));
+          }
         },
         onParams({ request, params }: { request: Request; params: GraphQLParams }) {
           parameters.set(request, params);
@@ -144,15 +153,10 @@ function sentWith({ url, headers }: Request, params: GraphQLParams | undefined, 
   return { query, values: [others, headerTexts, pathname, [...searchParams], viewer?.subject, viewer?.organizationId] };
 }
 
-/** Whether what a URL holds in JSON is JSON: yoga parses it without catching what that throws. */
-function hasReadableParameters({ searchParams }: URL): boolean {
-  return ['variables', 'extensions'].every((name) => {
-    try {
-      return JSON.parse(searchParams.get(name) || '{}') !== undefined;
-    } catch {
-      return false;
-    }
-  });
+/** Returns the parameters of a request from its body. A list of them is refused later. @throws GraphQLError */
+function parametersIn(body: unknown): GraphQLParams {
+  if (typeof body !== 'object' || body === null) throw malformedRequest();
+  return body;
 }
 
 /** A cache of the parsed documents that were added last. */

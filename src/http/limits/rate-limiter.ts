@@ -20,6 +20,8 @@ export interface Quota {
   readonly remaining: number;
   /** Whole seconds until the window ends, at least 1. */
   readonly resetSeconds: number;
+  /** Gives back what this attempt spent. Call it at most once. */
+  readonly refund: () => void;
 }
 
 interface Bucket {
@@ -36,7 +38,10 @@ interface Bucket {
 
 export type RateLimiter = ReturnType<typeof createRateLimiter>;
 
-/** A share is the limit divided by this. It is also the maximum number of writes per key and window, across all copies. */
+/**
+ * A share is the limit divided by this. It is also the maximum number of writes per key and window, across all copies, and the number of
+ * copies that can spend something in the same window.
+ */
 const SHARES = 20;
 /** How many spenders a copy keeps in memory. When there are more, the one that was idle longest loses its reservation. */
 const BUCKETS_MAX = 10_000;
@@ -59,10 +64,12 @@ export function createRateLimiter(options: {
   readonly reserve: Reserve;
   readonly now: () => Date;
   readonly head?: number;
+  /** Overrides the number of shares of a limit. */
+  readonly shares?: number;
   readonly onFailure: (error: unknown) => void;
 }) {
-  const { policy, limit, reserve, now, head = 0, onFailure } = options;
-  const share = Math.ceil(limit / SHARES);
+  const { policy, limit, reserve, now, head = 0, shares = SHARES, onFailure } = options;
+  const share = Math.ceil(limit / shares);
   const buckets = new Map<string, Bucket>();
 
   function bucketOf(id: string, offset: number): Bucket {
@@ -123,6 +130,9 @@ export function createRateLimiter(options: {
         limit,
         remaining: bucket.balance + bucket.left,
         resetSeconds: Math.max(1, Math.ceil((bucket.endsAt - now().getTime()) / 1_000)),
+        refund: () => {
+          if (allowed) bucket.balance += cost;
+        },
       });
       while (bucket.balance < cost) {
         const least = cost - bucket.balance;

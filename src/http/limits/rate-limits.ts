@@ -5,6 +5,7 @@ import { RateLimitedError, UnauthenticatedError } from '../../errors.ts';
 import type { Limits } from '../../limits.ts';
 import type { ServerContext } from '../access-log.ts';
 import { addressGroup, clientAddress } from './address.ts';
+import { declaredCost } from './body.ts';
 import { createRateLimiter, type Quota, type Reserve, WINDOW_MS } from './rate-limiter.ts';
 
 export interface RateLimitSettings {
@@ -20,26 +21,42 @@ export interface RateLimitSettings {
 
 /** The minimum cost of an operation, and the cost of a request that is rejected before it. */
 const REQUEST_COST = 1;
-/** Large bodies cost more to read and check: 1 for each this many bytes. */
-const BYTES_FOR_ONE = 1_024;
-/** The cost of a body without a Content-Length. */
-const UNTOLD_BODY_COST = 64;
 /** The part of an address's limit that causes no write. */
 const ANONYMOUS_HEAD_SHARE = 0.05;
+/** The part of an organization's limit that all its end users together can spend. The rest is left for its services. */
+const END_USERS_SHARE = 0.5;
+/** Many copies serve one organization, and each needs a share. */
+const ORGANIZATION_SHARES = 200;
 
 /** Returns the network address of the client; undefined for a request that came from code and not through a socket. */
 export function addressOf(request: Request, serverContext: object, trustedProxies: number): string | undefined {
-  return clientAddress(socketOf(serverContext)?.remoteAddress, request.headers, trustedProxies);
+  return clientAddress(incomingOf(serverContext)?.socket?.remoteAddress, request.headers, trustedProxies);
 }
 
-function socketOf(serverContext: object): IncomingMessage['socket'] | undefined {
-  return (serverContext as { readonly req?: IncomingMessage }).req?.socket;
+/** Returns Node's request; undefined for a request that came from code and not through a socket. */
+export function incomingOf(serverContext: object): IncomingMessage | undefined {
+  return (serverContext as { readonly req?: IncomingMessage }).req;
 }
 
-/** Creates the rate limits: of each viewer, by cost, and of each address, by requests without a valid token. */
+/**
+ * Creates the rate limits: of each viewer and of each organization, by cost, and of each address, by requests without a valid token. The end
+ * users of an organization together have a limit below that of the organization: their tokens are in browsers.
+ */
 export function createRateLimits({ limits, trustedProxies, reserve, noOrganization, now, onFailure }: RateLimitSettings) {
   const common = { reserve, now, onFailure };
   const viewers = createRateLimiter({ ...common, policy: 'viewer', limit: limits.rateLimit });
+  const organizations = createRateLimiter({
+    ...common,
+    policy: 'organization',
+    limit: limits.organizationRateLimit,
+    shares: ORGANIZATION_SHARES,
+  });
+  const endUsers = createRateLimiter({
+    ...common,
+    policy: 'endUsers',
+    limit: Math.floor(limits.organizationRateLimit * END_USERS_SHARE),
+    shares: ORGANIZATION_SHARES,
+  });
   const addresses = createRateLimiter({
     ...common,
     policy: 'address',
@@ -47,9 +64,37 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
     head: Math.ceil(limits.anonymousRateLimit * ANONYMOUS_HEAD_SHARE),
   });
 
+  /** Spends the cost from all limits of a viewer, or refuses and spends nothing. Returns the limit that refuses, or else the closest. */
+  async function spend(viewer: Viewer, cost: number): Promise<Quota | undefined> {
+    const { organizationId } = viewer;
+    const spent: Quota[] = [];
+    for (const [limiter, spender] of [
+      [viewers, spenderOf(viewer)],
+      ...(viewer.kind === 'endUser' ? [[endUsers, ''] as const] : []),
+      [organizations, ''],
+    ] as const) {
+      const quota = await limiter.spend(organizationId, spender, cost);
+      if (quota?.allowed === false) {
+        for (const { refund } of spent) refund();
+        return quota;
+      }
+      if (quota) spent.push(quota);
+    }
+    return spent.reduce<Quota | undefined>(
+      (closest, quota) => (closest && closest.remaining <= quota.remaining ? closest : quota),
+      undefined,
+    );
+  }
+
+  /** Spends the cost, and notes what remains. @throws RateLimitedError */
+  async function spendOrRefuse(serverContext: ServerContext, viewer: Viewer, cost: number): Promise<void> {
+    serverContext.quota = await spend(viewer, cost);
+    if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
+  }
+
   return {
     /**
-     * Returns the viewer of a request, if its token is valid and the viewer is within its limit. Call it before the body is read. A valid
+     * Returns the viewer of a request, if its token is valid and the viewer is within its limits. Call it before the body is read. A valid
      * token is accepted whatever other clients at its address did: behind a proxy many share one address, and none may lock out the others.
      *
      * @throws RateLimitedError
@@ -64,11 +109,17 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         serverContext.quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
         throw serverContext.quota?.allowed === false ? new RateLimitedError(serverContext.quota.resetSeconds) : error;
       }
-      const { organizationId } = serverContext.viewer;
-      serverContext.bodyCost = bodyCost(request, limits.maxBodyBytes, socketOf(serverContext) !== undefined);
-      serverContext.quota = await viewers.spend(organizationId, spenderOf(serverContext.viewer), REQUEST_COST + serverContext.bodyCost);
-      if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
+      serverContext.bodyCost = declaredCost(request);
+      await spendOrRefuse(serverContext, serverContext.viewer, REQUEST_COST + serverContext.bodyCost);
       return serverContext.viewer;
+    },
+
+    /** Spends what a body has cost so far, as far as that is not spent yet. @throws RateLimitedError */
+    async chargeBody(serverContext: ServerContext, cost: number): Promise<void> {
+      const { viewer, bodyCost = 0 } = serverContext;
+      if (!viewer || cost <= bodyCost) return;
+      serverContext.bodyCost = cost;
+      await spendOrRefuse(serverContext, viewer, cost - bodyCost);
     },
 
     /** Spends the cost of an operation before it runs, and reports what remains. Must come after the plugin that computes the cost. */
@@ -78,16 +129,15 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         const { viewer, cost = 0 } = serverContext;
         // An operation from code has no quota: it is trusted.
         if (!viewer || !serverContext.quota || cost <= REQUEST_COST) return;
-        serverContext.quota = await viewers.spend(viewer.organizationId, spenderOf(viewer), cost - REQUEST_COST);
-        if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
+        await spendOrRefuse(serverContext, viewer, cost - REQUEST_COST);
       },
       onResultProcess({ result, setResult, serverContext }) {
         const { cost, bodyCost = 0, quota } = serverContext;
         if (cost === undefined || Array.isArray(result) || Symbol.asyncIterator in result) return;
-        const { limit = null, remaining = null, resetSeconds = null } = quota ?? {};
+        const { policy = null, limit = null, remaining = null, resetSeconds = null } = quota ?? {};
         setResult({
           ...result,
-          extensions: { ...result.extensions, cost: { requested: cost + bodyCost, limit, remaining, resetSeconds } },
+          extensions: { ...result.extensions, cost: { requested: cost + bodyCost, policy, limit, remaining, resetSeconds } },
         });
       },
       onResponse({ response, serverContext }) {
@@ -100,14 +150,6 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
 /** Viewers of different kinds can have the same subject, but do not share a limit. */
 function spenderOf({ kind, subject }: Viewer): string {
   return `${kind}:${subject}`;
-}
-
-function bodyCost({ method, headers }: Request, maxBodyBytes: number, isFromSocket: boolean): number {
-  if (method !== 'POST') return 0;
-  const length = headers.get('content-length');
-  if (length === null) return isFromSocket ? UNTOLD_BODY_COST : 0;
-  // A longer body, or a length that is not a number, is rejected before it is read.
-  return Math.floor(Math.min(Math.max(0, Number(length)), maxBodyBytes) / BYTES_FOR_ONE) || 0;
 }
 
 /** As in draft-ietf-httpapi-ratelimit-headers (version 10): the policy with its quota and window, and what remains for how many seconds. */

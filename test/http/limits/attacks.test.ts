@@ -30,6 +30,17 @@ interface Outcome {
   readonly limit: string | undefined;
 }
 
+/** A body that comes in chunks of 64 KiB, without its length. */
+function inChunks(text: string): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    start(controller) {
+      const bytes = new TextEncoder().encode(text);
+      for (let at = 0; at < bytes.length; at += 65_536) controller.enqueue(bytes.slice(at, at + 65_536));
+      controller.close();
+    },
+  });
+}
+
 /** Sends a request; its answer is short, quick, and repeats nothing, and the gateway answers the next. */
 async function attack(body: BodyInit, headers: Record<string, string> = {}, init: RequestInit = {}): Promise<Outcome> {
   const before = process.cpuUsage();
@@ -170,14 +181,7 @@ describe('too much', () => {
   it('a body, with its length told, not told, and told wrongly', async () => {
     const large = JSON.stringify({ query: '{ __typename }', variables: { a: canary + 'x'.repeat(5_000_000) } });
     expect(await attack(large)).toMatchObject({ status: 413 });
-    const stream = () =>
-      new ReadableStream({
-        start(controller) {
-          for (let at = 0; at < large.length; at += 65_536) controller.enqueue(new TextEncoder().encode(large.slice(at, at + 65_536)));
-          controller.close();
-        },
-      });
-    expect(await attack(stream(), {}, { duplex: 'half' } as RequestInit)).toMatchObject({ status: 413 });
+    expect(await attack(inChunks(large), {}, { duplex: 'half' } as RequestInit)).toMatchObject({ status: 413 });
     expect(await attack('{}', { 'content-length': '1e9' })).toMatchObject({ status: 400 });
   });
 
@@ -190,24 +194,60 @@ describe('too much', () => {
   it('variables as deep as the body is long', async () => {
     const deep = (levels: number) => `${'['.repeat(levels)}"${canary}"${']'.repeat(levels)}`;
     const send = (query: string, variables: string) => attack(`{"query":${JSON.stringify(query)},"variables":${variables}}`);
-    expect(await send('query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', `{"ids":${deep(500_000)}}`)).toMatchObject({
-      status: 400,
-      code: 'BAD_USER_INPUT',
-    });
-    expect(await send('{ __typename }', `{"unused":${deep(500_000)}}`)).toMatchObject({ status: 200 });
-    expect(await send('{ __typename }', deep(500_000))).toMatchObject({ status: 400 });
-    expect(await attack(`{"query":"{ __typename }","extensions":{"a":${deep(500_000)}}}`)).toMatchObject({ status: 200 });
+    expect(await send('query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', `{"ids":${deep(500_000)}}`)).toEqual(limited('NESTING'));
+    expect(await send('{ __typename }', `{"unused":${deep(500_000)}}`)).toEqual(limited('NESTING'));
+    expect(await send('{ __typename }', deep(500_000))).toEqual(limited('NESTING'));
+    expect(await attack(`{"query":"{ __typename }","extensions":{"a":${deep(500_000)}}}`)).toEqual(limited('NESTING'));
+    // As deep as it may be.
+    expect(await send('{ __typename }', `{"unused":${deep(60)}}`)).toMatchObject({ status: 200 });
   });
 
   it('lists, of items that are all wrong', async () => {
     const list = Array.from({ length: 200_000 }, () => 'x');
-    expect(await run('query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }', { kinds: list })).toEqual(
-      limited('MAX_LIST_ITEMS'),
-    );
+    const ask = (kinds: readonly string[]) =>
+      run('query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }', { kinds });
+    expect(await ask(list)).toEqual(limited('JSON_VALUES'));
+    expect(await ask(list.slice(0, 40_000))).toEqual(limited('MAX_LIST_ITEMS'));
     const few = list.slice(0, 250).map(() => canary);
     expect(await run('query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }', { kinds: few })).toMatchObject({
       code: 'BAD_USER_INPUT',
     });
+  });
+
+  const megabytes = (piece: string) => piece.repeat(Math.floor(2_000_000 / piece.length));
+  it.each<[string, string, object]>([
+    ['open brackets', megabytes('['), limited('NESTING')],
+    ['open objects', megabytes('{"a":'), limited('NESTING')],
+    ['closed brackets', megabytes('[],'), limited('JSON_VALUES')],
+    ['lists in lists', megabytes('[0,'), limited('NESTING')],
+    ['items', `[${megabytes('0,')}0]`, limited('JSON_VALUES')],
+    ['names', `{${Array.from({ length: 150_000 }, (_, index) => `"k${index}":0`).join()}}`, limited('JSON_NAMES')],
+    ['names of one object each', `[${Array.from({ length: 120_000 }, (_, index) => `{"k${index}":0}`).join()}]`, limited('JSON_NAMES')],
+    ['duplicates', `{${megabytes('"query":0,')}"query":"{ __typename }"}`, limited('JSON_NAMES')],
+    ['escapes', `"${megabytes('\\u0000')}`, { status: 400, code: 'BAD_REQUEST', limit: undefined }],
+    ['digits', megabytes('1'), { status: 400, code: 'BAD_REQUEST', limit: undefined }],
+    ['spaces', megabytes(' '), { status: 400, code: 'BAD_REQUEST', limit: undefined }],
+    ['brackets in a text that is not closed', `"${megabytes('[')}`, { status: 400, code: 'BAD_REQUEST', limit: undefined }],
+  ])('two megabytes of %s, with their length and in chunks', async (_what, body, outcome) => {
+    expect(await attack(body)).toEqual(outcome);
+    expect(await attack(inChunks(body), {}, { duplex: 'half' } as RequestInit)).toEqual(outcome);
+  });
+
+  it.each(['variables', 'extensions'])('brackets in the parameter %s of a URL', async (name) => {
+    const get = async (text: string) => {
+      const url = `http://gateway.test/graphql?query=${encodeURIComponent('{ __typename }')}&${name}=${encodeURIComponent(text)}`;
+      const response = await test.gateway.fetch(new Request(url, { headers: { authorization } }));
+      return (await response.json()).errors?.[0].extensions;
+    };
+    expect(await get(`{"a":${'['.repeat(64)}`)).toMatchObject({ code: 'LIMIT_EXCEEDED', limit: 'NESTING' });
+    expect(await get(`{"a":${'['.repeat(60)}${']'.repeat(60)}}`)).toBeUndefined();
+  });
+
+  it('headers', async () => {
+    const headers = Object.fromEntries(Array.from({ length: 2_000 }, (_, index) => [`x-${index}`, canary]));
+    expect(await attack(JSON.stringify({ query: '{ __typename }' }), headers)).toMatchObject({ status: 200 });
+    const token = `${Buffer.from('['.repeat(6_000)).toString('base64url')}.${Buffer.from('{"a":'.repeat(1_000)).toString('base64url')}.x`;
+    expect(await attack('{}', { authorization: `Bearer ${token}` })).toMatchObject({ status: 401 });
   });
 
   it('a page of two billion, and of minus one', async () => {

@@ -14,7 +14,7 @@ const RATE_LIMIT = 200;
 const ANONYMOUS = 40;
 
 beforeAll(async () => {
-  first.limits = second.limits = { rateLimit: RATE_LIMIT, anonymousRateLimit: ANONYMOUS };
+  first.limits = second.limits = { rateLimit: RATE_LIMIT, organizationRateLimit: 0, anonymousRateLimit: ANONYMOUS };
   first.time = second.time = () => time;
   await first.start();
   Object.assign(second, { uri: first.uri, databaseName: first.databaseName, masterKey: first.masterKey });
@@ -67,8 +67,8 @@ describe('a viewer', () => {
     const answers = [await first.answer(caller, CHEAP), await first.answer(caller, '{ integrations(first: 10) { nodes { name } } }')];
     const costs = answers.map(({ text }) => JSON.parse(text).extensions.cost);
     expect(costs).toEqual([
-      { requested: 1, limit: RATE_LIMIT, remaining: RATE_LIMIT - 1, resetSeconds: expect.any(Number) },
-      { requested: 12, limit: RATE_LIMIT, remaining: RATE_LIMIT - 13, resetSeconds: expect.any(Number) },
+      { requested: 1, policy: 'viewer', limit: RATE_LIMIT, remaining: RATE_LIMIT - 1, resetSeconds: expect.any(Number) },
+      { requested: 12, policy: 'viewer', limit: RATE_LIMIT, remaining: RATE_LIMIT - 13, resetSeconds: expect.any(Number) },
     ]);
     expect(answers[1]!.headers.get('ratelimit')).toBe(`"viewer";r=${RATE_LIMIT - 13};t=${costs[1].resetSeconds}`);
   });
@@ -111,6 +111,82 @@ describe('a viewer', () => {
     expect((await first.answer(anyone(), CHEAP)).status).toBe(200);
     // Whatever an operation is called, it is the viewer that pays.
     expect((await first.answer(caller, 'query Another { __typename }')).status).toBe(429);
+  });
+});
+
+describe('an organization', () => {
+  const ORGANIZATION = 2_000;
+  const gateway = new TestGateway();
+  beforeAll(async () => {
+    Object.assign(gateway, { uri: first.uri, databaseName: first.databaseName, masterKey: first.masterKey });
+    gateway.limits = { rateLimit: 1_500, organizationRateLimit: ORGANIZATION, anonymousRateLimit: 0 };
+    gateway.time = () => time;
+    await gateway.open();
+  });
+  afterAll(() => gateway.close());
+
+  /** A body that costs this many KiB. */
+  const spend = (authorization: string, cost: number) =>
+    gateway.send({ query: CHEAP }, { authorization, 'content-length': String((cost - 1) * 1_024) });
+  const tokenOf = async (organization: string, sub: string) => `Bearer ${await gateway.token({ organization, claims: { sub } })}`;
+  /** Spends 100 at a time with each token in turn, until each is refused. */
+  async function exhaust(tokens: readonly string[]): Promise<{ spent: number; refusal: Answer }> {
+    let spent = 0;
+    let refusal: Answer | undefined;
+    for (const token of tokens) {
+      for (;;) {
+        const answer = await spend(token, 100);
+        if (answer.status === 429) {
+          refusal = answer;
+          break;
+        }
+        spent += 100;
+      }
+    }
+    return { spent, refusal: refusal! };
+  }
+
+  it('has a limit that all its viewers share, and is told when it is the closest', async () => {
+    const organization = gateway.newOrganization();
+    const tokens = await Promise.all(['a', 'b', 'c'].map((sub) => tokenOf(organization, sub)));
+    const one = await spend(tokens[0]!, 100);
+    expect(JSON.parse(one.text).extensions.cost).toMatchObject({ policy: 'viewer', limit: 1_500, remaining: 1_400 });
+    const { spent, refusal } = await exhaust(tokens);
+    expect(spent).toBe(ORGANIZATION - 100);
+    expect(refusal.headers.get('ratelimit-policy')).toBe(`"organization";q=${ORGANIZATION};w=60`);
+    expect(refusal.headers.get('ratelimit')).toMatch(/^"organization";r=0;t=\d+$/);
+    expect((await spend(await tokenOf(gateway.newOrganization(), 'a'), 100)).status).toBe(200);
+  });
+
+  it('leaves half of it to its services, whatever its end users do', async () => {
+    const caller = { organization: gateway.newOrganization() };
+    const { id } = await gateway.create(caller, 'Integration', { name: 'crm' });
+    const tokens: string[] = [];
+    for (const externalId of ['ada', 'bob', 'eve']) {
+      const endUser = { id: (await gateway.create(caller, 'EndUser', { integration: { id }, externalId })).id };
+      tokens.push(`Bearer ${await gateway.makeEndUserToken(caller, endUser)}`);
+    }
+    pass(60);
+    const { spent, refusal } = await exhaust(tokens);
+    expect(spent).toBe(ORGANIZATION / 2);
+    expect(refusal.headers.get('ratelimit-policy')).toBe(`"endUsers";q=${ORGANIZATION / 2};w=60`);
+    const services = await Promise.all(['a', 'b'].map((sub) => tokenOf(caller.organization, sub)));
+    expect((await exhaust(services)).spent).toBe(ORGANIZATION / 2);
+  });
+
+  it('does not pay for a viewer who is refused', async () => {
+    const organization = gateway.newOrganization();
+    const [greedy, other] = (await Promise.all(['a', 'b'].map((sub) => tokenOf(organization, sub)))) as [string, string];
+    expect((await exhaust([greedy])).spent).toBe(1_500);
+    for (let round = 0; round < 20; round++) expect((await spend(greedy, 100)).status).toBe(429);
+    expect((await exhaust([other])).spent).toBe(500);
+  });
+
+  it('causes no command of the database for most requests', async () => {
+    const organization = gateway.newOrganization();
+    const token = await tokenOf(organization, 'a');
+    await spend(token, 1);
+    expect(await gateway.countCommands(() => Promise.all(Array.from({ length: 9 }, () => spend(token, 1))))).toEqual([]);
   });
 });
 
@@ -209,6 +285,23 @@ describe('a limiter', () => {
     isDown = true;
     pass(60);
     expect(await spend('a', 1)).toBe(true);
+  });
+
+  it('gives back what was spent', async () => {
+    const { spend } = createRateLimiter({
+      policy: 'p',
+      limit: 10,
+      reserve: async (_organization, _key, _window, { share, limit }) => ({ granted: share, left: limit - share }),
+      now: () => time,
+      onFailure: () => {},
+    });
+    const quota = await spend('o', 'a', 10);
+    expect(quota?.allowed).toBe(true);
+    const refused = await spend('o', 'a', 1);
+    refused?.refund();
+    expect((await spend('o', 'a', 1))?.allowed).toBe(false);
+    quota?.refund();
+    expect((await spend('o', 'a', 10))?.allowed).toBe(true);
   });
 
   it('is off when its limit is 0', async () => {

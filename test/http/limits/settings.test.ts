@@ -16,8 +16,8 @@ describe('limits', () => {
             ? 'false'
             : name === 'MAX_BODY_BYTES' || name === 'MAX_TOKENS'
               ? '4096'
-              : name === 'RATE_LIMIT'
-                ? '10000'
+              : name === 'RATE_LIMIT' || name === 'RATE_LIMIT_ORGANIZATION'
+                ? '20000'
                 : '7',
       });
       const different = Object.entries(changed.limits).filter(
@@ -54,6 +54,7 @@ describe('limits', () => {
 
   it('that contradict each other stop the start', () => {
     expect(() => readConfig({ RATE_LIMIT: '5000' })).toThrow(/^RATE_LIMIT must be at least MAX_COST/);
+    expect(() => readConfig({ RATE_LIMIT_ORGANIZATION: '19999' })).toThrow(/^RATE_LIMIT_ORGANIZATION must be at least twice MAX_COST/);
     expect(readConfig({ RATE_LIMIT: '0' }).limits.rateLimit).toBe(0);
   });
 

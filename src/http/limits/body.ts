@@ -1,0 +1,129 @@
+import type { IncomingMessage } from 'node:http';
+import { LimitExceededError } from '../../errors.ts';
+import { malformedRequest, tooLarge } from '../error-redaction.ts';
+import { createJsonScanner } from './json.ts';
+
+/** Large bodies cost more to read and check: 1 for each this many bytes. */
+const BYTES_FOR_ONE = 1_024;
+/** A value costs more to parse than its bytes say: a short name takes about a thousand times as long as a byte of a long text. */
+const VALUES_FOR_ONE = 100;
+/** While a body arrives, it is paid for in steps of this cost. */
+const STEP = 64;
+/** The size of the first buffer. It grows with the body. */
+const FIRST_BYTES = 16 * 1024;
+
+/** Returns the cost of a body from its Content-Length, which must be valid. 0 if there is none: such a body is paid for while it is read. */
+export function declaredCost({ method, headers }: Request): number {
+  return method === 'POST' ? Math.floor(Number(headers.get('content-length') ?? 0) / BYTES_FOR_ONE) : 0;
+}
+
+/**
+ * Checks the Content-Length before anything is read, also by the database.
+ * @throws GraphQLError when it is invalid or too large
+ */
+export function checkDeclaredLength({ headers }: Request, maxBytes: number): void {
+  const length = headers.get('content-length');
+  if (length === null) return;
+  if (!/^\d{1,15}$/.test(length)) throw malformedRequest();
+  if (Number(length) > maxBytes) throw tooLarge();
+}
+
+/**
+ * Reads a JSON body. It is scanned while it arrives: nothing is parsed that is nested too deeply or has too many values, and reading stops
+ * at once. `charge` is called with the cost so far, whatever becomes of the body. It counts the bytes on the wire if the client sends
+ * chunks, because a chunk of one byte takes six.
+ *
+ * @throws LimitExceededError
+ * @throws GraphQLError when the body is too large, or is not JSON in UTF-8
+ * @throws RateLimitedError by `charge`
+ */
+export async function readJsonBody(
+  request: Request,
+  incoming: IncomingMessage | undefined,
+  maxBytes: number,
+  charge: (cost: number) => Promise<void>,
+): Promise<unknown> {
+  const bytes = await readBytes(request, incoming, maxBytes, charge);
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+  } catch {
+    // The message of the library repeats the body.
+    throw malformedRequest();
+  }
+}
+
+async function readBytes(
+  request: Request,
+  incoming: IncomingMessage | undefined,
+  maxBytes: number,
+  charge: (cost: number) => Promise<void>,
+): Promise<Uint8Array> {
+  const chunks = chunksOf(request, incoming);
+  const scanner = createJsonScanner();
+  const atStart = incoming?.socket.bytesRead ?? 0;
+  const onWire = () => (incoming && !request.headers.has('content-length') ? incoming.socket.bytesRead - atStart : 0);
+  let kept = Buffer.allocUnsafe(FIRST_BYTES);
+  let read = 0;
+  let charged = 0;
+  const cost = () => Math.floor(Math.max(read, onWire()) / BYTES_FOR_ONE) + Math.floor(scanner.count() / VALUES_FOR_ONE);
+  try {
+    for (;;) {
+      const { value: chunk, done } = await nextChunk(chunks);
+      if (done) break;
+      const start = read;
+      read += chunk.length;
+      if (read > maxBytes) throw tooLarge();
+      scanner.scan(chunk);
+      if (read > kept.length) {
+        const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(read, 2 * kept.length)));
+        kept.copy(larger, 0, 0, start);
+        kept = larger;
+      }
+      kept.set(chunk, start);
+      if (cost() - charged >= STEP) {
+        charged = cost();
+        await charge(charged);
+      }
+    }
+  } catch (error) {
+    // An unread request must stay open: closing it would close the socket before the response is sent.
+    if (!incoming) await chunks.return?.().catch(() => {});
+    // What was read is paid for. If that is refused, the first error is still the one to report.
+    await charge(cost()).catch(() => {});
+    throw error;
+  }
+  await charge(cost());
+  return kept.subarray(0, read);
+}
+
+function chunksOf(request: Request, incoming: IncomingMessage | undefined): AsyncIterator<Uint8Array> {
+  if (incoming) return incoming.iterator({ destroyOnReturn: false });
+  const body = request.body as AsyncIterable<Uint8Array> | null;
+  return (body ?? (async function* () {})())[Symbol.asyncIterator]();
+}
+
+/** @throws GraphQLError when the client ends the request early, or the stream does not consist of bytes */
+async function nextChunk(chunks: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array, unknown>> {
+  const next = await chunks.next().catch(() => {
+    throw malformedRequest();
+  });
+  if (!next.done && !(next.value instanceof Uint8Array)) throw malformedRequest();
+  return next;
+}
+
+/**
+ * Returns whether the JSON in the parameters of a URL can be parsed within the limits.
+ * @throws LimitExceededError
+ */
+export function hasReadableParameters({ searchParams }: URL): boolean {
+  return ['variables', 'extensions'].every((name) => {
+    const text = searchParams.get(name) || '{}';
+    try {
+      createJsonScanner().scan(Buffer.from(text));
+      return JSON.parse(text) !== undefined;
+    } catch (error) {
+      if (error instanceof LimitExceededError) throw error;
+      return false;
+    }
+  });
+}
