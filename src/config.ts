@@ -102,6 +102,9 @@ const settings = {
   MAX_LIST_ITEMS: whole(1, 100_000, defaultLimits.maxListItems).describe('the maximum number of items in a list of the input'),
   MAX_COST: whole(1, 10_000_000, defaultLimits.maxCost).describe('the maximum cost of one operation, see [Limits](#limits)'),
   OPERATION_SECONDS: whole(1, 300, defaultLimits.operationSeconds).describe('the maximum time of one operation, in seconds'),
+  DATABASE_SECONDS: whole(1, 300, defaultLimits.databaseSeconds).describe(
+    'how long a request waits for one answer of the database, in seconds; after that, it gets the error `UNAVAILABLE` with status 503',
+  ),
   RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit).describe(
     'the maximum cost of all operations of a viewer in a minute, on all copies together; 0 means no limit',
   ),
@@ -208,6 +211,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxListItems: read.MAX_LIST_ITEMS,
       maxCost: read.MAX_COST,
       operationSeconds: read.OPERATION_SECONDS,
+      databaseSeconds: read.DATABASE_SECONDS,
       rateLimit: read.RATE_LIMIT,
       organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,

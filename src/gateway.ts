@@ -118,7 +118,8 @@ export interface Gateway {
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { logger, now = () => new Date() } = options;
-  const database = await openDatabase(options.database);
+  const limits: Limits = { ...defaultLimits, ...options.limits };
+  const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
     const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
     await stores.prepare();
@@ -138,7 +139,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       authenticate,
       refusals,
       ready: stores.ping,
-      limits: { ...defaultLimits, ...options.limits },
+      limits,
       trustedProxies: options.trustedProxies ?? 0,
       logsDefectMessages: options.logsDefectMessages ?? false,
       reserve: stores.rateLimits.reserve,
@@ -165,9 +166,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     ];
     const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
     return {
-      fetch: async (request) => yoga.fetch(request),
-      requestListener: nodeListener(yoga),
-      execute,
+      fetch: async (request) => stores.serve(() => yoga.fetch(request)),
+      requestListener: nodeListener((request, response) => stores.serve(() => yoga(request, response))),
+      execute: (operation) => stores.serve(() => execute(operation)),
       deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
       sweep,
@@ -178,8 +179,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
-        await refusals
-          .flush(stores, now())
+        await stores
+          .serve(() => refusals.flush(stores, now()))
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         await stores.close();
       },

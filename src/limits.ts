@@ -18,6 +18,11 @@ export interface Limits {
   readonly maxCost: number;
   /** OPERATION_SECONDS: the maximum duration of one operation. */
   readonly operationSeconds: number;
+  /**
+   * DATABASE_SECONDS: how long a request waits for each function of the store. Longer than a read may take, and shorter than OPERATION_SECONDS,
+   * so that the error says what the reason is.
+   */
+  readonly databaseSeconds: number;
   /** RATE_LIMIT: the maximum total cost of a viewer's operations in a minute, across all copies of the gateway. 0 means no limit. */
   readonly rateLimit: number;
   /** RATE_LIMIT_ORGANIZATION: the same for all viewers of an organization together. Its end users can spend half of it. 0 means no limit. */
@@ -39,6 +44,7 @@ export const defaultLimits: Limits = {
   maxListItems: 250,
   maxCost: 10_000,
   operationSeconds: 20,
+  databaseSeconds: 10,
   rateLimit: 300_000,
   organizationRateLimit: 3_000_000,
   anonymousRateLimit: 120,

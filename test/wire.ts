@@ -25,6 +25,16 @@ export interface Wire {
   hold(...commands: string[]): Held;
   /** Answers commands of these names that are part of a transaction itself, by what is made of their text. */
   refuse(commands: readonly string[], answer: (sent: string) => object): Refusal;
+  /** Passes on nothing any more, in either direction, as if the database were stopped: what is sent waits. New connections wait, too. */
+  freeze(): void;
+  /** Freezes as soon as the next command of this name is answered. */
+  freezeAfter(command: string): void;
+  /** Passes on everything again, and what has waited. */
+  thaw(): void;
+  /** Closes all connections, and every new one, as if there were no database. */
+  cut(): void;
+  /** Lets new connections through again. */
+  mend(): void;
   close(): Promise<void>;
 }
 
@@ -38,8 +48,16 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
   let armed: { readonly commands: readonly string[]; readonly reached: () => void; readonly released: Promise<void> } | undefined;
   let refused: { readonly commands: readonly string[]; readonly answer: (sent: string) => object; count: number } | undefined;
   const sockets = new Set<Socket>();
+  let isFrozen = false;
+  let last: string | undefined;
+  const freeze = () => {
+    isFrozen = true;
+    for (const socket of sockets) socket.pause();
+  };
+  let isCut = false;
 
   const server = createServer((client) => {
+    if (isCut) return void client.destroy();
     const database = connectOn();
     for (const [socket, other] of [
       [client, database],
@@ -52,9 +70,16 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
         other.destroy();
       });
     }
-    database.on('data', (bytes) => client.write(bytes));
+    let isLast = false;
+    database.on('data', (bytes) => {
+      client.write(bytes);
+      if (isLast) freeze();
+      isLast = false;
+    });
+    if (isFrozen) database.pause();
     let pending = Buffer.alloc(0);
     let passing = Promise.resolve();
+    if (isFrozen) queueMicrotask(() => client.pause());
     client.on('data', (bytes) => {
       pending = Buffer.concat([pending, bytes]);
       while (pending.length >= 4 && pending.length >= pending.readInt32LE(0)) {
@@ -66,6 +91,10 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
             armed = undefined;
             reached();
             await released;
+          }
+          if (commandOf(message) === last) {
+            last = undefined;
+            isLast = true;
           }
           if (refused?.commands.includes(commandOf(message)) && message.includes('autocommit')) {
             refused.count++;
@@ -96,6 +125,21 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
       const refusal = { commands, answer, count: 0, end };
       refused = refusal;
       return refusal;
+    },
+    freeze,
+    freezeAfter(command) {
+      last = command;
+    },
+    thaw() {
+      isFrozen = false;
+      for (const socket of sockets) socket.resume();
+    },
+    cut() {
+      isCut = true;
+      for (const socket of sockets) socket.destroy();
+    },
+    mend() {
+      isCut = false;
     },
     async close() {
       server.close();

@@ -1,5 +1,5 @@
 import type { Noun } from '../access/scopes.ts';
-import { UnauthenticatedError } from '../errors.ts';
+import { UnauthenticatedError, UnavailableError } from '../errors.ts';
 import type { DomainContext } from './context.ts';
 import { newRecord } from './records.ts';
 
@@ -25,10 +25,13 @@ type Done = string | { readonly id: string };
  * record.
  *
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
+ * @throws UnavailableError when the database does not respond; its outcome says whether the transaction was committed
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
   const { store, now } = context;
-  await store.organization.ensure(now());
+  await store.organization.ensure(now()).catch((error: unknown) => {
+    throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
+  });
   return store.transaction(async () => {
     if ((await store.organization.state()) === 'deleted') {
       throw new UnauthenticatedError('The organization of this token has been deleted.');

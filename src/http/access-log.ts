@@ -12,6 +12,8 @@ export interface ServerContext {
   address?: string;
   /** The cost of the operation. */
   cost?: number;
+  /** Whether the operation is a mutation. Undefined before it is known. */
+  isMutation?: boolean;
   /** The additional cost of the body. */
   bodyCost?: number;
   /** The caller's state in the rate limit. */

@@ -1,4 +1,5 @@
 import {
+  type GraphQLError,
   type GraphQLSchema,
   getOperationAST,
   getVariableValues,
@@ -13,7 +14,7 @@ import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
 import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type GraphQLContext, operationCost, requiredScopes } from '../schema/index.ts';
+import { type GraphQLContext, operationCost, type Progress, requiredScopes } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
 import { validateDocument } from './document-validation.ts';
 import { answer, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
@@ -70,6 +71,7 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       (args.contextValue as ServerContext).cost = cost;
       if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
       if (operation.operation === OperationTypeNode.MUTATION) {
+        (args.contextValue as ServerContext).isMutation = true;
         const { viewer, refusals } = args.contextValue as GraphQLContext;
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
@@ -104,8 +106,38 @@ async function withinTime<T>(run: (signal: AbortSignal) => T, seconds: number): 
 }
 
 /** Returns the result with errors that may be shown to the caller. */
-export function publicResult<R extends { readonly errors?: readonly unknown[] }>(result: R, onDefect: OnDefect): R {
-  return result.errors ? { ...result, errors: result.errors.map((error) => publicError(error, onDefect)) } : result;
+export function publicResult<R extends { readonly errors?: readonly unknown[] }>(
+  result: R,
+  onDefect: OnDefect,
+): R & { readonly errors?: readonly GraphQLError[] } {
+  const { errors } = result;
+  return { ...result, ...(errors && { errors: errors.map((error) => publicError(error, onDefect)) }) };
+}
+
+/**
+ * Completes the errors of a database that does not respond. The status is 503 only if nothing was carried out: a client that repeats a
+ * request with this status must not repeat a mutation.
+ */
+export function withOutcome<R extends { readonly data?: unknown; readonly errors?: readonly GraphQLError[] }>(
+  result: R,
+  isMutation: boolean,
+  progress: Progress | undefined,
+): R {
+  const isUnavailable = ({ extensions }: GraphQLError) => extensions.code === 'UNAVAILABLE';
+  if (!result.errors?.some(isUnavailable)) return result;
+  const isAnswered = isMutation
+    ? progress?.hasSucceeded === true || ![undefined, 'NOT_EXECUTED'].includes(progress?.unavailable?.outcome)
+    : Object.values(result.data ?? {})
+        .flat()
+        .some((value) => value !== null);
+  const errors = result.errors.map((error) => {
+    if (!isUnavailable(error)) return error;
+    const { http, ...extensions } = error.extensions;
+    // Below its own field, a mutation was carried out, and only its result could not be read.
+    const outcome = isMutation && (error.path?.length ?? 0) > 1 ? { outcome: 'EXECUTED' } : {};
+    return answer('UNAVAILABLE', error.message, { ...extensions, ...outcome, ...(isAnswered ? {} : { http }) }, error);
+  });
+  return { ...result, errors };
 }
 
 /** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */

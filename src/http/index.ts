@@ -10,7 +10,7 @@ import { type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
 import { malformedRequest, type OnDefect } from './error-redaction.ts';
-import { publicResult, useExecutionChecks } from './execution.ts';
+import { publicResult, useExecutionChecks, withOutcome } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, createRateLimits, incomingOf, type RateLimitSettings } from './limits/rate-limits.ts';
@@ -67,7 +67,8 @@ export function createHttp(settings: HttpSettings) {
     schema,
     context: ({ viewer, requestId, address }) => {
       const context = contextOf(viewer!);
-      return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null };
+      const progress = { hasSucceeded: false, unavailable: undefined };
+      return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null, progress };
     },
     graphqlEndpoint: '/graphql',
     // Yoga's own page loads scripts and styles from a CDN.
@@ -114,7 +115,9 @@ export function createHttp(settings: HttpSettings) {
           if (Symbol.asyncIterator in result || Array.isArray(result)) return;
           const context = serverContext as ServerContext;
           const sent = () => sentWith(request, parameters.get(request), context.viewer);
-          setResult(publicResult(result as { errors?: readonly unknown[] }, onDefect(sent, context.requestId)) as typeof result);
+          const { progress } = context as Partial<GraphQLContext>;
+          const shown = publicResult(result as { errors?: readonly unknown[] }, onDefect(sent, context.requestId));
+          setResult(withOutcome(shown, context.isMutation === true, progress) as typeof result);
         },
       } as Plugin,
       careful,

@@ -1,4 +1,5 @@
 import type { Plugin } from 'graphql-yoga';
+import { createReadiness } from './readiness.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
 export interface OriginGuardSettings {
@@ -16,6 +17,7 @@ export interface OriginGuardSettings {
  * origins may send requests and read responses. Credentials that browsers send automatically are never allowed: a page must send a token.
  */
 export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: OriginGuardSettings): Plugin {
+  const hasDatabase = createReadiness(ready);
   const isAllowed = (origin: string | null) => origin !== null && corsOrigins.includes(origin);
   return {
     async onRequest({ request, url, endResponse, fetchAPI }) {
@@ -23,10 +25,7 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: Origin
         endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
       if (url.pathname === '/health') return endResponse(new fetchAPI.Response('alive\n'));
       if (url.pathname === '/ready') {
-        const isReady = await ready().then(
-          () => true,
-          () => false,
-        );
+        const isReady = await hasDatabase();
         return endResponse(new fetchAPI.Response(isReady ? 'ready\n' : 'the database does not respond\n', { status: isReady ? 200 : 503 }));
       }
       const host = request.headers.get('host') ?? url.host;

@@ -1,5 +1,11 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
-import { TimeoutError } from '../errors.ts';
+import { TimeoutError, UnavailableError } from '../errors.ts';
+
+/** How long a request waits for the database, in milliseconds. Undefined outside of requests: jobs and commands take as long as they need. */
+const patience = new AsyncLocalStorage<number>();
+/** When a caller should try again, in seconds: after an election of a replica set. */
+const RETRY_SECONDS = 5;
 
 /** An open database. Everything in `store/` is built on it; nothing outside uses it. */
 export interface Database {
@@ -11,8 +17,12 @@ export interface Database {
   /**
    * Runs the function in one transaction. It can run several times because of write conflicts, so its writes must be its only effect. It must
    * await each command before it sends the next.
+   *
+   * @throws UnavailableError when the database does not respond. Its outcome is UNKNOWN only if the commit was sent.
    */
   transaction<T>(run: () => Promise<T>): Promise<T>;
+  /** Runs a request: within it, each function of the store waits for a limited time. */
+  serve<T>(run: () => T): T;
 }
 
 /** A unique index refused a write. The domain converts it to an error for the caller. */
@@ -33,6 +43,8 @@ export async function openDatabase(options: {
   uri: string;
   name: string;
   readTimeMs?: number;
+  /** How long each function of the store waits for the database while it serves a request, in milliseconds. */
+  waitMs?: number;
   /** Called with the name of each sent command. */
   onCommand?: (name: string) => void;
 }): Promise<Database> {
@@ -47,6 +59,11 @@ export async function openDatabase(options: {
       autoIndex: false,
       autoCreate: false,
       serverSelectionTimeoutMS: 10_000,
+      // The driver's monitor detects a server that is frozen: it closes all connections to it, and so ends the commands that wait. There is no
+      // `socketTimeoutMS`, which would also end commands that rightly take long, such as the creation of an index.
+      connectTimeoutMS: 5_000,
+      heartbeatFrequencyMS: 5_000,
+      waitQueueTimeoutMS: 5_000,
       writeConcern: { w: 'majority', journal: true },
       monitorCommands: options.onCommand !== undefined,
     })
@@ -56,17 +73,88 @@ export async function openDatabase(options: {
     connection,
     model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
     readTimeMs: options.readTimeMs ?? 5_000,
-    async transaction<T>(run: () => Promise<T>): Promise<T> {
-      let result: T;
-      await connection.transaction(
-        async () => {
-          result = await run();
-        },
-        { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } },
-      );
-      return result!;
-    },
+    serve: (run) => patience.run(options.waitMs ?? 10_000, run),
+    transaction: (run) => transactionOn(connection, run),
   };
+}
+
+/** Runs a transaction. While it serves a request, it ends in time, whatever the driver is still doing. */
+async function transactionOn<T>(connection: Connection, run: () => Promise<T>): Promise<T> {
+  const waitMs = patience.getStore();
+  let isCommitting = false;
+  let isOver = false;
+  let isFailing = false;
+  let timer: NodeJS.Timeout | undefined;
+  let result: T;
+  let giveUp = (_error: UnavailableError) => {};
+  const gaveUp = new Promise<never>((_, reject) => {
+    giveUp = (error) => {
+      isOver = true;
+      reject(error);
+    };
+  });
+  gaveUp.catch(() => {});
+  /** Gives up after the time limit, unless the driver succeeds before. */
+  const limit = () => {
+    if (waitMs !== undefined) timer ??= setTimeout(() => giveUp(noResponse().of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED')), waitMs);
+  };
+  const attempt = async () => {
+    // The driver repeats the function only if it knows that the previous attempt was not committed.
+    isCommitting = false;
+    if (!isFailing) {
+      clearTimeout(timer);
+      timer = undefined;
+    }
+    try {
+      result = await run();
+    } catch (error) {
+      // The driver aborts the transaction, which can take as long as any other command.
+      if (translate(error) instanceof UnavailableError) giveUp(noResponse().of('NOT_EXECUTED'));
+      // It is repeated after a lost connection, too, but not for longer than one time limit.
+      isFailing ||= translate(unlabelled(error)) instanceof UnavailableError;
+      limit();
+      throw error;
+    }
+    // The caller was told that nothing is carried out.
+    if (isOver) throw noResponse();
+    isCommitting = true;
+    limit();
+  };
+  const running = connection
+    .transaction(attempt, { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } })
+    .catch((error: unknown) => {
+      const own = translate(unlabelled(error));
+      throw own instanceof UnavailableError ? own.of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED') : error;
+    });
+  running.catch(() => {});
+  try {
+    await (waitMs === undefined ? running : Promise.race([running, gaveUp]));
+    return result!;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits for the database no longer than a request may. @throws UnavailableError */
+async function patiently<T>(run: () => Promise<T>): Promise<T> {
+  const waitMs = patience.getStore();
+  if (waitMs === undefined) return run();
+  let timer: NodeJS.Timeout | undefined;
+  const tooLate = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(noResponse()), waitMs);
+  });
+  const running = run();
+  // It fails later, when nobody waits for it any more.
+  running.catch(() => {});
+  try {
+    return await Promise.race([running, tooLate]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function noResponse(): UnavailableError {
+  return new UnavailableError('The database does not respond.', RETRY_SECONDS);
 }
 
 /** Wraps functions so that they throw our errors instead of the driver's. Errors that make a transaction retry are not changed. */
@@ -75,7 +163,7 @@ export function translatingErrors<Functions extends object>(functions: Functions
   for (const [name, value] of Object.entries(functions)) {
     wrapped[name] = async (...args: unknown[]) => {
       try {
-        return await value(...args);
+        return await patiently(async () => value(...args));
       } catch (error) {
         throw translate(error);
       }
@@ -86,13 +174,49 @@ export function translatingErrors<Functions extends object>(functions: Functions
 
 const DUPLICATE_KEY = 11000;
 const MAX_TIME_EXPIRED = 50;
+/** The errors of the driver, by name, that say that the server cannot be reached or does not answer. */
+const unavailableNames = new Set([
+  'MongoNetworkError',
+  'MongoNetworkTimeoutError',
+  'MongoServerSelectionError',
+  'MongooseServerSelectionError',
+  'MongoPoolClearedError',
+  'PoolClearedOnNetworkError',
+  'MongoPoolClosedError',
+  'MongoWaitQueueTimeoutError',
+  'MongoOperationTimeoutError',
+  'MongoNotConnectedError',
+  'MongoTopologyClosedError',
+  'MongoServerClosedError',
+  'MongoClientClosedError',
+  'MongoExpiredSessionError',
+]);
+/** The errors of a server that is about to stop, is not the primary any more, or cannot reach the others: see MongoDB's `error_codes.yml`. */
+const unavailableCodes = new Set([6, 7, 64, 89, 91, 189, 202, 262, 358, 9001, 10107, 11600, 11602, 13435, 13436]);
 
-/** Converts an error of the driver to ours. Returns other errors unchanged. */
+/** Converts an error of the driver to ours. Returns other errors unchanged, and also those that make a transaction retry. */
 export function translate(error: unknown): unknown {
-  if (typeof error !== 'object' || error === null || !('code' in error)) return error;
-  if (error.code === DUPLICATE_KEY) {
+  if (typeof error !== 'object' || error === null) return error;
+  const { code, name } = error as { readonly code?: unknown; readonly name?: unknown };
+  if (code === DUPLICATE_KEY) {
     const pattern = 'keyPattern' in error ? (error.keyPattern as object) : {};
     return new DuplicateKeyError(Object.keys(pattern));
   }
-  return error.code === MAX_TIME_EXPIRED ? new TimeoutError() : error;
+  if (code === MAX_TIME_EXPIRED) return new TimeoutError();
+  if (hasRetryLabel(error)) return error;
+  return unavailableNames.has(String(name)) || unavailableCodes.has(Number(code ?? 0)) ? noResponse() : error;
+}
+
+/** Whether the driver will run the transaction or its commit again because of this error. */
+function hasRetryLabel(error: object): boolean {
+  const { errorLabelSet: labels } = error as { readonly errorLabelSet?: ReadonlySet<string> };
+  return labels?.has('TransientTransactionError') === true || labels?.has('UnknownTransactionCommitResult') === true;
+}
+
+/** The error without its labels: the driver has given up. */
+function unlabelled(error: unknown): unknown {
+  if (typeof error !== 'object' || error === null || !hasRetryLabel(error)) return error;
+  const { name, code } = error as { readonly name?: unknown; readonly code?: unknown };
+  const isUnavailable = unavailableNames.has(String(name)) || unavailableCodes.has(Number(code ?? 0));
+  return isUnavailable ? noResponse() : error;
 }

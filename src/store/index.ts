@@ -44,6 +44,7 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     keyring,
     rateLimits: rateLimitStore(database),
     transaction: database.transaction,
+    serve: database.serve,
 
     /** Creates missing collections and indexes. Collections must exist, because they cannot be created in a transaction. */
     async prepare(): Promise<void> {

@@ -70,6 +70,7 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
   COST_LIMIT_EXCEEDED: () => within({ maxCost: 5 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
   RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  UNAVAILABLE: () => within({ databaseSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');

@@ -16,6 +16,8 @@ export interface Quota {
   readonly policy: string;
   readonly allowed: boolean;
   readonly limit: number;
+  /** Whether it is refused because the database does not respond, and not because of the limit. */
+  readonly isUnavailable: boolean;
   /** What may still be spent in this window, without what other copies have reserved since this copy last asked the database. */
   readonly remaining: number;
   /** Whole seconds until the window ends, at least 1. */
@@ -33,6 +35,8 @@ interface Bucket {
   left: number;
   /** Whether a share was spent without a reservation because the database did not respond. */
   hasBorrowed: boolean;
+  /** Whether the last reservation failed because the database did not respond. */
+  isUnavailable: boolean;
   reserving: Promise<boolean> | undefined;
 }
 
@@ -85,6 +89,7 @@ export function createRateLimiter(options: {
             balance: head,
             left: limit - head,
             hasBorrowed: false,
+            isUnavailable: false,
             reserving: undefined,
           };
     // A map keeps the order of insertion: inserting again moves the bucket to the end.
@@ -103,9 +108,11 @@ export function createRateLimiter(options: {
       });
       bucket.balance += granted;
       bucket.left = left;
+      bucket.isUnavailable = false;
       return true;
     } catch (error) {
       onFailure(error);
+      bucket.isUnavailable = true;
       if (bucket.hasBorrowed) return false;
       bucket.hasBorrowed = true;
       bucket.balance += Math.max(share, least);
@@ -127,6 +134,7 @@ export function createRateLimiter(options: {
       const quota = (allowed: boolean): Quota => ({
         policy,
         allowed,
+        isUnavailable: !allowed && bucket.isUnavailable,
         limit,
         remaining: bucket.balance + bucket.left,
         resetSeconds: Math.max(1, Math.ceil((bucket.endsAt - now().getTime()) / 1_000)),

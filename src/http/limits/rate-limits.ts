@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 import type { Plugin } from 'graphql-yoga';
 import type { Viewer } from '../../access/viewer.ts';
-import { RateLimitedError, UnauthenticatedError } from '../../errors.ts';
+import { RateLimitedError, UnauthenticatedError, UnavailableError } from '../../errors.ts';
 import type { Limits } from '../../limits.ts';
 import type { ServerContext } from '../access-log.ts';
 import { addressGroup, clientAddress } from './address.ts';
@@ -21,6 +21,8 @@ export interface RateLimitSettings {
 
 /** The minimum cost of an operation, and the cost of a request that is rejected before it. */
 const REQUEST_COST = 1;
+/** When a caller should try again whose rate limit cannot be checked, in seconds. */
+const RETRY_SECONDS = 5;
 /** The part of an address's limit that causes no write. */
 const ANONYMOUS_HEAD_SHARE = 0.05;
 /** The part of an organization's limit that all its end users together can spend. The rest is left for its services. */
@@ -86,10 +88,10 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
     );
   }
 
-  /** Spends the cost, and notes what remains. @throws RateLimitedError */
+  /** Spends the cost, and notes what remains. @throws RateLimitedError, UnavailableError */
   async function spendOrRefuse(serverContext: ServerContext, viewer: Viewer, cost: number): Promise<void> {
     serverContext.quota = await spend(viewer, cost);
-    if (serverContext.quota?.allowed === false) throw new RateLimitedError(serverContext.quota.resetSeconds);
+    if (serverContext.quota?.allowed === false) throw refusal(serverContext.quota);
   }
 
   return {
@@ -107,7 +109,7 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
         if (!(error instanceof UnauthenticatedError)) throw error;
         const address = addressOf(request, serverContext, trustedProxies);
         serverContext.quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
-        throw serverContext.quota?.allowed === false ? new RateLimitedError(serverContext.quota.resetSeconds) : error;
+        throw serverContext.quota?.allowed === false ? refusal(serverContext.quota) : error;
       }
       serverContext.bodyCost = declaredCost(request);
       await spendOrRefuse(serverContext, serverContext.viewer, REQUEST_COST + serverContext.bodyCost);
@@ -145,6 +147,13 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
       },
     } as Plugin<object, ServerContext>,
   };
+}
+
+/** Returns the error for a refused attempt to spend. */
+function refusal({ isUnavailable, resetSeconds }: Quota): RateLimitedError | UnavailableError {
+  return isUnavailable
+    ? new UnavailableError('The rate limit cannot be checked, because the database does not respond.', RETRY_SECONDS)
+    : new RateLimitedError(resetSeconds);
 }
 
 /** Viewers of different kinds can have the same subject, but do not share a limit. */

@@ -7,7 +7,7 @@ import { type Scope, scopes } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import type { Refusals } from '../../domain/refusals.ts';
-import { ForbiddenError } from '../../errors.ts';
+import { ForbiddenError, type UnavailableError } from '../../errors.ts';
 import type { Loaders } from './loaders.ts';
 
 /** The context of every resolver: the domain's context, and loaders that batch the reads of one request. */
@@ -17,6 +17,15 @@ export interface GraphQLContext extends DomainContext {
   /** For the audit log: where the request came from (null: from within the process), and its id. */
   readonly address: string | null;
   readonly requestId: string | null;
+  readonly progress: Progress;
+}
+
+/** What has become of the mutations of an operation so far. */
+export interface Progress {
+  /** Whether one of them was carried out. */
+  hasSucceeded: boolean;
+  /** The error of the first one that got no answer from the database. The others are not tried. */
+  unavailable: UnavailableError | undefined;
 }
 
 interface Types {

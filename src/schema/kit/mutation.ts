@@ -4,7 +4,7 @@ import type { Noun, Scope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import { GENERATE } from '../../credential-kinds/define.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
-import { ForbiddenError, GatewayError } from '../../errors.ts';
+import { ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
 import { readInput } from './input.ts';
@@ -120,18 +120,26 @@ export function addMutations(builder: Builder) {
           dataField: { name: options.success.field, description: options.success.description },
         },
         resolve: (async (_root: unknown, { input }: { readonly input: never }, context: GraphQLContext, info: GraphQLResolveInfo) => {
-          const { viewer, address, requestId, refusals } = context;
+          const { viewer, address, requestId, refusals, progress } = context;
           try {
+            if (progress.unavailable) throw progress.unavailable.of('NOT_EXECUTED');
             const missing = alsoNeeds(input).find((scope) => !may(viewer, scope));
             if (missing) throw new ForbiddenError(missing);
             // The response must not contain stale data that was read during an earlier mutation of the operation.
             forgetRead(context.loaders);
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
             const action = { name, noun: options.audit, address, requestId };
-            return await options.run({ ...context, action }, readInput(argument!.type, input, []) as never);
+            const result = await options.run({ ...context, action }, readInput(argument!.type, input, []) as never);
+            progress.hasSucceeded = true;
+            return result;
           } catch (error) {
             if (!(error instanceof GatewayError)) throw error;
             refusals.add(viewer, name, error.code);
+            if (error instanceof UnavailableError) {
+              // Without an outcome, the error did not come from the transaction, which may have been committed before.
+              progress.unavailable = error.outcome ? error : error.of('UNKNOWN');
+              throw progress.unavailable;
+            }
             // The paths of errors are relative to the input; callers expect them relative to the arguments.
             throw error.within(['input']);
           }
