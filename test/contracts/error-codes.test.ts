@@ -70,12 +70,20 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
   COST_LIMIT_EXCEEDED: () => within({ maxCost: 5 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
   RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  UNAVAILABLE: async () => {
+    test.elapsed += 60_001;
+    const answer = await asks('{ __typename }');
+    await test.gateway.refreshRevocations();
+    return answer;
+  },
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');
     const place = { credentialId: Buffer.from(id, 'base64url').toString().split(':')[1]! };
     await tamper(place);
-    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
+    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "the test looks" }) ${MESSAGE} }`, {
+      id,
+    });
   },
   INTERNAL_SERVER_ERROR: async () => {
     // A record that no version of the gateway writes.

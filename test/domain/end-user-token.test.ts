@@ -73,7 +73,10 @@ describe('a token', () => {
     const reading = 'query ($id: ID!) { credential(id: $id) { ... on StringCredential { value { isSet redacted fingerprint } } } }';
     expect((await test.query(own, reading, { id })).credential.value).toEqual({ isSet: true, redacted: '*****', fingerprint: null });
     for (const [query, scope] of [
-      [`mutation { revealSecret(input: { credential: "${id}", field: "value", reason: "x" }) { __typename } }`, 'credentials.reveal'],
+      [
+        `mutation { revealSecret(input: { credential: "${id}", field: "value", reason: "the test looks" }) { __typename } }`,
+        'credentials.reveal',
+      ],
       [`mutation { createEndUserToken(input: { endUser: { id: "${endUser.id}" } }) { __typename } }`, 'endUserTokens.post'],
       ['mutation { createAPIKey(input: { name: "x", scopes: ["credentials.get"] }) { __typename } }', 'apiKeys.post'],
       ['{ auditLog { totalCount } }', 'audit.get'],
