@@ -109,6 +109,11 @@ export function createRevocationList({
     /** Adds an organization that this copy has deleted. */
     addDeleted,
 
+    /** Returns the number of subjects and end users of an organization whose tokens are revoked. */
+    countOf(organizationId: string): number {
+      return (subjects.get(organizationId)?.size ?? 0) + (endUsers.get(organizationId)?.size ?? 0);
+    },
+
     /** Reads what other copies have written. A call that meets another one waits for it and then reads again. */
     refresh(): Promise<void> {
       last = last.catch(() => {}).then(refresh);

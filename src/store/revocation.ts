@@ -24,6 +24,9 @@ export type Revoked = Pick<RevocationRecord, 'subject' | 'endUserId'>;
 /** The organization of notices: they are read for all organizations at once. No organization name begins with this character. */
 const ALL_ORGANIZATIONS = '-';
 
+/** How many records are read with one command. */
+const AT_ONCE = 1_000;
+
 /** What another copy of the gateway must read: a revocation, or the tombstone of an organization if `revocationId` is null. */
 export interface Notice {
   readonly id: string;
@@ -70,7 +73,10 @@ export function revocationStore(database: Database) {
       ...translatingErrors({
         /** Returns all revocations of the organization. */
         async all(): Promise<RevocationRecord[]> {
-          return records.byIds(await records.ids({}));
+          const ids = await records.ids({});
+          const found: RevocationRecord[] = [];
+          for (let start = 0; start < ids.length; start += AT_ONCE) found.push(...(await records.byIds(ids.slice(start, start + AT_ONCE))));
+          return found;
         },
         /** Returns the time before which all tokens of a subject or an end user are revoked. Null if none are. */
         async latest({ subject, endUserId }: Revoked): Promise<Date | null> {
