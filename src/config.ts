@@ -13,6 +13,37 @@ const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().mi
 
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
 
+function isExpression(pattern: string): boolean {
+  try {
+    return new RegExp(pattern, 'u') !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Returns whether a regular expression can take exponential time by the usual causes: a repeated group that can match the same text in several
+ * ways, or a reference to a group. `domain/reveal-reason.ts` ends what is not found here.
+ */
+function mayTakeLong(pattern: string): boolean {
+  // Escapes and classes match one character each. What begins a group has no meaning here.
+  const plain = pattern.replace(/\\(?![1-9k])[\s\S]|\[(?:\\[\s\S]|[^\]])*\]/gu, 'x').replace(/\((?:\?(?:[:=!]|<[=!]|<\w+>))?/g, '(');
+  if (plain.includes('\\')) return true;
+  // For each open group, whether it contains a repetition or alternatives.
+  const varies = [false];
+  for (const { 0: part, index } of plain.matchAll(/[()|*+?]|\{\d+(?:,\d*)?\}/g)) {
+    const innermost = varies.length - 1;
+    if (part === '(') varies.push(false);
+    else if (part !== ')') varies[innermost] = true;
+    else {
+      const isRepeated = /^(?:[*+]|\{)/.test(plain.slice(index + 1));
+      if (isRepeated && varies[innermost]) return true;
+      varies[innermost - 1] ||= varies.pop()!;
+    }
+  }
+  return false;
+}
+
 /**
  * The settings, as read from the environment. `npm run readme` generates the README's table from this: a description says in Markdown what a
  * setting is, and `byDefault` describes a default that is not one value.
@@ -114,6 +145,24 @@ const settings = {
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
     'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
+  REVEAL_REASON_PATTERN: z
+    .string()
+    .max(200, 'must be at most 200 characters')
+    .refine(isExpression, 'must be a regular expression')
+    .refine(
+      (pattern) => !isExpression(pattern) || !mayTakeLong(pattern),
+      'must not repeat a group that contains a repetition or alternatives, and must not refer back to a group: that can take very long',
+    )
+    .transform((pattern) => new RegExp(pattern, 'u'))
+    .optional()
+    .meta({
+      description:
+        'a regular expression (JavaScript) that the reason of a reveal must match, such as `^[A-Z]+-[0-9]+` for the number of a ticket. Callers see it in the error',
+      byDefault: 'ten characters',
+    }),
+  API_KEY_MAX_LIFETIME_DAYS: whole(0, 3_650, 0).describe(
+    'the longest lifetime of an API key in days, counted from its creation, also for existing keys; 0 means no limit',
+  ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -157,6 +206,13 @@ export interface Config {
   readonly trustedProxies: number;
   readonly graphiql: boolean;
   readonly limits: Limits;
+  /** The operator's rules. */
+  readonly policy: {
+    /** The pattern that the reason of a reveal must match. If null, there is none. */
+    readonly revealReasonPattern: RegExp | null;
+    /** The longest lifetime of an API key in milliseconds. Null if it is not limited. */
+    readonly apiKeyLifetimeMs: number | null;
+  };
   readonly logLevel: string;
   /** Whether this is somebody's own machine: the embedded database, on loopback, and not said to be production. */
   readonly isDevelopment: boolean;
@@ -216,6 +272,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
+    },
+    policy: {
+      revealReasonPattern: read.REVEAL_REASON_PATTERN ?? null,
+      apiKeyLifetimeMs: read.API_KEY_MAX_LIFETIME_DAYS === 0 ? null : read.API_KEY_MAX_LIFETIME_DAYS * 24 * 60 * 60 * 1_000,
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     logLevel: read.LOG_LEVEL,

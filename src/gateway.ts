@@ -19,12 +19,14 @@ import {
   rotateKeys,
 } from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
+import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createRefusals } from './domain/refusals.ts';
+import { createRevocationList, REVOCATION_POLL_MS } from './domain/revocation-list.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
-import { everyMinute, type Job } from './jobs.ts';
+import { every, everyMinute, type Job } from './jobs.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
@@ -70,13 +72,22 @@ export interface GatewayOptions {
   readonly trustedProxies?: number;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
+  /** Rules that override `defaultPolicy`. */
+  readonly policy?: Partial<Policy>;
   /**
    * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
    * do so.
    */
   readonly runsJobs?: boolean;
+  /**
+   * Whether it reads every two seconds what other copies have revoked. True by default. Every copy must do so. If false, call
+   * `refreshRevocations`.
+   */
+  readonly readsRevocations?: boolean;
   /** The clock. */
   readonly now?: () => Date;
+  /** The milliseconds since some moment, whatever happens to the clock. */
+  readonly elapsed?: () => number;
 }
 
 /** A running gateway. */
@@ -97,6 +108,8 @@ export interface Gateway {
   };
   /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
+  /** Reads what other copies have revoked. Runs automatically every two seconds. */
+  readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
     /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
     readonly seal: () => Promise<void>;
@@ -117,7 +130,7 @@ export interface Gateway {
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { logger, now = () => new Date() } = options;
+  const { logger, now = () => new Date(), elapsed = () => performance.now() } = options;
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
@@ -125,8 +138,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    const gateway = { stores, now, kinds };
+    const revocations = createRevocationList({ stores, now, elapsed });
+    await revocations.refresh();
+    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, ...options.policy }, revocations };
     const own = {
+      issued: (viewer) => {
+        revocations.refuseRevoked(viewer);
+        return viewer;
+      },
       apiKey: (key) => authenticateAPIKey(gateway, key),
       endUser: (token) => authenticateEndUser(gateway, token),
     } satisfies OwnTokens;
@@ -165,6 +184,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sweep, 'expired credentials could not be deleted'],
     ];
     const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
+    const poll: Job = [revocations.refresh, 'the revocations could not be read'];
+    const endPoll = options.readsRevocations === false ? () => {} : every(REVOCATION_POLL_MS, [poll], logger);
     return {
       fetch: async (request) => stores.serve(() => yoga.fetch(request)),
       requestListener: nodeListener((request, response) => stores.serve(() => yoga(request, response))),
@@ -172,6 +193,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
       sweep,
+      refreshRevocations: revocations.refresh,
       audit: {
         seal: sealAuditLog,
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
@@ -179,6 +201,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
+        endPoll();
         await stores
           .serve(() => refusals.flush(stores, now()))
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));

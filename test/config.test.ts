@@ -23,6 +23,9 @@ describe('a start that would go wrong is stopped by a message that names the set
     ['a log level that is none', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL /],
     ['an environment that is none', { NODE_ENV: 'staging' }, /^NODE_ENV /],
     ['a switch that is neither', { GRAPHIQL: 'yes' }, /^GRAPHIQL must be true or false/],
+    ['a pattern that is none', { REVEAL_REASON_PATTERN: 'hunter2(' }, /^REVEAL_REASON_PATTERN must be a regular expression\.$/],
+    ['a long pattern', { REVEAL_REASON_PATTERN: 'x'.repeat(201) }, /^REVEAL_REASON_PATTERN must be at most 200 characters/],
+    ['a lifetime below zero', { API_KEY_MAX_LIFETIME_DAYS: '-1' }, /^API_KEY_MAX_LIFETIME_DAYS must be a whole number/],
     ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an http or https URL/],
   ])('%s', (_what, environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);
@@ -31,6 +34,33 @@ describe('a start that would go wrong is stopped by a message that names the set
 
   it('lists everything that is wrong at once', () => {
     expect(() => readConfig({ PORT: 'x', LOG_LEVEL: 'x' })).toThrow(/PORT.*LOG_LEVEL/s);
+  });
+});
+
+describe('the pattern of reasons', () => {
+  it.each([
+    '(a+)+$',
+    '(a|a)*',
+    '(?:a?b){2,}',
+    '((a*)b)+',
+    '(?<x>a+)*',
+    '(a)\\1',
+    '(?<x>a)\\k<x>',
+    '^(\\w+\\s?)*$',
+    '(a{1,2}){5}',
+    '([(]|x)+',
+  ])('that can take very long is refused: %s', (pattern) => {
+    expect(() => readConfig({ REVEAL_REASON_PATTERN: pattern })).toThrow(/^REVEAL_REASON_PATTERN must not repeat a group/);
+  });
+  it.each(['^[A-Z]+-\\d+', '^(INC|CHG)[0-9]{7}\\b', '^#\\d+( .*)?$', '(?:ab)+', '[(+)]+\\(\\)*', '\\\\1', '^\\p{Lu}{2,4}-\\d+'])(
+    'that names tickets is taken: %s',
+    (pattern) => {
+      expect(readConfig({ REVEAL_REASON_PATTERN: pattern }).policy.revealReasonPattern?.source).toBe(pattern);
+    },
+  );
+  it('is none unless told, as the lifetime of API keys is', () => {
+    expect(readConfig({}).policy).toEqual({ revealReasonPattern: null, apiKeyLifetimeMs: null });
+    expect(readConfig({ API_KEY_MAX_LIFETIME_DAYS: '90' }).policy.apiKeyLifetimeMs).toBe(90 * 86_400_000);
   });
 });
 

@@ -8,6 +8,7 @@ import { pino } from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import type { CredentialKind } from '../src/credential-kinds/define.ts';
+import type { Policy } from '../src/domain/policy.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import type { Limits } from '../src/limits.ts';
@@ -53,6 +54,10 @@ export class TestGateway {
   uri = '';
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
   limits: Partial<Limits> = { rateLimit: 0, organizationRateLimit: 0, anonymousRateLimit: 0 };
+  /** The rules of the operator. */
+  policy: Partial<Policy> = {};
+  /** The time that no clock changes, in milliseconds. It stands still unless a test moves it. */
+  elapsed = 0;
   /** The credential kinds; the built-in ones unless told. */
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
@@ -92,11 +97,14 @@ export class TestGateway {
       graphiql: true,
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
+      policy: this.policy,
       corsOrigins: this.corsOrigins,
       logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.
       runsJobs: false,
+      readsRevocations: false,
       now: () => this.time(),
+      elapsed: () => this.elapsed,
     });
   }
 

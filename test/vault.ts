@@ -1,6 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
+import type { GatewayContext } from '../src/domain/context.ts';
+import { defaultPolicy } from '../src/domain/policy.ts';
+import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
@@ -8,6 +11,7 @@ import { open, seal } from '../src/secrets/seal.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { createStore, type Store } from '../src/store/index.ts';
 import { type Caller, type Json, TestGateway } from './harness.ts';
+import { kindRegistry } from './kinds.ts';
 
 /** A data key's record, as it is stored. */
 export interface StoredKey {
@@ -67,7 +71,7 @@ export async function change(test: TestGateway, caller: Caller, id: string, valu
 export async function reveal(test: TestGateway, caller: Caller, id: string): Promise<string> {
   const { result } = await test.query(
     caller,
-    `mutation ($id: ID!) { result: revealSecret(input: { credential: $id, field: "value", reason: "a test" }) {
+    `mutation ($id: ID!) { result: revealSecret(input: { credential: $id, field: "value", reason: "the test looks" }) {
        ... on RevealSecretSuccess { secret { plaintext } } ... on MutationError { code } } }`,
     { id },
   );
@@ -129,6 +133,11 @@ export async function openCopy(
 export async function openStore(test: TestGateway): Promise<Store> {
   const database = await openDatabase({ uri: test.uri, name: test.databaseName });
   return createStore(database, localKeyProvider([test.masterKey]), () => new Date());
+}
+
+/** What functions of the gateway itself get, on a store. */
+export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
+  return { stores, now, kinds: kindRegistry, policy: defaultPolicy, revocations: createRevocationList({ stores, now, elapsed: () => 0 }) };
 }
 
 /** A clock that can be set forward. */

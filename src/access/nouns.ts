@@ -90,9 +90,16 @@ export const nounTable = {
   endUserToken: {
     label: 'end user’s token',
     plural: 'endUserTokens',
-    verbs: ['post'],
-    confinedVerbs: { integration: ['post'], endUser: [] },
+    verbs: ['post', 'delete'],
+    confinedVerbs: { integration: ['post', 'delete'], endUser: [] },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+  },
+  token: {
+    label: 'token of the issuer',
+    plural: 'tokens',
+    verbs: ['delete'],
+    confinedVerbs: { integration: [], endUser: [] },
+    confinedBy: null,
   },
 } as const satisfies Readonly<Record<string, NounRow>>;
 

@@ -11,6 +11,8 @@ export interface Viewer {
   /** The caller within the organization: the `sub` of the token, or the id of the API key or end user. */
   readonly subject: string;
   readonly scopes: ReadonlySet<string>;
+  /** When the token was issued (`iat`). Absent for an API key, and if the token does not contain it. */
+  readonly issuedAt?: Date;
   /** The part of the organization that this viewer is limited to. If absent, it is not limited. */
   readonly confinedTo?: Confinement;
 }

@@ -37,6 +37,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       corsOrigins: config.corsOrigins,
       trustedProxies: config.trustedProxies,
       limits: config.limits,
+      policy: config.policy,
     });
     return {
       gateway,

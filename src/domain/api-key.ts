@@ -1,23 +1,32 @@
 import { confinedScopes } from '../access/scopes.ts';
 import type { APIKeyParts } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { NotFoundError, UnauthenticatedError } from '../errors.ts';
+import { LimitExceededError, NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
 import { checkInput, refuseUnknown } from '../fields/check.ts';
 import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
-import type { APIKeyRecord } from '../store/api-key.ts';
+import { type APIKeyRecord, endOf } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
+import { wasIssuedSince } from './revocation-list.ts';
 import { refusePast } from './validation.ts';
+
+export { endOf };
+
+const UNKNOWN_KEY = 'The API key is unknown, revoked or expired.';
 
 /** The fields of an API key that callers write, except its scopes. */
 export const apiKeyFields = {
   name: text({ ...nameText, description: 'Unique within the organization.' }),
-  expiresAt: instant({ optional: true, description: 'The key is refused from this time on. Null if it does not expire.' }),
+  expiresAt: instant({
+    optional: true,
+    description:
+      'The key is refused from this time on. Null if it does not expire. If the gateway limits the lifetime of keys, or another API key creates it, it is at most that limit and the expiry of that key, and these by default.',
+  }),
 } satisfies FieldsIn<APIKeyRecord>;
 /** For how long a replaced key is still accepted. */
 export const overlapSeconds = integer({
@@ -39,7 +48,13 @@ export interface IssuedAPIKey {
   readonly key: Redacted;
 }
 
-/** Creates an API key. It can grant only scopes that the viewer has. @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError */
+/** The maximum number of API keys of which each created the next one. */
+const GENERATIONS_MAX = 8;
+
+/**
+ * Creates an API key. It can grant only scopes that the viewer has. A key that is created with an API key ends with that one.
+ * @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError, UnauthenticatedError, LimitExceededError
+ */
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
   const { scopes: wanted, integration: ref, ...given } = input;
@@ -47,22 +62,64 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   refusePast(checked.expiresAt, now());
   const scopes = checkGrant(viewer, wanted, ref ? confinedScopes.integration : null, ['scopes']);
   const issue = async () => {
+    const parent = await requireUnrevoked(context);
+    const ancestors = parent ? [parent.id, ...(parent.ancestors ?? [])] : [];
+    if (ancestors.length >= GENERATIONS_MAX) {
+      throw new LimitExceededError('Too many API keys were created one with the other', 'API_KEY_GENERATIONS', GENERATIONS_MAX);
+    }
+    const base = newRecord(context);
+    const expiresAt = expiryOf(context, checked.expiresAt, base.createdAt, parent);
     const integration = ref && (await requireIntegration(context, ref, ['integration']));
     // A deletion of the integration or the organization writes the same documents, so no key can be left over.
     if (integration) await store.slots.attach(integration.id);
     await store.organization.touch();
-    const record = { ...newRecord(context), ...checked, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
+    const creator = { createdByKind: viewer.kind, createdBySubject: viewer.subject, ancestors };
+    const record = { ...base, ...checked, ...creator, expiresAt, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
     const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(record));
     return { id: apiKey.id, apiKey, key };
   };
   return mutate(context, issue);
 }
 
+/** Returns when a new key expires. @throws ValidationError when that is later than is allowed */
+function expiryOf({ policy }: MutationContext, wanted: Date | null, createdAt: Date, parent: APIKeyRecord | null): Date | null {
+  const { apiKeyLifetimeMs } = policy;
+  const limits = [
+    [endOf({ createdAt, expiresAt: null }, apiKeyLifetimeMs), 'must not be later than the longest lifetime of API keys allows'],
+    [parent && endOf(parent, apiKeyLifetimeMs), 'must not be later than the expiry of the API key that creates it'],
+  ] as const;
+  const exceeded = limits.find(([limit]) => limit && wanted && wanted > limit);
+  if (exceeded) throw new ValidationError([{ path: ['expiresAt'], message: exceeded[1] }]);
+  const times = [wanted, ...limits.map(([limit]) => limit)].flatMap((time) => time?.getTime() ?? []);
+  return times.length > 0 ? new Date(Math.min(...times)) : null;
+}
+
+/**
+ * Checks, in the transaction that gives a viewer a key, that the viewer was not revoked in the meantime, and writes a document that revoking
+ * writes too. So a key that a revoked viewer receives at the same time does not remain. Returns the viewer's own key if it is an API key.
+ *
+ * @throws UnauthenticatedError
+ */
+async function requireUnrevoked({ store, viewer }: MutationContext): Promise<APIKeyRecord | null> {
+  const { kind, subject, issuedAt } = viewer;
+  if (kind === 'apiKey') {
+    const own = await store.apiKeys.one({ id: subject });
+    if (!own || !(await store.apiKeys.touch(subject))) throw new UnauthenticatedError(UNKNOWN_KEY);
+    return own;
+  }
+  if (kind === 'token') {
+    await store.organization.touch();
+    const revokedBefore = await store.revocations.latest({ subject, endUserId: null });
+    if (revokedBefore && !wasIssuedSince(issuedAt, revokedBefore.getTime())) throw new UnauthenticatedError('The token has been revoked.');
+  }
+  return null;
+}
+
 /**
  * Replaces the key. The old one is accepted for `overlapSeconds` more. The viewer receives the new key, and so must have the scopes that it
- * grants.
+ * grants. An API key can replace only itself and keys that were created with it: another one would stay valid after it is revoked.
  *
- * @throws ValidationError, ForbiddenError, NotFoundError, ConflictError
+ * @throws ValidationError, ForbiddenError, NotFoundError, ConflictError, UnauthenticatedError
  */
 export async function rotateAPIKey(
   context: MutationContext,
@@ -74,15 +131,22 @@ export async function rotateAPIKey(
     const record = await requireAPIKey(context, id);
     expectVersion(record, expectedVersion);
     requireGrant(viewer, record.scopes);
+    if (viewer.kind === 'apiKey' && viewer.subject !== id && !record.ancestors?.includes(viewer.subject)) {
+      throw new ValidationError([{ path: ['apiKey'], message: 'must be the API key of the viewer, or one that was created with it' }]);
+    }
+    await requireUnrevoked(context);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
-    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt);
+    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt, {
+      rotatedByKind: viewer.kind,
+      rotatedBySubject: viewer.subject,
+    });
     return { id, apiKey, key };
   };
   return mutate(context, reissue);
 }
 
-/** Revokes an API key: it is refused from now on. @throws NotFoundError, ConflictError */
+/** Revokes an API key, and all keys that were created with it: they are refused from now on. @throws NotFoundError, ConflictError */
 export async function revokeAPIKey(
   context: MutationContext,
   { apiKey: id, expectedVersion, ...rest }: Target<'apiKey', string>,
@@ -90,9 +154,25 @@ export async function revokeAPIKey(
   refuseUnknown(rest);
   return mutate(context, async () => {
     expectVersion(await requireAPIKey(context, id), expectedVersion);
-    await context.store.apiKeys.remove({ id });
+    await removeKeys(context, [id]);
     return id;
   });
+}
+
+/** Deletes keys and all keys that were created with them. Returns their number. */
+async function removeKeys({ store }: MutationContext, ids: readonly string[]): Promise<number> {
+  if (ids.length === 0) return 0;
+  // A transaction that creates a key with one of these writes that one, so if both run at once, one of them is repeated.
+  return (await store.apiKeys.remove({ id: ids })) + (await store.apiKeys.remove({ ancestors: ids }));
+}
+
+/** Revokes the keys that a subject of the issuer's tokens created or rotated before a time, in the caller's transaction. Returns their number. */
+export async function revokeKeysOf(context: MutationContext, subject: string, before: Date): Promise<number> {
+  const { apiKeys } = context.store;
+  const created = await apiKeys.ids({ createdByKind: 'token', createdBySubject: subject, createdBefore: before });
+  const rotated = await apiKeys.byIds(await apiKeys.ids({ rotatedByKind: 'token', rotatedBySubject: subject }));
+  const received = rotated.filter(({ updatedAt }) => updatedAt < before).map(({ id }) => id);
+  return removeKeys(context, [...new Set([...created, ...received])]);
 }
 
 export function findAPIKey({ store }: DomainContext, id: string): Promise<APIKeyRecord | null> {
@@ -104,10 +184,14 @@ async function requireAPIKey(context: DomainContext, id: string): Promise<APIKey
 }
 
 /** Returns the viewer of an API key. @throws UnauthenticatedError when the key does not exist or has expired, with the same message */
-export async function authenticateAPIKey({ stores, now }: GatewayContext, { organizationId, id, secret }: APIKeyParts): Promise<Viewer> {
-  const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now());
-  if (!record) throw new UnauthenticatedError('The API key is unknown, revoked or expired.');
+export async function authenticateAPIKey(
+  { stores, now, policy, revocations }: GatewayContext,
+  { organizationId, id, secret }: APIKeyParts,
+): Promise<Viewer> {
+  const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now(), policy.apiKeyLifetimeMs);
+  if (!record) throw new UnauthenticatedError(UNKNOWN_KEY);
   const { scopes, integrationId } = record;
   const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;
+  revocations.refuseRevoked(viewer);
   return integrationId === null ? viewer : { ...viewer, confinedTo: { integrationId } };
 }

@@ -1,6 +1,8 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
+import type { Policy } from './policy.ts';
+import type { RevocationList } from './revocation-list.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
 export interface GatewayContext {
@@ -8,6 +10,8 @@ export interface GatewayContext {
   readonly now: () => Date;
   /** The credential kinds of this gateway. */
   readonly kinds: KindRegistry;
+  readonly policy: Policy;
+  readonly revocations: RevocationList;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -17,9 +21,12 @@ export interface DomainContext {
   readonly store: OrganizationStore;
   readonly now: () => Date;
   readonly kinds: KindRegistry;
+  readonly policy: Policy;
+  /** The revoked tokens and deleted organizations, in memory. A function that revokes adds to it after its transaction. */
+  readonly revocations: RevocationList;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
-export function contextOf({ stores, now, kinds }: GatewayContext, viewer: Viewer): DomainContext {
-  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), now, kinds };
+export function contextOf({ stores, ...shared }: GatewayContext, viewer: Viewer): DomainContext {
+  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), ...shared };
 }

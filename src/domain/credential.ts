@@ -14,6 +14,7 @@ import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { expectVersion, newRecord, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
+import { checkRevealReason } from './reveal-reason.ts';
 import { at, refusePast } from './validation.ts';
 
 /** The fields of credentials of all kinds that callers write. */
@@ -29,7 +30,12 @@ export const credentialFields = {
 /** The input fields of a reveal. */
 export const revealFields = {
   field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),
-  reason: text({ description: 'The reason, for the audit log.', maxLength: 500, format: 'any' }),
+  reason: text({
+    description:
+      'The reason, for the audit log. It must have ten characters, not counting spaces at its ends, or, if the operator of the gateway has set a pattern, match that.',
+    maxLength: 500,
+    format: 'any',
+  }),
 };
 
 /** The data of one kind: exactly one member, named after the kind. Secrets are wrapped. */
@@ -167,7 +173,7 @@ export async function removeCredentials({ store }: DomainContext, filter: Filter
 
 /**
  * Returns the plaintext of one secret.
- * @throws ValidationError when the reason is missing or the kind has no such secret
+ * @throws ValidationError when the reason is missing or does not say enough, or the kind has no such secret
  * @throws NotFoundError when the credential does not exist or the secret is not set
  * @throws UnreadableSecretError when it cannot be opened
  */
@@ -175,8 +181,9 @@ export async function revealSecret(
   context: MutationContext,
   { credential: credentialId, ...given }: { readonly credential: string } & InputOf<typeof revealFields>,
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
-  const { store, kinds } = context;
+  const { store, kinds, policy } = context;
   const { field, reason } = checkInput(revealFields, given);
+  checkRevealReason(reason, policy.revealReasonPattern);
   // The entry in the audit log is committed before anything is opened.
   const checkAndRecord = async () => {
     const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credential']));

@@ -7,17 +7,17 @@ import { integer } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { GatewayContext } from './context.ts';
-import { checkGrant } from './grant.ts';
+import { checkGrantable } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 
-/** The lifetime of a token. A token cannot be revoked. */
+/** The lifetime of a token. */
 export const tokenLifetime = integer({
   optional: true,
   default: 15 * 60,
   min: 60,
   max: 60 * 60,
-  description: 'The lifetime of the token in seconds. It cannot be revoked earlier.',
+  description: 'The lifetime of the token in seconds.',
 });
 
 export interface EndUserTokenRequest {
@@ -35,12 +35,17 @@ export interface EndUserToken {
   readonly expiresAt: Date;
 }
 
-/** Creates a token for an end user. It can grant only scopes that the viewer has. @throws ValidationError, ForbiddenError, NotFoundError */
+/**
+ * Creates a token for an end user. The scope of this function is enough to grant everything that an end user can have, whatever else the viewer
+ * has.
+ *
+ * @throws ValidationError, NotFoundError
+ */
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
-  const { store, viewer, now } = context;
+  const { store, now } = context;
   const { endUser: endUserRef, scopes: wanted, ...given } = request;
   const { lifetimeSeconds: seconds } = checkInput({ lifetimeSeconds: tokenLifetime }, given);
-  const scopes = checkGrant(viewer, wanted ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
+  const scopes = checkGrantable(wanted ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
   const jti = randomUUID();
   const issue = async () => {
     const endUser = await requireEndUser(context, endUserRef, ['endUser']);
@@ -56,11 +61,14 @@ export async function createEndUserToken(context: MutationContext, request: EndU
 
 /** Returns the viewer of an end user's token. @throws UnauthenticatedError */
 export async function authenticateEndUser(
-  { stores, now }: GatewayContext,
+  { stores, now, revocations }: GatewayContext,
   { organizationId, keyId, token }: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted },
 ): Promise<Viewer> {
   const claims = await stores.of(organizationId).endUserTokens.verify(keyId, token, now());
   if (!claims) throw new UnauthenticatedError('The end user’s token was not issued by this gateway, or has expired.');
-  const { integrationId, endUserId, scopes } = claims;
-  return { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), confinedTo: { integrationId, endUserId } };
+  const { integrationId, endUserId, scopes, issuedAt } = claims;
+  const confinedTo = { integrationId, endUserId };
+  const viewer = { organizationId, kind: 'endUser', subject: endUserId, scopes: new Set(scopes), issuedAt, confinedTo } as const;
+  revocations.refuseRevoked(viewer);
+  return viewer;
 }

@@ -5,6 +5,8 @@ import { inTurn } from './in-turn.ts';
 import { type MutationContext, recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
+/** Copies of the gateway read the notices of the last minutes. */
+const NOTICES_KEPT_MS = 60 * 60_000;
 const BATCH = 100;
 /** The next run handles the rest, so that one organization does not delay the others for long. */
 const BATCHES_MAX = 10;
@@ -20,11 +22,13 @@ const BATCHES_MAX = 10;
 export async function sweepExpired(gateway: GatewayContext): Promise<number> {
   const action = { name: 'expireCredential', noun: 'credential', address: null, requestId: null } as const;
   let swept = 0;
+  await gateway.stores.revocations.removeNotices(new Date(gateway.now().getTime() - NOTICES_KEPT_MS));
   await inTurn(await gateway.stores.liveOrganizations(), async (organizationId) => {
     const context = { ...asItself(gateway, organizationId), action };
     const { store } = context;
     // Zendesk refuses older tokens anyway. The records only document that a link existed.
     await store.ssoLinks.removeExpired();
+    await store.revocations.removeExpired(gateway.now());
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
       const ids = await store.credentials.expired(BATCH);
       await inTurn(ids, async (id) => {

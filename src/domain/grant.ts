@@ -10,6 +10,13 @@ const SCOPES_MAX = 100;
  * @throws ValidationError when a scope is unknown or not within the limit; ForbiddenError when the viewer does not have it
  */
 export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
+  const scopes = checkGrantable(wanted, limit, path);
+  requireGrant(viewer, scopes);
+  return scopes;
+}
+
+/** Checks scopes that are granted to a viewer with a limit, whatever the granting viewer has. @throws ValidationError */
+export function checkGrantable(wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
   const issues = wanted.flatMap((scope, index) => {
     if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];
     const isBeyond = limit && !scopesOf(scope).some((each) => limit.includes(each));
@@ -18,7 +25,6 @@ export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: rea
   if (wanted.length === 0) issues.push({ path: [...path], message: 'must not be empty' });
   if (wanted.length > SCOPES_MAX) issues.push({ path: [...path], message: `must be at most ${SCOPES_MAX} items` });
   if (issues.length > 0) throw new ValidationError(issues);
-  requireGrant(viewer, wanted);
   return [...new Set(wanted)];
 }
 

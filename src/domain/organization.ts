@@ -16,11 +16,18 @@ export function asItself(gateway: GatewayContext, organizationId: string): Domai
 export async function deleteOrganization(gateway: GatewayContext, organizationId: string): Promise<boolean> {
   const context = asItself(gateway, organizationId);
   const { store, now } = context;
-  if (!(await store.organization.tombstone(now()))) return false;
+  const mark = async () => {
+    const existed = await store.organization.tombstone(now());
+    if (existed) await store.revocations.announce(null, now());
+    return existed;
+  };
+  if (!(await store.transaction(mark))) return false;
+  gateway.revocations.addDeleted(organizationId);
   await store.keys.remove();
   await store.audit.removeAll();
   for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
   // Records that belong to no integration, of whatever noun.
   for (const noun of nouns) await store[nounTable[noun].plural].remove({});
+  await store.revocations.remove({});
   return true;
 }

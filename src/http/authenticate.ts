@@ -19,8 +19,10 @@ export interface TokenSettings {
 /** Returns the viewer of a request, from its headers. */
 export type Authenticator = (headers: Headers) => Promise<Viewer>;
 
-/** The checks of the tokens that the gateway itself issues. */
+/** The gateway's own checks: of the tokens that it issues itself, and of what is revoked. */
 export interface OwnTokens {
+  /** Checks the viewer of a valid token of the issuer. @throws UnauthenticatedError when the token is revoked */
+  readonly issued: (viewer: Viewer) => Viewer;
   readonly apiKey: (key: APIKeyParts) => Promise<Viewer>;
   readonly endUser: (presented: { readonly organizationId: string; readonly keyId: string; readonly token: Redacted }) => Promise<Viewer>;
 }
@@ -44,7 +46,7 @@ export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now
     const apiKey = parseAPIKey(token);
     if (apiKey) return own.apiKey(apiKey);
     const endUser = endUserToken(token);
-    return endUser ? own.endUser(endUser) : issued(token);
+    return endUser ? own.endUser(endUser) : own.issued(await issued(token));
   };
 }
 
@@ -125,7 +127,18 @@ function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
   // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
   const scope = Array.isArray(claims.scope) ? claims.scope : typeof claims.scope === 'string' ? claims.scope.split(' ') : [];
   const scopes = new Set<string>(scope.filter((each) => typeof each === 'string' && each !== ''));
-  return { organizationId, kind: 'token', subject: claims.sub, scopes };
+  return {
+    organizationId,
+    kind: 'token',
+    subject: claims.sub,
+    scopes,
+    ...(claims.iat !== undefined && { issuedAt: secondsAsDate(claims.iat) }),
+  };
+}
+
+/** Returns a time in seconds since 1970 (RFC 7519, NumericDate) as a date. It is invalid if the value is not a number in range. */
+function secondsAsDate(seconds: unknown): Date {
+  return new Date(typeof seconds === 'number' ? seconds * 1_000 : Number.NaN);
 }
 
 /** Returns why a token is rejected, in a message that repeats no part of it. */

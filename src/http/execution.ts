@@ -14,7 +14,7 @@ import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
 import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type GraphQLContext, operationCost, type Progress, requiredScopes } from '../schema/index.ts';
+import { type GraphQLContext, operationCost, type Progress, requiredScopes, tooOften } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
 import { validateDocument } from './document-validation.ts';
 import { answer, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
@@ -73,6 +73,11 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       if (operation.operation === OperationTypeNode.MUTATION) {
         (args.contextValue as ServerContext).isMutation = true;
         const { viewer, refusals } = args.contextValue as GraphQLContext;
+        const exceeded = tooOften(schema, args.document, operation, coerced);
+        if (exceeded) {
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED');
+          throw new LimitExceededError(`The operation contains ${exceeded.name} too often`, 'PER_REQUEST', exceeded.perRequest);
+        }
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
           refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN');

@@ -1,18 +1,41 @@
 import { scopesOf } from '../access/scopes.ts';
-import { apiKeyFields, createAPIKey, type IssuedAPIKey, overlapSeconds, revokeAPIKey, rotateAPIKey } from '../domain/api-key.ts';
+import type { Viewer } from '../access/viewer.ts';
+import { apiKeyFields, createAPIKey, endOf, type IssuedAPIKey, overlapSeconds, revokeAPIKey, rotateAPIKey } from '../domain/api-key.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { boundsOf } from '../fields/field.ts';
 import { byGlob, byReference } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { subjectOf, viewerKind } from './viewer.ts';
 
 /** Adds `APIKey`, its queries and its mutations. */
-export function addAPIKey({ builder, apiKey, integration, fields, input, mutation }: Kit): void {
+export function addAPIKey(kit: Kit): void {
+  const { builder, apiKey, integration, fields, input, mutation } = kit;
+  const creator = builder.objectRef<Pick<Viewer, 'kind' | 'subject'>>('APIKeyCreator').implement({
+    description: 'The viewer who created an API key.',
+    fields: (t) => ({
+      kind: t.expose('kind', { type: viewerKind(kit), description: 'How the viewer was authenticated.' }),
+      subject: t.string({ description: 'The viewer, in the same form as in the audit log.', resolve: subjectOf }),
+    }),
+  });
   apiKey.implement({
     description:
       'A key that authenticates a service that cannot get tokens from an issuer. Not to be confused with `APIKeyCredential`, a credential for another company’s service. The key itself is returned once, when it is created; only a hash is stored.',
     fields: (t) => ({
       ...fields.outputFields(t, apiKeyFields),
+      expiresAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'The key is refused from this time on. Null if it does not expire. A key that another one created is also refused when that one is.',
+        resolve: (record, _args, { policy }) => endOf(record, policy.apiKeyLifetimeMs),
+      }),
+      createdBy: t.field({
+        type: creator,
+        nullable: true,
+        description: 'Who created it. If that is an API key, this key ends with it. Null for keys that are too old to contain it.',
+        resolve: ({ createdByKind: kind, createdBySubject: subject }) => (kind && subject !== undefined ? { kind, subject } : null),
+      }),
       scopes: t.exposeStringList('scopes', { description: 'The scopes and wildcards that it grants. They never change.' }),
       integration: integration.related(t, {
         description: 'The integration that the key is limited to. Null if it is not limited.',
@@ -67,9 +90,10 @@ export function addAPIKey({ builder, apiKey, integration, fields, input, mutatio
   const success = { field: 'issued', type: issued, description: 'The key. It is returned only once.' } as const;
   mutation('createAPIKey', {
     description:
-      'Creates an API key. It can grant only scopes that the viewer has. No wildcard covers the scope of this mutation, because the key stays valid after the viewer’s token has expired.',
+      'Creates an API key. It can grant only scopes that the viewer has. A key that is created with an API key ends with that one. No wildcard covers the scope of this mutation, because the key stays valid after the viewer’s token has expired.',
     scope: 'apiKeys.post',
     cost: 100,
+    perRequest: 1,
     inputDescription: 'A new API key.',
     input: {
       ...fields.inputFields(apiKeyFields),
@@ -86,9 +110,11 @@ export function addAPIKey({ builder, apiKey, integration, fields, input, mutatio
     run: createAPIKey,
   });
   mutation('rotateAPIKey', {
-    description: 'Replaces the key with a new one. The viewer must have all scopes that the key grants, because the new key is returned.',
+    description:
+      'Replaces the key with a new one. The viewer must have all scopes that the key grants, because the new key is returned. An API key can replace only itself and keys that were created with it.',
     scope: 'apiKeys.post',
     cost: 100,
+    perRequest: 1,
     inputDescription: 'The API key to rotate.',
     input: {
       ...apiKey.which(),
@@ -104,7 +130,8 @@ export function addAPIKey({ builder, apiKey, integration, fields, input, mutatio
   });
   apiKey.remove({
     name: 'revokeAPIKey',
-    description: 'Revokes an API key permanently. The key, and the key that it replaced, are refused from the next request on.',
+    description:
+      'Revokes an API key permanently. The key, the key that it replaced, and all keys that were created with it are refused from the next request on.',
     errors: [ValidationError, NotFoundError, ConflictError],
     run: revokeAPIKey,
   });

@@ -54,7 +54,7 @@ export function addAudit(kit: Kit): void {
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for actions on data keys, the id of the data key. Null for other actions.',
+            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key. Null for other actions.',
         }),
         count: t.exposeInt('count', {
           description: 'How many times it happened within one minute. Greater than 1 only for refused actions.',

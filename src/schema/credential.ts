@@ -154,6 +154,7 @@ export function addCredential(kit: Kit): void {
     scope: 'credentials.reveal',
     // The highest cost of all operations. The default rate limit allows a viewer ten per second.
     cost: 500,
+    perRequest: 1,
     inputDescription: 'The secret, and the reason.',
     input: {
       credential: credential.member({ required: true, description: 'The global id of the credential.' }),

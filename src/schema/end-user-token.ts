@@ -1,4 +1,3 @@
-import { confinedScopes, scopesOf } from '../access/scopes.ts';
 import { createEndUserToken, type EndUserToken, tokenLifetime } from '../domain/end-user-token.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import type { Kit } from './kit/index.ts';
@@ -23,19 +22,20 @@ export function addEndUserToken({ builder, endUser, fields, input, mutation }: K
     }),
   });
   mutation('createEndUserToken', {
-    description: 'Creates a token for the browser of an end user. Only a back end that has authenticated the end user should call it.',
+    description:
+      'Creates a token for the browser of an end user. Only a back end that has authenticated the end user should call it. Its scope is enough to grant everything that an end user can have.',
     scope: 'endUserTokens.post',
     cost: 50,
+    perRequest: 1,
     inputDescription: 'The end user and scopes of a new token.',
     input: {
       endUser: endUser.member({ required: true, description: 'The end user.' }),
       scopes: input.stringList({
         description:
-          'The scopes that it grants. The viewer must have them. Allowed: all scopes of `connections`; those of `credentials` except revealing and fingerprints; `get` of `endUsers`, `connectors` and `integrations`. All of these by default.',
+          'The scopes that it grants. The viewer need not have them. Allowed: all scopes of `connections`; those of `credentials` except revealing and fingerprints; `get` of `endUsers`, `connectors` and `integrations`. All of these by default.',
       }),
       ...fields.inputFields({ lifetimeSeconds: tokenLifetime }),
     },
-    alsoNeeds: ({ scopes }) => scopes?.flatMap(scopesOf) ?? confinedScopes.endUser,
     success: { field: 'endUserToken', type: token, description: 'The token. It is returned only once.' },
     errors: [ValidationError, NotFoundError],
     audit: 'endUser',

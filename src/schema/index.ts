@@ -10,12 +10,14 @@ import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
+import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addViewer } from './viewer.ts';
 
 export type { GraphQLContext, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
+export { tooOften } from './kit/per-request.ts';
 export { requiredScopes } from './kit/required-scopes.ts';
 
 /** The parts of the schema. Their order does not matter. */
@@ -29,6 +31,7 @@ const parts = [
   addSSOLink,
   addAPIKey,
   addEndUserToken,
+  addRevocation,
   addAudit,
   addViewer,
 ];

@@ -104,6 +104,7 @@ export function addSSOLink({ builder, connection, endUser, fields, input, mutati
       'Creates a link that signs a contact of an end user in to Zendesk. Its token is signed with the `jwt` or `jwtBearer` credential (HS256) of a connection whose allowed domain is `<subdomain>.zendesk.com`.',
     scope: 'ssoLinks.post',
     cost: 250,
+    perRequest: 1,
     inputDescription: 'The contact to sign in, and the page to open.',
     input: {
       endUser: endUser.member({ required: true, description: 'The end user of the contact.' }),

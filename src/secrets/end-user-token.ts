@@ -13,6 +13,11 @@ export interface EndUserClaims {
   readonly jti: string;
 }
 
+/** The claims of a verified token, with the time when it was issued. */
+export interface VerifiedEndUserClaims extends EndUserClaims {
+  readonly issuedAt: Date;
+}
+
 /** The gateway is both the issuer and the audience of these tokens. */
 const SELF = 'credential-gateway';
 
@@ -44,19 +49,20 @@ export async function verifyEndUserToken(
   token: Redacted,
   organizationId: string,
   currentDate: Date,
-): Promise<EndUserClaims | undefined> {
+): Promise<VerifiedEndUserClaims | undefined> {
   try {
     const { payload } = await jwtVerify<{ organization: string; integration: string; scope: string }>(token.expose(), key.bytes, {
       algorithms: ['HS256'],
       typ: END_USER_TOKEN_TYPE,
       issuer: SELF,
       audience: SELF,
-      requiredClaims: ['exp', 'sub', 'jti'],
+      requiredClaims: ['exp', 'iat', 'sub', 'jti'],
       currentDate,
     });
-    const { sub, jti, organization, integration, scope } = payload;
+    const { sub, jti, iat, organization, integration, scope } = payload;
     if (organization !== organizationId) return undefined;
-    return { organizationId, integrationId: integration, endUserId: sub!, scopes: scope.split(' '), jti: jti! };
+    const issuedAt = new Date(iat! * 1_000);
+    return { organizationId, integrationId: integration, endUserId: sub!, scopes: scope.split(' '), jti: jti!, issuedAt };
   } catch (error) {
     if (error instanceof errors.JOSEError) return undefined;
     throw error;

@@ -1,10 +1,14 @@
+import type { ViewerKind } from '../access/viewer.ts';
 import type { Redacted } from '../redacted.ts';
 import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
-import { date, list, nullable, text } from './fields.ts';
+import { date, list, nullable, oneOf, optional, text } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
+
+/** The kinds of viewers who can create and rotate keys. `gateway` is the gateway itself. */
+const creatorKinds = ['token', 'apiKey', 'endUser', 'gateway'] as const satisfies readonly ViewerKind[];
 
 const fields = {
   name: text(),
@@ -20,6 +24,14 @@ const fields = {
   /** The hash of the replaced key, which is accepted until `previousUntil`. */
   previousHash: nullable(text()),
   previousUntil: nullable(date()),
+  /** Who created it. Absent if it was created before this was stored. */
+  createdByKind: optional(oneOf(creatorKinds)),
+  createdBySubject: optional(text()),
+  /** Who received the present key, if the first one was replaced. */
+  rotatedByKind: optional(oneOf(creatorKinds)),
+  rotatedBySubject: optional(text()),
+  /** The API key that created it, the one that created that one, and so on. It is valid only while they all are. */
+  ancestors: optional(list(text())),
 };
 
 /** A key that authenticates a service that cannot get tokens. Only a hash of the key is stored. */
@@ -33,6 +45,8 @@ export function apiKeyStore(database: Database) {
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   for (const field of ['name', 'createdAt', 'updatedAt']) schema.index({ organizationId: 1, [field]: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, ancestors: 1 });
+  for (const whose of ['createdBySubject', 'rotatedBySubject']) schema.index({ organizationId: 1, [whose]: 1 });
   const model = database.model('APIKey', schema, 'apiKeys');
   const recordsWithin = recordStore<APIKeyRecord>(database, model);
   return (extent: Extent) => {
@@ -48,21 +62,38 @@ export function apiKeyStore(database: Database) {
         },
 
         /** Replaces the key. The old one is accepted until `previousUntil`. @throws ConflictError when the record has changed */
-        async reissue(record: APIKeyRecord, previousUntil: Date, updatedAt: Date): Promise<[APIKeyRecord, Redacted]> {
+        async reissue(
+          record: APIKeyRecord,
+          previousUntil: Date,
+          updatedAt: Date,
+          by: Pick<APIKeyRecord, 'rotatedByKind' | 'rotatedBySubject'>,
+        ): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
-          const kept: KeptHashes = { hash, previousHash: record.hash, previousUntil };
+          const kept = { hash, previousHash: record.hash, previousUntil, ...by };
           await records.update(record.id, record.version, kept, updatedAt);
           return [{ ...record, ...kept, version: record.version + 1, updatedAt }, key];
         },
 
-        /** Returns the record if the secret is valid and the key has not expired, and updates `lastUsedAt`. Uses one command, rarely two. */
-        async verify(id: string, secret: Redacted, now: Date): Promise<APIKeyRecord | null> {
+        /**
+         * Returns the record if the secret is valid and neither the key nor one of those that it was created with has expired or is revoked,
+         * and updates `lastUsedAt`. Uses one command, or two for a key that another one created, and rarely one more. `lifetimeMs` is the
+         * longest lifetime of a key in milliseconds; null if it is not limited.
+         */
+        async verify(id: string, secret: Redacted, now: Date, lifetimeMs: number | null): Promise<APIKeyRecord | null> {
+          const isLive = (key: APIKeyRecord) => {
+            const end = endOf(key, lifetimeMs);
+            return end === null || end > now;
+          };
           const record = await records.one({ id });
-          if (!record || (record.expiresAt && record.expiresAt <= now)) return null;
+          if (!record || !isLive(record)) return null;
           const hash = apiKeyHash(secret);
           const isPrevious = record.previousUntil !== null && record.previousUntil > now && sameText(hash, record.previousHash ?? '');
           if (!isPrevious && !sameText(hash, record.hash)) return null;
-          const { lastUsedAt } = record;
+          const { lastUsedAt, ancestors = [] } = record;
+          if (ancestors.length > 0) {
+            const found = await records.byIds(ancestors);
+            if (found.length < ancestors.length || !found.every(isLive)) return null;
+          }
           if (!lastUsedAt || now.getTime() - lastUsedAt.getTime() >= LAST_USED_MILLISECONDS) {
             await model.updateOne({ organizationId, _id: id, lastUsedAt }, { $set: { lastUsedAt: now } });
           }
@@ -71,6 +102,13 @@ export function apiKeyStore(database: Database) {
       }),
     };
   };
+}
+
+/** Returns the time from which on a key is refused: its own, or the end of the longest lifetime. Null if there is neither. */
+export function endOf({ createdAt, expiresAt }: Pick<APIKeyRecord, 'createdAt' | 'expiresAt'>, lifetimeMs: number | null): Date | null {
+  if (lifetimeMs === null) return expiresAt;
+  const longest = createdAt.getTime() + lifetimeMs;
+  return new Date(expiresAt ? Math.min(expiresAt.getTime(), longest) : longest);
 }
 
 type KeptHashes = Pick<APIKeyRecord, 'hash' | 'previousHash' | 'previousUntil'>;

@@ -15,6 +15,7 @@ import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
 import { organizationStore } from './organization.ts';
 import { rateLimitStore } from './rate-limit.ts';
+import { revocationStore } from './revocation.ts';
 import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
@@ -30,7 +31,7 @@ export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Memb
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keyring, organizations, members } = createMembers(database, keyProvider, now);
+  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -41,6 +42,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     },
     /** Returns the organizations that are not deleted. */
     liveOrganizations: organizations.live,
+    deletedOrganizations: organizations.deleted,
+    revocations: revocations.ofAll,
     keyring,
     rateLimits: rateLimitStore(database),
     transaction: database.transaction,
@@ -66,6 +69,7 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
 function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date) {
   const { keysOf, ...keyring } = createKeyring(database, keyProvider);
   const organizations = organizationStore(database);
+  const revocations = revocationStore(database);
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
@@ -80,8 +84,9 @@ function createMembers(database: Database, keyProvider: KeyProvider, now: () => 
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
     endUserTokens: endUserTokenStore,
+    revocations: revocations.of,
     keys: keysOf,
     transaction: () => database.transaction,
   };
-  return { keyring, organizations, members };
+  return { keyring, organizations, revocations, members };
 }

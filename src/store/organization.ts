@@ -12,10 +12,15 @@ export function organizationStore(database: Database) {
   // The record of an organization is never removed: a deleted one keeps a tombstone.
   const recorded = new Set<string>();
 
-  const { live } = translatingErrors({
+  const { live, deleted } = translatingErrors({
     /** Returns the organizations that are not deleted. */
     async live(): Promise<string[]> {
       const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
+      return found.map(({ organizationId }) => organizationId);
+    },
+    /** Returns the organizations that are deleted. */
+    async deleted(): Promise<string[]> {
+      const found = await model.find({ deletedAt: { $ne: null } }, { organizationId: 1 }).lean();
       return found.map(({ organizationId }) => organizationId);
     },
   });
@@ -60,5 +65,5 @@ export function organizationStore(database: Database) {
     };
   }
 
-  return { live, of };
+  return { live, deleted, of };
 }

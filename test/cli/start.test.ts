@@ -44,7 +44,7 @@ it('keeps every acknowledged write through kill -9, and none in clear', async ()
 
   const second = await startServer(directory);
   const id = (data as never as { createCredential: { credential: { id: string } } }).createCredential.credential.id;
-  const reveal = `mutation { revealSecret(input: { credential: "${id}", field: "value", reason: "a test" }) { ... on RevealSecretSuccess { secret { plaintext } } } }`;
+  const reveal = `mutation { revealSecret(input: { credential: "${id}", field: "value", reason: "the test looks" }) { ... on RevealSecretSuccess { secret { plaintext } } } }`;
   expect(await send(second.url, second.token, reveal)).toEqual({ data: { revealSecret: { secret: { plaintext: 'planted-value-73' } } } });
 });
 

@@ -76,7 +76,9 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     const { id } = await newSecret('tampered');
     const place = { credentialId: Buffer.from(id, 'base64url').toString().split(':')[1]! };
     await tamper(place);
-    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
+    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "the test looks" }) ${MESSAGE} }`, {
+      id,
+    });
   },
   INTERNAL_SERVER_ERROR: async () => {
     // A record that no version of the gateway writes.

@@ -82,7 +82,7 @@ async function read(kind: CredentialKind, id: string): Promise<Json> {
   return (await quietly(`query ($id: ID!) { credential(id: $id) { ${selectionOf(kind)} } }`, { id })).credential;
 }
 
-const REVEAL = `mutation ($id: ID!, $field: String!) { result: revealSecret(input: { credential: $id, field: $field, reason: "A test." }) {
+const REVEAL = `mutation ($id: ID!, $field: String!) { result: revealSecret(input: { credential: $id, field: $field, reason: "the test looks" }) {
   __typename ... on RevealSecretSuccess { secret { credentialId field plaintext } } ... on MutationError { code message } } }`;
 
 /** What is read of a field whose value was sent: times as RFC 3339 says, all else as it was. */

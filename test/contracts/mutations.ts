@@ -41,12 +41,15 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
   updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
   deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
-  revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'A test.' }),
+  revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'the test looks' }),
 
   createAPIKey: ({ ids }) => ({ name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } }),
   rotateAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
   revokeAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
   createEndUserToken: ({ ids }) => ({ endUser: { id: ids.endUser } }),
+  // Long ago: the tests go on with tokens of this subject.
+  revokeTokens: () => ({ subject: newName(), before: '2001-01-01T00:00:00.000Z', apiKeys: true }),
+  revokeEndUserTokens: ({ ids }) => ({ endUser: { id: ids.endUser }, before: '2001-01-01T00:00:00.000Z' }),
 };
 
 function connectorChanges({ more }: BoundWorld) {

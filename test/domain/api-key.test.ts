@@ -1,4 +1,4 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { confinedScopes, grantableScopes, scopes } from '../../src/access/scopes.ts';
 import { type Answer, type Caller, type Json, useTestGateway } from '../harness.ts';
 
@@ -267,6 +267,171 @@ describe('rotating one', () => {
   });
 });
 
+describe('one that another one created', () => {
+  const scopes = ['integrations.get', 'apiKeys.post', 'apiKeys.get', 'apiKeys.delete'];
+  const makeWith = (key: string, more: object = {}) => test.makeAPIKey(withKey(key), { scopes, ...more });
+  const SHOW = 'query ($id: ID!) { apiKey(id: $id) { expiresAt createdBy { kind subject } } }';
+  const shownOf = async (id: string) => (await test.query(caller, SHOW, { id })).apiKey;
+  const all = (keys: readonly string[]) => Promise.all(keys.map((key) => shown(key)));
+
+  it('tells who created it', async () => {
+    const parent = await test.makeAPIKey(caller, { scopes });
+    const child = await makeWith(parent.key);
+    expect(await shownOf(parent.id)).toEqual({ expiresAt: null, createdBy: { kind: 'TOKEN', subject: 'tester' } });
+    expect(await shownOf(child.id)).toEqual({ expiresAt: null, createdBy: { kind: 'API_KEY', subject: parent.id } });
+  });
+
+  it('is revoked with it, and so are those that it created; others are not', async () => {
+    const [root, other] = [await test.makeAPIKey(caller, { scopes }), await test.makeAPIKey(caller, { scopes })];
+    const child = await makeWith(root.key);
+    const [grandchild, sibling] = [await makeWith(child.key), await makeWith(root.key)];
+    const keys = [root, child, grandchild, sibling, other].map(({ key }) => key);
+    expect(await all(keys)).toEqual([letIn, letIn, letIn, letIn, letIn]);
+    await test.query(caller, REVOKE, { input: { apiKey: child.id } });
+    expect(await all(keys)).toEqual([letIn, refused, refused, letIn, letIn]);
+    await test.query(caller, REVOKE, { input: { apiKey: root.id } });
+    expect(await all(keys)).toEqual([refused, refused, refused, refused, letIn]);
+    const { apiKeys } = await test.query(caller, '{ apiKeys(first: 100) { nodes { id } } }');
+    for (const { id } of [root, child, grandchild, sibling]) expect(apiKeys.nodes).not.toContainEqual({ id });
+  });
+
+  // An older version revoked a key alone; and who removes a record from the database must not leave the others.
+  it('is refused when one of those before it is gone, however it went', async () => {
+    const root = await test.makeAPIKey(caller, { scopes });
+    const child = await makeWith(root.key);
+    const grandchild = await makeWith(child.key);
+    const _id = Buffer.from(root.id, 'base64url').toString().split(':')[1] as never;
+    await test.database.collection('apiKeys').deleteOne({ _id });
+    expect(await all([child.key, grandchild.key])).toEqual([refused, refused]);
+  });
+
+  it('expires with it at the latest', async () => {
+    const end = new Date(Date.now() + 3_600_000);
+    const parent = await test.makeAPIKey(caller, { scopes, expiresAt: end });
+    const child = await makeWith(parent.key);
+    expect((await shownOf(child.id)).expiresAt).toBe(end.toISOString());
+    const soon = new Date(end.getTime() - 1_000).toISOString();
+    expect((await shownOf((await makeWith(parent.key, { expiresAt: soon })).id)).expiresAt).toBe(soon);
+    const input = { name: newName(), scopes, expiresAt: new Date(end.getTime() + 1).toISOString() };
+    expect((await test.query(withKey(parent.key), CREATE, { input })).result).toMatchObject({
+      code: 'VALIDATION_FAILED',
+      issues: [{ path: ['input', 'expiresAt'], message: 'must not be later than the expiry of the API key that creates it' }],
+    });
+    const grandchild = await makeWith(child.key);
+    try {
+      test.time = () => end;
+      expect(await all([parent.key, child.key, grandchild.key])).toEqual([refused, refused, refused]);
+    } finally {
+      test.time = () => new Date();
+    }
+  });
+
+  it('stays when it is rotated, by either key', async () => {
+    const parent = await test.makeAPIKey(caller, { scopes });
+    const child = await makeWith(parent.key);
+    await test.query(caller, ROTATE, { input: { apiKey: parent.id } });
+    expect(await all([parent.key, child.key])).toEqual([refused, letIn]);
+  });
+
+  // Who holds a leaked key would else take another one in hand, and keep it.
+  it('an API key rotates itself and those that it created, and no others', async () => {
+    const [root, other] = [await test.makeAPIKey(caller, { scopes }), await test.makeAPIKey(caller, { scopes })];
+    const child = await makeWith(root.key);
+    const rotate = async (key: string, apiKey: string) => (await test.query(withKey(key), ROTATE, { input: { apiKey } })).result;
+    const message = 'must be the API key of the viewer, or one that was created with it';
+    for (const [key, id] of [
+      [root.key, other.id],
+      [child.key, root.id],
+    ] as const) {
+      expect(await rotate(key, id)).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'apiKey'], message }] });
+    }
+    expect(await all([root.key, child.key, other.key])).toEqual([letIn, letIn, letIn]);
+    const next = (await rotate(root.key, child.id)).issued.key;
+    const itself = (await rotate(next, child.id)).issued.key;
+    expect(await all([root.key, next, itself])).toEqual([letIn, refused, letIn]);
+  });
+
+  it('can create another one, to the eighth generation', async () => {
+    let { key } = await test.makeAPIKey(caller, { scopes });
+    const keys = [key];
+    for (let generation = 1; generation <= 7; generation++) {
+      ({ key } = await makeWith(key));
+      keys.push(key);
+    }
+    const { errors } = await test.answer(withKey(key), CREATE, { input: { name: newName(), scopes } });
+    expect(errors!.map(({ extensions }) => extensions)).toEqual([{ code: 'LIMIT_EXCEEDED', limit: 'API_KEY_GENERATIONS', maximum: 8 }]);
+    const commands = await test.countCommands(() => shown(key, '{ __typename }'));
+    expect(commands.filter((name) => name === 'find')).toHaveLength(2);
+    expect(await all(keys)).toEqual(keys.map(() => letIn));
+  });
+});
+
+describe('with a longest lifetime', () => {
+  const day = 86_400_000;
+  const start = Date.now();
+  let old: { id: string; key: string };
+  beforeAll(async () => {
+    // Made before there was a limit.
+    old = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    await test.close();
+    test.policy = { apiKeyLifetimeMs: 90 * day };
+    await test.open();
+    test.time = () => new Date(start);
+  });
+  afterAll(async () => {
+    test.time = () => new Date();
+    await test.close();
+    test.policy = {};
+    await test.open();
+  });
+  const expiry = async (id: string) =>
+    (await test.query(caller, 'query ($id: ID!) { apiKey(id: $id) { expiresAt } }', { id })).apiKey.expiresAt;
+
+  it('a key expires by then, unless it is to expire before', async () => {
+    const { id } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    expect(await expiry(id)).toBe(new Date(start + 90 * day).toISOString());
+    const before = new Date(start + 89 * day).toISOString();
+    expect(await expiry((await test.makeAPIKey(caller, { scopes: ['integrations.get'], expiresAt: before })).id)).toBe(before);
+  });
+
+  it('a later time is refused', async () => {
+    const input = { name: newName(), scopes: ['integrations.get'], expiresAt: new Date(start + 90 * day + 1).toISOString() };
+    expect((await test.query(caller, CREATE, { input })).result).toMatchObject({
+      code: 'VALIDATION_FAILED',
+      issues: [{ path: ['input', 'expiresAt'], message: 'must not be later than the longest lifetime of API keys allows' }],
+    });
+  });
+
+  it('an existing key without one is refused after it, and is shown to expire; rotating it changes nothing', async () => {
+    const end = Date.parse(await expiry(old.id));
+    expect(Math.abs(end - (start + 90 * day))).toBeLessThan(day);
+    const { issued } = (await test.query(caller, ROTATE, { input: { apiKey: old.id } })).result;
+    try {
+      test.time = () => new Date(end - 1);
+      expect(await shown(issued.key)).toEqual(letIn);
+      test.time = () => new Date(end);
+      expect(await shown(issued.key)).toEqual(refused);
+    } finally {
+      test.time = () => new Date(start);
+    }
+  });
+
+  it('a key that another one created does not outlive it', async () => {
+    const scopes = ['integrations.get', 'apiKeys.post'];
+    const parent = await test.makeAPIKey(caller, { scopes });
+    try {
+      test.time = () => new Date(start + 60 * day);
+      const child = await test.makeAPIKey(withKey(parent.key), { scopes });
+      expect(await expiry(child.id)).toBe(new Date(start + 90 * day).toISOString());
+      expect(await shown(child.key)).toEqual(letIn);
+      test.time = () => new Date(start + 90 * day);
+      expect(await shown(child.key)).toEqual(refused);
+    } finally {
+      test.time = () => new Date(start);
+    }
+  });
+});
+
 describe('revoking one', () => {
   it('refuses it from the next request on, and the one that it was rotated from', async () => {
     const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
@@ -301,6 +466,7 @@ describe('limited to an integration', () => {
       'audit.get',
       'apiKeys.get',
       'apiKeys.delete',
+      'tokens.delete',
       'apiKeys.post',
     ]);
   });

@@ -118,7 +118,7 @@ describe('what is named and does not exist', () => {
     [
       'a credential to reveal',
       'revealSecret',
-      (credential) => ({ credential, field: 'password', reason: 'x' }),
+      (credential) => ({ credential, field: 'password', reason: 'the test looks' }),
       'NOT_FOUND',
       'input.credential',
     ],
@@ -264,7 +264,7 @@ describe('what belongs to somebody else', () => {
     ],
     'a credential to change': (id) => ['updateCredential', { credential: id, data: { string: { value: 'x' } }, expectedVersion: 7 }],
     'a credential to delete': (id) => ['deleteCredential', { credential: id, force: true }],
-    'a credential to reveal': (credential) => ['revealSecret', { credential, field: 'password', reason: 'x' }],
+    'a credential to reveal': (credential) => ['revealSecret', { credential, field: 'password', reason: 'the test looks' }],
   };
   const whole = ({ status, text, headers }: Answer) => ({
     status,
@@ -517,14 +517,14 @@ describe('values of the wrong form', () => {
     [
       'field to reveal',
       'revealSecret',
-      (field) => ({ credential: world.credential, field, reason: 'x' }),
+      (field) => ({ credential: world.credential, field, reason: 'the test looks' }),
       'VALIDATION_FAILED',
       'input.field',
     ],
     [
       'readable field to reveal',
       'revealSecret',
-      () => ({ credential: world.credential, field: 'username', reason: 'x' }),
+      () => ({ credential: world.credential, field: 'username', reason: 'the test looks' }),
       'VALIDATION_FAILED',
       'input.field',
     ],
@@ -879,7 +879,7 @@ describe('scopes', () => {
     ['createCredential', () => credential(), 'credentials.post'],
     ['updateCredential', () => ({ credential: world.credential, enabled: false }), 'credentials.patch'],
     ['deleteCredential', () => ({ credential: world.credential }), 'credentials.delete'],
-    ['revealSecret', () => ({ credential: world.credential, field: 'password', reason: 'x' }), 'credentials.reveal'],
+    ['revealSecret', () => ({ credential: world.credential, field: 'password', reason: 'the test looks' }), 'credentials.reveal'],
   ];
   const everyScope = mutations.map(([, , scope]) => scope);
   const reading = ['integrations.get', 'connectors.get', 'endUsers.get', 'connections.get', 'credentials.get'];

@@ -99,7 +99,7 @@ describe('revealing', () => {
       test,
       caller,
       'revealSecret',
-      { credential: id, field: 'secretValue', reason: 'rotation' },
+      { credential: id, field: 'secretValue', reason: 'the test looks' },
       'credentialId field plaintext',
     );
     expect(answer.data.result.secret).toEqual({ credentialId: id, field: 'secretValue', plaintext: 'first' });
@@ -223,7 +223,7 @@ describe('what has expired', () => {
     for (const [mutation, input] of [
       ['updateCredential', { credential: short, expiresAt: null }],
       ['deleteCredential', { credential: short }],
-      ['revealSecret', { credential: short, field: 'value', reason: 'x' }],
+      ['revealSecret', { credential: short, field: 'value', reason: 'the test looks' }],
       ['createConnection', { integration, name: 'new', actionCredentials: [{ credential: { id: short } }] }],
     ] as const) {
       expect((await run(test, caller, mutation, input, mutation === 'revealSecret' ? 'plaintext' : 'id')).code).toBe('NOT_FOUND');

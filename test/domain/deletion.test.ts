@@ -238,7 +238,7 @@ describe('deleting an organization', () => {
       const { data, errors } = await send(test, { ...world.caller, scopes: grantableScopes }, mutation, input);
       expect({ data, codes: errors?.map(({ extensions }) => extensions.code) }).toEqual({ data: null, codes: ['UNAUTHENTICATED'] });
     }
-    const input = { credential: world.credential, field: 'password', reason: 'x' };
+    const input = { credential: world.credential, field: 'password', reason: 'the test looks' };
     const revealed = await send(test, world.caller, 'revealSecret', input, 'plaintext');
     expect({ data: revealed.data, code: revealed.errors?.[0].extensions.code }).toEqual({ data: null, code: 'UNAUTHENTICATED' });
     expect(await remains()).toEqual(['organizations']);

@@ -5,7 +5,6 @@ import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { Store } from '../../src/store/index.ts';
 import { useTestGateway } from '../harness.ts';
-import { kindRegistry } from '../kinds.ts';
 import {
   add,
   Clock,
@@ -13,6 +12,7 @@ import {
   expectAllOpen,
   expectFilledOpen,
   fill,
+  gatewayOn,
   newVault,
   openCopy,
   openStore,
@@ -296,8 +296,8 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   await keys.updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
   await fresh.transaction(async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())));
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(1);
+  expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(0);
   await fresh.close();
   expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
   await expectAllOpen(test, caller, values);
@@ -322,14 +322,14 @@ it('replaces worn keys though that of an organization before them cannot be repl
     return store;
   };
   const failing = { ...fresh, of };
-  await expect(replaceWornKeys({ stores: failing, now: clock.now, kinds: kindRegistry })).rejects.toMatchObject({
+  await expect(replaceWornKeys(gatewayOn(failing, clock.now))).rejects.toMatchObject({
     errors: [expect.any(TypeError)],
   });
   expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
   // It is tried again, and then it is done.
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
+  expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(1);
   expect(await stateOf(test, broken)).toEqual(['opening', 'current']);
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(0);
   await fresh.close();
 });
 

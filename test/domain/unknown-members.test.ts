@@ -7,6 +7,8 @@ import * as credentials from '../../src/domain/credential.ts';
 import * as endUsers from '../../src/domain/end-user.ts';
 import * as endUserTokens from '../../src/domain/end-user-token.ts';
 import * as integrations from '../../src/domain/integration.ts';
+import { defaultPolicy } from '../../src/domain/policy.ts';
+import * as revocations from '../../src/domain/revocation.ts';
 import * as ssoLinks from '../../src/domain/sso-link.ts';
 import { ValidationError } from '../../src/errors.ts';
 import { Redacted } from '../../src/redacted.ts';
@@ -15,7 +17,7 @@ import { kindRegistry } from '../kinds.ts';
 // The compiler lets pass a member that nobody reads, when it comes by a spread. What a caller wrote must not be dropped in silence: the
 // domain refuses what it does not know, before it reads or writes anything.
 
-const modules = { apiKeys, connections, connectors, credentials, endUserTokens, endUsers, integrations, ssoLinks };
+const modules = { apiKeys, connections, connectors, credentials, endUserTokens, endUsers, integrations, revocations, ssoLinks };
 const functions = new Map(Object.values(modules).flatMap((module) => Object.entries(module as Record<string, unknown>)));
 
 /** Stands for the store: whoever asks it for anything has read the input already. */
@@ -29,6 +31,7 @@ const context = {
   viewer: { organizationId: 'o', kind: 'token', subject: 's', scopes: new Set(['all.Organization', 'apiKeys.post']) },
   now: () => new Date(),
   kinds: kindRegistry,
+  policy: defaultPolicy,
   store,
 };
 
@@ -62,12 +65,14 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   createCredential: { integration: ref, name: 'n', data },
   updateCredential: { credential: 'x', data },
   deleteCredential: { credential: 'x' },
-  revealSecret: { credential: 'x', field: 'password', reason: 'r' },
+  revealSecret: { credential: 'x', field: 'password', reason: 'the test looks' },
   createAPIKey: { name: 'n', scopes: ['credentials.get'] },
   rotateAPIKey: { apiKey: 'x' },
   revokeAPIKey: { apiKey: 'x' },
   createSSOLink: { endUser: ref, contactType: 'BILLING' },
   createEndUserToken: { endUser: ref },
+  revokeTokens: { subject: 's' },
+  revokeEndUserTokens: { endUser: ref },
 };
 
 /** The input with an unknown member in one of its objects, for each of them but those that say which record is meant. */

@@ -83,7 +83,7 @@ it('needs ciphertext for a reveal, and for nothing else', async () => {
   expect(credential.value).toEqual({ isSet: true, redacted: '*****', sealedAt: expect.any(String), fingerprint: expect.any(String) });
   const { revealSecret } = await test.query(
     caller,
-    'mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "a test" }) { ... on MutationError { code } } }',
+    'mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "the test looks" }) { ... on MutationError { code } } }',
     { id },
   );
   expect(revealSecret).toEqual({ code: 'UNREADABLE_SECRET' });

@@ -165,14 +165,14 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       const key = { ...base(), name: 'k', scopes: [], integrationId: ours.integrationId, expiresAt: null, lastUsedAt: null };
       const [record, shown] = await whole.apiKeys.issue(key);
       const secret = new Redacted(shown.expose().split('.').at(-1)!);
-      expect(await whole.apiKeys.verify(record.id, secret, now)).toMatchObject({ id: record.id });
-      expect(await confined.apiKeys.verify(record.id, secret, now)).toBeNull();
+      expect(await whole.apiKeys.verify(record.id, secret, now, null)).toMatchObject({ id: record.id });
+      expect(await confined.apiKeys.verify(record.id, secret, now, null)).toBeNull();
       expect(await confined.apiKeys.byIds([record.id])).toEqual([]);
       expect(await confined.apiKeys.ids({})).toEqual([]);
       expect((await confined.apiKeys.page({}, page)).records).toEqual([]);
       expect(await confined.apiKeys.remove({})).toBe(0);
       await expect(confined.apiKeys.issue({ ...key, id: newId(), name: 'other' })).rejects.toThrow('outside the limit');
-      await expect(confined.apiKeys.reissue(record, now, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+      await expect(confined.apiKeys.reissue(record, now, now, {})).rejects.toMatchObject({ code: 'CONFLICT' });
       expect(await whole.apiKeys.byIds([record.id])).toMatchObject([{ version: 1 }]);
     },
     async audit() {
@@ -212,6 +212,21 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await confined.ssoLinks.removeExpired();
       const left = await test.database.collection('ssoLinks').find({ organizationId: side.organizationId }).toArray();
       expect(left).toMatchObject([theirs]);
+    },
+    async revocations() {
+      const { confined, whole, ours, theirs } = side;
+      const revocation = (place: Place) => ({ ...base(), ...place, subject: null, before: now, expiresAt: new Date(0) });
+      await expectConfined(confined.revocations, whole.revocations, revocation(ours), revocation(theirs), { before: now });
+      const issuers = { ...base(), subject: 's', endUserId: null, integrationId: null, before: now, expiresAt: new Date(0) };
+      await expect(confined.revocations.insert(issuers)).rejects.toThrow('outside the limit');
+      await whole.revocations.insert(issuers);
+      await whole.revocations.insert(revocation(theirs));
+      expect(await confined.revocations.all()).toEqual([]);
+      expect(await confined.revocations.latest({ subject: 's', endUserId: null })).toBeNull();
+      expect(await confined.revocations.latest({ subject: null, endUserId: theirs.endUserId })).toBeNull();
+      await confined.revocations.removeExpired(now);
+      expect(await whole.revocations.all()).toHaveLength(2);
+      await whole.revocations.remove({});
     },
     async endUserTokens() {
       const { confined, whole, ours, theirs } = side;

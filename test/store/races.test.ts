@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { Gateway } from '../../src/gateway.ts';
 import { danglingReferences } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
@@ -35,10 +35,10 @@ const expectNothingDangling = async () => expect(await danglingReferences(test))
 
 type Mutation = readonly [name: string, input: object, fields?: string];
 
-async function via(gateway: Gateway, [name, input, fields]: Mutation): Promise<Json> {
+async function via(gateway: Gateway, [name, input, fields]: Mutation, token?: string): Promise<Json> {
   const request = new Request('http://gateway.test/graphql', {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${await test.token(caller)}` },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token ?? (await test.token(caller))}` },
     body: JSON.stringify(operation(name, input, fields)),
   });
   const { data, errors } = (await (await gateway.fetch(request)).json()) as Json;
@@ -46,11 +46,17 @@ async function via(gateway: Gateway, [name, input, fields]: Mutation): Promise<J
 }
 
 /** Runs one mutation and, while that one is held at the command, the other. Answers both results, the held one's first. */
-async function whileHeld(held: Mutation, commands: readonly string[], other: Mutation): Promise<[Json, Json]> {
+async function whileHeld(
+  held: Mutation,
+  commands: readonly string[],
+  other: Mutation,
+  token?: string,
+  otherToken?: string,
+): Promise<[Json, Json]> {
   const hold = wire.hold(...commands);
-  const heldResult = via(second, held);
+  const heldResult = via(second, held, token);
   await Promise.race([hold.reached, heldResult.then((result) => Promise.reject(new Error(`was not held: ${JSON.stringify(result)}`)))]);
-  const otherResult = via(first, other);
+  const otherResult = via(first, other, otherToken);
   // The other meets what the held one has written, and waits; or nothing is written yet, and it ends.
   await Promise.race([otherResult, sleep(commands.includes('commitTransaction') ? 60 : 10_000)]);
   hold.release();
@@ -430,6 +436,108 @@ it('an API key and its organization’s deletion: no key outlives it', async () 
   } finally {
     caller = before;
   }
+});
+
+describe('an API key that is created or rotated while its creator is revoked', () => {
+  const scopes = ['apiKeys.post', 'apiKeys.get', 'integrations.get'];
+  const organizationId = () => caller.organization;
+  let before: typeof caller;
+  let keys: number;
+  beforeAll(async () => {
+    before = caller;
+    caller = { organization: test.newOrganization() };
+    await test.create(caller, 'Integration', { name: 'first' });
+  });
+  afterAll(() => {
+    caller = before;
+  });
+  const count = (filter: object = {}) =>
+    test.database.collection('apiKeys').countDocuments({ organizationId: organizationId(), ...filter });
+  const make = (): Mutation => ['createAPIKey', { name: unused('key'), scopes }, 'id'];
+  const revoke = (apiKey: string): Mutation => ['revokeAPIKey', { apiKey }];
+  const unauthenticated = [expect.objectContaining({ extensions: { code: 'UNAUTHENTICATED' } })];
+
+  /** A key, one that it created, and a way to ask with each. */
+  async function prepare() {
+    const root = await test.makeAPIKey(caller, { scopes });
+    const child = await test.makeAPIKey({ ...caller, token: root.key }, { scopes });
+    keys = await count();
+    return { root, child };
+  }
+
+  for (const whose of ['root', 'child'] as const) {
+    it(`creating is held before it commits, and the ${whose} is revoked: the new key goes with it`, async () => {
+      const { root, child } = await prepare();
+      const [made, revoked] = await whileHeld(make(), ['commitTransaction'], revoke({ root, child }[whose].id), child.key);
+      expect(made).toSatisfy(succeeded);
+      expect(revoked).toSatisfy(succeeded);
+      expect(await count()).toBe(keys - (whose === 'root' ? 2 : 1));
+    });
+    it(`creating is held after it has read, and the ${whose} is revoked: there is no new key`, async () => {
+      const { root, child } = await prepare();
+      const [made, revoked] = await whileHeld(make(), writes, revoke({ root, child }[whose].id), child.key);
+      expect(revoked).toSatisfy(succeeded);
+      expect(made).toEqual(unauthenticated);
+      expect(await count()).toBe(keys - (whose === 'root' ? 2 : 1));
+    });
+    it(`revoking the ${whose} is held before it commits: there is no new key`, async () => {
+      const { root, child } = await prepare();
+      const [revoked, made] = await whileHeld(revoke({ root, child }[whose].id), ['commitTransaction'], make(), undefined, child.key);
+      expect(revoked).toSatisfy(succeeded);
+      expect(made).toEqual(unauthenticated);
+      expect(await count()).toBe(keys - (whose === 'root' ? 2 : 1));
+    });
+    it(`revoking the ${whose} is held after it has read: the new key goes with it`, async () => {
+      const { root, child } = await prepare();
+      const [revoked, made] = await whileHeld(revoke({ root, child }[whose].id), writes, make(), undefined, child.key);
+      expect(made).toSatisfy(succeeded);
+      expect(revoked).toSatisfy(succeeded);
+      expect(await count()).toBe(keys - (whose === 'root' ? 2 : 1));
+    });
+  }
+
+  describe('by the tokens of its subject', () => {
+    let ada: string;
+    let sub: string;
+    beforeEach(async () => {
+      sub = unused('ada');
+      ada = await test.token({ ...caller, claims: { sub, iat: Math.floor(Date.now() / 1_000) - 60 } });
+    });
+    const revokeAll = (): Mutation => ['revokeTokens', { subject: sub, apiKeys: true }, 'before apiKeyCount'];
+    const left = () => count({ $or: [{ createdBySubject: sub }, { rotatedBySubject: sub }] });
+
+    it.each([['commitTransaction'], writes])('creating is held at %s: no key is left', async (...commands) => {
+      const [made, revoked] = await whileHeld(make(), commands, revokeAll(), ada);
+      expect(revoked).toSatisfy(succeeded);
+      if (commands.length === 1) expect(made).toSatisfy(succeeded);
+      else expect(made).toEqual(unauthenticated);
+      expect(await left()).toBe(0);
+    });
+    it.each([['commitTransaction'], writes])('rotating is held at %s: no key is left', async (...commands) => {
+      const { id } = await test.makeAPIKey(caller, { scopes });
+      const [rotated, revoked] = await whileHeld(['rotateAPIKey', { apiKey: id }, 'id'], commands, revokeAll(), ada);
+      expect(revoked).toSatisfy(succeeded);
+      if (commands.length === 1) expect(rotated).toSatisfy(succeeded);
+      else expect(rotated).toEqual(unauthenticated);
+      expect(await left()).toBe(0);
+    });
+    it.each([['commitTransaction'], writes])('revoking is held at %s: no key is left', async (...commands) => {
+      const [revoked, made] = await whileHeld(revokeAll(), commands, make(), undefined, ada);
+      expect(revoked).toSatisfy(succeeded);
+      expect(succeeded(made) || made[0].extensions.code === 'UNAUTHENTICATED').toBe(true);
+      expect(await left()).toBe(0);
+    });
+    it('two revocations at once: both hold', async () => {
+      const [held, other] = await whileHeld(revokeAll(), writes, [
+        'revokeTokens',
+        { subject: sub, before: '2001-01-01T00:00:00Z' },
+        'before',
+      ]);
+      expect([held, other]).toSatisfy((results: Json[]) => results.every(succeeded));
+      const { errors } = await test.answer({ ...caller, token: ada }, '{ __typename }');
+      expect(errors!.map(({ extensions }) => extensions.code)).toEqual(['UNAUTHENTICATED']);
+    });
+  });
 });
 
 // A crowd, as it may really be: many that attach, several that delete, at the same moment.

@@ -10,6 +10,7 @@ import type { Cost } from './cost.ts';
 import { readInput } from './input.ts';
 import { forgetRead } from './loaders.ts';
 import { addErrorTypes } from './mutation-errors.ts';
+import type { PerRequestExtensions } from './per-request.ts';
 
 type ErrorClass = new (...args: never[]) => GatewayError;
 
@@ -33,6 +34,8 @@ export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly alsoNeeds?: (input: InputShapeFromFields<Members>) => readonly Scope[];
   /** The cost, without that of the selection. */
   readonly cost?: number;
+  /** How often one request can run it. Every mutation that answers a secret declares it. If undefined, `MAX_ROOT_FIELDS` alone limits it. */
+  readonly perRequest?: number;
   readonly errors: readonly ErrorClass[];
 }
 
@@ -41,8 +44,11 @@ interface MutationOptions<Members extends InputFieldMap> extends NounMutationOpt
   readonly scope: Scope;
   /** The description of its input. */
   readonly inputDescription: string;
-  /** The noun of the record that the mutation affects. The audit log names it, in the same transaction; without this nothing compiles. */
-  readonly audit: Noun;
+  /**
+   * The noun of the record that the mutation affects. The audit log names it, in the same transaction; without this nothing compiles. Null if
+   * the record has no global id.
+   */
+  readonly audit: Noun | null;
 }
 
 /** The name, type and description of the only field of a success. */
@@ -96,7 +102,7 @@ export function addMutations(builder: Builder) {
   addErrorTypes(builder);
 
   /** Adds a mutation: its field, input, success type and result union. */
-  function add(name: string, { alsoNeeds = () => [], cost = MUTATION_COST, ...options }: AnyMutation): void {
+  function add(name: string, { alsoNeeds = () => [], cost = MUTATION_COST, perRequest, ...options }: AnyMutation): void {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
@@ -104,13 +110,14 @@ export function addMutations(builder: Builder) {
     });
     builder.mutationField(name, (t) =>
       t.field({
-        description: `${options.description} Scope: \`${options.scope}\`.`,
+        description: [options.description, oncePerRequest(perRequest), `Scope: \`${options.scope}\`.`].filter(Boolean).join(' '),
         type: options.success.type as 'String',
         nullable: false,
         authScopes: { scope: options.scope },
         extensions: {
           alsoNeeds: (({ input }) => alsoNeeds(input)) satisfies AlsoNeeds,
           cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost,
+          ...({ perRequest } satisfies PerRequestExtensions),
         },
         args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
         errors: {
@@ -161,6 +168,11 @@ export function addMutations(builder: Builder) {
     },
     addMutation: add,
   };
+}
+
+function oncePerRequest(perRequest: number | undefined): string {
+  if (perRequest === undefined) return '';
+  return perRequest === 1 ? 'A request can contain it once.' : `A request can contain it ${perRequest} times.`;
 }
 
 /** Counts the requests to generate a key pair in the arguments, at any depth. */

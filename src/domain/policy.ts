@@ -1,0 +1,11 @@
+/** The rules that an operator sets for the whole gateway. */
+export interface Policy {
+  /** The pattern that the reason of a reveal must match. If null, a reason must have ten visible characters. */
+  readonly revealReasonPattern: RegExp | null;
+  /** The longest lifetime of an API key in milliseconds, counted from its creation. Null if it is not limited. */
+  readonly apiKeyLifetimeMs: number | null;
+  /** The longest lifetime of a token of the issuer in milliseconds. A revocation is kept for as long as a token that it refuses can be valid. */
+  readonly tokenLifetimeMs: number;
+}
+
+export const defaultPolicy: Policy = { revealReasonPattern: null, apiKeyLifetimeMs: null, tokenLifetimeMs: 24 * 60 * 60 * 1_000 };
