@@ -72,8 +72,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: number;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
-  /** Rules that override `defaultPolicy`. */
-  readonly policy?: Partial<Policy>;
+  /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`. */
+  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs'>>;
   /**
    * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
    * do so.
@@ -140,7 +140,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
-    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, ...options.policy }, revocations };
+    const { maxLifetimeSeconds } = options.tokens;
+    const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
+    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy }, revocations };
     const own = {
       issued: (viewer) => {
         revocations.refuseRevoked(viewer);

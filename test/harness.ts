@@ -8,9 +8,8 @@ import { pino } from 'pino';
 import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import type { CredentialKind } from '../src/credential-kinds/define.ts';
-import type { Policy } from '../src/domain/policy.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
-import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
+import { createGateway, type Gateway, type GatewayOptions, type MasterKeySource } from '../src/gateway.ts';
 import type { Limits } from '../src/limits.ts';
 
 /** What an operation answers: of any shape, and the test says which. */
@@ -55,7 +54,7 @@ export class TestGateway {
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
   limits: Partial<Limits> = { rateLimit: 0, organizationRateLimit: 0, anonymousRateLimit: 0 };
   /** The rules of the operator. */
-  policy: Partial<Policy> = {};
+  policy: GatewayOptions['policy'] = {};
   /** The time that no clock changes, in milliseconds. It stands still unless a test moves it. */
   elapsed = 0;
   /** The credential kinds; the built-in ones unless told. */

@@ -1,7 +1,7 @@
 import { confinedScopes } from '../access/scopes.ts';
 import type { APIKeyParts } from '../access/tokens.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { LimitExceededError, NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
+import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.ts';
 import { checkInput, refuseUnknown } from '../fields/check.ts';
 import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
@@ -53,7 +53,7 @@ const GENERATIONS_MAX = 8;
 
 /**
  * Creates an API key. It can grant only scopes that the viewer has. A key that is created with an API key ends with that one.
- * @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError, UnauthenticatedError, LimitExceededError
+ * @throws ValidationError, ForbiddenError, InvalidIntegrationError, ConflictError, UnauthenticatedError
  */
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
@@ -65,7 +65,8 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
     const parent = await requireUnrevoked(context);
     const ancestors = parent ? [parent.id, ...(parent.ancestors ?? [])] : [];
     if (ancestors.length >= GENERATIONS_MAX) {
-      throw new LimitExceededError('Too many API keys were created one with the other', 'API_KEY_GENERATIONS', GENERATIONS_MAX);
+      const message = `cannot be created with this API key, which is the last of ${GENERATIONS_MAX} that were created one with the other`;
+      throw new ValidationError([{ path: [], message }]);
     }
     const base = newRecord(context);
     const expiresAt = expiryOf(context, checked.expiresAt, base.createdAt, parent);

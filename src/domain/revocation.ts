@@ -1,4 +1,4 @@
-import { LimitExceededError, ValidationError } from '../errors.ts';
+import { ValidationError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import { flag, type InputOf, instant, text } from '../fields/field.ts';
 import type { RevocationRecord, Revoked } from '../store/revocation.ts';
@@ -45,7 +45,7 @@ export interface Revocation {
 
 /**
  * Revokes the issuer's tokens of a subject. A token without `iat` counts as issued before every time.
- * @throws ValidationError, LimitExceededError
+ * @throws ValidationError
  */
 export async function revokeTokens(context: MutationContext, input: InputOf<typeof tokenRevocationFields>): Promise<Revocation> {
   const { store, policy, now } = context;
@@ -63,7 +63,7 @@ export async function revokeTokens(context: MutationContext, input: InputOf<type
   return done;
 }
 
-/** Revokes the tokens of an end user. @throws ValidationError, NotFoundError, LimitExceededError */
+/** Revokes the tokens of an end user. @throws ValidationError, NotFoundError */
 export async function revokeEndUserTokens(
   context: MutationContext,
   { endUser: ref, ...input }: { readonly endUser: EndUserRef } & InputOf<typeof endUserTokenRevocationFields>,
@@ -108,11 +108,8 @@ async function write(
   if (earlier.length > 0) await revocations.remove({ id: earlier.map(({ id }) => id) });
   // This copy knows what the others have written until a moment ago, which is exact enough.
   else if (context.revocations.countOf(context.viewer.organizationId) >= REVOCATIONS_MAX) {
-    throw new LimitExceededError(
-      'The organization has revoked the tokens of too many subjects and end users',
-      'REVOCATIONS',
-      REVOCATIONS_MAX,
-    );
+    const message = `cannot be added: the tokens of ${REVOCATIONS_MAX} subjects and end users of the organization are revoked`;
+    throw new ValidationError([{ path: [], message }]);
   }
   const expiresAt = new Date(Math.max(before.getTime(), now().getTime()) + lifetimeMs + MARGIN_MS);
   const record = await revocations.insert({ ...newRecord(context), ...whose, integrationId, before, expiresAt });

@@ -12,6 +12,8 @@ export interface TokenSettings {
   readonly audience: string;
   /** The claim that names the organization. */
   readonly organizationClaim: string;
+  /** The longest accepted lifetime, in seconds. One day by default. */
+  readonly maxLifetimeSeconds?: number;
   /** The issuer's public keys (RFC 7517), or a shared secret of at least 32 bytes. */
   readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array };
 }
