@@ -53,7 +53,7 @@ async function seedNouns(make: Make, suffix = '', authSchemes: readonly object[]
   const ada = await make('EndUser', { externalId: `ada${suffix}`, displayName: 'Ada', contacts });
   return {
     ada,
-    connector: await make('Connector', { name: `zendesk${suffix}`, baseUrl, authSchemes }),
+    connector: await make('Connector', { name: `zendesk${suffix}`, baseUrl, authSchemes, endUsersMayUseClient: true }),
     credential: await make('Credential', { name: `shared${suffix}`, data: { basicAuth } }),
     adasCredential: await make('Credential', { endUser: { id: ada }, name: `ada’s${suffix}`, data: { basicAuth } }),
   };
@@ -67,6 +67,8 @@ async function seedNamedCredentials(make: Make, word: string) {
     certificate: await make('Credential', { name: `certificate-${word}`, data: { string: { value: word } } }),
     jwt: await make('Credential', {
       name: `jwt-${word}`,
+      allowedDomains: ['acme.zendesk.com'],
+      allowedPurposes: ['SSO_SIGNING'],
       data: { jwt: { algorithm: 'HS256', secret: `a shared secret of thirty-two bytes ${word}` } },
     }),
   };

@@ -55,12 +55,13 @@ export async function addConnection(
     data,
     enabled,
     expiresAt,
-    allowed = maySignFor('acme.zendesk.com'),
+    allowedDomain = 'acme.zendesk.com',
+    allowed = maySignFor(allowedDomain?.toLowerCase() ?? 'acme.zendesk.com'),
     ...rest
-  }: { data: object; enabled?: boolean; expiresAt?: string; allowed?: object; [other: string]: unknown },
+  }: { data: object; enabled?: boolean; expiresAt?: string; allowedDomain?: string | null; allowed?: object; [other: string]: unknown },
 ): Promise<string> {
   const actionCredentials = [{ credential: { create: { name: 'shared secret', data, enabled, expiresAt, ...allowed } } }];
-  const input = { integration, name: 'zendesk', allowedDomain: 'acme.zendesk.com', actionCredentials, ...rest };
+  const input = { integration, name: 'zendesk', allowedDomain, actionCredentials, ...rest };
   return (await test.create(caller, 'Connection', input)).id;
 }
 
