@@ -45,7 +45,8 @@ const variable = objectType({
 export const connectionFields = {
   name: text({
     ...nameText,
-    description: 'Unique within the connector, or within the integration if there is no connector. It can be changed.',
+    description:
+      'Unique within the connector, or within the integration if there is no connector, among the connections of the same end user, or those of no end user. It can be changed.',
   }),
   allowedDomain: text({
     optional: true,
@@ -130,7 +131,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       ...bindings,
       credentialIds: namedCredentials(bindings),
     };
-    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(record));
+    return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
   });
 }
 
@@ -159,10 +160,13 @@ export async function updateConnection(context: MutationContext, input: Connecti
       const before = destinations(record, connector);
       await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guardedIn(input)), before);
     }
-    return orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
-      updateRecord(context, context.store.connections, record, written),
-    );
+    return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
   });
+}
+
+/** Returns where the name of a connection is unique, for messages. */
+function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
+  return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
 }
 
 /**

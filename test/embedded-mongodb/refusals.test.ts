@@ -186,7 +186,7 @@ describe('commands and options', () => {
       collMod compact convertToCapped createSearchIndexes currentOp dbHash fsync getAuditConfig killOp logRotate profile reIndex renameCollection
       setFeatureCompatibilityVersion setIndexCommitQuorum setParameter setDefaultRWConcern shutdown validate collStats dbStats serverStatus hostInfo top
       whatsmyuri features getCmdLineOpts listCommands lockInfo netstat connPoolStats dataSize dbHash planCacheClear configureFailPoint getLog getParameter
-      startSession refreshSessions killAllSessions findandmodify deleteIndexes dropIndexes nope`),
+      startSession refreshSessions killAllSessions findandmodify deleteIndexes nope`),
   )('%s is not a command', async (name) => {
     expect(await code({ [name]: 1 }, 'admin')).toBe(59);
   });
