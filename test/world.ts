@@ -146,7 +146,7 @@ export async function seedEndUserWorld(test: TestGateway, { caller, ids, refs }:
     refs: {
       ...refs,
       EndUserRef: [endUser, { inIntegration: { integration, externalId } }],
-      ConnectionRef: [{ id: connection }, { inConnector: { connector, name } }],
+      ConnectionRef: [{ id: connection }, { inConnector: { connector, name } }, { inConnector: { connector, name, endUser } }],
     },
   };
 }
@@ -165,8 +165,14 @@ function refsOf(ids: BoundWorld['ids'], suffix: string): BoundWorld['refs'] {
     ],
     ConnectionRef: [
       { id: ids.connection },
-      { inConnector: { connector: { id: ids.connector }, name: `connection${suffix}` } },
-      { inConnector: { connector, name: `connection${suffix}` } },
+      { inConnector: { connector: { id: ids.connector }, name: `connection${suffix}`, endUser: { id: ids.endUser } } },
+      {
+        inConnector: {
+          connector,
+          name: `connection${suffix}`,
+          endUser: { inIntegration: { integration: byName, externalId: `ada${suffix}` } },
+        },
+      },
       { inIntegration: { integration: byName, name: `support${suffix}` } },
       { inIntegration: { integration: byId, name: `support${suffix}` } },
     ],
