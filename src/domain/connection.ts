@@ -53,7 +53,7 @@ export const connectionFields = {
     maxLength: 253,
     format: 'hostname',
     description:
-      'The only host that the credentials may be sent to, without scheme, port or path. Null if it is the host of the connector.',
+      'The only host that the credentials may be sent to, without scheme, port or path. It narrows the `allowedDomains` of each credential and cannot extend them. Null if it is the host of the connector.',
   }),
   variables: objectList(variable, {
     optional: true,

@@ -26,7 +26,7 @@ export const connectorFields = {
     default: false,
     clearable: false,
     description:
-      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may.',
+      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Connections that exist already are kept.',
   }),
 } satisfies FieldsIn<ConnectorRecord>;
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { forbiddenUse } from '../../src/domain/credential-use.ts';
 import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run, send } from '../operations.ts';
@@ -212,6 +213,23 @@ describe('a credential', () => {
     // The same value again leads nowhere new.
     expect(await update(caller, id, { data: { [kind]: change } })).toHaveProperty('credential');
   });
+});
+
+it('a use is decided by the credential, and narrowed by the connection', () => {
+  const credential = { enabled: true, allowedPurposes: ['SSO_SIGNING'], allowedDomains: ['a.example.com', '*.example.org'] };
+  const forbidden = (host: string, narrowedTo: string | null = null, changes: object = {}) =>
+    forbiddenUse({ ...credential, ...changes } as never, { purpose: 'SSO_SIGNING', host, narrowedTo });
+  expect([forbidden('a.example.com'), forbidden('A.example.COM', 'a.EXAMPLE.com')]).toEqual([null, null]);
+  for (const host of ['b.example.com', 'x.a.example.com', 'a.example.com.', 'a.example.com:8443', 'a.example.com/x', 'x.example.org', ''])
+    expect([host, forbidden(host)]).toEqual([host, 'DOMAIN']);
+  for (const narrowedTo of ['b.example.com', 'example.com', '', '*.example.com'])
+    expect(forbidden('a.example.com', narrowedTo)).toBe('DOMAIN');
+  expect(forbidden('a.example.com', null, { enabled: false })).toBe('DISABLED');
+  expect([{ allowedPurposes: [] }, { allowedPurposes: undefined }].map((each) => forbidden('a.example.com', null, each))).toEqual([
+    'PURPOSE',
+    'PURPOSE',
+  ]);
+  expect(forbidden('a.example.com', null, { allowedDomains: undefined })).toBe('DOMAIN');
 });
 
 describe('a connection or a scheme that leads elsewhere', () => {
