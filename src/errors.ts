@@ -143,6 +143,10 @@ export const ssoRequirements = {
   ALLOWED_DOMAIN: 'the allowed domain of the connection does not have the form <subdomain>.zendesk.com',
   CREDENTIAL: 'the action credentials of the connection include no jwt or jwtBearer credential',
   ENABLED_CREDENTIAL: 'the jwt or jwtBearer credential of the connection is not enabled',
+  CREDENTIAL_PURPOSE:
+    'the jwt or jwtBearer credential of the connection does not allow the purpose SSO_SIGNING; updateCredential sets its allowedPurposes',
+  CREDENTIAL_ALLOWED_DOMAINS:
+    'the allowed domains of the connection’s jwt or jwtBearer credential do not list <subdomain>.zendesk.com itself; updateCredential sets its allowedDomains',
   HS256: 'the algorithm of the connection’s jwt or jwtBearer credential is not HS256, the only one that Zendesk accepts',
 } as const;
 export type SSOMissing = keyof typeof ssoRequirements;

@@ -125,7 +125,7 @@ it('a gateway without the kinds that sign for Zendesk says that nothing can sign
     contacts: [{ type: 'BILLING', email: 'ada@example.com' }],
   });
   const data = { jwt: { algorithm: 'HS256', secret: 'a shared secret of thirty-two bytes!' } };
-  const create = { name: 'signer', data };
+  const create = { name: 'signer', data, allowedDomains: ['acme.zendesk.com'], allowedPurposes: ['SSO_SIGNING'] };
   const connection = { integration, name: 'zendesk', allowedDomain: 'acme.zendesk.com', actionCredentials: [{ credential: { create } }] };
   const { id: connectionId } = await test.create(caller, 'Connection', connection);
   const who = { endUser: { id: endUser.id }, contactType: 'BILLING' };

@@ -53,7 +53,7 @@ async function seedNouns(make: Make, suffix = '', authSchemes: readonly object[]
   const ada = await make('EndUser', { externalId: `ada${suffix}`, displayName: 'Ada', contacts });
   return {
     ada,
-    connector: await make('Connector', { name: `zendesk${suffix}`, baseUrl, authSchemes }),
+    connector: await make('Connector', { name: `zendesk${suffix}`, baseUrl, authSchemes, endUsersMayUseClient: true }),
     credential: await make('Credential', { name: `shared${suffix}`, data: { basicAuth } }),
     adasCredential: await make('Credential', { endUser: { id: ada }, name: `ada’s${suffix}`, data: { basicAuth } }),
   };
@@ -67,6 +67,8 @@ async function seedNamedCredentials(make: Make, word: string) {
     certificate: await make('Credential', { name: `certificate-${word}`, data: { string: { value: word } } }),
     jwt: await make('Credential', {
       name: `jwt-${word}`,
+      allowedDomains: ['acme.zendesk.com'],
+      allowedPurposes: ['SSO_SIGNING'],
       data: { jwt: { algorithm: 'HS256', secret: `a shared secret of thirty-two bytes ${word}` } },
     }),
   };
@@ -144,7 +146,7 @@ export async function seedEndUserWorld(test: TestGateway, { caller, ids, refs }:
     refs: {
       ...refs,
       EndUserRef: [endUser, { inIntegration: { integration, externalId } }],
-      ConnectionRef: [{ id: connection }, { inConnector: { connector, name } }],
+      ConnectionRef: [{ id: connection }, { inConnector: { connector, name } }, { inConnector: { connector, name, endUser } }],
     },
   };
 }
@@ -163,8 +165,14 @@ function refsOf(ids: BoundWorld['ids'], suffix: string): BoundWorld['refs'] {
     ],
     ConnectionRef: [
       { id: ids.connection },
-      { inConnector: { connector: { id: ids.connector }, name: `connection${suffix}` } },
-      { inConnector: { connector, name: `connection${suffix}` } },
+      { inConnector: { connector: { id: ids.connector }, name: `connection${suffix}`, endUser: { id: ids.endUser } } },
+      {
+        inConnector: {
+          connector,
+          name: `connection${suffix}`,
+          endUser: { inIntegration: { integration: byName, externalId: `ada${suffix}` } },
+        },
+      },
       { inIntegration: { integration: byName, name: `support${suffix}` } },
       { inIntegration: { integration: byId, name: `support${suffix}` } },
     ],

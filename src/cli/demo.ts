@@ -125,7 +125,7 @@ function connectionInput(index: number, batch: string, integration: object, endU
 
 function newCredential(kind: CredentialKind, service: string) {
   const data = Object.fromEntries(Object.entries(kind.fields).map(([name, { example }]) => [name, example]));
-  return { name: `${service} ${kind.kind}`, data: { [kind.kind]: data } };
+  return { name: `${service} ${kind.kind}`, allowedDomains: [`${service.toLowerCase()}.example.com`], data: { [kind.kind]: data } };
 }
 
 function pick<T>(items: readonly T[], index: number): T {

@@ -5,9 +5,10 @@ export const datadog = defineCredentialKind({
   kind: 'datadog',
   typeName: 'DatadogCredential',
   description: 'An API key of a Datadog organization, for sending data to it. Not an application key, which is for reading.',
+  destinations: ['site'],
   fields: {
     site: text({
-      description: 'The Datadog site of the organization. Null means datadoghq.com.',
+      description: 'The Datadog site of the organization. Null means datadoghq.com. A new value must also replace secretValue.',
       maxLength: 253,
       format: 'hostname',
       optional: true,

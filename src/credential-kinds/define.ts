@@ -53,6 +53,11 @@ export interface Definition<F extends KindFields> {
   derive?(write: Write<F>): Record<string, unknown>;
   /** Checks rules between fields, on the merged state. Paths are field names. Runs only when every single field is valid. */
   check?(write: Write<F>): Issue[];
+  /**
+   * The settings that decide who receives the secrets, such as a host. An update that gives one of them another value must also set or clear
+   * every secret: otherwise who knows no secret could send a stored one to a host of its own. Clearing one restores a default and needs none.
+   */
+  readonly destinations?: readonly (keyof F & string)[];
   /** Lets the server generate this secret, when the input has `generatePrivateKey: true`. */
   readonly generate?: { readonly field: string; make(): Promise<Redacted> };
   /** The kind under which such a credential is stored and returned, if it is another kind. This kind is then for input only. */
@@ -80,6 +85,7 @@ export function defineCredentialKind<const F extends KindFields>(definition: Def
   if (!/^[A-Z][A-Za-z0-9]*Credential$/.test(typeName)) refuse('the type name must be in PascalCase and end in Credential');
   const names = [...Object.keys(fields), ...Object.keys(facts), ...Object.keys(internalFacts)];
   for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is defined twice, as a field or a fact`);
+  for (const name of definition.destinations ?? []) if (fields[name]?.secret !== false) refuse(`${name} is not a setting`);
   if (generate && !fields[generate.field]?.secret) refuse('only a secret can be generated');
   // The only place where the exact field types are dropped. TypeScript has already checked `derive` and `check` against them.
   return { derive: () => ({}), check: () => [], ...definition } as unknown as CredentialKind;

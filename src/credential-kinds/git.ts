@@ -1,6 +1,7 @@
 import { type Choices, choice, secret, text } from '../fields/field.ts';
 import type { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
+import { redirected } from './redirected.ts';
 import { generateSshKey, sshPublicKey } from './ssh-keys.ts';
 
 const gitAuthentication = {
@@ -24,7 +25,8 @@ export const git = defineCredentialKind({
       invalidExample: 'GPG_KEY',
     }),
     cloneUrl: text({
-      description: 'Not secret. The URL for `git clone`. Must not contain a password; put it into secretValue.',
+      description:
+        'Not secret. The URL for `git clone`. Must not contain a password; put it into secretValue. With HTTP_PASSWORD, a new value must also replace or clear secretValue.',
       minLength: 5,
       maxLength: 1024,
       format: 'cloneUrl',
@@ -70,14 +72,16 @@ export const git = defineCredentialKind({
     },
   },
   generate: { field: 'secretValue', make: generateSshKey },
-  check({ settings, before, secrets, isSet, generated }) {
+  check(write) {
+    const { settings, before, secrets, isSet, generated } = write;
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
     if (isSsh && secrets.secretValue !== undefined && !publicKeyOf(secrets.secretValue))
       return [{ path: ['secretValue'], message: 'must be an SSH private key without a passphrase, in PEM or OpenSSH format' }];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)
       return [{ path: ['secretValue'], message: 'must be set or cleared when type changes: the stored value belongs to the old type' }];
-    return [];
+    // An SSH key never leaves the client; a password is sent to the server.
+    return isSsh ? [] : redirected(write, ['cloneUrl']);
   },
   derive({ settings, secrets, isSet }) {
     if (settings.type !== 'SSH_KEY' || !isSet.secretValue) return { publicKey: null };

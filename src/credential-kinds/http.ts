@@ -25,9 +25,11 @@ export const http: CredentialKind = defineCredentialKind({
   kind: 'http',
   typeName: 'HTTPCredential',
   description: 'A secret for all requests whose URL matches uriMatch.',
+  destinations: ['uriMatch'],
   fields: {
     uriMatch: text({
-      description: 'The URLs that the secret may be sent to: a prefix or a pattern, including the scheme. Make it as narrow as possible.',
+      description:
+        'The URLs that the secret may be sent to: a prefix or a pattern, including the scheme. Make it as narrow as possible. A new value must also replace secretValue.',
       minLength: 8,
       maxLength: 1024,
       example: 'https://api.example.com/*',

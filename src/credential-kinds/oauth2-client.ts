@@ -6,6 +6,7 @@ export const oauth2Client = defineCredentialKind({
   typeName: 'OAuth2ClientCredential',
   description:
     'The client id and secret of your application at an OAuth 2.0 server (RFC 6749, section 2.3). For the tokens of a user, use OAuth2TokenCredential.',
+  destinations: ['tokenUrl'],
   fields: {
     clientId: text({
       description: 'Not secret: the authorization request in the browser contains it.',
@@ -23,7 +24,8 @@ export const oauth2Client = defineCredentialKind({
       invalidExample: '/authorize',
     }),
     tokenUrl: text({
-      description: 'The token endpoint, where codes and refresh tokens are exchanged for access tokens.',
+      description:
+        'The token endpoint, where codes and refresh tokens are exchanged for access tokens. A new value must also replace or clear the secrets.',
       maxLength: 2048,
       format: 'url',
       example: 'https://auth.example.com/token',

@@ -13,9 +13,10 @@ export const snowflake = defineCredentialKind({
   typeName: 'SnowflakeCredential',
   description:
     'A Snowflake user that authenticates with a key pair. Set privateKey or let the server generate it, then register publicKey for the user in Snowflake.',
+  destinations: ['host'],
   fields: {
     host: text({
-      description: 'The hostname of the account.',
+      description: 'The hostname of the account. A new value must also replace privateKey.',
       maxLength: 253,
       format: 'hostname',
       example: 'example-account.snowflakecomputing.com',

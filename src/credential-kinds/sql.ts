@@ -13,10 +13,12 @@ export const sql = defineCredentialKind({
   typeName: 'SQLCredential',
   description:
     'A login to a relational database server. The connection defines which database on the server. For Snowflake, use SnowflakeCredential.',
+  destinations: ['host', 'port', 'secureConnection', 'caCertificate', 'disableSSLVerification'],
   fields: {
     system: choice({ description: 'The type of the database server.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),
     host: text({
-      description: 'The hostname or IP address of the server, without port.',
+      description:
+        'The hostname or IP address of the server, without port. A new value of this or of the other settings of the connection must also replace password.',
       maxLength: 253,
       format: 'host',
       example: 'db.example.com',

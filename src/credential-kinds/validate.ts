@@ -2,6 +2,7 @@ import { ValidationError } from '../errors.ts';
 import { checkAny } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type Write } from './define.ts';
+import { redirected } from './redirected.ts';
 
 /** The parts of a stored credential that validation needs. */
 export interface StoredParts {
@@ -68,7 +69,7 @@ export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ..
     generated,
     facts: stored?.facts ?? {},
   };
-  const issues = kind.check(write);
+  const issues = [...kind.check(write), ...redirected(write, kind.destinations ?? [])];
   if (issues.length > 0) throw new ValidationError(issues);
   return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...kind.derive(write) }), secrets, unset };
 }

@@ -1,7 +1,10 @@
 import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { hostOfUrl } from '../fields/hosts.ts';
 import type { Binding } from '../store/connection.ts';
-import { credentialsOf, withoutCredential } from './auth-scheme.ts';
+import type { AuthScheme } from '../store/connector.ts';
+import { credentialsOf, type OAuth2Settings, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
+import { allowsHost } from './credential-use.ts';
 import { readByIds } from './reading.ts';
 import { updateRecord } from './records.ts';
 
@@ -39,6 +42,45 @@ export async function holdCredentials(
   }
   for (const id of ids) await store.credentials.touch(id);
   return ids;
+}
+
+/** A credential, the URL or host that it would be sent to or sign for, and the place in the input that says so. */
+export interface Destination {
+  readonly credentialId: string;
+  readonly host: string | undefined;
+  readonly path: Path;
+}
+
+/**
+ * Refuses a destination that the credential does not allow, so that a mistake shows at once. It protects nothing: the credential can change
+ * later, and `forbiddenUse` decides at each use. So it accepts a credential without allowed domains, a host that is not known yet, and
+ * whatever was there before: somebody else’s change must not prevent this one.
+ *
+ * @throws ValidationError
+ */
+export async function refuseForbiddenDestinations(
+  { store }: DomainContext,
+  destinations: readonly Destination[],
+  before: readonly Omit<Destination, 'path'>[] = [],
+): Promise<void> {
+  const keyOf = ({ credentialId, host }: Omit<Destination, 'path'>) => `${credentialId} ${host}`;
+  const known = new Set(before.map(keyOf));
+  const added = destinations.filter((destination) => destination.host !== undefined && !known.has(keyOf(destination)));
+  if (added.length === 0) return;
+  const credentials = await store.credentials.byIds([...new Set(added.map(({ credentialId }) => credentialId))]);
+  const issues = added.flatMap(({ credentialId, host, path }) => {
+    const credential = credentials.find(({ id }) => id === credentialId);
+    const isForbidden = credential?.allowedDomains?.length && !allowsHost(credential, host!);
+    return isForbidden ? [{ path, message: 'leads to a host that the allowed domains of the credential do not include' }] : [];
+  });
+  if (issues.length > 0) throw new ValidationError(issues);
+}
+
+/** Returns where the credentials of an OAuth 2.0 scheme are sent: the client and its certificate to the token endpoint. */
+export function destinationsOf(scheme: AuthScheme | null, path: Path): Destination[] {
+  const { tokenUrl } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;
+  const host = tokenUrl === undefined ? undefined : hostOfUrl(tokenUrl);
+  return credentialsOf(scheme).map((credentialId) => ({ credentialId, host, path: [...path, 'oauth2', 'tokenUrl'] }));
 }
 
 /** Removes a credential that is being deleted from all connections and from the auth schemes of all connectors. */

@@ -1,10 +1,11 @@
-import { NotFoundError, ValidationError } from '../errors.ts';
+import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, type InputOf, object, objectList, objectType, text } from '../fields/field.ts';
+import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
-import type { AuthScheme } from '../store/connector.ts';
+import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import { type AuthSchemeInput, authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
-import { holdCredentials, namedCredentials } from './binding.ts';
+import { type Destination, destinationsOf, holdCredentials, namedCredentials, refuseForbiddenDestinations } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
 import { type FieldsIn, nameText } from './fields.ts';
@@ -44,14 +45,15 @@ const variable = objectType({
 export const connectionFields = {
   name: text({
     ...nameText,
-    description: 'Unique within the connector, or within the integration if there is no connector. It can be changed.',
+    description:
+      'Unique within the connector, or within the integration if there is no connector, among the connections of the same end user, or those of no end user. It can be changed.',
   }),
   allowedDomain: text({
     optional: true,
     maxLength: 253,
     format: 'hostname',
     description:
-      'The only host that the credentials may be sent to, without scheme, port or path. Null if it is the host of the connector.',
+      'The only host that the credentials may be sent to, without scheme, port or path. It narrows the `allowedDomains` of each credential and cannot extend them. Null if it is the host of the connector.',
   }),
   variables: objectList(variable, {
     optional: true,
@@ -108,6 +110,7 @@ export async function createConnection(context: MutationContext, input: Connecti
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const connector = connectorRef && (await requireConnector(context, connectorRef, ['connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
+    if (connector) refuseClientOf(context, connector, ['connector']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     await store.slots.attach(integration.id);
     if (connector) await store.slots.attach(connector.id);
@@ -118,6 +121,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       actionCredentials: await bind(context, owner, entries.actionCredentials ?? [], 'actionCredentials'),
       triggerCredentials: await bind(context, owner, entries.triggerCredentials ?? [], 'triggerCredentials'),
     };
+    await refuseForbiddenDestinations(context, destinations({ ...checked, ...bindings }, connector));
     const record: ConnectionRecord = {
       ...newRecord(context),
       ...owner,
@@ -127,7 +131,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       ...bindings,
       credentialIds: namedCredentials(bindings),
     };
-    return orNameTaken('connection', connector ? 'connector' : 'integration', () => store.connections.insert(record));
+    return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
   });
 }
 
@@ -150,10 +154,19 @@ export async function updateConnection(context: MutationContext, input: Connecti
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
     const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
     await refuseAiming(context, checked, written.credentialIds);
-    return orNameTaken('connection', record.connectorId ? 'connector' : 'integration', () =>
-      updateRecord(context, context.store.connections, record, written),
-    );
+    if (guardedIn(input).length > 0) {
+      const connector = record.connectorId === null ? null : await context.store.connectors.one({ id: record.connectorId });
+      if (connector) refuseClientOf(context, connector, ['connection']);
+      const before = destinations(record, connector);
+      await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guardedIn(input)), before);
+    }
+    return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
   });
+}
+
+/** Returns where the name of a connection is unique, for messages. */
+function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
+  return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
 }
 
 /**
@@ -169,6 +182,47 @@ async function refuseAiming({ store, viewer }: DomainContext, changes: object, c
   if (own.length === credentialIds.length) return;
   const message = 'cannot be changed by an end user if the connection has credentials that do not belong to the end user';
   throw new ValidationError(aims.map((field) => ({ path: [field], message })));
+}
+
+/** The fields that decide which credentials a connection has, and where it leads. */
+const guardedFields = ['allowedDomain', 'variables', ...lists] as const;
+type GuardedField = (typeof guardedFields)[number];
+
+/** Returns which of these fields an input has. */
+function guardedIn(input: { readonly [F in GuardedField]?: unknown }): GuardedField[] {
+  return guardedFields.filter((field) => input[field] !== undefined);
+}
+
+/**
+ * Refuses an end user as the maker of a connection that uses the integration's own client or certificate, unless the connector allows it. The
+ * organization itself can create such a connection for an end user.
+ *
+ * @throws ValidationError
+ */
+function refuseClientOf({ viewer }: DomainContext, { credentialIds, endUsersMayUseClient }: ConnectorRecord, path: Path): void {
+  if (!viewer.confinedTo?.endUserId || credentialIds.length === 0 || endUsersMayUseClient) return;
+  const message = 'has a connector whose client belongs to the integration, and which end users may not use (endUsersMayUseClient)';
+  throw new ValidationError([{ path, message }]);
+}
+
+/**
+ * Returns where the action credentials of a connection are sent, and those that its auth schemes refer to. With `changed`, the paths are those
+ * of the changed fields.
+ */
+function destinations(
+  { allowedDomain, ...bindings }: Pick<ConnectionRecord, 'allowedDomain' | List>,
+  connector: ConnectorRecord | null | undefined,
+  changed: readonly GuardedField[] = lists,
+): Destination[] {
+  const host = allowedDomain === null ? connector && hostOfUrl(connector.baseUrl) : canonicalHost(allowedDomain);
+  return lists.flatMap((list) =>
+    bindings[list].flatMap(({ credentialId, authScheme }, index) => {
+      const path = [list, index];
+      // Trigger credentials check requests from the service and are not sent to it.
+      const own = { credentialId, host: host ?? undefined, path: changed.includes(list) ? [...path, 'credential'] : ['allowedDomain'] };
+      return [...(list === 'actionCredentials' ? [own] : []), ...destinationsOf(authScheme, [...path, 'authScheme'])];
+    }),
+  );
 }
 
 /** Deletes a connection, but not its credentials, which other connections can use. @throws NotFoundError, ConflictError */

@@ -1,8 +1,8 @@
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
-import { type ChangesOf, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
+import { type ChangesOf, flag, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import { authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
-import { holdCredentials } from './binding.ts';
+import { type Destination, destinationsOf, holdCredentials, refuseForbiddenDestinations } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
@@ -21,6 +21,13 @@ export const connectorFields = {
     maxItems: 20,
     description: 'How it authenticates, in the given order. Each id is unique within the list.',
   }),
+  endUsersMayUseClient: flag({
+    optional: true,
+    default: false,
+    clearable: false,
+    description:
+      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Connections that exist already are kept.',
+  }),
 } satisfies FieldsIn<ConnectorRecord>;
 
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError */
@@ -35,6 +42,7 @@ export async function createConnector(
   return mutate(context, async () => {
     const integration = await requireIntegration(context, ref, ['integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
+    await refuseForbiddenDestinations(context, destinations(authSchemes));
     const record = { ...newRecord(context), integrationId: integration.id, ...checked, authSchemes, credentialIds };
     await store.slots.attach(integration.id);
     await orNameTaken('connector', 'integration', () => store.connectors.insert(record));
@@ -55,6 +63,7 @@ export async function updateConnector(
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
     const rebound = authSchemes && { authSchemes, credentialIds: await hold(context, record.integrationId, authSchemes) };
+    if (authSchemes) await refuseForbiddenDestinations(context, destinations(authSchemes), destinations(record.authSchemes));
     return orNameTaken('connector', 'integration', () =>
       updateRecord(context, context.store.connectors, record, { ...checked, ...rebound }),
     );
@@ -85,6 +94,10 @@ function storedSchemes(given: readonly ValuesOf<typeof authScheme.fields>[]): Au
   const schemes = given.map(toStored);
   refuseSameIds(schemes, (index) => ['authSchemes', index, 'id']);
   return schemes;
+}
+
+function destinations(schemes: readonly AuthScheme[]): Destination[] {
+  return schemes.flatMap((scheme, index) => destinationsOf(scheme, ['authSchemes', index]));
 }
 
 /** Protects the credentials of a connector's schemes from deletion. All connections share them, so none may belong to an end user. */

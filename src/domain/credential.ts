@@ -8,6 +8,7 @@ import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
+import { useFields } from './credential-use.ts';
 import { type Forceable, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
@@ -26,6 +27,7 @@ export const credentialFields = {
     optional: true,
     description: 'The credential is deleted at this time. Null if never.',
   }),
+  ...useFields,
 } satisfies FieldsIn<CredentialRecord>;
 /** The input fields of a reveal. */
 export const revealFields = {

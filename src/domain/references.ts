@@ -21,9 +21,14 @@ export interface EndUserRef {
 }
 export interface ConnectionRef {
   readonly id?: string;
-  readonly inConnector?: { readonly connector: ConnectorRef; readonly name: string };
+  readonly inConnector?: { readonly connector: ConnectorRef } & NameOfConnection;
   /** For a connection without a connector. */
-  readonly inIntegration?: { readonly integration: IntegrationRef; readonly name: string };
+  readonly inIntegration?: { readonly integration: IntegrationRef } & NameOfConnection;
+}
+interface NameOfConnection {
+  readonly name: string;
+  /** The owner. If absent or null, an end user itself means its own connections, and everybody else means those of no end user. */
+  readonly endUser?: EndUserRef | null;
 }
 
 export async function findIntegration({ store }: DomainContext, ref: IntegrationRef): Promise<IntegrationRecord | null> {
@@ -49,7 +54,12 @@ export async function findConnection(context: DomainContext, ref: ConnectionRef)
   if (ref.id !== undefined) return store.connections.one({ id: ref.id });
   const named = (ref.inConnector ?? ref.inIntegration)!;
   const owner = 'connector' in named ? await findConnector(context, named.connector) : await findIntegration(context, named.integration);
-  return owner && store.connections.one({ ownerId: owner.id, name: named.name });
+  if (!owner) return null;
+  const ownId = context.viewer.confinedTo?.endUserId;
+  const meant = named.endUser ?? (ownId === undefined ? null : { id: ownId });
+  const endUser = meant && (await findEndUser(context, meant));
+  if (meant && !endUser) return null;
+  return store.connections.one({ ownerId: owner.id, endUserId: endUser?.id ?? null, name: named.name });
 }
 
 /** @throws InvalidIntegrationError */

@@ -9,6 +9,7 @@ import type { CredentialRecord } from '../store/credential.ts';
 import type { Contact, ContactType, EndUserRecord } from '../store/end-user.ts';
 import type { PageRequest } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+import { type CredentialUse, forbiddenUse } from './credential-use.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { required } from './records.ts';
@@ -100,7 +101,13 @@ interface Signer {
   readonly credential: CredentialRecord;
 }
 
-/** Finds the signer for an end user: the given connection, or the only one that can sign. @throws NotFoundError, ValidationError, SSONotConfiguredError */
+/**
+ * Finds the signer for an end user: the given connection, or the only one that can sign. A connection that belongs to no end user is preferred.
+ * If there is one for Zendesk, those of the end user are not even searched: an end user can make as many as it likes, and must not decide
+ * where its sign-in leads.
+ *
+ * @throws NotFoundError, ValidationError, SSONotConfiguredError
+ */
 async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: ConnectionRef | null | undefined): Promise<Signer> {
   const { store } = context;
   if (ref) {
@@ -113,20 +120,33 @@ async function findSigner(context: DomainContext, endUser: EndUserRecord, ref: C
     if (typeof signer === 'string') throw new SSONotConfiguredError(signer);
     return signer;
   }
-  const found = (await signersFor(context, endUser)).filter((signer) => signer !== 'ALLOWED_DOMAIN');
-  const [signer, ...others] = found.filter((each) => typeof each !== 'string');
-  if (others.length > 0) throw mustBeNamed('several connections can sign');
-  if (signer) return signer;
-  throw new SSONotConfiguredError(found.find((each) => typeof each === 'string') ?? 'CONNECTION');
+  let missing: SSOMissing | undefined;
+  for (const endUserId of [null, endUser.id]) {
+    const found = (await signersFor(context, endUser.integrationId, endUserId)).filter((signer) => signer !== 'ALLOWED_DOMAIN');
+    const [signer, ...others] = found.filter((each) => typeof each !== 'string');
+    if (others.length > 0) throw mustBeNamed('several connections can sign');
+    if (signer) return signer;
+    const unmet = found.filter((each) => typeof each === 'string');
+    missing ??= unmet[0];
+    // A connection to Zendesk whose key is among the trigger credentials is for something else.
+    if (unmet.some((each) => each !== 'CREDENTIAL')) break;
+  }
+  throw new SSONotConfiguredError(missing ?? 'CONNECTION');
 }
 
-/** Finds the connections with a credential that could sign. Reads the credentials first, because there are few. */
-async function signersFor({ store, kinds }: DomainContext, endUser: EndUserRecord): Promise<(Signer | SSOMissing)[]> {
-  const its = { integrationId: endUser.integrationId, endUserId: [null, endUser.id] };
-  const credentials = await store.credentials.page({ ...its, kind: signingKinds.filter((kind) => kinds.find(kind)) }, candidates);
+/** Finds the connections of one owner with a credential that could sign. Reads the credentials first, because there are few. */
+async function signersFor(
+  { store, kinds }: DomainContext,
+  integrationId: string,
+  endUserId: string | null,
+): Promise<(Signer | SSOMissing)[]> {
+  // A connection of an end user can also have credentials that belong to no end user.
+  const owners = endUserId === null ? null : [null, endUserId];
+  const kind = signingKinds.filter((each) => kinds.find(each));
+  const credentials = await store.credentials.page({ integrationId, endUserId: owners, kind }, candidates);
   if (credentials.records.length === 0) return [];
   const credentialIds = credentials.records.map(({ id }) => id);
-  const connections = await store.connections.page({ ...its, credentialIds }, candidates);
+  const connections = await store.connections.page({ integrationId, endUserId, credentialIds }, candidates);
   if (credentials.hasMore || connections.hasMore) throw mustBeNamed('there are too many candidates');
   return connections.records.map((connection) => signerOf(connection, credentials.records));
 }
@@ -140,8 +160,12 @@ function signerOf(connection: ConnectionRecord, credentials: readonly Credential
   if (keys.length === 0) return 'CREDENTIAL';
   const enabled = keys.filter((credential) => credential.enabled);
   if (enabled.length === 0) return 'ENABLED_CREDENTIAL';
-  const credential = enabled.find(({ settings, secrets }) => settings.algorithm === 'HS256' && secrets.secret);
-  return credential ? { host, credential } : 'HS256';
+  const able = enabled.filter(({ settings, secrets }) => settings.algorithm === 'HS256' && secrets.secret);
+  if (able.length === 0) return 'HS256';
+  const use: CredentialUse = { purpose: 'SSO_SIGNING', host, narrowedTo: connection.allowedDomain };
+  const credential = able.find((each) => forbiddenUse(each, use) === null);
+  if (credential) return { host, credential };
+  return able.some((each) => forbiddenUse(each, use) === 'DOMAIN') ? 'CREDENTIAL_ALLOWED_DOMAINS' : 'CREDENTIAL_PURPOSE';
 }
 
 function mustBeNamed(why: string): ValidationError {

@@ -1,7 +1,7 @@
 import { type Doc, decode, encode, toNumber, type Value } from './bson.ts';
 import type { Collection } from './catalog.ts';
 import { type Command, type Context, command, listed, namespaceOf, transactionalCommand } from './command.ts';
-import { createCollection, createIndex, dropCollection } from './documents.ts';
+import { createCollection, createIndex, dropCollection, dropIndex } from './documents.ts';
 import { badValue, CommandError, unsupported } from './errors.ts';
 import { equal } from './keys.ts';
 import { parseOptions, required } from './options.ts';
@@ -113,6 +113,22 @@ export const catalogCommands: [string, Command][] = [
       const note = numIndexesAfter === numIndexesBefore ? { note: 'all indexes already exist' } : {};
       return { numIndexesBefore, numIndexesAfter, createdCollectionAutomatically: !existed, ...note };
     });
+  }),
+  command('dropIndexes', { dropIndexes: 'string', index: 'any' }, async (context, { dropIndexes, index: name }) => {
+    const namespace = namespaceOf(context, dropIndexes);
+    if (typeof name !== 'string' || name === '*') throw unsupported('dropping indexes other than one by its name');
+    const reply = await context.write((view) => {
+      const collection = view.collection(namespace);
+      if (!collection) throw new CommandError(26, `ns not found ${namespace}`);
+      if (name === '_id_') throw new CommandError(72, 'cannot drop _id index');
+      const index = collection.indexes.find((each) => each.name === name);
+      if (!index) throw new CommandError(27, `index not found with name [${name}]`);
+      dropIndex(view, collection, index);
+      return { nIndexesWas: collection.indexes.length };
+    });
+    // They could have read the rest of their documents from the index.
+    context.cursors.killAll(namespace);
+    return reply;
   }),
   command('listIndexes', { listIndexes: 'string', cursor: 'doc' }, (context, { listIndexes, cursor }) => {
     const namespace = namespaceOf(context, listIndexes);

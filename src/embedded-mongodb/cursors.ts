@@ -59,6 +59,11 @@ export class Cursors {
     return cursor?.namespace === namespace && this.close(id.toString(), cursor);
   }
 
+  /** Closes all cursors of a collection. */
+  killAll(namespace: string): void {
+    for (const [id, cursor] of this.open) if (cursor.namespace === namespace) this.close(id, cursor);
+  }
+
   sweep(): void {
     for (const [id, cursor] of this.open) {
       const isIdle = cursor.lastUsed < Date.now() - idleMinutes * 60_000;

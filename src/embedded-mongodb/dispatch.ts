@@ -168,7 +168,7 @@ function checkReadConcern({ readConcern }: Generic, allowed: string[]): void {
   throw invalidOptions(`readConcern level '${level}' is not allowed for this command or in a transaction`);
 }
 
-const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes'];
+const catalogWriters = ['create', 'drop', 'dropDatabase', 'createIndexes', 'dropIndexes'];
 const writers = new Set(['insert', 'update', 'delete', 'findAndModify', ...catalogWriters, ...transactionEnds.keys()]);
 const concernOptions = { w: 'any', j: 'bool', wtimeout: 'int', wtimeoutMS: 'int', fsync: 'bool', provenance: 'any' } as const;
 

@@ -53,6 +53,15 @@ export function createIndex(view: View, collection: Collection, specification: o
   return saveCollection(view, { ...collection, indexes: [...collection.indexes, index] });
 }
 
+/** Drops an index with its keys. */
+export function dropIndex(view: View, collection: Collection, index: Index): Collection {
+  waitForWriters(view, collection);
+  for (const space of [keyIn(index.id), keyIn(spaces.multikey, keyIn(index.id))]) {
+    for (const { key } of view.range(space, after(space))) view.remove(key);
+  }
+  return saveCollection(view, { ...collection, indexes: collection.indexes.filter((each) => each !== index) });
+}
+
 /** A catalog change waits until no transaction has uncommitted documents of the collection. */
 function waitForWriters(view: View, collection: Collection): void {
   for (const transaction of view.storage.transactions) {

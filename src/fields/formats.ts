@@ -1,5 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import { isHostPattern } from './hosts.ts';
 
 interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
@@ -24,6 +25,11 @@ export const formats = {
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path',
     accepts: (text) => z.hostname().safeParse(text).success,
+  },
+  hostPattern: {
+    message:
+      'must be a host name in lower case such as api.example.com, or *.example.com for all hosts below it; international names as xn--',
+    accepts: isHostPattern,
   },
   host: {
     message: 'must be a hostname or an IP address, without scheme, port or path',

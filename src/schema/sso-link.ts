@@ -101,7 +101,7 @@ export function addSSOLink({ builder, connection, endUser, fields, input, mutati
 
   mutation('createSSOLink', {
     description:
-      'Creates a link that signs a contact of an end user in to Zendesk. Its token is signed with the `jwt` or `jwtBearer` credential (HS256) of a connection whose allowed domain is `<subdomain>.zendesk.com`.',
+      'Creates a link that signs a contact of an end user in to Zendesk. Its token is signed with the `jwt` or `jwtBearer` credential (HS256) of a connection whose allowed domain is `<subdomain>.zendesk.com`. The credential must list this host in its `allowedDomains`, and `SSO_SIGNING` in its `allowedPurposes`.',
     scope: 'ssoLinks.post',
     cost: 250,
     perRequest: 1,
@@ -115,7 +115,7 @@ export function addSSOLink({ builder, connection, endUser, fields, input, mutati
       }),
       connection: connection.member({
         description:
-          'The connection whose credential signs the token. It must belong to the end user, or to the integration and no end user. By default, the only connection that can sign.',
+          'The connection whose credential signs the token. It must belong to the end user, or to the integration and no end user. By default, the only connection that can sign: one that belongs to no end user or, if none of these leads to Zendesk, one of the end user.',
       }),
       returnTo: input.string({
         description:

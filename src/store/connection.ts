@@ -13,7 +13,7 @@ const fields = {
   integrationId: text(),
   connectorId: nullable(text()),
   endUserId: nullable(text()),
-  /** The connector, or the integration if there is no connector. The name is unique within it. */
+  /** The connector, or the integration if there is no connector. The name is unique within it, for each end user and for shared ones. */
   ownerId: text(),
   name: text(),
   allowedDomain: nullable(text()),
@@ -27,9 +27,12 @@ const fields = {
 /** Binds an ordered list of credentials to a connector, an end user or a domain. */
 export interface ConnectionRecord extends RecordOf<typeof fields> {}
 
+/** The unique indexes of earlier versions, by name. They would refuse names that are valid now. */
+export const replacedIndexes = ['organizationId_1_ownerId_1_name_1'];
+
 export function connectionStore(database: Database) {
   const schema = recordSchema(fields);
-  schema.index({ organizationId: 1, ownerId: 1, name: 1 }, { unique: true });
+  schema.index({ organizationId: 1, ownerId: 1, endUserId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   for (const owner of ['connectorId', 'endUserId', 'credentialIds']) schema.index({ organizationId: 1, [owner]: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });

@@ -1,5 +1,5 @@
 import type { Database } from './database.ts';
-import { list, mixed, nullable, object, text, type ValueOf } from './fields.ts';
+import { boolean, list, mixed, nullable, object, optional, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
@@ -21,6 +21,8 @@ const fields = {
   description: nullable(text()),
   baseUrl: text(),
   authSchemes: list(authScheme),
+  /** Whether end users may make connections although a scheme uses a credential of the integration. Absent, like false, in older records. */
+  endUsersMayUseClient: optional(boolean()),
   /** The credentials that the auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
 };

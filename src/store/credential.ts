@@ -5,6 +5,9 @@ import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
+/** What a credential can be used for. The domain describes each. */
+export type CredentialPurpose = 'SSO_SIGNING';
+
 const fields = {
   integrationId: text(),
   endUserId: nullable(text()),
@@ -14,6 +17,10 @@ const fields = {
   enabled: boolean(),
   /** It is deleted at this time. Reads do not find it from this time on. */
   expiresAt: nullable(date()),
+  /** The hosts that it may be used at. Absent in records that are older than this field, like an empty list. */
+  allowedDomains: optional(list(text())),
+  /** What it may be used for. Absent in records that are older than this field, like an empty list. */
+  allowedPurposes: optional(list(text<CredentialPurpose>())),
   /** Null or absent if never checked; empty if valid. */
   errors: optional(nullable(list(text()))),
   /** The readable fields of the kind. */

@@ -12,6 +12,8 @@ export interface Database {
   readonly connection: Connection;
   /** Creates the model of a collection. */
   model<D>(name: string, schema: Schema<D>, collection: string): Model<D>;
+  /** Drops the indexes with these names, as far as they exist. */
+  dropIndexes(collection: string, names: readonly string[]): Promise<void>;
   /** The time limit of one read, in milliseconds. */
   readonly readTimeMs: number;
   /**
@@ -72,6 +74,16 @@ export async function openDatabase(options: {
   return {
     connection,
     model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
+    async dropIndexes(name, names) {
+      const collection = connection.collection(name);
+      for (const index of await collection.indexes()) {
+        if (!index.name || !names.includes(index.name)) continue;
+        await collection.dropIndex(index.name).catch((error) => {
+          // Another copy of the gateway, which starts at the same time, has dropped it.
+          if (error?.code !== INDEX_NOT_FOUND) throw error;
+        });
+      }
+    },
     readTimeMs: options.readTimeMs ?? 5_000,
     serve: (run) => patience.run(options.waitMs ?? 10_000, run),
     transaction: (run) => transactionOn(connection, run),
@@ -173,6 +185,7 @@ export function translatingErrors<Functions extends object>(functions: Functions
 }
 
 const DUPLICATE_KEY = 11000;
+const INDEX_NOT_FOUND = 27;
 const MAX_TIME_EXPIRED = 50;
 /** The errors of the driver, by name, that say that the server cannot be reached or does not answer. */
 const unavailableNames = new Set([

@@ -3,7 +3,7 @@ import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
 import { confinedMembers, type Limited } from './confinement.ts';
-import { connectionStore } from './connection.ts';
+import { connectionStore, replacedIndexes } from './connection.ts';
 import { connectorStore } from './connector.ts';
 import { credentialStore } from './credential.ts';
 import type { Database } from './database.ts';
@@ -49,12 +49,16 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     transaction: database.transaction,
     serve: database.serve,
 
-    /** Creates missing collections and indexes. Collections must exist, because they cannot be created in a transaction. */
+    /**
+     * Creates missing collections and indexes. Collections must exist, because they cannot be created in a transaction. Removes replaced
+     * indexes after their successors exist, so at any time there is a unique index.
+     */
     async prepare(): Promise<void> {
       for (const model of Object.values(database.connection.models)) {
         await model.createCollection();
         await model.createIndexes();
       }
+      await database.dropIndexes('connections', replacedIndexes);
     },
     /** @throws Error when the database does not answer */
     async ping(): Promise<void> {

@@ -68,7 +68,12 @@ function connectionChanges({ ids, more }: BoundWorld) {
 }
 
 function newCredential() {
-  return { name: newName(), data: { basicAuth: { username: 'ada', password: newName() } } };
+  return {
+    name: newName(),
+    allowedDomains: ['api.example.com', 'auth.example.com'],
+    allowedPurposes: ['SSO_SIGNING'],
+    data: { basicAuth: { username: 'ada', password: newName() } },
+  };
 }
 
 /** A name that nothing has. */

@@ -111,7 +111,7 @@ describe('reference or create', () => {
     const endUser = { inIntegration: { integration, externalId: 'ada' } };
     await test.create(caller, 'Connection', { integration, endUser, name: 'hers', actionCredentials: [made('hers')] });
     await run(test, caller, 'updateConnection', {
-      connection: { inIntegration: { integration, name: 'hers' } },
+      connection: { inIntegration: { integration, name: 'hers', endUser } },
       triggerCredentials: [made('hers, too')],
     });
     const read = await test.query(

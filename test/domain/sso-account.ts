@@ -44,14 +44,24 @@ export function verify(test: TestGateway, caller: Caller, contactType: string, v
   return run(test, caller, 'setEmailVerified', { endUser, contactType, email: mailOf(contactType), verified });
 }
 
-/** A connection that binds one new credential; its name is `zendesk` unless told. */
+/** What a credential needs to sign for a host. */
+export const maySignFor = (host: string) => ({ allowedDomains: [host], allowedPurposes: ['SSO_SIGNING'] });
+
+/** A connection that binds one new credential, which may sign for its host; its name is `zendesk` unless told. */
 export async function addConnection(
   test: TestGateway,
   caller: Caller,
-  { data, enabled, expiresAt, ...rest }: { data: object; enabled?: boolean; expiresAt?: string; [other: string]: unknown },
+  {
+    data,
+    enabled,
+    expiresAt,
+    allowedDomain = 'acme.zendesk.com',
+    allowed = maySignFor(allowedDomain?.toLowerCase() ?? 'acme.zendesk.com'),
+    ...rest
+  }: { data: object; enabled?: boolean; expiresAt?: string; allowedDomain?: string | null; allowed?: object; [other: string]: unknown },
 ): Promise<string> {
-  const actionCredentials = [{ credential: { create: { name: 'shared secret', data, enabled, expiresAt } } }];
-  const input = { integration, name: 'zendesk', allowedDomain: 'acme.zendesk.com', actionCredentials, ...rest };
+  const actionCredentials = [{ credential: { create: { name: 'shared secret', data, enabled, expiresAt, ...allowed } } }];
+  const input = { integration, name: 'zendesk', allowedDomain, actionCredentials, ...rest };
   return (await test.create(caller, 'Connection', input)).id;
 }
 

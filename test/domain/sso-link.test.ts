@@ -12,6 +12,7 @@ import {
   link,
   linkFields,
   mailOf,
+  maySignFor,
   newSharedSecret,
   openAccount,
   partOf,
@@ -586,7 +587,9 @@ describe('the connection that signs', () => {
   it('H14: signs with the first of its action credentials that can, and not with one that has expired', async () => {
     const { caller } = await withoutConnection();
     const [first, second] = [newSharedSecret(), newSharedSecret()];
-    const create = (data: object, rest: object = {}) => ({ credential: { create: { name: 'c', data, ...rest } } });
+    const create = (data: object, rest: object = {}) => ({
+      credential: { create: { name: 'c', data, ...maySignFor('acme.zendesk.com'), ...rest } },
+    });
     const soon = new Date(test.time().getTime() + 60_000).toISOString();
     const input = {
       integration,

@@ -186,7 +186,7 @@ describe('commands and options', () => {
       collMod compact convertToCapped createSearchIndexes currentOp dbHash fsync getAuditConfig killOp logRotate profile reIndex renameCollection
       setFeatureCompatibilityVersion setIndexCommitQuorum setParameter setDefaultRWConcern shutdown validate collStats dbStats serverStatus hostInfo top
       whatsmyuri features getCmdLineOpts listCommands lockInfo netstat connPoolStats dataSize dbHash planCacheClear configureFailPoint getLog getParameter
-      startSession refreshSessions killAllSessions findandmodify deleteIndexes dropIndexes nope`),
+      startSession refreshSessions killAllSessions findandmodify deleteIndexes nope`),
   )('%s is not a command', async (name) => {
     expect(await code({ [name]: 1 }, 'admin')).toBe(59);
   });
@@ -244,6 +244,34 @@ describe('commands and options', () => {
     ['a partial index over $ne', { key: { a: 1 }, partialFilterExpression: { a: { $ne: 1 } } }, 67],
   ])('an index: %s is refused', async (_, index, expected) => {
     expect(await code({ createIndexes: 'things', indexes: [{ name: 'i', ...index }] })).toBe(expected);
+  });
+
+  it.each<[string, Document, number]>([
+    ['of no collection', { dropIndexes: 'nothing', index: 'a' }, 26],
+    ['that does not exist', { dropIndexes: 'things', index: 'nope' }, 27],
+    ['of _id', { dropIndexes: 'things', index: '_id_' }, 72],
+    ['all', { dropIndexes: 'things', index: '*' }, 238],
+    ['by its keys', { dropIndexes: 'things', index: { a: 1 } }, 238],
+    ['several', { dropIndexes: 'things', index: ['a', 'b'] }, 238],
+  ])('dropping an index: %s is refused', async (_, command, expected) => {
+    expect(await code(command)).toBe(expected);
+  });
+
+  it('a dropped index is used no more, refuses nothing, and leaves the documents', async () => {
+    const dropped = client.db('refusals').collection('dropped');
+    await dropped.insertMany(Array.from({ length: 300 }, (_, a) => ({ a })));
+    await dropped.createIndex({ a: 1 }, { unique: true, name: 'unique' });
+    await expect(dropped.insertOne({ a: 1 })).rejects.toMatchObject({ code: 11000 });
+    const open = dropped.find({ a: { $gte: 0 } }, { batchSize: 10 });
+    await open.next();
+    await dropped.dropIndex('unique', { writeConcern: { w: 'majority', j: true } });
+    // It would have read the rest from the index.
+    await expect(open.toArray()).rejects.toMatchObject({ code: 43 });
+    await dropped.insertOne({ a: 1 });
+    expect(await dropped.find({ a: { $gte: 0 } }).toArray()).toHaveLength(301);
+    expect((await dropped.indexes()).map(({ name }) => name)).toEqual(['_id_']);
+    await dropped.createIndex({ a: 1 }, { name: 'unique' });
+    expect(await dropped.countDocuments({ a: 1 })).toBe(2);
   });
 
   it('a write concern that one server cannot meet is an error beside the answer', async () => {

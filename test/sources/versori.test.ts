@@ -298,17 +298,20 @@ describe('the response', () => {
     const { id } = await test.create(caller, 'Connection', connectionInput());
     for (const by of [{ id: connectorId }, connector]) {
       const read = await test.query(caller, 'query ($by: ConnectionRef!) { connection(by: $by) { id } }', {
-        by: { inConnector: { connector: by, name: 'my connection' } },
+        by: { inConnector: { connector: by, name: 'my connection', endUser: externalUser } },
       });
       expect(read.connection.id).toBe(id);
     }
   });
 
+  // Within one connector, each end user has names of its own, so that none can take a name that another needs.
   it('V21: its name is unique within the connector, and free in another', async () => {
     const { caller } = await setUp();
-    await test.create(caller, 'Connection', connectionInput());
-    const again = await run(test, caller, 'createConnection', connectionInput({ endUser: null }));
-    expect(again).toMatchObject({ code: 'CONFLICT', path: ['input', 'name'] });
+    for (const endUser of [externalUser, null]) {
+      await test.create(caller, 'Connection', connectionInput({ endUser }));
+      const again = await run(test, caller, 'createConnection', connectionInput({ endUser }));
+      expect(again).toMatchObject({ code: 'CONFLICT', path: ['input', 'name'] });
+    }
     await test.create(caller, 'Connector', { integration: hub, name: 'erp', baseUrl: 'https://erp.example.com' });
     const elsewhere = connectionInput({ connector: { inIntegration: { integration: hub, name: 'erp' } } });
     expect((await run(test, caller, 'createConnection', elsewhere)).__typename).toBe('CreateConnectionSuccess');

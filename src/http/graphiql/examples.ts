@@ -76,6 +76,7 @@ mutation SetUp {
     actionCredentials: [
       { credential: { create: {
         name: "Parcels login"
+        allowedDomains: ["api.parcels.example"]
         data: { basicAuth: {
           username: "maple"
           password: "correct horse battery staple"
@@ -135,12 +136,16 @@ query Connection {
       name: "parcels"
     } }
     name: "Maple's parcels"
+    endUser: { inIntegration: {
+      integration: { name: "webshop" }
+      externalId: "customer-1"
+    } }
   } }) {
     name
     actionCredentials {
       credential {
         __typename
-        ... on CredentialBase { name }
+        ... on CredentialBase { name allowedDomains }
         ... on BasicAuthCredential {
           username
           password { redacted }

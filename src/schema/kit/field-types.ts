@@ -102,7 +102,8 @@ export const fieldTypes = shared((builder: Builder) => {
         nullable: field.optional === true && field.default === undefined,
         description: field.description,
         resolve(source: never) {
-          const value = readValue(source, name);
+          // A record that is older than the field has the default.
+          const value = readValue(source, name) ?? field.default;
           return field.type === 'ID' && typeof value === 'string' ? encodeId(field.noun, value) : value;
         },
       }),

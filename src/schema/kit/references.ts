@@ -85,22 +85,41 @@ export function addReferences(builder: Builder) {
         inIntegration: t.field({ type: externalIdInIntegration, description: 'By external id.' }),
       }) satisfies Record<keyof EndUserRef, unknown>,
   });
+  const owner = (t: InputBuilder) =>
+    t.field({
+      type: endUser,
+      description:
+        'The end user that the connection belongs to. By default, a connection that belongs to no end user; for the token of an end user, one of its own.',
+    });
   const nameInConnector = builder.inputRef<NonNullable<ConnectionRef['inConnector']>, false>('NameInConnector').implement({
-    description: 'A name within a connector.',
+    description: 'The name of a connection within a connector.',
     fields: (t) =>
       ({
         connector: t.field({ type: connector, required: true, description: 'The connector.' }),
         name: t.string({ required: true, description: 'The name.', extensions: readsName }),
+        endUser: owner(t),
       }) satisfies Record<keyof NonNullable<ConnectionRef['inConnector']>, unknown>,
   });
+  const connectionNameInIntegration = builder
+    .inputRef<NonNullable<ConnectionRef['inIntegration']>, false>('ConnectionNameInIntegration')
+    .implement({
+      description: 'The name of a connection without a connector, within an integration.',
+      fields: (t) =>
+        ({
+          integration: t.field({ type: integration, required: true, description: 'The integration.' }),
+          name: t.string({ required: true, description: 'The name.', extensions: readsName }),
+          endUser: owner(t),
+        }) satisfies Record<keyof NonNullable<ConnectionRef['inIntegration']>, unknown>,
+    });
   const connection = builder.inputRef<ConnectionRef, false>('ConnectionRef').implement({
-    description: 'Identifies a connection by id, or by name within its connector; or within its integration, if it has no connector.',
+    description:
+      'Identifies a connection by id, or by name within its connector; or within its integration, if it has no connector. The name is unique among the connections of one end user, and among those of no end user.',
     isOneOf: true,
     fields: (t) =>
       ({
         id: id(t, 'connection'),
         inConnector: t.field({ type: nameInConnector, description: 'By name, for a connection with a connector.' }),
-        inIntegration: t.field({ type: namedInIntegration, description: 'By name, for a connection without a connector.' }),
+        inIntegration: t.field({ type: connectionNameInIntegration, description: 'By name, for a connection without a connector.' }),
       }) satisfies Record<keyof ConnectionRef, unknown>,
   });
 
