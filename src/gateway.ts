@@ -25,6 +25,7 @@ import { createHttp, type ExecutionResult, type Operation } from './http/index.t
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
 import { everyMinute, type Job } from './jobs.ts';
+import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
@@ -108,7 +109,7 @@ export interface Gateway {
     /** Returns the names of the organizations that have a log. */
     readonly organizations: () => Promise<string[]>;
   };
-  /** Closes the database connections. All requests must have ended before. */
+  /** Ends the worker threads and closes the database connections. All requests must have ended before. */
   readonly stop: () => Promise<void>;
 }
 
@@ -124,7 +125,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    const gateway = { stores, now, kinds };
+    const keyFiles = createKeyFilesPool();
+    const gateway = { stores, now, kinds, keyFiles };
     const own = {
       apiKey: (key) => authenticateAPIKey(gateway, key),
       endUser: (token) => authenticateEndUser(gateway, token),
@@ -178,6 +180,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
+        await keyFiles.stop();
         await refusals
           .flush(stores, now())
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));

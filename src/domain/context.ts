@@ -1,5 +1,6 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
@@ -8,6 +9,8 @@ export interface GatewayContext {
   readonly now: () => Date;
   /** The credential kinds of this gateway. */
   readonly kinds: KindRegistry;
+  /** Reads and generates keys and certificates for an organization. */
+  readonly keyFiles: { of(organizationId: string): KeyFiles };
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -17,9 +20,17 @@ export interface DomainContext {
   readonly store: OrganizationStore;
   readonly now: () => Date;
   readonly kinds: KindRegistry;
+  /** Creates what reads and generates the keys and certificates of one mutation. */
+  readonly keyFiles: () => KeyFiles;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
-export function contextOf({ stores, now, kinds }: GatewayContext, viewer: Viewer): DomainContext {
-  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), now, kinds };
+export function contextOf({ stores, now, kinds, keyFiles }: GatewayContext, viewer: Viewer): DomainContext {
+  return {
+    viewer,
+    store: stores.of(viewer.organizationId, viewer.confinedTo),
+    now,
+    kinds,
+    keyFiles: () => keyFiles.of(viewer.organizationId),
+  };
 }

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { replaceWornKeys } from '../../src/domain/keys.ts';
 import type { Gateway } from '../../src/gateway.ts';
+import { createKeyFilesPool } from '../../src/key-files/pool.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { Store } from '../../src/store/index.ts';
 import { useTestGateway } from '../harness.ts';
@@ -26,6 +27,8 @@ const test = useTestGateway();
 const clock = new Clock();
 let rotator: Gateway;
 let stores: Store;
+/** What a job of a gateway on these stores receives. */
+const contextOn = (on: Store) => ({ stores: on, now: clock.now, kinds: kindRegistry, keyFiles: createKeyFilesPool() });
 
 beforeAll(async () => {
   rotator = await openCopy(test, { now: clock.now });
@@ -296,8 +299,8 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   await keys.updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
   await fresh.transaction(async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())));
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  expect(await replaceWornKeys(contextOn(fresh))).toBe(1);
+  expect(await replaceWornKeys(contextOn(fresh))).toBe(0);
   await fresh.close();
   expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
   await expectAllOpen(test, caller, values);
@@ -322,14 +325,14 @@ it('replaces worn keys though that of an organization before them cannot be repl
     return store;
   };
   const failing = { ...fresh, of };
-  await expect(replaceWornKeys({ stores: failing, now: clock.now, kinds: kindRegistry })).rejects.toMatchObject({
+  await expect(replaceWornKeys(contextOn(failing))).rejects.toMatchObject({
     errors: [expect.any(TypeError)],
   });
   expect([await stateOf(test, broken), await stateOf(test, other)]).toEqual([['current'], ['opening', 'current']]);
   // It is tried again, and then it is done.
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(1);
+  expect(await replaceWornKeys(contextOn(fresh))).toBe(1);
   expect(await stateOf(test, broken)).toEqual(['opening', 'current']);
-  expect(await replaceWornKeys({ stores: fresh, now: clock.now, kinds: kindRegistry })).toBe(0);
+  expect(await replaceWornKeys(contextOn(fresh))).toBe(0);
   await fresh.close();
 });
 
