@@ -2,7 +2,7 @@ import { bitLength, type Element, isSame, NULL, objectIdentifier, oid, partsOf, 
 
 /** The bounds of RSA. A public exponent has 32 bits at most, as in Windows and Go; the usual one has 17. */
 export const RSA_MIN_BITS = 2048;
-export const RSA_MAX_BITS = 8192;
+const RSA_MAX_BITS = 8192;
 const RSA_EXPONENT_MAX_BITS = 32;
 
 /** The allowed elliptic curves, by the name that JSON Web Keys have for them (RFC 7518, section 6.2.1.1). */
@@ -65,12 +65,17 @@ function refuseParameters(parameters: Element | undefined): void {
   if (parameters && (parameters.tag !== NULL || parameters.content.length > 0)) throw new Refused();
 }
 
-/** @throws Refused when a modulus or a public exponent is out of bounds, or even */
+/** Whether a modulus and a public exponent, both without zeros before them, are within bounds, and odd. */
+export function areRsaNumbers(modulus: Uint8Array, exponent: Uint8Array): boolean {
+  const [ofModulus, ofExponent] = [bitLength(modulus), bitLength(exponent)];
+  // The only odd number of one bit is 1, which is no exponent.
+  const isInBounds = ofModulus >= RSA_MIN_BITS && ofModulus <= RSA_MAX_BITS && ofExponent >= 2 && ofExponent <= RSA_EXPONENT_MAX_BITS;
+  return isInBounds && isOdd(modulus) && isOdd(exponent);
+}
+
+/** @throws Refused when they are not */
 export function expectRsaNumbers(modulus: Uint8Array, exponent: Uint8Array): void {
-  const bits = bitLength(modulus);
-  if (bits < RSA_MIN_BITS || bits > RSA_MAX_BITS || !isOdd(modulus)) throw new Refused();
-  // Of one byte, 1 is the only odd exponent that is no exponent.
-  if (bitLength(exponent) < 2 || bitLength(exponent) > RSA_EXPONENT_MAX_BITS || !isOdd(exponent)) throw new Refused();
+  if (!areRsaNumbers(modulus, exponent)) throw new Refused();
 }
 
 export function isOdd(bytes: Uint8Array): boolean {
