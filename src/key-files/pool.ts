@@ -14,11 +14,11 @@ const WAITING_MAX = 64;
 const WAIT_SECONDS = 15;
 const RETRY_SECONDS = 5;
 /** How long a task runs at most. On a busy machine, an RSA key pair takes a second or two. */
-const TASK_SECONDS = 10;
+const TASK_SECONDS = 15;
 /** Threads that nobody needs end after this time. */
 const IDLE_MILLISECONDS = 60_000;
 /** Where the system knows priorities of single threads, answering requests comes before this work. */
-const NICE = process.platform === 'linux' ? 10 : 0;
+const NICE = process.platform === 'linux' ? 5 : 0;
 
 /** The worker threads of one gateway. They start when they are needed, and do not keep the process running. */
 export interface KeyFilesPool {
