@@ -23,7 +23,7 @@ export const OBJECT_IDENTIFIER = 'universal 6';
 export const SEQUENCE = 'universal 16';
 
 /** A certificate with many extensions has about 200 elements, at a depth of about 10. */
-const LIMITS = { maxDepth: 24, maxNodes: 4_000, maxContentLength: 65_536, parseEmbedded: false };
+const LIMITS = { maxDepth: 24, maxNodes: 4_000, maxContentLength: 16_384, parseEmbedded: false };
 
 /** The parts of asn1js's blocks that are used here. Its types do not tell which block has which. */
 interface Block {

@@ -58,6 +58,10 @@ export interface Certificate {
 
 /** The maximum number of certificates in one text: a chain or the trusted authorities. */
 export const CERTIFICATES_MAX = 10;
+/** An RSA private key with the largest modulus has 4.7 KB. */
+const KEY_MAX_BYTES = 8 * 1024;
+/** A certificate with a hundred host names has about 5 KB. */
+const CERTIFICATE_MAX_BYTES = 16 * 1024;
 /** A signature of RSA with the largest modulus, or a bit more. */
 const SIGNATURE_MAX_BYTES = 1_100;
 /** RFC 5280, section 4.1.2.2, allows 20 bytes. Some authorities take more. */
@@ -73,7 +77,11 @@ function readPem(text: string, max: number): Block[] {
   const blocks = [...text.matchAll(/\s*-----BEGIN ([A-Z0-9 ]{1,40})-----([A-Za-z0-9+/=\s]*)-----END \1-----\s*/gy)];
   if (blocks.length === 0 || blocks.length > max) throw new Refused();
   if (blocks.reduce((sum, [{ length }]) => sum + length, 0) !== text.length) throw new Refused();
-  return blocks.map(([, label, body]) => ({ label: label!, bytes: decodeBase64(body!) }));
+  return blocks.map(([, label, body]) => {
+    const bytes = decodeBase64(body!);
+    if (bytes.length > (label === 'CERTIFICATE' ? CERTIFICATE_MAX_BYTES : KEY_MAX_BYTES)) throw new Refused();
+    return { label: label!, bytes };
+  });
 }
 
 /** @throws Refused for base64 with a part that stands for nothing */
