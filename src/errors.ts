@@ -214,12 +214,13 @@ export class CostLimitError extends GatewayError {
   }
 }
 
-/** A viewer or an address has exceeded its rate limit. */
+/** A viewer or an address has exceeded its rate limit, or an organization has too much work waiting. */
 export class RateLimitedError extends GatewayError {
   /** In seconds. */
   readonly retryAfter: number;
-  constructor(retryAfter: number) {
-    super('RATE_LIMITED', `The rate limit is exceeded. Retry in ${retryAfter} seconds.`);
+  /** `what` is the beginning of the message. It must not repeat anything from the request. */
+  constructor(retryAfter: number, what = 'The rate limit is exceeded') {
+    super('RATE_LIMITED', `${what}. Retry in ${retryAfter} seconds.`);
     this.retryAfter = retryAfter;
   }
 }

@@ -27,6 +27,7 @@ import { createHttp, type ExecutionResult, type Operation } from './http/index.t
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
+import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
@@ -121,7 +122,7 @@ export interface Gateway {
     /** Returns the names of the organizations that have a log. */
     readonly organizations: () => Promise<string[]>;
   };
-  /** Closes the database connections. All requests must have ended before. */
+  /** Ends the worker threads and closes the database connections. All requests must have ended before. */
   readonly stop: () => Promise<void>;
 }
 
@@ -142,7 +143,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await revocations.refresh();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
-    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy }, revocations };
+    const keyFiles = createKeyFilesPool();
+    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy }, revocations, keyFiles };
     const own = {
       issued: (viewer) => {
         revocations.refuseRevoked(viewer);
@@ -204,6 +206,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       async stop() {
         endJobs();
         endPoll();
+        await keyFiles.stop();
         await stores
           .serve(() => refusals.flush(stores, now()))
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));

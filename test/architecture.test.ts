@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 const src = fileURLToPath(new URL('../src/', import.meta.url));
 
 /** Import nothing of ours but each other's like: what a leaf imports is in its own folder, or another leaf. */
-const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'fields', 'credential-kinds'];
+const leaves = ['errors.ts', 'limits.ts', 'redacted.ts', 'access', 'fields', 'key-files', 'credential-kinds'];
 const everythingBelow = [...leaves, 'secrets', 'store', 'domain', 'schema', 'http'];
 
 /** The table of the design: what each folder and file of `src` may import of ours, beside itself. */
@@ -16,7 +16,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'redacted.ts': [],
   access: [],
   fields: ['errors.ts', 'redacted.ts', 'access'],
-  'credential-kinds': ['errors.ts', 'redacted.ts', 'fields'],
+  'key-files': ['errors.ts', 'redacted.ts'],
+  'credential-kinds': ['errors.ts', 'redacted.ts', 'fields', 'key-files'],
   secrets: leaves,
   store: ['secrets', ...leaves],
   domain: ['store', ...leaves],
@@ -45,6 +46,8 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   dataloader: ['schema'],
   lmdb: ['embedded-mongodb'],
   bson: ['embedded-mongodb'],
+  asn1js: ['key-files/der.ts'],
+  piscina: ['key-files/pool.ts'],
   commander: ['cli/program.ts'],
   'cli-progress': ['cli'],
 };
@@ -54,12 +57,10 @@ const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
 /** Where a plaintext is taken out of its wrapping: where it is checked, sealed, compared, signed with, and handed to whoever asked for it. */
 const mayExpose = [
   'fields/check.ts',
-  'credential-kinds/certificate-facts.ts',
+  'key-files/index.ts',
   'credential-kinds/gcp.ts',
-  'credential-kinds/git.ts',
-  'credential-kinds/http.ts',
   'credential-kinds/jwt.ts',
-  'credential-kinds/snowflake.ts',
+  'credential-kinds/jwt-bearer.ts',
   'secrets/seal.ts',
   'secrets/fingerprint.ts',
   'secrets/sign.ts',
@@ -162,6 +163,25 @@ it('a plaintext is taken out of its wrapping in few places', () => {
   const exposing = files.filter((file) => file !== 'redacted.ts' && plaintexts.test(sources.get(file)!));
   expect(exposing.sort()).toEqual([...mayExpose].sort());
   for (const file of mayExpose) expect(sources.get(file)!.split(plaintexts), file).toHaveLength(2);
+});
+
+// OpenSSL computes while it decodes, with numbers of any size. What a caller sent must have been read before, by `key-files/read.ts`.
+describe('OpenSSL', () => {
+  const decoders =
+    /\b(?:createPrivateKey|createPublicKey|createSecretKey|X509Certificate|KeyObject|generateKeyPair(?:Sync)?|generatePrime\w*|checkPrime\w*|DiffieHellman|createDiffieHellman\w*|createECDH|ECDH|pbkdf2\w*|scrypt\w*|createSign|createVerify|privateDecrypt|publicEncrypt)\b/;
+  const ofJose = /\bimport(?:JWK|PKCS8|SPKI|X509)\b|\bembeddedJWK\b|\bEmbeddedJWK\b|subtle\b/;
+
+  it('decodes keys and certificates in one file only', () => {
+    expect(files.filter((file) => decoders.test(sources.get(file)!))).toEqual(['key-files/openssl.ts']);
+    expect(files.filter((file) => ofJose.test(sources.get(file)!))).toEqual([]);
+  });
+
+  it('is called by the workers only', () => {
+    const importers = (to: string) => ownImports.filter((each) => each.to === to && !each.isTypeOnly).map(({ from }) => from);
+    expect(importers('key-files/openssl.ts')).toEqual(['key-files/tasks.ts']);
+    expect(importers('key-files/tasks.ts')).toEqual(['key-files/worker.ts']);
+    expect(importers('key-files/worker.ts')).toEqual([]);
+  });
 });
 
 // No value of the environment and no test can change what the code does on the way.

@@ -5,6 +5,7 @@ import type { GatewayContext } from '../src/domain/context.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
+import { createKeyFilesPool } from '../src/key-files/pool.ts';
 import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
 import { open, seal } from '../src/secrets/seal.ts';
@@ -137,7 +138,8 @@ export async function openStore(test: TestGateway): Promise<Store> {
 
 /** What functions of the gateway itself get, on a store. */
 export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
-  return { stores, now, kinds: kindRegistry, policy: defaultPolicy, revocations: createRevocationList({ stores, now, elapsed: () => 0 }) };
+  const revocations = createRevocationList({ stores, now, elapsed: () => 0 });
+  return { stores, now, kinds: kindRegistry, keyFiles: createKeyFilesPool(), policy: defaultPolicy, revocations };
 }
 
 /** A clock that can be set forward. */

@@ -1,5 +1,4 @@
-import { createHash, createPublicKey, type KeyObject, type X509Certificate } from 'node:crypto';
-import { parseCertificates, parsePrivateKey } from '../fields/formats.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import type { Fact, FactObject } from './facts.ts';
 
@@ -33,7 +32,7 @@ const certificateInfo: FactObject = {
     keyMatches: {
       type: 'Boolean',
       description:
-        'Whether the stored private key belongs to the certificate. False in between when two updates replace one after the other.',
+        'Whether the stored private key belongs to the certificate. False in between when two updates replace one after the other. Null if the certificate was stored before its algorithm was refused.',
     },
   },
 };
@@ -50,41 +49,20 @@ export const certificateInternalFacts = {
 };
 
 /** Computes the facts above from the certificate as it will be stored and, if it is replaced, from the private key. */
-export function deriveCertificateFacts(
+export async function deriveCertificateFacts(
   certificate: string | undefined,
   privateKey: Redacted | undefined,
   before: Readonly<Record<string, unknown>>,
+  keyFiles: KeyFiles,
 ) {
-  const own = parseCertificates(certificate ?? '')?.[0];
-  const key = privateKey && parsePrivateKey(privateKey.expose());
-  const publicKeyHash = key ? hashOf(createPublicKey(key)) : before.publicKeyHash;
-  if (!own) return { publicKeyHash, certificateInfo: null };
-  return {
-    publicKeyHash,
-    certificateInfo: {
-      subject: own.subject?.replaceAll('\n', ', ') ?? null,
-      issuer: own.issuer?.replaceAll('\n', ', ') ?? null,
-      commonName: /^CN=(.+)$/m.exec(own.subject ?? '')?.[1] ?? null,
-      serialNumber: own.serialNumber,
-      fingerprint: own.fingerprint256,
-      notBefore: new Date(own.validFrom),
-      notAfter: new Date(own.validTo),
-      keyMatches: publicKeyHash !== undefined && publicKeyHash === hashOfOwner(own),
-    },
-  };
-}
-
-/** Returns undefined when the certificate's key has a type that this version of Node does not support. */
-function hashOfOwner(certificate: X509Certificate): string | undefined {
-  try {
-    return hashOf(certificate.publicKey);
-  } catch {
-    return undefined;
+  const own = certificate === undefined ? undefined : await keyFiles.read('certificates', certificate);
+  const key = privateKey && (await keyFiles.read('privateKey', privateKey));
+  const publicKeyHash = key ? key.publicKeyHash : before.publicKeyHash;
+  if (!own) {
+    // Earlier versions stored certificates that are refused now. What is known of them stays known.
+    const known = before.certificateInfo as object | undefined;
+    return { publicKeyHash, certificateInfo: certificate !== undefined && known ? { ...known, keyMatches: null } : null };
   }
-}
-
-function hashOf(publicKey: KeyObject): string {
-  return createHash('sha256')
-    .update(publicKey.export({ type: 'spki', format: 'der' }))
-    .digest('hex');
+  const { publicKeyHash: hashOfOwner, ...info } = own;
+  return { publicKeyHash, certificateInfo: { ...info, keyMatches: publicKeyHash !== undefined && publicKeyHash === hashOfOwner } };
 }

@@ -26,5 +26,5 @@ export const certificateKeyPair = defineCredentialKind({
   },
   facts: certificateFacts,
   internalFacts: certificateInternalFacts,
-  derive: ({ settings, secrets, facts }) => deriveCertificateFacts(settings.certificate, secrets.privateKey, facts),
+  derive: ({ settings, secrets, facts }, keyFiles) => deriveCertificateFacts(settings.certificate, secrets.privateKey, facts, keyFiles),
 });

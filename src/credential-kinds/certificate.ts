@@ -34,5 +34,5 @@ export const certificate = defineCredentialKind({
   },
   facts: certificateFacts,
   internalFacts: certificateInternalFacts,
-  derive: ({ settings, secrets, facts }) => deriveCertificateFacts(settings.certificate, secrets.key, facts),
+  derive: ({ settings, secrets, facts }, keyFiles) => deriveCertificateFacts(settings.certificate, secrets.key, facts, keyFiles),
 });

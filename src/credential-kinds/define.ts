@@ -1,5 +1,6 @@
 import type { Issue } from '../errors.ts';
 import type { Field, Fields, ValueOf } from '../fields/field.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import type { Fact } from './facts.ts';
 
@@ -50,24 +51,29 @@ export interface Definition<F extends KindFields> {
   /** Facts that are stored for a later `derive` but never shown. Maps each name to its purpose. Not secret. */
   readonly internalFacts?: Readonly<Record<string, string>>;
   /** Computes facts, including internal facts. A fact that it does not return keeps its value; null removes a fact. */
-  derive?(write: Write<F>): Record<string, unknown>;
+  derive?(write: Write<F>, keyFiles: KeyFiles): Record<string, unknown> | Promise<Record<string, unknown>>;
   /** Checks rules between fields, on the merged state. Paths are field names. Runs only when every single field is valid. */
-  check?(write: Write<F>): Issue[];
+  check?(write: Write<F>, keyFiles: KeyFiles): Issue[] | Promise<Issue[]>;
   /**
    * The settings that decide who receives the secrets, such as a host. An update that gives one of them another value must also set or clear
    * every secret: otherwise who knows no secret could send a stored one to a host of its own. Clearing one restores a default and needs none.
    */
   readonly destinations?: readonly (keyof F & string)[];
+  /**
+   * Whether `check` or `derive` reads key files in fields whose format is another than a key's or certificate's. What is read is then read
+   * before the transaction, and no transaction waits for it.
+   */
+  readonly readsKeyFiles?: true;
   /** Lets the server generate this secret, when the input has `generatePrivateKey: true`. */
-  readonly generate?: { readonly field: string; make(): Promise<Redacted> };
+  readonly generate?: { readonly field: string; make(keyFiles: KeyFiles): Promise<Redacted> };
   /** The kind under which such a credential is stored and returned, if it is another kind. This kind is then for input only. */
   readonly storedAs?: string;
 }
 
 /** A credential kind without the exact types of its fields. All layers use this type. */
 export interface CredentialKind extends Omit<Definition<KindFields>, 'derive' | 'check'> {
-  derive(write: Write): Record<string, unknown>;
-  check(write: Write): Issue[];
+  derive(write: Write, keyFiles: KeyFiles): Record<string, unknown> | Promise<Record<string, unknown>>;
+  check(write: Write, keyFiles: KeyFiles): Issue[] | Promise<Issue[]>;
 }
 
 /**

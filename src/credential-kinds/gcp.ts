@@ -1,6 +1,6 @@
 import { secret } from '../fields/field.ts';
-import { parseJsonObject, parsePrivateKey } from '../fields/formats.ts';
-import type { Redacted } from '../redacted.ts';
+import { parseJsonObject } from '../fields/formats.ts';
+import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleGcpKey } from './examples-pem.ts';
 import type { FactObject } from './facts.ts';
@@ -46,14 +46,22 @@ export const gcp = defineCredentialKind({
     }),
   },
   facts: { keyMeta: { type: keyMeta, description: 'The public members of the key file.' } },
-  check({ secrets }) {
+  readsKeyFiles: true,
+  async check({ secrets }, keyFiles) {
     const file = fileIn(secrets.keyJson);
     if (!file) return [];
+    // Of other types of file, a private_key is no key that anybody uses; it is not read.
     const isComplete =
-      file.type === 'service_account' ? parsePrivateKey(String(file.private_key)) !== undefined : typeof file.type === 'string';
+      file.type === 'service_account'
+        ? typeof file.private_key === 'string' && (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
+        : typeof file.type === 'string';
     if (isComplete) return [];
     return [
-      { path: ['keyJson'], message: 'must be a Google key file with a type and, if the type is service_account, a private_key in PEM' },
+      {
+        path: ['keyJson'],
+        message:
+          'must be a Google key file with a type and, if the type is service_account, a private_key: one key in PEM, such as RSA with 2048 to 8192 bits',
+      },
     ];
   },
   derive({ secrets }) {

@@ -1,8 +1,6 @@
 import { type Choices, choice, secret, text } from '../fields/field.ts';
-import type { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { redirected } from './redirected.ts';
-import { generateSshKey, sshPublicKey } from './ssh-keys.ts';
 
 const gitAuthentication = {
   enumName: 'GitAuthentication',
@@ -71,24 +69,27 @@ export const git = defineCredentialKind({
         'The public key of the stored SSH key, such as `ssh-ed25519 AAAA…`. Register it with the Git server. Null with HTTP_PASSWORD.',
     },
   },
-  generate: { field: 'secretValue', make: generateSshKey },
-  check(write) {
+  generate: { field: 'secretValue', make: (keyFiles) => keyFiles.generate('ssh') },
+  readsKeyFiles: true,
+  async check(write, keyFiles) {
     const { settings, before, secrets, isSet, generated } = write;
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
-    if (isSsh && secrets.secretValue !== undefined && !publicKeyOf(secrets.secretValue))
-      return [{ path: ['secretValue'], message: 'must be an SSH private key without a passphrase, in PEM or OpenSSH format' }];
+    if (isSsh && secrets.secretValue !== undefined && !(await keyFiles.read('sshKey', secrets.secretValue)))
+      return [
+        {
+          path: ['secretValue'],
+          message:
+            'must be one SSH private key without a passphrase, in PEM or OpenSSH format: RSA with 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519',
+        },
+      ];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)
       return [{ path: ['secretValue'], message: 'must be set or cleared when type changes: the stored value belongs to the old type' }];
     // An SSH key never leaves the client; a password is sent to the server.
     return isSsh ? [] : redirected(write, ['cloneUrl']);
   },
-  derive({ settings, secrets, isSet }) {
+  async derive({ settings, secrets, isSet }, keyFiles) {
     if (settings.type !== 'SSH_KEY' || !isSet.secretValue) return { publicKey: null };
-    return secrets.secretValue === undefined ? {} : { publicKey: publicKeyOf(secrets.secretValue) };
+    return secrets.secretValue === undefined ? {} : { publicKey: (await keyFiles.read('sshKey', secrets.secretValue))?.publicKey };
   },
 });
-
-function publicKeyOf(privateKey: Redacted): string | undefined {
-  return sshPublicKey(privateKey.expose());
-}

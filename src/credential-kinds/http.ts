@@ -1,5 +1,6 @@
 import { type Choices, choice, secret, text } from '../fields/field.ts';
-import { type Format, formats } from '../fields/formats.ts';
+import { type Format, formats, readAsOf } from '../fields/formats.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import { type CredentialKind, defineCredentialKind } from './define.ts';
 
 const authMethod = {
@@ -56,21 +57,19 @@ export const http: CredentialKind = defineCredentialKind({
       invalidExample: '',
     }),
   },
-  check({ settings, before, secrets, isSet }) {
+  readsKeyFiles: true,
+  async check({ settings, before, secrets, isSet }, keyFiles) {
     const method = settings.authMethod;
     if (!method) return [];
     const { is, format, optional } = publicValue[method];
     const issues = [];
     if (settings.publicValue === undefined) {
       if (!optional) issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
-    } else if (!formats[format].accepts(settings.publicValue)) {
+    } else if (!(await isAccepted(format, settings.publicValue, keyFiles))) {
       issues.push({ path: ['publicValue'], message: `is ${is} with ${method} and ${formats[format].message}` });
     }
-    if (
-      secrets.secretValue !== undefined &&
-      method === 'CLIENT_CERTIFICATE' &&
-      !formats.pemPrivateKey.accepts(secrets.secretValue.expose())
-    )
+    const isKey = secrets.secretValue !== undefined && method === 'CLIENT_CERTIFICATE';
+    if (isKey && !(await keyFiles.read('privateKey', secrets.secretValue)))
       issues.push({
         path: ['secretValue'],
         message: `is the certificate’s private key with ${method} and ${formats.pemPrivateKey.message}`,
@@ -80,3 +79,8 @@ export const http: CredentialKind = defineCredentialKind({
     return issues;
   },
 });
+
+async function isAccepted(format: Format, text: string, keyFiles: KeyFiles): Promise<boolean> {
+  const readAs = readAsOf(format);
+  return formats[format].accepts(text) && (!readAs || (await keyFiles.read(readAs, text)) !== undefined);
+}

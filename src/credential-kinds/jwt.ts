@@ -1,10 +1,12 @@
 import { choice, secret, text } from '../fields/field.ts';
-import { parsePublicKey } from '../fields/formats.ts';
 import { defineCredentialKind } from './define.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
 
-/** OpenSSL's name of the key type of each family of algorithms. HS accepts any text. */
+/** The key type of each family of algorithms. HS accepts any text. */
 const keyTypes: Readonly<Record<string, string>> = { RS: 'rsa', ES: 'ec' };
+const keyNames: Readonly<Record<string, string>> = { rsa: 'RSA key of 2048 to 8192 bits', ec: 'EC key on P-256, P-384 or P-521' };
+/** What every key in PEM begins with, whether it is one that is accepted or not. */
+const armor = /-----BEGIN [A-Z0-9 ]+-----/;
 
 export const jwt = defineCredentialKind({
   kind: 'jwt',
@@ -27,7 +29,8 @@ export const jwt = defineCredentialKind({
       invalidExample: '',
     }),
   },
-  check({ settings, before, secrets, isSet }) {
+  readsKeyFiles: true,
+  async check({ settings, before, secrets, isSet }, keyFiles) {
     const family = settings.algorithm?.slice(0, 2) ?? '';
     const keyType = keyTypes[family];
     // For example, a public key must not become the shared secret of HS: then everybody could sign.
@@ -39,10 +42,10 @@ export const jwt = defineCredentialKind({
         },
       ];
     if (secrets.secret === undefined) return [];
-    const key = parsePublicKey(secrets.secret.expose());
-    if (keyType && key?.asymmetricKeyType !== keyType)
-      return [{ path: ['secret'], message: `must be an ${keyType.toUpperCase()} key in PEM with ${family}` }];
-    if (!keyType && key) return [{ path: ['secret'], message: `must be a shared secret with ${family}, not a key in PEM` }];
+    if (keyType && (await keyFiles.read('anyKey', secrets.secret))?.type !== keyType)
+      return [{ path: ['secret'], message: `must be one ${keyNames[keyType]} in PEM with ${family}` }];
+    if (!keyType && armor.test(secrets.secret.expose()))
+      return [{ path: ['secret'], message: `must be a shared secret with ${family}, not a key in PEM` }];
     return [];
   },
 });

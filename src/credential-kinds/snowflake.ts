@@ -1,12 +1,6 @@
-import { createPublicKey, generateKeyPair, type KeyObject } from 'node:crypto';
-import { promisify } from 'node:util';
 import { secret, text } from '../fields/field.ts';
-import { parsePrivateKey } from '../fields/formats.ts';
-import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleRsaKey } from './examples-pem.ts';
-
-const MIN_BITS = 2048;
 
 export const snowflake = defineCredentialKind({
   kind: 'snowflake',
@@ -25,7 +19,7 @@ export const snowflake = defineCredentialKind({
     username: text({ description: 'Not secret. The Snowflake user.', maxLength: 255, example: 'GATEWAY', invalidExample: '' }),
     privateKey: secret({
       description:
-        'An RSA private key of at least 2048 bits, in PEM, without a passphrase. Required unless generatePrivateKey is true. It cannot be cleared.',
+        'An RSA private key of 2048 to 8192 bits, in PEM, without a passphrase. Required unless generatePrivateKey is true. It cannot be cleared.',
       maxLength: 16_384,
       format: 'pemPrivateKey',
       optional: true,
@@ -39,27 +33,15 @@ export const snowflake = defineCredentialKind({
       description: 'The public key of the stored private key, in PEM. For `ALTER USER … SET RSA_PUBLIC_KEY`, omit the first and last line.',
     },
   },
-  generate: {
-    field: 'privateKey',
-    async make() {
-      const { privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: MIN_BITS });
-      return new Redacted(privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
-    },
-  },
-  check({ secrets, isSet, generated, before }) {
+  generate: { field: 'privateKey', make: (keyFiles) => keyFiles.generate('rsa') },
+  async check({ secrets, isSet, generated, before }, keyFiles) {
     if (!isSet.privateKey && !generated)
       return [{ path: ['privateKey'], message: before ? 'cannot be cleared' : 'is required unless generatePrivateKey is true' }];
-    if (secrets.privateKey === undefined) return [];
-    const key = keyIn(secrets.privateKey);
-    if (key?.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_BITS) return [];
-    return [{ path: ['privateKey'], message: `must be an RSA key of at least ${MIN_BITS} bits` }];
+    if (secrets.privateKey === undefined || (await keyFiles.read('privateKey', secrets.privateKey))?.type === 'rsa') return [];
+    return [{ path: ['privateKey'], message: 'must be an RSA key of 2048 to 8192 bits' }];
   },
-  derive({ secrets }) {
-    const key = secrets.privateKey && keyIn(secrets.privateKey);
-    return key ? { publicKey: createPublicKey(key).export({ type: 'spki', format: 'pem' }) } : {};
+  async derive({ secrets }, keyFiles) {
+    const key = secrets.privateKey && (await keyFiles.read('privateKey', secrets.privateKey));
+    return key ? { publicKey: key.publicKey } : {};
   },
 });
-
-function keyIn(privateKey: Redacted): KeyObject | undefined {
-  return parsePrivateKey(privateKey.expose());
-}

@@ -1,5 +1,7 @@
-import { ValidationError } from '../errors.ts';
+import { type Issue, ValidationError } from '../errors.ts';
 import { checkAny } from '../fields/check.ts';
+import { formats, readAsOf } from '../fields/formats.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type Write } from './define.ts';
 import { redirected } from './redirected.ts';
@@ -32,10 +34,10 @@ export type KindData = Readonly<Record<string, unknown>>;
  *
  * @throws ValidationError when the data also hold the secret
  */
-export async function withGeneratedSecret(kind: CredentialKind, data: KindData): Promise<KindData> {
+export async function withGeneratedSecret(kind: CredentialKind, data: KindData, keyFiles: KeyFiles): Promise<KindData> {
   refuseGivenAndGenerated(kind, data);
   const { generate } = kind;
-  return generate && data[GENERATE] === true ? { ...data, [generate.field]: await generate.make() } : data;
+  return generate && data[GENERATE] === true ? { ...data, [generate.field]: await generate.make(keyFiles) } : data;
 }
 
 /** @throws ValidationError when the data hold the secret that they ask the server to generate */
@@ -47,15 +49,20 @@ export function refuseGivenAndGenerated({ generate }: CredentialKind, data: Kind
 /**
  * Validates a create (no `stored`) or a partial update (absent fields are kept, null clears a field) against the kind. A kind that is for
  * input only has no partial updates: its data are complete, and are added to what is stored. Data that ask for a secret must have passed
- * `withGeneratedSecret`.
+ * `withGeneratedSecret`. What `keyFiles` has read before takes no time: call it before the transaction too, with the same ones.
  *
  * @throws ValidationError listing every issue, with paths relative to `data` and without values
  */
-export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ...data }: KindData, stored?: StoredParts): PreparedWrite {
+export async function prepareWrite(
+  kind: CredentialKind,
+  { [GENERATE]: flag = null, ...data }: KindData,
+  keyFiles: KeyFiles,
+  stored?: StoredParts,
+): Promise<PreparedWrite> {
   const generated = flag === true;
   refuseFlag(kind, flag);
   if (generated && data[kind.generate!.field] === undefined) throw new Error('The secret that the data ask for was not generated.');
-  const values = check(kind, data, stored);
+  const values = await check(kind, data, stored, keyFiles);
   const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
   const secrets = withoutNulls(pick(values, secretNames)) as Record<string, Redacted>;
@@ -69,9 +76,9 @@ export function prepareWrite(kind: CredentialKind, { [GENERATE]: flag = null, ..
     generated,
     facts: stored?.facts ?? {},
   };
-  const issues = [...kind.check(write), ...redirected(write, kind.destinations ?? [])];
+  const issues = [...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])];
   if (issues.length > 0) throw new ValidationError(issues);
-  return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...kind.derive(write) }), secrets, unset };
+  return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) }), secrets, unset };
 }
 
 /** @throws ValidationError when the kind has no flag `generatePrivateKey`, or the flag is no boolean */
@@ -81,8 +88,50 @@ function refuseFlag(kind: CredentialKind, flag: unknown): void {
   if (typeof flag !== 'boolean') throw new ValidationError([{ path: [GENERATE], message: 'must be true or false' }]);
 }
 
+/** Whether a write of the kind can read key files, which takes time. */
+export function readsKeyFiles({ fields, readsKeyFiles: alsoReads }: CredentialKind): boolean {
+  return alsoReads === true || Object.values(fields).some((field) => 'format' in field && readAsOf(field.format));
+}
+
 /** Returns the values by field, null for a field to clear, without the fields that do not change. @throws ValidationError */
-function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
+async function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined, keyFiles: KeyFiles) {
+  let values: Record<string, unknown> = {};
+  const issues: Issue[] = [];
+  try {
+    values = checkValues(kind, data, stored);
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    issues.push(...error.issues);
+  }
+  issues.push(...(await keyFileIssues(kind, data, issues, keyFiles)));
+  const order = Object.keys(kind.fields);
+  if (issues.length > 0)
+    throw new ValidationError(issues.toSorted((a, b) => order.indexOf(String(a.path[0])) - order.indexOf(String(b.path[0]))));
+  return values;
+}
+
+/** Reads the key files of the fields in which nothing else is wrong. */
+async function keyFileIssues(kind: CredentialKind, data: KindData, known: readonly Issue[], keyFiles: KeyFiles): Promise<Issue[]> {
+  const issues: Issue[] = [];
+  for (const [name, field] of Object.entries(kind.fields)) {
+    const format = 'format' in field ? field.format : undefined;
+    const readAs = readAsOf(format);
+    if (!readAs || known.some(({ path }) => path[0] === name)) continue;
+    for (const { text, path } of textsIn(data[name], name)) {
+      if (!(await keyFiles.read(readAs, text))) issues.push({ path, message: formats[format!].message });
+    }
+  }
+  return issues;
+}
+
+/** The valid value of a text or of a list of texts. */
+function textsIn(value: unknown, name: string): { readonly text: Redacted | string; readonly path: (string | number)[] }[] {
+  if (value === undefined || value === null) return [];
+  if (Array.isArray(value)) return value.map((text, index) => ({ text, path: [name, index] }));
+  return [{ text: value as Redacted | string, path: [name] }];
+}
+
+function checkValues(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
   const options = { unknownMember: unknownMember(kind) };
   // A kind that is for input only is never stored as such, so its data are always complete.
   if (stored && !kind.storedAs) return checkAny(kind.fields, data, 'update', options);

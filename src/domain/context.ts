@@ -1,5 +1,6 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Policy } from './policy.ts';
 import type { RevocationList } from './revocation-list.ts';
@@ -12,6 +13,8 @@ export interface GatewayContext {
   readonly kinds: KindRegistry;
   readonly policy: Policy;
   readonly revocations: RevocationList;
+  /** Reads and generates keys and certificates for an organization. */
+  readonly keyFiles: { of(organizationId: string): KeyFiles };
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -24,9 +27,12 @@ export interface DomainContext {
   readonly policy: Policy;
   /** The revoked tokens and deleted organizations, in memory. A function that revokes adds to it after its transaction. */
   readonly revocations: RevocationList;
+  /** Creates what reads and generates the keys and certificates of one mutation. */
+  readonly keyFiles: () => KeyFiles;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
-export function contextOf({ stores, ...shared }: GatewayContext, viewer: Viewer): DomainContext {
-  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), ...shared };
+export function contextOf({ stores, keyFiles, ...shared }: GatewayContext, viewer: Viewer): DomainContext {
+  const { organizationId, confinedTo } = viewer;
+  return { viewer, store: stores.of(organizationId, confinedTo), keyFiles: () => keyFiles.of(organizationId), ...shared };
 }

@@ -1,8 +1,9 @@
 import type { CredentialKind } from '../credential-kinds/define.ts';
-import { type KindData, prepareWrite, withGeneratedSecret } from '../credential-kinds/validate.ts';
+import { type KindData, type PreparedWrite, prepareWrite, readsKeyFiles, withGeneratedSecret } from '../credential-kinds/validate.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from '../fields/field.ts';
+import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { Filter } from '../store/records.ts';
@@ -53,11 +54,14 @@ export type CredentialChanges = Target<'credential', string> &
 interface PreparedData {
   readonly kind: CredentialKind;
   readonly data: KindData;
+  readonly keyFiles: KeyFiles;
 }
 
-/** A new credential whose common fields are checked. Its data are prepared. */
-export interface PreparedCredential extends PreparedData {
+/** A new credential whose fields are checked. */
+export interface PreparedCredential {
   readonly common: ValuesOf<typeof credentialFields>;
+  readonly kind: CredentialKind;
+  readonly write: PreparedWrite;
 }
 
 /** Finds a credential. Credentials of a kind that this gateway does not know stay stored but are not found. */
@@ -80,30 +84,32 @@ export async function createCredential(context: MutationContext, input: Credenti
 }
 
 /**
- * Checks a new credential, and generates its secret if requested. This happens before the transaction, because generating takes time and
- * a transaction can run several times.
+ * Checks a new credential, and generates its secret if requested. This happens before the transaction, because reading and generating keys
+ * takes time and a transaction can run several times.
  *
  * @throws ValidationError
  */
 export async function prepareCredential(context: DomainContext, { data, ...given }: NewCredential): Promise<PreparedCredential> {
   const common = checkInput(credentialFields, given);
   refusePast(common.expiresAt, context.now());
-  return { common, ...(await prepareData(context, data)) };
+  const prepared = await prepareData(context, data);
+  const { kind } = prepared;
+  return { common, kind, write: await at(['data', kind.kind], () => prepareWrite(kind, prepared.data, prepared.keyFiles)) };
 }
 
 async function prepareData(context: DomainContext, data: CredentialData): Promise<PreparedData> {
   const [kind, given] = pickKind(context, data);
-  return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given)) };
+  const keyFiles = context.keyFiles();
+  return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given, keyFiles)), keyFiles };
 }
 
-/** Creates a credential within a transaction in which the caller has written its owners. @throws ValidationError */
+/** Creates a credential within a transaction in which the caller has written its owners. */
 export async function insertCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
-  { common, kind, data }: PreparedCredential,
+  { common, kind, write: { settings, facts, secrets } }: PreparedCredential,
 ): Promise<CredentialRecord> {
   const { store } = context;
-  const { settings, facts, secrets } = await at(['data', kind.kind], () => prepareWrite(kind, data));
   const base = newRecord(context);
   const secretFacts = await store.secrets.put(base.id, secrets, base.createdAt);
   return store.credentials.insert({
@@ -125,6 +131,7 @@ export async function updateCredential(context: MutationContext, input: Credenti
   const common = checkChanges(credentialFields, changes);
   refusePast(common.expiresAt, context.now());
   const prepared = data ? await prepareData(context, data) : undefined;
+  if (prepared) await readKeyFiles(context, id, prepared);
   return mutate(context, async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
@@ -134,13 +141,38 @@ export async function updateCredential(context: MutationContext, input: Credenti
   });
 }
 
-async function writeData({ store }: DomainContext, record: CredentialRecord, { kind, data }: PreparedData, updatedAt: Date) {
-  if ((kind.storedAs ?? kind.kind) !== record.kind) {
-    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
+/**
+ * Reads the key files that an update will ask for, so that its transaction need not wait for them. Which ones that are depends on what is
+ * stored. If that changes until the transaction runs, the transaction reads them.
+ */
+async function readKeyFiles(context: DomainContext, id: string, prepared: PreparedData): Promise<void> {
+  if (!readsKeyFiles(prepared.kind)) return;
+  const record = await findCredential(context, id);
+  if (!record || !isOfKind(record, prepared.kind)) return;
+  try {
+    await prepareUpdate(record, prepared);
+  } catch (error) {
+    // The transaction will find the same, after what else is wrong.
+    if (!(error instanceof ValidationError)) throw error;
   }
+}
+
+function prepareUpdate(record: CredentialRecord, { kind, data, keyFiles }: PreparedData): Promise<PreparedWrite> {
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
-  const { settings, facts, secrets, unset } = await at(['data', kind.kind], () => prepareWrite(kind, data, stored));
+  return at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, stored));
+}
+
+function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
+  return (kind.storedAs ?? kind.kind) === record.kind;
+}
+
+async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
+  const { kind } = prepared;
+  if (!isOfKind(record, kind)) {
+    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
+  }
+  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(record.id, secrets, updatedAt);

@@ -1,4 +1,3 @@
-import { createPrivateKey, createPublicKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
 import { isHostPattern } from './hosts.ts';
 
@@ -6,7 +5,15 @@ interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
   readonly message: string;
   accepts(text: string): boolean;
+  /**
+   * What the text must also be read as, by `KeyFiles` in `key-files/`. That takes time on another thread, so `accepts` does not do it: only
+   * credential kinds can have fields of such a format.
+   */
+  readonly readAs?: 'certificates' | 'privateKey';
 }
+
+/** The algorithms of keys that `key-files/` takes. */
+const ALGORITHMS = 'RSA with 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or Ed448';
 
 /** The formats that a field can require of its text. */
 export const formats = {
@@ -51,12 +58,14 @@ export const formats = {
   },
   // Only certificates: a private key in the same text would not be sealed.
   pemCertificates: {
-    message: 'must be one or more X.509 certificates in PEM (RFC 7468) and nothing else',
-    accepts: (text) => parseCertificates(text) !== undefined,
+    message: `must be one to ten X.509 certificates in PEM (RFC 7468) and nothing else, with keys of ${ALGORITHMS}`,
+    accepts: hasArmor,
+    readAs: 'certificates',
   },
   pemPrivateKey: {
-    message: 'must be an unencrypted private key in PEM (RFC 7468)',
-    accepts: (text) => parsePrivateKey(text) !== undefined,
+    message: `must be one unencrypted private key in PEM (RFC 7468) and nothing else: ${ALGORITHMS}`,
+    accepts: hasArmor,
+    readAs: 'privateKey',
   },
   duration: {
     message: 'must be a duration above zero such as 1h30m or 90s',
@@ -84,6 +93,11 @@ export const formats = {
 
 export type Format = keyof typeof formats;
 
+/** Returns what a text of the format must be read as, if checking it takes reading a key or certificates. */
+export function readAsOf(format: Format | undefined): FormatRule['readAs'] {
+  return format && (formats[format] as FormatRule).readAs;
+}
+
 /** Parses a JSON object. Returns undefined when the text is not one. */
 export function parseJsonObject(text: string): Record<string, unknown> | undefined {
   try {
@@ -94,34 +108,8 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
   }
 }
 
-/** Parses one or more certificates in PEM. Returns undefined when the text contains none, or anything else. */
-export function parseCertificates(text: string): [X509Certificate, ...X509Certificate[]] | undefined {
-  const block = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-  if (text.replace(block, '').trim() !== '') return undefined;
-  try {
-    const [first, ...rest] = (text.match(block) ?? []).map((pem) => new X509Certificate(pem));
-    return first && [first, ...rest];
-  } catch {
-    return undefined;
-  }
-}
-
-/** Parses a private key in PEM (PKCS#8, PKCS#1 or SEC 1) without a passphrase. Returns undefined when the text is not one. */
-export function parsePrivateKey(text: string): KeyObject | undefined {
-  try {
-    return createPrivateKey({ key: text, format: 'pem' });
-  } catch {
-    return undefined;
-  }
-}
-
-/** Parses a key or certificate in PEM and returns its public key, or undefined when the text is neither. */
-export function parsePublicKey(text: string): KeyObject | undefined {
-  try {
-    return createPublicKey({ key: text, format: 'pem' });
-  } catch {
-    return undefined;
-  }
+function hasArmor(text: string): boolean {
+  return text.includes('-----BEGIN ');
 }
 
 function isUrl(text: string): boolean {

@@ -1,8 +1,18 @@
-import { createRemoteJWKSet, decodeJwt, decodeProtectedHeader, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import {
+  createRemoteJWKSet,
+  customFetch,
+  decodeJwt,
+  decodeProtectedHeader,
+  errors,
+  type JWTPayload,
+  type JWTVerifyGetKey,
+  jwtVerify,
+} from 'jose';
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
+import { fetchIssuerKeys } from './issuer-keys.ts';
 
 /** How tokens of the issuer are verified. */
 export interface TokenSettings {
@@ -107,7 +117,7 @@ function issuedTokens({ issuer, audience, organizationClaim, key }: TokenSetting
 
 /** The issuer's keys. A failure to fetch them has a message of its own, because then the token is not to blame. */
 function publishedKeys(url: URL): JWTVerifyGetKey {
-  const jwks = createRemoteJWKSet(url);
+  const jwks = createRemoteJWKSet(url, { [customFetch]: fetchIssuerKeys });
   return async (header, token) => {
     try {
       return await jwks(header, token);

@@ -29,15 +29,9 @@ export async function bench(run, onCommand) {
   });
   const client = new MongoClient(uri);
   try {
-    const token = await new SignJWT({ organization, scope: 'all.Organization' })
-      .setProtectedHeader({ alg: 'HS256' })
-      .setIssuer('bench')
-      .setAudience('bench')
-      .setSubject('bench')
-      .setExpirationTime('1h')
-      .sign(secret);
+    const token = await tokenFor(secret, organization);
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
-    await run({ gateway, client, database: client.db(name), headers, port: await listen(gateway.requestListener) });
+    await run({ gateway, client, secret, database: client.db(name), headers, port: await listen(gateway.requestListener) });
   } finally {
     await client.db(name).dropDatabase();
     await client.close();
@@ -46,6 +40,17 @@ export async function bench(run, onCommand) {
     rmSync(directory, { recursive: true, force: true });
     process.exit();
   }
+}
+
+/** A token with which everything in the organization is allowed. */
+export function tokenFor(secret, organization) {
+  return new SignJWT({ organization, scope: 'all.Organization' })
+    .setProtectedHeader({ alg: 'HS256' })
+    .setIssuer('bench')
+    .setAudience('bench')
+    .setSubject('bench')
+    .setExpirationTime('1h')
+    .sign(secret);
 }
 
 export async function listen(listener) {

@@ -1,4 +1,5 @@
-import { describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it } from 'vitest';
+import type { StoredParts } from '../../src/credential-kinds/validate.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { credentialKinds } from '../kinds.ts';
 import { errorOf, everyField, exampleData, issuesOf, prepareWrite, storedExample, textOfLength } from './examples.ts';
@@ -6,9 +7,9 @@ import { errorOf, everyField, exampleData, issuesOf, prepareWrite, storedExample
 const CANARY = 'canary-7f3a91';
 
 describe.each(credentialKinds.map((kind) => ({ name: kind.kind, kind })))('$name', ({ kind }) => {
-  it('takes its examples, and gives settings plain and secrets as Redacted', () => {
+  it('takes its examples, and gives settings plain and secrets as Redacted', async () => {
     const data = exampleData(kind);
-    const write = prepareWrite(kind, data);
+    const write = await prepareWrite(kind, data);
     const fields = Object.entries(kind.fields);
     const names = (secret: boolean) => fields.filter(([, field]) => field.secret === secret).map(([name]) => name);
     expect(Object.keys(write.settings)).toEqual(names(false));
@@ -22,34 +23,37 @@ describe.each(credentialKinds.map((kind) => ({ name: kind.kind, kind })))('$name
       expect(write.settings[name]).toEqual(field.type === 'DateTime' ? new Date(field.example!) : field.example);
   });
 
-  it('takes an update that changes nothing, and keeps everything (L27, Z27)', () => {
+  it('takes an update that changes nothing, and keeps everything (L27, Z27)', async () => {
     if (kind.storedAs) return;
-    const stored = storedExample(kind);
-    expect(prepareWrite(kind, {}, stored)).toEqual({ settings: stored.settings, facts: stored.facts, secrets: {}, unset: [] });
+    const stored = await storedExample(kind);
+    expect(await prepareWrite(kind, {}, stored)).toEqual({ settings: stored.settings, facts: stored.facts, secrets: {}, unset: [] });
   });
 
-  it('L23: refuses a field that it does not have, without repeating its name or value', () => {
-    const error = errorOf(kind, { ...exampleData(kind), [CANARY]: CANARY });
+  it('L23: refuses a field that it does not have, without repeating its name or value', async () => {
+    const error = await errorOf(kind, { ...exampleData(kind), [CANARY]: CANARY });
     expect(error.issues).toEqual([{ path: [], message: expect.stringContaining('has a field that') }]);
     expect(error.message).not.toContain(CANARY);
-    expect(errorOf(kind, { ...exampleData(kind), [CANARY]: CANARY }, storedExample(kind)).message).not.toContain(CANARY);
+    expect((await errorOf(kind, { ...exampleData(kind), [CANARY]: CANARY }, await storedExample(kind))).message).not.toContain(CANARY);
   });
 
-  it('derives only facts that it declares', () => {
+  it('derives only facts that it declares', async () => {
     const declared = [...Object.keys(kind.facts ?? {}), ...Object.keys(kind.internalFacts ?? {})];
-    for (const name of Object.keys(prepareWrite(kind, exampleData(kind)).facts)) expect(declared).toContain(name);
+    for (const name of Object.keys((await prepareWrite(kind, exampleData(kind))).facts)) expect(declared).toContain(name);
   });
 
-  it('lists every issue at once', () => {
+  it('lists every issue at once', async () => {
     const data = Object.fromEntries(Object.entries(kind.fields).map(([name, field]) => [name, field.invalidExample]));
     if (Object.keys(data).length === 0) return;
-    expect(issuesOf(kind, data).map(({ path }) => path[0])).toEqual(Object.keys(data));
+    expect((await issuesOf(kind, data)).map(({ path }) => path[0])).toEqual(Object.keys(data));
   });
 });
 
 describe.each(everyField)('$at', ({ kind, name, field }) => {
   const others = exampleData(kind);
-  const stored = storedExample(kind);
+  let stored: StoredParts;
+  beforeAll(async () => {
+    stored = await storedExample(kind);
+  });
   /** What an update must give although it does not change it: nothing, but for a kind that only comes in. */
   const untouched = kind.storedAs ? exampleData(kind, 'required') : {};
 
@@ -58,23 +62,26 @@ describe.each(everyField)('$at', ({ kind, name, field }) => {
     expect(structuredClone(field)).toEqual(field);
   });
 
-  it('refuses its invalid example, on create and on update', () => {
+  it('refuses its invalid example, on create and on update', async () => {
     for (const issues of [
-      issuesOf(kind, { ...others, [name]: field.invalidExample }),
-      issuesOf(kind, { ...untouched, [name]: field.invalidExample }, stored),
+      await issuesOf(kind, { ...others, [name]: field.invalidExample }),
+      await issuesOf(kind, { ...untouched, [name]: field.invalidExample }, stored),
     ]) {
       expect(issues).toHaveLength(1);
       expect(issues[0]?.path[0]).toBe(name);
     }
   });
 
-  it('never repeats a value that it refuses, nor a part of it', () => {
+  it('never repeats a value that it refuses, nor a part of it', async () => {
     const refused = [
       ...[{ [CANARY]: CANARY }, [[CANARY]], [{ [CANARY]: CANARY }]],
       ...(field.type === 'String' ? [`${CANARY}\ud800`, CANARY.repeat(10_000)] : [CANARY]),
     ];
     for (const value of refused) {
-      for (const error of [errorOf(kind, { ...others, [name]: value }), errorOf(kind, { ...untouched, [name]: value }, stored)]) {
+      for (const error of [
+        await errorOf(kind, { ...others, [name]: value }),
+        await errorOf(kind, { ...untouched, [name]: value }, stored),
+      ]) {
         expect(error.issues[0]?.path[0]).toBe(name);
         expect(`${error.stack} ${JSON.stringify(error)} ${error.cause}`).not.toContain('canary');
       }
@@ -82,59 +89,61 @@ describe.each(everyField)('$at', ({ kind, name, field }) => {
   });
 
   if (field.type === 'String') {
-    it('takes a text of exactly its longest and shortest length, and refuses one more or less', () => {
+    it('takes a text of exactly its longest and shortest length, and refuses one more or less', async () => {
       const { minLength = 1, maxLength, maxBytes } = field;
       const longest = maxBytes === undefined ? textOfLength(field, maxLength) : Buffer.alloc(maxBytes).toString('base64');
       expect(longest).toHaveLength(maxLength);
-      prepareWrite(kind, { ...others, [name]: longest });
-      expect(issuesOf(kind, { ...others, [name]: `${longest}a` })).toEqual([
+      await prepareWrite(kind, { ...others, [name]: longest });
+      expect(await issuesOf(kind, { ...others, [name]: `${longest}a` })).toEqual([
         { path: [name], message: `must be at most ${maxLength} characters` },
       ]);
       const tooShort = minLength === 1 ? 'must not be empty' : `must be at least ${minLength} characters`;
-      expect(issuesOf(kind, { ...others, [name]: textOfLength(field, minLength - 1) })).toEqual([{ path: [name], message: tooShort }]);
+      expect(await issuesOf(kind, { ...others, [name]: textOfLength(field, minLength - 1) })).toEqual([
+        { path: [name], message: tooShort },
+      ]);
     });
   }
 
   if (field.type === 'Choice') {
-    it('takes each of its values in upper case, and nothing else', () => {
+    it('takes each of its values in upper case, and nothing else', async () => {
       const values = field.only ?? Object.keys(field.choices.values);
       for (const value of values) expect(value).toBe(value.toUpperCase());
       expect(values).toContain(field.example);
-      expect(issuesOf(kind, { ...others, [name]: values[0]?.toLowerCase() })).toEqual([
+      expect(await issuesOf(kind, { ...others, [name]: values[0]?.toLowerCase() })).toEqual([
         { path: [name], message: `must be one of ${values.join(', ')}` },
       ]);
     });
   }
 
   if (field.type === 'StringList') {
-    it('takes an empty list, and refuses too many items, and points at the bad item', () => {
+    it('takes an empty list, and refuses too many items, and points at the bad item', async () => {
       const item = field.example![0] ?? '';
-      expect(prepareWrite(kind, { [name]: [] }, stored).settings[name]).toEqual([]);
-      prepareWrite(kind, { ...others, [name]: Array(field.maxItems).fill(item) });
-      expect(issuesOf(kind, { ...others, [name]: Array(field.maxItems + 1).fill(item) })).toEqual([
+      expect((await prepareWrite(kind, { [name]: [] }, stored)).settings[name]).toEqual([]);
+      await prepareWrite(kind, { ...others, [name]: Array(field.maxItems).fill(item) });
+      expect(await issuesOf(kind, { ...others, [name]: Array(field.maxItems + 1).fill(item) })).toEqual([
         { path: [name], message: `must have at most ${field.maxItems} items` },
       ]);
-      expect(issuesOf(kind, { ...others, [name]: [item, 'a'.repeat(field.maxLength + 1)] })).toEqual([
+      expect(await issuesOf(kind, { ...others, [name]: [item, 'a'.repeat(field.maxLength + 1)] })).toEqual([
         { path: [name, 1], message: `must be at most ${field.maxLength} characters` },
       ]);
     });
   }
 
   if (field.optional) {
-    it('can be cleared with null, which leaves the rest', () => {
+    it('can be cleared with null, which leaves the rest', async () => {
       if (name === kind.generate?.field && kind.kind === 'snowflake') return; // One of two is required: see rules.test.ts.
-      const write = prepareWrite(kind, { ...untouched, [name]: null }, stored);
+      const write = await prepareWrite(kind, { ...untouched, [name]: null }, stored);
       expect(write.settings).not.toHaveProperty(name);
       expect(write.unset).toEqual(field.secret ? [name] : []);
       expect(Object.keys(write.settings)).toEqual(Object.keys(stored.settings).filter((other) => other !== name));
     });
   } else {
-    it('is required on create, and cannot be cleared', () => {
+    it('is required on create, and cannot be cleared', async () => {
       const { [name]: _, ...without } = others;
-      expect(issuesOf(kind, without)).toEqual([{ path: [name], message: 'is required' }]);
-      expect(issuesOf(kind, { ...others, [name]: null })).toEqual([{ path: [name], message: 'is required' }]);
+      expect(await issuesOf(kind, without)).toEqual([{ path: [name], message: 'is required' }]);
+      expect(await issuesOf(kind, { ...others, [name]: null })).toEqual([{ path: [name], message: 'is required' }]);
       const message = kind.storedAs ? 'is required' : 'cannot be cleared';
-      expect(issuesOf(kind, { ...untouched, [name]: null }, stored)).toEqual([{ path: [name], message }]);
+      expect(await issuesOf(kind, { ...untouched, [name]: null }, stored)).toEqual([{ path: [name], message }]);
     });
   }
 });

@@ -8,6 +8,8 @@ import {
   type StoredParts,
 } from '../../src/credential-kinds/validate.ts';
 import { type Issue, ValidationError } from '../../src/errors.ts';
+import { createKeyFiles } from '../../src/key-files/index.ts';
+import { runTask } from '../../src/key-files/tasks.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { credentialKinds, kindOf } from '../kinds.ts';
 import { ed25519 } from './key-examples.ts';
@@ -34,12 +36,15 @@ export function wrapped(kind: CredentialKind, data: Record<string, unknown>): Re
   return Object.fromEntries(Object.entries(data).map(wrap));
 }
 
+/** Reads key files with what the workers run, on this thread. */
+export const keyFilesHere = () => createKeyFiles(async (task) => runTask(task));
+
 /** What becomes of a write that holds plain secrets, or asks for one, which is then always the same. */
-export function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): PreparedWrite {
+export async function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<PreparedWrite> {
   refuseGivenAndGenerated(kind, data);
   const isAsked = kind.generate && data.generatePrivateKey === true;
   const made = isAsked ? { [kind.generate.field]: kind.kind === 'git' ? ed25519.plainKey : exampleRsaKey } : {};
-  return prepareWrapped(kind, wrapped(kind, { ...data, ...made }), stored);
+  return prepareWrapped(kind, wrapped(kind, { ...data, ...made }), keyFilesHere(), stored);
 }
 
 /** What would be stored after this write. */
@@ -50,18 +55,18 @@ export function storedAfter(write: PreparedWrite, before?: StoredParts): StoredP
 }
 
 /** A stored credential of this kind, made from its examples and from `data`. */
-export function storedExample(kind: CredentialKind, data: Record<string, unknown> = {}): StoredParts {
-  return storedAfter(prepareWrite(kind, { ...exampleData(kind), ...data }));
+export async function storedExample(kind: CredentialKind, data: Record<string, unknown> = {}): Promise<StoredParts> {
+  return storedAfter(await prepareWrite(kind, { ...exampleData(kind), ...data }));
 }
 
 /** The issues with which this write is refused. It must be refused, and with a ValidationError. */
-export function issuesOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): readonly Issue[] {
-  return errorOf(kind, data, stored).issues;
+export async function issuesOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<readonly Issue[]> {
+  return (await errorOf(kind, data, stored)).issues;
 }
 
-export function errorOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): ValidationError {
+export async function errorOf(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<ValidationError> {
   try {
-    prepareWrite(kind, data, stored);
+    await prepareWrite(kind, data, stored);
   } catch (error) {
     expect(error).toBeInstanceOf(ValidationError);
     return error as ValidationError;

@@ -18,6 +18,12 @@ type ErrorClass = new (...args: never[]) => GatewayError;
 const MUTATION_COST = 25;
 /** The cost of each generated key pair. An RSA key pair takes a tenth of a second of processor time. */
 const KEY_COST = 400;
+/** The cost of reading a key or a certificate, which takes two or three milliseconds of another thread. */
+const KEY_FILE_COST = 10;
+/** A text that is no key can take longer, by its length: this many characters cost 1 more. */
+const KEY_FILE_CHARACTERS = 100;
+/** More certificates than a text can have are not read. */
+const KEY_FILES_MAX = 10;
 
 /** Returns the scopes that a mutation needs in addition to its own, depending on its arguments. Stored in the field's extensions. */
 export type AlsoNeeds = (args: { readonly input: never }) => readonly Scope[];
@@ -116,7 +122,7 @@ export function addMutations(builder: Builder) {
         authScopes: { scope: options.scope },
         extensions: {
           alsoNeeds: (({ input }) => alsoNeeds(input)) satisfies AlsoNeeds,
-          cost: { own: (given) => cost + KEY_COST * keysAsked(given) } satisfies Cost,
+          cost: { own: (given) => cost + KEY_COST * keysAsked(given) + costOfKeyFiles(given) } satisfies Cost,
           ...({ perRequest } satisfies PerRequestExtensions),
         },
         args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
@@ -179,4 +185,16 @@ function oncePerRequest(perRequest: number | undefined): string {
 function keysAsked(value: unknown): number {
   if (typeof value !== 'object' || value === null) return 0;
   return Object.entries(value).reduce((sum, [name, inner]) => sum + (name === GENERATE && inner === true ? 1 : keysAsked(inner)), 0);
+}
+
+/** Returns the cost of the keys and certificates in the arguments, at any depth: texts with blocks of PEM, and files of keys in base64. */
+function costOfKeyFiles(value: unknown): number {
+  if (typeof value === 'string') {
+    // Base64 of PEM, and of DER with more than 255 bytes.
+    const blocks = /^(?:LS0tLS1CRUdJTi|MII)/.test(value) ? 1 : value.split('-----BEGIN ').length - 1;
+    if (blocks === 0) return 0;
+    return KEY_FILE_COST * Math.min(KEY_FILES_MAX, blocks) + Math.ceil(value.length / KEY_FILE_CHARACTERS);
+  }
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.values(value).reduce((sum: number, inner) => sum + costOfKeyFiles(inner), 0);
 }

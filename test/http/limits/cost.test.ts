@@ -1,5 +1,6 @@
 import { getOperationAST, getVariableValues, parse, validate } from 'graphql';
 import { describe, expect, it } from 'vitest';
+import { exampleCertificate, exampleKey, exampleRsaKey } from '../../../src/credential-kinds/examples-pem.ts';
 import { createSchema, operationCost, requiredScopes } from '../../../src/schema/index.ts';
 import { kindRegistry } from '../../kinds.ts';
 
@@ -86,6 +87,23 @@ describe('an operation costs', () => {
     expect(
       cost('mutation { updateCredential(input: { credential: "x", data: { snowflake: { generatePrivateKey: false } } }) { __typename } }'),
     ).toBe(1 + 25);
+  });
+
+  it('some for each key and certificate that must be read', () => {
+    const create = 'mutation ($input: CreateCredentialInput!) { createCredential(input: $input) { __typename } }';
+    const of = (data: object) => cost(create, { input: { integration: { name: 'crm' }, name: 'c', data } });
+    const [certificate, privateKey] = [exampleCertificate, exampleKey];
+    const length = (text: string) => Math.ceil(text.length / 100);
+    expect(of({ certificateKeyPair: { certificate, privateKey } })).toBe(1 + 25 + 20 + length(certificate) + length(privateKey));
+    expect(of({ certificateKeyPair: { certificate: certificate.repeat(10), privateKey } })).toBe(
+      1 + 25 + 110 + length(certificate.repeat(10)) + length(privateKey),
+    );
+    expect(of({ string: { value: '-----BEGIN '.repeat(1000) } })).toBe(1 + 25 + 100 + 110);
+    for (const encoding of [exampleRsaKey, exampleRsaKey.replace(/-----[^-]+-----|\s/g, '')]) {
+      const secret = encoding === exampleRsaKey ? Buffer.from(encoding).toString('base64') : encoding;
+      const jwtBearer = { algorithm: 'RS256', secret, payload: '{}', expiresIn: '1m', authorizationHeaderPrefix: 'Bearer' };
+      expect(of({ jwtBearer })).toBe(1 + 25 + 10 + length(secret));
+    }
   });
 
   it('by the number of ids', () => {

@@ -1,0 +1,93 @@
+import { Refused } from './der.ts';
+import { isOpenSsh, readOpenSsh, sshText } from './openssh.ts';
+import { checkPublicKey, generateRsaKey, generateSshKey, hashOf, openCertificate, pemOf, publicKeyOf, sshBlobOf } from './openssl.ts';
+import { type PrivateKey, type PublicKey, readAnyKey, readCertificates, readPrivateKey } from './read.ts';
+
+/** What is told of a private key: only its public half. */
+export interface PrivateKeyFacts {
+  readonly type: PrivateKey['type'];
+  /** The public key in PEM. */
+  readonly publicKey: string;
+  /** The SHA-256 of the public key, in hexadecimal. */
+  readonly publicKeyHash: string;
+}
+
+/** What is told of a certificate. */
+export interface CertificateFacts {
+  readonly subject: string | null;
+  readonly issuer: string | null;
+  readonly commonName: string | null;
+  readonly serialNumber: string;
+  readonly fingerprint: string;
+  readonly notBefore: Date;
+  readonly notAfter: Date;
+  /** The SHA-256 of its public key, in hexadecimal. */
+  readonly publicKeyHash: string;
+}
+
+/** What reading a text returns, by what the text must be. */
+export interface Readings {
+  /** One unencrypted private key in PEM. */
+  readonly privateKey: PrivateKeyFacts;
+  /** One public key, unencrypted private key or certificate in PEM. */
+  readonly anyKey: { readonly type: PublicKey['type'] };
+  /** One to ten certificates in PEM. Those of the first one are told. */
+  readonly certificates: CertificateFacts;
+  /** One private key for SSH, in PEM or in OpenSSH's own format. */
+  readonly sshKey: { readonly publicKey: string };
+}
+export type ReadAs = keyof Readings;
+
+/** The keys that can be generated: RSA in PKCS#8, or ed25519 in OpenSSH's own format. */
+export type Generated = 'rsa' | 'ssh';
+
+/** A piece of work for a worker. */
+export type Task = { readonly readAs: ReadAs; readonly plain: string } | { readonly generate: Generated };
+
+/** The result of a task: of reading, undefined when the text is not what it must be; of generating, the private key. */
+export type TaskResult = Readings[ReadAs] | string | undefined;
+
+const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
+  privateKey(plain) {
+    const key = readPrivateKey(plain);
+    const publicKey = publicKeyOf(key);
+    return { type: key.type, publicKey: pemOf(publicKey), publicKeyHash: hashOf(publicKey) };
+  },
+  anyKey(plain) {
+    const key = readAnyKey(plain);
+    if ('encoding' in key) publicKeyOf(key);
+    else checkPublicKey(key);
+    return { type: key.type };
+  },
+  certificates(plain) {
+    // All are read before OpenSSL gets the first one.
+    const [first] = readCertificates(plain).map((certificate) => [certificate, openCertificate(certificate)] as const);
+    const [{ publicKey, notBefore, notAfter }, opened] = first!;
+    return {
+      subject: opened.subject?.replaceAll('\n', ', ') ?? null,
+      issuer: opened.issuer?.replaceAll('\n', ', ') ?? null,
+      commonName: /^CN=(.+)$/m.exec(opened.subject ?? '')?.[1] ?? null,
+      serialNumber: opened.serialNumber,
+      fingerprint: opened.fingerprint256,
+      notBefore,
+      notAfter,
+      publicKeyHash: hashOf(publicKey),
+    };
+  },
+  sshKey(plain) {
+    const blob = isOpenSsh(plain) ? readOpenSsh(plain) : sshBlobOf(publicKeyOf(readPrivateKey(plain)));
+    return { publicKey: sshText(blob) };
+  },
+};
+
+/** Carries out a task. Its errors contain nothing of the text. */
+export function runTask(task: Task): TaskResult {
+  if ('generate' in task) return task.generate === 'rsa' ? generateRsaKey() : generateSshKey();
+  try {
+    return readers[task.readAs](task.plain);
+  } catch (error) {
+    if (error instanceof Refused || error instanceof RangeError) return undefined;
+    // Whatever else was thrown is a defect, and its message may repeat the text.
+    throw new Error('A key or certificate could not be read.');
+  }
+}
