@@ -18,7 +18,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
-import { deleteOrganization } from './domain/organization.ts';
+import { createRecount, deleteOrganization } from './domain/organization.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
@@ -30,7 +30,7 @@ import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
-import { createStore } from './store/index.ts';
+import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
@@ -121,7 +121,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
-    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
+    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now, storageLimits(limits));
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
@@ -161,6 +161,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
       [() => stores.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'idle rate limits could not be deleted'],
+      [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
@@ -189,6 +190,19 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await database.connection.close();
     throw error;
   }
+}
+
+function storageLimits(limits: Limits): StorageLimits {
+  return {
+    MAX_INTEGRATIONS: limits.maxIntegrations,
+    MAX_CONNECTORS: limits.maxConnectors,
+    MAX_END_USERS: limits.maxEndUsers,
+    MAX_CONNECTIONS: limits.maxConnections,
+    MAX_CREDENTIALS: limits.maxCredentials,
+    MAX_API_KEYS: limits.maxAPIKeys,
+    MAX_OWNED: limits.maxOwned,
+    MAX_STORED_BYTES: limits.maxStoredBytes,
+  };
 }
 
 function masterKey(source: MasterKeySource): MasterKey {

@@ -18,6 +18,9 @@ import { rateLimitStore } from './rate-limit.ts';
 import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
+import { type StorageLimits, usageStore } from './usage.ts';
+
+export type { StorageLimits };
 
 /** The store of all organizations. */
 export type Store = ReturnType<typeof createStore>;
@@ -29,8 +32,8 @@ export type Members = ReturnType<typeof createMembers>['members'];
 export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Members[M]> };
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
-export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keyring, organizations, members } = createMembers(database, keyProvider, now);
+export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits?: StorageLimits) {
+  const { keyring, organizations, members } = createMembers(database, keyProvider, now, storageLimits);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -63,9 +66,9 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
   };
 }
 
-function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date) {
+function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits: StorageLimits | undefined) {
   const { keysOf, ...keyring } = createKeyring(database, keyProvider);
-  const organizations = organizationStore(database);
+  const organizations = organizationStore(database, usageStore(database, storageLimits));
   const members = {
     /** The organization's own record. */
     organization: organizations.of,

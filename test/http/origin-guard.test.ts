@@ -228,7 +228,9 @@ describe('a gateway that answers to its own names', () => {
     expect((await raw({ host: 'localhost' }, '/ready')).status).toBe(200);
     wire.cut();
     // The answer may be a second old.
-    await expect.poll(() => raw({ host: 'localhost' }, '/ready'), { timeout: 20_000 }).toEqual({ status: 503, text: 'the database does not respond\n' });
+    await expect
+      .poll(() => raw({ host: 'localhost' }, '/ready'), { timeout: 20_000 })
+      .toEqual({ status: 503, text: 'the database does not respond\n' });
     expect((await raw({ host: 'localhost' }, '/health')).status).toBe(200);
     wire.mend();
     await expect.poll(async () => (await raw({ host: 'localhost' }, '/ready')).status, { timeout: 20_000, interval: 250 }).toBe(200);
