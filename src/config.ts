@@ -114,6 +114,10 @@ const settings = {
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
     'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
+  MAX_SOCKETS: whole(1, 1_000_000, defaultLimits.maxSockets).describe('the maximum number of open sockets of clients'),
+  MAX_SOCKETS_PER_ADDRESS: whole(0, 1_000_000, defaultLimits.maxSocketsPerAddress).describe(
+    'the same for each client address; 0 means no limit. It does not apply if `TRUSTED_PROXIES` is set, because all sockets are then those of the proxy',
+  ),
   MAX_INTEGRATIONS: whole(0, 1_000_000_000, defaultLimits.maxIntegrations).describe(
     'the maximum number of integrations of an organization',
   ),
@@ -229,6 +233,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       rateLimit: read.RATE_LIMIT,
       organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,
+      maxSockets: read.MAX_SOCKETS,
+      maxSocketsPerAddress: read.MAX_SOCKETS_PER_ADDRESS,
       maxIntegrations: read.MAX_INTEGRATIONS,
       maxConnectors: read.MAX_CONNECTORS,
       maxEndUsers: read.MAX_END_USERS,

@@ -37,6 +37,7 @@ import { NO_ORGANIZATION } from './store/rate-limit.ts';
 export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
+export { socketGroup } from './http/limits/address.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
 /** A master key: its 32 bytes, or its location. */

@@ -29,6 +29,10 @@ export interface Limits {
   readonly organizationRateLimit: number;
   /** RATE_LIMIT_ANONYMOUS: the maximum number of requests without a valid token from one address in a minute. 0 means no limit. */
   readonly anonymousRateLimit: number;
+  /** MAX_SOCKETS: the maximum number of open sockets of clients. */
+  readonly maxSockets: number;
+  /** MAX_SOCKETS_PER_ADDRESS: the same for each client address. 0 means no limit. Does not apply behind trusted proxies. */
+  readonly maxSocketsPerAddress: number;
   /** MAX_INTEGRATIONS: the maximum number of integrations of an organization. */
   readonly maxIntegrations: number;
   /** MAX_CONNECTORS: the maximum number of connectors of an organization. */
@@ -64,6 +68,8 @@ export const defaultLimits: Limits = {
   rateLimit: 300_000,
   organizationRateLimit: 3_000_000,
   anonymousRateLimit: 120,
+  maxSockets: 5_000,
+  maxSocketsPerAddress: 256,
   maxIntegrations: 10_000,
   maxConnectors: 100_000,
   maxEndUsers: 1_000_000,
