@@ -145,6 +145,24 @@ const settings = {
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
     'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
+  MAX_SOCKETS: whole(1, 1_000_000, defaultLimits.maxSockets).describe('the maximum number of open sockets of clients'),
+  MAX_SOCKETS_PER_ADDRESS: whole(0, 1_000_000, defaultLimits.maxSocketsPerAddress).describe(
+    'the same for each client address; 0 means no limit. It does not apply if `TRUSTED_PROXIES` is set, because all sockets are then those of the proxy',
+  ),
+  MAX_INTEGRATIONS: whole(0, 1_000_000_000, defaultLimits.maxIntegrations).describe(
+    'the maximum number of integrations of an organization',
+  ),
+  MAX_CONNECTORS: whole(0, 1_000_000_000, defaultLimits.maxConnectors).describe('the maximum number of connectors of an organization'),
+  MAX_END_USERS: whole(0, 1_000_000_000, defaultLimits.maxEndUsers).describe('the maximum number of end users of an organization'),
+  MAX_CONNECTIONS: whole(0, 1_000_000_000, defaultLimits.maxConnections).describe('the maximum number of connections of an organization'),
+  MAX_CREDENTIALS: whole(0, 1_000_000_000, defaultLimits.maxCredentials).describe('the maximum number of credentials of an organization'),
+  MAX_API_KEYS: whole(0, 1_000_000_000, defaultLimits.maxAPIKeys).describe('the maximum number of API keys of an organization'),
+  MAX_OWNED: whole(0, 1_000_000_000, defaultLimits.maxOwned).describe(
+    'the maximum number of credentials, and of connections, that one end user can own',
+  ),
+  MAX_STORED_BYTES: whole(0, 2 ** 50, defaultLimits.maxStoredBytes).describe(
+    'the maximum size of all records and sealed secrets of an organization, in bytes; the audit log is not included',
+  ),
   REVEAL_REASON_PATTERN: z
     .string()
     .max(200, 'must be at most 200 characters')
@@ -271,6 +289,16 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       rateLimit: read.RATE_LIMIT,
       organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,
+      maxSockets: read.MAX_SOCKETS,
+      maxSocketsPerAddress: read.MAX_SOCKETS_PER_ADDRESS,
+      maxIntegrations: read.MAX_INTEGRATIONS,
+      maxConnectors: read.MAX_CONNECTORS,
+      maxEndUsers: read.MAX_END_USERS,
+      maxConnections: read.MAX_CONNECTIONS,
+      maxCredentials: read.MAX_CREDENTIALS,
+      maxAPIKeys: read.MAX_API_KEYS,
+      maxOwned: read.MAX_OWNED,
+      maxStoredBytes: read.MAX_STORED_BYTES,
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
     },
     policy: {

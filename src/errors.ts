@@ -17,7 +17,7 @@ export const errorCodes = {
   BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
   GRAPHQL_PARSE_FAILED: 'The document is not valid GraphQL syntax.',
   GRAPHQL_VALIDATION_FAILED: 'The document is not valid for the schema.',
-  LIMIT_EXCEEDED: 'The document or a list in its variables exceeds a limit; extensions.limit names it.',
+  LIMIT_EXCEEDED: 'The request exceeds a limit, or the organization would store more than it may; extensions.limit names the limit.',
   COST_LIMIT_EXCEEDED: 'The operation exceeds the cost limit; extensions.cost and extensions.maxCost contain its cost and the limit.',
   RATE_LIMITED: 'The rate limit is exceeded; retry after extensions.retryAfter seconds.',
   UNAVAILABLE:
@@ -196,6 +196,18 @@ export class LimitExceededError extends GatewayError {
   readonly limit: string;
   readonly maximum: number;
   /** `what` is the beginning of the message. It must not repeat anything from the request. */
+  constructor(what: string, limit: string, maximum: number) {
+    super('LIMIT_EXCEEDED', `${what}: at most ${maximum} (${limit}).`);
+    this.limit = limit;
+    this.maximum = maximum;
+  }
+}
+
+/** A mutation would store more than the organization, or an end user, may store. */
+export class StorageLimitError extends GatewayError {
+  /** The name of the setting. */
+  readonly limit: string;
+  readonly maximum: number;
   constructor(what: string, limit: string, maximum: number) {
     super('LIMIT_EXCEEDED', `${what}: at most ${maximum} (${limit}).`);
     this.limit = limit;

@@ -18,7 +18,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
-import { deleteOrganization } from './domain/organization.ts';
+import { createRecount, deleteOrganization } from './domain/organization.ts';
 import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS } from './domain/revocation-list.ts';
@@ -33,13 +33,14 @@ import { createSchema, schemaText as printedSchema } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
-import { createStore } from './store/index.ts';
+import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
 export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
+export { socketGroup } from './http/limits/address.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
 /** A master key: its 32 bytes, or its location. */
@@ -135,7 +136,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
-    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
+    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now, storageLimits(limits));
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
@@ -184,6 +185,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
       [() => stores.rateLimits.sweep(Math.floor(now().getTime() / WINDOW_MS) - 2), 'idle rate limits could not be deleted'],
+      [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
@@ -217,6 +219,19 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await database.connection.close();
     throw error;
   }
+}
+
+function storageLimits(limits: Limits): StorageLimits {
+  return {
+    MAX_INTEGRATIONS: limits.maxIntegrations,
+    MAX_CONNECTORS: limits.maxConnectors,
+    MAX_END_USERS: limits.maxEndUsers,
+    MAX_CONNECTIONS: limits.maxConnections,
+    MAX_CREDENTIALS: limits.maxCredentials,
+    MAX_API_KEYS: limits.maxAPIKeys,
+    MAX_OWNED: limits.maxOwned,
+    MAX_STORED_BYTES: limits.maxStoredBytes,
+  };
 }
 
 function masterKey(source: MasterKeySource): MasterKey {

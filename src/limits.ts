@@ -29,6 +29,26 @@ export interface Limits {
   readonly organizationRateLimit: number;
   /** RATE_LIMIT_ANONYMOUS: the maximum number of requests without a valid token from one address in a minute. 0 means no limit. */
   readonly anonymousRateLimit: number;
+  /** MAX_SOCKETS: the maximum number of open sockets of clients. */
+  readonly maxSockets: number;
+  /** MAX_SOCKETS_PER_ADDRESS: the same for each client address. 0 means no limit. Does not apply behind trusted proxies. */
+  readonly maxSocketsPerAddress: number;
+  /** MAX_INTEGRATIONS: the maximum number of integrations of an organization. */
+  readonly maxIntegrations: number;
+  /** MAX_CONNECTORS: the maximum number of connectors of an organization. */
+  readonly maxConnectors: number;
+  /** MAX_END_USERS: the maximum number of end users of an organization. */
+  readonly maxEndUsers: number;
+  /** MAX_CONNECTIONS: the maximum number of connections of an organization. */
+  readonly maxConnections: number;
+  /** MAX_CREDENTIALS: the maximum number of credentials of an organization. */
+  readonly maxCredentials: number;
+  /** MAX_API_KEYS: the maximum number of API keys of an organization. */
+  readonly maxAPIKeys: number;
+  /** MAX_OWNED: the maximum number of credentials, and of connections, that one end user can own. */
+  readonly maxOwned: number;
+  /** MAX_STORED_BYTES: the maximum size of all records and sealed secrets of an organization. */
+  readonly maxStoredBytes: number;
   /** INTROSPECTION: whether introspection is allowed. */
   readonly introspection: boolean;
 }
@@ -48,5 +68,15 @@ export const defaultLimits: Limits = {
   rateLimit: 300_000,
   organizationRateLimit: 3_000_000,
   anonymousRateLimit: 120,
+  maxSockets: 5_000,
+  maxSocketsPerAddress: 256,
+  maxIntegrations: 10_000,
+  maxConnectors: 100_000,
+  maxEndUsers: 1_000_000,
+  maxConnections: 1_000_000,
+  maxCredentials: 1_000_000,
+  maxAPIKeys: 1_000,
+  maxOwned: 500,
+  maxStoredBytes: 10 * 1024 ** 3,
   introspection: true,
 };

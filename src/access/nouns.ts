@@ -18,6 +18,8 @@ interface NounRow {
    * If there is no field for the end user, all end users of an integration see them. Null if a limited viewer sees none.
    */
   readonly confinedBy: { readonly integration: string; readonly endUser?: string } | null;
+  /** The setting that limits how many an organization can store. Null if callers cannot fill the database with them. */
+  readonly storedLimit: string | null;
 }
 
 const crud = ['get', 'post', 'patch', 'delete'] as const;
@@ -31,6 +33,7 @@ export const nounTable = {
     verbs: crud,
     confinedVerbs: { integration: ['get', 'patch'], endUser: ['get'] },
     confinedBy: { integration: 'id' },
+    storedLimit: 'MAX_INTEGRATIONS',
   },
   connector: {
     label: 'connector',
@@ -39,6 +42,7 @@ export const nounTable = {
     verbs: crud,
     confinedVerbs: { integration: crud, endUser: ['get'] },
     confinedBy: { integration: 'integrationId' },
+    storedLimit: 'MAX_CONNECTORS',
   },
   endUser: {
     label: 'end user',
@@ -47,6 +51,7 @@ export const nounTable = {
     verbs: crud,
     confinedVerbs: { integration: [...crud, 'verifyEmail'], endUser: ['get'] },
     confinedBy: { integration: 'integrationId', endUser: 'id' },
+    storedLimit: 'MAX_END_USERS',
   },
   connection: {
     label: 'connection',
@@ -55,6 +60,7 @@ export const nounTable = {
     verbs: crud,
     confinedVerbs: { integration: crud, endUser: crud },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+    storedLimit: 'MAX_CONNECTIONS',
   },
   credential: {
     label: 'credential',
@@ -63,6 +69,7 @@ export const nounTable = {
     verbs: crud,
     confinedVerbs: { integration: [...crud, 'reveal', 'fingerprint'], endUser: crud },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+    storedLimit: 'MAX_CREDENTIALS',
   },
   auditEntry: {
     label: 'audit entry',
@@ -71,6 +78,8 @@ export const nounTable = {
     verbs: ['get'],
     confinedVerbs: { integration: [], endUser: [] },
     confinedBy: null,
+    // Each mutation adds one, and the rate limits bound them. A log that refuses entries would refuse mutations.
+    storedLimit: null,
   },
   ssoLink: {
     label: 'SSO link',
@@ -78,6 +87,8 @@ export const nounTable = {
     verbs: ['post'],
     confinedVerbs: { integration: ['post'], endUser: [] },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+    // They are deleted when they expire, after minutes.
+    storedLimit: null,
   },
   apiKey: {
     label: 'API key',
@@ -86,6 +97,7 @@ export const nounTable = {
     verbs: ['get', 'delete'],
     confinedVerbs: { integration: [], endUser: [] },
     confinedBy: null,
+    storedLimit: 'MAX_API_KEYS',
   },
   endUserToken: {
     label: 'end user’s token',
@@ -93,6 +105,8 @@ export const nounTable = {
     verbs: ['post', 'delete'],
     confinedVerbs: { integration: ['post', 'delete'], endUser: [] },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+    // They are not stored.
+    storedLimit: null,
   },
   token: {
     label: 'token of the issuer',
@@ -121,6 +135,9 @@ type NounTable = typeof nounTable;
 
 /** Every noun, including those without records. */
 export type NounName = keyof NounTable;
+
+/** A setting that limits how many records of a noun an organization can store. */
+export type StoredLimit = NonNullable<NounTable[NounName]['storedLimit']>;
 
 /** The nouns that have records, and therefore a type, global ids and a store. */
 export type Noun = { [N in NounName]: NounTable[N] extends { readonly typeName: string } ? N : never }[NounName];

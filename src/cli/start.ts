@@ -16,7 +16,11 @@ const DRAIN_MILLISECONDS = 10_000;
 /** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
   const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
-  const server = createLimitedServer(gateway.requestListener);
+  const server = createLimitedServer(gateway.requestListener, {
+    maxConnections: config.limits.maxSockets,
+    // Behind a proxy, all connections have its address. The proxy must limit its clients.
+    maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : config.limits.maxSocketsPerAddress,
+  });
   const stopped = untilSignal();
   try {
     server.listen(config.port, config.host);

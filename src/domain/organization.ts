@@ -29,5 +29,26 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   // Records that belong to no integration, of whatever noun.
   for (const noun of nouns) await store[nounTable[noun].plural].remove({});
   await store.revocations.remove({});
+  await store.organization.forgetCounts();
   return true;
+}
+
+/** How often each copy of the gateway counts what an organization stores, in milliseconds. */
+const RECOUNT_MS = 24 * 60 * 60_000;
+
+/**
+ * Returns a job that corrects the counts of what organizations store: of one organization at a time, and of each once a day. They are wrong
+ * only if an older version of the gateway, which does not count, has written meanwhile.
+ */
+export function createRecount(gateway: GatewayContext): () => Promise<void> {
+  const countedAt = new Map<string, number>();
+  return async () => {
+    const now = gateway.now().getTime();
+    const due = (await gateway.stores.liveOrganizations()).find(
+      (id) => now - (countedAt.get(id) ?? Number.NEGATIVE_INFINITY) >= RECOUNT_MS,
+    );
+    if (due === undefined) return;
+    countedAt.set(due, now);
+    await asItself(gateway, due).store.organization.recount();
+  };
 }

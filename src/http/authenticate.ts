@@ -13,6 +13,7 @@ import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import { fetchIssuerKeys } from './issuer-keys.ts';
+import type { Guard } from './limits/guesses.ts';
 
 /** How tokens of the issuer are verified. */
 export interface TokenSettings {
@@ -28,8 +29,8 @@ export interface TokenSettings {
   readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array };
 }
 
-/** Returns the viewer of a request, from its headers. */
-export type Authenticator = (headers: Headers) => Promise<Viewer>;
+/** Returns the viewer of a request, from its headers. The guard decides whether the database is asked about a token of the gateway itself. */
+export type Authenticator = (headers: Headers, guard?: Guard) => Promise<Viewer>;
 
 /** The gateway's own checks: of the tokens that it issues itself, and of what is revoked. */
 export interface OwnTokens {
@@ -53,12 +54,12 @@ const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS5
  */
 export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now: () => Date): Authenticator {
   const issued = issuedTokens(settings, now);
-  return async (headers) => {
+  return async (headers, guard = (_token, check) => check()) => {
     const token = presented(headers);
     const apiKey = parseAPIKey(token);
-    if (apiKey) return own.apiKey(apiKey);
+    if (apiKey) return guard(token, () => own.apiKey(apiKey));
     const endUser = endUserToken(token);
-    return endUser ? own.endUser(endUser) : own.issued(await issued(token));
+    return endUser ? guard(token, () => own.endUser(endUser)) : own.issued(await issued(token));
   };
 }
 

@@ -9,6 +9,7 @@ import {
   NotFoundError,
   OperationTimeoutError,
   RateLimitedError,
+  StorageLimitError,
   UnavailableError,
   ValidationError,
 } from '../errors.ts';
@@ -59,6 +60,8 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   if (error instanceof ValidationError) return { issues: error.issues };
   if (error instanceof NotFoundError || error instanceof ConflictError) return { path: error.path };
   if (error instanceof LimitExceededError) return { limit: error.limit, maximum: error.maximum, http: { status: 400 } };
+  // Without a status: other mutations of the operation may have been carried out.
+  if (error instanceof StorageLimitError) return { limit: error.limit, maximum: error.maximum };
   if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost, http: { status: 400 } };
   if (error instanceof RateLimitedError) {
     return { retryAfter: error.retryAfter, http: { status: 429, headers: { 'retry-after': String(error.retryAfter) } } };

@@ -97,7 +97,7 @@ export function createHttp(settings: HttpSettings) {
           const { maxBodyBytes } = settings.limits;
           checkDeclaredLength(request, maxBodyBytes);
           await rateLimits
-            .admit(request, serverContext, () => authenticate(request.headers))
+            .admit(request, serverContext, (guard) => authenticate(request.headers, guard))
             .catch((error: unknown) => {
               if (error instanceof UnauthenticatedError) refusals.addAnonymous();
               throw error;

@@ -7,6 +7,17 @@ const patience = new AsyncLocalStorage<number>();
 /** When a caller should try again, in seconds: after an election of a replica set. */
 const RETRY_SECONDS = 5;
 
+/** What is added to the stored records of each noun (by plural) and to the stored `bytes`. Negative for what is removed. */
+export type Delta = Readonly<Record<string, number>>;
+type Settle = (organizationId: string, delta: Delta, owners: ReadonlySet<string>) => Promise<void>;
+interface Account {
+  readonly delta: Record<string, number>;
+  /** The end users that own something new. */
+  readonly owners: Set<string>;
+}
+/** What the current transaction has added and removed so far, by organization. */
+const accounts = new AsyncLocalStorage<Map<string, Account>>();
+
 /** An open database. Everything in `store/` is built on it; nothing outside uses it. */
 export interface Database {
   readonly connection: Connection;
@@ -23,6 +34,10 @@ export interface Database {
    * @throws UnavailableError when the database does not respond. Its outcome is UNKNOWN only if the commit was sent.
    */
   transaction<T>(run: () => Promise<T>): Promise<T>;
+  /** Notes what was added or removed, and who owns it. Settled once before the transaction is committed, or at once outside of a transaction. */
+  account(organizationId: string, delta: Delta, owner?: string | null): Promise<void>;
+  /** Sets the function that settles what was noted. It runs in the transaction. */
+  onSettle(settle: Settle): void;
   /** Runs a request: within it, each function of the store waits for a limited time. */
   serve<T>(run: () => T): T;
 }
@@ -71,6 +86,7 @@ export async function openDatabase(options: {
     })
     .asPromise();
   if (options.onCommand) connection.getClient().on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
+  let settle: Settle = async () => {};
   return {
     connection,
     model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
@@ -86,7 +102,24 @@ export async function openDatabase(options: {
     },
     readTimeMs: options.readTimeMs ?? 5_000,
     serve: (run) => patience.run(options.waitMs ?? 10_000, run),
-    transaction: (run) => transactionOn(connection, run),
+    onSettle: (given) => {
+      settle = given;
+    },
+    async account(organizationId, delta, owner) {
+      const noted = accounts.getStore();
+      if (!noted) return settle(organizationId, delta, new Set(owner ? [owner] : []));
+      const account = noted.get(organizationId) ?? { delta: {}, owners: new Set() };
+      noted.set(organizationId, account);
+      for (const [name, amount] of Object.entries(delta)) account.delta[name] = (account.delta[name] ?? 0) + amount;
+      if (owner) account.owners.add(owner);
+    },
+    transaction: (run) =>
+      transactionOn(connection, async () => {
+        const noted = new Map<string, Account>();
+        const result = await accounts.run(noted, run);
+        for (const [organizationId, { delta, owners }] of noted) await patiently(() => settle(organizationId, delta, owners));
+        return result;
+      }),
   };
 }
 

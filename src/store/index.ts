@@ -19,6 +19,9 @@ import { revocationStore } from './revocation.ts';
 import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
+import { type StorageLimits, usageStore } from './usage.ts';
+
+export type { StorageLimits };
 
 /** The store of all organizations. */
 export type Store = ReturnType<typeof createStore>;
@@ -30,8 +33,8 @@ export type Members = ReturnType<typeof createMembers>['members'];
 export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Members[M]> };
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
-export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now);
+export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits?: StorageLimits) {
+  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now, storageLimits);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -70,9 +73,9 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
   };
 }
 
-function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date) {
+function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits: StorageLimits | undefined) {
   const { keysOf, ...keyring } = createKeyring(database, keyProvider);
-  const organizations = organizationStore(database);
+  const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
   const members = {
     /** The organization's own record. */

@@ -3,9 +3,12 @@ import type { Extent } from './extent.ts';
 import { date, number, optional, tenantSchema } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
+import type { usageStore } from './usage.ts';
+
+type Usage = ReturnType<typeof usageStore>;
 
 /** The tenants. The first mutation of an organization creates its record and its keys. */
-export function organizationStore(database: Database) {
+export function organizationStore(database: Database, usage: Usage) {
   const schema = tenantSchema({ createdAt: optional(date()), deletedAt: optional(date()), touches: optional(number()) });
   schema.index({ organizationId: 1 }, { unique: true });
   const model = database.model('Organization', schema, 'organizations');
@@ -36,10 +39,23 @@ export function organizationStore(database: Database) {
       async insert(now: Date): Promise<void> {
         await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
         await keys.complete(now);
+        await usage.open(organizationId);
       },
       /** Writes the record without changing it, so that this transaction and one that deletes the organization cannot both commit. */
       async touch(): Promise<void> {
         await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
+      },
+      /** Begins to count what the organization stores, unless it is counted already. */
+      async count(): Promise<void> {
+        await usage.open(organizationId);
+      },
+      /** Corrects the counts of what the organization stores. */
+      async recount(): Promise<void> {
+        await usage.correct(organizationId);
+      },
+      /** Deletes the counts of what the organization stores. Call it last. */
+      async forgetCounts(): Promise<void> {
+        await usage.remove(organizationId);
       },
       /** Marks the organization as deleted, so that its tokens stop working at once. Returns false if it does not exist. */
       async tombstone(now: Date): Promise<boolean> {
@@ -56,6 +72,8 @@ export function organizationStore(database: Database) {
         try {
           if (state === 'unknown') await database.transaction(() => record.insert(now));
           if (state === 'live') await keys.complete(now);
+          // Older organizations have no counters.
+          if (state === 'live') await database.transaction(() => record.count());
         } catch (error) {
           // Another mutation has created it at the same time.
           if (!(error instanceof DuplicateKeyError)) throw error;

@@ -1,4 +1,5 @@
-import { type Model, type PipelineStage, Types } from 'mongoose';
+import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
+import { nounTable } from '../access/nouns.ts';
 import { ConflictError, TimeoutError } from '../errors.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, refuseBeyond, within } from './extent.ts';
@@ -21,8 +22,10 @@ export interface BaseRecord extends ValuesOf<typeof baseFields> {
 /** A record of a noun with these fields. */
 export type RecordOf<F extends Fields> = BaseRecord & ValuesOf<F>;
 
-/** Not part of records. It is written to conflict with a transaction that deletes the record. */
-const touched = { touches: optional(number()) };
+/** Not part of records. `touches` is written to conflict with a transaction that deletes the record; `bytes` is the size of the record. */
+const touched = { touches: optional(number()), bytes: optional(number()) };
+/** A smaller change of the size of a record is not counted. */
+const BYTES_STEP = 256;
 
 /** The stored form of a record. */
 type Stored<R extends BaseRecord> = Omit<R, 'id'> & { readonly _id: string } & ValuesOf<typeof touched>;
@@ -94,8 +97,10 @@ export function recordStore<R extends BaseRecord>(
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
   // The cast is safe, because only `insert` and `update` write to the collection, and they accept no other records.
-  const toRecord = ({ _id, touches: _, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
+  const toRecord = ({ _id, touches: _, bytes: __, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
   const { collectionName } = model.collection;
+  // The audit log is not counted: see the table of nouns.
+  const isCounted = Object.values(nounTable).some(({ plural, storedLimit }) => plural === collectionName && storedLimit !== null);
 
   return (extent: Extent) => {
     const written = (filter: Filter<R> | Filter<BaseRecord>) => both(within(extent), conditionsOf(filter, nameField));
@@ -170,15 +175,30 @@ export function recordStore<R extends BaseRecord>(
       async insert(record: R): Promise<R> {
         refuseBeyond(extent, record);
         const { id, ...rest } = record;
-        await anyModel.create([{ ...rest, _id: id, organizationId: extent.organizationId }]);
+        const document = { ...rest, _id: id, organizationId: extent.organizationId };
+        if (!isCounted) {
+          await anyModel.create([document]);
+          return record;
+        }
+        const bytes = mongo.BSON.calculateObjectSize(document);
+        await anyModel.create([{ ...document, bytes }]);
+        const owner = 'endUserId' in record ? (record.endUserId as string | null) : null;
+        await database.account(extent.organizationId, { [collectionName]: 1, bytes }, owner);
         return record;
       },
 
       /** Writes the changes if the record still has this version. @throws ConflictError otherwise */
       async update(id: string, version: number, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<void> {
         const set = { ...changes, version: version + 1, updatedAt };
-        const result = await anyModel.updateOne(both(written({ id }), { version }), { $set: set }, { runValidators: true });
-        if (result.matchedCount === 0) throw new ConflictError('The object was changed by another request at the same time.', []);
+        const result = await anyModel
+          .findOneAndUpdate(both(written({ id }), { version }), { $set: set }, { runValidators: true, returnDocument: 'after' })
+          .lean();
+        if (!result) throw new ConflictError('The object was changed by another request at the same time.', []);
+        const { touches: _, bytes: before = 0, ...document } = result as { touches?: number; bytes?: number };
+        const bytes = mongo.BSON.calculateObjectSize(document);
+        if (!isCounted || Math.abs(bytes - before) < BYTES_STEP) return;
+        await anyModel.updateOne(written({ id }), { $set: { bytes } });
+        await database.account(extent.organizationId, { bytes: bytes - before });
       },
 
       /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
@@ -195,7 +215,13 @@ export function recordStore<R extends BaseRecord>(
 
       /** Deletes all matching records, including those that reads hide. */
       async remove(filter: Filter<R>): Promise<number> {
-        return (await anyModel.deleteMany(written(filter))).deletedCount;
+        if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
+        const group = { _id: null, bytes: { $sum: '$bytes' } };
+        const [found] = await anyModel.aggregate([{ $match: written(filter) }, { $group: group }]);
+        if (!found) return 0;
+        const { deletedCount } = await anyModel.deleteMany(written(filter));
+        await database.account(extent.organizationId, { [collectionName]: -deletedCount, bytes: -Number(found.bytes) });
+        return deletedCount;
       },
     });
   };

@@ -4,8 +4,8 @@ import { fingerprint } from '../secrets/fingerprint.ts';
 import { open, seal, sealingKeyId } from '../secrets/seal.ts';
 import { type SecretEncoding, sign } from '../secrets/sign.ts';
 import { type Database, translatingErrors } from './database.ts';
-import type { Extent } from './extent.ts';
-import { tenantSchema, text } from './fields.ts';
+import type { Conditions, Extent } from './extent.ts';
+import { number, optional, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 
@@ -38,7 +38,7 @@ export interface Resealed {
  * written in the same transaction as the credential.
  */
 export function secretStore(database: Database) {
-  const schema = tenantSchema({ credentialId: text(), field: text(), keyId: text(), sealed: text() });
+  const schema = tenantSchema({ credentialId: text(), field: text(), keyId: text(), sealed: text(), bytes: optional(number()) });
   schema.index({ organizationId: 1, credentialId: 1, field: 1 }, { unique: true });
   schema.index({ organizationId: 1, keyId: 1, _id: 1 });
   const model = database.model('Secret', schema, 'secrets');
@@ -59,6 +59,15 @@ export function secretStore(database: Database) {
       }
     }
 
+    /** Deletes secrets, and what they add to the size of what is stored. */
+    async function removeCounted(conditions: Conditions): Promise<void> {
+      const group = { _id: null, bytes: { $sum: '$bytes' } };
+      const [found] = await model.aggregate([{ $match: { organizationId, ...conditions } }, { $group: group }]);
+      if (!found) return;
+      await model.deleteMany({ organizationId, ...conditions });
+      await database.account(organizationId, { bytes: -Number(found.bytes) });
+    }
+
     return translatingErrors({
       /** Seals and stores secrets of one credential, which must not be set. Returns the data about them for its record. */
       async put(credentialId: string, secrets: Readonly<Record<string, Redacted>>, sealedAt: Date): Promise<Record<string, SecretFacts>> {
@@ -69,20 +78,21 @@ export function secretStore(database: Database) {
         const documents = [];
         for (const [field, plain] of entries) {
           const sealed = await seal(current.seal, { organizationId, credentialId, field }, plain);
-          documents.push({ _id: newId(), organizationId, credentialId, field, keyId: current.seal.keyId, sealed });
+          documents.push({ _id: newId(), organizationId, credentialId, field, keyId: current.seal.keyId, sealed, bytes: sealed.length });
           facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt };
         }
         await model.insertMany(documents);
+        await database.account(organizationId, { bytes: documents.reduce((sum, { bytes }) => sum + bytes, 0) });
         return facts;
       },
 
       async unset(credentialId: string, fields: readonly string[]): Promise<void> {
-        if (fields.length > 0) await model.deleteMany({ organizationId, credentialId, field: { $in: fields } });
+        if (fields.length > 0) await removeCounted({ credentialId, field: { $in: fields } });
       },
 
       async removeAll(credentialIds: readonly string[]): Promise<void> {
         for (let at = 0; at < credentialIds.length; at += IDS_PER_COMMAND) {
-          await model.deleteMany({ organizationId, credentialId: { $in: credentialIds.slice(at, at + IDS_PER_COMMAND) } });
+          await removeCounted({ credentialId: { $in: credentialIds.slice(at, at + IDS_PER_COMMAND) } });
         }
       },
 

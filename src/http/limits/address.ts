@@ -26,6 +26,11 @@ export function addressGroup(address: string): string {
     .join(':')}::/64`;
 }
 
+/** Returns the group of a socket's remote address. */
+export function socketGroup(socketAddress: string): string {
+  return addressGroup(withoutMapping(socketAddress));
+}
+
 function withoutMapping(address: string): string {
   const [, mapped] = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/i.exec(address) ?? [];
   return mapped ?? address;

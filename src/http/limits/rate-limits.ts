@@ -6,6 +6,7 @@ import type { Limits } from '../../limits.ts';
 import type { ServerContext } from '../access-log.ts';
 import { addressGroup, clientAddress } from './address.ts';
 import { declaredCost } from './body.ts';
+import { createGuesses, type Guard, SpentGuessError } from './guesses.ts';
 import { createRateLimiter, type Quota, type Reserve, WINDOW_MS } from './rate-limiter.ts';
 
 export interface RateLimitSettings {
@@ -66,6 +67,8 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
     head: Math.ceil(limits.anonymousRateLimit * ANONYMOUS_HEAD_SHARE),
   });
 
+  const guarding = createGuesses(now);
+
   /** Spends the cost from all limits of a viewer, or refuses and spends nothing. Returns the limit that refuses, or else the closest. */
   async function spend(viewer: Viewer, cost: number): Promise<Quota | undefined> {
     const { organizationId } = viewer;
@@ -98,18 +101,24 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
     /**
      * Returns the viewer of a request, if its token is valid and the viewer is within its limits. Call it before the body is read. A valid
      * token is accepted whatever other clients at its address did: behind a proxy many share one address, and none may lock out the others.
+     * The exception is a token of the gateway itself that this copy does not know yet, see `createGuesses`.
      *
      * @throws RateLimitedError
      * @throws UnauthenticatedError
      */
-    async admit(request: Request, serverContext: ServerContext, authenticate: () => Promise<Viewer>): Promise<Viewer> {
-      try {
-        serverContext.viewer = await authenticate();
-      } catch (error) {
-        if (!(error instanceof UnauthenticatedError)) throw error;
+    async admit(request: Request, serverContext: ServerContext, authenticate: (guard: Guard) => Promise<Viewer>): Promise<Viewer> {
+      const spendOnAddress = async () => {
         const address = addressOf(request, serverContext, trustedProxies);
-        serverContext.quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
-        throw serverContext.quota?.allowed === false ? refusal(serverContext.quota) : error;
+        const quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
+        serverContext.quota = quota;
+        if (quota?.allowed === false) throw refusal(quota);
+        return () => quota?.refund();
+      };
+      try {
+        serverContext.viewer = await authenticate(guarding(spendOnAddress));
+      } catch (error) {
+        if (error instanceof UnauthenticatedError && !(error instanceof SpentGuessError)) await spendOnAddress();
+        throw error;
       }
       serverContext.bodyCost = declaredCost(request);
       await spendOrRefuse(serverContext, serverContext.viewer, REQUEST_COST + serverContext.bodyCost);

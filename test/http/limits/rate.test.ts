@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { addressGroup, clientAddress } from '../../../src/http/limits/address.ts';
 import { createRateLimiter, type Reserve } from '../../../src/http/limits/rate-limiter.ts';
@@ -238,6 +239,45 @@ describe('who has no good token', () => {
     expect(await first.countCommands(() => anonymous())).toEqual([]);
     expect((await anonymous()).status).toBe(401);
     expect((await first.countCommands(() => anonymous())).every((name) => rateCommands.includes(name))).toBe(true);
+  });
+});
+
+describe('guesses', () => {
+  const guess = (organization: string) => `Bearer cgk_${organization}.${'0'.repeat(24)}.${randomBytes(32).toString('base64url')}`;
+  const send = (authorization: string) => first.send({ query: CHEAP }, { authorization });
+  const reads = (commands: readonly string[]) => commands.filter((name) => name === 'find').length;
+
+  it('of API keys cause no more reads than the address may send requests, also all at once', async () => {
+    pass(60);
+    const { organization } = anyone();
+    const answers: Answer[] = [];
+    const commands = await first.countCommands(async () => {
+      answers.push(...(await Promise.all(Array.from({ length: 300 }, () => send(guess(organization))))));
+    });
+    expect(answers.filter(({ status }) => status === 401)).toHaveLength(ANONYMOUS);
+    expect(answers.filter(({ status }) => status === 429)).toHaveLength(300 - ANONYMOUS);
+    // Those of the rate limit itself, and one for each guess.
+    expect(reads(commands)).toBeLessThanOrEqual(ANONYMOUS + 5);
+    expect(await first.countCommands(() => send(guess(organization)))).toEqual([]);
+  });
+
+  it('of a key that was refused cause no read', async () => {
+    pass(60);
+    const again = guess(anyone().organization);
+    expect((await send(again)).status).toBe(401);
+    expect(await first.countCommands(async () => expect((await send(again)).status).toBe(401))).toEqual([]);
+  });
+
+  it('do not lock out a key that was accepted before, and a revoked one is refused at once', async () => {
+    pass(60);
+    const caller = { organization: first.newOrganization() };
+    const { id, key } = await first.makeAPIKey(caller, { scopes: ['credentials.get'] });
+    for (let index = 0; index < 2 * ANONYMOUS; index++) expect((await send(`Bearer ${key}`)).status).toBe(200);
+    await untilRefused(() => send(guess(caller.organization)));
+    expect((await send(`Bearer ${key}`)).status).toBe(200);
+    await first.query(caller, `mutation { revokeAPIKey(input: { apiKey: "${id}" }) { __typename } }`);
+    pass(60);
+    expect((await send(`Bearer ${key}`)).status).toBe(401);
   });
 });
 

@@ -130,6 +130,55 @@ it('takes no more connections than it may', async () => {
   await stillAnswers();
 });
 
+it('takes no more connections of one address than it may, however many are closed and opened again', async () => {
+  const limited = createLimitedServer(test.gateway.requestListener, { maxConnectionsPerAddress: 5 });
+  limited.listen(0, '127.0.0.1');
+  await once(limited, 'listening');
+  const { port } = limited.address() as AddressInfo;
+  const from = (localAddress: string) => {
+    const socket = connect({ port, host: '127.0.0.1', localAddress });
+    socket.on('error', () => {});
+    return socket;
+  };
+  const isOpen = (socket: Socket) => !socket.closed;
+  try {
+    for (let round = 0; round < 3; round++) {
+      const many = Array.from({ length: 20 }, () => from('127.0.0.1'));
+      await expect.poll(() => many.filter(isOpen).length, { timeout: 10_000 }).toBe(5);
+      // Another address is not affected.
+      const other = from('127.0.0.2');
+      const answered = once(other, 'data');
+      other.write(head(body.length) + body);
+      expect(String((await answered)[0])).toMatch(/^HTTP\/1\.1 200 /);
+      for (const socket of [...many, other]) socket.destroy();
+      await expect.poll(() => new Promise((resolve) => limited.getConnections((_, count) => resolve(count))), { timeout: 10_000 }).toBe(0);
+    }
+  } finally {
+    limited.closeAllConnections();
+    limited.close();
+  }
+});
+
+it('disconnects a client that takes too long to read an answer, though it is never inactive', async () => {
+  const large = createLimitedServer((_request, response) => void response.end('x'.repeat(64 * 1024 * 1024)), { answerTimeout: 500 });
+  large.listen(0, '127.0.0.1');
+  await once(large, 'listening');
+  const socket = connect((large.address() as AddressInfo).port, '127.0.0.1');
+  socket.on('error', () => {});
+  let received = 0;
+  // Reads a little, again and again.
+  socket.on('data', (chunk) => {
+    received += chunk.length;
+    socket.pause();
+    setTimeout(() => socket.resume(), 20);
+  });
+  socket.write('GET / HTTP/1.1\r\nHost: gateway.test\r\n\r\n');
+  await new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  expect(received).toBeLessThan(64 * 1024 * 1024);
+  large.closeAllConnections();
+  large.close();
+});
+
 it('has times that its server keeps', () => {
   const real = createLimitedServer(() => {});
   expect(real).toMatchObject({

@@ -1,0 +1,136 @@
+import { randomInt } from 'node:crypto';
+import { type NounName, nounTable, type StoredLimit } from '../access/nouns.ts';
+import { StorageLimitError } from '../errors.ts';
+import type { Database, Delta } from './database.ts';
+import { number, tenantSchema } from './fields.ts';
+import { newId } from './records.ts';
+
+/** How many records of each noun an organization can store, how many bytes, and how many credentials and connections an end user can own. */
+export type StorageLimits = Readonly<Record<StoredLimit | 'MAX_STORED_BYTES' | 'MAX_OWNED', number>>;
+
+/** The counters of an organization. Each transaction writes one of them. */
+const SLOTS = 16;
+/** From this distance to a limit on, all transactions write the same counter, so that they cannot exceed the limit together. */
+const NEAR = 1_000;
+const NEAR_BYTES = 256 * 1024 * 1024;
+
+/** The nouns whose records are counted: the plural, which is the name of the collection, and the limit. */
+const counted = Object.entries(nounTable).flatMap(([noun, { plural, label, storedLimit }]) =>
+  storedLimit === null ? [] : [{ noun: noun as NounName, plural, label, limit: storedLimit }],
+);
+
+/**
+ * Counts what each organization stores. A transaction adds what it inserts to one of several counters, chosen at random, so that transactions
+ * do not wait for each other. The sum of the counters is exact, because they are written in the same transaction. The transaction reads the
+ * sum and refuses to exceed a limit. Near a limit, all write the same counter: of two transactions that would exceed it together, one is
+ * repeated and then refused.
+ */
+export function usageStore(database: Database, limits: StorageLimits | undefined) {
+  const counters = Object.fromEntries([...counted.map(({ plural }) => plural), 'bytes'].map((name) => [name, number()]));
+  const schema = tenantSchema({ slot: number(), ...counters });
+  schema.index({ organizationId: 1, slot: 1 }, { unique: true });
+  // The names of the counters are data, so mongoose's exact types cannot be used.
+  const model = database.model('Usage', schema, 'usage') as unknown as import('mongoose').Model<Record<string, unknown>>;
+  const names = Object.keys(counters);
+
+  async function sums(organizationId: string): Promise<Record<string, number> | undefined> {
+    const slots = await model.find({ organizationId }).lean();
+    if (slots.length === 0) return undefined;
+    return Object.fromEntries(names.map((name) => [name, slots.reduce((sum, slot) => sum + Number(slot[name] ?? 0), 0)]));
+  }
+
+  /** @throws StorageLimitError */
+  function refuseBeyond(used: Readonly<Record<string, number>>, delta: Delta, limits: StorageLimits): void {
+    for (const { plural, label, limit } of counted) {
+      if ((delta[plural] ?? 0) > 0 && used[plural]! + delta[plural]! > limits[limit]) {
+        throw new StorageLimitError(`The organization cannot store another ${label}`, limit, limits[limit]);
+      }
+    }
+    if ((delta.bytes ?? 0) > 0 && used.bytes! + delta.bytes! > limits.MAX_STORED_BYTES) {
+      throw new StorageLimitError('The organization cannot store more bytes', 'MAX_STORED_BYTES', limits.MAX_STORED_BYTES);
+    }
+  }
+
+  function isNear(used: Readonly<Record<string, number>>, delta: Delta, limits: StorageLimits): boolean {
+    const isClose = (name: string, limit: number, near: number) => (delta[name] ?? 0) > 0 && limit - used[name]! - delta[name]! < near;
+    return (
+      counted.some(({ plural, limit }) => isClose(plural, limits[limit], NEAR)) || isClose('bytes', limits.MAX_STORED_BYTES, NEAR_BYTES)
+    );
+  }
+
+  /** A new owner of something has been written by the same transaction, so two transactions cannot exceed this limit together. */
+  async function refuseOwners(organizationId: string, owners: ReadonlySet<string>, limits: StorageLimits): Promise<void> {
+    for (const endUserId of owners) {
+      for (const plural of ['credentials', 'connections'] as const) {
+        const found = await modelOf(plural).aggregate([
+          { $match: { organizationId, endUserId } },
+          { $limit: limits.MAX_OWNED + 1 },
+          { $count: 'count' },
+        ]);
+        if ((found[0]?.count ?? 0) > limits.MAX_OWNED) {
+          throw new StorageLimitError(`The end user cannot own more ${plural}`, 'MAX_OWNED', limits.MAX_OWNED);
+        }
+      }
+    }
+  }
+
+  function modelOf(collection: string) {
+    return Object.values(database.connection.models).find((each) => each.collection.collectionName === collection)!;
+  }
+
+  database.onSettle(async (organizationId, delta, owners) => {
+    if (limits) await refuseOwners(organizationId, owners, limits);
+    const changed = Object.fromEntries(Object.entries(delta).filter(([, amount]) => amount !== 0));
+    if (Object.keys(changed).length === 0) return;
+    let slot = randomInt(SLOTS);
+    if (limits && Object.values(changed).some((amount) => amount > 0)) {
+      const used = await sums(organizationId);
+      // Not counted yet: `open` will count what is there.
+      if (!used) return;
+      refuseBeyond(used, changed, limits);
+      if (isNear(used, changed, limits)) slot = 0;
+    }
+    await model.updateOne({ organizationId, slot }, { $inc: changed });
+  });
+
+  /** Returns what is stored, by counting it. */
+  async function count(organizationId: string): Promise<Record<string, number>> {
+    const used = Object.fromEntries(names.map((name) => [name, 0]));
+    for (const collection of [...counted.map(({ plural }) => plural as string), 'secrets']) {
+      const group = { _id: null, count: { $sum: 1 }, bytes: { $sum: '$bytes' } };
+      const [found] = await modelOf(collection).aggregate([{ $match: { organizationId } }, { $group: group }]);
+      if (collection !== 'secrets') used[collection] = found?.count ?? 0;
+      used.bytes! += Number(found?.bytes ?? 0);
+    }
+    return used;
+  }
+
+  return {
+    /** Creates the counters of an organization if it has none, and counts what it stores already. */
+    async open(organizationId: string): Promise<void> {
+      if (await model.findOne({ organizationId }).lean()) return;
+      const used = await count(organizationId);
+      const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: newId(), organizationId, slot, ...used }));
+      for (const slot of slots.slice(1)) for (const name of names) Object.assign(slot, { [name]: 0 });
+      await model.insertMany(slots);
+    },
+
+    /**
+     * Corrects the counters. They are wrong only if a version of the gateway without counters wrote at the same time. Both are read in one
+     * snapshot, so what others write meanwhile does not matter.
+     */
+    async correct(organizationId: string): Promise<void> {
+      await database.transaction(async () => {
+        const counters = await sums(organizationId);
+        if (!counters) return;
+        const stored = await count(organizationId);
+        const changed = names.map((name) => [name, stored[name]! - counters[name]!] as const).filter(([, amount]) => amount !== 0);
+        if (changed.length > 0) await model.updateOne({ organizationId, slot: 0 }, { $inc: Object.fromEntries(changed) });
+      });
+    },
+
+    async remove(organizationId: string): Promise<void> {
+      await model.deleteMany({ organizationId });
+    },
+  };
+}
