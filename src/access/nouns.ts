@@ -114,6 +114,8 @@ export const nounTable = {
     verbs: ['delete'],
     confinedVerbs: { integration: [], endUser: [] },
     confinedBy: null,
+    // They are not stored.
+    storedLimit: null,
   },
 } as const satisfies Readonly<Record<string, NounRow>>;
 
