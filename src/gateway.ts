@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
+import { createAlterations } from './domain/alterations.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
 import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
 import { contextOf } from './domain/context.ts';
@@ -120,7 +121,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { logger, now = () => new Date() } = options;
   const database = await openDatabase(options.database);
   try {
-    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now);
+    const alterations = createAlterations();
+    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now, alterations.add);
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
@@ -154,6 +156,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const sealAuditLog = async () => {
       const anonymous = await refusals.flush(stores, now());
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
+      const altered = await alterations.flush(stores, now());
+      if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
       await sealAuditLogs(gateway);
     };
     const jobs: readonly Job[] = [
@@ -178,6 +182,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
+        await alterations.flush(stores, now()).catch(() => logger.error('altered objects could not be written to the audit log'));
         await refusals
           .flush(stores, now())
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));

@@ -2,7 +2,7 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import type { Binding } from '../store/connection.ts';
 import { credentialsOf, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
-import { readByIds } from './reading.ts';
+import { shown } from './reading.ts';
 import { updateRecord } from './records.ts';
 
 interface Bindings {
@@ -28,7 +28,7 @@ export async function holdCredentials(
   const { store } = context;
   const ids = [...new Set(named.map(({ id }) => id))].sort();
   if (ids.length === 0) return [];
-  const found = new Map((await readByIds(context, 'credential', ids)).map((credential) => [credential.id, credential]));
+  const found = new Map(shown(context, 'credential', await store.credentials.byIds(ids)).map((credential) => [credential.id, credential]));
   for (const { id, path } of named) {
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
@@ -46,7 +46,9 @@ export async function forgetCredential(context: DomainContext, credentialId: str
   const { store } = context;
   const users = { credentialIds: credentialId };
   for (const id of await store.connections.ids(users)) {
-    const connection = (await store.connections.one({ id }))!;
+    const connection = (await store.connections.evenAltered.one({ id }))!;
+    // Whatever it says must not get a valid MAC. It is not used, so it may keep naming the credential.
+    if (connection.isAltered) continue;
     const bindings = {
       actionCredentials: forget(connection.actionCredentials, credentialId),
       triggerCredentials: forget(connection.triggerCredentials, credentialId),
@@ -54,7 +56,8 @@ export async function forgetCredential(context: DomainContext, credentialId: str
     await updateRecord(context, store.connections, connection, { ...bindings, credentialIds: namedCredentials(bindings) });
   }
   for (const id of await store.connectors.ids(users)) {
-    const connector = (await store.connectors.one({ id }))!;
+    const connector = (await store.connectors.evenAltered.one({ id }))!;
+    if (connector.isAltered) continue;
     const authSchemes = connector.authSchemes.map((scheme) => withoutCredential(scheme, credentialId));
     const credentialIds = connector.credentialIds.filter((other) => other !== credentialId);
     await updateRecord(context, store.connectors, connector, { authSchemes, credentialIds });

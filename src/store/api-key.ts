@@ -1,6 +1,7 @@
 import type { Redacted } from '../redacted.ts';
 import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
+import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { date, list, nullable, text } from './fields.ts';
@@ -28,13 +29,19 @@ export interface APIKeyRecord extends RecordOf<typeof fields> {}
 /** A key that is in constant use causes one write in this time. */
 const LAST_USED_MILLISECONDS = 60_000;
 
-export function apiKeyStore(database: Database) {
+export function apiKeyStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   for (const field of ['name', 'createdAt', 'updatedAt']) schema.index({ organizationId: 1, [field]: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, createdAt: 1, _id: 1 });
   const model = database.model('APIKey', schema, 'apiKeys');
-  const recordsWithin = recordStore<APIKeyRecord>(database, model);
+  const recordsWithin = recordStore<APIKeyRecord>(database, model, {
+    noun: 'apiKey',
+    fields,
+    authenticity,
+    // Written by `verify`. It is shown and decides nothing.
+    unauthenticated: ['lastUsedAt'],
+  });
   return (extent: Extent) => {
     const { organizationId } = extent;
     const records = recordsWithin(extent);
@@ -51,14 +58,13 @@ export function apiKeyStore(database: Database) {
         async reissue(record: APIKeyRecord, previousUntil: Date, updatedAt: Date): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
           const kept: KeptHashes = { hash, previousHash: record.hash, previousUntil };
-          await records.update(record.id, record.version, kept, updatedAt);
-          return [{ ...record, ...kept, version: record.version + 1, updatedAt }, key];
+          return [await records.update(record, kept, updatedAt), key];
         },
 
-        /** Returns the record if the secret is valid and the key has not expired, and updates `lastUsedAt`. Uses one command, rarely two. */
+        /** Returns the record if it is not altered, the secret is valid and the key has not expired, and updates `lastUsedAt`. Uses one command, rarely two. */
         async verify(id: string, secret: Redacted, now: Date): Promise<APIKeyRecord | null> {
-          const record = await records.one({ id });
-          if (!record || (record.expiresAt && record.expiresAt <= now)) return null;
+          const record = await records.evenAltered.one({ id });
+          if (!record || record.isAltered || (record.expiresAt && record.expiresAt <= now)) return null;
           const hash = apiKeyHash(secret);
           const isPrevious = record.previousUntil !== null && record.previousUntil > now && sameText(hash, record.previousHash ?? '');
           if (!isPrevious && !sameText(hash, record.hash)) return null;

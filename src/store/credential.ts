@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
@@ -26,14 +27,18 @@ const fields = {
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
-export function credentialStore(database: Database, now: () => Date) {
+export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date) {
   const schema = recordSchema(fields);
   addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
   const model = database.model('Credential', schema, 'credentials');
-  const records = recordStore<CredentialRecord>(database, model, { visible: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }) });
+  const visible = {
+    condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
+    holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
+  };
+  const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });
   return (extent: Extent) => ({
     ...records(extent),
     ...translatingErrors({

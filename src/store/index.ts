@@ -2,6 +2,7 @@ import type { Confinement } from '../access/viewer.ts';
 import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
+import type { Alteration, Authenticity } from './authenticity.ts';
 import { confinedMembers, type Limited } from './confinement.ts';
 import { connectionStore } from './connection.ts';
 import { connectorStore } from './connector.ts';
@@ -28,9 +29,14 @@ export type Members = ReturnType<typeof createMembers>['members'];
 /** The store of one organization, by noun. It cannot access other organizations. */
 export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Members[M]> };
 
-/** Creates the store on an open database. Call `prepare` once before the first use. */
-export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keyring, organizations, members } = createMembers(database, keyProvider, now);
+/** Creates the store on an open database. Call `prepare` once before the first use. `onAltered` is called with each altered record that is read. */
+export function createStore(
+  database: Database,
+  keyProvider: KeyProvider,
+  now: () => Date,
+  onAltered: (alteration: Alteration) => void = () => {},
+) {
+  const { keyring, organizations, members } = createMembers(database, keyProvider, now, onAltered);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -62,18 +68,19 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
   };
 }
 
-function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keysOf, ...keyring } = createKeyring(database, keyProvider);
+function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date, report: Authenticity['report']) {
+  const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
+  const authenticity: Authenticity = { key: recordKeyOf, report };
   const organizations = organizationStore(database);
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
-    integrations: integrationStore(database),
-    connectors: connectorStore(database),
-    endUsers: endUserStore(database),
-    connections: connectionStore(database),
-    credentials: credentialStore(database, now),
-    apiKeys: apiKeyStore(database),
+    integrations: integrationStore(database, authenticity),
+    connectors: connectorStore(database, authenticity),
+    endUsers: endUserStore(database, authenticity),
+    connections: connectionStore(database, authenticity),
+    credentials: credentialStore(database, authenticity, now),
+    apiKeys: apiKeyStore(database, authenticity),
     audit: auditStore(database),
     secrets: secretStore(database),
     slots: slotStore(database),

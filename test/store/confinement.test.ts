@@ -3,6 +3,7 @@ import type { Confinement } from '../../src/access/viewer.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
+import type { SecretOwner } from '../../src/store/secret.ts';
 import { useTestGateway } from '../harness.ts';
 import { openStore } from '../vault.ts';
 
@@ -41,7 +42,7 @@ const limits: readonly [string, Confinement, Place][] = [
 ];
 
 const page = { limit: 10, sortField: 'createdAt', descending: false } as const;
-const put = (store: OrganizationStore, credentialId: string) => store.secrets.put(credentialId, { value: new Redacted('x') }, now);
+const put = (store: OrganizationStore, owner: Omit<SecretOwner, 'secrets'>) => store.secrets.put(owner, { value: new Redacted('x') }, now);
 
 describe.each(limits)('limited %s', (_, confinement, theirs) => {
   let side: Side;
@@ -73,7 +74,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     whole: RecordStore<R>,
     ours: R,
     theirs: R,
-    changes: Parameters<RecordStore<R>['update']>[2],
+    changes: Parameters<RecordStore<R>['update']>[1],
   ): Promise<void> {
     await whole.insert(theirs);
     await whole.insert(ours);
@@ -87,7 +88,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     expect(await confined.counts([all, beyond], 10)).toEqual([1, 0]);
     expect(await confined.ids(all)).toEqual([ours.id]);
     expect(await confined.touch(id)).toBe(false);
-    await expect(confined.update(id, 1, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(confined.update(theirs, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(await confined.remove(beyond)).toBe(0);
     await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('outside the limit');
     expect(await whole.byIds([id])).toMatchObject([{ id, version: 1 }]);
@@ -186,19 +187,22 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     async secrets() {
       const { confined, whole, ours, theirs } = side;
       const [own, foreign] = [credential(ours), credential(theirs)];
-      await put(confined, own.id);
-      await put(whole, foreign.id);
-      for (const record of [own, foreign]) await whole.credentials.insert(record);
-      expect((await confined.secrets.open(own.id, 'value')).expose()).toBe('x');
+      await expect(put(confined, foreign)).rejects.toThrow('outside the limit');
+      const [ownRecord, foreignRecord] = [
+        { ...own, secrets: await put(confined, own) },
+        { ...foreign, secrets: await put(whole, foreign) },
+      ];
+      for (const record of [ownRecord, foreignRecord]) await whole.credentials.insert(record);
+      expect((await confined.secrets.open(ownRecord, 'value')).expose()).toBe('x');
       const missing = expect.objectContaining({ code: 'UNREADABLE_SECRET', message: expect.stringContaining('missing') });
-      await expect(confined.secrets.open(foreign.id, 'value')).rejects.toEqual(missing);
-      await expect(confined.secrets.sign(foreign.id, 'value', 'utf8', {})).rejects.toEqual(missing);
+      await expect(confined.secrets.open(foreignRecord, 'value')).rejects.toEqual(missing);
+      await expect(confined.secrets.sign(foreignRecord, 'value', 'utf8', {})).rejects.toEqual(missing);
       await expect(confined.secrets.unset(foreign.id, ['value'])).rejects.toEqual(missing);
-      await expect(confined.secrets.put(foreign.id, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
-      expect([...(await confined.secrets.readableFields([own.id, foreign.id])).keys()]).toEqual([own.id]);
+      await expect(confined.secrets.put({ ...foreign, ...ours }, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
+      expect([...(await confined.secrets.readableFields([ownRecord, foreignRecord])).keys()]).toEqual([own.id]);
       await confined.secrets.removeAll([own.id, foreign.id]);
-      expect((await whole.secrets.open(foreign.id, 'value')).expose()).toBe('x');
-      await expect(whole.secrets.open(own.id, 'value')).rejects.toEqual(missing);
+      expect((await whole.secrets.open(foreignRecord, 'value')).expose()).toBe('x');
+      await expect(whole.secrets.open(ownRecord, 'value')).rejects.toEqual(missing);
       await expectRefusing(confined.secrets, ['open', 'sign', 'unset', 'put', 'readableFields', 'removeAll']);
       await whole.credentials.remove({});
     },
