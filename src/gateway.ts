@@ -10,6 +10,7 @@ import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog }
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
+import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
   type KeyRunOptions,
   type RewrapReport,
@@ -19,6 +20,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
+import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { deleteOrganization } from './domain/organization.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
@@ -36,7 +38,9 @@ import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
 export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
+export type { IntegrityReport } from './domain/integrity.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
+export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
 
@@ -76,6 +80,8 @@ export interface GatewayOptions {
    * do so.
    */
   readonly runsJobs?: boolean;
+  /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
+  readonly opensOldFormat?: boolean;
   /** The clock. */
   readonly now?: () => Date;
 }
@@ -96,6 +102,13 @@ export interface Gateway {
     /** Wraps all data keys again under the first master key. After that, the others are not needed. */
     readonly rewrap: (options?: KeyRunOptions) => Promise<RewrapReport>;
   };
+  /**
+   * Migrates a database that an earlier version wrote. It accepts all that the database contains, so call it only while you trust the database,
+   * and while no other copy runs. Can be stopped, and run again, at any time.
+   */
+  readonly migrate: (options?: KeyRunOptions) => Promise<MigrationReport>;
+  /** Verifies all records and opens all secrets of an organization. @throws NotFoundError when there is no such organization */
+  readonly checkIntegrity: (organizationId: string) => Promise<IntegrityReport>;
   /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
   readonly audit: {
@@ -113,8 +126,14 @@ export interface Gateway {
   readonly stop: () => Promise<void>;
 }
 
+/** An earlier version wrote the database, and it has not been migrated. */
+export class OldFormatError extends Error {
+  override name = 'OldFormatError';
+}
+
 /**
  * Wires all layers together.
+ * @throws OldFormatError when an earlier version wrote the database
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -125,6 +144,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now, alterations.add);
     await stores.prepare();
     await stores.keyring.probe();
+    if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
+      throw new OldFormatError('The database was written by an earlier version and must be migrated.');
+    }
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const gateway = { stores, now, kinds };
     const own = {
@@ -167,13 +189,15 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
-    const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
+    const endJobs = options.runsJobs === false || options.opensOldFormat ? () => {} : everyMinute(jobs, logger);
     return {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
       execute,
       deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
+      migrate: (run = {}) => migrateDatabase(gateway, run),
+      checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
       audit: {
         seal: sealAuditLog,

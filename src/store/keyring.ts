@@ -57,6 +57,15 @@ export interface Rewrapped {
   readonly last: string | null;
 }
 
+/** A key that was wrapped before the header contained the purpose, and its bytes. Undefined if no available master key opens it. */
+export interface UnboundKey {
+  readonly keyId: string;
+  readonly purpose: Purpose;
+  readonly isCurrent: boolean;
+  readonly wrapped: string;
+  readonly bytes: Uint8Array | undefined;
+}
+
 /** The data keys of one organization. */
 export type Keys = ReturnType<ReturnType<typeof createKeyring>['keysOf']>;
 
@@ -243,6 +252,49 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         forget({ _id: keyId, organizationId, purpose: 'seal' });
         return result.matchedCount === 1;
       },
+
+      /**
+       * Returns the keys that were wrapped before the header contained the purpose, for the migration. Only keys that a master key opens prove
+       * that an earlier version wrote them, whatever their records say.
+       *
+       * @throws Error when there are keys of both formats, which no version and no interrupted migration writes
+       */
+      async unbound(): Promise<UnboundKey[]> {
+        const records = await model.find({ organizationId, state: { $ne: 'destroyed' } }).lean();
+        const old = records.filter(({ format }) => format === undefined);
+        if (old.length > 0 && records.some(({ format, purpose }) => format !== undefined && purpose !== 'records')) {
+          throw new Error('An organization has keys of both formats.');
+        }
+        const keys: UnboundKey[] = [];
+        for (const { _id: keyId, purpose, state, wrapped = '' } of old) {
+          const bytes = await keyProvider.unwrap(wrapped, { organizationId, keyId, purpose: null }).catch((error) => {
+            if (error instanceof MasterKeyUnavailableError) throw error;
+            return undefined;
+          });
+          keys.push({ keyId, purpose, isCurrent: state === 'current', wrapped, bytes });
+        }
+        return keys;
+      },
+      /** Creates the `records` key of an organization that was written by an earlier version, for the migration. */
+      async createRecordsKey(now: Date): Promise<void> {
+        const found = await model.findOne({ organizationId, purpose: 'records', state: 'current' }).lean();
+        if (!found) await model.create([await newKey(organizationId, 'records', now)]);
+      },
+      /** Wraps keys again, with their purpose in the header. Call it in a transaction. Keys that cannot be opened stay as they are. */
+      async bind(keys: readonly UnboundKey[]): Promise<void> {
+        for (const { keyId, purpose, wrapped, bytes } of keys) {
+          if (!bytes) continue;
+          const place = { organizationId, keyId, purpose };
+          const again = await keyProvider.wrap(bytes, place);
+          if (!Buffer.from(await keyProvider.unwrap(again, place)).equals(bytes))
+            throw new Error('A wrapped data key cannot be unwrapped.');
+          await model.updateOne({ organizationId, _id: keyId, wrapped }, { $set: { wrapped: again, format: FORMAT } });
+        }
+      },
+      /** Counts seals that were made without `current`, in the running transaction. */
+      async countSeals(keyId: string, seals: number): Promise<void> {
+        if (seals > 0) await model.updateOne({ organizationId, _id: keyId }, { $inc: { reservedSeals: seals } });
+      },
       async remove(): Promise<void> {
         const records = await model.find({ organizationId }).lean();
         await model.deleteMany({ organizationId });
@@ -295,6 +347,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       }
       return { last: found.length < limit ? null : found.at(-1)!._id, rewrapped, kept, failed };
     },
+    /**
+     * Returns the organizations that an earlier version wrote: those whose keys do not have their purpose in the header. Reads the records of
+     * all keys, because nothing else tells.
+     */
+    async unboundOrganizations(): Promise<string[]> {
+      return model.distinct('organizationId', { purpose: 'fingerprint', state: 'current', format: null });
+    },
     /** Returns the number of data keys of all organizations and purposes. */
     async count(): Promise<number> {
       return model.countDocuments({ state: { $ne: 'destroyed' } });
@@ -306,7 +365,8 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     /** Unwraps one stored key, so that a wrong master key is detected at the start and not at the first reveal. */
     async probe(): Promise<void> {
       const record = await model.findOne({ state: 'current' }).lean();
-      if (record) await keyProvider.unwrap(record.wrapped!, placeOf(record));
+      if (record)
+        await keyProvider.unwrap(record.wrapped!, record.format === undefined ? { ...placeOf(record), purpose: null } : placeOf(record));
     },
   });
   return { ...keyring, keysOf, recordKeyOf };

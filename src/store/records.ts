@@ -320,8 +320,40 @@ export function recordStore<R extends BaseRecord>(
           return (await anyModel.deleteMany(written(filter))).deletedCount;
         },
 
+        /**
+         * Authenticates records that an earlier version wrote, whatever they say: at most `limit` after an id, in one transaction. Only the
+         * migration calls it. `complete` returns what a record lacks, and writes what belongs to it.
+         */
+        async adopt(
+          after: string,
+          limit: number,
+          complete: (record: R) => Promise<Partial<R>> = async () => ({}),
+        ): Promise<{ readonly adopted: number; readonly last: string | null }> {
+          return database.transaction(async () => {
+            const found: Document[] = await anyModel
+              .find(both(within(extent), { _id: { $gt: after } }))
+              .sort({ _id: 1 })
+              .limit(limit)
+              .lean();
+            const isAuthentic = await authenticator();
+            let adopted = 0;
+            for (const document of found) {
+              // An earlier run has authenticated it.
+              if (isAuthentic(document)) continue;
+              const set = await complete(toRecord(document));
+              const mac = await macFor({ ...document, ...set });
+              await anyModel.updateOne({ organizationId, _id: document._id }, { $set: { ...set, ...mac } });
+              adopted++;
+            }
+            return { adopted, last: found.length < limit ? null : String(found.at(-1)!._id) };
+          });
+        },
+
         /** Verifies records, including those that reads hide: at most `limit` after an id. Returns the ids of the altered ones. */
-        async findAltered(after: string, limit: number): Promise<{ readonly altered: readonly string[]; readonly last: string | null }> {
+        async findAltered(
+          after: string,
+          limit: number,
+        ): Promise<{ readonly altered: readonly string[]; readonly intact: readonly R[]; readonly last: string | null }> {
           const found: Document[] = await anyModel
             .find(both(within(extent), { _id: { $gt: after } }))
             .sort({ _id: 1 })
@@ -329,7 +361,8 @@ export function recordStore<R extends BaseRecord>(
             .lean();
           const isAuthentic = await authenticator();
           const altered = found.filter((document) => !isAuthentic(document)).map(({ _id }) => String(_id));
-          return { altered, last: found.length < limit ? null : String(found.at(-1)!._id) };
+          const intact = found.filter(isAuthentic).map(toRecord);
+          return { altered, intact, last: found.length < limit ? null : String(found.at(-1)!._id) };
         },
       }),
     };

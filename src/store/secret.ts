@@ -1,7 +1,17 @@
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { fingerprint } from '../secrets/fingerprint.ts';
-import { claimsPlace, newGeneration, open, openToReseal, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
+import {
+  claimsPlace,
+  type DataKey,
+  newGeneration,
+  open,
+  openToReseal,
+  openUnbound,
+  type SealedPlace,
+  seal,
+  sealingKeyId,
+} from '../secrets/seal.ts';
 import { type SecretEncoding, sign } from '../secrets/sign.ts';
 import type { CredentialRecord } from './credential.ts';
 import { type Database, translatingErrors } from './database.ts';
@@ -154,6 +164,52 @@ export function secretStore(database: Database) {
           return (await model.bulkWrite(updates, { ordered: true })).modifiedCount;
         });
         return { resealed, unreadable, last };
+      },
+
+      /**
+       * Seals the secrets of a credential again that an earlier version sealed, for the migration: the new header binds them to their owner and
+       * to a generation. Returns the data about them for the record, and the secrets that cannot be opened. Call it in a transaction.
+       */
+      async adopt(
+        { id: credentialId, integrationId, endUserId, secrets }: SecretOwner,
+        keys: ReadonlyMap<string, DataKey>,
+        current: DataKey,
+      ): Promise<{ readonly facts: Readonly<Record<string, SecretFacts>>; readonly unreadable: readonly UnreadableSecret[] }> {
+        const facts: Record<string, SecretFacts> = {};
+        const unreadable: UnreadableSecret[] = [];
+        for (const [field, known] of Object.entries(secrets)) {
+          const generation = newGeneration();
+          facts[field] = { ...known, generation };
+          const place = { organizationId, credentialId, field };
+          const stored = await model.findOne(place).lean();
+          const result = await settled(
+            (async () => {
+              if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+              const key = keys.get(sealingKeyId(stored.sealed));
+              if (!key) throw new UnreadableSecretError('no available master key opens its data key');
+              return openUnbound(key, place, stored.sealed);
+            })(),
+          );
+          if (result instanceof Error) {
+            unreadable.push({ ...place, why: result.message });
+            continue;
+          }
+          const sealed = await seal(current, { ...place, integrationId, endUserId, generation }, result);
+          await model.updateOne({ organizationId, _id: stored!._id }, { $set: { keyId: current.keyId, sealed } });
+        }
+        return { facts, unreadable };
+      },
+
+      /** Opens all secrets of these credentials, and returns those that cannot be opened. */
+      async findUnreadable(owners: readonly SecretOwner[]): Promise<UnreadableSecret[]> {
+        const unreadable: UnreadableSecret[] = [];
+        for (const owner of owners) {
+          for (const field of Object.keys(owner.secrets)) {
+            const result = await settled(openStored(owner, field));
+            if (result instanceof Error) unreadable.push({ organizationId, credentialId: owner.id, field, why: result.message });
+          }
+        }
+        return unreadable;
       },
 
       async countUnder(keyIds: readonly string[]): Promise<number> {
