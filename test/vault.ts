@@ -1,9 +1,11 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
+import type { Noun } from '../src/access/nouns.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
+import { macOf, recordKey } from '../src/secrets/record-mac.ts';
 import { open, type SealedPlace, seal } from '../src/secrets/seal.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { createStore, type Store } from '../src/store/index.ts';
@@ -125,7 +127,11 @@ export async function expectFilledOpen(test: TestGateway, organizationId: string
 /** Another copy of the gateway on the same database, with a clock and master keys of its own: the one that rotates. */
 export async function openCopy(
   test: TestGateway,
-  { now = () => new Date(), masterKeys = [test.masterKey] }: { now?: () => Date; masterKeys?: readonly MasterKeySource[] } = {},
+  {
+    now = () => new Date(),
+    masterKeys = [test.masterKey],
+    opensOldFormat = false,
+  }: { now?: () => Date; masterKeys?: readonly MasterKeySource[]; opensOldFormat?: boolean } = {},
 ): Promise<Gateway> {
   return createGateway({
     database: { uri: test.uri, name: test.databaseName },
@@ -133,6 +139,7 @@ export async function openCopy(
     tokens: { issuer: 'nobody', audience: 'nobody', organizationClaim: 'organization', key: { secret: randomBytes(32) } },
     logger: pino({ level: 'silent' }),
     graphiql: false,
+    opensOldFormat,
     now,
   });
 }
@@ -141,6 +148,17 @@ export async function openCopy(
 export async function openStore(test: TestGateway): Promise<Store> {
   const database = await openDatabase({ uri: test.uri, name: test.databaseName });
   return createStore(database, localKeyProvider([test.masterKey]), () => new Date());
+}
+
+/** A document with the MAC that the gateway would give it: for what no version writes any more. */
+export async function signed(test: TestGateway, noun: Noun, document: Json): Promise<Json> {
+  const { organizationId } = document;
+  const keys = test.database.collection<StoredKey>('dataKeys');
+  const key = (await keys.findOne({ organizationId, purpose: 'records' }))!;
+  const place = { organizationId, keyId: key._id, purpose: 'records' };
+  const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
+  const { mac: _, touches: _touches, ...covered } = document;
+  return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
 }
 
 /** A clock that can be set forward. */

@@ -39,17 +39,24 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
     holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
   };
   const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });
-  return (extent: Extent) => ({
-    ...records(extent),
-    ...translatingErrors({
-      /** Returns the ids of expired credentials, which reads do not find any more. */
-      async expired(limit: number): Promise<string[]> {
-        const found = await model
-          .find({ ...within(extent), expiresAt: { $lte: now() } }, { _id: 1 })
-          .limit(limit)
-          .lean();
-        return found.map(({ _id }) => _id);
-      },
-    }),
-  });
+  return (extent: Extent) => {
+    const own = records(extent);
+    return {
+      ...own,
+      ...translatingErrors({
+        /**
+         * Returns the ids of expired credentials, which reads do not find any more. `altered` are those whose record is not as the gateway wrote it:
+         * nothing proves that they have expired. `except` are ids to leave out.
+         */
+        async expired(limit: number, except: readonly string[] = []): Promise<{ readonly ids: string[]; readonly altered: string[] }> {
+          const found = await model
+            .find({ ...within(extent), expiresAt: { $lte: now() }, ...(except.length > 0 && { $nor: [{ _id: { $in: except } }] }) })
+            .limit(limit)
+            .lean();
+          const ids = new Set(await own.authenticIds(found));
+          return { ids: [...ids], altered: found.map(({ _id }) => _id).filter((id) => !ids.has(id)) };
+        },
+      }),
+    };
+  };
 }

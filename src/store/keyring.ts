@@ -163,7 +163,11 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   /** Returns the error for a key that cannot be unwrapped. */
   function unreadable(error: unknown, what?: string): UnreadableSecretError {
     const isPassing = error instanceof MasterKeyUnavailableError;
-    const reason = isPassing ? 'the master key is temporarily unavailable; try again' : 'no available master key opens its data key';
+    const reason = isPassing
+      ? 'the master key is temporarily unavailable; try again'
+      : what === undefined
+        ? 'no available master key opens its data key'
+        : 'no available master key opens it';
     return new UnreadableSecretError(reason, what);
   }
 
@@ -193,13 +197,19 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
           return record;
         };
         if (seals > 0) await spend(find('seal'), seals);
-        return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
+        const open = (purpose: Purpose) =>
+          unwrap(find(purpose)).catch((error) => {
+            throw unreadable(error, 'A data key of the organization');
+          });
+        return { seal: await open('seal'), fingerprint: await open('fingerprint'), audit: await open('audit') };
       },
       /** Returns the current key for tokens. */
       async token(): Promise<DataKey> {
         const record = await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean();
         if (!record) throw new Error('The organization has no token key.');
-        return unwrap(record);
+        return unwrap(record).catch((error) => {
+          throw unreadable(error, 'The key that signs the organization’s tokens');
+        });
       },
       /** @throws UnreadableSecretError when the key is destroyed, or no available master key opens it */
       async byId(keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {

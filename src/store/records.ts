@@ -169,6 +169,13 @@ export function recordStore<R extends BaseRecord>(
       return authenticity ? { mac: macOf(await authenticity.key(organizationId), noun, authenticated(document)) } : {};
     }
 
+    /** Reports an altered record. Returns its id, or null if it has none. */
+    function report({ _id }: Document): string | null {
+      const id = isId(_id) ? _id : null;
+      authenticity?.report({ organizationId, noun, id });
+      return id;
+    }
+
     /** Returns a function that returns whether a document is as the gateway wrote it. */
     async function authenticator(): Promise<(document: Document) => boolean> {
       if (!authenticity) return () => true;
@@ -190,8 +197,7 @@ export function recordStore<R extends BaseRecord>(
           if (!visible || visible.holds(record)) records.push(record);
           continue;
         }
-        const id = isId(document._id) ? document._id : null;
-        authenticity?.report({ organizationId, noun, id });
+        const id = report(document);
         if (isConfined || id === null) continue;
         if (altered === 'refused') throw new AlteredRecordError(label);
         records.push(shownAltered(document, organizationId));
@@ -347,6 +353,15 @@ export function recordStore<R extends BaseRecord>(
             }
             return { adopted, last: found.length < limit ? null : String(found.at(-1)!._id) };
           });
+        },
+
+        /** Returns the ids of those documents of the extent that are as the gateway wrote them, and reports the others. */
+        async authenticIds(found: readonly object[]): Promise<string[]> {
+          if (found.length === 0) return [];
+          const isAuthentic = await authenticator();
+          const documents = found as readonly Document[];
+          for (const document of documents) if (!isAuthentic(document)) report(document);
+          return documents.filter(isAuthentic).map(({ _id }) => String(_id));
         },
 
         /** Verifies records, including those that reads hide: at most `limit` after an id. Returns the ids of the altered ones. */

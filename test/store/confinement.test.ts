@@ -5,7 +5,7 @@ import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
 import type { SecretOwner } from '../../src/store/secret.ts';
 import { useTestGateway } from '../harness.ts';
-import { openStore } from '../vault.ts';
+import { openStore, signed } from '../vault.ts';
 
 // What the store is for a viewer who is limited, member by member, below all rules of the domain. A new member needs a case here, or this file
 // does not compile.
@@ -158,7 +158,9 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await expectConfined(confined.credentials, whole.credentials, credential(ours), credential(theirs), { name: 'x' });
       const past = { ...credential(theirs), expiresAt: new Date(0) };
       await whole.credentials.insert(past);
-      expect([await whole.credentials.expired(10), await confined.credentials.expired(10)]).toEqual([[past.id], []]);
+      const none = { ids: [], altered: [] };
+      expect([await whole.credentials.expired(10), await confined.credentials.expired(10)]).toEqual([{ ...none, ids: [past.id] }, none]);
+      expect(await whole.credentials.expired(10, [past.id])).toEqual(none);
       await whole.credentials.remove({});
     },
     async apiKeys() {
@@ -261,6 +263,7 @@ describe('an organization’s store', () => {
   it('writes its own organization, whatever a record says', async () => {
     const [one, other] = [test.newOrganization(), test.newOrganization()];
     const record = { id: newId(), organizationId: other, version: 1, createdAt: now, updatedAt: now, name: 'x', description: null };
+    await stores.of(one).organization.ensure(now);
     await stores.of(one).integrations.insert(record);
     expect(await stores.of(other).integrations.byIds([record.id])).toEqual([]);
     expect(await stores.of(one).integrations.byIds([record.id])).toMatchObject([{ organizationId: one }]);
@@ -273,7 +276,8 @@ it('a credential that was stored before it had errors is read and changed as one
   await test.create(caller, 'Integration', { name: 'crm' });
   const { id } = await test.create(caller, 'Credential', { integration: { name: 'crm' }, name: 'old', data: { none: {} } });
   const stored = { organizationId: caller.organization, name: 'old' };
-  await test.database.collection('credentials').updateOne(stored, { $unset: { errors: 1 }, $set: { problems: null } });
+  const { errors: _, ...before } = (await test.database.collection('credentials').findOne(stored))!;
+  await test.database.collection('credentials').replaceOne(stored, await signed(test, 'credential', { ...before, problems: null }));
   const read = 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { name errors } } }';
   expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'old', errors: null });
   const change = 'mutation ($id: ID!) { result: updateCredential(input: { credential: $id, name: "new" }) { __typename } }';
