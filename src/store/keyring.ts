@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { UnreadableSecretError } from '../errors.ts';
-import { type DataKeyPlace, KEY_BYTES, type KeyProvider, MasterKeyUnavailableError } from '../secrets/key-provider.ts';
+import { type DataKeyPlace, KEY_BYTES, type KeyProvider, MasterKeyError, MasterKeyUnavailableError } from '../secrets/key-provider.ts';
 import { type RecordKey, recordKey } from '../secrets/record-mac.ts';
 import type { DataKey } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
@@ -375,8 +375,12 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     /** Unwraps one stored key, so that a wrong master key is detected at the start and not at the first reveal. */
     async probe(): Promise<void> {
       const record = await model.findOne({ state: 'current' }).lean();
-      if (record)
-        await keyProvider.unwrap(record.wrapped!, record.format === undefined ? { ...placeOf(record), purpose: null } : placeOf(record));
+      if (!record) return;
+      const place = placeOf(record);
+      await keyProvider.unwrap(record.wrapped ?? '', record.format === undefined ? { ...place, purpose: null } : place).catch((error) => {
+        // A key that was changed is refused where it is used. It says nothing about the master key.
+        if (error instanceof MasterKeyError) throw error;
+      });
     },
   });
   return { ...keyring, keysOf, recordKeyOf };
