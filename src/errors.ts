@@ -23,7 +23,8 @@ export const errorCodes = {
   UNAVAILABLE:
     'The gateway cannot answer at the moment; retry after extensions.retryAfter seconds. For mutations, extensions.outcome says whether it was carried out.',
   TIMEOUT: 'The operation or a database query exceeded its time limit.',
-  UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed, or the stored value was tampered with.',
+  UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed or is not available, or the stored value was tampered with.',
+  ALTERED_RECORD: 'A stored object was changed, but not by the gateway. It is shown and can be deleted, but it is not used.',
   INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
 } as const;
 
@@ -265,10 +266,20 @@ export class UnavailableError extends GatewayError {
   }
 }
 
-/** A stored secret cannot be opened. The message gives the reason and never contains the value. */
+/** A stored secret, or a key, cannot be opened. The message gives the reason and never contains the value. */
 export class UnreadableSecretError extends GatewayError {
-  constructor(reason: string) {
-    super('UNREADABLE_SECRET', `The secret cannot be opened: ${reason}.`);
+  constructor(reason: string, what = 'The secret') {
+    super('UNREADABLE_SECRET', `${what} cannot be opened: ${reason}.`);
+  }
+}
+
+/** A stored record is not as the gateway wrote it. It is shown, and can be deleted, but it cannot be used or changed. */
+export class AlteredRecordError extends GatewayError {
+  constructor(noun: string) {
+    super(
+      'ALTERED_RECORD',
+      `The stored ${noun} was changed, but not by the gateway, so it is not used. Restore it from a backup, or delete it and create it again.`,
+    );
   }
 }
 

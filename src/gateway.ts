@@ -4,11 +4,13 @@ import type { Logger } from 'pino';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
+import { createAlterations } from './domain/alterations.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
 import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
+import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
   type KeyRunOptions,
   type RewrapReport,
@@ -18,6 +20,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
+import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { createRecount, deleteOrganization } from './domain/organization.ts';
 import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createRefusals } from './domain/refusals.ts';
@@ -38,7 +41,9 @@ import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
 export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
+export type { IntegrityReport } from './domain/integrity.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
+export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
 export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
@@ -86,6 +91,8 @@ export interface GatewayOptions {
    * `refreshRevocations`.
    */
   readonly readsRevocations?: boolean;
+  /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
+  readonly opensOldFormat?: boolean;
   /** The clock. */
   readonly now?: () => Date;
   /** The milliseconds since some moment, whatever happens to the clock. */
@@ -108,6 +115,13 @@ export interface Gateway {
     /** Wraps all data keys again under the first master key. After that, the others are not needed. */
     readonly rewrap: (options?: KeyRunOptions) => Promise<RewrapReport>;
   };
+  /**
+   * Migrates a database that an earlier version wrote. It accepts all that the database contains, so call it only while you trust the database,
+   * and while no other copy runs. Can be stopped, and run again, at any time.
+   */
+  readonly migrate: (options?: KeyRunOptions) => Promise<MigrationReport>;
+  /** Verifies all records and opens all secrets of an organization. @throws NotFoundError when there is no such organization */
+  readonly checkIntegrity: (organizationId: string) => Promise<IntegrityReport>;
   /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
   /** Reads what other copies have revoked. Runs automatically every two seconds. */
@@ -127,8 +141,14 @@ export interface Gateway {
   readonly stop: () => Promise<void>;
 }
 
+/** An earlier version wrote the database, and it has not been migrated. */
+export class OldFormatError extends Error {
+  override name = 'OldFormatError';
+}
+
 /**
  * Wires all layers together.
+ * @throws OldFormatError when an earlier version wrote the database
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -136,9 +156,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
-    const stores = createStore(database, keyProvider(options.masterKeys.map(masterKey)), now, storageLimits(limits));
+    const alterations = createAlterations();
+    const provider = keyProvider(options.masterKeys.map(masterKey));
+    const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
     await stores.prepare();
     await stores.keyring.probe();
+    if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
+      throw new OldFormatError('The database was written by an earlier version and must be migrated.');
+    }
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
@@ -179,6 +204,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const sealAuditLog = async () => {
       const anonymous = await refusals.flush(stores, now());
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
+      const altered = await alterations.flush(stores, now());
+      if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
       await sealAuditLogs(gateway);
     };
     const jobs: readonly Job[] = [
@@ -189,7 +216,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
-    const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
+    const endJobs = options.runsJobs === false || options.opensOldFormat ? () => {} : everyMinute(jobs, logger);
     const poll: Job = [revocations.refresh, 'the revocations could not be read'];
     const endPoll = options.readsRevocations === false ? () => {} : every(REVOCATION_POLL_MS, [poll], logger);
     return {
@@ -198,6 +225,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       execute: (operation) => stores.serve(() => execute(operation)),
       deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
+      migrate: (run = {}) => migrateDatabase(gateway, run),
+      checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
       refreshRevocations: revocations.refresh,
       audit: {
@@ -209,6 +238,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         endJobs();
         endPoll();
         await keyFiles.stop();
+        await stores
+          .serve(() => alterations.flush(stores, now()))
+          .catch(() => logger.error('altered objects could not be written to the audit log'));
         await stores
           .serve(() => refusals.flush(stores, now()))
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));

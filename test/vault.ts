@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
+import type { Noun } from '../src/access/nouns.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
@@ -8,7 +9,8 @@ import { createGateway, type Gateway, type MasterKeySource } from '../src/gatewa
 import { createKeyFilesPool } from '../src/key-files/pool.ts';
 import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
-import { open, seal } from '../src/secrets/seal.ts';
+import { macOf, recordKey } from '../src/secrets/record-mac.ts';
+import { open, type SealedPlace, seal } from '../src/secrets/seal.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { createStore, type Store } from '../src/store/index.ts';
 import { type Caller, type Json, TestGateway } from './harness.ts';
@@ -83,15 +85,27 @@ export async function expectAllOpen(test: TestGateway, caller: Caller, values: R
   for (const [id, value] of values) expect(await reveal(test, caller, id)).toBe(value);
 }
 
+/** A credential with one secret, as far as its secrets are concerned. */
+export function ownerOf(id: string) {
+  const facts = { fingerprint: '', sealedAt: new Date(0), generation: 'first' };
+  return { id, integrationId: 'crm', endUserId: null, secrets: { value: facts } };
+}
+
+function placeOfFiller(organizationId: string, credentialId: string): SealedPlace {
+  const { integrationId, endUserId, secrets } = ownerOf(credentialId);
+  return { organizationId, integrationId, endUserId, credentialId, field: 'value', generation: secrets.value.generation };
+}
+
 /** Puts many secrets of credentials that do not exist beneath the gateway: to fill a database fast. */
 export async function fill(test: TestGateway, organizationId: string, count: number): Promise<void> {
   const key = (await sealKeys(test, organizationId)).find(({ state }) => state === 'current')!;
-  const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, { organizationId, keyId: key._id });
+  const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, { organizationId, keyId: key._id, purpose: 'seal' });
   const documents = await Promise.all(
     Array.from({ length: count }, async (_, index) => {
-      const place = { organizationId, credentialId: `filler-${index}`, field: 'value' };
+      const place = placeOfFiller(organizationId, `filler-${index}`);
       const sealed = await seal({ keyId: key._id, bytes }, place, new Redacted(`filled ${index}`));
-      return { _id: `filler-${index}-${organizationId}`, ...place, keyId: key._id, sealed };
+      const { credentialId, field } = place;
+      return { _id: `filler-${index}-${organizationId}`, organizationId, credentialId, field, keyId: key._id, sealed };
     }),
   );
   await test.database.collection<{ _id: string }>('secrets').insertMany(documents);
@@ -102,15 +116,15 @@ export async function expectFilledOpen(test: TestGateway, organizationId: string
   const provider = localKeyProvider([test.masterKey]);
   const keys = new Map<string, Uint8Array>();
   for (const { _id: keyId, wrapped } of await sealKeys(test, organizationId)) {
-    if (wrapped) keys.set(keyId, await provider.unwrap(wrapped, { organizationId, keyId }));
+    if (wrapped) keys.set(keyId, await provider.unwrap(wrapped, { organizationId, keyId, purpose: 'seal' }));
   }
   const secrets = await test.database
     .collection('secrets')
     .find({ organizationId, credentialId: /^filler-/ })
     .toArray();
   expect(secrets).toHaveLength(count);
-  for (const { credentialId, field, keyId, sealed } of secrets) {
-    const plain = await open({ keyId, bytes: keys.get(keyId)! }, { organizationId, credentialId, field }, sealed);
+  for (const { credentialId, keyId, sealed } of secrets) {
+    const plain = await open({ keyId, bytes: keys.get(keyId)! }, placeOfFiller(organizationId, credentialId), sealed);
     expect(plain.expose()).toBe(`filled ${credentialId.split('-')[1]}`);
   }
 }
@@ -118,7 +132,11 @@ export async function expectFilledOpen(test: TestGateway, organizationId: string
 /** Another copy of the gateway on the same database, with a clock and master keys of its own: the one that rotates. */
 export async function openCopy(
   test: TestGateway,
-  { now = () => new Date(), masterKeys = [test.masterKey] }: { now?: () => Date; masterKeys?: readonly MasterKeySource[] } = {},
+  {
+    now = () => new Date(),
+    masterKeys = [test.masterKey],
+    opensOldFormat = false,
+  }: { now?: () => Date; masterKeys?: readonly MasterKeySource[]; opensOldFormat?: boolean } = {},
 ): Promise<Gateway> {
   return createGateway({
     database: { uri: test.uri, name: test.databaseName },
@@ -126,6 +144,7 @@ export async function openCopy(
     tokens: { issuer: 'nobody', audience: 'nobody', organizationClaim: 'organization', key: { secret: randomBytes(32) } },
     logger: pino({ level: 'silent' }),
     graphiql: false,
+    opensOldFormat,
     now,
   });
 }
@@ -140,6 +159,17 @@ export async function openStore(test: TestGateway): Promise<Store> {
 export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
   const revocations = createRevocationList({ stores, now, elapsed: () => 0 });
   return { stores, now, kinds: kindRegistry, keyFiles: createKeyFilesPool(), policy: defaultPolicy, revocations };
+}
+
+/** A document with the MAC that the gateway would give it: for what no version writes any more. */
+export async function signed(test: TestGateway, noun: Noun, document: Json): Promise<Json> {
+  const { organizationId } = document;
+  const keys = test.database.collection<StoredKey>('dataKeys');
+  const key = (await keys.findOne({ organizationId, purpose: 'records' }))!;
+  const place = { organizationId, keyId: key._id, purpose: 'records' };
+  const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
+  const { mac: _, touches: _touches, bytes: _bytes, ...covered } = document;
+  return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
 }
 
 /** A clock that can be set forward. */

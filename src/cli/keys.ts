@@ -6,7 +6,7 @@ import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gate
 type Print = (line: string) => void;
 
 /** The exit code of a command that was ended by SIGINT. */
-const STOPPED = 130;
+export const STOPPED = 130;
 
 /**
  * Rotates data keys, with a progress bar, until it is done or receives a signal. Returns the exit code.
@@ -51,12 +51,21 @@ function tellRotation(report: RotationReport, print: Print): void {
     );
   }
   print(`New keys: ${report.newKeys}. Re-sealed secrets: ${report.resealed}. Destroyed keys: ${report.destroyed}.`);
-  if (report.unreadableCount === 0) return;
-  print(`${count(report.unreadableCount, 'secret')} cannot be opened and stay sealed under the old key, which is kept:`);
-  for (const { organizationId, credentialId, field, why } of report.unreadable) {
+  tellUnreadable(report, 'cannot be opened and stay sealed under the old key, which is kept', print);
+}
+
+/** Prints the secrets that cannot be opened, if there are any. */
+export function tellUnreadable(
+  { unreadableCount, unreadable }: Pick<RotationReport, 'unreadableCount' | 'unreadable'>,
+  what: string,
+  print: Print,
+): void {
+  if (unreadableCount === 0) return;
+  print(`${count(unreadableCount, 'secret')} ${what}:`);
+  for (const { organizationId, credentialId, field, why } of unreadable) {
     print(`  ${organizationId}, credential ${credentialId}, ${field}: ${why}`);
   }
-  if (report.unreadable.length < report.unreadableCount) print('  …');
+  if (unreadable.length < unreadableCount) print('  …');
 }
 
 /** Wraps data keys again under the first master key. Returns the exit code. */
@@ -79,7 +88,7 @@ export async function rewrap(gateway: Gateway, print: Print): Promise<number> {
 }
 
 /** Returns a signal that the first SIGINT or SIGTERM aborts. The second one ends the process as usual. */
-function untilSignal(): AbortSignal {
+export function untilSignal(): AbortSignal {
   const controller = new AbortController();
   for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
   return controller.signal;
@@ -95,7 +104,8 @@ function until(time: Date, signal: AbortSignal): Promise<void> {
   });
 }
 
-async function withBar<T>(noun: string, run: (onProgress: (progress: KeyProgress) => void) => Promise<T>): Promise<T> {
+/** Runs something with a progress bar. */
+export async function withBar<T>(noun: string, run: (onProgress: (progress: KeyProgress) => void) => Promise<T>): Promise<T> {
   const bar = new cliProgress.SingleBar(
     { format: `{bar} {percentage}% | {value}/{total} ${noun} | {duration_formatted}`, noTTYOutput: false, stream: process.stderr },
     cliProgress.Presets.shades_classic,
@@ -115,6 +125,7 @@ async function withBar<T>(noun: string, run: (onProgress: (progress: KeyProgress
   }
 }
 
-function count(number: number, noun: string): string {
+/** Returns a number with its noun, such as `1 secret` or `2 secrets`. */
+export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

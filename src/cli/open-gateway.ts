@@ -1,7 +1,7 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
+import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource, OldFormatError } from '../gateway.ts';
 import { createLogger } from './logger.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
 
@@ -17,8 +17,11 @@ export interface OpenGateway {
   close(): Promise<void>;
 }
 
-/** Opens the gateway of a configuration, whether or not a server is running. @throws ConfigError */
-export async function openGateway(config: Config): Promise<OpenGateway> {
+/**
+ * Opens the gateway of a configuration, whether or not a server is running. `opensOldFormat` is for the migration.
+ * @throws ConfigError
+ */
+export async function openGateway(config: Config, { opensOldFormat = false } = {}): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
   if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
@@ -38,6 +41,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       trustedProxies: config.trustedProxies,
       limits: config.limits,
       policy: config.policy,
+      opensOldFormat,
     });
     return {
       gateway,
@@ -80,6 +84,11 @@ const AUTHENTICATION_FAILED = 18;
 
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
 function explained(error: unknown): unknown {
+  if (error instanceof OldFormatError) {
+    return new ConfigError(
+      'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
+    );
+  }
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
     return new ConfigError('MONGODB_URI: no database responded within ten seconds. Check its address and credentials, and the network.');

@@ -5,7 +5,9 @@ import { printAuditHeads, verifyAudit } from './audit.ts';
 import { backup, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
 import { demo } from './demo.ts';
+import { checkIntegrity } from './integrity.ts';
 import { rewrap, rotate } from './keys.ts';
+import { migrate } from './migrate.ts';
 import { developmentSecretOf, openGateway } from './open-gateway.ts';
 import { start } from './start.ts';
 import { developmentToken } from './token.ts';
@@ -86,6 +88,32 @@ keys
     });
   });
 
+program
+  .command('migrate')
+  .description(
+    'migrate a database of an earlier version; it accepts whatever the database contains, so run it once, while you trust the database and no copy of the gateway runs',
+  )
+  .action(async () => {
+    await withGateway(
+      async (gateway) => {
+        process.exitCode = await migrate(gateway, print);
+      },
+      { opensOldFormat: true },
+    );
+  });
+
+program
+  .command('integrity')
+  .description('verify that only the gateway has written the stored objects')
+  .command('check')
+  .description('list the objects that were inserted or changed, but not by the gateway, and the secrets that cannot be opened')
+  .option('--organization <name>', 'only for this organization')
+  .action(async ({ organization }: { organization?: string }) => {
+    await withGateway(async (gateway) => {
+      process.exitCode = await checkIntegrity(gateway, organization, print);
+    });
+  });
+
 const audit = program
   .command('audit')
   .description('verify the audit log, which has an entry for every mutation; entries are sealed into a hash chain');
@@ -137,8 +165,8 @@ export async function runProgram(): Promise<void> {
 }
 
 /** Runs a command on the configured gateway, whether or not a server is running. */
-async function withGateway(run: (gateway: Gateway) => Promise<void>): Promise<void> {
-  const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }));
+async function withGateway(run: (gateway: Gateway) => Promise<void>, options?: { readonly opensOldFormat: boolean }): Promise<void> {
+  const { gateway, close } = await openGateway(readConfig({ ...process.env, LOG_LEVEL: process.env.LOG_LEVEL ?? 'error' }), options);
   try {
     await run(gateway);
   } finally {

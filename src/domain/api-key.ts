@@ -10,7 +10,7 @@ import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { expectVersion, newRecord, orNameTaken, required, type Target } from './records.ts';
+import { type EvenAltered, expectVersion, newRecord, orNameTaken, readsOf, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { wasIssuedSince } from './revocation-list.ts';
 import { refusePast } from './validation.ts';
@@ -154,7 +154,7 @@ export async function revokeAPIKey(
 ): Promise<string> {
   refuseUnknown(rest);
   return mutate(context, async () => {
-    expectVersion(await requireAPIKey(context, id), expectedVersion);
+    expectVersion(await requireAPIKey(context, id, 'evenAltered'), expectedVersion);
     await removeKeys(context, [id]);
     return id;
   });
@@ -176,12 +176,12 @@ export async function revokeKeysOf(context: MutationContext, subject: string, be
   return removeKeys(context, [...new Set([...created, ...received])]);
 }
 
-export function findAPIKey({ store }: DomainContext, id: string): Promise<APIKeyRecord | null> {
-  return store.apiKeys.one({ id });
+export function findAPIKey({ store }: DomainContext, id: string, altered?: EvenAltered): Promise<APIKeyRecord | null> {
+  return readsOf(store.apiKeys, altered).one({ id });
 }
 
-async function requireAPIKey(context: DomainContext, id: string): Promise<APIKeyRecord> {
-  return required(await findAPIKey(context, id), new NotFoundError('API key', ['apiKey']));
+async function requireAPIKey(context: DomainContext, id: string, altered?: EvenAltered): Promise<APIKeyRecord> {
+  return required(await findAPIKey(context, id, altered), new NotFoundError('API key', ['apiKey']));
 }
 
 /** Returns the viewer of an API key. @throws UnauthenticatedError when the key does not exist or has expired, with the same message */

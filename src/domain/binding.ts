@@ -5,7 +5,7 @@ import type { AuthScheme } from '../store/connector.ts';
 import { credentialsOf, type OAuth2Settings, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { allowsHost } from './credential-use.ts';
-import { readByIds } from './reading.ts';
+import { shown } from './reading.ts';
 import { updateRecord } from './records.ts';
 
 interface Bindings {
@@ -31,7 +31,7 @@ export async function holdCredentials(
   const { store } = context;
   const ids = [...new Set(named.map(({ id }) => id))].sort();
   if (ids.length === 0) return [];
-  const found = new Map((await readByIds(context, 'credential', ids)).map((credential) => [credential.id, credential]));
+  const found = new Map(shown(context, 'credential', await store.credentials.byIds(ids)).map((credential) => [credential.id, credential]));
   for (const { id, path } of named) {
     const credential = found.get(id);
     if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
@@ -88,7 +88,9 @@ export async function forgetCredential(context: DomainContext, credentialId: str
   const { store } = context;
   const users = { credentialIds: credentialId };
   for (const id of await store.connections.ids(users)) {
-    const connection = (await store.connections.one({ id }))!;
+    const connection = (await store.connections.evenAltered.one({ id }))!;
+    // Whatever it says must not get a valid MAC. It is not used, so it may keep naming the credential.
+    if (connection.isAltered) continue;
     const bindings = {
       actionCredentials: forget(connection.actionCredentials, credentialId),
       triggerCredentials: forget(connection.triggerCredentials, credentialId),
@@ -96,7 +98,8 @@ export async function forgetCredential(context: DomainContext, credentialId: str
     await updateRecord(context, store.connections, connection, { ...bindings, credentialIds: namedCredentials(bindings) });
   }
   for (const id of await store.connectors.ids(users)) {
-    const connector = (await store.connectors.one({ id }))!;
+    const connector = (await store.connectors.evenAltered.one({ id }))!;
+    if (connector.isAltered) continue;
     const authSchemes = connector.authSchemes.map((scheme) => withoutCredential(scheme, credentialId));
     const credentialIds = connector.credentialIds.filter((other) => other !== credentialId);
     await updateRecord(context, store.connectors, connector, { authSchemes, credentialIds });

@@ -233,7 +233,7 @@ export async function deleteConnection(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const { id, version } = await requireConnection(context, ref, ['connection']);
+    const { id, version } = await requireConnection(context, ref, ['connection'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
     await store.connections.remove({ id });
     return id;

@@ -78,7 +78,7 @@ export async function deleteConnector(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const record = await requireConnector(context, ref, ['connector']);
+    const record = await requireConnector(context, ref, ['connector'], 'evenAltered');
     expectVersion(record, expectedVersion);
     const connections = { connectorId: record.id };
     await store.slots.close([record.id]);

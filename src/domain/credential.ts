@@ -14,7 +14,7 @@ import { type Forceable, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
-import { expectVersion, newRecord, required, type Target, updateRecord } from './records.ts';
+import { type EvenAltered, expectVersion, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
 import { checkRevealReason } from './reveal-reason.ts';
 import { at, refusePast } from './validation.ts';
@@ -65,8 +65,8 @@ export interface PreparedCredential {
 }
 
 /** Finds a credential. Credentials of a kind that this gateway does not know stay stored but are not found. */
-export async function findCredential(context: DomainContext, id: string): Promise<CredentialRecord | null> {
-  const found = await context.store.credentials.one({ id });
+export async function findCredential(context: DomainContext, id: string, altered?: EvenAltered): Promise<CredentialRecord | null> {
+  const found = await readsOf(context.store.credentials, altered).one({ id });
   return shown(context, 'credential', found ? [found] : [])[0] ?? null;
 }
 
@@ -111,7 +111,7 @@ export async function insertCredential(
 ): Promise<CredentialRecord> {
   const { store } = context;
   const base = newRecord(context);
-  const secretFacts = await store.secrets.put(base.id, secrets, base.createdAt);
+  const secretFacts = await store.secrets.put({ id: base.id, integrationId, endUserId }, secrets, base.createdAt);
   return store.credentials.insert({
     ...base,
     integrationId,
@@ -175,7 +175,7 @@ async function writeData({ store }: DomainContext, record: CredentialRecord, pre
   const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
-  const put = await store.secrets.put(record.id, secrets, updatedAt);
+  const put = await store.secrets.put(record, secrets, updatedAt);
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }
 
@@ -187,7 +187,7 @@ export async function deleteCredential(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
+    const record = required(await findCredential(context, id, 'evenAltered'), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
@@ -228,8 +228,11 @@ export async function revealSecret(
     return credential;
   };
   const credential = await mutate(context, checkAndRecord, `${field}: ${reason}`);
-  return { credential, field, plain: await store.secrets.open(credentialId, field) };
+  return { credential, field, plain: await store.secrets.open(credential, field) };
 }
+
+/** What `errors` of an altered credential says. */
+const ALTERED = 'The stored credential was changed, but not by the gateway. It is not used, and only its common fields are shown.';
 
 /** Returns the problems of each credential: those found by the last check, and the secrets that cannot be opened. Null if never checked. */
 export async function credentialErrors(
@@ -237,9 +240,9 @@ export async function credentialErrors(
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
-  const ids = withSecrets.map(({ id }) => id);
-  const readable = ids.length > 0 ? await store.secrets.readableFields(ids) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, errors = null }) => {
+  const readable = withSecrets.length > 0 ? await store.secrets.readableFields(withSecrets) : new Map<string, Set<string>>();
+  return credentials.map(({ id, secrets, isAltered, errors = null }) => {
+    if (isAltered) return [ALTERED];
     const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
     return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
   });

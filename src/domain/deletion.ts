@@ -31,7 +31,7 @@ export async function refuseIfInUse({ viewer, store }: DomainContext, noun: stri
   let usageCount = 0;
   async function look<R extends BaseRecord>(user: Noun, records: RecordStore<R>, filter: Filter<R> | undefined): Promise<void> {
     if (!filter) return;
-    const page = await records.page(filter, oldestFirst);
+    const page = await records.evenAltered.page(filter, oldestFirst);
     if (page.records.length === 0) return;
     const [count] = page.hasMore ? await records.counts([filter], COUNT_MAX) : [page.records.length];
     usageCount += count ?? COUNT_MAX;

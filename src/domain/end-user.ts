@@ -137,7 +137,7 @@ export async function deleteEndUser(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const { id, version } = await requireEndUser(context, ref, ['endUser']);
+    const { id, version } = await requireEndUser(context, ref, ['endUser'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
     await store.endUsers.touch(id);
     const contents = { endUserId: id };

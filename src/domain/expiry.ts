@@ -29,12 +29,15 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
     // Zendesk refuses older tokens anyway. The records only document that a link existed.
     await store.ssoLinks.removeExpired();
     await store.revocations.removeExpired(gateway.now());
+    const kept: string[] = [];
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
-      const ids = await store.credentials.expired(BATCH);
+      const { ids, altered } = await store.credentials.expired(BATCH, kept);
+      // Whoever wrote their `expiresAt` must not make the gateway destroy secrets: with the old record put back, they can be used again.
+      kept.push(...altered);
       await inTurn(ids, async (id) => {
         if (await sweepCredential(context, id)) swept++;
       });
-      if (ids.length < BATCH) return;
+      if (ids.length + altered.length < BATCH) return;
     }
   });
   return swept;

@@ -56,7 +56,7 @@ export async function deleteIntegration(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const { id, version } = await requireIntegration(context, ref, ['integration']);
+    const { id, version } = await requireIntegration(context, ref, ['integration'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
     if (!force) {
       // A transaction that attaches to the integration writes one of its slots. If both run at once, one of them is repeated.

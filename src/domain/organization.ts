@@ -2,9 +2,12 @@ import { nouns, nounTable } from '../access/nouns.ts';
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 
+/** The subject of what the gateway itself does, in the audit log. */
+export const GATEWAY_SUBJECT = '(credential-gateway)';
+
 /** Returns a context in which the gateway itself acts in an organization. */
 export function asItself(gateway: GatewayContext, organizationId: string): DomainContext {
-  return contextOf(gateway, { organizationId, kind: 'gateway', subject: '(credential-gateway)', scopes: new Set() });
+  return contextOf(gateway, { organizationId, kind: 'gateway', subject: GATEWAY_SUBJECT, scopes: new Set() });
 }
 
 /**

@@ -26,23 +26,28 @@ type RecordsByNoun = { readonly [N in Noun]: Awaited<ReturnType<OrganizationStor
 /** Counting stops here. Greater numbers are returned as null. */
 export const COUNT_MAX = 100_000;
 
-/** Returns the records with these ids that exist in the viewer's organization, in any order. Uses one command. */
+/** Returns the records with these ids that exist in the viewer's organization, in any order, even altered ones: for display. Uses one command. */
 export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
-  return shown(context, noun, await records(context, noun).byIds(ids));
+  return shown(context, noun, await records(context, noun).evenAltered.byIds(ids));
 }
 
 /** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */
 export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): RecordOf[N][] {
-  return found.filter((record) => noun !== 'credential' || kinds.find((record as CredentialRecord).kind));
+  return found.filter((record) => {
+    if (noun !== 'credential') return true;
+    // No credential is stored under a kind that exists only as input, except by somebody else.
+    const kind = kinds.find((record as CredentialRecord).kind);
+    return kind !== undefined && !kind.storedAs;
+  });
 }
 
-/** Reads pages of lists of one noun. Uses one command. @throws TimeoutError */
+/** Reads pages of lists of one noun, with altered records: for display. Uses one command. @throws TimeoutError */
 export function readPages<N extends Noun>(
   context: DomainContext,
   noun: N,
   pages: readonly PageOf<RecordOf[N]>[],
 ): Promise<Page<RecordOf[N]>[]> {
-  return records(context, noun).pages(pages);
+  return records(context, noun).evenAltered.pages(pages);
 }
 
 /** Counts the records that match each filter. Null if more than `COUNT_MAX`, or if it takes too long. Uses one command. */

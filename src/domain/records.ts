@@ -1,7 +1,7 @@
 import type { Noun } from '../access/scopes.ts';
 import { ConflictError, type NotFoundError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
-import { type BaseRecord, newId, type RecordStore } from '../store/records.ts';
+import { type BaseRecord, newId, type RecordReads, type RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
 /** The members of an input that identify the record and its expected version. */
@@ -11,6 +11,17 @@ export type Target<N extends Noun, Ref> = { readonly [K in N]: Ref } & { readonl
 export function newRecord({ viewer, now }: DomainContext) {
   const createdAt = now();
   return { id: newId(), organizationId: viewer.organizationId, version: 1, createdAt, updatedAt: createdAt };
+}
+
+/**
+ * The last argument of a function that finds a record: it also finds records that were altered outside of the gateway. Only queries and
+ * deletions pass it. Without it, an altered record is refused, so that nothing is decided by what it says.
+ */
+export type EvenAltered = 'evenAltered';
+
+/** Returns the functions that read records: those that refuse altered records, unless told otherwise. */
+export function readsOf<R extends BaseRecord>(records: RecordStore<R>, altered?: EvenAltered): RecordReads<R> {
+  return altered ? records.evenAltered : records;
 }
 
 /** @throws ConflictError when the expected version is not the version of the record */
@@ -38,7 +49,7 @@ export async function orNameTaken<T>(noun: string, within: string, write: () => 
 
 /**
  * Writes changes to a record that was read in the same transaction. Returns the changed record.
- * @throws ConflictError when the record has changed since it was read
+ * @throws ConflictError when the record has changed since it was read; AlteredRecordError when it is only shown
  */
 export async function updateRecord<R extends BaseRecord>(
   { now }: DomainContext,
@@ -47,6 +58,5 @@ export async function updateRecord<R extends BaseRecord>(
   changes: Partial<Omit<R, keyof BaseRecord>>,
   updatedAt: Date = now(),
 ): Promise<R> {
-  await records.update(record.id, record.version, changes, updatedAt);
-  return { ...record, ...changes, version: record.version + 1, updatedAt };
+  return records.update(record, changes, updatedAt);
 }

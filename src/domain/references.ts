@@ -4,7 +4,7 @@ import type { ConnectorRecord } from '../store/connector.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
-import { required } from './records.ts';
+import { type EvenAltered, readsOf, required } from './records.ts';
 
 /** Identifies an integration. Exactly one member is set, here and in the types below. */
 export interface IntegrationRef {
@@ -31,52 +31,78 @@ interface NameOfConnection {
   readonly endUser?: EndUserRef | null;
 }
 
-export async function findIntegration({ store }: DomainContext, ref: IntegrationRef): Promise<IntegrationRecord | null> {
-  return store.integrations.one(ref.id === undefined ? { name: ref.name! } : { id: ref.id });
+/** @throws AlteredRecordError, like the functions below, unless the last argument says otherwise */
+export async function findIntegration(
+  { store }: DomainContext,
+  ref: IntegrationRef,
+  altered?: EvenAltered,
+): Promise<IntegrationRecord | null> {
+  return readsOf(store.integrations, altered).one(ref.id === undefined ? { name: ref.name! } : { id: ref.id });
 }
 
-export async function findConnector(context: DomainContext, { id, inIntegration }: ConnectorRef): Promise<ConnectorRecord | null> {
-  const { store } = context;
-  if (!inIntegration) return store.connectors.one({ id: id! });
-  const integration = await findIntegration(context, inIntegration.integration);
-  return integration && store.connectors.one({ integrationId: integration.id, name: inIntegration.name });
+export async function findConnector(
+  context: DomainContext,
+  { id, inIntegration }: ConnectorRef,
+  altered?: EvenAltered,
+): Promise<ConnectorRecord | null> {
+  const connectors = readsOf(context.store.connectors, altered);
+  if (!inIntegration) return connectors.one({ id: id! });
+  const integration = await findIntegration(context, inIntegration.integration, altered);
+  return integration && connectors.one({ integrationId: integration.id, name: inIntegration.name });
 }
 
-export async function findEndUser(context: DomainContext, { id, inIntegration }: EndUserRef): Promise<EndUserRecord | null> {
-  const { store } = context;
-  if (!inIntegration) return store.endUsers.one({ id: id! });
-  const integration = await findIntegration(context, inIntegration.integration);
-  return integration && store.endUsers.one({ integrationId: integration.id, externalId: inIntegration.externalId });
+export async function findEndUser(
+  context: DomainContext,
+  { id, inIntegration }: EndUserRef,
+  altered?: EvenAltered,
+): Promise<EndUserRecord | null> {
+  const endUsers = readsOf(context.store.endUsers, altered);
+  if (!inIntegration) return endUsers.one({ id: id! });
+  const integration = await findIntegration(context, inIntegration.integration, altered);
+  return integration && endUsers.one({ integrationId: integration.id, externalId: inIntegration.externalId });
 }
 
-export async function findConnection(context: DomainContext, ref: ConnectionRef): Promise<ConnectionRecord | null> {
-  const { store } = context;
-  if (ref.id !== undefined) return store.connections.one({ id: ref.id });
+export async function findConnection(context: DomainContext, ref: ConnectionRef, altered?: EvenAltered): Promise<ConnectionRecord | null> {
+  const connections = readsOf(context.store.connections, altered);
+  if (ref.id !== undefined) return connections.one({ id: ref.id });
   const named = (ref.inConnector ?? ref.inIntegration)!;
-  const owner = 'connector' in named ? await findConnector(context, named.connector) : await findIntegration(context, named.integration);
+  const owner =
+    'connector' in named
+      ? await findConnector(context, named.connector, altered)
+      : await findIntegration(context, named.integration, altered);
   if (!owner) return null;
   const ownId = context.viewer.confinedTo?.endUserId;
   const meant = named.endUser ?? (ownId === undefined ? null : { id: ownId });
-  const endUser = meant && (await findEndUser(context, meant));
+  const endUser = meant && (await findEndUser(context, meant, altered));
   if (meant && !endUser) return null;
-  return store.connections.one({ ownerId: owner.id, endUserId: endUser?.id ?? null, name: named.name });
+  return connections.one({ ownerId: owner.id, endUserId: endUser?.id ?? null, name: named.name });
 }
 
-/** @throws InvalidIntegrationError */
-export async function requireIntegration(context: DomainContext, ref: IntegrationRef, path: Path): Promise<IntegrationRecord> {
-  const integration = await findIntegration(context, ref);
+/** @throws InvalidIntegrationError, AlteredRecordError */
+export async function requireIntegration(
+  context: DomainContext,
+  ref: IntegrationRef,
+  path: Path,
+  altered?: EvenAltered,
+): Promise<IntegrationRecord> {
+  const integration = await findIntegration(context, ref, altered);
   if (!integration) throw new InvalidIntegrationError(path);
   return integration;
 }
 
-/** @throws NotFoundError */
-export async function requireConnector(context: DomainContext, ref: ConnectorRef, path: Path): Promise<ConnectorRecord> {
-  return required(await findConnector(context, ref), new NotFoundError('connector', path));
+/** @throws NotFoundError, AlteredRecordError */
+export async function requireConnector(
+  context: DomainContext,
+  ref: ConnectorRef,
+  path: Path,
+  altered?: EvenAltered,
+): Promise<ConnectorRecord> {
+  return required(await findConnector(context, ref, altered), new NotFoundError('connector', path));
 }
 
-/** @throws NotFoundError */
-export async function requireEndUser(context: DomainContext, ref: EndUserRef, path: Path): Promise<EndUserRecord> {
-  return required(await findEndUser(context, ref), new NotFoundError('end user', path));
+/** @throws NotFoundError, AlteredRecordError */
+export async function requireEndUser(context: DomainContext, ref: EndUserRef, path: Path, altered?: EvenAltered): Promise<EndUserRecord> {
+  return required(await findEndUser(context, ref, altered), new NotFoundError('end user', path));
 }
 
 /**
@@ -99,7 +125,12 @@ export async function requireOwner(
   return endUser;
 }
 
-/** @throws NotFoundError */
-export async function requireConnection(context: DomainContext, ref: ConnectionRef, path: Path): Promise<ConnectionRecord> {
-  return required(await findConnection(context, ref), new NotFoundError('connection', path));
+/** @throws NotFoundError, AlteredRecordError */
+export async function requireConnection(
+  context: DomainContext,
+  ref: ConnectionRef,
+  path: Path,
+  altered?: EvenAltered,
+): Promise<ConnectionRecord> {
+  return required(await findConnection(context, ref, altered), new NotFoundError('connection', path));
 }

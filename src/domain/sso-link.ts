@@ -84,7 +84,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     const claims = { iat, jti, ...claimsOf(endUser, contact, integration.ssoClaims ?? null) };
     const issuedAt = new Date(iat * 1000);
     await store.ssoLinks.insert({ jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
-    const token = await store.secrets.sign(credential.id, 'secret', encodingOf(context.kinds.of(credential)), claims);
+    const token = await store.secrets.sign(credential, 'secret', encodingOf(context.kinds.of(credential)), claims);
     const endpoint = `https://${host}/access/jwt`;
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };

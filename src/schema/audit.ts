@@ -16,7 +16,7 @@ export function addAudit(kit: Kit): void {
     interfaces: [node],
     authScopes: { scope: 'audit.get' },
     fields: (t) => {
-      const { id, createdAt } = recordFields('auditEntry')(t);
+      const { id, createdAt } = recordFields('auditEntry', kit.builder)(t);
       return {
         id,
         createdAt,

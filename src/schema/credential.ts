@@ -13,6 +13,7 @@ import type { OutputBuilder } from './kit/builder.ts';
 import { byFlag, byGlob, byReference, byValues } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { credentialTypeName } from './kit/node.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
 
@@ -52,12 +53,12 @@ export function addCredential(kit: Kit): void {
     description:
       'The fields that credentials of all kinds have. `expiresAt` is the time when the credential is deleted, not the expiry of its token or certificate.',
     interfaces: [node],
-    resolveType: (record) => kinds.of(record).typeName,
+    resolveType: (record) => credentialTypeName(kinds, record),
     fields: (interfaceBuilder) => {
       // The fields of an interface are built in the same way as those of an object, but the compiler sees different builders.
       const t = interfaceBuilder as unknown as OutputBuilder<CredentialRecord>;
       return {
-        ...recordFields('credential')(t),
+        ...recordFields('credential', builder)(t),
         integration: integration.owner(t),
         endUser: endUser.related(t, {
           description: 'The end user it belongs to. Null if all connections of the integration can use it.',
@@ -88,6 +89,13 @@ export function addCredential(kit: Kit): void {
       fields: (t) => data.outputFields(kind, t),
     });
   }
+
+  kit.alteredCredential.implement({
+    description:
+      'A credential of any kind whose stored object was changed, but not by the gateway. It has only the fields that all kinds have. It can be deleted, but neither used nor changed.',
+    interfaces: [node, base],
+    authScopes: { scope: 'credentials.get' },
+  });
 
   credential.one('Returns a credential. Null if not found.');
   credential.list({

@@ -19,7 +19,8 @@ export function isAwsKmsKeyArn(text: string): boolean {
 
 /**
  * Returns a master key that never leaves AWS KMS: data keys are sent there to be wrapped and unwrapped. The encryption context names the
- * organization and the data key, so that a wrapped key cannot be unwrapped for another place, and AWS's log shows whose key was unwrapped.
+ * organization, the data key and its purpose, so that a wrapped key cannot be unwrapped for another place or purpose, and AWS's log shows whose
+ * key was unwrapped.
  * AWS's SDK finds the credentials and the endpoint; it is loaded on first use.
  *
  * Wrapped keys are stored as `aws-kms.ARN.CIPHERTEXT`, both in base64url.
@@ -64,8 +65,8 @@ export function awsKmsMasterKey(arn: string, { timeoutMilliseconds = 3_000, atte
   };
 }
 
-function contextOf({ organizationId, keyId }: DataKeyPlace): Record<string, string> {
-  return { organization: organizationId, keyId };
+function contextOf({ organizationId, keyId, purpose }: DataKeyPlace): Record<string, string> {
+  return { organization: organizationId, keyId, ...(purpose !== null && { purpose }) };
 }
 
 /** Maps the names of AWS errors to remedies. */

@@ -1,10 +1,15 @@
 import { createHash } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt, decodeProtectedHeader } from 'jose';
 
-/** Identifies a data key. The header of the wrapped key contains it, so that a wrapped key cannot be used elsewhere. */
+/**
+ * Identifies a data key, and what it is for. The header of the wrapped key contains it, so that a wrapped key cannot be used for another
+ * organization, under another id, or for another purpose.
+ */
 export interface DataKeyPlace {
   readonly organizationId: string;
   readonly keyId: string;
+  /** Null for keys that were wrapped before the header contained the purpose. Only the migration unwraps such keys. */
+  readonly purpose: string | null;
 }
 
 /** Wraps and unwraps data keys with the master keys, and never exposes these. */
@@ -77,11 +82,19 @@ export function localMasterKey(masterKey: Uint8Array): MasterKey {
     owns: (wrapped) => keyIdOf(wrapped) === kid,
     wrap: (dataKey, place) =>
       new CompactEncrypt(dataKey)
-        .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', kid, org: place.organizationId, dk: place.keyId })
+        .setProtectedHeader({
+          alg: 'A256GCMKW',
+          enc: 'A256GCM',
+          kid,
+          org: place.organizationId,
+          dk: place.keyId,
+          ...(place.purpose !== null && { use: place.purpose }),
+        })
         .encrypt(masterKey),
     async unwrap(wrapped, place) {
       const { plaintext, protectedHeader } = await compactDecrypt(wrapped, masterKey, algorithms);
-      if (protectedHeader.org !== place.organizationId || protectedHeader.dk !== place.keyId) {
+      const { org, dk, use = null } = protectedHeader;
+      if (org !== place.organizationId || dk !== place.keyId || use !== place.purpose) {
         throw new Error('The wrapped data key belongs to another place.');
       }
       return plaintext;

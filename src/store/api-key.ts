@@ -2,6 +2,7 @@ import type { ViewerKind } from '../access/viewer.ts';
 import type { Redacted } from '../redacted.ts';
 import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
+import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { date, list, nullable, oneOf, optional, text } from './fields.ts';
@@ -40,7 +41,7 @@ export interface APIKeyRecord extends RecordOf<typeof fields> {}
 /** A key that is in constant use causes one write in this time. */
 const LAST_USED_MILLISECONDS = 60_000;
 
-export function apiKeyStore(database: Database) {
+export function apiKeyStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   for (const field of ['name', 'createdAt', 'updatedAt']) schema.index({ organizationId: 1, [field]: 1, _id: 1 });
@@ -48,7 +49,13 @@ export function apiKeyStore(database: Database) {
   schema.index({ organizationId: 1, ancestors: 1 });
   for (const whose of ['createdBySubject', 'rotatedBySubject']) schema.index({ organizationId: 1, [whose]: 1 });
   const model = database.model('APIKey', schema, 'apiKeys');
-  const recordsWithin = recordStore<APIKeyRecord>(database, model);
+  const recordsWithin = recordStore<APIKeyRecord>(database, model, {
+    noun: 'apiKey',
+    fields,
+    authenticity,
+    // Written by `verify`. It is shown and decides nothing.
+    unauthenticated: ['lastUsedAt'],
+  });
   return (extent: Extent) => {
     const { organizationId } = extent;
     const records = recordsWithin(extent);
@@ -70,8 +77,7 @@ export function apiKeyStore(database: Database) {
         ): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
           const kept = { hash, previousHash: record.hash, previousUntil, ...by };
-          await records.update(record.id, record.version, kept, updatedAt);
-          return [{ ...record, ...kept, version: record.version + 1, updatedAt }, key];
+          return [await records.update(record, kept, updatedAt), key];
         },
 
         /**
@@ -84,8 +90,8 @@ export function apiKeyStore(database: Database) {
             const end = endOf(key, lifetimeMs);
             return end === null || end > now;
           };
-          const record = await records.one({ id });
-          if (!record || !isLive(record)) return null;
+          const record = await records.evenAltered.one({ id });
+          if (!record || record.isAltered || !isLive(record)) return null;
           const hash = apiKeyHash(secret);
           const isPrevious = record.previousUntil !== null && record.previousUntil > now && sameText(hash, record.previousHash ?? '');
           if (!isPrevious && !sameText(hash, record.hash)) return null;

@@ -77,7 +77,13 @@ export function auditStore(database: Database) {
   sealSchema.index({ organizationId: 1, sequence: 1 }, { unique: true });
   const seals = database.model('AuditSeal', sealSchema, 'auditSeals');
 
-  const records = recordStore<AuditRecord>(database, entries, { nameField: 'subject' });
+  const records = recordStore<AuditRecord>(database, entries, {
+    noun: 'auditEntry',
+    fields,
+    // The chain authenticates the entries.
+    authenticity: null,
+    nameField: 'subject',
+  });
 
   return (extent: Extent, { keys }: KeyHolder) => {
     const { organizationId } = extent;

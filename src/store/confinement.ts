@@ -1,7 +1,7 @@
 import { type NounName, nounTable } from '../access/nouns.ts';
 import type { Confinement } from '../access/viewer.ts';
 import { UnreadableSecretError } from '../errors.ts';
-import type { Extent } from './extent.ts';
+import { type Extent, refuseBeyond } from './extent.ts';
 import type { Members, OrganizationStore } from './index.ts';
 import type { Builders } from './lazily.ts';
 
@@ -34,7 +34,7 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert }),
 
   // Confined by the credentials that they belong to. Only the gateway itself moves secrets to another key.
-  secrets: ({ whole }, own) => confinedSecrets(whole, own),
+  secrets: (limited, own) => confinedSecrets(limited, own),
 
   // A mutation checks whether the organization exists, and the first one creates its record.
   organization: ({ whole: { organization } }) => ({
@@ -61,38 +61,43 @@ function extentOf(noun: NounName, { organizationId, confinement: { integrationId
   return { organizationId, confines };
 }
 
-/** Returns the secrets of the credentials within the viewer's limit. */
-function confinedSecrets(whole: OrganizationStore, own: OrganizationStore): OrganizationStore['secrets'] {
+/**
+ * Returns the secrets of the credentials within the viewer's limit. Each function reads the credentials again, within the limit: which record
+ * a caller passes does not matter.
+ */
+function confinedSecrets({ whole, ...limited }: Limited, own: OrganizationStore): OrganizationStore['secrets'] {
   const { secrets } = whole;
-  const ownOf = (credentialIds: readonly string[]) => own.credentials.ids({ id: credentialIds });
-  const requireOwn = async (credentialId: string) => {
-    if ((await ownOf([credentialId])).length === 0) throw new UnreadableSecretError('its ciphertext is missing');
+  const extent = extentOf('credential', { whole, ...limited });
+  const missing = () => new UnreadableSecretError('its ciphertext is missing');
+  const requireOwn = async (id: string) => {
+    const credential = await own.credentials.one({ id });
+    if (!credential) throw missing();
+    return credential;
   };
   return {
     ...refusing(secrets),
-    async put(credentialId, ...rest) {
+    async put(owner, ...rest) {
+      refuseBeyond(extent, owner);
       // A new credential is inserted after its secrets.
-      const isNew = (await whole.credentials.ids({ id: credentialId })).length === 0;
-      if (!isNew) await requireOwn(credentialId);
-      return secrets.put(credentialId, ...rest);
+      const isNew = (await whole.credentials.ids({ id: owner.id })).length === 0;
+      if (!isNew) await requireOwn(owner.id);
+      return secrets.put(owner, ...rest);
     },
     async unset(credentialId, fields) {
       await requireOwn(credentialId);
       return secrets.unset(credentialId, fields);
     },
     async removeAll(credentialIds) {
-      return secrets.removeAll(await ownOf(credentialIds));
+      return secrets.removeAll(await own.credentials.ids({ id: credentialIds }));
     },
-    async open(credentialId, field) {
-      await requireOwn(credentialId);
-      return secrets.open(credentialId, field);
+    async open({ id }, field) {
+      return secrets.open(await requireOwn(id), field);
     },
-    async sign(credentialId, ...rest) {
-      await requireOwn(credentialId);
-      return secrets.sign(credentialId, ...rest);
+    async sign({ id }, ...rest) {
+      return secrets.sign(await requireOwn(id), ...rest);
     },
-    async readableFields(credentialIds) {
-      return secrets.readableFields(await ownOf(credentialIds));
+    async readableFields(owners) {
+      return secrets.readableFields(await own.credentials.byIds(owners.map(({ id }) => id)));
     },
   };
 }

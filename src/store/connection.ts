@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import { authScheme } from './connector.ts';
 import type { Database } from './database.ts';
 import { anyText, list, nullable, object, text, type ValueOf } from './fields.ts';
@@ -30,11 +31,12 @@ export interface ConnectionRecord extends RecordOf<typeof fields> {}
 /** The unique indexes of earlier versions, by name. They would refuse names that are valid now. */
 export const replacedIndexes = ['organizationId_1_ownerId_1_name_1'];
 
-export function connectionStore(database: Database) {
+export function connectionStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, ownerId: 1, endUserId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   for (const owner of ['connectorId', 'endUserId', 'credentialIds']) schema.index({ organizationId: 1, [owner]: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
-  return recordStore<ConnectionRecord>(database, database.model('Connection', schema, 'connections'));
+  const model = database.model('Connection', schema, 'connections');
+  return recordStore<ConnectionRecord>(database, model, { noun: 'connection', fields, authenticity });
 }

@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { boolean, list, mixed, nullable, object, optional, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
@@ -30,10 +31,11 @@ const fields = {
 /** A third-party service, and how it authenticates. */
 export interface ConnectorRecord extends RecordOf<typeof fields> {}
 
-export function connectorStore(database: Database) {
+export function connectorStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, integrationId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, credentialIds: 1, createdAt: 1, _id: 1 });
-  return recordStore<ConnectorRecord>(database, database.model('Connector', schema, 'connectors'));
+  const model = database.model('Connector', schema, 'connectors');
+  return recordStore<ConnectorRecord>(database, model, { noun: 'connector', fields, authenticity });
 }

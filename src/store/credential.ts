@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
@@ -33,25 +34,36 @@ const fields = {
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
-export function credentialStore(database: Database, now: () => Date) {
+export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date) {
   const schema = recordSchema(fields);
   addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
   const model = database.model('Credential', schema, 'credentials');
-  const records = recordStore<CredentialRecord>(database, model, { visible: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }) });
-  return (extent: Extent) => ({
-    ...records(extent),
-    ...translatingErrors({
-      /** Returns the ids of expired credentials, which reads do not find any more. */
-      async expired(limit: number): Promise<string[]> {
-        const found = await model
-          .find({ ...within(extent), expiresAt: { $lte: now() } }, { _id: 1 })
-          .limit(limit)
-          .lean();
-        return found.map(({ _id }) => _id);
-      },
-    }),
-  });
+  const visible = {
+    condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
+    holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
+  };
+  const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });
+  return (extent: Extent) => {
+    const own = records(extent);
+    return {
+      ...own,
+      ...translatingErrors({
+        /**
+         * Returns the ids of expired credentials, which reads do not find any more. `altered` are those whose record is not as the gateway wrote it:
+         * nothing proves that they have expired. `except` are ids to leave out.
+         */
+        async expired(limit: number, except: readonly string[] = []): Promise<{ readonly ids: string[]; readonly altered: string[] }> {
+          const found = await model
+            .find({ ...within(extent), expiresAt: { $lte: now() }, ...(except.length > 0 && { $nor: [{ _id: { $in: except } }] }) })
+            .limit(limit)
+            .lean();
+          const ids = new Set(await own.authenticIds(found));
+          return { ids: [...ids], altered: found.map(({ _id }) => _id).filter((id) => !ids.has(id)) };
+        },
+      }),
+    };
+  };
 }

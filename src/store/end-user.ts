@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { anyText, boolean, list, nullable, object, oneOf, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
@@ -28,9 +29,10 @@ const fields = {
 /** A customer of the organization. Connections and credentials can belong to it. */
 export interface EndUserRecord extends RecordOf<typeof fields> {}
 
-export function endUserStore(database: Database) {
+export function endUserStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, integrationId: 1, externalId: 1 }, { unique: true });
   addSortIndexes(schema, ['displayName', 'createdAt', 'updatedAt']);
-  return recordStore<EndUserRecord>(database, database.model('EndUser', schema, 'endUsers'), { nameField: 'displayName' });
+  const model = database.model('EndUser', schema, 'endUsers');
+  return recordStore<EndUserRecord>(database, model, { noun: 'endUser', fields, authenticity, nameField: 'displayName' });
 }

@@ -5,6 +5,10 @@ import { Schema, type SchemaTypeOptions } from 'mongoose';
  */
 export interface Field<T> {
   readonly definition: SchemaTypeOptions<unknown>;
+  /** Whether a stored value has the type. The gateway writes no other, but somebody else can. */
+  readonly fits: (value: unknown) => boolean;
+  /** Replaces a value that does not fit, where a record is only shown. */
+  readonly blank: T;
   /** Never set. It exists only for the type. */
   readonly read?: () => T;
 }
@@ -24,54 +28,74 @@ export type ValuesOf<F extends Fields> = {
 
 /** Text that is not empty. The caller checks its format. */
 export function text<T extends string = string>(): Field<T> {
-  return { definition: { type: String, required: true } };
+  return { definition: { type: String, required: true }, fits: isText, blank: '' as T };
 }
 
 /** Text that can be empty. */
 export function anyText(): Field<string> {
-  return { definition: { type: String, default: '' } };
+  return { definition: { type: String, default: '' }, fits: isText, blank: '' };
 }
+
+const isText = (value: unknown) => typeof value === 'string';
 
 /** One of a fixed set of texts. */
 export function oneOf<const T extends string>(values: readonly T[]): Field<T> {
-  return { definition: { type: String, enum: values, required: true } };
+  const fits = (value: unknown) => values.includes(value as T);
+  return { definition: { type: String, enum: values, required: true }, fits, blank: values[0]! };
 }
 
 export function boolean(): Field<boolean> {
-  return { definition: { type: Boolean, required: true } };
+  return { definition: { type: Boolean, required: true }, fits: (value) => typeof value === 'boolean', blank: false };
 }
 
 export function number(): Field<number> {
-  return { definition: { type: Number, required: true } };
+  return { definition: { type: Number, required: true }, fits: isInt, blank: 0 };
 }
+
+/** GraphQL's `Int` has 32 bits. */
+const isInt = (value: unknown) => typeof value === 'number' && value === (value | 0);
 
 export function date(): Field<Date> {
-  return { definition: { type: Date, required: true } };
+  const fits = (value: unknown) => value instanceof Date && !Number.isNaN(value.getTime());
+  return { definition: { type: Date, required: true }, fits, blank: new Date(0) };
 }
 
-/** A value of any shape. The caller checks it. */
+/** A value of any shape. The caller checks it. Nothing tells here whether a stored value fits, so only an empty one does. */
 export function mixed<T>(): Field<T> {
-  return { definition: { type: Schema.Types.Mixed, required: true } };
+  const fits = (value: unknown) => isObject(value) && Object.keys(value).length === 0;
+  return { definition: { type: Schema.Types.Mixed, required: true }, fits, blank: {} as T };
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** An object within a document. It has no id of its own. */
 export function object<F extends Fields>(fields: F): Field<ValuesOf<F>> {
-  return { definition: { type: new Schema(definitionsOf(fields), { _id: false, id: false, minimize: false }), required: true } };
+  const definition = { type: new Schema(definitionsOf(fields), { _id: false, id: false, minimize: false }), required: true };
+  const fits = (value: unknown) => isObject(value) && Object.entries(fields).every(([name, field]) => field.fits(value[name]));
+  return { definition, fits, blank: fitting(fields, {}) };
+}
+
+/** Returns the values of the fields from a document that anybody can have written. Values that do not fit their type are replaced. */
+export function fitting<F extends Fields>(fields: F, document: Readonly<Record<string, unknown>>): ValuesOf<F> {
+  const values = Object.entries(fields).map(([name, { fits, blank }]) => [name, fits(document[name]) ? document[name] : blank]);
+  return Object.fromEntries(values) as ValuesOf<F>;
 }
 
 /** A list. Empty by default in a new document. */
-export function list<T>({ definition }: Field<T>): Field<readonly T[]> {
-  return { definition: { type: [definition.type] } };
+export function list<T>({ definition, fits }: Field<T>): Field<readonly T[]> {
+  return { definition: { type: [definition.type] }, fits: (value) => Array.isArray(value) && value.every(fits), blank: [] };
 }
 
 /** A field whose value can be null. Null by default. */
-export function nullable<T>({ definition }: Field<T>): Field<T | null> {
-  return { definition: { ...definition, required: false, default: null } };
+export function nullable<T>({ definition, fits }: Field<T>): Field<T | null> {
+  return { definition: { ...definition, required: false, default: null }, fits: (value) => value === null || fits(value), blank: null };
 }
 
 /** A field that can be absent, for example because it was added after the document was created. */
-export function optional<T>({ definition }: Field<T>): Field<T | undefined> {
-  return { definition: { ...definition, required: false } };
+export function optional<T>({ definition, fits }: Field<T>): Field<T | undefined> {
+  return { definition: { ...definition, required: false }, fits: (value) => value === undefined || fits(value), blank: undefined };
 }
 
 /** A document of an organization. All documents belong to one. */

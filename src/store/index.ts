@@ -2,6 +2,7 @@ import type { Confinement } from '../access/viewer.ts';
 import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
+import type { Alteration, Authenticity } from './authenticity.ts';
 import { confinedMembers, type Limited } from './confinement.ts';
 import { connectionStore, replacedIndexes } from './connection.ts';
 import { connectorStore } from './connector.ts';
@@ -32,9 +33,17 @@ export type Members = ReturnType<typeof createMembers>['members'];
 /** The store of one organization, by noun. It cannot access other organizations. */
 export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Members[M]> };
 
+/** Options of a store. */
+export interface StoreOptions {
+  /** What an organization can store. Nothing is limited by default. */
+  readonly storageLimits?: StorageLimits;
+  /** Called with each altered record that is read. */
+  readonly onAltered?: (alteration: Alteration) => void;
+}
+
 /** Creates the store on an open database. Call `prepare` once before the first use. */
-export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits?: StorageLimits) {
-  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now, storageLimits);
+export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, options: StoreOptions = {}) {
+  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now, options);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -73,19 +82,25 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
   };
 }
 
-function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date, storageLimits: StorageLimits | undefined) {
-  const { keysOf, ...keyring } = createKeyring(database, keyProvider);
+function createMembers(
+  database: Database,
+  keyProvider: KeyProvider,
+  now: () => Date,
+  { storageLimits, onAltered = () => {} }: StoreOptions,
+) {
+  const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
+  const authenticity: Authenticity = { key: recordKeyOf, report: onAltered };
   const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
-    integrations: integrationStore(database),
-    connectors: connectorStore(database),
-    endUsers: endUserStore(database),
-    connections: connectionStore(database),
-    credentials: credentialStore(database, now),
-    apiKeys: apiKeyStore(database),
+    integrations: integrationStore(database, authenticity),
+    connectors: connectorStore(database, authenticity),
+    endUsers: endUserStore(database, authenticity),
+    connections: connectionStore(database, authenticity),
+    credentials: credentialStore(database, authenticity, now),
+    apiKeys: apiKeyStore(database, authenticity),
     audit: auditStore(database),
     secrets: secretStore(database),
     slots: slotStore(database),

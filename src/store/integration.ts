@@ -1,3 +1,4 @@
+import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { mixed, nullable, optional, text } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
@@ -30,11 +31,12 @@ const fields = {
 /** A namespace of an organization. Each connector, end user, connection and credential belongs to one. */
 export interface IntegrationRecord extends RecordOf<typeof fields> {}
 
-export function integrationStore(database: Database) {
+export function integrationStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, name: 1 }, { unique: true });
   schema.index({ organizationId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, updatedAt: 1, _id: 1 });
-  return recordStore<IntegrationRecord>(database, database.model('Integration', schema, 'integrations'));
+  const model = database.model('Integration', schema, 'integrations');
+  return recordStore<IntegrationRecord>(database, model, { noun: 'integration', fields, authenticity });
 }

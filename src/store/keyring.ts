@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { UnreadableSecretError } from '../errors.ts';
-import { KEY_BYTES, type KeyProvider, MasterKeyUnavailableError } from '../secrets/key-provider.ts';
+import { type DataKeyPlace, KEY_BYTES, type KeyProvider, MasterKeyError, MasterKeyUnavailableError } from '../secrets/key-provider.ts';
+import { type RecordKey, recordKey } from '../secrets/record-mac.ts';
 import type { DataKey } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
@@ -10,9 +11,12 @@ import { newId } from './records.ts';
 /**
  * The purposes of an organization's keys. `seal` keys encrypt secrets: one is current, older ones are only used to open. The `fingerprint`
  * key never changes, because equal secrets must have equal fingerprints. The `audit` key authenticates the chain of the audit log. The
- * `token` key signs end users' tokens.
+ * `token` key signs end users' tokens. The `records` key authenticates the records (`store/records.ts`).
+ *
+ * The purpose is in the header of the wrapped key. So whoever writes to the database cannot give a key another purpose, for example to let
+ * the gateway compute MACs of records in place of fingerprints.
  */
-const purposes = ['seal', 'fingerprint', 'audit', 'token'] as const;
+const purposes = ['seal', 'fingerprint', 'audit', 'token', 'records'] as const;
 type Purpose = (typeof purposes)[number];
 
 /** The record of a destroyed key is kept without its bytes, so that errors can state why a secret does not open. */
@@ -26,7 +30,12 @@ const fields = {
   retiredAt: optional(date()),
   destroyedAt: optional(date()),
   reservedSeals: optional(number()),
+  /** 2 if the header of the wrapped key contains the purpose. Absent in keys that were written before. A hint: the header decides. */
+  format: optional(number()),
 };
+
+/** The format of the keys, and of everything that is sealed or authenticated under them. */
+const FORMAT = 2;
 
 type KeyRecord = TenantDocument<typeof fields>;
 
@@ -46,6 +55,15 @@ export interface Rewrapped {
   readonly failed: number;
   /** The id after which to continue. Null if there are no more. */
   readonly last: string | null;
+}
+
+/** A key that was wrapped before the header contained the purpose, and its bytes. Undefined if no available master key opens it. */
+export interface UnboundKey {
+  readonly keyId: string;
+  readonly purpose: Purpose;
+  readonly isCurrent: boolean;
+  readonly wrapped: string;
+  readonly bytes: Uint8Array | undefined;
 }
 
 /** The data keys of one organization. */
@@ -79,27 +97,47 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   schema.index({ organizationId: 1, purpose: 1 }, { unique: true, partialFilterExpression: { state: 'current' } });
   schema.index({ organizationId: 1, _id: 1 });
   const model = database.model('DataKey', schema, 'dataKeys');
+  /** By organization, id and purpose, as the header says them: a record that was changed afterwards finds nothing here. */
   const unwrapped = new Map<string, Promise<Uint8Array>>();
+  const recordKeys = new Map<string, Promise<RecordKey>>();
   const sealsLeft = new Map<string, number>();
   /** Keys to replace, with their organizations. */
   const worn = new Map<string, string>();
 
-  async function unwrap({ _id: keyId, organizationId, wrapped }: KeyRecord): Promise<DataKey> {
-    let bytes = unwrapped.get(keyId);
-    if (!bytes) {
-      if (unwrapped.size >= CACHED_KEYS) unwrapped.delete(unwrapped.keys().next().value!);
-      // The promise is cached, so that concurrent callers cause one call only.
-      bytes = keyProvider.unwrap(wrapped!, { organizationId, keyId });
-      unwrapped.set(keyId, bytes);
-      bytes.catch(() => unwrapped.delete(keyId));
-    }
-    return { keyId, bytes: await bytes };
+  async function unwrap(record: KeyRecord): Promise<DataKey> {
+    const place = placeOf(record);
+    const bytes = remembered(unwrapped, cacheKey(place), () => keyProvider.unwrap(record.wrapped!, place));
+    return { keyId: place.keyId, bytes: await bytes };
+  }
+
+  function forget(record: Pick<KeyRecord, '_id' | 'organizationId' | 'purpose'>): void {
+    unwrapped.delete(cacheKey(placeOf(record)));
+    if (record.purpose === 'records') recordKeys.delete(record.organizationId);
   }
 
   async function newKey(organizationId: string, purpose: Purpose, createdAt: Date) {
     const keyId = newId();
-    const wrapped = await keyProvider.wrap(randomBytes(KEY_BYTES), { organizationId, keyId });
-    return { _id: keyId, organizationId, purpose, state: 'current', wrapped, createdAt } as const;
+    const wrapped = await keyProvider.wrap(randomBytes(KEY_BYTES), { organizationId, keyId, purpose });
+    return { _id: keyId, organizationId, purpose, state: 'current', wrapped, createdAt, format: FORMAT } as const;
+  }
+
+  /**
+   * Returns the key that authenticates an organization's records. It never changes, so it is read once.
+   * @throws UnreadableSecretError when it is missing, or no available master key opens it
+   */
+  function recordKeyOf(organizationId: string): Promise<RecordKey> {
+    return remembered(recordKeys, organizationId, async () => {
+      // Without mongoose, and so outside the running transaction: several requests can wait for this.
+      const record = await database.connection
+        .collection<KeyRecord>(model.collection.collectionName)
+        .findOne({ organizationId, purpose: 'records', state: 'current' });
+      if (!record) throw new UnreadableSecretError('it does not exist', RECORD_KEY);
+      return recordKey(
+        await unwrap(record).catch((error) => {
+          throw unreadable(error, RECORD_KEY);
+        }),
+      );
+    });
   }
 
   /** Counts seals in advance. The count is never too low: unused reservations of a process stay counted. */
@@ -123,27 +161,35 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   }
 
   /** Returns the error for a key that cannot be unwrapped. */
-  function unreadable(error: unknown): UnreadableSecretError {
+  function unreadable(error: unknown, what?: string): UnreadableSecretError {
     const isPassing = error instanceof MasterKeyUnavailableError;
-    return new UnreadableSecretError(
-      isPassing ? 'the master key is temporarily unavailable; try again' : 'no available master key opens its data key',
-    );
+    const reason = isPassing
+      ? 'the master key is temporarily unavailable; try again'
+      : what === undefined
+        ? 'no available master key opens its data key'
+        : 'no available master key opens it';
+    return new UnreadableSecretError(reason, what);
   }
 
   /** Returns the keys of one organization. */
   const keysOf = ({ organizationId }: Extent) =>
     translatingErrors({
-      /** Creates missing keys: all for a new organization; for an older one, those of purposes that were added later. */
+      /**
+       * Creates missing keys: all for a new organization; for an older one, those of purposes that were added later. Not the `records` key: an
+       * organization that has other keys has records, which only the migration may authenticate.
+       */
       async complete(now: Date): Promise<void> {
         const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
-        const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
+        const missing = purposes.filter(
+          (purpose) => !found.some((record) => record.purpose === purpose) && (purpose !== 'records' || found.length === 0),
+        );
         for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
       },
       /**
        * Returns the current keys. Reads their records, so that a transaction that seals uses the key that is current in that transaction.
        * `seals` is the number of values that will be sealed.
        */
-      async current(seals = 0): Promise<Record<Exclude<Purpose, 'token'>, DataKey>> {
+      async current(seals = 0): Promise<Record<'seal' | 'fingerprint' | 'audit', DataKey>> {
         const records = await model.find({ organizationId, state: 'current' }).lean();
         const find = (purpose: Purpose) => {
           const record = records.find((candidate) => candidate.purpose === purpose);
@@ -151,20 +197,26 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
           return record;
         };
         if (seals > 0) await spend(find('seal'), seals);
-        return { seal: await unwrap(find('seal')), fingerprint: await unwrap(find('fingerprint')), audit: await unwrap(find('audit')) };
+        const open = (purpose: Purpose) =>
+          unwrap(find(purpose)).catch((error) => {
+            throw unreadable(error, 'A data key of the organization');
+          });
+        return { seal: await open('seal'), fingerprint: await open('fingerprint'), audit: await open('audit') };
       },
       /** Returns the current key for tokens. */
       async token(): Promise<DataKey> {
         const record = await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean();
         if (!record) throw new Error('The organization has no token key.');
-        return unwrap(record);
+        return unwrap(record).catch((error) => {
+          throw unreadable(error, 'The key that signs the organization’s tokens');
+        });
       },
       /** @throws UnreadableSecretError when the key is destroyed, or no available master key opens it */
       async byId(keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {
         const record = await model.findOne({ organizationId, _id: keyId, purpose }).lean();
         if (!record) throw new UnreadableSecretError('its key does not exist');
         if (record.state === 'destroyed') {
-          unwrapped.delete(keyId);
+          forget(record);
           throw new UnreadableSecretError('its key was destroyed');
         }
         return unwrap(record).catch((error) => {
@@ -207,13 +259,56 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
           { organizationId, _id: keyId, purpose: 'seal', state: 'opening', retiredAt: { $lte: retiredBefore } },
           { $set: { state: 'destroyed', destroyedAt: now }, $unset: { wrapped: 1 } },
         );
-        unwrapped.delete(keyId);
+        forget({ _id: keyId, organizationId, purpose: 'seal' });
         return result.matchedCount === 1;
+      },
+
+      /**
+       * Returns the keys that were wrapped before the header contained the purpose, for the migration. Only keys that a master key opens prove
+       * that an earlier version wrote them, whatever their records say.
+       *
+       * @throws Error when there are keys of both formats, which no version and no interrupted migration writes
+       */
+      async unbound(): Promise<UnboundKey[]> {
+        const records = await model.find({ organizationId, state: { $ne: 'destroyed' } }).lean();
+        const old = records.filter(({ format }) => format === undefined);
+        if (old.length > 0 && records.some(({ format, purpose }) => format !== undefined && purpose !== 'records')) {
+          throw new Error('An organization has keys of both formats.');
+        }
+        const keys: UnboundKey[] = [];
+        for (const { _id: keyId, purpose, state, wrapped = '' } of old) {
+          const bytes = await keyProvider.unwrap(wrapped, { organizationId, keyId, purpose: null }).catch((error) => {
+            if (error instanceof MasterKeyUnavailableError) throw error;
+            return undefined;
+          });
+          keys.push({ keyId, purpose, isCurrent: state === 'current', wrapped, bytes });
+        }
+        return keys;
+      },
+      /** Creates the `records` key of an organization that was written by an earlier version, for the migration. */
+      async createRecordsKey(now: Date): Promise<void> {
+        const found = await model.findOne({ organizationId, purpose: 'records', state: 'current' }).lean();
+        if (!found) await model.create([await newKey(organizationId, 'records', now)]);
+      },
+      /** Wraps keys again, with their purpose in the header. Call it in a transaction. Keys that cannot be opened stay as they are. */
+      async bind(keys: readonly UnboundKey[]): Promise<void> {
+        for (const { keyId, purpose, wrapped, bytes } of keys) {
+          if (!bytes) continue;
+          const place = { organizationId, keyId, purpose };
+          const again = await keyProvider.wrap(bytes, place);
+          if (!Buffer.from(await keyProvider.unwrap(again, place)).equals(bytes))
+            throw new Error('A wrapped data key cannot be unwrapped.');
+          await model.updateOne({ organizationId, _id: keyId, wrapped }, { $set: { wrapped: again, format: FORMAT } });
+        }
+      },
+      /** Counts seals that were made without `current`, in the running transaction. */
+      async countSeals(keyId: string, seals: number): Promise<void> {
+        if (seals > 0) await model.updateOne({ organizationId, _id: keyId }, { $inc: { reservedSeals: seals } });
       },
       async remove(): Promise<void> {
         const records = await model.find({ organizationId }).lean();
         await model.deleteMany({ organizationId });
-        for (const { _id } of records) unwrapped.delete(_id);
+        for (const record of records) forget(record);
       },
     });
 
@@ -238,12 +333,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         .limit(limit)
         .lean();
       let [rewrapped, kept, failed] = [0, 0, 0];
-      for (const { _id: keyId, organizationId, wrapped } of found) {
+      for (const record of found) {
+        const { _id: keyId, organizationId, wrapped } = record;
         if (keyProvider.isUnderFirst(wrapped!)) {
           kept++;
           continue;
         }
-        const place = { organizationId, keyId };
+        const place = placeOf(record);
         const bytes = await keyProvider.unwrap(wrapped!, place).catch((error) => {
           // A temporary failure stops the run; a key that can never be opened must not.
           if (error instanceof MasterKeyUnavailableError) throw error;
@@ -261,6 +357,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       }
       return { last: found.length < limit ? null : found.at(-1)!._id, rewrapped, kept, failed };
     },
+    /**
+     * Returns the organizations that an earlier version wrote: those whose keys do not have their purpose in the header. Reads the records of
+     * all keys, because nothing else tells.
+     */
+    async unboundOrganizations(): Promise<string[]> {
+      return model.distinct('organizationId', { purpose: 'fingerprint', state: 'current', format: null });
+    },
     /** Returns the number of data keys of all organizations and purposes. */
     async count(): Promise<number> {
       return model.countDocuments({ state: { $ne: 'destroyed' } });
@@ -272,8 +375,35 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     /** Unwraps one stored key, so that a wrong master key is detected at the start and not at the first reveal. */
     async probe(): Promise<void> {
       const record = await model.findOne({ state: 'current' }).lean();
-      if (record) await keyProvider.unwrap(record.wrapped!, { organizationId: record.organizationId, keyId: record._id });
+      if (!record) return;
+      const place = placeOf(record);
+      await keyProvider.unwrap(record.wrapped ?? '', record.format === undefined ? { ...place, purpose: null } : place).catch((error) => {
+        // A key that was changed is refused where it is used. It says nothing about the master key.
+        if (error instanceof MasterKeyError) throw error;
+      });
     },
   });
-  return { ...keyring, keysOf };
+  return { ...keyring, keysOf, recordKeyOf };
+}
+
+/** How the message of an error names the key for records. */
+const RECORD_KEY = 'The key that authenticates the organization’s records';
+
+function placeOf({ organizationId, _id: keyId, purpose }: Pick<KeyRecord, '_id' | 'organizationId' | 'purpose'>): DataKeyPlace {
+  return { organizationId, keyId, purpose };
+}
+
+function cacheKey({ organizationId, keyId, purpose }: DataKeyPlace): string {
+  return JSON.stringify([organizationId, keyId, purpose]);
+}
+
+/** Returns the remembered result for a key, or computes it. The promise is remembered, so that concurrent callers cause one call only. */
+function remembered<T>(results: Map<string, Promise<T>>, key: string, compute: () => Promise<T>): Promise<T> {
+  const known = results.get(key);
+  if (known) return known;
+  if (results.size >= CACHED_KEYS) results.delete(results.keys().next().value!);
+  const result = compute();
+  results.set(key, result);
+  result.catch(() => results.delete(key));
+  return result;
 }

@@ -1,9 +1,11 @@
 import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
-import { nounTable } from '../access/nouns.ts';
-import { ConflictError, TimeoutError } from '../errors.ts';
+import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
+import { AlteredRecordError, ConflictError, TimeoutError } from '../errors.ts';
+import { isMacOf, macOf } from '../secrets/record-mac.ts';
+import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
-import { both, type Conditions, type Extent, refuseBeyond, within } from './extent.ts';
-import { date, type Fields, number, optional, tenantSchema, type ValuesOf } from './fields.ts';
+import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
+import { date, type Fields, fitting, number, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
 import { globCondition } from './glob.ts';
 
 const baseFields = {
@@ -17,18 +19,33 @@ const baseFields = {
 export interface BaseRecord extends ValuesOf<typeof baseFields> {
   readonly id: string;
   readonly organizationId: string;
+  /**
+   * Present if the stored record is not as the gateway wrote it. It may be shown and deleted, and nothing else: whatever it says, somebody else
+   * may have written. Only `evenAltered` returns such records, and values that do not fit their type are replaced.
+   */
+  readonly isAltered?: true;
 }
 
 /** A record of a noun with these fields. */
 export type RecordOf<F extends Fields> = BaseRecord & ValuesOf<F>;
 
-/** Not part of records. `touches` is written to conflict with a transaction that deletes the record; `bytes` is the size of the record. */
-const touched = { touches: optional(number()), bytes: optional(number()) };
-/** A smaller change of the size of a record is not counted. */
+/** Not part of records. */
+const bookkeeping = {
+  /** It is written to conflict with a transaction that deletes the record. */
+  touches: optional(number()),
+  /** The size of the record in bytes, as it was counted. */
+  bytes: optional(number()),
+  /** Authenticates the rest of the document. */
+  mac: optional(text()),
+};
+/** A smaller change of the size of a record is not counted, in bytes. */
 const BYTES_STEP = 256;
 
 /** The stored form of a record. */
-type Stored<R extends BaseRecord> = Omit<R, 'id'> & { readonly _id: string } & ValuesOf<typeof touched>;
+type Stored<R extends BaseRecord> = Omit<R, 'id' | 'isAltered'> & { readonly _id: string } & ValuesOf<typeof bookkeeping>;
+
+/** A document as it is read: anybody who can write to the database can have written it. */
+type Document = Readonly<Record<string, unknown>>;
 
 /**
  * Selects records whose fields equal the given values and whose name matches the glob. If the given value is a list, one of its items must
@@ -75,38 +92,125 @@ export function newId(): string {
 
 /** Creates the schema of a record: the noun's own fields, and those of all records. */
 export function recordSchema<F extends Fields>(fields: F) {
-  return tenantSchema({ ...baseFields, ...touched, ...fields });
+  return tenantSchema({ ...baseFields, ...bookkeeping, ...fields });
 }
 
 /** Reads and writes the records of one noun, within an extent only. */
 export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof recordStore<R>>>;
 
-interface RecordStoreOptions {
+/** The functions that read records. */
+export type RecordReads<R extends BaseRecord> = Pick<RecordStore<R>, 'byIds' | 'one' | 'page' | 'pages'>;
+
+/** What to do with an altered record: refuse to return it, or return it for display. */
+type Altered = 'refused' | 'shown';
+
+interface RecordStoreOptions<R extends BaseRecord> {
+  readonly noun: NounName;
+  /** The noun's own fields. */
+  readonly fields: Fields;
+  /**
+   * How the records are authenticated. The MAC covers everything in a stored document except `touches`, `bytes` and the fields in `unauthenticated`, so
+   * a new field is covered. Null if the noun has its own way.
+   */
+  readonly authenticity: Authenticity | null;
+  /** Fields that decide nothing, and that are written without reading the record. */
+  readonly unauthenticated?: readonly (keyof R & string)[];
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
-  /** A condition that every read adds, such as "not yet expired". */
-  readonly visible?: () => Conditions;
+  /** A condition that every read adds, such as "not yet expired", and the same as a function of a record. */
+  readonly visible?: { readonly condition: () => Conditions; readonly holds: (record: R) => boolean };
 }
 
-/** Returns a function that creates the store of one noun's records for an extent. */
+/**
+ * Returns a function that creates the store of one noun's records for an extent.
+ *
+ * Every record is stored with a MAC, and every read verifies it. A record that does not verify is refused, so no rule can be based on it. Only
+ * the reads in `evenAltered` return it, for display and deletion, and not to a limited viewer: nothing proves that it belongs to this viewer.
+ */
 export function recordStore<R extends BaseRecord>(
   database: Database,
   model: Model<Stored<R>>,
-  { nameField = 'name', visible = () => ({}) }: RecordStoreOptions = {},
+  { noun, fields, authenticity, unauthenticated = [], nameField = 'name', visible }: RecordStoreOptions<R>,
 ) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
-  // The cast is safe, because only `insert` and `update` write to the collection, and they accept no other records.
-  const toRecord = ({ _id, touches: _, bytes: __, ...rest }: Record<string, unknown>) => ({ id: _id, ...rest }) as unknown as R;
+  const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) => ({ id: _id, ...rest }) as unknown as R;
   const { collectionName } = model.collection;
-  // The audit log is not counted: see the table of nouns.
-  const isCounted = Object.values(nounTable).some(({ plural, storedLimit }) => plural === collectionName && storedLimit !== null);
+  const allFields = { ...baseFields, ...fields };
+  const { label, storedLimit } = nounTable[noun];
+  const isCounted = storedLimit !== null;
+
+  /** Returns the part of a document that the MAC covers. */
+  function authenticated({ touches: _, bytes: __, mac: ___, ...document }: Document): Document {
+    const covered: Record<string, unknown> = document;
+    for (const field of unauthenticated) delete covered[field];
+    return covered;
+  }
+
+  /** Returns a record for display, with values that fit their types. */
+  function shownAltered(document: Document, organizationId: string): R {
+    const { _id: id } = document;
+    return { ...fitting(allFields, document), id, organizationId, isAltered: true } as unknown as R;
+  }
+
+  /** Returns the values of some fields as mongoose will store them, and checks them. */
+  async function cast(values: object): Promise<Document> {
+    const document = new anyModel(values);
+    const names = Object.keys(values);
+    await document.validate(names);
+    const stored = storedForm(document.toObject({ minimize: false, transform: false, virtuals: false }));
+    return Object.fromEntries(names.filter((name) => name in stored).map((name) => [name, stored[name]]));
+  }
 
   return (extent: Extent) => {
+    const { organizationId, confines } = extent;
+    const isConfined = confines === 'nothing' || Object.keys(confines).length > 0;
     const written = (filter: Filter<R> | Filter<BaseRecord>) => both(within(extent), conditionsOf(filter, nameField));
-    const readable = (filter: Filter<R> | Filter<BaseRecord>) => both(written(filter), visible());
+    const readable = (filter: Filter<R> | Filter<BaseRecord>) => both(written(filter), visible?.condition() ?? {});
 
-    async function pages(asked: readonly PageOf<R>[]): Promise<Page<R>[]> {
+    /** Returns the MAC of a document. */
+    async function macFor(document: Document): Promise<object> {
+      return authenticity ? { mac: macOf(await authenticity.key(organizationId), noun, authenticated(document)) } : {};
+    }
+
+    /** Reports an altered record. Returns its id, or null if it has none. */
+    function report({ _id }: Document): string | null {
+      const id = isId(_id) ? _id : null;
+      // Only nouns whose records have ids are authenticated.
+      authenticity?.report({ organizationId, noun: noun as Noun, id });
+      return id;
+    }
+
+    /** Returns a function that returns whether a document is as the gateway wrote it. */
+    async function authenticator(): Promise<(document: Document) => boolean> {
+      if (!authenticity) return () => true;
+      const key = await authenticity.key(organizationId);
+      return (document) => document.organizationId === organizationId && isMacOf(key, noun, authenticated(document), document.mac);
+    }
+
+    /**
+     * Returns the records of the documents that a query found. A document can have the same field twice, and then the database compares the
+     * one and the driver returns the other: so what the query asked for is checked again.
+     */
+    async function recordsOf(found: readonly Document[], filter: Filter<R> | Filter<BaseRecord>, altered: Altered): Promise<R[]> {
+      if (found.length === 0) return [];
+      const isAuthentic = await authenticator();
+      const records: R[] = [];
+      for (const document of found) {
+        const record = toRecord(document);
+        if (isAuthentic(document) && isWithin(extent, record) && matches(record, filter)) {
+          if (!visible || visible.holds(record)) records.push(record);
+          continue;
+        }
+        const id = report(document);
+        if (isConfined || id === null) continue;
+        if (altered === 'refused') throw new AlteredRecordError(label);
+        records.push(shownAltered(document, organizationId));
+      }
+      return records;
+    }
+
+    async function pages(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
       const branches = asked.flatMap(({ filter, request }, page) =>
         ranges(request).map((range): Stage[] => [
           { $match: both(readable(filter), range) },
@@ -119,112 +223,228 @@ export function recordStore<R extends BaseRecord>(
       const found: Record<string, unknown>[] = await anyModel
         .aggregate(union(collectionName, branches))
         .option({ maxTimeMS: database.readTimeMs });
-      return asked.map(({ request }, index) => {
+      const result: Page<R>[] = [];
+      for (const [index, { filter, request }] of asked.entries()) {
         const own = asked.length > 1 ? found.filter(({ page }) => page === index).map(({ page: _, ...rest }) => rest) : found;
-        const records = own.map(toRecord).sort(comparing(request)).slice(0, request.limit);
+        // A record without a valid value of the sort field would have a cursor that leads anywhere.
+        const sortable = own.filter((document) => (allFields as Fields)[request.sortField]?.fits(document[request.sortField]) ?? true);
+        const records = (await recordsOf(sortable, filter, altered)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
-        return { records, hasMore: own.length > request.limit };
-      });
+        result.push({ records, hasMore: own.length > request.limit });
+      }
+      return result;
     }
 
-    return translatingErrors({
-      /** Returns the records with these ids that exist, in any order. */
-      async byIds(ids: readonly string[]): Promise<R[]> {
-        const found = await anyModel
-          .find(readable({ id: ids }))
-          .maxTimeMS(database.readTimeMs)
-          .lean();
-        return found.map(toRecord);
-      },
+    /** Returns the functions that read. */
+    const reads = (altered: Altered) =>
+      translatingErrors({
+        /** Returns the records with these ids that exist, in any order. */
+        async byIds(ids: readonly string[]): Promise<R[]> {
+          const filter = { id: ids };
+          const found = await anyModel.find(readable(filter)).maxTimeMS(database.readTimeMs).lean();
+          return recordsOf(found, filter, altered);
+        },
 
-      async one(filter: Filter<R>): Promise<R | null> {
-        const found = await anyModel.findOne(readable(filter)).maxTimeMS(database.readTimeMs).lean();
-        return found && toRecord(found);
-      },
+        async one(filter: Filter<R>): Promise<R | null> {
+          const found = await anyModel.findOne(readable(filter)).maxTimeMS(database.readTimeMs).lean();
+          return (found && (await recordsOf([found], filter, altered))[0]) ?? null;
+        },
 
-      async page(filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
-        return (await pages([{ filter, request }]))[0]!;
-      },
+        async page(filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
+          return (await pages([{ filter, request }], altered))[0]!;
+        },
 
-      /** Reads many pages in one command, such as the first connections of fifty end users. The database limits each page. */
-      pages,
+        /** Reads many pages in one command, such as the first connections of fifty end users. The database limits each page. */
+        pages: (asked: readonly PageOf<R>[]): Promise<Page<R>[]> => pages(asked, altered),
+      });
 
-      /** Counts the matches of each filter in one command. Null for counts greater than `most`; all are null if counting takes too long. */
-      async counts(filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
-        const branches = filters.map((filter, index): Stage[] => [
-          { $match: readable(filter) },
-          { $limit: most + 1 },
-          { $count: 'count' },
-          { $addFields: { index } },
-        ]);
-        try {
-          const found: { count: number; index: number }[] = await anyModel
-            .aggregate(union(collectionName, branches))
-            .option({ maxTimeMS: COUNT_TIME_MS });
-          return filters.map((_, index) => {
-            const count = found.find((each) => each.index === index)?.count ?? 0;
-            return count > most ? null : count;
-          });
-        } catch (error) {
-          if (translate(error) instanceof TimeoutError) return filters.map(() => null);
-          throw error;
-        }
-      },
+    return {
+      /** The same reads for display and deletion: altered records are returned, marked with `isAltered`. */
+      evenAltered: reads('shown'),
+      /** @throws AlteredRecordError when a record that was found is altered */
+      ...reads('refused'),
+      ...translatingErrors({
+        /** Counts the matches of each filter in one command. Null for counts greater than `most`; all are null if counting takes too long. */
+        async counts(filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
+          const branches = filters.map((filter, index): Stage[] => [
+            { $match: readable(filter) },
+            { $limit: most + 1 },
+            { $count: 'count' },
+            { $addFields: { index } },
+          ]);
+          try {
+            const found: { count: number; index: number }[] = await anyModel
+              .aggregate(union(collectionName, branches))
+              .option({ maxTimeMS: COUNT_TIME_MS });
+            return filters.map((_, index) => {
+              const count = found.find((each) => each.index === index)?.count ?? 0;
+              return count > most ? null : count;
+            });
+          } catch (error) {
+            if (translate(error) instanceof TimeoutError) return filters.map(() => null);
+            throw error;
+          }
+        },
 
-      /** @throws Error when the record is outside the extent */
-      async insert(record: R): Promise<R> {
-        refuseBeyond(extent, record);
-        const { id, ...rest } = record;
-        const document = { ...rest, _id: id, organizationId: extent.organizationId };
-        if (!isCounted) {
+        /** @throws Error when the record is outside the extent */
+        async insert(record: R): Promise<R> {
+          refuseBeyond(extent, record);
+          const { id, ...rest } = record;
+          const document = new anyModel({ ...rest, _id: id, organizationId });
+          const stored = storedForm(document.toObject({ minimize: false, transform: false, virtuals: false }));
+          document.set(await macFor(stored));
+          if (!isCounted) {
+            await anyModel.create([document]);
+            return toRecord(stored);
+          }
+          const bytes = mongo.BSON.calculateObjectSize(stored);
+          document.set({ bytes });
           await anyModel.create([document]);
-          return record;
-        }
-        const bytes = mongo.BSON.calculateObjectSize(document);
-        await anyModel.create([{ ...document, bytes }]);
-        const owner = 'endUserId' in record ? (record.endUserId as string | null) : null;
-        await database.account(extent.organizationId, { [collectionName]: 1, bytes }, owner);
-        return record;
-      },
+          const owner = 'endUserId' in record ? (record.endUserId as string | null) : null;
+          await database.account(organizationId, { [collectionName]: 1, bytes }, owner);
+          return toRecord(stored);
+        },
 
-      /** Writes the changes if the record still has this version. @throws ConflictError otherwise */
-      async update(id: string, version: number, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<void> {
-        const set = { ...changes, version: version + 1, updatedAt };
-        const result = await anyModel
-          .findOneAndUpdate(both(written({ id }), { version }), { $set: set }, { runValidators: true, returnDocument: 'after' })
-          .lean();
-        if (!result) throw new ConflictError('The object was changed by another request at the same time.', []);
-        const { touches: _, bytes: before = 0, ...document } = result as { touches?: number; bytes?: number };
-        const bytes = mongo.BSON.calculateObjectSize(document);
-        if (!isCounted || Math.abs(bytes - before) < BYTES_STEP) return;
-        await anyModel.updateOne(written({ id }), { $set: { bytes } });
-        await database.account(extent.organizationId, { bytes: bytes - before });
-      },
+        /**
+         * Writes the changes if the stored record still has the version of the given one, which must have been read in the same transaction.
+         * Returns the changed record. The new MAC covers what was read and the changes: if the stored record has become another in the meantime,
+         * it stays altered.
+         *
+         * @throws ConflictError when the version is another; AlteredRecordError
+         */
+        async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<R> {
+          if (record.isAltered) throw new AlteredRecordError(label);
+          const { id, version, ...rest } = record;
+          const set = { ...(await cast(changes)), version: version + 1, updatedAt };
+          const merged = { ...rest, _id: id, ...set };
+          const mac = await macFor(merged);
+          const old = await anyModel
+            .findOneAndUpdate(both(written({ id }), { version }), { $set: { ...set, ...mac } }, { projection: { bytes: 1 } })
+            .lean();
+          if (!old) throw new ConflictError('The object was changed by another request at the same time.', []);
+          const bytes = mongo.BSON.calculateObjectSize(merged);
+          const grown = bytes - Number(old.bytes ?? 0);
+          if (isCounted && Math.abs(grown) >= BYTES_STEP) {
+            await anyModel.updateOne(written({ id }), { $set: { bytes } });
+            await database.account(organizationId, { bytes: grown });
+          }
+          return { ...record, ...set } as R;
+        },
 
-      /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
-      async touch(id: string): Promise<boolean> {
-        const result = await anyModel.updateOne(written({ id }), { $inc: { touches: 1 } });
-        return result.matchedCount === 1;
-      },
+        /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
+        async touch(id: string): Promise<boolean> {
+          const result = await anyModel.updateOne(written({ id }), { $inc: { touches: 1 } });
+          return result.matchedCount === 1;
+        },
 
-      /** Returns the ids of all matching records, including those that reads hide. */
-      async ids(filter: Filter<R>): Promise<string[]> {
-        const found = await anyModel.find(written(filter), { _id: 1 }).lean();
-        return found.map(({ _id }) => _id as string);
-      },
+        /** Returns the ids of all matching records, including those that reads hide. */
+        async ids(filter: Filter<R>): Promise<string[]> {
+          const found = await anyModel.find(written(filter), { _id: 1 }).lean();
+          return found.map(({ _id }) => _id as string);
+        },
 
-      /** Deletes all matching records, including those that reads hide. */
-      async remove(filter: Filter<R>): Promise<number> {
-        if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
-        const group = { _id: null, bytes: { $sum: '$bytes' } };
-        const [found] = await anyModel.aggregate([{ $match: written(filter) }, { $group: group }]);
-        if (!found) return 0;
-        const { deletedCount } = await anyModel.deleteMany(written(filter));
-        await database.account(extent.organizationId, { [collectionName]: -deletedCount, bytes: -Number(found.bytes) });
-        return deletedCount;
-      },
-    });
+        /** Deletes all matching records, including those that reads hide. */
+        async remove(filter: Filter<R>): Promise<number> {
+          if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
+          const group = { _id: null, bytes: { $sum: '$bytes' } };
+          const [found] = await anyModel.aggregate([{ $match: written(filter) }, { $group: group }]);
+          if (!found) return 0;
+          const { deletedCount } = await anyModel.deleteMany(written(filter));
+          await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -Number(found.bytes) });
+          return deletedCount;
+        },
+
+        /**
+         * Authenticates records that an earlier version wrote, whatever they say: at most `limit` after an id, in one transaction. Only the
+         * migration calls it. `complete` returns what a record lacks, and writes what belongs to it.
+         */
+        async adopt(
+          after: string,
+          limit: number,
+          complete: (record: R) => Promise<Partial<R>> = async () => ({}),
+        ): Promise<{ readonly adopted: number; readonly last: string | null }> {
+          return database.transaction(async () => {
+            const found: Document[] = await anyModel
+              .find(both(within(extent), { _id: { $gt: after } }))
+              .sort({ _id: 1 })
+              .limit(limit)
+              .lean();
+            const isAuthentic = await authenticator();
+            let adopted = 0;
+            for (const document of found) {
+              // An earlier run has authenticated it.
+              if (isAuthentic(document)) continue;
+              const set = await complete(toRecord(document));
+              const mac = await macFor({ ...document, ...set });
+              await anyModel.updateOne({ organizationId, _id: document._id }, { $set: { ...set, ...mac } });
+              adopted++;
+            }
+            return { adopted, last: found.length < limit ? null : String(found.at(-1)!._id) };
+          });
+        },
+
+        /** Returns the ids of those documents of the extent that are as the gateway wrote them, and reports the others. */
+        async authenticIds(found: readonly object[]): Promise<string[]> {
+          if (found.length === 0) return [];
+          const isAuthentic = await authenticator();
+          const documents = found as readonly Document[];
+          for (const document of documents) if (!isAuthentic(document)) report(document);
+          return documents.filter(isAuthentic).map(({ _id }) => String(_id));
+        },
+
+        /** Verifies records, including those that reads hide: at most `limit` after an id. Returns the ids of the altered ones. */
+        async findAltered(
+          after: string,
+          limit: number,
+        ): Promise<{ readonly altered: readonly string[]; readonly intact: readonly R[]; readonly last: string | null }> {
+          const found: Document[] = await anyModel
+            .find(both(within(extent), { _id: { $gt: after } }))
+            .sort({ _id: 1 })
+            .limit(limit)
+            .lean();
+          const isAuthentic = await authenticator();
+          const altered = found.filter((document) => !isAuthentic(document)).map(({ _id }) => String(_id));
+          const intact = found.filter(isAuthentic).map(toRecord);
+          return { altered, intact, last: found.length < limit ? null : String(found.at(-1)!._id) };
+        },
+      }),
+    };
   };
+}
+
+/** Ids are 24 hexadecimal digits. Only such records can be shown, because only they have a global id. */
+function isId(id: unknown): id is string {
+  return typeof id === 'string' && /^[0-9a-f]{24}$/.test(id);
+}
+
+/** Returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
+function matches(record: BaseRecord, filter: object): boolean {
+  const { nameGlob: _, createdSince: _since, createdBefore: _before, ...equalities } = filter as Filter<BaseRecord>;
+  return Object.entries(equalities).every(([field, wanted]) => {
+    const values: unknown[] = [(record as unknown as Document)[field] ?? null].flat();
+    return [wanted].flat().some((each) => values.some((value) => isSame(value, each)));
+  });
+}
+
+function isSame(a: unknown, b: unknown): boolean {
+  return a instanceof Date && b instanceof Date ? a.getTime() === b.getTime() : a === b;
+}
+
+/** Returns a document as it is stored: without fields that are undefined. */
+function storedForm(document: Document): Document {
+  return Object.fromEntries(
+    Object.entries(document)
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, withoutUndefined(value)]),
+  );
+}
+
+/** The driver stores undefined within a value as null. */
+function withoutUndefined(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withoutUndefined(inner)]));
 }
 
 type Stage = PipelineStage.UnionWithPipelineStage;

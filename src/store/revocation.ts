@@ -43,7 +43,12 @@ export function revocationStore(database: Database) {
   for (const whose of ['subject', 'endUserId']) schema.index({ organizationId: 1, [whose]: 1, before: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
   const model = database.model('Revocation', schema, 'revocations');
-  const recordsWithin = recordStore<RevocationRecord>(database, model);
+  const recordsWithin = recordStore<RevocationRecord>(database, model, {
+    noun: 'token',
+    fields,
+    // Whoever can change a revocation can also remove it, which no MAC shows.
+    authenticity: null,
+  });
   const noticeSchema = tenantSchema({ of: text(), revocationId: nullable(text()), createdAt: date() });
   noticeSchema.index({ organizationId: 1, createdAt: 1 });
   const notices = database.model('RevocationNotice', noticeSchema, 'revocationNotices');

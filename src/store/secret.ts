@@ -1,19 +1,35 @@
-import { UnreadableSecretError } from '../errors.ts';
+import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { fingerprint } from '../secrets/fingerprint.ts';
-import { open, seal, sealingKeyId } from '../secrets/seal.ts';
+import {
+  claimsPlace,
+  type DataKey,
+  newGeneration,
+  open,
+  openToReseal,
+  openUnbound,
+  type SealedPlace,
+  seal,
+  sealingKeyId,
+} from '../secrets/seal.ts';
 import { type SecretEncoding, sign } from '../secrets/sign.ts';
+import type { CredentialRecord } from './credential.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Conditions, Extent } from './extent.ts';
 import { number, optional, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
-import { newId } from './records.ts';
+import { newId, type RecordStore } from './records.ts';
 
 /** The data about a set secret in a credential's record. The ciphertext is in a separate collection. */
 export interface SecretFacts {
   readonly fingerprint: string;
   readonly sealedAt: Date;
+  /** The generation in the header of the sealed value. An earlier value of the secret has another. */
+  readonly generation: string;
 }
+
+/** The part of a credential's record that decides which sealed values are its own. */
+export type SecretOwner = Pick<CredentialRecord, 'id' | 'integrationId' | 'endUserId' | 'secrets' | 'isAltered'>;
 
 const IDS_PER_COMMAND = 1_000;
 
@@ -43,18 +59,31 @@ export function secretStore(database: Database) {
   schema.index({ organizationId: 1, keyId: 1, _id: 1 });
   const model = database.model('Secret', schema, 'secrets');
 
-  return ({ organizationId }: Extent, { keys }: KeyHolder) => {
-    async function openStored(credentialId: string, field: string): Promise<Redacted> {
+  return ({ organizationId }: Extent, { keys, credentials }: KeyHolder & CredentialHolder) => {
+    /** Returns the place that the sealed value of a secret must name. Undefined if the secret is not set. */
+    function placeOf({ id: credentialId, integrationId, endUserId, secrets }: SecretOwner, field: string): SealedPlace | undefined {
+      const generation = Object.hasOwn(secrets, field) ? secrets[field]?.generation : undefined;
+      return generation === undefined ? undefined : { organizationId, integrationId, endUserId, credentialId, field, generation };
+    }
+
+    /** `credential` is its record, as it was read. It decides which sealed value is the current one. */
+    async function openStored(credential: SecretOwner, field: string): Promise<Redacted> {
+      const { id: credentialId } = credential;
+      let owner = credential;
       for (let before: string | undefined; ; ) {
+        if (owner.isAltered) throw new AlteredRecordError('credential');
+        const place = placeOf(owner, field);
         const stored = await model.findOne({ organizationId, credentialId, field }).lean();
-        if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+        if (!place || !stored) throw new UnreadableSecretError('its ciphertext is missing');
+        const read = JSON.stringify([place, stored.sealed]);
         try {
           const dataKey = await keys.byId(sealingKeyId(stored.sealed));
-          return await open(dataKey, { organizationId, credentialId, field }, stored.sealed);
+          return await open(dataKey, place, stored.sealed);
         } catch (error) {
-          // Since it was read, it can have been moved to another key and the old key destroyed. In that case it has changed, so read it again.
-          if (!(error instanceof UnreadableSecretError) || stored.sealed === before) throw error;
-          before = stored.sealed;
+          // Since it was read, it can have been replaced, or moved to another key and the old key destroyed. If so, read it again.
+          if (!(error instanceof UnreadableSecretError) || read === before) throw error;
+          before = read;
+          owner = (await credentials.one({ id: credentialId })) ?? owner;
         }
       }
     }
@@ -70,16 +99,21 @@ export function secretStore(database: Database) {
 
     return translatingErrors({
       /** Seals and stores secrets of one credential, which must not be set. Returns the data about them for its record. */
-      async put(credentialId: string, secrets: Readonly<Record<string, Redacted>>, sealedAt: Date): Promise<Record<string, SecretFacts>> {
+      async put(
+        { id: credentialId, integrationId, endUserId }: Omit<SecretOwner, 'secrets'>,
+        secrets: Readonly<Record<string, Redacted>>,
+        sealedAt: Date,
+      ): Promise<Record<string, SecretFacts>> {
         const entries = Object.entries(secrets);
         if (entries.length === 0) return {};
         const current = await keys.current(entries.length);
         const facts: Record<string, SecretFacts> = {};
         const documents = [];
         for (const [field, plain] of entries) {
-          const sealed = await seal(current.seal, { organizationId, credentialId, field }, plain);
+          const generation = newGeneration();
+          const sealed = await seal(current.seal, { organizationId, integrationId, endUserId, credentialId, field, generation }, plain);
           documents.push({ _id: newId(), organizationId, credentialId, field, keyId: current.seal.keyId, sealed, bytes: sealed.length });
-          facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt };
+          facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt, generation };
         }
         await model.insertMany(documents);
         await database.account(organizationId, { bytes: documents.reduce((sum, { bytes }) => sum + bytes, 0) });
@@ -96,12 +130,12 @@ export function secretStore(database: Database) {
         }
       },
 
-      /** Opens one secret. @throws UnreadableSecretError when it cannot be opened */
+      /** Opens one secret of a credential. @throws UnreadableSecretError when it cannot be opened; AlteredRecordError */
       open: openStored,
 
-      /** Signs claims with one secret, without returning the secret. @throws UnreadableSecretError when it cannot be opened */
-      async sign(credentialId: string, field: string, encoding: SecretEncoding, claims: object): Promise<Redacted> {
-        return sign(claims, await openStored(credentialId, field), encoding);
+      /** Signs claims with one secret, without returning the secret. @throws UnreadableSecretError when it cannot be opened; AlteredRecordError */
+      async sign(credential: SecretOwner, field: string, encoding: SecretEncoding, claims: object): Promise<Redacted> {
+        return sign(claims, await openStored(credential, field), encoding);
       },
 
       /**
@@ -115,31 +149,77 @@ export function secretStore(database: Database) {
           .limit(limit)
           .lean();
         const last = found.length < limit ? null : found.at(-1)!._id;
-        const opened: { readonly stored: (typeof found)[number]; readonly plain: Redacted }[] = [];
+        const opened: { readonly stored: (typeof found)[number]; readonly place: SealedPlace; readonly plain: Redacted }[] = [];
         const unreadable: UnreadableSecret[] = [];
         // The key is unwrapped once. If that fails, none of the secrets can be opened.
         const dataKey = found.length > 0 ? await settled(keys.byId(keyId)) : null;
         for (const stored of found) {
           const { credentialId, field, sealed } = stored;
           const place = { organizationId, credentialId, field };
-          const plain = dataKey instanceof Error ? dataKey : await settled(open(dataKey!, place, sealed));
-          if (plain instanceof Error) unreadable.push({ ...place, why: plain.message });
-          else opened.push({ stored, plain });
+          const result = dataKey instanceof Error ? dataKey : await settled(openToReseal(dataKey!, place, sealed));
+          if (result instanceof Error) unreadable.push({ ...place, why: result.message });
+          else opened.push({ stored, ...result });
         }
         if (opened.length === 0) return { resealed: 0, unreadable, last };
         // The current key must be read in the transaction that seals under it: see the invariants of keys in `src/README.md`.
         const resealed = await database.transaction(async () => {
           const { seal: current } = await keys.current(opened.length);
           const updates = [];
-          for (const { stored, plain } of opened) {
-            const { _id, credentialId, field, sealed } = stored;
-            const again = await seal(current, { organizationId, credentialId, field }, plain);
+          for (const { stored, place, plain } of opened) {
+            const { _id, sealed } = stored;
+            const again = await seal(current, place, plain);
             const update = { $set: { keyId: current.keyId, sealed: again } };
             updates.push({ updateOne: { filter: { organizationId, _id, sealed }, update } });
           }
           return (await model.bulkWrite(updates, { ordered: true })).modifiedCount;
         });
         return { resealed, unreadable, last };
+      },
+
+      /**
+       * Seals the secrets of a credential again that an earlier version sealed, for the migration: the new header binds them to their owner and
+       * to a generation. Returns the data about them for the record, and the secrets that cannot be opened. Call it in a transaction.
+       */
+      async adopt(
+        { id: credentialId, integrationId, endUserId, secrets }: SecretOwner,
+        keys: ReadonlyMap<string, DataKey>,
+        current: DataKey,
+      ): Promise<{ readonly facts: Readonly<Record<string, SecretFacts>>; readonly unreadable: readonly UnreadableSecret[] }> {
+        const facts: Record<string, SecretFacts> = {};
+        const unreadable: UnreadableSecret[] = [];
+        for (const [field, known] of Object.entries(secrets)) {
+          const generation = newGeneration();
+          facts[field] = { ...known, generation };
+          const place = { organizationId, credentialId, field };
+          const stored = await model.findOne(place).lean();
+          const result = await settled(
+            (async () => {
+              if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
+              const key = keys.get(sealingKeyId(stored.sealed));
+              if (!key) throw new UnreadableSecretError('no available master key opens its data key');
+              return openUnbound(key, place, stored.sealed);
+            })(),
+          );
+          if (result instanceof Error) {
+            unreadable.push({ ...place, why: result.message });
+            continue;
+          }
+          const sealed = await seal(current, { ...place, integrationId, endUserId, generation }, result);
+          await model.updateOne({ organizationId, _id: stored!._id }, { $set: { keyId: current.keyId, sealed } });
+        }
+        return { facts, unreadable };
+      },
+
+      /** Opens all secrets of these credentials, and returns those that cannot be opened. */
+      async findUnreadable(owners: readonly SecretOwner[]): Promise<UnreadableSecret[]> {
+        const unreadable: UnreadableSecret[] = [];
+        for (const owner of owners) {
+          for (const field of Object.keys(owner.secrets)) {
+            const result = await settled(openStored(owner, field));
+            if (result instanceof Error) unreadable.push({ organizationId, credentialId: owner.id, field, why: result.message });
+          }
+        }
+        return unreadable;
       },
 
       async countUnder(keyIds: readonly string[]): Promise<number> {
@@ -150,17 +230,29 @@ export function secretStore(database: Database) {
         return (await model.findOne({ organizationId, keyId }, { _id: 1 }).lean()) !== null;
       },
 
-      /** Returns for each credential the fields whose ciphertext exists and whose key can be unwrapped. Always uses two commands. */
-      async readableFields(credentialIds: readonly string[]): Promise<Map<string, Set<string>>> {
+      /**
+       * Returns for each credential the fields whose current ciphertext exists, as its header says, and whose key can be unwrapped. Opens
+       * nothing, so a changed ciphertext is not detected. Always uses two commands.
+       */
+      async readableFields(owners: readonly SecretOwner[]): Promise<Map<string, Set<string>>> {
         const openable = await keys.openable();
-        const fields = { credentialId: 1, field: 1, keyId: 1 };
-        const found = await model.find({ organizationId, credentialId: { $in: credentialIds } }, fields).lean();
-        const readable = new Map(credentialIds.map((id) => [id, new Set<string>()]));
-        for (const { credentialId, field, keyId } of found) if (openable.has(keyId)) readable.get(credentialId)!.add(field);
+        const byId = new Map(owners.map((owner) => [owner.id, owner]));
+        const found = await model.find({ organizationId, credentialId: { $in: [...byId.keys()] } }).lean();
+        const readable = new Map(owners.map(({ id }) => [id, new Set<string>()]));
+        for (const { credentialId, field, sealed } of found) {
+          const owner = byId.get(credentialId);
+          const place = owner && placeOf(owner, field);
+          if (place && claimsPlace(place, sealed) && openable.has(sealingKeyId(sealed))) readable.get(credentialId)!.add(field);
+        }
         return readable;
       },
     });
   };
+}
+
+/** An object with access to an organization's credentials: its store. */
+interface CredentialHolder {
+  readonly credentials: Pick<RecordStore<CredentialRecord>, 'one'>;
 }
 
 /** Returns the result of a promise, or an `UnreadableSecretError`. Throws other errors. */

@@ -127,7 +127,7 @@ it('names what the master keys given do not open, and goes on with the rest', as
   // One key is under a master key that nobody has any more.
   const dataKeys = test.database.collection<{ _id: string }>('dataKeys');
   const [key] = await sealKeys(test, organizationId);
-  const wrapped = await localKeyProvider([lost]).wrap(randomBytes(32), { organizationId, keyId: key!._id });
+  const wrapped = await localKeyProvider([lost]).wrap(randomBytes(32), { organizationId, keyId: key!._id, purpose: 'seal' });
   await dataKeys.updateOne({ _id: key!._id }, { $set: { wrapped } });
   const { code, stdout } = await keys(['rewrap'], [next, test.masterKey]).ended;
   expect({ code, stdout }).toEqual({

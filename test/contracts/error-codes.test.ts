@@ -74,18 +74,24 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');
-    const place = { credentialId: Buffer.from(id, 'base64url').toString().split(':')[1]! };
+    const place = { credentialId: localId(id) };
     await tamper(place);
     return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "the test looks" }) ${MESSAGE} }`, {
       id,
     });
   },
+  ALTERED_RECORD: async () => {
+    const { id } = await newSecret('altered');
+    await test.database.collection<{ _id: string }>('credentials').updateOne({ _id: localId(id) }, { $set: { kind: 'jwt' } });
+    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
+  },
   INTERNAL_SERVER_ERROR: async () => {
-    // A record that no version of the gateway writes.
-    const { id } = await newSecret('damaged');
-    const _id = Buffer.from(id, 'base64url').toString().split(':')[1]!;
-    await test.database.collection<{ _id: string }>('credentials').updateOne({ _id }, { $set: { secrets: null } });
-    return asks('query ($id: ID!) { credential(id: $id) { ... on StringCredential { value { isSet } } } }', { id });
+    // A key that every version of the gateway creates.
+    const caller = { organization: test.newOrganization() };
+    for (const name of ['a', 'b']) await test.create(caller, 'Integration', { name });
+    await test.database.collection('dataKeys').deleteOne({ organizationId: caller.organization, purpose: 'seal' });
+    const input = { integration: { name: 'a' }, name: 'x', data: { string: { value: 'x' } } };
+    return test.answer(caller, `mutation ($input: CreateCredentialInput!) { createCredential(input: $input) ${MESSAGE} }`, { input });
   },
 };
 
@@ -109,6 +115,8 @@ async function setVerified(verified: boolean): Promise<void> {
     setEmailVerified(input: { endUser: $endUser, contactType: REGULAR, email: $email, verified: $verified }) { __typename ... on MutationError { message } } }`;
   await test.query(world.caller, query, { endUser: { id: world.ids.endUser }, email: emailOfContact, verified });
 }
+
+const localId = (id: string) => Buffer.from(id, 'base64url').toString().split(':')[1]!;
 
 function newSecret(name: string): Promise<Json> {
   return test.create(world.caller, 'Credential', {

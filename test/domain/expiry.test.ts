@@ -1,5 +1,6 @@
 import { afterEach, expect, it } from 'vitest';
 import { type Json, useTestGateway } from '../harness.ts';
+import { signed } from '../vault.ts';
 
 const test = useTestGateway();
 const collection = (name: string) => test.database.collection<Json>(name);
@@ -18,7 +19,8 @@ async function seed(count: number): Promise<string> {
   await test.create(caller, 'Integration', integration);
   await test.create(caller, 'Connection', { integration, name: 'main', actionCredentials: [{ credential: { create } }] });
   const bound = (await collection('credentials').findOne({ organizationId }))!;
-  const others = Array.from({ length: count - 1 }, (_, index) => ({ ...bound, _id: `${organizationId} ${index}`, name: 'unbound' }));
+  const copy = (index: number) => signed(test, 'credential', { ...bound, _id: `${organizationId} ${index}`, name: 'unbound' });
+  const others = await Promise.all(Array.from({ length: count - 1 }, (_, index) => copy(index)));
   await collection('credentials').insertMany(others);
   return organizationId;
 }
@@ -40,7 +42,10 @@ it('a sweep goes on until nothing is left', async () => {
 // Somebody's broken data, or a bug that only they meet, must not keep everybody's expired secrets.
 it('what fails is told at the end, and keeps neither its neighbours nor other organizations from being swept', async () => {
   const [broken, other] = [await seed(3), await seed(2)];
-  await collection('connections').updateOne({ organizationId: broken }, { $set: { actionCredentials: null } });
+  const connection = (await collection('connections').findOne({ organizationId: broken }))!;
+  const write = async (actionCredentials: unknown) =>
+    collection('connections').replaceOne({ _id: connection._id }, await signed(test, 'connection', { ...connection, actionCredentials }));
+  await write(null);
 
   const failure = await inTwoHours(() => test.gateway.sweep().catch((error: unknown) => error));
   expect(failure).toBeInstanceOf(AggregateError);
@@ -49,7 +54,7 @@ it('what fails is told at the end, and keeps neither its neighbours nor other or
   expect(await left(broken)).toEqual(['bound']);
   expect(await collection('secrets').countDocuments({ organizationId: broken })).toBe(1);
 
-  await collection('connections').updateOne({ organizationId: broken }, { $set: { actionCredentials: [] } });
+  await write([]);
   expect(await inTwoHours(test.gateway.sweep)).toBe(1);
   expect(await left(broken)).toEqual([]);
 });

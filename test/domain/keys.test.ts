@@ -4,6 +4,7 @@ import { replaceWornKeys } from '../../src/domain/keys.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { Store } from '../../src/store/index.ts';
+import type { SecretOwner } from '../../src/store/secret.ts';
 import { useTestGateway } from '../harness.ts';
 import {
   add,
@@ -16,6 +17,7 @@ import {
   newVault,
   openCopy,
   openStore,
+  ownerOf,
   reveal,
   sealKeys,
   secretsUnder,
@@ -167,8 +169,9 @@ it('keeps a key for a transaction that read it as current and commits after the 
   const { caller } = await newVault(test, 1);
   const organizationId = caller.organization;
   const store = stores.of(organizationId);
+  let late = ownerOf('late') as SecretOwner;
   await store.transaction(async () => {
-    await store.secrets.put('late', { value: new Redacted('committed late') }, new Date());
+    late = { ...ownerOf('late'), secrets: await store.secrets.put(ownerOf('late'), { value: new Redacted('committed late') }, new Date()) };
     // Meanwhile, elsewhere: the key is retired, and what can be seen under it is moved.
     await rotator.keys.rotate({ organizationId });
     expect(await stateOf(test, organizationId)).toEqual(['opening', 'current']);
@@ -179,7 +182,7 @@ it('keeps a key for a transaction that read it as current and commits after the 
   // Past the rest, what is under it is seen again before it is destroyed.
   clock.pastRest();
   expect(await rotator.keys.rotate({ organizationId, newKeys: false })).toMatchObject({ resealed: 1, destroyed: 1 });
-  expect((await store.secrets.open('late', 'value')).expose()).toBe('committed late');
+  expect((await store.secrets.open(late, 'value')).expose()).toBe('committed late');
 });
 
 // The same the other way round: a run that was held up must not seal under a key that is not current any more.
@@ -235,7 +238,7 @@ it('opens a secret that is moved while it is being opened', async () => {
     }
     return byId(...args);
   };
-  const opened = store.secrets.open('filler-0', 'value').finally(() => {
+  const opened = store.secrets.open(ownerOf('filler-0'), 'value').finally(() => {
     store.keys.byId = byId;
   });
   expect((await opened).expose()).toBe('filled 0');
@@ -295,7 +298,9 @@ it('counts seals by reservation, and replaces a key long before it has sealed 2^
   const keys = test.database.collection<{ _id: string }>('dataKeys');
   await keys.updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 30 } });
   const fresh = await openStore(test);
-  await fresh.transaction(async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())));
+  await fresh.transaction(
+    async () => void (await fresh.of(organizationId).secrets.put(ownerOf('worn'), { value: new Redacted('x') }, new Date())),
+  );
   expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(1);
   expect(await replaceWornKeys(gatewayOn(fresh, clock.now))).toBe(0);
   await fresh.close();
@@ -309,7 +314,7 @@ it('replaces worn keys though that of an organization before them cannot be repl
   const fresh = await openStore(test);
   for (const organizationId of [broken, other]) {
     await fresh.transaction(
-      async () => void (await fresh.of(organizationId).secrets.put('worn', { value: new Redacted('x') }, new Date())),
+      async () => void (await fresh.of(organizationId).secrets.put(ownerOf('worn'), { value: new Redacted('x') }, new Date())),
     );
   }
   const of: Store['of'] = (organizationId) => {
@@ -340,7 +345,7 @@ it('refuses to seal under a key that has sealed all it may', async () => {
   await test.database.collection<{ _id: string }>('dataKeys').updateOne({ _id: key!._id }, { $set: { reservedSeals: 2 ** 31 } });
   const fresh = await openStore(test);
   const put = fresh.transaction(
-    async () => void (await fresh.of(organizationId).secrets.put('x', { value: new Redacted('x') }, new Date())),
+    async () => void (await fresh.of(organizationId).secrets.put(ownerOf('x'), { value: new Redacted('x') }, new Date())),
   );
   await expect(put).rejects.toThrow('has reached its maximum number of seals');
   await fresh.close();

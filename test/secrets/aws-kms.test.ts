@@ -2,14 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { parseMasterKeys } from '../../src/cli/master-keys.ts';
 import { awsKmsMasterKey } from '../../src/secrets/aws-kms.ts';
-import { keyProvider, localMasterKey } from '../../src/secrets/key-provider.ts';
+import { type DataKeyPlace, keyProvider, localMasterKey } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
 import { add, expectAllOpen, newVault, openCopy, reveal } from '../vault.ts';
 import { awsSettings, KmsServer } from './kms-server.ts';
 
 const kms = new KmsServer();
 const test = useTestGateway();
-const place = { organizationId: 'acme', keyId: '0123456789abcdef01234567' };
+const place: DataKeyPlace = { organizationId: 'acme', keyId: '0123456789abcdef01234567', purpose: 'seal' };
 const dataKey = new Uint8Array(randomBytes(32));
 
 beforeAll(async () => {
@@ -41,7 +41,7 @@ describe('a master key in AWS KMS', () => {
     const wrapped = await masterKey.wrap(dataKey, place);
     expect(Buffer.from(await masterKey.unwrap(wrapped, place))).toEqual(Buffer.from(dataKey));
     const [encrypt, decrypt] = kms.calls.slice(before);
-    const context = { organization: 'acme', keyId: place.keyId };
+    const context = { organization: 'acme', keyId: place.keyId, purpose: 'seal' };
     expect(encrypt).toMatchObject({ target: 'TrentService.Encrypt', body: { KeyId: arn, EncryptionContext: context } });
     expect(decrypt).toMatchObject({ target: 'TrentService.Decrypt', body: { KeyId: arn, EncryptionContext: context } });
     expect(wrapped).not.toContain(Buffer.from(dataKey).toString('base64url').slice(0, 12));
@@ -50,6 +50,8 @@ describe('a master key in AWS KMS', () => {
   it.each([
     ['organization', { ...place, organizationId: 'other' }],
     ['key', { ...place, keyId: '0123456789abcdef01234568' }],
+    ['purpose', { ...place, purpose: 'records' }],
+    ['key without a purpose', { ...place, purpose: null }],
   ])('does not unwrap in the place of another %s', async (_, elsewhere) => {
     const masterKey = awsKmsMasterKey(kms.addKey());
     const wrapped = await masterKey.wrap(dataKey, place);

@@ -1,13 +1,13 @@
 import { createDecipheriv, randomBytes } from 'node:crypto';
 import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 import { describe, expect, it } from 'vitest';
-import { localKeyProvider } from '../../src/secrets/key-provider.ts';
+import { type DataKeyPlace, localKeyProvider } from '../../src/secrets/key-provider.ts';
 import { rfc7520Section57 } from './vectors.ts';
 
 const first = randomBytes(32);
 const second = randomBytes(32);
 const dataKey = randomBytes(32);
-const place = { organizationId: 'acme', keyId: '0123456789abcdef01234567' };
+const place: DataKeyPlace = { organizationId: 'acme', keyId: '0123456789abcdef01234567', purpose: 'seal' };
 const wrapped = await localKeyProvider([first]).wrap(dataKey, place);
 
 const unwrap = (text: string, masterKeys: readonly Uint8Array[] = [first], from = place) => localKeyProvider(masterKeys).unwrap(text, from);
@@ -41,7 +41,7 @@ describe('master keys', () => {
   });
 
   it('are not told by their names, nor by anything that is wrapped', async () => {
-    expect(decodeProtectedHeader(wrapped)).toMatchObject({ alg: 'A256GCMKW', enc: 'A256GCM', org: 'acme', dk: place.keyId });
+    expect(decodeProtectedHeader(wrapped)).toMatchObject({ alg: 'A256GCMKW', enc: 'A256GCM', org: 'acme', dk: place.keyId, use: 'seal' });
     const all = Buffer.from(
       wrapped
         .split('.')
@@ -60,6 +60,8 @@ describe('a wrapped key does not open', () => {
   it.each([
     ['organization', { ...place, organizationId: 'other' }],
     ['key id', { ...place, keyId: '0123456789abcdef01234568' }],
+    ['purpose', { ...place, purpose: 'records' }],
+    ['without a purpose', { ...place, purpose: null }],
   ])('in another place: %s', async (_, from) => {
     await expect(unwrap(wrapped, [first], from)).rejects.toThrow('The wrapped data key belongs to another place.');
   });
@@ -72,7 +74,7 @@ describe('a wrapped key does not open', () => {
   it('under another master key that has taken its name', async () => {
     const { kid } = decodeProtectedHeader(wrapped);
     const forged = await new CompactEncrypt(dataKey)
-      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', kid, org: place.organizationId, dk: place.keyId })
+      .setProtectedHeader({ alg: 'A256GCMKW', enc: 'A256GCM', kid, org: place.organizationId, dk: place.keyId, use: place.purpose })
       .encrypt(second);
     await expect(unwrap(forged)).rejects.toThrow('decryption operation failed');
   });
@@ -101,7 +103,7 @@ describe('a wrapped key does not open', () => {
   ])('by another algorithm, even when made for this place: %s', async (_, algorithms) => {
     const { kid } = decodeProtectedHeader(wrapped);
     const other = await new CompactEncrypt(dataKey)
-      .setProtectedHeader({ ...algorithms, kid, org: place.organizationId, dk: place.keyId })
+      .setProtectedHeader({ ...algorithms, kid, org: place.organizationId, dk: place.keyId, use: place.purpose })
       .encrypt(first);
     await expect(unwrap(other)).rejects.toThrow('not allowed');
   });

@@ -1,5 +1,5 @@
 import { createDecipheriv, randomBytes } from 'node:crypto';
-import { CompactEncrypt } from 'jose';
+import { CompactEncrypt, decodeProtectedHeader } from 'jose';
 import { describe, expect, it } from 'vitest';
 import { UnreadableSecretError } from '../../src/errors.ts';
 import { Redacted } from '../../src/redacted.ts';
@@ -7,7 +7,14 @@ import { type DataKey, open, type SealedPlace, seal, sealingKeyId } from '../../
 import { rfc7516A1, rfc7520Section56 } from './vectors.ts';
 
 const key: DataKey = { keyId: 'key-1', bytes: randomBytes(32) };
-const place: SealedPlace = { organizationId: 'acme', credentialId: '0123456789abcdef01234567', field: 'password' };
+const place: SealedPlace = {
+  organizationId: 'acme',
+  integrationId: '0123456789abcdef0123456a',
+  endUserId: '0123456789abcdef0123456b',
+  credentialId: '0123456789abcdef01234567',
+  field: 'password',
+  generation: 'AAAAAAAAAAAAAAAA',
+};
 const plain = 'correct horse battery staple';
 const sealed = await seal(key, place, new Redacted(plain));
 const parts = sealed.split('.') as [string, string, string, string, string];
@@ -62,8 +69,11 @@ describe('what is sealed', () => {
       enc: 'A256GCM',
       kid: key.keyId,
       org: place.organizationId,
+      int: place.integrationId,
+      usr: place.endUserId,
       crd: place.credentialId,
       fld: place.field,
+      gen: place.generation,
     });
     expect(sealingKeyId(sealed)).toBe(key.keyId);
   });
@@ -82,9 +92,16 @@ describe('a sealed value does not open', () => {
   // The bytes are right and the name is not: a key that was swapped in the database.
   it('under the right bytes by the name of another key', () => refuses(sealed, /another place/, { key: { ...key, keyId: 'key-2' } }));
 
-  it.each(['organizationId', 'credentialId', 'field'] as const)('in another place: %s', (part) =>
+  it.each(Object.keys(place) as (keyof SealedPlace)[])('in another place, or replaced since: %s', (part) =>
     refuses(sealed, /another place/, { place: { ...place, [part]: `${place[part]}x` } }),
   );
+
+  it('for an end user when the credential belongs to none, and the other way round', async () => {
+    await refuses(sealed, /another place/, { place: { ...place, endUserId: null } });
+    const shared = await seal(key, { ...place, endUserId: null }, new Redacted(plain));
+    await refuses(shared, /another place/);
+    expect((await open(key, { ...place, endUserId: null }, shared)).expose()).toBe(plain);
+  });
 
   it('with a header that says nothing of the place', async () => {
     await refuses(await sealedWith({ alg: 'dir', enc: 'A256GCM', kid: key.keyId }), /another place/);
@@ -122,7 +139,7 @@ describe('a sealed value does not open', () => {
     for (const index of [0, 2, 3, 4]) await refuses(parts.with(index, other[index]!).join('.'), /changed|another/);
   });
 
-  const header = { alg: 'dir', enc: 'A256GCM', kid: key.keyId, org: place.organizationId, crd: place.credentialId, fld: place.field };
+  const header = { alg: 'dir', enc: 'A256GCM', kid: key.keyId, ...decodeProtectedHeader(sealed) };
   it.each<[string, Record<string, unknown>, number]>([
     ['a key wrap in place of dir', { ...header, alg: 'A256KW' }, 32],
     ['GCM key wrap in place of dir', { ...header, alg: 'A256GCMKW' }, 32],

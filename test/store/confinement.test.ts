@@ -3,8 +3,9 @@ import type { Confinement } from '../../src/access/viewer.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
+import type { SecretOwner } from '../../src/store/secret.ts';
 import { useTestGateway } from '../harness.ts';
-import { openStore } from '../vault.ts';
+import { openStore, signed } from '../vault.ts';
 
 // What the store is for a viewer who is limited, member by member, below all rules of the domain. A new member needs a case here, or this file
 // does not compile.
@@ -41,7 +42,7 @@ const limits: readonly [string, Confinement, Place][] = [
 ];
 
 const page = { limit: 10, sortField: 'createdAt', descending: false } as const;
-const put = (store: OrganizationStore, credentialId: string) => store.secrets.put(credentialId, { value: new Redacted('x') }, now);
+const put = (store: OrganizationStore, owner: Omit<SecretOwner, 'secrets'>) => store.secrets.put(owner, { value: new Redacted('x') }, now);
 
 describe.each(limits)('limited %s', (_, confinement, theirs) => {
   let side: Side;
@@ -73,7 +74,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     whole: RecordStore<R>,
     ours: R,
     theirs: R,
-    changes: Parameters<RecordStore<R>['update']>[2],
+    changes: Parameters<RecordStore<R>['update']>[1],
   ): Promise<void> {
     await whole.insert(theirs);
     await whole.insert(ours);
@@ -87,7 +88,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     expect(await confined.counts([all, beyond], 10)).toEqual([1, 0]);
     expect(await confined.ids(all)).toEqual([ours.id]);
     expect(await confined.touch(id)).toBe(false);
-    await expect(confined.update(id, 1, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(confined.update(theirs, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(await confined.remove(beyond)).toBe(0);
     await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('outside the limit');
     expect(await whole.byIds([id])).toMatchObject([{ id, version: 1 }]);
@@ -157,7 +158,9 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await expectConfined(confined.credentials, whole.credentials, credential(ours), credential(theirs), { name: 'x' });
       const past = { ...credential(theirs), expiresAt: new Date(0) };
       await whole.credentials.insert(past);
-      expect([await whole.credentials.expired(10), await confined.credentials.expired(10)]).toEqual([[past.id], []]);
+      const none = { ids: [], altered: [] };
+      expect([await whole.credentials.expired(10), await confined.credentials.expired(10)]).toEqual([{ ...none, ids: [past.id] }, none]);
+      expect(await whole.credentials.expired(10, [past.id])).toEqual(none);
       await whole.credentials.remove({});
     },
     async apiKeys() {
@@ -186,19 +189,22 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     async secrets() {
       const { confined, whole, ours, theirs } = side;
       const [own, foreign] = [credential(ours), credential(theirs)];
-      await put(confined, own.id);
-      await put(whole, foreign.id);
-      for (const record of [own, foreign]) await whole.credentials.insert(record);
-      expect((await confined.secrets.open(own.id, 'value')).expose()).toBe('x');
+      await expect(put(confined, foreign)).rejects.toThrow('outside the limit');
+      const [ownRecord, foreignRecord] = [
+        { ...own, secrets: await put(confined, own) },
+        { ...foreign, secrets: await put(whole, foreign) },
+      ];
+      for (const record of [ownRecord, foreignRecord]) await whole.credentials.insert(record);
+      expect((await confined.secrets.open(ownRecord, 'value')).expose()).toBe('x');
       const missing = expect.objectContaining({ code: 'UNREADABLE_SECRET', message: expect.stringContaining('missing') });
-      await expect(confined.secrets.open(foreign.id, 'value')).rejects.toEqual(missing);
-      await expect(confined.secrets.sign(foreign.id, 'value', 'utf8', {})).rejects.toEqual(missing);
+      await expect(confined.secrets.open(foreignRecord, 'value')).rejects.toEqual(missing);
+      await expect(confined.secrets.sign(foreignRecord, 'value', 'utf8', {})).rejects.toEqual(missing);
       await expect(confined.secrets.unset(foreign.id, ['value'])).rejects.toEqual(missing);
-      await expect(confined.secrets.put(foreign.id, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
-      expect([...(await confined.secrets.readableFields([own.id, foreign.id])).keys()]).toEqual([own.id]);
+      await expect(confined.secrets.put({ ...foreign, ...ours }, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
+      expect([...(await confined.secrets.readableFields([ownRecord, foreignRecord])).keys()]).toEqual([own.id]);
       await confined.secrets.removeAll([own.id, foreign.id]);
-      expect((await whole.secrets.open(foreign.id, 'value')).expose()).toBe('x');
-      await expect(whole.secrets.open(own.id, 'value')).rejects.toEqual(missing);
+      expect((await whole.secrets.open(foreignRecord, 'value')).expose()).toBe('x');
+      await expect(whole.secrets.open(ownRecord, 'value')).rejects.toEqual(missing);
       await expectRefusing(confined.secrets, ['open', 'sign', 'unset', 'put', 'readableFields', 'removeAll']);
       await whole.credentials.remove({});
     },
@@ -272,6 +278,7 @@ describe('an organization’s store', () => {
   it('writes its own organization, whatever a record says', async () => {
     const [one, other] = [test.newOrganization(), test.newOrganization()];
     const record = { id: newId(), organizationId: other, version: 1, createdAt: now, updatedAt: now, name: 'x', description: null };
+    await stores.of(one).organization.ensure(now);
     await stores.of(one).integrations.insert(record);
     expect(await stores.of(other).integrations.byIds([record.id])).toEqual([]);
     expect(await stores.of(one).integrations.byIds([record.id])).toMatchObject([{ organizationId: one }]);
@@ -284,7 +291,8 @@ it('a credential that was stored before it had errors is read and changed as one
   await test.create(caller, 'Integration', { name: 'crm' });
   const { id } = await test.create(caller, 'Credential', { integration: { name: 'crm' }, name: 'old', data: { none: {} } });
   const stored = { organizationId: caller.organization, name: 'old' };
-  await test.database.collection('credentials').updateOne(stored, { $unset: { errors: 1 }, $set: { problems: null } });
+  const { errors: _, ...before } = (await test.database.collection('credentials').findOne(stored))!;
+  await test.database.collection('credentials').replaceOne(stored, await signed(test, 'credential', { ...before, problems: null }));
   const read = 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { name errors } } }';
   expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'old', errors: null });
   const change = 'mutation ($id: ID!) { result: updateCredential(input: { credential: $id, name: "new" }) { __typename } }';

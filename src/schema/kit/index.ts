@@ -6,7 +6,7 @@ import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
 import { createBuilder, createInputBuilder, type OutputBuilder } from './builder.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
-import { addNode, addNodeQueries } from './node.ts';
+import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName } from './node.ts';
 import { listKit, nounKit } from './noun.ts';
 import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';
@@ -26,11 +26,12 @@ export function createKit(kinds: KindRegistry) {
 
   // The types of the nouns refer to each other, so these are references only. They are implemented in the files of the nouns.
   const credentialTypes = kinds.readable.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));
+  const alteredCredential = builder.objectRef<CredentialRecord>(ALTERED_CREDENTIAL);
   const credential = builder.unionType('Credential', {
     description:
-      'Authentication data for a third-party service, with one member type per kind. Select the common fields with `... on CredentialBase`. Secrets are shown as `*****`.',
-    types: credentialTypes.map(({ type }) => type),
-    resolveType: (record) => kinds.of(record).typeName,
+      'Authentication data for a third-party service, with one member type per kind, and one for altered credentials. Select the common fields with `... on CredentialBase`. Secrets are shown as `*****`.',
+    types: [...credentialTypes.map(({ type }) => type), alteredCredential],
+    resolveType: (record) => credentialTypeName(kinds, record),
   });
 
   /** A noun whose records have one GraphQL type. */
@@ -44,7 +45,7 @@ export function createKit(kinds: KindRegistry) {
           description: options.description,
           interfaces: [node],
           authScopes: { scope: readScope(noun) },
-          fields: (t: OutputBuilder<RecordOf[N]>) => ({ ...recordFields(noun)(t as never), ...options.fields(t) }),
+          fields: (t: OutputBuilder<RecordOf[N]>) => ({ ...recordFields(noun, builder)(t as never), ...options.fields(t) }),
         } as never);
       },
     };
@@ -63,6 +64,8 @@ export function createKit(kinds: KindRegistry) {
     mutation: mutations.mutation,
     /** The members of the union `Credential`. */
     credentialTypes,
+    /** The member for credentials of all kinds whose record is altered. */
+    alteredCredential,
 
     integration: {
       ...integration,

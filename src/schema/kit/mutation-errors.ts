@@ -1,4 +1,5 @@
 import {
+  AlteredRecordError,
   ConflictError,
   EmailNotVerifiedError,
   type GatewayError,
@@ -65,6 +66,12 @@ export function addErrorTypes(builder: Builder) {
   builder.objectType(UnreadableSecretError, {
     name: 'UnreadableSecretError',
     description: 'The stored secret cannot be opened: its key was destroyed or is not available, or the stored value was tampered with.',
+    interfaces: [mutationError],
+  });
+  builder.objectType(AlteredRecordError, {
+    name: 'AlteredRecordError',
+    description:
+      'A stored object that the mutation needs was changed, but not by the gateway. Nothing is done with such an object, except that it can be deleted.',
     interfaces: [mutationError],
   });
   builder.objectType(EmailNotVerifiedError, {

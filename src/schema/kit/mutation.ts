@@ -4,7 +4,7 @@ import type { Noun, Scope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import { GENERATE } from '../../credential-kinds/define.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
-import { ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
+import { AlteredRecordError, ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
 import { readInput } from './input.ts';
@@ -127,7 +127,8 @@ export function addMutations(builder: Builder) {
         },
         args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
         errors: {
-          types: options.errors as never,
+          // Whatever a mutation reads can be altered.
+          types: [...options.errors, AlteredRecordError] as never,
           union: { name: `${typeName}Result`, description: `The result of \`${name}\`.` },
           result: { name: `${typeName}Success`, description: `\`${name}\` succeeded.` },
           dataField: { name: options.success.field, description: options.success.description },

@@ -28,6 +28,14 @@ export function addNode(builder: Builder) {
   });
 }
 
+/** The GraphQL type of altered credentials. Nothing proves the data of their kind, so it has only the fields that all kinds have. */
+export const ALTERED_CREDENTIAL = 'AlteredCredential';
+
+/** Returns the name of the GraphQL type of a credential. */
+export function credentialTypeName(kinds: KindRegistry, credential: CredentialRecord): string {
+  return credential.isAltered ? ALTERED_CREDENTIAL : kinds.of(credential).typeName;
+}
+
 export type NodeRef = ReturnType<typeof addNode>;
 
 /**
@@ -36,7 +44,7 @@ export type NodeRef = ReturnType<typeof addNode>;
  */
 export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegistry): void {
   const typeNameOf = (noun: Noun, record: BaseRecord) =>
-    noun === 'credential' ? kinds.of(record as CredentialRecord).typeName : nounTable[noun].typeName;
+    noun === 'credential' ? credentialTypeName(kinds, record as CredentialRecord) : nounTable[noun].typeName;
 
   async function load(globalId: string, { viewer, loaders }: GraphQLContext): Promise<NodeSource | null> {
     const parsed = parseId(globalId);

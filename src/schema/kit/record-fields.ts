@@ -1,10 +1,25 @@
 import type { Noun } from '../../access/scopes.ts';
 import type { BaseRecord } from '../../domain/reading.ts';
-import type { OutputBuilder } from './builder.ts';
+import type { Builder, OutputBuilder } from './builder.ts';
 import { encodeId } from './global-id.ts';
+import { shared } from './shared.ts';
+
+/** The states of a stored record. */
+const integrityOf = shared((builder: Builder) =>
+  builder.enumType('Integrity', {
+    description: 'Whether a stored object is as the gateway wrote it.',
+    values: {
+      INTACT: { description: 'The gateway wrote it.' },
+      ALTERED: {
+        description:
+          'It was inserted or changed, but not by the gateway. Its fields show what is stored, and nothing proves it. It can be deleted, but neither used nor changed.',
+      },
+    } as const,
+  }),
+);
 
 /** Returns the fields that every record has, for the type of one noun. */
-export function recordFields(noun: Noun) {
+export function recordFields(noun: Noun, builder: Builder) {
   return <R extends BaseRecord>(t: OutputBuilder<R>) => ({
     id: t.id({ description: 'The global id; never changes.', resolve: ({ id }) => encodeId(noun, id) }),
     version: t.int({
@@ -12,6 +27,11 @@ export function recordFields(noun: Noun) {
       resolve: ({ version }) => version,
     }),
     createdAt: t.field({ type: 'DateTime', description: 'The time of creation.', resolve: ({ createdAt }) => createdAt }),
+    integrity: t.field({
+      type: integrityOf(builder),
+      description: 'Whether the stored object is as the gateway wrote it.',
+      resolve: ({ isAltered }) => (isAltered ? ('ALTERED' as const) : ('INTACT' as const)),
+    }),
     updatedAt: t.field({ type: 'DateTime', description: 'The time of the last change.', resolve: ({ updatedAt }) => updatedAt }),
   });
 }

@@ -4,6 +4,7 @@ import { findAPIKey } from '../../domain/api-key.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import { findCredential } from '../../domain/credential.ts';
 import type { RecordOf } from '../../domain/reading.ts';
+import type { EvenAltered } from '../../domain/records.ts';
 import {
   type ConnectionRef,
   type ConnectorRef,
@@ -31,8 +32,12 @@ export interface Reference<Ref, Found> {
     readonly description: string;
     readonly extensions?: object;
   };
+  /** Finds a record for a query, so also an altered one. */
   readonly find: (context: DomainContext, ref: Ref) => Promise<Found | null>;
 }
+
+/** A domain function that finds a record. */
+type Find<Ref, Found> = (context: DomainContext, ref: Ref, altered: EvenAltered) => Promise<Found | null>;
 
 /** The extensions of a member that holds the name to search for. */
 const readsName = { read: checkSought };
@@ -123,15 +128,15 @@ export function addReferences(builder: Builder) {
       }) satisfies Record<keyof ConnectionRef, unknown>,
   });
 
-  const byRef = <Ref, Found>(type: InputRef<Ref>, find: Reference<Ref, Found>['find']): Reference<Ref, Found> => ({
+  const byRef = <Ref, Found>(type: InputRef<Ref>, find: Find<Ref, Found>): Reference<Ref, Found> => ({
     queryArgument: 'by',
     options: (options) => ({ type, ...options }),
-    find,
+    find: (context, ref) => find(context, ref, 'evenAltered'),
   });
-  const byId = <N extends Noun>(noun: N, find: Reference<string, RecordOf[N]>['find']): Reference<string, RecordOf[N]> => ({
+  const byId = <N extends Noun>(noun: N, find: Find<string, RecordOf[N]>): Reference<string, RecordOf[N]> => ({
     queryArgument: 'id',
     options: (options) => ({ type: 'ID' as never, extensions: readsId(noun), ...options }),
-    find,
+    find: (context, ref) => find(context, ref, 'evenAltered'),
   });
   return {
     integration: byRef(integration, findIntegration),

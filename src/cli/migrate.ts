@@ -1,0 +1,21 @@
+import type { Gateway } from '../gateway.ts';
+import { count, STOPPED, tellUnreadable, untilSignal, withBar } from './keys.ts';
+
+/** Migrates a database of an earlier version. Returns the exit code: 1 if something could not be migrated. */
+export async function migrate(gateway: Gateway, print: (line: string) => void): Promise<number> {
+  const signal = untilSignal();
+  const report = await withBar('organizations', (onProgress) => gateway.migrate({ signal, onProgress }));
+  print(`Migrated organizations: ${report.organizations}. Authenticated records: ${report.records}.`);
+  tellUnreadable(report, 'could not be opened and stay unreadable', print);
+  if (report.stopped) {
+    print('Stopped. Run the command again to continue.');
+    return STOPPED;
+  }
+  if (report.failed.length > 0) {
+    print(
+      `${count(report.failed.length, 'organization')} cannot be migrated, because no configured master key opens its data keys. Add the missing master keys and run the command again:`,
+    );
+    for (const organization of report.failed) print(`  ${organization}`);
+  }
+  return report.failed.length > 0 || report.unreadableCount > 0 ? 1 : 0;
+}
