@@ -23,10 +23,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   schema: ['domain', ...leaves],
   http: ['schema', 'domain', ...leaves],
   'embedded-mongodb': [],
-  'config.ts': ['limits.ts'],
+  'placeholders.ts': [],
+  'config.ts': ['limits.ts', 'placeholders.ts'],
   'jobs.ts': [],
   'gateway.ts': ['jobs.ts', ...everythingBelow],
-  cli: ['gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
+  cli: ['gateway.ts', 'config.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };
 

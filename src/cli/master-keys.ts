@@ -3,6 +3,7 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'n
 import { dirname } from 'node:path';
 import { ConfigError } from '../config.ts';
 import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
+import { keyPlaceholder } from '../placeholders.ts';
 
 const KEY_BYTES = 32;
 
@@ -10,14 +11,20 @@ const KEY_BYTES = 32;
 const AWS_KMS = 'aws-kms:';
 
 /**
- * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS.
+ * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS. The first one,
+ * which wraps, must not be a placeholder; the others may be, so that it can be replaced.
  * @throws ConfigError naming the setting
  */
 export function parseMasterKeys(text: string, setting: string): MasterKeySource[] {
   const parts = text.split(/[\s,]+/).filter((part) => part !== '');
   const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? awsKmsKey(part.slice(AWS_KMS.length), setting) : keyBytes(part, setting)));
-  if (keys.length === 0) throw wrongKey(setting);
-  return keys;
+  const [first] = keys;
+  if (!first) throw wrongKey(setting);
+  const reason = first instanceof Uint8Array ? keyPlaceholder(first) : undefined;
+  if (!reason) return keys;
+  throw new ConfigError(
+    `${setting}: the first key is a placeholder: it ${reason}. To create a key, run: openssl rand -base64 32. If secrets are already stored, keep the old key in second place and run: credential-gateway keys rewrap. The README says under "A leaked master key" what else to do.`,
+  );
 }
 
 function keyBytes(base64: string, setting: string): Uint8Array {

@@ -1,5 +1,5 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
 import { createLogger } from './logger.ts';
@@ -91,9 +91,9 @@ function explained(error: unknown): unknown {
   return error;
 }
 
-/** Returns the secret of development tokens, which are available only with the embedded database and on loopback. */
+/** Returns the secret of development tokens, which are available only on somebody's own machine. */
 export function developmentSecretOf(config: Config): Uint8Array | undefined {
-  if (config.tokens.key || config.mongodbUri || !isLoopback(config.host)) return undefined;
+  if (config.tokens.key || !config.isDevelopment) return undefined;
   return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret);
 }
 

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -65,7 +66,7 @@ it('does not make a second master key for data that was sealed under a first', a
   const { code, stderr } = await run(['start'], { DATA_DIR: directory, PORT: '0' }).ended;
   expect(code).toBe(1);
   expect(stderr).toContain('the master key that wrapped them is not in');
-  const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: Buffer.alloc(32, 1).toString('base64') }).ended;
+  const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: randomBytes(32).toString('base64') }).ended;
   expect(wrong.code).toBe(1);
   expect(wrong.stderr).toContain('is not configured');
 });
@@ -124,7 +125,7 @@ it('refuses to print tokens that nobody could want', async () => {
   expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('The name of an organization must be') });
   const elsewhere = await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
     ...settings,
-    TOKEN_SECRET: 'x'.repeat(32),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
   }).ended;
   expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Development tokens are not available') });
 });
@@ -186,8 +187,8 @@ it('says why when the data directory cannot be written', async () => {
 it('says why when the database does not answer', async () => {
   const settings = {
     MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
-    MASTER_KEY: Buffer.alloc(32, 1).toString('base64'),
-    TOKEN_SECRET: 'x'.repeat(32),
+    MASTER_KEY: randomBytes(32).toString('base64'),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
   };
   const { code, stderr } = await run(['start'], settings).ended;
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database responded within ten seconds/) });
