@@ -20,6 +20,7 @@ export const errorCodes = {
   LIMIT_EXCEEDED: 'The document or a list in its variables exceeds a limit; extensions.limit names it.',
   COST_LIMIT_EXCEEDED: 'The operation exceeds the cost limit; extensions.cost and extensions.maxCost contain its cost and the limit.',
   RATE_LIMITED: 'The rate limit is exceeded; retry after extensions.retryAfter seconds.',
+  UNAVAILABLE: 'The gateway cannot answer at the moment; retry after the time in the header Retry-After.',
   TIMEOUT: 'The operation or a database query exceeded its time limit.',
   UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed, or the stored value was tampered with.',
   INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
@@ -214,6 +215,17 @@ export class RateLimitedError extends GatewayError {
   readonly retryAfter: number;
   constructor(retryAfter: number) {
     super('RATE_LIMITED', `The rate limit is exceeded. Retry in ${retryAfter} seconds.`);
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** The gateway cannot answer at the moment. */
+export class UnavailableError extends GatewayError {
+  /** In seconds. */
+  readonly retryAfter: number;
+  /** `why` is a sentence. It must not repeat anything from the request. */
+  constructor(why: string, retryAfter: number) {
+    super('UNAVAILABLE', `${why} Retry in ${retryAfter} seconds.`);
     this.retryAfter = retryAfter;
   }
 }

@@ -35,7 +35,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
 const packageOwners: Readonly<Record<string, readonly string[]>> = {
   mongoose: ['store'],
   '@aws-sdk/client-kms': ['secrets/aws-kms.ts'],
-  jose: ['secrets', 'http/authenticate.ts', 'cli/token.ts'],
+  jose: ['secrets', 'http/authenticate.ts', 'http/issuer-keys.ts', 'cli/token.ts'],
   '@pothos/core': ['schema'],
   '@pothos/plugin-errors': ['schema'],
   '@pothos/plugin-scope-auth': ['schema'],

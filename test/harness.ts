@@ -57,6 +57,8 @@ export class TestGateway {
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
+  /** Where the issuer's keys are, in the place of the secret of the tests' tokens. */
+  jwksUrl: URL | undefined;
   /** Whether messages of defects are logged, as in development. */
   logsDefectMessages = false;
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
@@ -87,7 +89,12 @@ export class TestGateway {
     this.#gateway = await createGateway({
       database: { uri: this.uri, name: this.databaseName, onCommand: (name) => this.commands.push(name) },
       masterKeys,
-      tokens: { issuer, audience, organizationClaim: 'organization', key: { secret: tokenSecret } },
+      tokens: {
+        issuer,
+        audience,
+        organizationClaim: 'organization',
+        key: this.jwksUrl ? { jwksUrl: this.jwksUrl } : { secret: tokenSecret },
+      },
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),

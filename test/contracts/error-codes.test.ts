@@ -28,6 +28,24 @@ async function within(limits: Partial<Limits>, run: () => Promise<Answer>): Prom
   }
 }
 
+/** Runs something on a gateway whose issuer does not answer: nothing listens on port 1. */
+async function whileIssuerIsDown(run: () => Promise<Answer>): Promise<Answer> {
+  await test.close();
+  test.jwksUrl = new URL('http://127.0.0.1:1/jwks');
+  await test.open();
+  try {
+    return await run();
+  } finally {
+    await test.close();
+    test.jwksUrl = undefined;
+    await test.open();
+  }
+}
+/** What can be a token of an issuer: its signature cannot be checked without the issuer's keys. */
+const tokenOfIssuer = [{ alg: 'ES256', kid: 'one' }, {}, '']
+  .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+  .join('.');
+
 const asks = (query: string, variables?: object) => test.answer(world.caller, query, variables);
 
 /** How each code comes about. A code that is added needs a line here, and one that cannot come about is not a code. */
@@ -70,6 +88,7 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
   COST_LIMIT_EXCEEDED: () => within({ maxCost: 5 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
   RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  UNAVAILABLE: () => whileIssuerIsDown(() => test.send({ query: '{ __typename }' }, { authorization: `Bearer ${tokenOfIssuer}` })),
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');
