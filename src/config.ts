@@ -93,6 +93,18 @@ const settings = {
   TOKEN_MAX_LIFETIME_SECONDS: whole(60, 365 * 86_400, 86_400).describe(
     'the maximum lifetime of a token, from `iat` (or now, if there is none) to `exp`, in seconds; tokens that are valid for longer are rejected',
   ),
+  TLS_CERT_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'a file that contains the certificate of the gateway and its chain (PEM). With `TLS_KEY_FILE`, the gateway serves HTTPS, and no HTTP. Changed files are loaded within seconds',
+    ),
+  TLS_KEY_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a file that contains the private key of the certificate (PEM, without a passphrase)'),
   ALLOWED_HOSTS: z.string().optional().meta({
     description: 'the accepted host names of requests, separated by commas',
     byDefault: 'loopback names if `HOST` is loopback, otherwise any',
@@ -157,6 +169,12 @@ export function settingsTable(): string {
   return ['| setting | default | what it does |', '|---|---|---|', ...rows].join('\n');
 }
 
+/** The absolute paths of a certificate with its chain, and of its private key. */
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface Config {
   readonly host: string;
   readonly port: number;
@@ -179,6 +197,8 @@ export interface Config {
     /** If undefined, there are development tokens only, and `isDevelopment` is true. */
     readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array } | undefined;
   };
+  /** The files of the certificate and its key. If undefined, the gateway serves HTTP. */
+  readonly tls: TlsFiles | undefined;
   readonly allowedHosts: readonly string[] | undefined;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
@@ -227,6 +247,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
           ? { secret: new TextEncoder().encode(read.TOKEN_SECRET) }
           : undefined,
     },
+    tls:
+      read.TLS_CERT_FILE && read.TLS_KEY_FILE ? { certificate: resolve(read.TLS_CERT_FILE), key: resolve(read.TLS_KEY_FILE) } : undefined,
     allowedHosts: listed(read.ALLOWED_HOSTS) ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
@@ -286,6 +308,9 @@ function combinations(read: Settings): string[] {
     problems.push(
       'MASTER_KEY (or MASTER_KEY_FILE) is missing: it is required with MONGODB_URI; to create one, run: openssl rand -base64 32',
     );
+  }
+  if (Boolean(read.TLS_CERT_FILE) !== Boolean(read.TLS_KEY_FILE)) {
+    problems.push(`TLS_CERT_FILE and TLS_KEY_FILE belong together: ${read.TLS_CERT_FILE ? 'TLS_KEY_FILE' : 'TLS_CERT_FILE'} is missing`);
   }
   if (read.TOKEN_JWKS_URL && read.TOKEN_SECRET) problems.push('TOKEN_JWKS_URL and TOKEN_SECRET are both set: set only one of them');
   if (!read.TOKEN_JWKS_URL && !read.TOKEN_SECRET) {

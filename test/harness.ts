@@ -57,6 +57,8 @@ export class TestGateway {
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
+  /** The number of proxies in front of it. */
+  trustedProxies = 0;
   /** Where the issuer's keys are, in the place of the secret of the tests' tokens. */
   jwksUrl: URL | undefined;
   /** Whether messages of defects are logged, as in development. */
@@ -100,6 +102,7 @@ export class TestGateway {
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
       corsOrigins: this.corsOrigins,
+      trustedProxies: this.trustedProxies,
       logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.
       runsJobs: false,

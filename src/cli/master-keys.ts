@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigError } from '../config.ts';
 import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
 import { keyPlaceholder } from '../placeholders.ts';
+import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
 
 const KEY_BYTES = 32;
 
@@ -46,9 +47,12 @@ function wrongKey(setting: string): ConfigError {
   );
 }
 
-/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or contains anything else */
-export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE'): MasterKeySource[] {
-  return parseMasterKeys(readOrExplain(file, setting), setting);
+/**
+ * Reads a file of master keys, see `readPrivateFile`.
+ * @throws ConfigError, naming the setting, when it cannot be read, others can read it, or it contains anything else
+ */
+export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE', options?: PrivateFileOptions): MasterKeySource[] {
+  return readPrivateFile(file, setting, (text) => parseMasterKeys(text, setting), options);
 }
 
 /** Returns whether the file exists. */
@@ -57,7 +61,7 @@ export function hasFile(file: string): boolean {
 }
 
 /** Returns the key in a file, the first if there are several. Creates a missing file with a random key, readable for this user only. */
-export function keptRandomBytes(file: string): Uint8Array {
+export function keptRandomBytes(file: string, options?: PrivateFileOptions): Uint8Array {
   if (!existsSync(file)) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     try {
@@ -67,19 +71,5 @@ export function keptRandomBytes(file: string): Uint8Array {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }
-  chmodSync(file, 0o600);
-  return keyBytes(
-    readOrExplain(file, file)
-      .trim()
-      .split(/[\s,]+/)[0]!,
-    file,
-  );
-}
-
-function readOrExplain(file: string, setting: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`${setting} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
-  }
+  return readPrivateFile(file, file, (text) => keyBytes(text.trim().split(/[\s,]+/)[0]!, file), options);
 }
