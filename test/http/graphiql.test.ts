@@ -295,7 +295,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     const { page, observed } = await open(mine);
     const theirs = await test.token({ organization: 'attackers', claims: { sub: 'mallory\u202e · organization example' } });
     const follow = (token: string) => page.evaluate((given) => location.assign(`#token=${given}`), token);
-    const dialog = page.getByRole('dialog', { name: 'Use the token of the link?' });
+    const dialog = page.getByRole('dialog', { name: 'Switch to the access of this link?' });
     await page.context().setOffline(true);
     const sent = observed.requests.length;
 

@@ -225,7 +225,7 @@ const script = String.raw`
     const row = (label, { organization, subject }) => element('tr', {}, element('th', { scope: 'row' }, label),
       element('td', {}, element('bdi', {}, organization)), element('td', {}, element('bdi', {}, subject)));
     dialog.replaceChildren(
-      element('h2', { id: 'offer-title' }, 'Use the token of the link?'),
+      element('h2', { id: 'offer-title' }, 'Switch to the access of this link?'),
       element('p', { id: 'offer-text' }, 'The link that you opened contains another token than the one that this page uses. With that token, you read and store everything in its organization. Accept it only if you know where the link comes from.'),
       element('table', {}, element('tr', {}, element('td'), element('th', { scope: 'col' }, 'Organization'), element('th', { scope: 'col' }, 'Subject')),
         row('In use', inUse), row('In the link', ofLink)),
