@@ -2,6 +2,7 @@ import { isIPv4 } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { defaultLimits, type Limits } from './limits.ts';
+import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 
 /** A setting that is a whole number. */
 function whole(min: number, max: number, byDefault: number) {
@@ -52,9 +53,11 @@ const settings = {
   HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
   PORT: portNumber.default(4000).describe('the port; 0 chooses a free port'),
   NODE_ENV: z
-    .enum(['development', 'production', 'test'])
+    .enum(['development', 'production', 'test'], 'must be development, production or test')
     .default('development')
-    .describe('`production` disables GraphiQL, introspection and the development features of the [log](#log)'),
+    .describe(
+      '`production` disables GraphiQL, introspection, development tokens and the development features of the [log](#log); `TOKEN_JWKS_URL` or `TOKEN_SECRET` is then required',
+    ),
   DATA_DIR: z
     .string()
     .min(1)
@@ -88,14 +91,51 @@ const settings = {
   TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway').describe('the value that the claim `aud` must contain'),
   TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization').describe('the name of the claim that contains the organization'),
   TOKEN_JWKS_URL: z
-    .url({ protocol: /^https?$/, error: 'must be an http or https URL' })
+    .url({ protocol: /^https?$/, error: 'must be an https URL', abort: true })
+    .refine((url) => new URL(url).protocol === 'https:' || isLoopback(new URL(url).hostname), {
+      error: 'must be an https URL: http is accepted for loopback only, because who is on the network could replace the keys',
+      abort: true,
+    })
+    .refine((url) => new URL(url).username === '' && new URL(url).password === '', 'must not contain a user name or password')
     .optional()
-    .describe('the URL of the public keys of the issuer (JWKS)'),
+    .describe('the https URL of the public keys of the issuer (JWKS); http is accepted for loopback. Redirects are not followed'),
   TOKEN_SECRET: z
     .string()
-    .min(32, 'must be at least 32 characters, as from: openssl rand -base64 32')
+    .min(SECRET_MIN, { error: `must be at least ${SECRET_MIN} characters, as from: openssl rand -base64 32`, abort: true })
+    .superRefine((secret, { addIssue }) => {
+      const reason = secretPlaceholder(secret);
+      if (reason) addIssue(`is a placeholder: it ${reason}; to create a secret, run: openssl rand -base64 32`);
+    })
     .optional()
-    .describe('a secret shared with the issuer, instead of `TOKEN_JWKS_URL`; at least 32 characters (HS256, HS384 or HS512)'),
+    .describe(
+      'a secret shared with the issuer, instead of `TOKEN_JWKS_URL`; at least 32 characters (HS256, HS384 or HS512). Placeholders are rejected',
+    ),
+  TOKEN_TYP: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9!#$&^_.+/-]{0,126}$/, 'must be a media type, with or without application/, such as at+jwt')
+    .refine(
+      (typ) => !/^(application\/)?end-user\+jwt$/i.test(typ),
+      'must not be end-user+jwt, the type of the tokens that the gateway issues',
+    )
+    .optional()
+    .describe(
+      'the required value of the header `typ`, such as `at+jwt` (RFC 9068). If set, other tokens of the issuer, such as ID tokens, are rejected',
+    ),
+  TOKEN_MAX_LIFETIME_SECONDS: whole(60, 365 * 86_400, 86_400).describe(
+    'the maximum lifetime of a token, from `iat` (or now, if there is none) to `exp`, in seconds; tokens that are valid for longer are rejected',
+  ),
+  TLS_CERT_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      'a file that contains the certificate of the gateway and its chain (PEM). With `TLS_KEY_FILE`, the gateway serves HTTPS, and no HTTP. Changed files are loaded within seconds',
+    ),
+  TLS_KEY_FILE: z
+    .string()
+    .min(1)
+    .optional()
+    .describe('a file that contains the private key of the certificate (PEM, without a passphrase)'),
   ALLOWED_HOSTS: z.string().optional().meta({
     description: 'the accepted host names of requests, separated by commas',
     byDefault: 'loopback names if `HOST` is loopback, otherwise any',
@@ -187,6 +227,8 @@ const settings = {
     .describe('the minimum level that is logged: `silent`, `fatal`, `error`, `warn`, `info`, `debug` or `trace`'),
 };
 
+type Settings = z.output<z.ZodObject<typeof settings>>;
+
 /** The names of all settings. */
 export const settingNames = Object.keys(settings) as (keyof typeof settings)[];
 
@@ -198,6 +240,12 @@ export function settingsTable(): string {
     return `| \`${name}\` | ${byDefault ?? (value === undefined ? '–' : `\`${value}\``)} | ${description} |`;
   });
   return ['| setting | default | what it does |', '|---|---|---|', ...rows].join('\n');
+}
+
+/** The absolute paths of a certificate with its chain, and of its private key. */
+export interface TlsFiles {
+  readonly certificate: string;
+  readonly key: string;
 }
 
 export interface Config {
@@ -216,9 +264,14 @@ export interface Config {
     readonly issuer: string;
     readonly audience: string;
     readonly organizationClaim: string;
-    /** If undefined, there are development tokens only, with the embedded database on loopback. */
+    /** The required `typ` of a token. If undefined, every type is accepted. */
+    readonly typ: string | undefined;
+    readonly maxLifetimeSeconds: number;
+    /** If undefined, there are development tokens only, and `isDevelopment` is true. */
     readonly key: { readonly jwksUrl: URL } | { readonly secret: Uint8Array } | undefined;
   };
+  /** The files of the certificate and its key. If undefined, the gateway serves HTTP. */
+  readonly tls: TlsFiles | undefined;
   readonly allowedHosts: readonly string[] | undefined;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
@@ -232,7 +285,7 @@ export interface Config {
     readonly apiKeyLifetimeMs: number | null;
   };
   readonly logLevel: string;
-  /** Whether this is somebody's own machine: the embedded database, on loopback, and not said to be production. */
+  /** Whether this is somebody's own machine, see `publicBecause`. Only there are development tokens accepted. */
   readonly isDevelopment: boolean;
 }
 
@@ -266,13 +319,17 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       issuer: read.TOKEN_ISSUER,
       audience: read.TOKEN_AUDIENCE,
       organizationClaim: read.TOKEN_ORGANIZATION_CLAIM,
+      typ: read.TOKEN_TYP,
+      maxLifetimeSeconds: read.TOKEN_MAX_LIFETIME_SECONDS,
       key: read.TOKEN_JWKS_URL
         ? { jwksUrl: new URL(read.TOKEN_JWKS_URL) }
         : read.TOKEN_SECRET
           ? { secret: new TextEncoder().encode(read.TOKEN_SECRET) }
           : undefined,
     },
-    allowedHosts: read.ALLOWED_HOSTS?.split(',').map((host) => host.trim()) ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
+    tls:
+      read.TLS_CERT_FILE && read.TLS_KEY_FILE ? { certificate: resolve(read.TLS_CERT_FILE), key: resolve(read.TLS_KEY_FILE) } : undefined,
+    allowedHosts: listed(read.ALLOWED_HOSTS) ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
     limits: {
@@ -307,20 +364,37 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     logLevel: read.LOG_LEVEL,
-    isDevelopment: read.NODE_ENV !== 'production' && !read.MONGODB_URI && isLoopback(read.HOST),
+    isDevelopment: publicBecause(read) === undefined,
   };
 }
 
 /** The host names of a server that is bound to loopback. */
 const loopbackHosts = ['localhost', '127.0.0.1', '[::1]'];
 
-/** Returns whether a server that is bound to this host is reachable only from this machine. */
+/** Returns whether a server that is bound to this host is reachable only from this machine. An IPv6 address can be in brackets, as in a URL. */
 export function isLoopback(host: string): boolean {
-  return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
+  return ['localhost', '::1', '[::1]'].includes(host) || (isIPv4(host) && host.startsWith('127.'));
+}
+
+function listed(hosts: string | undefined): string[] | undefined {
+  return hosts?.split(',').map((host) => host.trim());
+}
+
+/**
+ * Returns why the gateway cannot be on somebody's own machine only, as the end of a sentence; undefined if it can. Development tokens give access
+ * to everything and are printed, so a gateway that others use must never accept one.
+ */
+function publicBecause(read: Settings): string | undefined {
+  if (read.NODE_ENV === 'production') return 'in production (NODE_ENV)';
+  if (read.MONGODB_URI) return 'with MONGODB_URI';
+  if (!isLoopback(read.HOST)) return 'when HOST is not loopback';
+  if (read.TRUSTED_PROXIES > 0) return 'behind a proxy (TRUSTED_PROXIES)';
+  if (listed(read.ALLOWED_HOSTS)?.some((host) => !isLoopback(host))) return 'when ALLOWED_HOSTS has a name that is not loopback';
+  return undefined;
 }
 
 /** Returns the problems of settings that are valid individually but not together. */
-function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
+function combinations(read: Settings): string[] {
   const problems: string[] = [];
   if (read.RATE_LIMIT > 0 && read.RATE_LIMIT < read.MAX_COST) {
     problems.push('RATE_LIMIT must be at least MAX_COST, or 0 for no limit: otherwise some operations within MAX_COST could never run');
@@ -334,9 +408,12 @@ function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
       'MASTER_KEY (or MASTER_KEY_FILE) is missing: it is required with MONGODB_URI; to create one, run: openssl rand -base64 32',
     );
   }
+  if (Boolean(read.TLS_CERT_FILE) !== Boolean(read.TLS_KEY_FILE)) {
+    problems.push(`TLS_CERT_FILE and TLS_KEY_FILE belong together: ${read.TLS_CERT_FILE ? 'TLS_KEY_FILE' : 'TLS_CERT_FILE'} is missing`);
+  }
   if (read.TOKEN_JWKS_URL && read.TOKEN_SECRET) problems.push('TOKEN_JWKS_URL and TOKEN_SECRET are both set: set only one of them');
   if (!read.TOKEN_JWKS_URL && !read.TOKEN_SECRET) {
-    const why = read.MONGODB_URI ? 'with MONGODB_URI' : isLoopback(read.HOST) ? undefined : 'when HOST is not loopback';
+    const why = publicBecause(read);
     if (why) problems.push(`TOKEN_JWKS_URL (or TOKEN_SECRET) is missing: development tokens are not available ${why}`);
   }
   return problems;

@@ -179,7 +179,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       apiKey: (key) => authenticateAPIKey(gateway, key),
       endUser: (token) => authenticateEndUser(gateway, token),
     } satisfies OwnTokens;
-    const authenticate = createAuthenticator(options.tokens, own, now);
+    const authenticate = createAuthenticator(options.tokens, own, now, {
+      onKeyFailure: (reason) => logger.warn({ reason }, 'the keys of the issuer (TOKEN_JWKS_URL) could not be fetched'),
+    });
     const refusals = createRefusals();
     const { yoga, execute } = createHttp({
       ...options,

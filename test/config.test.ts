@@ -1,9 +1,11 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { readConfig, settingsTable } from '../src/config.ts';
 
-const key = Buffer.alloc(32, 7).toString('base64');
-const production = { MONGODB_URI: 'mongodb://db.example/?replicaSet=rs0', MASTER_KEY: key, TOKEN_SECRET: 'x'.repeat(32) };
+const key = randomBytes(32).toString('base64');
+const TOKEN_SECRET = randomBytes(32).toString('base64');
+const production = { MONGODB_URI: 'mongodb://db.example/?replicaSet=rs0', MASTER_KEY: key, TOKEN_SECRET };
 
 describe('a start that would go wrong is stopped by a message that names the setting', () => {
   it.each<[string, Record<string, string>, RegExp]>([
@@ -18,7 +20,7 @@ describe('a start that would go wrong is stopped by a message that names the set
     ],
     ['development tokens beyond loopback', { HOST: '0.0.0.0' }, /^TOKEN_JWKS_URL .* when HOST is not loopback/],
     ['a short token secret', { TOKEN_SECRET: 'hunter2' }, /^TOKEN_SECRET must be at least 32 characters/],
-    ['two ways to check tokens', { TOKEN_SECRET: 'x'.repeat(32), TOKEN_JWKS_URL: 'https://issuer.example/jwks' }, /are both set/],
+    ['two ways to check tokens', { TOKEN_SECRET, TOKEN_JWKS_URL: 'https://issuer.example/jwks' }, /are both set/],
     ['two places of master keys', { MASTER_KEY: key, MASTER_KEY_FILE: 'master.key' }, /are both set/],
     ['a log level that is none', { LOG_LEVEL: 'loud' }, /^LOG_LEVEL /],
     ['an environment that is none', { NODE_ENV: 'staging' }, /^NODE_ENV /],
@@ -26,7 +28,38 @@ describe('a start that would go wrong is stopped by a message that names the set
     ['a pattern that is none', { REVEAL_REASON_PATTERN: 'hunter2(' }, /^REVEAL_REASON_PATTERN must be a regular expression\.$/],
     ['a long pattern', { REVEAL_REASON_PATTERN: 'x'.repeat(201) }, /^REVEAL_REASON_PATTERN must be at most 200 characters/],
     ['a lifetime below zero', { API_KEY_MAX_LIFETIME_DAYS: '-1' }, /^API_KEY_MAX_LIFETIME_DAYS must be a whole number/],
-    ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an http or https URL/],
+    ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an https URL/],
+    [
+      'keys over http',
+      { TOKEN_JWKS_URL: 'http://hunter2.example/jwks' },
+      /^TOKEN_JWKS_URL must be an https URL: http is accepted for loopback/,
+    ],
+    ['keys over http from what is like loopback', { TOKEN_JWKS_URL: 'http://localhost.example/jwks' }, /^TOKEN_JWKS_URL must be an https/],
+    ['keys over http from a name that ends in a dot', { TOKEN_JWKS_URL: 'http://localhost./jwks' }, /^TOKEN_JWKS_URL must be an https/],
+    ['keys over http from everywhere', { TOKEN_JWKS_URL: 'http://0.0.0.0/jwks' }, /^TOKEN_JWKS_URL must be an https/],
+    ['keys behind a password', { TOKEN_JWKS_URL: 'https://a:hunter2@issuer.example/' }, /^TOKEN_JWKS_URL must not contain a user name/],
+    ['a token secret of one character', { TOKEN_SECRET: 'x'.repeat(64) }, /^TOKEN_SECRET is a placeholder: it has too few different/],
+    ['the type of our own tokens', { ...production, TOKEN_TYP: 'application/End-User+JWT' }, /^TOKEN_TYP must not be end-user\+jwt/],
+    ['a type that is none', { ...production, TOKEN_TYP: 'at jwt' }, /^TOKEN_TYP must be a media type/],
+    ['an endless lifetime', { ...production, TOKEN_MAX_LIFETIME_SECONDS: '0' }, /^TOKEN_MAX_LIFETIME_SECONDS must be a whole number/],
+    [
+      'production without a way to check tokens',
+      { NODE_ENV: 'production' },
+      /^TOKEN_JWKS_URL \(or TOKEN_SECRET\) is missing.*in production/,
+    ],
+    [
+      'production on a database, without a way to check tokens',
+      { ...production, TOKEN_SECRET: '', NODE_ENV: 'production' },
+      /^TOKEN_JWKS_URL .* in production/,
+    ],
+    ['production, spelt otherwise', { NODE_ENV: 'Production' }, /^NODE_ENV must be development, production or test\.$/],
+    ['production, with a space', { NODE_ENV: 'production ' }, /^NODE_ENV must be development, production or test\.$/],
+    ['development tokens behind a proxy', { TRUSTED_PROXIES: '1' }, /^TOKEN_JWKS_URL .* behind a proxy/],
+    [
+      'development tokens under a public name',
+      { ALLOWED_HOSTS: 'localhost, gateway.example.com' },
+      /^TOKEN_JWKS_URL .* when ALLOWED_HOSTS/,
+    ],
   ])('%s', (_what, environment, message) => {
     expect(() => readConfig(environment)).toThrow(message);
     expect(() => readConfig(environment)).not.toThrow(/hunter2/);
@@ -75,6 +108,16 @@ it('starts with nothing set: embedded, on loopback, with development tokens', ()
   });
 });
 
+it.each([
+  'http://localhost:8080/jwks',
+  'http://127.0.0.1/jwks',
+  'http://127.1/jwks',
+  'http://[::1]:8080/jwks',
+  'https://issuer.example/jwks',
+])('takes keys from %s', (url) => {
+  expect(readConfig({ TOKEN_JWKS_URL: url }).tokens.key).toEqual({ jwksUrl: new URL(url) });
+});
+
 it('takes an empty setting for an unset one', () => {
   expect(readConfig({ PORT: '', MONGODB_URI: '' })).toMatchObject({ port: 4000, mongodbUri: undefined });
 });
@@ -86,12 +129,15 @@ it('shows no GraphiQL in production unless told', () => {
 
 // What is logged of a defect, and how, is for people who look at their own screen.
 it('takes for development what runs on the embedded database, on loopback, and is not said to be production', () => {
-  const secret = { TOKEN_SECRET: 'x'.repeat(32) };
+  const secret = { TOKEN_SECRET };
   expect(readConfig({}).isDevelopment).toBe(true);
   expect(readConfig({ HOST: 'localhost', NODE_ENV: 'test' }).isDevelopment).toBe(true);
-  expect(readConfig({ NODE_ENV: 'production' }).isDevelopment).toBe(false);
+  expect(readConfig({ NODE_ENV: 'production', ...secret }).isDevelopment).toBe(false);
   expect(readConfig({ HOST: '0.0.0.0', ...secret }).isDevelopment).toBe(false);
   expect(readConfig(production).isDevelopment).toBe(false);
+  expect(readConfig({ TRUSTED_PROXIES: '1', ...secret }).isDevelopment).toBe(false);
+  expect(readConfig({ ALLOWED_HOSTS: 'gateway.example.com', ...secret }).isDevelopment).toBe(false);
+  expect(readConfig({ ALLOWED_HOSTS: '[::1],127.0.0.2' }).isDevelopment).toBe(true);
 });
 
 // Whoever adds a setting tells the users of it.

@@ -61,6 +61,10 @@ export class TestGateway {
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
+  /** The number of proxies in front of it. */
+  trustedProxies = 0;
+  /** Where the issuer's keys are, in the place of the secret of the tests' tokens. */
+  jwksUrl: URL | undefined;
   /** Whether messages of defects are logged, as in development. */
   logsDefectMessages = false;
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
@@ -91,13 +95,19 @@ export class TestGateway {
     this.#gateway = await createGateway({
       database: { uri: this.uri, name: this.databaseName, onCommand: (name) => this.commands.push(name) },
       masterKeys,
-      tokens: { issuer, audience, organizationClaim: 'organization', key: { secret: tokenSecret } },
+      tokens: {
+        issuer,
+        audience,
+        organizationClaim: 'organization',
+        key: this.jwksUrl ? { jwksUrl: this.jwksUrl } : { secret: tokenSecret },
+      },
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
       policy: this.policy,
       corsOrigins: this.corsOrigins,
+      trustedProxies: this.trustedProxies,
       logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.
       runsJobs: false,

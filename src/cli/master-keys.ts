@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { ConfigError } from '../config.ts';
 import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
+import { keyPlaceholder } from '../placeholders.ts';
+import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
 
 const KEY_BYTES = 32;
 
@@ -10,14 +12,20 @@ const KEY_BYTES = 32;
 const AWS_KMS = 'aws-kms:';
 
 /**
- * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS.
+ * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS. The first one,
+ * which wraps, must not be a placeholder; the others may be, so that it can be replaced.
  * @throws ConfigError naming the setting
  */
 export function parseMasterKeys(text: string, setting: string): MasterKeySource[] {
   const parts = text.split(/[\s,]+/).filter((part) => part !== '');
   const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? awsKmsKey(part.slice(AWS_KMS.length), setting) : keyBytes(part, setting)));
-  if (keys.length === 0) throw wrongKey(setting);
-  return keys;
+  const [first] = keys;
+  if (!first) throw wrongKey(setting);
+  const reason = first instanceof Uint8Array ? keyPlaceholder(first) : undefined;
+  if (!reason) return keys;
+  throw new ConfigError(
+    `${setting}: the first key is a placeholder: it ${reason}. To create a key, run: openssl rand -base64 32. If secrets are already stored, keep the old key in second place and run: credential-gateway keys rewrap. The README says under "A leaked master key" what else to do.`,
+  );
 }
 
 function keyBytes(base64: string, setting: string): Uint8Array {
@@ -39,9 +47,12 @@ function wrongKey(setting: string): ConfigError {
   );
 }
 
-/** Reads a file of master keys. @throws ConfigError, naming the setting, when it cannot be read or contains anything else */
-export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE'): MasterKeySource[] {
-  return parseMasterKeys(readOrExplain(file, setting), setting);
+/**
+ * Reads a file of master keys, see `readPrivateFile`.
+ * @throws ConfigError, naming the setting, when it cannot be read, others can read it, or it contains anything else
+ */
+export function readMasterKeyFile(file: string, setting = 'MASTER_KEY_FILE', options?: PrivateFileOptions): MasterKeySource[] {
+  return readPrivateFile(file, setting, (text) => parseMasterKeys(text, setting), options);
 }
 
 /** Returns whether the file exists. */
@@ -50,7 +61,7 @@ export function hasFile(file: string): boolean {
 }
 
 /** Returns the key in a file, the first if there are several. Creates a missing file with a random key, readable for this user only. */
-export function keptRandomBytes(file: string): Uint8Array {
+export function keptRandomBytes(file: string, options?: PrivateFileOptions): Uint8Array {
   if (!existsSync(file)) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     try {
@@ -60,19 +71,5 @@ export function keptRandomBytes(file: string): Uint8Array {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }
-  chmodSync(file, 0o600);
-  return keyBytes(
-    readOrExplain(file, file)
-      .trim()
-      .split(/[\s,]+/)[0]!,
-    file,
-  );
-}
-
-function readOrExplain(file: string, setting: string): string {
-  try {
-    return readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new ConfigError(`${setting} cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
-  }
+  return readPrivateFile(file, file, (text) => keyBytes(text.trim().split(/[\s,]+/)[0]!, file), options);
 }

@@ -1,9 +1,12 @@
 import { accessSync, constants, mkdirSync } from 'node:fs';
-import { type Config, ConfigError, dataPaths, isLoopback } from '../config.ts';
+import { basename } from 'node:path';
+import type { Logger } from 'pino';
+import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource, OldFormatError } from '../gateway.ts';
 import { createLogger } from './logger.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
+import { makeDirectoryPrivate } from './private-files.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;
@@ -13,6 +16,7 @@ export interface OpenGateway {
   readonly databaseDescription: string;
   /** Messages for the user about files that were created. */
   readonly notices: readonly string[];
+  readonly logger: Logger;
   /** Closes the database connections, and stops the embedded database if this process started it. */
   close(): Promise<void>;
 }
@@ -24,16 +28,17 @@ export interface OpenGateway {
 export async function openGateway(config: Config, { opensOldFormat = false } = {}): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
-  if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
+  if (config.mongodbUri === undefined) prepareDataDirectory(config);
   const embedded = config.mongodbUri === undefined ? await startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
   try {
     const uri = config.mongodbUri ?? embedded!.uri;
     const developmentSecret = developmentSecretOf(config);
+    const logger = await createLogger(config);
     const gateway = await createGateway({
       database: { uri, name: config.databaseName },
       masterKeys: await masterKeysOf(config, uri, notices),
       tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
-      logger: await createLogger(config),
+      logger,
       logsDefectMessages: config.isDevelopment,
       graphiql: config.graphiql,
       allowedHosts: config.allowedHosts,
@@ -48,6 +53,7 @@ export async function openGateway(config: Config, { opensOldFormat = false } = {
       developmentSecret,
       databaseDescription: embedded ? `embedded, in ${paths.database}, at ${embedded.uri}` : `MongoDB, database ${config.databaseName}`,
       notices,
+      logger,
       async close() {
         await gateway.stop();
         await embedded?.stop();
@@ -68,7 +74,8 @@ async function startEmbedded(directory: string, port: number | undefined): Promi
   }
 }
 
-function makeDirectory(directory: string): void {
+/** Creates the data directory, and makes sure that nobody else can read or replace what is in it. */
+function prepareDataDirectory({ dataDirectory: directory, isDevelopment }: Config): void {
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
     accessSync(directory, constants.W_OK);
@@ -77,6 +84,12 @@ function makeDirectory(directory: string): void {
       `DATA_DIR: ${directory} is not writable (${(error as NodeJS.ErrnoException).code}). Choose a writable directory.`,
     );
   }
+  makeDirectoryPrivate(
+    directory,
+    'DATA_DIR',
+    Object.values(dataPaths(directory)).map((path) => basename(path)),
+    { mayLackPermissions: isDevelopment },
+  );
 }
 
 /** The error code of MongoDB. */
@@ -101,15 +114,17 @@ function explained(error: unknown): unknown {
   return error;
 }
 
-/** Returns the secret of development tokens, which are available only with the embedded database and on loopback. */
+/** Returns the secret of development tokens, which are available only on somebody's own machine. */
 export function developmentSecretOf(config: Config): Uint8Array | undefined {
-  if (config.tokens.key || config.mongodbUri || !isLoopback(config.host)) return undefined;
-  return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret);
+  if (config.tokens.key || !config.isDevelopment) return undefined;
+  return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret, { mayLackPermissions: true });
 }
 
 async function masterKeysOf(config: Config, uri: string, notices: string[]): Promise<readonly MasterKeySource[]> {
   const { masterKeys } = config;
-  if (masterKeys) return 'base64' in masterKeys ? parseMasterKeys(masterKeys.base64, 'MASTER_KEY') : readMasterKeyFile(masterKeys.file);
+  const options = { mayLackPermissions: config.isDevelopment };
+  if (masterKeys && 'base64' in masterKeys) return parseMasterKeys(masterKeys.base64, 'MASTER_KEY');
+  if (masterKeys) return readMasterKeyFile(masterKeys.file, 'MASTER_KEY_FILE', options);
   const { masterKey } = dataPaths(config.dataDirectory);
   if (!hasFile(masterKey)) {
     if (await hasDataKeys({ uri, name: config.databaseName })) {
@@ -119,6 +134,6 @@ async function masterKeysOf(config: Config, uri: string, notices: string[]): Pro
     }
     notices.push(`Created a master key: ${masterKey}. Without it no secret can be opened; keep a copy elsewhere.`);
   }
-  keptRandomBytes(masterKey);
-  return readMasterKeyFile(masterKey, masterKey);
+  keptRandomBytes(masterKey, options);
+  return readMasterKeyFile(masterKey, masterKey, options);
 }

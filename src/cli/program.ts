@@ -39,7 +39,7 @@ program
     const secret = developmentSecretOf(config);
     if (!secret)
       throw new ConfigError(
-        'Development tokens are not available with this configuration: TOKEN_JWKS_URL, TOKEN_SECRET or MONGODB_URI is set, or HOST is not loopback.',
+        'Development tokens are not available with this configuration: TOKEN_JWKS_URL or TOKEN_SECRET is set. Use a token of that issuer.',
       );
     print(await developmentToken(config, secret, organization, scope));
   });

@@ -1,5 +1,11 @@
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server, ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { ErrorCode } from '../errors.ts';
 import { socketGroup } from '../gateway.ts';
+import { responseHeaders, strictTransport } from '../response-headers.ts';
+import { type TlsPair, tlsOptions } from './tls.ts';
 
 /** Limits of the HTTP server. Times are in milliseconds. */
 export const serverLimits = {
@@ -31,13 +37,38 @@ export const serverLimits = {
   maxConnectionsPerAddress: 0,
 };
 
-/** Creates a server that disconnects clients that send too slowly or do not read. */
-export function createLimitedServer(listener: RequestListener, limits: Partial<typeof serverLimits> = {}): Server {
-  const { maxHeadersCount, maxRequestsPerSocket, maxConnections, maxConnectionsPerAddress, socketTimeout, answerTimeout, ...options } = {
+/** Responses that were begun and are not complete, by their sockets. */
+const begun = new WeakMap<Duplex, ServerResponse>();
+
+/**
+ * A response that has the common headers from the beginning. Node answers some requests itself: without a Host, with an unknown Expect, or after the
+ * last request of a connection.
+ */
+class SafeResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
+  constructor(...[request, ...rest]: ConstructorParameters<typeof ServerResponse<Request>>) {
+    super(request, ...rest);
+    for (const [name, value] of Object.entries(headersFor(request.socket, request.headers.host))) this.setHeader(name, value);
+    begun.set(request.socket, this as ServerResponse);
+  }
+}
+
+function headersFor(socket: Duplex, host?: string): Readonly<Record<string, string>> {
+  return { ...responseHeaders, ...((socket as Partial<TLSSocket>).encrypted && strictTransport(host)) };
+}
+
+/**
+ * Creates a server that disconnects clients that send too slowly or do not read. With `tls`, it serves HTTPS. Every response has the common headers,
+ * also those to what is not a request.
+ */
+export function createLimitedServer(listener: RequestListener, limits: Partial<typeof serverLimits> = {}, tls?: TlsPair): Server {
+  const { maxHeadersCount, maxRequestsPerSocket, maxConnections, maxConnectionsPerAddress, socketTimeout, answerTimeout, ...times } = {
     ...serverLimits,
     ...limits,
   };
-  const server = createServer(options, listener);
+  const options = { ...times, ServerResponse: SafeResponse };
+  const server = tls
+    ? createTlsServer({ ...options, ...tlsOptions, ...tls, handshakeTimeout: times.headersTimeout }, listener)
+    : createServer(options, listener);
   server.maxHeadersCount = maxHeadersCount;
   server.maxRequestsPerSocket = maxRequestsPerSocket;
   server.maxConnections = maxConnections;
@@ -47,6 +78,11 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
     response.once('close', () => clearTimeout(timer));
   });
   if (maxConnectionsPerAddress > 0) limitAddresses(server, maxConnectionsPerAddress);
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, refusals[error.code ?? ''] ?? malformed));
+  // Without a listener, Node closes the connection without an answer.
+  server.on('connect', ({ headers }, socket) =>
+    refuse(socket, { status: '405 Method Not Allowed', message: 'CONNECT is not accepted.' }, headers.host),
+  );
   return server;
 }
 
@@ -64,4 +100,35 @@ function limitAddresses(server: Server, most: number): void {
     });
     if (count > most) socket.destroy();
   });
+}
+
+interface Refusal {
+  readonly status: string;
+  readonly message: string;
+}
+
+const malformed: Refusal = { status: '400 Bad Request', message: 'The request is not valid HTTP.' };
+/** What Node's own errors mean, by their codes. */
+const refusals: Readonly<Record<string, Refusal>> = {
+  HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', message: 'The headers of the request are too large.' },
+  HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: '413 Content Too Large', message: 'The chunk extensions of the request are too large.' },
+  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request did not arrive in time.' },
+};
+
+/** Writes a response to a socket that no request was read from, and closes it. */
+function refuse(socket: Duplex, { status, message }: Refusal, host?: string): void {
+  const response = begun.get(socket);
+  // A second response within the first one would be taken for a part of it.
+  if (!socket.writable || (response?.headersSent && !response.writableFinished)) return void socket.destroy();
+  const code: ErrorCode = 'BAD_REQUEST';
+  const body = JSON.stringify({ errors: [{ message, extensions: { code } }] });
+  const headers = {
+    ...headersFor(socket, host),
+    'content-type': 'application/json; charset=utf-8',
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  };
+  const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+  socket.on('error', () => {});
+  socket.end(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
 }

@@ -1,9 +1,11 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
+import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
 import { developmentToken } from './token.ts';
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
@@ -15,12 +17,16 @@ const DRAIN_MILLISECONDS = 10_000;
 
 /** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
-  const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
-  const server = createLimitedServer(gateway.requestListener, {
+  const options = { mayLackPermissions: config.isDevelopment };
+  // Before the database is opened: what is wrong with a file is said at once.
+  const tls = config.tls && readTlsPair(config.tls, options);
+  const { gateway, developmentSecret, databaseDescription, notices, logger, close } = await openGateway(config);
+  const limits = {
     maxConnections: config.limits.maxSockets,
     // Behind a proxy, all connections have its address. The proxy must limit its clients.
     maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : config.limits.maxSocketsPerAddress,
-  });
+  };
+  const server = createLimitedServer(gateway.requestListener, limits, tls);
   const stopped = untilSignal();
   try {
     server.listen(config.port, config.host);
@@ -33,13 +39,16 @@ export async function start(config: Config, print: (line: string) => void): Prom
     );
   }
   const { port } = server.address() as AddressInfo;
-  const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
+  const address = `${tls ? 'https' : 'http'}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
   const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
-  for (const notice of notices) print(notice);
+  const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
+  const warning = tls && tlsWarning(tls, new Date());
+  for (const notice of warning ? [...notices, warning] : notices) print(notice);
   print(`Database: ${databaseDescription}.`);
   print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
 
   await stopped;
+  endReloading();
   server.close();
   server.closeIdleConnections();
   const drained = once(server, 'close');

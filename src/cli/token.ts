@@ -3,7 +3,7 @@ import { grantableScopes } from '../access/scopes.ts';
 import { organizationPattern } from '../access/viewer.ts';
 import { type Config, ConfigError } from '../config.ts';
 
-/** The lifetime of a development token in seconds: twelve hours. */
+/** The lifetime of a development token in seconds: twelve hours, unless the longest accepted lifetime is shorter. */
 export const TOKEN_SECONDS = 12 * 60 * 60;
 
 /**
@@ -18,14 +18,14 @@ export function developmentToken(config: Config, secret: Uint8Array, organizatio
   }
   const unknown = scopes.filter((scope) => !grantableScopes.includes(scope));
   if (unknown.length > 0) throw new ConfigError(`Unknown scope: ${unknown.join(', ')}. The scopes are: ${grantableScopes.join(', ')}.`);
-  const { issuer, audience, organizationClaim } = config.tokens;
+  const { issuer, audience, organizationClaim, typ = 'JWT', maxLifetimeSeconds } = config.tokens;
   const now = Math.floor(Date.now() / 1000);
   return new SignJWT({ [organizationClaim]: organization, scope: scopes.join(' ') })
-    .setProtectedHeader({ alg: 'HS256', typ: 'JWT' })
+    .setProtectedHeader({ alg: 'HS256', typ })
     .setIssuer(issuer)
     .setAudience(audience)
     .setSubject('developer')
     .setIssuedAt(now)
-    .setExpirationTime(now + TOKEN_SECONDS)
+    .setExpirationTime(now + Math.min(TOKEN_SECONDS, maxLifetimeSeconds))
     .sign(secret);
 }

@@ -1,18 +1,9 @@
-import {
-  createRemoteJWKSet,
-  customFetch,
-  decodeJwt,
-  decodeProtectedHeader,
-  errors,
-  type JWTPayload,
-  type JWTVerifyGetKey,
-  jwtVerify,
-} from 'jose';
+import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
-import { fetchIssuerKeys } from './issuer-keys.ts';
+import { createIssuerKeys, type issuerKeyLimits } from './issuer-keys.ts';
 import type { Guard } from './limits/guesses.ts';
 
 /** How tokens of the issuer are verified. */
@@ -23,6 +14,8 @@ export interface TokenSettings {
   readonly audience: string;
   /** The claim that names the organization. */
   readonly organizationClaim: string;
+  /** The header `typ` must be this, in any case, with or without `application/` (RFC 7515, section 4.1.9). If undefined, every type is accepted. */
+  readonly typ?: string | undefined;
   /** The longest accepted lifetime, in seconds. One day by default. */
   readonly maxLifetimeSeconds?: number;
   /** The issuer's public keys (RFC 7517), or a shared secret of at least 32 bytes. */
@@ -42,18 +35,31 @@ export interface OwnTokens {
 
 /** The tolerated difference between the issuer's clock and ours, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
+const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
 /** OpenID Connect Core 1.0, section 2: the maximum length of `sub`. */
 const SUBJECT_MAX = 255;
+const UNUSABLE_KEY = 'The issuer’s key that the token names cannot be used.';
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
+
+export interface AuthenticatorOptions {
+  /** Called with the reason when the issuer's keys could not be fetched. */
+  readonly onKeyFailure?: (reason: string) => void;
+  readonly issuerKeyLimits?: Partial<typeof issuerKeyLimits>;
+}
 
 /**
  * Creates the function that authenticates requests. A request presents a bearer token (RFC 6750) that is a JWT (RFC 7519) of the issuer or
  * of an end user, or an API key, as a bearer token or as the password of HTTP Basic (RFC 7617). `now` is the gateway's clock, which also
  * decides when everything else expires.
  */
-export function createAuthenticator(settings: TokenSettings, own: OwnTokens, now: () => Date): Authenticator {
-  const issued = issuedTokens(settings, now);
+export function createAuthenticator(
+  settings: TokenSettings,
+  own: OwnTokens,
+  now: () => Date,
+  options: AuthenticatorOptions = {},
+): Authenticator {
+  const issued = issuedTokens(settings, now, options);
   return async (headers, guard = (_token, check) => check()) => {
     const token = presented(headers);
     const apiKey = parseAPIKey(token);
@@ -94,39 +100,50 @@ function endUserToken(token: string) {
 }
 
 /** The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens without them. */
-function issuedTokens({ issuer, audience, organizationClaim, key }: TokenSettings, now: () => Date) {
+function issuedTokens(
+  { issuer, audience, organizationClaim, typ, maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS, key }: TokenSettings,
+  now: () => Date,
+  { onKeyFailure = () => {}, issuerKeyLimits: limits }: AuthenticatorOptions,
+) {
   const settings = {
     issuer,
     audience,
+    ...(typ !== undefined && { typ }),
     clockTolerance: CLOCK_TOLERANCE_SECONDS,
     requiredClaims: ['exp', 'sub', organizationClaim],
     algorithms: 'secret' in key ? SHARED_SECRET_ALGORITHMS : PUBLIC_KEY_ALGORITHMS,
   };
-  const jwks = 'jwksUrl' in key ? publishedKeys(key.jwksUrl) : undefined;
-  const verify = (token: string) => {
-    const options = { ...settings, currentDate: now() };
-    return 'secret' in key ? jwtVerify(token, key.secret, options) : jwtVerify(token, jwks!, options);
-  };
+  const findKey =
+    'jwksUrl' in key ? createIssuerKeys({ url: key.jwksUrl, now, onFailure: onKeyFailure, ...(limits && { limits }) }) : undefined;
   return async (token: string): Promise<Viewer> => {
+    const currentDate = now();
+    const options = { ...settings, currentDate };
     try {
-      return viewerOf((await verify(token)).payload, organizationClaim);
+      const { payload } = 'secret' in key ? await jwtVerify(token, key.secret, options) : await jwtVerify(token, findKey!, options);
+      checkLifetime(payload, currentDate, maxLifetimeSeconds);
+      return viewerOf(payload, organizationClaim);
     } catch (error) {
-      throw error instanceof errors.JOSEError ? new UnauthenticatedError(reason(error)) : error;
+      if (error instanceof errors.JOSEError) throw new UnauthenticatedError(reason(error));
+      // jose and WebCrypto reject a published key that is malformed or too small in this way.
+      if (findKey && (error instanceof TypeError || error instanceof DOMException)) throw new UnauthenticatedError(UNUSABLE_KEY);
+      throw error;
     }
   };
 }
 
-/** The issuer's keys. A failure to fetch them has a message of its own, because then the token is not to blame. */
-function publishedKeys(url: URL): JWTVerifyGetKey {
-  const jwks = createRemoteJWKSet(url, { [customFetch]: fetchIssuerKeys });
-  return async (header, token) => {
-    try {
-      return await jwks(header, token);
-    } catch (error) {
-      if (error instanceof errors.JWKSNoMatchingKey || error instanceof errors.JWKSMultipleMatchingKeys) throw error;
-      throw new UnauthenticatedError('The issuer’s keys could not be fetched.');
-    }
-  };
+/**
+ * Checks that a token was issued, and is not valid for longer than is accepted: a stolen token, or one that the issuer made by mistake, must end.
+ * Without `iat`, the rest of its lifetime counts. Numbers in JSON can be infinite (1e999): such a lifetime is too long.
+ */
+function checkLifetime({ iat, exp }: JWTPayload, currentDate: Date, maxSeconds: number): void {
+  const now = Math.floor(currentDate.getTime() / 1_000);
+  if (iat !== undefined && !(iat <= now + CLOCK_TOLERANCE_SECONDS)) throw new UnauthenticatedError(wrongClaim('iat'));
+  const lifetime = exp! - (iat ?? now + CLOCK_TOLERANCE_SECONDS);
+  if (!(lifetime <= maxSeconds)) {
+    throw new UnauthenticatedError(
+      'The token is valid for longer than the gateway accepts. The setting TOKEN_MAX_LIFETIME_SECONDS is the maximum.',
+    );
+  }
 }
 
 function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
@@ -157,11 +174,14 @@ function secondsAsDate(seconds: unknown): Date {
 /** Returns why a token is rejected, in a message that repeats no part of it. */
 function reason(error: errors.JOSEError): string {
   if (error instanceof errors.JWTExpired) return 'The token has expired.';
-  if (error instanceof errors.JWTClaimValidationFailed) return wrongClaim(error.claim);
+  if (error instanceof errors.JWTClaimValidationFailed) {
+    return error.claim === 'typ' ? 'The token’s header typ is missing or does not have the expected value.' : wrongClaim(error.claim);
+  }
   if (error instanceof errors.JWSSignatureVerificationFailed) return 'The token’s signature is not valid.';
   if (error instanceof errors.JOSEAlgNotAllowed) return 'The token is signed with an algorithm that is not accepted here.';
   if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with a key that the issuer does not publish.';
   if (error instanceof errors.JWKSMultipleMatchingKeys) return 'The token does not name the issuer’s key that it is signed with.';
+  if (error instanceof errors.JWKInvalid || error instanceof errors.JWKSInvalid) return UNUSABLE_KEY;
   return 'The token is not a JWT.';
 }
 

@@ -1,69 +1,133 @@
-import { areRsaNumbers, edwardsCurves, curves as ellipticCurves } from '../key-files/algorithms.ts';
+import { createLocalJWKSet, errors, type JWK, type JWTVerifyGetKey } from 'jose';
+import { UnavailableError } from '../errors.ts';
+import { allowedKey } from './public-keys.ts';
 
-/** How much of the issuer's answer is read. Twenty RSA keys with their certificates have about 60 KB. */
-const BODY_MAX_BYTES = 256 * 1024;
-/** An issuer has two or three keys, and more while it replaces them. */
-const KEYS_MAX = 50;
+/** How the issuer's keys are fetched. Times are in milliseconds. */
+export const issuerKeyLimits = {
+  /** The time for the whole answer to arrive. */
+  timeout: 5_000,
+  /** The maximum size of the answer, in bytes, after decompression. */
+  maxBytes: 512 * 1024,
+  maxKeys: 100,
+  /** How long a set is used without asking for a newer one. */
+  fresh: 10 * 60_000,
+  /** How long a set is used after it was fetched if the endpoint does not return a newer one. A key that the issuer withdrew can be used as long. */
+  stale: 60 * 60_000,
+  /** The time between two fetches, if the first one succeeded: a key id that is not in the set causes at most one fetch in this time. */
+  pause: 30_000,
+  /** The time between two fetches, if the first one failed. */
+  pauseAfterFailure: 5_000,
+};
 
-/** The allowed curves (RFC 7518, section 6.2.1, and RFC 8037), with the length of a coordinate in bytes. */
-const curves: Readonly<Record<string, { readonly kty: string; readonly bytes: number }>> = Object.fromEntries([
-  ...Object.entries(ellipticCurves).map(([name, { bytes }]) => [name, { kty: 'EC', bytes }]),
-  ...Object.entries(edwardsCurves).map(([name, { bytes }]) => [name, { kty: 'OKP', bytes }]),
-]);
+export interface IssuerKeySettings {
+  readonly url: URL;
+  /** Called with the reason, in words of our own, when the keys could not be fetched. */
+  readonly onFailure: (reason: string) => void;
+  readonly now: () => Date;
+  readonly limits?: Partial<typeof issuerKeyLimits>;
+}
 
-type Json = Readonly<Record<string, unknown>>;
+type KeySet = ReturnType<typeof createLocalJWKSet>;
+
+/** The endpoint did not return a set of keys. The message is one of ours. */
+class FetchFailure extends Error {}
 
 /**
- * Fetches the issuer's keys (RFC 7517), and returns only keys whose numbers have an allowed size, with the members that verifying needs:
- * importing a key, and each verification, computes with numbers of any size. Other keys are left out, as those of unknown types are.
+ * Creates the function that finds the issuer's key for a token. It fetches the set of keys when it is first needed, when it is ten minutes old, and
+ * when a token names a key that is not in it. One fetch runs at a time, and the pauses between them do not depend on what callers send. If a
+ * fetch fails, the last set is used until it is an hour old.
  *
- * @throws Error when the set is too large, or none
+ * The function throws an error of jose if the set has no such key, and UnavailableError if that cannot be known.
  */
-export async function fetchIssuerKeys(url: string, options: RequestInit): Promise<Response> {
-  const response = await fetch(url, options);
-  if (!response.ok) return response;
-  const set: unknown = JSON.parse(await readBody(response));
-  const keys = (set as Json | null)?.keys;
-  if (!Array.isArray(keys) || keys.length > KEYS_MAX) throw new Error('The issuer does not publish a set of keys of an allowed size.');
-  return Response.json({ keys: keys.flatMap((key) => allowedKey(key) ?? []) });
-}
+export function createIssuerKeys({ url, onFailure, now, limits }: IssuerKeySettings): JWTVerifyGetKey {
+  const { fresh, stale, pause, pauseAfterFailure, ...bounds } = { ...issuerKeyLimits, ...limits };
+  let known: { readonly find: KeySet; readonly at: number } | undefined;
+  let nextFetchAt = Number.NEGATIVE_INFINITY;
+  let hasFailed = false;
+  let running: Promise<void> | undefined;
 
-async function readBody(response: Response): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let length = 0;
-  for await (const chunk of response.body ?? []) {
-    length += chunk.length;
-    // Leaving the loop cancels the rest of the body.
-    if (length > BODY_MAX_BYTES) throw new Error('The issuer’s keys are too large.');
-    chunks.push(chunk);
+  const time = () => now().getTime();
+  const isYounger = (age: number) => known !== undefined && Math.abs(time() - known.at) < age;
+  const unavailable = () => {
+    const seconds = Math.min(pauseAfterFailure, Math.max(1, nextFetchAt - time())) / 1_000;
+    return new UnavailableError('The issuer’s keys could not be fetched, so the token cannot be checked.', Math.ceil(seconds));
+  };
+
+  /** Fetches the set, unless it is too early for that. */
+  async function refresh(): Promise<void> {
+    const wait = nextFetchAt - time();
+    // A clock that was set back must not stop fetching for longer than a pause.
+    if (!running && wait > 0 && wait <= pause) return;
+    running ??= fetchKeySet(url, bounds)
+      .then(
+        (find) => {
+          known = { find, at: time() };
+          hasFailed = false;
+          nextFetchAt = time() + pause;
+        },
+        (error: unknown) => {
+          hasFailed = true;
+          nextFetchAt = time() + pauseAfterFailure;
+          onFailure(error instanceof FetchFailure ? error.message : 'there is no answer');
+        },
+      )
+      .finally(() => {
+        running = undefined;
+      });
+    await running;
   }
-  return Buffer.concat(chunks).toString('utf8');
+
+  return async (header, token) => {
+    if (!isYounger(fresh)) await refresh();
+    if (!isYounger(stale)) throw unavailable();
+    const find = known!.find;
+    try {
+      return await find(header, token);
+    } catch (error) {
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
+    }
+    // The issuer may have added the key since.
+    await refresh();
+    if (known!.find !== find) return known!.find(header, token);
+    // Nobody can say whether the key exists.
+    if (hasFailed) throw unavailable();
+    throw new errors.JWKSNoMatchingKey();
+  };
 }
 
-/** Returns a public key with an allowed algorithm and numbers of an allowed size, or undefined. */
-export function allowedKey(key: unknown): Json | undefined {
-  if (typeof key !== 'object' || key === null) return undefined;
-  const { kty, crv, n, e, x, y, kid, alg, use, key_ops } = key as Json;
-  const about = { kty, kid, alg, use, key_ops };
-  if (kty === 'RSA') return isRsa(n, e) ? { ...about, n, e } : undefined;
-  const curve = typeof crv === 'string' && Object.hasOwn(curves, crv) ? curves[crv]! : undefined;
-  if (curve?.kty !== kty || bytesIn(x)?.length !== curve?.bytes) return undefined;
-  if (kty === 'OKP') return { ...about, crv, x };
-  return bytesIn(y)?.length === curve?.bytes ? { ...about, crv, x, y } : undefined;
+/** @throws FetchFailure */
+async function fetchKeySet(url: URL, limits: Pick<typeof issuerKeyLimits, 'timeout' | 'maxBytes' | 'maxKeys'>): Promise<KeySet> {
+  const signal = AbortSignal.timeout(limits.timeout);
+  const headers = { accept: 'application/jwk-set+json, application/json' };
+  // A redirect could lead to http, or to another host than the one that was configured.
+  const response = await fetch(url, { redirect: 'manual', headers, signal }).catch(() => {
+    throw new FetchFailure(signal.aborted ? 'the answer took too long' : 'there is no answer');
+  });
+  if (response.status !== 200) {
+    await response.body?.cancel().catch(() => {});
+    throw new FetchFailure(response.status >= 300 && response.status < 400 ? 'the answer is a redirect' : 'the status is not 200');
+  }
+  const text = await limitedText(response, limits.maxBytes).catch((error: unknown) => {
+    throw error instanceof FetchFailure ? error : new FetchFailure(signal.aborted ? 'the answer took too long' : 'the answer was cut off');
+  });
+  try {
+    const { keys } = JSON.parse(text) as { readonly keys: readonly unknown[] };
+    if (keys.length > limits.maxKeys) throw new FetchFailure('the answer contains too many keys');
+    // Other keys are left out, as those of unknown types are.
+    return createLocalJWKSet({ keys: keys.flatMap((key) => allowedKey(key) ?? []) as JWK[] });
+  } catch (error) {
+    throw error instanceof FetchFailure ? error : new FetchFailure('the answer is not a JSON Web Key Set');
+  }
 }
 
-function isRsa(n: unknown, e: unknown): boolean {
-  const [modulus, exponent] = [bytesIn(n), bytesIn(e)];
-  return modulus !== undefined && exponent !== undefined && areRsaNumbers(withoutZeros(modulus), withoutZeros(exponent));
-}
-
-/** Decodes base64url (RFC 7515, section 2). */
-function bytesIn(value: unknown): Buffer | undefined {
-  if (typeof value !== 'string' || !/^[A-Za-z0-9_-]+$/.test(value)) return undefined;
-  return Buffer.from(value, 'base64url');
-}
-
-function withoutZeros(bytes: Buffer): Buffer {
-  const first = bytes.findIndex((byte) => byte !== 0);
-  return first < 0 ? Buffer.alloc(0) : bytes.subarray(first);
+async function limitedText(response: Response, maxBytes: number): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let length = 0;
+  for await (const part of response.body ?? []) {
+    length += part.byteLength;
+    // Leaving the loop cancels the rest.
+    if (length > maxBytes) throw new FetchFailure('the answer is too large');
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString();
 }

@@ -1,5 +1,6 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { ErrorCode } from '../errors.ts';
+import { responseHeaders } from '../response-headers.ts';
 
 /**
  * The request listener for `node:http`. It rejects a request whose Host and path do not form a URL: yoga's adapter would throw before any
@@ -9,7 +10,7 @@ export function nodeListener(listener: RequestListener): RequestListener {
   return (request, response) => {
     if (hasUrl(request)) return listener(request, response);
     const code: ErrorCode = 'BAD_REQUEST';
-    response.writeHead(400, { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', connection: 'close' });
+    response.writeHead(400, { ...responseHeaders, 'content-type': 'application/json; charset=utf-8', connection: 'close' });
     response.end(
       JSON.stringify({ errors: [{ message: 'The Host and path of the request do not form a valid URL.', extensions: { code } }] }),
     );

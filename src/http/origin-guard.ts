@@ -1,4 +1,5 @@
 import type { Plugin } from 'graphql-yoga';
+import { responseHeaders, strictTransport } from '../response-headers.ts';
 import { createReadiness } from './readiness.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
@@ -7,6 +8,8 @@ export interface OriginGuardSettings {
   readonly allowedHosts?: readonly string[];
   /** The origins whose pages may use the gateway, such as `https://app.example.com`. None by default. */
   readonly corsOrigins?: readonly string[];
+  /** The number of proxies in front of the gateway. With any, `X-Forwarded-Proto` says whether the client uses TLS. */
+  readonly trustedProxies: number;
   /** Resolves if the database responds, and rejects otherwise. */
   readonly ready: () => Promise<void>;
 }
@@ -16,7 +19,7 @@ export interface OriginGuardSettings {
  * resolve to this gateway (DNS rebinding), from another origin, or with a content type that needs no preflight. Only pages of the listed
  * origins may send requests and read responses. Credentials that browsers send automatically are never allowed: a page must send a token.
  */
-export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: OriginGuardSettings): Plugin {
+export function useOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies, ready }: OriginGuardSettings): Plugin {
   const hasDatabase = createReadiness(ready);
   const isAllowed = (origin: string | null) => origin !== null && corsOrigins.includes(origin);
   return {
@@ -57,9 +60,12 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], ready }: Origin
           response.headers.set('access-control-expose-headers', 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id');
         }
       }
-      response.headers.set('x-content-type-options', 'nosniff');
-      response.headers.set('referrer-policy', 'no-referrer');
-      if (!response.headers.has('cache-control')) response.headers.set('cache-control', 'no-store');
+      const { protocol, host } = new URL(request.url, 'http://localhost');
+      // A proxy that adds to the header puts its own word last.
+      const forwarded = trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim() : undefined;
+      const isSecure = protocol === 'https:' || forwarded === 'https';
+      const headers = { ...responseHeaders, ...(isSecure && strictTransport(request.headers.get('host') ?? host)) };
+      for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value);
     },
   };
 }

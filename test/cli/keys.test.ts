@@ -17,7 +17,7 @@ function keys(args: readonly string[], masterKeys: readonly Uint8Array[] = [test
     MONGODB_URI: test.uri,
     MONGODB_DATABASE: test.databaseName,
     MASTER_KEY: masterKeys.map(base64).join(','),
-    TOKEN_SECRET: 'x'.repeat(32),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
   });
 }
 

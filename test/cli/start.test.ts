@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
@@ -65,7 +66,7 @@ it('does not make a second master key for data that was sealed under a first', a
   const { code, stderr } = await run(['start'], { DATA_DIR: directory, PORT: '0' }).ended;
   expect(code).toBe(1);
   expect(stderr).toContain('the master key that wrapped them is not in');
-  const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: Buffer.alloc(32, 1).toString('base64') }).ended;
+  const wrong = await run(['start'], { DATA_DIR: directory, PORT: '0', MASTER_KEY: randomBytes(32).toString('base64') }).ended;
   expect(wrong.code).toBe(1);
   expect(wrong.stderr).toContain('is not configured');
 });
@@ -124,7 +125,7 @@ it('refuses to print tokens that nobody could want', async () => {
   expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('The name of an organization must be') });
   const elsewhere = await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
     ...settings,
-    TOKEN_SECRET: 'x'.repeat(32),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
   }).ended;
   expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Development tokens are not available') });
 });
@@ -173,6 +174,41 @@ it('logs a line of JSON for each request where stdout is no terminal', async () 
   expect(others).toEqual([]);
 });
 
+// The token has all scopes, and a log keeps what is printed.
+it.each<[string, Record<string, string>]>([
+  ['nothing else set', {}],
+  ['another database', { MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0', MASTER_KEY: randomBytes(32).toString('base64') }],
+  ['an open address', { HOST: '0.0.0.0' }],
+])('makes no development token in production, with %s', async (_, settings) => {
+  const directory = newDataDirectory();
+  for (const command of [['start'], ['token', '--organization', 'acme', '--scope', 'all.Organization']]) {
+    const { code, stdout, stderr } = await run(command, { NODE_ENV: 'production', DATA_DIR: directory, PORT: '0', ...settings }).ended;
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+    expect(stderr).toMatch(/^TOKEN_JWKS_URL \(or TOKEN_SECRET\) is missing: development tokens are not available in production/);
+  }
+  expect(readdirSync(directory)).toEqual([]);
+});
+
+it('prints no token in production, and takes none that was made for development', async () => {
+  const directory = newDataDirectory();
+  const token = (
+    await run(['token', '--organization', 'acme', '--scope', 'all.Organization'], { DATA_DIR: directory }).ended
+  ).stdout.trim();
+  expect(token).toMatch(/^ey/);
+  const settings = {
+    NODE_ENV: 'production',
+    DATA_DIR: directory,
+    PORT: '0',
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
+    GRAPHIQL: 'true',
+  };
+  const server = run(['start'], settings);
+  await expect.poll(() => server.output.stdout, { timeout: 90_000 }).toContain('GraphQL at ');
+  expect(server.output.stdout).not.toContain('token=');
+  const [url] = /http\S+/.exec(server.output.stdout.split('GraphQL at ')[1]!)!;
+  expect((await send(url, token, integrations)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+});
+
 it('says why when the data directory cannot be written', async () => {
   const file = join(newDataDirectory(), 'file');
   writeFileSync(file, '');
@@ -186,8 +222,8 @@ it('says why when the data directory cannot be written', async () => {
 it('says why when the database does not answer', async () => {
   const settings = {
     MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
-    MASTER_KEY: Buffer.alloc(32, 1).toString('base64'),
-    TOKEN_SECRET: 'x'.repeat(32),
+    MASTER_KEY: randomBytes(32).toString('base64'),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
   };
   const { code, stderr } = await run(['start'], settings).ended;
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database responded within ten seconds/) });

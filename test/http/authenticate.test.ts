@@ -1,12 +1,16 @@
-import { createHmac, createPublicKey, type KeyObject, randomBytes } from 'node:crypto';
+import { createHmac, createPublicKey, generateKeyPairSync, type KeyObject, randomBytes, sign as signBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { gzipSync } from 'node:zlib';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { pino } from 'pino';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Viewer } from '../../src/access/viewer.ts';
-import { UnauthenticatedError } from '../../src/errors.ts';
+import { UnauthenticatedError, UnavailableError } from '../../src/errors.ts';
+import { createGateway } from '../../src/gateway.ts';
 import { createAuthenticator, type TokenSettings } from '../../src/http/authenticate.ts';
+import type { issuerKeyLimits } from '../../src/http/issuer-keys.ts';
 import { useTestGateway } from '../harness.ts';
 
 const secret = randomBytes(64);
@@ -25,7 +29,7 @@ function claims(changed: Record<string, unknown> = {}): JWTPayload {
 function sign(
   payload: JWTPayload,
   key: Uint8Array | KeyObject | CryptoKey = secret,
-  header: { alg: string; kid?: string } = { alg: 'HS256' },
+  header: { alg: string; kid?: string; typ?: string } = { alg: 'HS256' },
 ) {
   return new SignJWT(payload).setProtectedHeader(header).sign(key);
 }
@@ -74,7 +78,47 @@ describe('the header', () => {
   );
 });
 
+const tooLong = 'The token is valid for longer than the gateway accepts. The setting TOKEN_MAX_LIFETIME_SECONDS is the maximum.';
+
 describe('the claims', () => {
+  // JSON has no infinity, but 1e999 is read as one: a token that never expires.
+  it('are refused when a number in them is infinite', async () => {
+    const signed = (payload: string) => {
+      const content = [`{"alg":"HS256"}`, payload].map((part) => Buffer.from(part).toString('base64url')).join('.');
+      return `${content}.${createHmac('sha256', secret).update(content).digest('base64url')}`;
+    };
+    const payload = JSON.stringify(claims()).slice(0, -1);
+    expect(await authenticate(signed(`${payload}}`))).toMatchObject({ organizationId: 'acme' });
+    expect(await refusal(signed(`${payload},"exp":1e999}`))).toBe(tooLong);
+    expect(await refusal(signed(`${payload},"exp":1e999,"iat":${now()}}`))).toBe(tooLong);
+    expect(await refusal(signed(`${payload},"exp":1e999,"iat":1e999}`))).toContain(' iat ');
+    expect(await refusal(signed(`${payload},"iat":-1e999}`))).toBe(tooLong);
+  });
+
+  it('may say that a token is valid for as long as is configured', async () => {
+    const settings = { ...withSecret, maxLifetimeSeconds: 300 };
+    expect(await authenticate(await sign(claims({ iat: now(), exp: now() + 300 })), settings)).toMatchObject({ organizationId: 'acme' });
+    expect(await refusal(await sign(claims({ iat: now(), exp: now() + 301 })), settings)).toBe(tooLong);
+    const month = { ...withSecret, maxLifetimeSeconds: 30 * 86_400 };
+    expect(await authenticate(await sign(claims({ exp: now() + 29 * 86_400 })), month)).toMatchObject({ organizationId: 'acme' });
+  });
+
+  // RFC 7515, section 4.1.9, and RFC 9068: otherwise an ID token, which pages hold, could be used as an access token.
+  it('have the type that is configured', async () => {
+    const typ = 'The token’s header typ is missing or does not have the expected value.';
+    const signTyped = (value: unknown) => sign(claims(), secret, { alg: 'HS256', ...(value !== undefined && { typ: value as string }) });
+    for (const required of ['at+jwt', 'AT+JWT', 'application/at+jwt']) {
+      const settings = { ...withSecret, typ: required };
+      for (const taken of ['at+jwt', 'AT+JWT', 'application/at+jwt', 'Application/At+Jwt']) {
+        expect(await authenticate(await signTyped(taken), settings), taken).toMatchObject({ organizationId: 'acme' });
+      }
+      for (const wrong of [undefined, 'JWT', '', 'at+jwt ', 'text/at+jwt', 'application/application/at+jwt', 7, ['at+jwt']]) {
+        expect(await refusal(await signTyped(wrong), settings), String(wrong)).toMatch(new RegExp(`^${typ}$|not a JWT`));
+      }
+    }
+    expect(await authenticate(await signTyped('anything'))).toMatchObject({ organizationId: 'acme' });
+  });
+
   // jose takes a token without exp or sub: such a one would be good for ever, or nobody’s.
   it.each<[string, Record<string, unknown>, string]>([
     ['no exp', { exp: undefined }, "The token's claim exp is missing or does not have the expected value."],
@@ -91,16 +135,26 @@ describe('the claims', () => {
     ['another aud', { aud: ['other', 'another'] }, "The token's claim aud is missing or does not have the expected value."],
     ['expired before the tolerance', { exp: now() - 30 }, 'The token has expired.'],
     ['not valid yet', { nbf: now() + 60 }, "The token's claim nbf is missing or does not have the expected value."],
+    ['issued in the future', { iat: now() + 600 }, "The token's claim iat is missing or does not have the expected value."],
+    ['issued at a time that is no number', { iat: 'now' }, "The token's claim iat is missing or does not have the expected value."],
+    ['issued at null', { iat: null }, "The token's claim iat is missing or does not have the expected value."],
+    ['valid for longer than a day', { iat: now() - 10, exp: now() + 86_400 }, tooLong],
+    ['valid for longer than a day, and issued long ago', { iat: now() - 90_000, exp: now() + 60 }, tooLong],
+    ['valid for longer than a day from now, without iat', { exp: now() + 90_000 }, tooLong],
+    ['issued before there were clocks', { iat: -1e300 }, tooLong],
   ])('are refused: %s', async (_, changed, message) => {
     expect(await refusal(await sign(claims(changed)))).toBe(message);
   });
 
-  it.each<[string, Record<string, unknown>]>([
-    ['one of several audiences', { aud: ['other', base.audience] }],
-    ['expired within the tolerance of five seconds', { exp: now() - 2 }],
-    ['valid in a moment, within the tolerance', { nbf: now() + 2 }],
+  it.each<[string, () => Record<string, unknown>]>([
+    ['one of several audiences', () => ({ aud: ['other', base.audience] })],
+    ['expired within the tolerance of five seconds', () => ({ exp: now() - 2 })],
+    ['valid in a moment, within the tolerance', () => ({ nbf: now() + 2 })],
+    ['issued in a moment, within the tolerance', () => ({ iat: now() + 2 })],
+    ['valid for a day', () => ({ iat: now() - 10, exp: now() - 10 + 86_400 })],
+    ['valid for a day from now, without iat', () => ({ exp: now() + 86_395 })],
   ])('are taken: %s', async (_, changed) => {
-    expect(await authenticate(await sign(claims(changed)))).toMatchObject({ organizationId: 'acme' });
+    expect(await authenticate(await sign(claims(changed())))).toMatchObject({ organizationId: 'acme' });
   });
 
   // The organization stands in ciphertext headers, queries and command lines.
@@ -192,8 +246,28 @@ describe('an issuer’s published keys', () => {
   let server: Server;
   let settings: TokenSettings;
   let published: Published[] = [];
-  let answer: 'keys' | 'error' | 'garbage' = 'keys';
+  type Answer =
+    | 'keys'
+    | 'error'
+    | 'garbage'
+    | 'null'
+    | 'no list'
+    | 'redirect'
+    | 'large'
+    | 'compressed'
+    | 'many'
+    | 'cut'
+    | 'slow'
+    | 'silent';
+  let answer: Answer = 'keys';
   let fetches = 0;
+  let redirected = 0;
+  /** Published beside the others. */
+  let extra: unknown[] = [];
+  afterEach(() => {
+    answer = 'keys';
+    extra = [];
+  });
 
   async function newKey(alg: string, kid: string): Promise<Published> {
     return { kid, alg, ...(await generateKeyPair(alg, { extractable: true })) };
@@ -201,20 +275,39 @@ describe('an issuer’s published keys', () => {
   const signWith = ({ privateKey, alg, kid }: Published, payload = claims()) => sign(payload, privateKey, { alg, kid });
 
   beforeAll(async () => {
-    server = createServer(async (_request, response) => {
-      fetches++;
+    server = createServer(async (request, response) => {
+      if (request.url === '/elsewhere') redirected++;
+      else fetches++;
       if (answer === 'error') return response.writeHead(500).end();
       if (answer === 'garbage') return response.end('<html>');
+      if (answer === 'null') return response.end('null');
+      if (answer === 'no list') return response.end('{"keys":{"length":1}}');
+      if (answer === 'redirect' && request.url !== '/elsewhere') return response.writeHead(302, { location: '/elsewhere' }).end();
+      if (answer === 'large') return response.end(JSON.stringify({ keys: [], padding: 'x'.repeat(600_000) }));
+      if (answer === 'compressed') {
+        response.writeHead(200, { 'content-encoding': 'gzip' });
+        return response.end(gzipSync(JSON.stringify({ keys: [], padding: 'x'.repeat(50_000_000) })));
+      }
+      if (answer === 'many') return response.end(JSON.stringify({ keys: Array(101).fill({ kty: 'RSA' }) }));
+      if (answer === 'cut') {
+        response.writeHead(200, { 'content-length': 1_000 });
+        return response.write('{"keys"', () => response.destroy());
+      }
+      if (answer === 'slow') return void response.write('{"keys":');
+      if (answer === 'silent') return undefined;
       const keys = await Promise.all(
         published.map(async ({ publicKey, kid, alg }) => ({ ...(await exportJWK(publicKey)), kid, alg, use: 'sig' })),
       );
       response.setHeader('content-type', 'application/json');
-      return response.end(JSON.stringify({ keys }));
+      return response.end(JSON.stringify({ keys: [...keys, ...extra] }));
     }).listen(0, '127.0.0.1');
     await once(server, 'listening');
     settings = { ...base, key: { jwksUrl: new URL(`http://127.0.0.1:${(server.address() as AddressInfo).port}/jwks.json`) } };
   });
-  afterAll(() => void server.close());
+  afterAll(() => {
+    server.close();
+    server.closeAllConnections();
+  });
 
   it.each(['RS256', 'PS256', 'ES256', 'ES384', 'EdDSA'])('take %s, and fetch the keys once', async (alg) => {
     published = [await newKey(alg, 'one')];
@@ -295,32 +388,201 @@ describe('an issuer’s published keys', () => {
     }
   });
 
-  // Nobody gets in while the keys cannot be had, and the reason is not put on the token.
-  it.each(['error', 'garbage'] as const)('let nobody in when they cannot be had: %s', async (what) => {
-    const key = await newKey('ES256', 'one');
-    published = [key];
-    answer = what;
-    try {
-      expect(await refusal(await signWith(key), settings)).toBe('The issuer’s keys could not be fetched.');
-    } finally {
-      answer = 'keys';
+  it('refuse a token whose key cannot be used', async () => {
+    const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
+    extra = [
+      { ...publicKey.export({ format: 'jwk' }), kid: 'small' },
+      { kty: 'RSA', n: '%', e: 'AQAB', kid: 'broken' },
+      { kty: 'EC', crv: 'P-256', x: 'AAAA', y: 'AAAA', kid: 'no point' },
+      { kty: 'none' },
+    ];
+    const content = (kid: string) =>
+      [{ alg: kid === 'no point' ? 'ES256' : 'RS256', kid }, claims()]
+        .map((part) => Buffer.from(JSON.stringify(part)).toString('base64url'))
+        .join('.');
+    for (const kid of ['small', 'broken', 'no point']) {
+      const signature = signBytes('sha256', Buffer.from(content(kid)), privateKey).toString('base64url');
+      expect(await refusal(`${content(kid)}.${signature}`, settings), kid).toBe('The issuer’s key that the token names cannot be used.');
     }
   });
 
-  it('let nobody in when the issuer does not answer', async () => {
+  /** An authenticator that is kept, its clock, and what it said of failures. */
+  function kept(limits: Partial<typeof issuerKeyLimits> = {}, url = (settings.key as { jwksUrl: URL }).jwksUrl) {
+    const failures: string[] = [];
+    const clock = { elapsed: 0 };
+    const authenticator = createAuthenticator({ ...base, key: { jwksUrl: url } }, ownTokens, () => new Date(Date.now() + clock.elapsed), {
+      onKeyFailure: (reason) => failures.push(reason),
+      issuerKeyLimits: limits,
+    });
+    const taken = (token: string): Promise<string> =>
+      authenticator(new Headers({ authorization: `Bearer ${token}` })).then(
+        () => 'taken',
+        (error: unknown) =>
+          error instanceof UnavailableError ? `unavailable, retry in ${error.retryAfter}` : String((error as Error).message),
+      );
+    return { taken, failures, clock };
+  }
+  const longLived = (key: Published) => signWith(key, claims({ exp: now() + 80_000 }));
+  const notPublished = 'The token is signed with a key that the issuer does not publish.';
+
+  // The token is not to blame, and nobody is charged for it.
+  it.each<[Answer, string]>([
+    ['error', 'the status is not 200'],
+    ['garbage', 'the answer is not a JSON Web Key Set'],
+    ['null', 'the answer is not a JSON Web Key Set'],
+    ['no list', 'the answer is not a JSON Web Key Set'],
+    ['redirect', 'the answer is a redirect'],
+    ['large', 'the answer is too large'],
+    ['compressed', 'the answer is too large'],
+    ['many', 'the answer contains too many keys'],
+    ['cut', 'the answer was cut off'],
+    ['slow', 'the answer took too long'],
+    ['silent', 'the answer took too long'],
+  ])('are unavailable, and asked for once in a while, when the answer is: %s', async (what, reason) => {
+    const key = await newKey('ES256', 'one');
+    published = [key];
+    answer = what;
+    // The time only matters for the two that never end; with less, the others could be late on a busy machine.
+    const { taken, failures, clock } = kept({ timeout: what === 'slow' || what === 'silent' ? 300 : 60_000 });
+    const token = await longLived(key);
+    fetches = 0;
+    expect(await taken(token)).toMatch(/^unavailable, retry in [1-5]$/);
+    const many = await Promise.all(Array.from({ length: 50 }, () => taken(token)));
+    expect(new Set(many.map((each) => each.replace(/\d/, 'n')))).toEqual(new Set(['unavailable, retry in n']));
+    expect({ fetches, failures }).toEqual({ fetches: 1, failures: [reason] });
+    clock.elapsed += 5_001;
+    await Promise.all(Array.from({ length: 50 }, () => taken(token)));
+    expect(fetches).toBe(2);
+    answer = 'keys';
+    clock.elapsed += 5_001;
+    expect(await taken(token)).toBe('taken');
+    expect(redirected).toBe(0);
+  });
+
+  it('are unavailable when nobody listens', async () => {
     const gone = createServer().listen(0, '127.0.0.1');
     await once(gone, 'listening');
     const { port } = gone.address() as AddressInfo;
     await new Promise((resolve) => gone.close(resolve));
+    const { taken, failures } = kept({}, new URL(`http://127.0.0.1:${port}/jwks.json`));
+    expect(await taken(await signWith(await newKey('ES256', 'one')))).toMatch(/^unavailable/);
+    expect(failures).toEqual(['there is no answer']);
+  });
+
+  it('are used for an hour while the issuer does not answer, and not longer', async () => {
     const key = await newKey('ES256', 'one');
-    const unreachable: TokenSettings = { ...base, key: { jwksUrl: new URL(`http://127.0.0.1:${port}/jwks.json`) } };
-    expect(await refusal(await signWith(key), unreachable)).toBe('The issuer’s keys could not be fetched.');
+    published = [key];
+    const { taken, failures, clock } = kept();
+    const token = await longLived(key);
+    const unknown = await longLived(await newKey('ES256', 'two'));
+    expect(await taken(token)).toBe('taken');
+    answer = 'error';
+    clock.elapsed = 11 * 60_000;
+    expect(await taken(token)).toBe('taken');
+    expect(failures).toHaveLength(1);
+    // Whether this key exists, nobody can say.
+    expect(await taken(unknown)).toMatch(/^unavailable/);
+    clock.elapsed = 59 * 60_000;
+    expect(await taken(token)).toBe('taken');
+    clock.elapsed = 61 * 60_000;
+    expect(await taken(token)).toMatch(/^unavailable/);
+    answer = 'keys';
+    clock.elapsed += 6_000;
+    expect(await taken(token)).toBe('taken');
+    expect(await taken(unknown)).toBe(notPublished);
+  });
+
+  it('that the issuer has withdrawn are refused when the set is ten minutes old, and a new one is taken after a pause', async () => {
+    const [old, next] = [await newKey('ES256', 'old'), await newKey('ES256', 'next')];
+    published = [old];
+    const { taken, clock } = kept();
+    const tokens = { old: await longLived(old), next: await longLived(next) };
+    expect(await taken(tokens.old)).toBe('taken');
+    published = [old, next];
+    expect(await taken(tokens.next)).toBe(notPublished);
+    clock.elapsed = 31_000;
+    expect(await taken(tokens.next)).toBe('taken');
+    published = [next];
+    expect(await taken(tokens.old)).toBe('taken');
+    clock.elapsed = 11 * 60_000;
+    expect(await taken(tokens.old)).toBe(notPublished);
+  });
+
+  // Otherwise a stranger could make us send requests to the issuer, one for each of his own.
+  it.each(['keys', 'error'] as const)('are not asked for more often because of key ids that nobody knows: %s', async (what) => {
+    const key = await newKey('ES256', 'one');
+    published = [key];
+    const { taken, clock } = kept();
+    expect(await taken(await longLived(key))).toBe('taken');
+    const { privateKey, alg } = key;
+    const strangers = await Promise.all(Array.from({ length: 200 }, (_, at) => sign(claims(), privateKey, { alg, kid: `random-${at}` })));
+    answer = what;
+    fetches = 0;
+    await Promise.all(strangers.map(taken));
+    expect(fetches).toBe(0);
+    clock.elapsed = 31_000;
+    for (const stranger of strangers) await taken(stranger);
+    expect(fetches).toBe(1);
+    expect(await taken(await longLived(key))).toBe('taken');
+  });
+
+  it('are asked for again after the clock was set back', async () => {
+    const key = await newKey('ES256', 'one');
+    published = [key];
+    const { taken, clock } = kept();
+    clock.elapsed = 10 * 365 * 86_400_000;
+    expect(await taken(await signWith(key))).toBe('The token has expired.');
+    clock.elapsed = 0;
+    expect(await taken(await signWith(key))).toBe('taken');
   });
 });
 
 describe('at the front door', () => {
   const test = useTestGateway();
   const query = '{ integrations { totalCount } }';
+
+  it('a JWKS endpoint that is down is a 503 that charges nobody, and is logged', async () => {
+    const gone = createServer().listen(0, '127.0.0.1');
+    await once(gone, 'listening');
+    const { port } = gone.address() as AddressInfo;
+    await new Promise((resolve) => gone.close(resolve));
+    const commands: string[] = [];
+    const logs: string[] = [];
+    const gateway = await createGateway({
+      database: { uri: test.uri, name: test.databaseName, onCommand: (name) => commands.push(name) },
+      masterKeys: [test.masterKey],
+      tokens: { ...base, key: { jwksUrl: new URL(`http://127.0.0.1:${port}/jwks.json`) } },
+      logger: pino({}, { write: (line) => void logs.push(line) }),
+      graphiql: false,
+      limits: { rateLimit: 20, anonymousRateLimit: 5, maxCost: 20 },
+      runsJobs: false,
+    });
+    try {
+      const { privateKey } = await generateKeyPair('ES256');
+      const authorization = `Bearer ${await sign(claims(), privateKey, { alg: 'ES256', kid: 'one' })}`;
+      commands.length = 0;
+      for (let again = 0; again < 30; again++) {
+        const response = await gateway.fetch(
+          new Request('http://gateway.test/graphql', {
+            method: 'POST',
+            headers: { authorization, 'content-type': 'application/json' },
+            body: JSON.stringify({ query }),
+          }),
+        );
+        expect(response.status).toBe(503);
+        expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+        expect([...response.headers.keys()].filter((name) => name.startsWith('ratelimit'))).toEqual([]);
+        const retryAfter = Number(response.headers.get('retry-after'));
+        expect(await response.json()).toEqual({
+          errors: [{ message: expect.stringMatching(/keys could not be fetched/), extensions: { code: 'UNAVAILABLE', retryAfter } }],
+        });
+      }
+      expect(commands).toEqual([]);
+      expect(logs.filter((line) => line.includes('(TOKEN_JWKS_URL) could not be fetched')).length).toBeGreaterThan(0);
+    } finally {
+      await gateway.stop();
+    }
+  });
 
   it('a missing or bad token is a 401 that names no way but Bearer, and nothing is read', async () => {
     const good = await test.token({ organization: test.newOrganization() });

@@ -275,6 +275,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     // The printed address, opened in the same tab, changes the fragment only.
     const expired = await test.token({ ...caller, claims: { exp: 1_000_000_000 } });
     await page.evaluate((token) => location.assign(`#token=${token}`), expired);
+    await page.getByRole('button', { name: 'Use the token of the link' }).click();
     await eventually(() => bar(page)).toContain('The token has expired.');
     expect(page.url()).toBe(`${server.origin}/graphql`);
     await giveToken(page, await test.token(caller));
@@ -286,6 +287,47 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     await page.locator('.graphiql-execute-button').click();
     await eventually(() => result(page)).toContain('The token is not a JWT.');
     expect(await bar(page)).toContain('token valid until');
+  });
+
+  // Whoever opens the link of an attacker would type secrets into the attacker's organization.
+  it('asks before the token of a link replaces the one that it keeps, by keyboard and without a network', async () => {
+    const mine = await test.token(caller);
+    const { page, observed } = await open(mine);
+    const theirs = await test.token({ organization: 'attackers', claims: { sub: 'mallory\u202e · organization example' } });
+    const follow = (token: string) => page.evaluate((given) => location.assign(`#token=${given}`), token);
+    const dialog = page.getByRole('dialog', { name: 'Switch to the access of this link?' });
+    await page.context().setOffline(true);
+    const sent = observed.requests.length;
+
+    // The first choice keeps the token, and so does Escape.
+    for (const key of ['Enter', 'Escape']) {
+      await follow(theirs);
+      await dialog.waitFor();
+      expect(page.url()).toBe(`${server.origin}/graphql`);
+      const text = (await dialog.innerText()).replace(/\s+/g, ' ');
+      expect(text).toContain('In use example developer In the link attackers mallory · organization example');
+      expect(await page.evaluate(() => document.activeElement?.textContent)).toBe('Keep the token in use');
+      expect((await stored(page)).session).toEqual({ token: mine });
+      await page.keyboard.press(key);
+      await dialog.waitFor({ state: 'hidden' });
+      expect((await stored(page)).session).toEqual({ token: mine });
+      expect(await bar(page)).toContain('organization example · developer');
+    }
+    // The same token again is no question.
+    await follow(mine);
+    expect(await dialog.isVisible()).toBe(false);
+    expect(observed.requests.slice(sent)).toEqual([]);
+    await page.context().setOffline(false);
+
+    // A new load of the page with a link, and the other choice.
+    await page.goto(`${server.origin}/graphql?fresh#token=${theirs}`);
+    await dialog.waitFor();
+    expect((await stored(page)).session).toEqual({ token: mine });
+    await page.keyboard.press('Tab');
+    await readingTheSchema(page, () => page.keyboard.press('Enter'));
+    await eventually(() => bar(page)).toContain('organization attackers · mallory');
+    expect((await stored(page)).session).toEqual({ token: theirs });
+    expect(observed.complaints.filter((each) => !each.includes('ERR_INTERNET_DISCONNECTED'))).toEqual([]);
   });
 
   it('completes from the schema, and shows its descriptions', async () => {

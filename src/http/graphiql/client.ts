@@ -28,15 +28,29 @@ const script = String.raw`
 
   // --- The token ---
 
-  let token = fromAddress() || kept();
+  let token = kept();
+  /** The token of a link that was opened while another token was in use. It is used only if the user agrees. */
+  let offered = null;
   /** The message with which the gateway rejected the token. */
   let refusal = '';
 
+  /** Removes the token from the address and returns it. */
   function fromAddress() {
-    const match = /[#&]token=([^&]+)/.exec(location.hash);
+    const match = /[#&]token=([\x21-\x7e]+)/.exec(location.hash);
     // Removes the query string, too: a link must not be able to prefill an operation for somebody who has a token.
     if (location.hash || location.search) history.replaceState(null, '', endpoint);
-    return match && keep(match[1]);
+    return match && match[1].split('&')[0];
+  }
+
+  /**
+   * Uses the token of a link if there is no other one. Otherwise asks: with the link of somebody else, a user who does not notice
+   * would store secrets in that person's organization.
+   */
+  function offer(given) {
+    if (!given || given === token) return;
+    if (!token) return use(given);
+    offered = given;
+    ask();
   }
 
   function keep(given) {
@@ -58,6 +72,7 @@ const script = String.raw`
 
   function use(given) {
     token = keep(given);
+    offered = null;
     refusal = '';
     showBar();
     // GraphiQL's own shortcut for reloading the schema.
@@ -65,10 +80,7 @@ const script = String.raw`
   }
 
   // Opening the printed address again in this tab changes only the fragment and does not reload the page.
-  window.addEventListener('hashchange', () => {
-    const given = fromAddress();
-    if (given) use(given);
-  });
+  window.addEventListener('hashchange', () => offer(fromAddress()));
 
   /** The claims of a JWT, or none for another token. They are only shown; the gateway verifies the token. */
   function claimsOf(jwt) {
@@ -78,6 +90,19 @@ const script = String.raw`
     } catch {
       return {};
     }
+  }
+
+  /** What a token says about itself, as text. An API key contains its organization. Nothing of it is verified. */
+  function ownerOf(given) {
+    const claims = claimsOf(given);
+    const [, ofKey] = /^cgk_(.+)\.[0-9a-f]{24}\.[A-Za-z0-9_-]{43}$/.exec(given) ?? [];
+    const organization = ofKey ?? claims[settings.organizationClaim] ?? claims.organization;
+    return { organization: plain(organization) || 'unknown', subject: plain(claims.sub) || (ofKey ? 'an API key' : 'unknown') };
+  }
+
+  /** A claim without what could make a text look like another one: control characters, and those that change its direction. */
+  function plain(claim) {
+    return ['string', 'number'].includes(typeof claim) ? String(claim).replace(/[\p{C}\p{Z}]+/gu, ' ').trim().slice(0, 80) : '';
   }
 
   // --- Operations ---
@@ -165,9 +190,10 @@ const script = String.raw`
 
   function whose() {
     const claims = claimsOf(token);
+    const owner = ownerOf(token);
     const parts = [];
-    if (claims[settings.organizationClaim]) parts.push('organization ', element('b', {}, claims[settings.organizationClaim]), ' · ');
-    if (claims.sub) parts.push(claims.sub, ' · ');
+    if (owner.organization !== 'unknown') parts.push('organization ', element('b', {}, owner.organization), ' · ');
+    if (owner.subject !== 'unknown') parts.push(element('bdi', {}, owner.subject), ' · ');
     if (claims.exp) {
       const until = new Date(claims.exp * 1000);
       const day = until.toDateString() === new Date().toDateString() ? {} : { dateStyle: 'medium' };
@@ -186,6 +212,36 @@ const script = String.raw`
         element('button', { type: 'submit' }, 'Use token'),
         ...(token && !refusal ? [element('button', { type: 'button', className: 'cancel' }, 'Cancel')] : [])),
     ];
+  }
+
+  // --- The question whether to use the token of a link ---
+
+  /** Opens the question above everything else. Escape and the first button, which has the focus, keep the token that is in use. */
+  function ask() {
+    const dialog = document.getElementById('offer');
+    if (!dialog) return;
+    const inUse = ownerOf(token);
+    const ofLink = ownerOf(offered);
+    const row = (label, { organization, subject }) => element('tr', {}, element('th', { scope: 'row' }, label),
+      element('td', {}, element('bdi', {}, organization)), element('td', {}, element('bdi', {}, subject)));
+    dialog.replaceChildren(
+      element('h2', { id: 'offer-title' }, 'Switch to the access of this link?'),
+      element('p', { id: 'offer-text' }, 'The link that you opened contains another token than the one that this page uses. With that token, you read and store everything in its organization. Accept it only if you know where the link comes from.'),
+      element('table', {}, element('tr', {}, element('td'), element('th', { scope: 'col' }, 'Organization'), element('th', { scope: 'col' }, 'Subject')),
+        row('In use', inUse), row('In the link', ofLink)),
+      element('div', { className: 'choices' },
+        element('button', { className: 'keep', type: 'button', autofocus: true }, 'Keep the token in use'),
+        element('button', { className: 'replace', type: 'button' }, 'Use the token of the link')),
+    );
+    dialog.querySelector('.keep').addEventListener('click', () => dialog.close());
+    dialog.querySelector('.replace').addEventListener('click', () => {
+      // Taken now, because closing forgets it.
+      const accepted = offered;
+      dialog.close();
+      use(accepted);
+    });
+    if (!dialog.open) dialog.showModal();
+    dialog.querySelector('.keep').focus();
   }
 
   // --- GraphiQL ---
@@ -212,8 +268,14 @@ const script = String.raw`
     getWorkerUrl: (_, label) => new URL(settings.workers[label] ?? settings.workers.editorWorkerService, location.href).href,
   };
 
+  /** Read before anything else runs, but offered when there is a page that can ask. */
+  const ofAddress = fromAddress();
+  if (!token && ofAddress) token = keep(ofAddress);
+
   document.addEventListener('DOMContentLoaded', () => {
+    document.getElementById('offer').addEventListener('close', () => (offered = null));
     showBar();
+    offer(ofAddress);
     YogaGraphiQL.renderYogaGraphiQL(document.getElementById('root'), {
       fetcher: run,
       storage: forgetfulStorage(),

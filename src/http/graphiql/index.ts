@@ -9,7 +9,7 @@ export interface GraphiqlSettings {
 
 /**
  * The page may run our scripts and send requests to the gateway. Monaco writes its themes and sizes into style elements, so styles need
- * 'unsafe-inline'. Its fonts and images are data: URLs in the style sheet.
+ * 'unsafe-inline'. Its fonts and images are data: URLs in the style sheet. A worker has the policy of its own response, not that of the page.
  */
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
@@ -23,9 +23,6 @@ const CONTENT_SECURITY_POLICY = [
   "form-action 'none'",
   "frame-ancestors 'none'",
 ].join('; ');
-
-/** A worker has the policy of its own response, not that of the page. */
-const ASSET_POLICY = "default-src 'none'; frame-ancestors 'none'";
 
 interface Site {
   readonly page: string;
@@ -49,9 +46,7 @@ export function useGraphiql(settings: GraphiqlSettings): Plugin {
         const headers = {
           'content-type': 'text/html; charset=utf-8',
           'content-security-policy': CONTENT_SECURITY_POLICY,
-          'x-frame-options': 'DENY',
           'cross-origin-opener-policy': 'same-origin',
-          'cross-origin-resource-policy': 'same-origin',
           vary: 'accept',
         };
         return endResponse(new fetchAPI.Response(page, { headers }));
@@ -61,8 +56,6 @@ export function useGraphiql(settings: GraphiqlSettings): Plugin {
       const headers = {
         'content-type': asset.type,
         'content-length': String(asset.content.byteLength),
-        'content-security-policy': ASSET_POLICY,
-        'cross-origin-resource-policy': 'same-origin',
         'cache-control': 'private, max-age=31536000, immutable',
       };
       endResponse(new fetchAPI.Response(asset.content, { headers }));

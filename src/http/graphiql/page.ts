@@ -20,6 +20,7 @@ export function pageHtml({ styles, clientScript, graphiqlScript }: PageParts): s
     <noscript>GraphiQL needs JavaScript.</noscript>
     <header id="bar" class="graphiql-container"></header>
     <main id="root"></main>
+    <dialog id="offer" aria-labelledby="offer-title" aria-describedby="offer-text"></dialog>
   </body>
 </html>
 `;
@@ -57,6 +58,17 @@ body { display: flex; flex-direction: column; height: 100vh; overflow: hidden; }
   padding: 3px 10px; cursor: pointer; font: inherit; color: inherit; background: transparent;
   border: 1px solid hsla(var(--color-neutral), 0.4); border-radius: 4px;
 }
+#offer {
+  max-width: 520px; padding: 20px 24px; border: 1px solid #d60590; border-radius: 8px; color: #1f2328; background: #fff;
+  font: 15px/1.5 system-ui, sans-serif;
+}
+#offer::backdrop { background: rgb(0 0 0 / 50%); }
+#offer h2 { margin: 0 0 8px; font-size: 18px; }
+#offer table { margin: 12px 0; border-collapse: collapse; }
+#offer th, #offer td { padding: 2px 16px 2px 0; text-align: left; overflow-wrap: anywhere; }
+#offer .choices { display: flex; gap: 8px; justify-content: flex-end; }
+#offer button { padding: 6px 12px; font: inherit; cursor: pointer; color: inherit; background: #fff; border: 1px solid #8c959f; border-radius: 4px; }
+#offer button:focus-visible { outline: 3px solid #0969da; }
 #bar button.other { margin-left: 12px; }
 #bar button:hover { background: hsla(var(--color-neutral), 0.1); }
 `;

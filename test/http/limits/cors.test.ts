@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { readConfig } from '../../../src/config.ts';
@@ -93,7 +94,7 @@ it('is off unless told: no page of another origin, and no word of it', async () 
 });
 
 it('takes origins, and nothing that is like one', () => {
-  const production = { MONGODB_URI: 'mongodb://x/', MASTER_KEY: 'x', TOKEN_SECRET: 'x'.repeat(32) };
+  const production = { MONGODB_URI: 'mongodb://x/', MASTER_KEY: 'x', TOKEN_SECRET: randomBytes(32).toString('hex') };
   expect(readConfig({ CORS_ORIGINS: 'https://a.example, http://localhost:3000' }).corsOrigins).toEqual([
     'https://a.example',
     'http://localhost:3000',

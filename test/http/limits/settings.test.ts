@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { readConfig, settingNames } from '../../../src/config.ts';
@@ -59,7 +60,12 @@ describe('limits', () => {
   });
 
   it('introspection is off in production unless told', () => {
-    const production = { NODE_ENV: 'production', MONGODB_URI: 'mongodb://x/', MASTER_KEY: 'x', TOKEN_SECRET: 'x'.repeat(32) };
+    const production = {
+      NODE_ENV: 'production',
+      MONGODB_URI: 'mongodb://x/',
+      MASTER_KEY: 'x',
+      TOKEN_SECRET: randomBytes(32).toString('hex'),
+    };
     expect(readConfig(production).limits.introspection).toBe(false);
     expect(readConfig({ ...production, INTROSPECTION: 'true' }).limits.introspection).toBe(true);
   });
