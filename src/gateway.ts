@@ -1,11 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
+import { hostname, userInfo } from 'node:os';
 import type { Logger } from 'pino';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
-import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
+import {
+  type AuditHead,
+  type AuditMigrationReport,
+  type AuditVerification,
+  endAuditLogs,
+  migrateAuditLog,
+  type SealProblem,
+  sealAuditLogs,
+  verifyAuditLog,
+} from './domain/audit.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
@@ -19,6 +29,7 @@ import {
   rotateKeys,
 } from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
+import { type PlatformAction, type PlatformEntry, PlatformLogMissingError, platformEntries, recordPlatformEvent } from './domain/platform.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
@@ -37,12 +48,12 @@ import { NO_ORGANIZATION } from './store/rate-limit.ts';
 export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
-export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
+export { builtInKinds, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
 
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
-export type { AuditHead, AuditVerification };
+export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
 
 export interface GatewayOptions {
   readonly database: {
@@ -75,6 +86,8 @@ export interface GatewayOptions {
    * do so.
    */
   readonly runsJobs?: boolean;
+  /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
+  readonly operator?: string;
   /** The clock. */
   readonly now?: () => Date;
 }
@@ -107,6 +120,22 @@ export interface Gateway {
     readonly verify: (organizationId: string, knownHead?: AuditHead) => Promise<AuditVerification | undefined>;
     /** Returns the names of the organizations that have a log. */
     readonly organizations: () => Promise<string[]>;
+    /**
+     * Migrates the logs that an older version has written. Call it only when the operator asks for it, after all copies of the older version
+     * have been stopped. It can be run again.
+     */
+    readonly migrate: () => Promise<AuditMigrationReport>;
+  };
+  /** The log of what happens to the platform itself. It outlives organizations. */
+  readonly platform: {
+    /** The id under which `audit.verify` verifies this log. No organization can have it. */
+    readonly id: string;
+    /** Whether there is a log. There is none in a database of an older version, until it is migrated. */
+    readonly exists: () => Promise<boolean>;
+    /** Adds an entry. `details` must contain no secret. @throws PlatformLogMissingError */
+    readonly record: (action: PlatformAction, about?: { readonly organization?: string; readonly details?: string }) => Promise<void>;
+    /** Reads the log, oldest entry first. */
+    readonly entries: () => AsyncIterable<PlatformEntry>;
   };
   /** Closes the database connections. All requests must have ended before. */
   readonly stop: () => Promise<void>;
@@ -151,11 +180,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         ),
     });
     const sweep = () => sweepExpired(gateway);
+    const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
+      const log = { organization: organizationId };
+      if (refusal !== null) logger.error({ ...log, refusal }, 'the audit log was not sealed: its chain is not as it should be');
+      if (rejected > 0) {
+        logger.error({ ...log, count: rejected, ids: rejectedIds }, 'the audit log contains entries that this gateway did not write; they are not sealed');
+      }
+      if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
+    };
     const sealAuditLog = async () => {
       const anonymous = await refusals.flush(stores, now());
       if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
-      await sealAuditLogs(gateway);
+      await sealAuditLogs(gateway, onSealProblem);
     };
+    const operator = options.operator ?? systemUser();
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -168,25 +206,45 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
       execute,
-      deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
+      deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId, operator),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
       sweep,
       audit: {
         seal: sealAuditLog,
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
         organizations: stores.liveOrganizations,
+        migrate: () => migrateAuditLog(gateway),
+      },
+      platform: {
+        id: stores.platform.organizationId,
+        exists: stores.platform.exists,
+        record: (action, about = {}) => recordPlatformEvent(gateway, { action, subject: operator, ...about }),
+        entries: () => platformEntries(gateway),
       },
       async stop() {
         endJobs();
         await refusals
           .flush(stores, now())
           .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        if (options.runsJobs !== false) {
+          await endAuditLogs(gateway, onSealProblem).catch(() => logger.error('the last entries of the audit log could not be sealed'));
+        }
         await stores.close();
       },
     };
   } catch (error) {
     await database.connection.close();
     throw error;
+  }
+}
+
+/** The user of the operating system and the name of the host, such as `ada@gateway-1`. */
+function systemUser(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // The system has no name for the user.
+    return `${process.getuid?.() ?? '?'}@${hostname()}`;
   }
 }
 

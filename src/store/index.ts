@@ -14,6 +14,7 @@ import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
 import { organizationStore } from './organization.ts';
+import { platformLog } from './platform.ts';
 import { rateLimitStore } from './rate-limit.ts';
 import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
@@ -30,7 +31,7 @@ export type OrganizationStore = { readonly [M in keyof Members]: ReturnType<Memb
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date) {
-  const { keyring, organizations, members } = createMembers(database, keyProvider, now);
+  const { keyring, organizations, members, platform } = createMembers(database, keyProvider, now);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -41,6 +42,10 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     },
     /** Returns the organizations that are not deleted. */
     liveOrganizations: organizations.live,
+    /** Returns the organizations whose audit logs this process has written to. */
+    writtenAuditLogs: members.audit.written,
+    /** The log of the platform, which belongs to no organization. `of(platform.organizationId).audit` reads and writes it. */
+    platform,
     keyring,
     rateLimits: rateLimitStore(database),
     transaction: database.transaction,
@@ -51,6 +56,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
         await model.createCollection();
         await model.createIndexes();
       }
+      // A database without any key is new. In another one, a missing log of the platform was removed, or comes from an older version.
+      if (await keyring.isEmpty()) await platform.begin(now());
     },
     /** @throws Error when the database does not answer */
     async ping(): Promise<void> {
@@ -65,6 +72,11 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
 function createMembers(database: Database, keyProvider: KeyProvider, now: () => Date) {
   const { keysOf, ...keyring } = createKeyring(database, keyProvider);
   const organizations = organizationStore(database);
+  const audit = auditStore(database);
+  const platform = platformLog(database, (extent) => {
+    const keys = keysOf(extent);
+    return { keys, audit: audit(extent, { keys }) };
+  });
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
@@ -74,7 +86,7 @@ function createMembers(database: Database, keyProvider: KeyProvider, now: () => 
     connections: connectionStore(database),
     credentials: credentialStore(database, now),
     apiKeys: apiKeyStore(database),
-    audit: auditStore(database),
+    audit,
     secrets: secretStore(database),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
@@ -82,5 +94,5 @@ function createMembers(database: Database, keyProvider: KeyProvider, now: () => 
     keys: keysOf,
     transaction: () => database.transaction,
   };
-  return { keyring, organizations, members };
+  return { keyring, organizations, members, platform };
 }

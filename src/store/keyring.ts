@@ -134,9 +134,9 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   const keysOf = ({ organizationId }: Extent) =>
     translatingErrors({
       /** Creates missing keys: all for a new organization; for an older one, those of purposes that were added later. */
-      async complete(now: Date): Promise<void> {
+      async complete(now: Date, wanted: readonly Purpose[] = purposes): Promise<void> {
         const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
-        const missing = purposes.filter((purpose) => !found.some((record) => record.purpose === purpose));
+        const missing = wanted.filter((purpose) => !found.some((record) => record.purpose === purpose));
         for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
       },
       /**
@@ -157,6 +157,12 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
       async token(): Promise<DataKey> {
         const record = await model.findOne({ organizationId, purpose: 'token', state: 'current' }).lean();
         if (!record) throw new Error('The organization has no token key.');
+        return unwrap(record);
+      },
+      /** Returns the key of the audit log. */
+      async audit(): Promise<DataKey> {
+        const record = await model.findOne({ organizationId, purpose: 'audit', state: 'current' }).lean();
+        if (!record) throw new Error('The organization has no audit key.');
         return unwrap(record);
       },
       /** @throws UnreadableSecretError when the key is destroyed, or no available master key opens it */

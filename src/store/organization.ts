@@ -4,7 +4,12 @@ import { date, number, optional, tenantSchema } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 
-/** The tenants. The first mutation of an organization creates its record and its keys. */
+/** An object with access to an organization's audit log: its store. */
+interface AuditHolder {
+  readonly audit: { begin(): Promise<void> };
+}
+
+/** The tenants. The first mutation of an organization creates its record, its keys and its audit log. */
 export function organizationStore(database: Database) {
   const schema = tenantSchema({ createdAt: optional(date()), deletedAt: optional(date()), touches: optional(number()) });
   schema.index({ organizationId: 1 }, { unique: true });
@@ -21,7 +26,7 @@ export function organizationStore(database: Database) {
   });
 
   /** Returns the functions for the record of one organization. */
-  function of({ organizationId }: Extent, { keys }: KeyHolder) {
+  function of({ organizationId }: Extent, { keys, audit }: KeyHolder & AuditHolder) {
     const record = translatingErrors({
       async state(): Promise<'unknown' | 'live' | 'deleted'> {
         const found = await model.findOne({ organizationId }).lean();
@@ -31,6 +36,7 @@ export function organizationStore(database: Database) {
       async insert(now: Date): Promise<void> {
         await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
         await keys.complete(now);
+        await audit.begin();
       },
       /** Writes the record without changing it, so that this transaction and one that deletes the organization cannot both commit. */
       async touch(): Promise<void> {
