@@ -29,7 +29,13 @@ import {
   rotateKeys,
 } from './domain/keys.ts';
 import { deleteOrganization } from './domain/organization.ts';
-import { type PlatformAction, type PlatformEntry, PlatformLogMissingError, platformEntries, recordPlatformEvent } from './domain/platform.ts';
+import {
+  type PlatformAction,
+  type PlatformEntry,
+  PlatformLogMissingError,
+  platformEntries,
+  recordPlatformEvent,
+} from './domain/platform.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
@@ -184,7 +190,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       const log = { organization: organizationId };
       if (refusal !== null) logger.error({ ...log, refusal }, 'the audit log was not sealed: its chain is not as it should be');
       if (rejected > 0) {
-        logger.error({ ...log, count: rejected, ids: rejectedIds }, 'the audit log contains entries that this gateway did not write; they are not sealed');
+        logger.error(
+          { ...log, count: rejected, ids: rejectedIds },
+          'the audit log contains entries that this gateway did not write; they are not sealed',
+        );
       }
       if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
     };

@@ -89,7 +89,18 @@ export async function* platformEntries({ stores }: Pick<GatewayContext, 'stores'
   for (let after: { value: Date; id: string } | undefined; ; ) {
     const { records, hasMore } = await audit.page({}, { ...request, ...(after && { after }) });
     for (const { id, createdAt, action, subject, objectId, address, outcome, reason, count, sequence } of records) {
-      yield { id, createdAt, action, subject, organization: objectId, address, outcome, details: reason, count, isSealed: sequence !== null };
+      yield {
+        id,
+        createdAt,
+        action,
+        subject,
+        organization: objectId,
+        address,
+        outcome,
+        details: reason,
+        count,
+        isSealed: sequence !== null,
+      };
     }
     const last = records.at(-1);
     if (!hasMore || !last) return;

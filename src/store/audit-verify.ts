@@ -1,3 +1,4 @@
+import { sameText } from '../secrets/same-text.ts';
 import type { Models } from './audit.ts';
 import {
   type AuditHead,
@@ -13,7 +14,6 @@ import {
   type NumberedEntry,
   type StoredEntry,
 } from './audit-forms.ts';
-import { sameText } from '../secrets/same-text.ts';
 
 /** The result of verifying an organization's log. */
 export interface AuditVerification {
@@ -86,10 +86,7 @@ export async function verifyLog({ entries, seals, heads }: Models, question: Que
     const where = `batch ${seal.sequence}`;
     const isCurrent = seal.format === FORMAT;
     if (seal.sequence !== (previous?.sequence ?? 0) + 1) problem(`${where}: does not follow batch ${previous?.sequence ?? 0}`);
-    const batch = (await entries
-      .find({ organizationId, sequence: seal.sequence })
-      .sort({ _id: 1 })
-      .lean()) as unknown as StoredEntry[];
+    const batch = (await entries.find({ organizationId, sequence: seal.sequence }).sort({ _id: 1 }).lean()) as unknown as StoredEntry[];
     if (batch.length !== seal.entryCount) problem(`${where}: has ${batch.length} entries, but was sealed with ${seal.entryCount}`);
     if (hashOf(batch, seal.format) !== seal.entriesHash) problem(`${where}: an entry was removed, changed or inserted`);
     if (seal.previousHash !== (previous?.headHash ?? '')) problem(`${where}: is not chained to the previous batch`);
@@ -147,7 +144,8 @@ export async function verifyLog({ entries, seals, heads }: Models, question: Que
   if (beyond > 0 && !(await seals.exists({ organizationId, sequence: { $gt: last.sequence } })))
     problem(`${beyond} entries belong to batches that are missing`);
   const within = await entries.countDocuments({ organizationId, sequence: { $gte: 1, $lte: last.sequence } });
-  const misplaced = within - totals.entries + (await entries.countDocuments({ organizationId, $nor: [{ sequence: null }, { sequence: { $gte: 1 } }] }));
+  const misplaced =
+    within - totals.entries + (await entries.countDocuments({ organizationId, $nor: [{ sequence: null }, { sequence: { $gte: 1 } }] }));
   if (misplaced > 0) problem(`${misplaced} entries have a number of a batch that cannot exist`);
 
   await verifyHead();
@@ -192,10 +190,12 @@ export async function verifyLog({ entries, seals, heads }: Models, question: Que
     if (totals.unprovenBatches.some((sequence, index) => sequence !== first + index))
       problem('a batch after the migration contains unproven entries');
     // Read after the batches: a batch can have been added meanwhile.
-    if (head.sequence < last.sequence) problem(`batch ${last.sequence} is newer than the record of the newest batch, which names batch ${head.sequence}`);
+    if (head.sequence < last.sequence)
+      problem(`batch ${last.sequence} is newer than the record of the newest batch, which names batch ${head.sequence}`);
     else if (head.sequence > last.sequence) {
       const isAdded = await seals.exists({ organizationId, sequence: head.sequence });
-      if (!isAdded) problem(`the chain ends at batch ${last.sequence}, but batch ${head.sequence} was sealed: the batches after it were removed`);
+      if (!isAdded)
+        problem(`the chain ends at batch ${last.sequence}, but batch ${head.sequence} was sealed: the batches after it were removed`);
     } else if (!isSameHead(head, last)) problem(`batch ${last.sequence} is not the one that was sealed`);
   }
 
@@ -224,9 +224,13 @@ export async function verifyLog({ entries, seals, heads }: Models, question: Que
         count++;
         if (missing.length < NAMED_MAX) missing.push(number);
       }
-      if (count > 0) problem(`writer ${writer}: ${count === 1 ? 'an entry was' : `${count} entries were`} removed or changed: number ${list(missing, count)}`);
+      if (count > 0)
+        problem(
+          `writer ${writer}: ${count === 1 ? 'an entry was' : `${count} entries were`} removed or changed: number ${list(missing, count)}`,
+        );
       const open: number[] = [];
-      for (let number = Math.max(run.complete, run.settled) + 1; number < run.highest; number++) if (!run.beyond.has(number)) open.push(number);
+      for (let number = Math.max(run.complete, run.settled) + 1; number < run.highest; number++)
+        if (!run.beyond.has(number)) open.push(number);
       if (open.length > 0) {
         const names = list(open.slice(0, NAMED_MAX), open.length);
         notes.push(`writer ${writer}: number ${names} may have been in flight when the process ended, or is still`);

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Model } from 'mongoose';
+import { MasterKeyUnavailableError } from '../secrets/key-provider.ts';
 import {
   type AuditHead,
   type AuditRecord,
@@ -23,7 +24,6 @@ import {
 } from './audit-forms.ts';
 import { createEntryNumbers, type EntryNumbers } from './audit-numbers.ts';
 import { type AuditVerification, verifyLog } from './audit-verify.ts';
-import { MasterKeyUnavailableError } from '../secrets/key-provider.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { type TenantDocument, tenantSchema, text } from './fields.ts';
@@ -210,7 +210,8 @@ export function auditStore(database: Database) {
       if (!isAuthenticHead(key, organizationId, head)) return 'the record of the newest batch was changed';
       if (!isSameHead(last ?? NO_BATCH, head)) return 'the newest batch is not the one that was sealed last';
       if (last && !isAuthenticSeal(key, organizationId, last)) return `batch ${last.sequence} was not sealed by this gateway`;
-      if (head.sequence < seen.sequence) return `the chain ends at batch ${head.sequence}, but this process has seen batch ${seen.sequence}`;
+      if (head.sequence < seen.sequence)
+        return `the chain ends at batch ${head.sequence}, but this process has seen batch ${seen.sequence}`;
       const then =
         head.sequence === seen.sequence || seen.sequence === 0
           ? head
@@ -233,7 +234,9 @@ export function auditStore(database: Database) {
         const found = await unsealed(after);
         const batch = found.filter((entry) => isAuthentic(key, entry)) as NumberedEntry[];
         const rejected = found.filter((entry) => !batch.includes(entry as NumberedEntry));
-        const later = batch.find((entry) => entry.batch > head.sequence || (entry.batch === head.sequence && entry.batchHash !== head.headHash));
+        const later = batch.find(
+          (entry) => entry.batch > head.sequence || (entry.batch === head.sequence && entry.batchHash !== head.headHash),
+        );
         if (later) return { found, rejected, head, refusal: `entry ${later._id} was written after batch ${later.batch}, which is missing` };
         if (batch.length === 0) return { found, rejected, head, refusal: null };
         return { found, rejected, head: await moveHead(key, head, await addBatch(key, head, batch, now, 0)), refusal: null };
@@ -245,7 +248,13 @@ export function auditStore(database: Database) {
     }
 
     /** Chains a batch to the newest one. Returns its place in the chain. */
-    async function addBatch(key: Uint8Array, head: AuditHead, batch: readonly StoredEntry[], now: Date, unproven: number): Promise<AuditHead> {
+    async function addBatch(
+      key: Uint8Array,
+      head: AuditHead,
+      batch: readonly StoredEntry[],
+      now: Date,
+      unproven: number,
+    ): Promise<AuditHead> {
       const seal = chained(head, batch, now, unproven);
       const { sequence, headHash } = seal;
       await entries.updateMany({ organizationId, _id: { $in: batch.map(({ _id }) => _id) } }, { $set: { sequence } });
@@ -279,9 +288,10 @@ export function auditStore(database: Database) {
         log.confirmed = upTo;
       }
       if (watched.size === 0) return [];
-      const found = (await entries
-        .find({ ...mine, number: { $in: [...watched] } }, { number: 1, sequence: 1 })
-        .lean()) as unknown as Pick<NumberedEntry, 'number' | 'sequence'>[];
+      const found = (await entries.find({ ...mine, number: { $in: [...watched] } }, { number: 1, sequence: 1 }).lean()) as unknown as Pick<
+        NumberedEntry,
+        'number' | 'sequence'
+      >[];
       const numbers = new Set(found.map(({ number }) => number));
       const missing = [...watched].filter((number) => !numbers.has(number));
       for (const number of missing) watched.delete(number);
@@ -371,7 +381,10 @@ export function auditStore(database: Database) {
             .lean();
           const batches: SealedBatch[] = [];
           for (const seal of found) {
-            const batch = (await entries.find({ organizationId, sequence: seal.sequence }).sort({ _id: 1 }).lean()) as unknown as StoredEntry[];
+            const batch = (await entries
+              .find({ organizationId, sequence: seal.sequence })
+              .sort({ _id: 1 })
+              .lean()) as unknown as StoredEntry[];
             batches.push({ seal, entries: batch.map(({ _id, ...entry }) => ({ id: _id, ...entry })) });
           }
           return batches;
@@ -393,7 +406,8 @@ export function auditStore(database: Database) {
           if ((logs.get(organizationId)?.seen.sequence ?? 0) > 0) throw new AuditMigrationError('This process has seen it migrated.');
           // Only a log that had a record of its newest batch has entries that name one.
           for await (const entry of entries.find({ organizationId, format: FORMAT, batch: { $gte: 1 } }).lean()) {
-            if (isAuthentic(key, entry as unknown as StoredEntry)) throw new AuditMigrationError('It contains entries that were written after its migration.');
+            if (isAuthentic(key, entry as unknown as StoredEntry))
+              throw new AuditMigrationError('It contains entries that were written after its migration.');
           }
           // A migration that was interrupted has left batches of unproven entries.
           for await (const seal of seals.find({ organizationId, format: FORMAT }).lean()) {

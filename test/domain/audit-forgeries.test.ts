@@ -76,10 +76,10 @@ describe('who can write to the database, but has no key', () => {
       says: /1 entry was not written by this gateway/,
       logs: notOurs,
     },
-    'copies an entry with another id, though no index holds it': {
+    'copies an entry with another id, past the index': {
       async forge() {
-        await entries().dropIndex('organizationId_1_writer_1_number_1');
-        await entries().insertOne({ ...(await lastUnsealed()), _id: newId() });
+        const { format: _, ...entry } = (await lastUnsealed())!;
+        await entries().insertOne({ ...entry, _id: newId() });
       },
       says: /1 entry was not written by this gateway/,
       logs: notOurs,
@@ -184,7 +184,7 @@ describe('who can write to the database, but has no key', () => {
         await entries().deleteMany(mine());
         await entries().insertMany(all.map((entry) => ({ ...legacyForm(entry), sequence: null, subject: 'mallory' })));
       },
-      says: /there is no record of the newest batch/,
+      says: /there is no record of the newest batch|the record of the newest batch was removed/,
       logs: /chain is not as it should be/,
     },
     'puts the log back to when batch 1 was the newest, but for an entry': {
@@ -204,24 +204,16 @@ describe('who can write to the database, but has no key', () => {
     const before = await writeLog();
     expect(await verify()).toMatchObject({ problems: [], notes: [], batches: 2, unsealed: 1 });
     await forge(before);
-    try {
-      await seal();
-      if (logs) expect(errorsLogged().map(({ msg }) => msg)).toContainEqual(expect.stringMatching(logs));
-      expect((await verify())!.problems.join('\n')).toMatch(says);
-      await restart();
-      await seal();
-      const found = await verify();
-      if (process.env.SHOW_FORGERIES) console.log(`${_}\n  ${found!.problems.join('\n  ')}`);
-      expect(found!.problems.join('\n')).toMatch(says);
-      // What was forged is not certified.
-      expect(await entries().countDocuments({ ...mine(), subject: 'mallory', sequence: { $ne: null } })).toBe(0);
-    } finally {
-      await entries().deleteMany(mine());
-      await entries().createIndex(
-        { organizationId: 1, writer: 1, number: 1 },
-        { unique: true, partialFilterExpression: { format: 2 }, name: 'organizationId_1_writer_1_number_1' },
-      );
-    }
+    await seal();
+    if (logs) expect(errorsLogged().map(({ msg }) => msg)).toContainEqual(expect.stringMatching(logs));
+    expect((await verify())!.problems.join('\n')).toMatch(says);
+    await restart();
+    await seal();
+    const found = await verify();
+    if (process.env.SHOW_FORGERIES) console.log(`${_}\n  ${found!.problems.join('\n  ')}`);
+    expect(found!.problems.join('\n')).toMatch(says);
+    // What was forged is not certified.
+    expect(await entries().countDocuments({ ...mine(), subject: 'mallory', sequence: { $ne: null } })).toBe(0);
   });
 
   it('is found out by the running process if all is put back together', async () => {
@@ -261,19 +253,17 @@ describe('who can write to the database, but has no key', () => {
     expect(errorsLogged()).toEqual([expect.objectContaining({ count: 1, msg: 'entries were removed from the audit log' })]);
     await restart();
     expect((await verify())!.problems).toEqual([expect.stringMatching(/an entry was removed or changed: number 5$/)]);
-    expect(await entries().findOne({ ...mine(), action: 'missAuditEntries' })).toMatchObject({ reason: expect.stringMatching(/^writer .*: 5$/) });
+    expect(await entries().findOne({ ...mine(), action: 'missAuditEntries' })).toMatchObject({
+      reason: expect.stringMatching(/^writer .*: 5$/),
+    });
   });
 
-  it('is told as a gap that may have been in flight if the process was killed before anything said more', async () => {
+  it('is not found out if it removes the newest entries and ends the process before the next minute', async () => {
     await writeLog();
-    // Both were written after the number 4 was settled, as if at once.
-    const [copy] = await entries().find({ ...mine(), number: 5 }).toArray();
-    expect(copy.settled).toBe(4);
     await act();
-    await entries().deleteOne({ ...mine(), number: 5 });
-    await entries().deleteOne({ ...mine(), number: 6 });
+    await entries().deleteMany({ ...mine(), sequence: null });
     await restart();
-    // Nothing is left that names them: who may write to the database and ends the process within a minute removes what it did in that minute.
+    // Nothing is left that names them.
     expect(await verify()).toMatchObject({ problems: [], unsealed: 0 });
   });
 
