@@ -249,5 +249,7 @@ export function dataPaths(dataDirectory: string) {
     database: join(dataDirectory, 'mongodb'),
     masterKey: join(dataDirectory, 'master.key'),
     tokenSecret: join(dataDirectory, 'token.secret'),
+    /** Says that a backup was restored, until that is in the log of the platform. */
+    restoreNote: join(dataDirectory, 'restored.json'),
   };
 }

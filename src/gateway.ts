@@ -19,6 +19,7 @@ import {
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
+import { createFailedLogins } from './domain/failed-logins.ts';
 import {
   type KeyRunOptions,
   type RewrapReport,
@@ -166,12 +167,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     } satisfies OwnTokens;
     const authenticate = createAuthenticator(options.tokens, own, now);
     const refusals = createRefusals();
+    const failedLogins = createFailedLogins();
     const { yoga, execute } = createHttp({
       ...options,
       schema: createSchema(kinds),
       contextOf: (viewer) => contextOf(gateway, viewer),
       authenticate,
       refusals,
+      failedLogins,
       ready: stores.ping,
       limits: { ...defaultLimits, ...options.limits },
       trustedProxies: options.trustedProxies ?? 0,
@@ -198,9 +201,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
     };
     const sealAuditLog = async () => {
-      const anonymous = await refusals.flush(stores, now());
-      if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
+      await flushCounts();
       await sealAuditLogs(gateway, onSealProblem);
+    };
+    const flushCounts = async () => {
+      await refusals.flush(stores, now());
+      try {
+        const failed = await failedLogins.flush(gateway);
+        if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
+      } catch (error) {
+        if (!(error instanceof PlatformLogMissingError)) throw error;
+        logger.error('requests without a valid token could not be written down: there is no log of the platform');
+      }
     };
     const operator = options.operator ?? systemUser();
     const jobs: readonly Job[] = [
@@ -232,9 +244,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         endJobs();
-        await refusals
-          .flush(stores, now())
-          .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        await flushCounts().catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         if (options.runsJobs !== false) {
           await endAuditLogs(gateway, onSealProblem).catch(() => logger.error('the last entries of the audit log could not be sealed'));
         }
@@ -248,7 +258,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** The user of the operating system and the name of the host, such as `ada@gateway-1`. */
-function systemUser(): string {
+export function systemUser(): string {
   try {
     return `${userInfo().username}@${hostname()}`;
   } catch {

@@ -4,6 +4,7 @@ import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource } from '../gateway.ts';
 import { createLogger } from './logger.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
+import { recordRestore } from './restore-note.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;
@@ -38,6 +39,7 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       trustedProxies: config.trustedProxies,
       limits: config.limits,
     });
+    if (embedded) await recordRestore(config.dataDirectory, gateway);
     return {
       gateway,
       developmentSecret,

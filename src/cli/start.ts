@@ -1,10 +1,13 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
 import { developmentToken } from './token.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
 const DEVELOPMENT_ORGANIZATION = 'example';
@@ -31,6 +34,14 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const { port } = server.address() as AddressInfo;
   const address = `http://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
   const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
+  if (await gateway.platform.exists()) {
+    await gateway.platform.record('startServer', { details: `version ${version}` });
+    if (token)
+      await gateway.platform.record('createDevelopmentToken', {
+        organization: DEVELOPMENT_ORGANIZATION,
+        details: developmentScopes.join(' '),
+      });
+  } else print('There is no log of the platform. If an older version made this database, run: credential-gateway migrate');
   for (const notice of notices) print(notice);
   print(`Database: ${databaseDescription}.`);
   print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
@@ -41,6 +52,11 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const drained = once(server, 'close');
   await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
   server.closeAllConnections();
+  if (await gateway.platform.exists().catch(() => false)) {
+    await gateway.platform
+      .record('stopServer')
+      .catch(() => process.stderr.write('The stop could not be written to the log of the platform.\n'));
+  }
   await close();
 }
 

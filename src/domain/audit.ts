@@ -71,23 +71,33 @@ export interface AuditMigrationReport {
 }
 
 /**
- * Migrates the audit logs of a database that an older version has written, and begins the platform's log if there is none. All copies of the
- * older version must have been stopped. It can be run again, also after an interruption: what is migrated stays as it is.
+ * Migrates the audit logs of a database that an older version has written, and begins the platform's log. All copies of the older version
+ * must have been stopped. It can be run again after an interruption. Once there is a log of the platform, no log is migrated any more: the
+ * database was migrated, or never needed it.
  *
- * Call it only when the operator asks for it. Nothing in a database without a migrated log proves that it was not migrated before and put
- * back since.
+ * Call it only when the operator asks for it. Nothing in a database of an older version proves that it was not migrated before and put back
+ * since.
+ *
+ * @throws AggregateError of all failures, after everything else is done
  */
 export async function migrateAuditLog({ stores, now }: GatewayContext): Promise<AuditMigrationReport> {
   const [migrated, refused]: [MigratedLog[], { organizationId: string; reason: string }[]] = [[], []];
-  await stores.platform.begin(now());
+  const isDone = await stores.platform.exists();
   await inTurn(await stores.liveOrganizations(), async (organizationId) => {
+    const { audit } = stores.of(organizationId);
     try {
-      const done = await stores.of(organizationId).audit.migrate(now());
+      if (isDone) {
+        if (!(await audit.hasBegun())) throw new AuditMigrationError('The database was migrated before, or never needed it.');
+        return;
+      }
+      const done = await audit.migrate(now());
       if (done) migrated.push({ organizationId, ...done });
     } catch (error) {
       if (!(error instanceof AuditMigrationError)) throw error;
       refused.push({ organizationId, reason: error.message });
     }
   });
+  // Last, so that an interrupted migration is completed by the next one.
+  await stores.platform.begin(now());
   return { migrated, refused };
 }

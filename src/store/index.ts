@@ -56,8 +56,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
         await model.createCollection();
         await model.createIndexes();
       }
-      // A database without any key is new. In another one, a missing log of the platform was removed, or comes from an older version.
-      if (await keyring.isEmpty()) await platform.begin(now());
+      // In a database that is not new, a missing log of the platform was removed, or comes from an older version.
+      if ((await keyring.isEmpty()) && (await organizations.isEmpty())) await platform.begin(now());
     },
     /** @throws Error when the database does not answer */
     async ping(): Promise<void> {

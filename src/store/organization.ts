@@ -17,7 +17,11 @@ export function organizationStore(database: Database) {
   // The record of an organization is never removed: a deleted one keeps a tombstone.
   const recorded = new Set<string>();
 
-  const { live } = translatingErrors({
+  const { live, isEmpty } = translatingErrors({
+    /** Returns whether there has never been an organization. */
+    async isEmpty(): Promise<boolean> {
+      return (await model.findOne({}, { _id: 1 }).lean()) === null;
+    },
     /** Returns the organizations that are not deleted. */
     async live(): Promise<string[]> {
       const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
@@ -66,5 +70,5 @@ export function organizationStore(database: Database) {
     };
   }
 
-  return { live, of };
+  return { live, isEmpty, of };
 }

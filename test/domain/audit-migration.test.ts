@@ -48,7 +48,15 @@ async function makeLegacy(batches: readonly number[]): Promise<void> {
     previousHash = headHash;
   }
   await entries().insertMany(old);
+  await removePlatformLog();
   await restart();
+}
+
+/** An older version has none. */
+async function removePlatformLog(): Promise<void> {
+  for (const name of ['auditEntries', 'auditSeals', 'auditHeads', 'dataKeys']) {
+    await test.database.collection(name).deleteMany({ organizationId: '(platform)' });
+  }
 }
 
 beforeEach(async () => {
@@ -106,6 +114,7 @@ describe('a log of an older version', () => {
     await migrated();
     // As if it had ended before the record was written.
     await heads().deleteOne(mine());
+    await removePlatformLog();
     await restart();
     expect(await migrated()).toEqual([{ organizationId: caller.organization, legacyBatches: 2, unproven: 0 }]);
     expect((await verify())!.problems).toEqual([]);
@@ -124,15 +133,20 @@ describe('a log that was migrated, or is new', () => {
     ],
     ['its batches are made to look unproven', () => seals().updateMany(mine(), { $set: { unproven: 6, entryCount: 6 } })],
   ])('is not migrated again when %s', async (_, forge) => {
+    // There is a log of the platform from now on, whatever tests before have removed.
+    await test.gateway.audit.migrate();
     await test.gateway.audit.seal();
     await act();
     await heads().deleteMany(mine());
     await forge();
-    await restart();
-    const { migrated: done, refused } = await test.gateway.audit.migrate();
-    expect(done.map(({ organizationId }) => organizationId)).not.toContain(caller.organization);
-    expect(refused).toContainEqual({ organizationId: caller.organization, reason: expect.stringMatching(/after its migration/) });
-    expect((await verify())!.problems).not.toEqual([]);
+    for (const reason of ['The database was migrated before, or never needed it.', expect.stringMatching(/after its migration/)]) {
+      await restart();
+      const { migrated: done, refused } = await test.gateway.audit.migrate();
+      expect(done.map(({ organizationId }) => organizationId)).not.toContain(caller.organization);
+      expect(refused).toContainEqual({ organizationId: caller.organization, reason });
+      expect((await verify())!.problems).not.toEqual([]);
+      await removePlatformLog();
+    }
   });
 
   it('takes no batch of the older form', async () => {

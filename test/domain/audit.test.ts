@@ -118,12 +118,16 @@ describe('what is refused is summed', () => {
     ]);
   });
 
-  it('writes nothing for those without a token, and only counts them in the log', async () => {
-    const before = await stored().countDocuments({});
+  it('writes those without a token to the log of the platform only', async () => {
+    const before = await stored().countDocuments({ organizationId: { $ne: '(platform)' } });
     for (let index = 0; index < 4; index++) await test.send({ query: '{ __typename }' });
     test.logs.length = 0;
     await test.gateway.audit.seal();
-    expect(await stored().countDocuments({})).toBe(before);
+    expect(await stored().countDocuments({ organizationId: { $ne: '(platform)' } })).toBe(before);
+    expect(await stored().findOne({ organizationId: '(platform)', action: 'refuseToken' })).toMatchObject({
+      outcome: 'UNAUTHENTICATED',
+      count: 4,
+    });
     expect(test.logs.map((line) => JSON.parse(line))).toContainEqual(
       expect.objectContaining({ count: 4, msg: 'requests without a valid token were refused' }),
     );
