@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 
 /** A setting that is a whole number. */
@@ -108,6 +109,29 @@ const settings = {
   RATE_LIMIT_ANONYMOUS: whole(0, 1_000_000, defaultLimits.anonymousRateLimit).describe(
     'the maximum number of requests without a valid token from one address in a minute; 0 means no limit',
   ),
+  AUDIT_SINK: z
+    .string()
+    .refine(
+      (sink) => auditSinkOf(sink) !== undefined,
+      'must be stdout, file: followed by an absolute path, or an https URL without credentials; http is accepted for loopback only',
+    )
+    .optional()
+    .describe(
+      'where entries and heads of the audit log are streamed to, as lines of JSON: `stdout`, `file:/path`, or the `https` URL of a collector that gets them by POST (`http` on loopback only). See [Audit log](#audit-log)',
+    ),
+  AUDIT_SINK_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'must consist of printable characters without spaces')
+    .optional()
+    .describe('the bearer token for the collector'),
+  AUDIT_SINK_REQUIRED: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether mutations are refused (`UNAVAILABLE`) while the sink does not take what is sent, or gets nothing for a minute'),
+  AUDIT_READS: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether reads of credentials are written to the audit log, too, summed per minute, viewer, and end user or integration'),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -151,6 +175,10 @@ export interface Config {
   readonly trustedProxies: number;
   readonly graphiql: boolean;
   readonly limits: Limits;
+  /** Where the audit log is streamed to. If undefined, nowhere. */
+  readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
+  /** Whether reads of credentials are logged. */
+  readonly logsReads: boolean;
   readonly logLevel: string;
   /** Whether this is somebody's own machine: the embedded database, on loopback, and not said to be production. */
   readonly isDevelopment: boolean;
@@ -210,6 +238,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
+    auditSink: read.AUDIT_SINK
+      ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
+      : undefined,
+    logsReads: read.AUDIT_READS === 'true',
     logLevel: read.LOG_LEVEL,
     isDevelopment: read.NODE_ENV !== 'production' && !read.MONGODB_URI && isLoopback(read.HOST),
   };
@@ -223,11 +255,28 @@ export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || (isIPv4(host) && host.startsWith('127.'));
 }
 
+/** Returns the sink that the setting names. Undefined if it names none. */
+function auditSinkOf(text: string, token?: string): AuditSinkTarget | undefined {
+  if (text === 'stdout') return { kind: 'stdout' };
+  if (text.startsWith('file:')) {
+    const path = text.slice('file:'.length);
+    return isAbsolute(path) ? { kind: 'file', path: resolve(path) } : undefined;
+  }
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.includes(url.hostname));
+  return isSafe && url.username === '' && url.password === '' ? { kind: 'http', url, token } : undefined;
+}
+
 /** Returns the problems of settings that are valid individually but not together. */
 function combinations(read: z.output<z.ZodObject<typeof settings>>): string[] {
   const problems: string[] = [];
   if (read.RATE_LIMIT > 0 && read.RATE_LIMIT < read.MAX_COST) {
     problems.push('RATE_LIMIT must be at least MAX_COST, or 0 for no limit: otherwise some operations within MAX_COST could never run');
+  }
+  if (!read.AUDIT_SINK && read.AUDIT_SINK_REQUIRED === 'true') problems.push('AUDIT_SINK is missing: AUDIT_SINK_REQUIRED needs one');
+  if (read.AUDIT_SINK_TOKEN && !/^https?:/.test(read.AUDIT_SINK ?? '')) {
+    problems.push('AUDIT_SINK_TOKEN is set, but AUDIT_SINK is not the URL of a collector');
   }
   if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE are both set: set only one of them');
   if (read.MONGODB_URI && !read.MASTER_KEY && !read.MASTER_KEY_FILE) {

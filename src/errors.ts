@@ -20,6 +20,8 @@ export const errorCodes = {
   LIMIT_EXCEEDED: 'The document or a list in its variables exceeds a limit; extensions.limit names it.',
   COST_LIMIT_EXCEEDED: 'The operation exceeds the cost limit; extensions.cost and extensions.maxCost contain its cost and the limit.',
   RATE_LIMITED: 'The rate limit is exceeded; retry after extensions.retryAfter seconds.',
+  UNAVAILABLE:
+    'The gateway cannot answer at the moment; retry after extensions.retryAfter seconds. For mutations, extensions.outcome says whether it was carried out.',
   TIMEOUT: 'The operation or a database query exceeded its time limit.',
   UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed, or the stored value was tampered with.',
   INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
@@ -215,6 +217,34 @@ export class RateLimitedError extends GatewayError {
   constructor(retryAfter: number) {
     super('RATE_LIMITED', `The rate limit is exceeded. Retry in ${retryAfter} seconds.`);
     this.retryAfter = retryAfter;
+  }
+}
+
+/** Whether a mutation was carried out that got no answer from the database. */
+export type Outcome = 'NOT_EXECUTED' | 'UNKNOWN' | 'EXECUTED';
+
+/** The gateway cannot answer at the moment. */
+export class UnavailableError extends GatewayError {
+  readonly why: string;
+  /** In seconds. */
+  readonly retryAfter: number;
+  /** Undefined if the error does not belong to a mutation. */
+  readonly outcome: Outcome | undefined;
+  /** `why` is a sentence. It must not repeat anything from the request. */
+  constructor(why: string, retryAfter: number, outcome?: Outcome) {
+    const advice =
+      outcome === 'UNKNOWN'
+        ? 'The mutation may or may not have been carried out: check that before you repeat it.'
+        : `Retry in ${retryAfter} seconds.`;
+    super('UNAVAILABLE', `${why} ${advice}`);
+    this.why = why;
+    this.retryAfter = retryAfter;
+    this.outcome = outcome;
+  }
+
+  /** The same error, for a mutation with this outcome. */
+  of(outcome: Outcome): UnavailableError {
+    return new UnavailableError(this.why, this.retryAfter, outcome);
   }
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { hostname, userInfo } from 'node:os';
 import type { Logger } from 'pino';
+import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
@@ -16,6 +17,7 @@ import {
   sealAuditLogs,
   verifyAuditLog,
 } from './domain/audit.ts';
+import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
@@ -37,14 +39,15 @@ import {
   platformEntries,
   recordPlatformEvent,
 } from './domain/platform.ts';
+import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
-import { everyMinute, type Job } from './jobs.ts';
+import { every, everyMinute, type Job } from './jobs.ts';
 import { defaultLimits, type Limits } from './limits.ts';
-import { createSchema, schemaText as printedSchema } from './schema/index.ts';
+import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
@@ -60,6 +63,7 @@ export { builtInKinds, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError }
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
+export type { AuditSinkTarget } from './audit-sink.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
 
 export interface GatewayOptions {
@@ -93,6 +97,10 @@ export interface GatewayOptions {
    * do so.
    */
   readonly runsJobs?: boolean;
+  /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
+  readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** Whether reads of credentials are logged, too. False by default. */
+  readonly logsReads?: boolean;
   /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
   readonly operator?: string;
   /** The clock. */
@@ -120,6 +128,8 @@ export interface Gateway {
   readonly audit: {
     /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
     readonly seal: () => Promise<void>;
+    /** Sends what the audit sink has not got. Runs automatically each five seconds. Does nothing without a sink. */
+    readonly stream: () => Promise<void>;
     /**
      * Verifies an organization's log against its chain, and against a head that was kept elsewhere. Returns undefined if there is no such
      * organization.
@@ -160,7 +170,31 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await stores.prepare();
     await stores.keyring.probe();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    const gateway = { stores, now, kinds };
+    const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
+      const log = { organization: organizationId };
+      if (refusal !== null) logger.error({ ...log, refusal }, 'the audit log was not sealed: its chain is not as it should be');
+      if (rejected > 0) {
+        logger.error(
+          { ...log, count: rejected, ids: rejectedIds },
+          'the audit log contains entries that this gateway did not write; they are not sealed',
+        );
+      }
+      if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
+    };
+    const auditStream =
+      options.auditSink &&
+      createAuditStream(
+        { stores, now },
+        {
+          sink: openAuditSink(options.auditSink.target),
+          isRequired: options.auditSink.isRequired,
+          shown: shownEntry,
+          onProblem: onSealProblem,
+          onBroken: (organization) => logger.error({ organization }, 'the audit log was not streamed: a batch is not as it was sealed'),
+        },
+      );
+    const reads = options.logsReads ? createCredentialReads() : undefined;
+    const gateway = { stores, now, kinds, ...(auditStream && { auditStream }), ...(reads && { reads }) };
     const own = {
       apiKey: (key) => authenticateAPIKey(gateway, key),
       endUser: (token) => authenticateEndUser(gateway, token),
@@ -189,23 +223,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         ),
     });
     const sweep = () => sweepExpired(gateway);
-    const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
-      const log = { organization: organizationId };
-      if (refusal !== null) logger.error({ ...log, refusal }, 'the audit log was not sealed: its chain is not as it should be');
-      if (rejected > 0) {
-        logger.error(
-          { ...log, count: rejected, ids: rejectedIds },
-          'the audit log contains entries that this gateway did not write; they are not sealed',
-        );
-      }
-      if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
-    };
     const sealAuditLog = async () => {
       await flushCounts();
       await sealAuditLogs(gateway, onSealProblem);
     };
     const flushCounts = async () => {
       await refusals.flush(stores, now());
+      await reads?.flush(stores, now());
       try {
         const failed = await failedLogins.flush(gateway);
         if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
@@ -222,7 +246,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
-    const endJobs = options.runsJobs === false ? () => {} : everyMinute(jobs, logger);
+    const stream = async () => auditStream?.run();
+    const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
+    const ends = options.runsJobs === false ? [] : [everyMinute(jobs, logger), every(STREAM_MS, streamJobs, logger)];
     return {
       fetch: async (request) => yoga.fetch(request),
       requestListener: nodeListener(yoga),
@@ -232,6 +258,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       sweep,
       audit: {
         seal: sealAuditLog,
+        stream,
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
         organizations: stores.liveOrganizations,
         migrate: () => migrateAuditLog(gateway),
@@ -243,10 +270,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         entries: () => platformEntries(gateway),
       },
       async stop() {
-        endJobs();
+        for (const end of ends) end();
         await flushCounts().catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         if (options.runsJobs !== false) {
           await endAuditLogs(gateway, onSealProblem).catch(() => logger.error('the last entries of the audit log could not be sealed'));
+          await stream().catch(() => logger.error('the last entries of the audit log could not be sent to its sink'));
         }
         await stores.close();
       },

@@ -7,6 +7,11 @@ const MINUTE_MS = 60_000;
 
 /** Runs the jobs concurrently each minute. A job is not started again while it is running. Returns a function that stops them. */
 export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
+  return every(MINUTE_MS, jobs, logger);
+}
+
+/** The same, with another time between two runs, in milliseconds. */
+export function every(milliseconds: number, jobs: readonly Job[], logger: Logger): () => void {
   const running = new Set<Job>();
   const timer = setInterval(() => {
     for (const job of jobs) {
@@ -14,10 +19,15 @@ export function everyMinute(jobs: readonly Job[], logger: Logger): () => void {
       running.add(job);
       const [run, failure] = job;
       run()
-        .catch((error: unknown) => logger.error({ errors: namesOf(error) }, `${failure}; it will be retried in a minute`))
+        .catch((error: unknown) =>
+          logger.error(
+            { errors: namesOf(error) },
+            `${failure}; it will be retried in ${milliseconds === MINUTE_MS ? 'a minute' : `${milliseconds / 1_000} seconds`}`,
+          ),
+        )
         .finally(() => running.delete(job));
     }
-  }, MINUTE_MS);
+  }, milliseconds);
   timer.unref();
   return () => clearInterval(timer);
 }

@@ -23,9 +23,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   schema: ['domain', ...leaves],
   http: ['schema', 'domain', ...leaves],
   'embedded-mongodb': [],
-  'config.ts': ['limits.ts'],
+  'config.ts': ['limits.ts', 'audit-sink.ts'],
   'jobs.ts': [],
-  'gateway.ts': ['jobs.ts', ...everythingBelow],
+  'audit-sink.ts': [],
+  'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
   cli: ['gateway.ts', 'config.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };

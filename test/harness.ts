@@ -9,7 +9,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import type { CredentialKind } from '../src/credential-kinds/define.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
-import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
+import { createGateway, type Gateway, type GatewayOptions, type MasterKeySource } from '../src/gateway.ts';
 import type { Limits } from '../src/limits.ts';
 
 /** What an operation answers: of any shape, and the test says which. */
@@ -57,6 +57,10 @@ export class TestGateway {
   credentialKinds: readonly CredentialKind[] | undefined;
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
+  /** Where the audit log is streamed to; nowhere unless told. */
+  auditSink: GatewayOptions['auditSink'];
+  /** Whether reads of credentials are logged. */
+  logsReads = false;
   /** Whether messages of defects are logged, as in development. */
   logsDefectMessages = false;
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
@@ -92,6 +96,8 @@ export class TestGateway {
       graphiql: true,
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
+      ...(this.auditSink && { auditSink: this.auditSink }),
+      logsReads: this.logsReads,
       corsOrigins: this.corsOrigins,
       logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.

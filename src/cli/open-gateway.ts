@@ -18,8 +18,12 @@ export interface OpenGateway {
   close(): Promise<void>;
 }
 
-/** Opens the gateway of a configuration, whether or not a server is running. @throws ConfigError */
-export async function openGateway(config: Config): Promise<OpenGateway> {
+/**
+ * Opens the gateway of a configuration, whether or not a server is running. Only a server streams the audit log: what a command writes is
+ * sent by the next server, and the output of a command stays its own.
+ * @throws ConfigError
+ */
+export async function openGateway(config: Config, { isServer = false } = {}): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
   if (config.mongodbUri === undefined) makeDirectory(config.dataDirectory);
@@ -38,6 +42,8 @@ export async function openGateway(config: Config): Promise<OpenGateway> {
       corsOrigins: config.corsOrigins,
       trustedProxies: config.trustedProxies,
       limits: config.limits,
+      logsReads: config.logsReads,
+      ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) await recordRestore(config.dataDirectory, gateway);
     return {

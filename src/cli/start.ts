@@ -18,7 +18,7 @@ const DRAIN_MILLISECONDS = 10_000;
 
 /** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
-  const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config);
+  const { gateway, developmentSecret, databaseDescription, notices, close } = await openGateway(config, { isServer: true });
   const server = createLimitedServer(gateway.requestListener);
   const stopped = untilSignal();
   try {

@@ -33,7 +33,8 @@ export async function endAuditLogs({ stores, now }: GatewayContext, onProblem: (
   });
 }
 
-async function sealLog(
+/** Seals one log. Calls `onProblem` if it is not as it should be. */
+export async function sealLog(
   { stores, now }: Pick<GatewayContext, 'stores' | 'now'>,
   organizationId: string,
   onProblem: (problem: SealProblem) => void,

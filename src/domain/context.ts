@@ -1,6 +1,7 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
+import type { CredentialReads } from './reads.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
 export interface GatewayContext {
@@ -8,6 +9,10 @@ export interface GatewayContext {
   readonly now: () => Date;
   /** The credential kinds of this gateway. */
   readonly kinds: KindRegistry;
+  /** Where the audit log is streamed to. Absent if nowhere. */
+  readonly auditStream?: { requireWorking(): void };
+  /** Counts the credentials that viewers read. Absent if reads are not logged. */
+  readonly reads?: CredentialReads;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -17,9 +22,19 @@ export interface DomainContext {
   readonly store: OrganizationStore;
   readonly now: () => Date;
   readonly kinds: KindRegistry;
+  readonly auditStream?: { requireWorking(): void };
+  /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
+  readonly reads?: CredentialReads;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
-export function contextOf({ stores, now, kinds }: GatewayContext, viewer: Viewer): DomainContext {
-  return { viewer, store: stores.of(viewer.organizationId, viewer.confinedTo), now, kinds };
+export function contextOf({ stores, now, kinds, auditStream, reads }: GatewayContext, viewer: Viewer): DomainContext {
+  return {
+    viewer,
+    store: stores.of(viewer.organizationId, viewer.confinedTo),
+    now,
+    kinds,
+    ...(auditStream && { auditStream }),
+    ...(reads && { reads }),
+  };
 }

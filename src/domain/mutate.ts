@@ -25,9 +25,11 @@ type Done = string | { readonly id: string };
  * record.
  *
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
+ * @throws UnavailableError when the audit log must be streamed to a sink, and the sink fails
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
   const { store, now } = context;
+  context.auditStream?.requireWorking();
   await store.organization.ensure(now());
   return store.transaction(async () => {
     if ((await store.organization.state()) === 'deleted') {

@@ -9,6 +9,7 @@ import {
   NotFoundError,
   OperationTimeoutError,
   RateLimitedError,
+  UnavailableError,
   ValidationError,
 } from '../errors.ts';
 
@@ -61,6 +62,10 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost, http: { status: 400 } };
   if (error instanceof RateLimitedError) {
     return { retryAfter: error.retryAfter, http: { status: 429, headers: { 'retry-after': String(error.retryAfter) } } };
+  }
+  if (error instanceof UnavailableError) {
+    const { retryAfter, outcome } = error;
+    return { retryAfter, ...(outcome && { outcome }), http: { status: 503, headers: { 'retry-after': String(retryAfter) } } };
   }
   if (error instanceof OperationTimeoutError) return { http: { status: 504 } };
   if (error.code === 'UNAUTHENTICATED') return { http: { status: 401, headers: { 'www-authenticate': 'Bearer' } } };

@@ -13,6 +13,7 @@ import { createKit } from './kit/index.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addViewer } from './viewer.ts';
 
+export { shownEntry } from './audit.ts';
 export type { GraphQLContext } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';

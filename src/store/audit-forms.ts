@@ -90,6 +90,15 @@ export const headFields = {
 /** The record of a chain's newest batch. If the batch is removed, the record contradicts the chain. */
 export interface HeadRecord extends ValuesOf<typeof headFields> {}
 
+export const cursorFields = {
+  /** The id of the sink. */
+  sink: text(),
+  /** The number of the last batch that it has got. */
+  sequence: number(),
+  /** Nobody can say that a sink has got more than it has. */
+  mac: text(),
+};
+
 /** The text of an entry that its MAC covers: every field except `sequence`, in a fixed order. Never throws, whatever is stored. */
 function signedText(entry: StoredEntry): string {
   return JSON.stringify([
@@ -185,6 +194,10 @@ export function macOfSeal(key: Uint8Array, organizationId: string, { headHash, f
 
 export function macOfHead(key: Uint8Array, organizationId: string, { sequence, headHash, legacyBatches }: Omit<HeadRecord, 'mac'>): string {
   return hmac(key, JSON.stringify(['credential-gateway audit head', FORMAT, organizationId, sequence, headHash, legacyBatches]));
+}
+
+export function macOfCursor(key: Uint8Array, organizationId: string, cursor: { readonly sink: string; readonly sequence: number }): string {
+  return hmac(key, JSON.stringify(['credential-gateway audit cursor', FORMAT, organizationId, cursor.sink, cursor.sequence]));
 }
 
 export function isAuthenticSeal(key: Uint8Array, organizationId: string, seal: AuditSeal & { readonly mac: string }): boolean {

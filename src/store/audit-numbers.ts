@@ -1,4 +1,4 @@
-import type { Outcome } from './database.ts';
+import type { TransactionOutcome } from './outcomes.ts';
 
 /** The numbers that one writer gives to its entries. */
 export type EntryNumbers = ReturnType<typeof createEntryNumbers>;
@@ -36,7 +36,7 @@ export function createEntryNumbers() {
       return number;
     },
     /** Says what became of a number that was taken. */
-    end(number: number, outcome: Outcome): void {
+    end(number: number, outcome: TransactionOutcome): void {
       if (!taken.delete(number)) return;
       if (outcome === 'committed') settle(number);
       else if (outcome === 'aborted') release(number);

@@ -1,19 +1,23 @@
 import { randomBytes } from 'node:crypto';
 import type { Model } from 'mongoose';
 import { MasterKeyUnavailableError } from '../secrets/key-provider.ts';
+import { sameText } from '../secrets/same-text.ts';
 import {
   type AuditHead,
   type AuditRecord,
   type AuditSeal,
   chained,
+  cursorFields,
   entryFields,
   FORMAT,
   type HeadRecord,
+  hashOf,
   headFields,
   isAuthentic,
   isAuthenticHead,
   isAuthenticSeal,
   isSameHead,
+  macOfCursor,
   macOfEntry,
   macOfHead,
   macOfSeal,
@@ -28,6 +32,7 @@ import { type Database, DuplicateKeyError, translate, translatingErrors } from '
 import type { Extent } from './extent.ts';
 import { type TenantDocument, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
+import { isInTransaction, onOutcome } from './outcomes.ts';
 import { newId, recordSchema, recordStore } from './records.ts';
 
 export type { AuditHead, AuditRecord, AuditVerification };
@@ -65,6 +70,11 @@ type Head = Omit<HeadRecord, 'mac'>;
 /** The log cannot be migrated. */
 export class AuditMigrationError extends Error {
   override name = 'AuditMigrationError';
+}
+
+/** A sealed batch is not as it was sealed. */
+export class AuditChainError extends Error {
+  override name = 'AuditChainError';
 }
 
 /** What a process remembers of the log of one organization. */
@@ -108,7 +118,11 @@ function createModels(database: Database) {
   const headSchema = tenantSchema(headFields);
   headSchema.index({ organizationId: 1 }, { unique: true });
   const heads: Model<TenantDocument<typeof headFields>> = database.model('AuditHead', headSchema, 'auditHeads');
-  return { entries, seals, heads };
+
+  const cursorSchema = tenantSchema(cursorFields);
+  cursorSchema.index({ organizationId: 1, sink: 1 }, { unique: true });
+  const cursors: Model<TenantDocument<typeof cursorFields>> = database.model('AuditSinkCursor', cursorSchema, 'auditSinkCursors');
+  return { entries, seals, heads, cursors };
 }
 
 /**
@@ -117,9 +131,10 @@ function createModels(database: Database) {
  */
 export function auditStore(database: Database) {
   const models = createModels(database);
-  const { entries, seals, heads } = models;
+  const { entries, seals, heads, cursors } = models;
   const records = recordStore<AuditRecord>(database, entries as never, { nameField: 'subject' });
   const logs = new Map<string, OpenLog>();
+  const changed = new Set<string>();
 
   function remember(organizationId: string, log: OpenLog): OpenLog {
     if (logs.size >= OPEN_LOGS_MAX) {
@@ -173,7 +188,10 @@ export function auditStore(database: Database) {
       const { numbers } = log;
       const number = numbers.take();
       let isNumberUsed = false;
-      database.onOutcome((outcome) => numbers.end(number, isNumberUsed ? 'unknown' : outcome));
+      onOutcome((outcome) => {
+        numbers.end(number, isNumberUsed ? 'unknown' : outcome);
+        if (outcome !== 'aborted') changed.add(organizationId);
+      });
       try {
         await insertNumbered(log, number, record);
       } catch (error) {
@@ -185,7 +203,7 @@ export function auditStore(database: Database) {
     }
 
     async function write(record: AuditRecord): Promise<AuditRecord> {
-      return database.isInTransaction() ? insertNext(record) : database.transaction(() => insertNext(record));
+      return isInTransaction() ? insertNext(record) : database.transaction(() => insertNext(record));
     }
 
     /** Writes an entry for a number that must not become a gap. If there is one already, the transaction that wrote it was committed. */
@@ -372,8 +390,11 @@ export function auditStore(database: Database) {
           return last && { sequence: last.sequence, headHash: last.headHash };
         },
 
-        /** Returns the sealed batches after a number, in their order. */
+        /**
+         * Returns the sealed batches after a number, in their order. @throws AuditChainError when one of them is not as it was sealed
+         */
         async batchesAfter(sequence: number, limit: number): Promise<SealedBatch[]> {
+          const { key } = await opened();
           const found = await seals
             .find({ organizationId, sequence: { $gt: sequence } })
             .sort({ sequence: 1 })
@@ -385,9 +406,30 @@ export function auditStore(database: Database) {
               .find({ organizationId, sequence: seal.sequence })
               .sort({ _id: 1 })
               .lean()) as unknown as StoredEntry[];
+            const isIntact = isAuthenticSeal(key, organizationId, seal) && hashOf(batch, seal.format) === seal.entriesHash;
+            if (!isIntact) throw new AuditChainError(`Batch ${seal.sequence} is not as it was sealed.`);
             batches.push({ seal, entries: batch.map(({ _id, ...entry }) => ({ id: _id, ...entry })) });
           }
           return batches;
+        },
+
+        /** Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any. */
+        async sentTo(sink: string): Promise<number> {
+          const { key } = await opened();
+          const cursor = await cursors.findOne({ organizationId, sink }).lean();
+          return cursor && sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor)) ? cursor.sequence : 0;
+        },
+
+        /** Notes that a sink has got all batches up to a number. */
+        async noteSent(sink: string, sequence: number): Promise<void> {
+          const { key } = await opened();
+          const set = { sequence, mac: macOfCursor(key, organizationId, { sink, sequence }) };
+          try {
+            await cursors.updateOne({ organizationId, sink }, { $set: set, $setOnInsert: { _id: newId() } }, { upsert: true });
+          } catch (error) {
+            // Another copy has noted it at the same time. At worst, batches are sent again.
+            if (!(translate(error) instanceof DuplicateKeyError)) throw error;
+          }
         },
 
         async count(): Promise<number> {
@@ -439,6 +481,7 @@ export function auditStore(database: Database) {
           await entries.deleteMany({ organizationId });
           await seals.deleteMany({ organizationId });
           await heads.deleteMany({ organizationId });
+          await cursors.deleteMany({ organizationId });
           logs.delete(organizationId);
         },
       }),
@@ -473,6 +516,12 @@ export function auditStore(database: Database) {
   };
 
   return Object.assign(of, {
+    /** Returns the organizations whose logs this process has written to since this was called last. */
+    changed(): string[] {
+      const names = [...changed];
+      changed.clear();
+      return names;
+    },
     /** Returns the organizations whose logs this process has written to. */
     written: (): string[] => [...logs].filter(([, { numbers }]) => !numbers.isUnused()).map(([organizationId]) => organizationId),
   });

@@ -1,6 +1,6 @@
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
 import { TimeoutError } from '../errors.ts';
+import { runTransaction } from './outcomes.ts';
 
 /** An open database. Everything in `store/` is built on it; nothing outside uses it. */
 export interface Database {
@@ -14,17 +14,7 @@ export interface Database {
    * await each command before it sends the next.
    */
   transaction<T>(run: () => Promise<T>): Promise<T>;
-  /** Whether the caller runs inside `transaction`. */
-  isInTransaction(): boolean;
-  /**
-   * Calls the function once, when it is known how the current attempt of the running transaction has ended. A transaction that is repeated
-   * has several attempts. @throws Error outside of a transaction
-   */
-  onOutcome(listener: (outcome: Outcome) => void): void;
 }
-
-/** How an attempt of a transaction ended. `unknown` if the connection failed, so that the server can have committed it, or still can. */
-export type Outcome = 'committed' | 'aborted' | 'unknown';
 
 /** A unique index refused a write. The domain converts it to an error for the caller. */
 export class DuplicateKeyError extends Error {
@@ -63,58 +53,18 @@ export async function openDatabase(options: {
     })
     .asPromise();
   if (options.onCommand) connection.getClient().on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
-  const attempts = new AsyncLocalStorage<((outcome: Outcome) => void)[]>();
   return {
     connection,
     model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
     readTimeMs: options.readTimeMs ?? 5_000,
-    isInTransaction: () => attempts.getStore() !== undefined,
-    onOutcome(listener) {
-      const listeners = attempts.getStore();
-      if (!listeners) throw new Error('There is no transaction whose outcome could be told.');
-      listeners.push(listener);
-    },
     async transaction<T>(run: () => Promise<T>): Promise<T> {
       let result: T;
-      let listeners: ((outcome: Outcome) => void)[] = [];
-      const end = (outcome: Outcome) => {
-        for (const listener of listeners.splice(0)) listener(outcome);
-      };
-      const attempt = async () => {
-        // The driver repeats the function after a commit only if the server said that it did not commit.
-        end('aborted');
-        listeners = [];
-        try {
-          result = await attempts.run(listeners, run);
-        } catch (error) {
-          // Without a connection, the server cannot be told to abort. It does so later.
-          end(isNetworkError(error) ? 'unknown' : 'aborted');
-          throw error;
-        }
-      };
-      try {
-        await connection.transaction(attempt, {
-          readConcern: { level: 'snapshot' },
-          writeConcern: { w: 'majority', journal: true },
-        });
-      } catch (error) {
-        end(isSurelyAborted(error) ? 'aborted' : 'unknown');
-        throw error;
-      }
-      end('committed');
+      await runTransaction(connection, async () => {
+        result = await run();
+      });
       return result!;
     },
   };
-}
-
-function isNetworkError(error: unknown): boolean {
-  return error instanceof Error && /^Mongo(Network|ServerSelection|PoolC|ClientClosed|NotConnected)/.test(error.name);
-}
-
-/** Whether a commit that failed with this error has certainly not been carried out. */
-function isSurelyAborted(error: unknown): boolean {
-  const { hasErrorLabel } = error as { hasErrorLabel?: (label: string) => boolean };
-  return hasErrorLabel?.call(error, 'TransientTransactionError') === true && !isNetworkError(error);
 }
 
 /** Wraps functions so that they throw our errors instead of the driver's. Errors that make a transaction retry are not changed. */

@@ -44,6 +44,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     liveOrganizations: organizations.live,
     /** Returns the organizations whose audit logs this process has written to. */
     writtenAuditLogs: members.audit.written,
+    /** Returns those that it has written to since this was called last. */
+    changedAuditLogs: members.audit.changed,
     /** The log of the platform, which belongs to no organization. `of(platform.organizationId).audit` reads and writes it. */
     platform,
     keyring,

@@ -70,6 +70,18 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
   COST_LIMIT_EXCEEDED: () => within({ maxCost: 5 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
   RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
+  UNAVAILABLE: async () => {
+    test.auditSink = { target: { kind: 'file', path: '/nonexistent/audit' }, isRequired: true };
+    try {
+      return await within({}, async () => {
+        await asks(`mutation { createIntegration(input: { name: "streamed" }) ${MESSAGE} }`);
+        await test.gateway.audit.stream().catch(() => undefined);
+        return asks(`mutation { createIntegration(input: { name: "refused" }) ${MESSAGE} }`);
+      });
+    } finally {
+      test.auditSink = undefined;
+    }
+  },
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');
