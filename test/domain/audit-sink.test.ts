@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { appendFileSync, chmodSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -240,7 +240,11 @@ describe('reads of credentials', () => {
     await reads.flush({ of: () => store } as never, new Date());
     expect(written.length).toBeLessThanOrEqual(10_001);
     expect(written.reduce((sum, { count }) => sum + count, 0)).toBe(30_000);
-    const first = written.filter(({ subject }) => subject === 'viewer 0');
-    expect(first).toHaveLength(21);
+    written.length = 0;
+    const viewer = { organizationId: 'acme', kind: 'token', subject: 'ada', scopes: new Set<string>() } as const;
+    for (let index = 0; index < 100; index++) reads.add(viewer, [{ integrationId: 'i', endUserId: `end user ${index}` }]);
+    await reads.flush({ of: () => store } as never, new Date());
+    expect(written).toHaveLength(21);
+    expect(written).toContainEqual(expect.objectContaining({ subject: 'ada', objectId: null, count: 80 }));
   });
 });
