@@ -1,6 +1,7 @@
 import { isIPv4 } from 'node:net';
-import { join, resolve } from 'node:path';
+import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, type Limits } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 
@@ -221,6 +222,29 @@ const settings = {
   API_KEY_MAX_LIFETIME_DAYS: whole(0, 3_650, 0).describe(
     'the longest lifetime of an API key in days, counted from its creation, also for existing keys; 0 means no limit',
   ),
+  AUDIT_SINK: z
+    .string()
+    .refine(
+      (sink) => auditSinkOf(sink) !== undefined,
+      'must be stdout, file: followed by an absolute path, or an https URL without credentials; http is accepted for loopback only',
+    )
+    .optional()
+    .describe(
+      'where entries and heads of the audit log are streamed to, as lines of JSON: `stdout`, `file:/path`, or the `https` URL of a collector that gets them by POST (`http` on loopback only). See [Audit log](#audit-log)',
+    ),
+  AUDIT_SINK_TOKEN: z
+    .string()
+    .regex(/^[\x21-\x7e]+$/, 'must consist of printable characters without spaces')
+    .optional()
+    .describe('the bearer token for the collector'),
+  AUDIT_SINK_REQUIRED: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether mutations are refused (`UNAVAILABLE`) while the sink does not take what is sent, or gets nothing for a minute'),
+  AUDIT_READS: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether reads of credentials are written to the audit log, too, summed per minute, viewer, and end user or integration'),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -284,6 +308,10 @@ export interface Config {
     /** The longest lifetime of an API key in milliseconds. Null if it is not limited. */
     readonly apiKeyLifetimeMs: number | null;
   };
+  /** Where the audit log is streamed to. If undefined, nowhere. */
+  readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
+  /** Whether reads of credentials are logged. */
+  readonly logsReads: boolean;
   readonly logLevel: string;
   /** Whether this is somebody's own machine, see `publicBecause`. Only there are development tokens accepted. */
   readonly isDevelopment: boolean;
@@ -363,6 +391,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       apiKeyLifetimeMs: read.API_KEY_MAX_LIFETIME_DAYS === 0 ? null : read.API_KEY_MAX_LIFETIME_DAYS * 24 * 60 * 60 * 1_000,
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
+    auditSink: read.AUDIT_SINK
+      ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
+      : undefined,
+    logsReads: read.AUDIT_READS === 'true',
     logLevel: read.LOG_LEVEL,
     isDevelopment: publicBecause(read) === undefined,
   };
@@ -393,6 +425,19 @@ function publicBecause(read: Settings): string | undefined {
   return undefined;
 }
 
+/** Returns the sink that the setting names. Undefined if it names none. */
+function auditSinkOf(text: string, token?: string): AuditSinkTarget | undefined {
+  if (text === 'stdout') return { kind: 'stdout' };
+  if (text.startsWith('file:')) {
+    const path = text.slice('file:'.length);
+    return isAbsolute(path) ? { kind: 'file', path: resolve(path) } : undefined;
+  }
+  if (!URL.canParse(text)) return undefined;
+  const url = new URL(text);
+  const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.includes(url.hostname));
+  return isSafe && url.username === '' && url.password === '' ? { kind: 'http', url, token } : undefined;
+}
+
 /** Returns the problems of settings that are valid individually but not together. */
 function combinations(read: Settings): string[] {
   const problems: string[] = [];
@@ -401,6 +446,10 @@ function combinations(read: Settings): string[] {
   }
   if (read.RATE_LIMIT_ORGANIZATION > 0 && read.RATE_LIMIT_ORGANIZATION < 2 * read.MAX_COST) {
     problems.push('RATE_LIMIT_ORGANIZATION must be at least twice MAX_COST, or 0 for no limit: end users together can spend half of it');
+  }
+  if (!read.AUDIT_SINK && read.AUDIT_SINK_REQUIRED === 'true') problems.push('AUDIT_SINK is missing: AUDIT_SINK_REQUIRED needs one');
+  if (read.AUDIT_SINK_TOKEN && !/^https?:/.test(read.AUDIT_SINK ?? '')) {
+    problems.push('AUDIT_SINK_TOKEN is set, but AUDIT_SINK is not the URL of a collector');
   }
   if (read.MASTER_KEY && read.MASTER_KEY_FILE) problems.push('MASTER_KEY and MASTER_KEY_FILE are both set: set only one of them');
   if (read.MONGODB_URI && !read.MASTER_KEY && !read.MASTER_KEY_FILE) {
@@ -425,5 +474,7 @@ export function dataPaths(dataDirectory: string) {
     database: join(dataDirectory, 'mongodb'),
     masterKey: join(dataDirectory, 'master.key'),
     tokenSecret: join(dataDirectory, 'token.secret'),
+    /** Says that a backup was restored, until that is in the log of the platform. */
+    restoreNote: join(dataDirectory, 'restored.json'),
   };
 }

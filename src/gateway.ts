@@ -1,15 +1,28 @@
 import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
+import { hostname, userInfo } from 'node:os';
 import type { Logger } from 'pino';
+import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
 import { createAlterations } from './domain/alterations.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
-import { type AuditHead, type AuditVerification, sealAuditLogs, verifyAuditLog } from './domain/audit.ts';
+import {
+  type AuditHead,
+  type AuditMigrationReport,
+  type AuditVerification,
+  endAuditLogs,
+  migrateAuditLog,
+  type SealProblem,
+  sealAuditLogs,
+  verifyAuditLog,
+} from './domain/audit.ts';
+import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
+import { createFailedLogins } from './domain/failed-logins.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
   type KeyRunOptions,
@@ -22,7 +35,15 @@ import {
 } from './domain/keys.ts';
 import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { createRecount, deleteOrganization } from './domain/organization.ts';
+import {
+  type PlatformAction,
+  type PlatformEntry,
+  PlatformLogMissingError,
+  platformEntries,
+  recordPlatformEvent,
+} from './domain/platform.ts';
 import { defaultPolicy, type Policy } from './domain/policy.ts';
+import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS } from './domain/revocation-list.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
@@ -32,7 +53,7 @@ import { nodeListener } from './http/node-listener.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, type Limits } from './limits.ts';
-import { createSchema, schemaText as printedSchema } from './schema/index.ts';
+import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openDatabase } from './store/database.ts';
@@ -46,12 +67,13 @@ export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, Rotatio
 export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
-export { builtInKinds, isAwsKmsKeyArn, MasterKeyError };
+export { builtInKinds, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
 
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
-export type { AuditHead, AuditVerification };
+export type { AuditSinkTarget } from './audit-sink.ts';
+export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
 
 export interface GatewayOptions {
   readonly database: {
@@ -93,6 +115,12 @@ export interface GatewayOptions {
   readonly readsRevocations?: boolean;
   /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
   readonly opensOldFormat?: boolean;
+  /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
+  readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** Whether reads of credentials are logged, too. False by default. */
+  readonly logsReads?: boolean;
+  /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
+  readonly operator?: string;
   /** The clock. */
   readonly now?: () => Date;
   /** The milliseconds since some moment, whatever happens to the clock. */
@@ -129,6 +157,8 @@ export interface Gateway {
   readonly audit: {
     /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
     readonly seal: () => Promise<void>;
+    /** Sends what the audit sink has not got. Runs automatically each five seconds. Does nothing without a sink. */
+    readonly stream: () => Promise<void>;
     /**
      * Verifies an organization's log against its chain, and against a head that was kept elsewhere. Returns undefined if there is no such
      * organization.
@@ -136,6 +166,22 @@ export interface Gateway {
     readonly verify: (organizationId: string, knownHead?: AuditHead) => Promise<AuditVerification | undefined>;
     /** Returns the names of the organizations that have a log. */
     readonly organizations: () => Promise<string[]>;
+    /**
+     * Migrates the logs that an older version has written. Call it only when the operator asks for it, after all copies of the older version
+     * have been stopped. It can be run again.
+     */
+    readonly migrate: () => Promise<AuditMigrationReport>;
+  };
+  /** The log of what happens to the platform itself. It outlives organizations. */
+  readonly platform: {
+    /** The id under which `audit.verify` verifies this log. No organization can have it. */
+    readonly id: string;
+    /** Whether there is a log. There is none in a database of an older version, until it is migrated. */
+    readonly exists: () => Promise<boolean>;
+    /** Adds an entry. `details` must contain no secret. @throws PlatformLogMissingError */
+    readonly record: (action: PlatformAction, about?: { readonly organization?: string; readonly details?: string }) => Promise<void>;
+    /** Reads the log, oldest entry first. */
+    readonly entries: () => AsyncIterable<PlatformEntry>;
   };
   /** Ends the worker threads and closes the database connections. All requests must have ended before. */
   readonly stop: () => Promise<void>;
@@ -170,7 +216,40 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
     const keyFiles = createKeyFilesPool();
-    const gateway = { stores, now, kinds, policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy }, revocations, keyFiles };
+    const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
+      const log = { organization: organizationId };
+      if (refusal !== null) logger.error({ ...log, refusal }, 'the audit log was not sealed: its chain is not as it should be');
+      if (rejected > 0) {
+        logger.error(
+          { ...log, count: rejected, ids: rejectedIds },
+          'the audit log contains entries that this gateway did not write; they are not sealed',
+        );
+      }
+      if (missing.length > 0) logger.error({ ...log, count: missing.length }, 'entries were removed from the audit log');
+    };
+    const auditStream =
+      options.auditSink &&
+      createAuditStream(
+        { stores, now },
+        {
+          sink: openAuditSink(options.auditSink.target),
+          isRequired: options.auditSink.isRequired,
+          shown: shownEntry,
+          onProblem: onSealProblem,
+          onBroken: (organization) => logger.error({ organization }, 'the audit log was not streamed: a batch is not as it was sealed'),
+        },
+      );
+    const reads = options.logsReads ? createCredentialReads() : undefined;
+    const gateway = {
+      stores,
+      now,
+      kinds,
+      policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy },
+      revocations,
+      keyFiles,
+      ...(auditStream && { auditStream }),
+      ...(reads && { reads }),
+    };
     const own = {
       issued: (viewer) => {
         revocations.refuseRevoked(viewer);
@@ -183,12 +262,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       onKeyFailure: (reason) => logger.warn({ reason }, 'the keys of the issuer (TOKEN_JWKS_URL) could not be fetched'),
     });
     const refusals = createRefusals();
+    const failedLogins = createFailedLogins();
     const { yoga, execute } = createHttp({
       ...options,
       schema: createSchema(kinds),
       contextOf: (viewer) => contextOf(gateway, viewer),
       authenticate,
       refusals,
+      failedLogins,
       ready: stores.ping,
       limits,
       trustedProxies: options.trustedProxies ?? 0,
@@ -204,12 +285,23 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const sweep = () => sweepExpired(gateway);
     const sealAuditLog = async () => {
-      const anonymous = await refusals.flush(stores, now());
-      if (anonymous > 0) logger.warn({ count: anonymous }, 'requests without a valid token were refused');
+      await flushCounts();
+      await sealAuditLogs(gateway, onSealProblem);
+    };
+    const flushCounts = async () => {
+      await refusals.flush(stores, now());
       const altered = await alterations.flush(stores, now());
       if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
-      await sealAuditLogs(gateway);
+      await reads?.flush(stores, now());
+      try {
+        const failed = await failedLogins.flush(gateway);
+        if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
+      } catch (error) {
+        if (!(error instanceof PlatformLogMissingError)) throw error;
+        logger.error('requests without a valid token could not be written down: there is no log of the platform');
+      }
     };
+    const operator = options.operator ?? systemUser();
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -218,14 +310,19 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
     ];
-    const endJobs = options.runsJobs === false || options.opensOldFormat ? () => {} : everyMinute(jobs, logger);
+    const stream = async () => auditStream?.run();
+    const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
     const poll: Job = [revocations.refresh, 'the revocations could not be read'];
-    const endPoll = options.readsRevocations === false ? () => {} : every(REVOCATION_POLL_MS, [poll], logger);
+    const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
+    const ends = [
+      ...(runsJobs ? [everyMinute(jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
+      ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
+    ];
     return {
       fetch: async (request) => stores.serve(() => yoga.fetch(request)),
       requestListener: nodeListener((request, response) => stores.serve(() => yoga(request, response))),
       execute: (operation) => stores.serve(() => execute(operation)),
-      deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId),
+      deleteOrganization: (organizationId) => deleteOrganization(gateway, organizationId, operator),
       keys: { rotate: (rotation = {}) => rotateKeys(gateway, rotation), rewrap: (run = {}) => rewrapKeys(gateway, run) },
       migrate: (run = {}) => migrateDatabase(gateway, run),
       checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
@@ -233,19 +330,27 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       refreshRevocations: revocations.refresh,
       audit: {
         seal: sealAuditLog,
+        stream,
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
         organizations: stores.liveOrganizations,
+        migrate: () => migrateAuditLog(gateway),
+      },
+      platform: {
+        id: stores.platform.organizationId,
+        exists: stores.platform.exists,
+        record: (action, about = {}) => recordPlatformEvent(gateway, { action, subject: operator, ...about }),
+        entries: () => platformEntries(gateway),
       },
       async stop() {
-        endJobs();
-        endPoll();
+        for (const end of ends) end();
         await keyFiles.stop();
-        await stores
-          .serve(() => alterations.flush(stores, now()))
-          .catch(() => logger.error('altered objects could not be written to the audit log'));
-        await stores
-          .serve(() => refusals.flush(stores, now()))
-          .catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        await stores.serve(flushCounts).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        if (runsJobs) {
+          await stores
+            .serve(() => endAuditLogs(gateway, onSealProblem))
+            .catch(() => logger.error('the last entries of the audit log could not be sealed'));
+          await stores.serve(stream).catch(() => logger.error('the last entries of the audit log could not be sent to its sink'));
+        }
         await stores.close();
       },
     };
@@ -266,6 +371,16 @@ function storageLimits(limits: Limits): StorageLimits {
     MAX_OWNED: limits.maxOwned,
     MAX_STORED_BYTES: limits.maxStoredBytes,
   };
+}
+
+/** The user of the operating system and the name of the host, such as `ada@gateway-1`. */
+export function systemUser(): string {
+  try {
+    return `${userInfo().username}@${hostname()}`;
+  } catch {
+    // The system has no name for the user.
+    return `${process.getuid?.() ?? '?'}@${hostname()}`;
+  }
 }
 
 function masterKey(source: MasterKeySource): MasterKey {

@@ -26,9 +26,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: ['schema', 'domain', ...leaves],
   'embedded-mongodb': [],
   'placeholders.ts': [],
-  'config.ts': ['limits.ts', 'placeholders.ts'],
+  'config.ts': ['limits.ts', 'placeholders.ts', 'audit-sink.ts'],
   'jobs.ts': [],
-  'gateway.ts': ['jobs.ts', ...everythingBelow],
+  'audit-sink.ts': [],
+  'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
   cli: ['gateway.ts', 'config.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };

@@ -65,6 +65,10 @@ export class TestGateway {
   trustedProxies = 0;
   /** Where the issuer's keys are, in the place of the secret of the tests' tokens. */
   jwksUrl: URL | undefined;
+  /** Where the audit log is streamed to; nowhere unless told. */
+  auditSink: GatewayOptions['auditSink'];
+  /** Whether reads of credentials are logged. */
+  logsReads = false;
   /** Whether messages of defects are logged, as in development. */
   logsDefectMessages = false;
   readonly databaseName = `test-${randomBytes(6).toString('hex')}`;
@@ -106,6 +110,8 @@ export class TestGateway {
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
       limits: this.limits,
       policy: this.policy,
+      ...(this.auditSink && { auditSink: this.auditSink }),
+      logsReads: this.logsReads,
       corsOrigins: this.corsOrigins,
       trustedProxies: this.trustedProxies,
       logsDefectMessages: this.logsDefectMessages,

@@ -35,6 +35,10 @@ export interface Wire {
   cut(): void;
   /** Lets new connections through again. */
   mend(): void;
+  /**
+   * Does with the next commit what is said, and answers itself that its outcome is unknown. Resolves when it is answered.
+   */
+  forgetCommit(outcome: 'committed' | 'aborted'): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -47,6 +51,9 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
   };
   let armed: { readonly commands: readonly string[]; readonly reached: () => void; readonly released: Promise<void> } | undefined;
   let refused: { readonly commands: readonly string[]; readonly answer: (sent: string) => object; count: number } | undefined;
+  let forgotten: { readonly outcome: 'committed' | 'aborted'; readonly done: () => void } | undefined;
+  /** The ids of messages whose answers do not reach the gateway. */
+  const unanswered = new Set<number>();
   const sockets = new Set<Socket>();
   let isFrozen = false;
   let last: string | undefined;
@@ -71,8 +78,14 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
       });
     }
     let isLast = false;
+    let answers = Buffer.alloc(0);
     database.on('data', (bytes) => {
-      client.write(bytes);
+      answers = Buffer.concat([answers, bytes]);
+      while (answers.length >= 4 && answers.length >= answers.readInt32LE(0)) {
+        const answer = answers.subarray(0, answers.readInt32LE(0));
+        answers = answers.subarray(answer.length);
+        if (!unanswered.delete(answer.readInt32LE(8))) client.write(answer);
+      }
       if (isLast) freeze();
       isLast = false;
     });
@@ -96,7 +109,14 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
             last = undefined;
             isLast = true;
           }
-          if (refused?.commands.includes(commandOf(message)) && message.includes('autocommit')) {
+          if (forgotten && commandOf(message) === 'commitTransaction') {
+            const { outcome, done } = forgotten;
+            forgotten = undefined;
+            unanswered.add(message.readInt32LE(4));
+            database.write(outcome === 'committed' ? message : renamed(message, 'abortTransaction'));
+            client.write(reply(message, { ok: 0, code: 50, codeName: 'MaxTimeMSExpired', errmsg: 'operation exceeded time limit' }));
+            done();
+          } else if (refused?.commands.includes(commandOf(message)) && message.includes('autocommit')) {
             refused.count++;
             client.write(reply(message, refused.answer(message.toString('utf8').replaceAll('\0', ' '))));
           } else database.write(message);
@@ -141,6 +161,11 @@ export async function wireTo(databaseUri: string): Promise<Wire> {
     mend() {
       isCut = false;
     },
+    forgetCommit(outcome) {
+      return new Promise((done) => {
+        forgotten = { outcome, done };
+      });
+    },
     async close() {
       server.close();
       for (const socket of sockets) socket.destroy();
@@ -155,6 +180,17 @@ const NAME_AT = 16 + 4 + 1 + 4 + 1;
 function commandOf(message: Buffer): string {
   if (message.readInt32LE(12) !== OP_MSG) return '';
   return message.toString('utf8', NAME_AT, message.indexOf(0, NAME_AT));
+}
+
+/** The same OP_MSG with another command. */
+function renamed(message: Buffer, command: string): Buffer {
+  const [[, value], ...others] = Object.entries(BSON.deserialize(message.subarray(21), { promoteValues: false })) as [[string, unknown]];
+  const body = BSON.serialize(Object.fromEntries([[command, value], ...others]));
+  const sent = Buffer.alloc(21 + body.length);
+  message.copy(sent, 0, 0, 21);
+  sent.writeInt32LE(sent.length, 0);
+  sent.set(body, 21);
+  return sent;
 }
 
 /** An OP_MSG that answers another. */

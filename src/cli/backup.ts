@@ -1,6 +1,8 @@
 import { resolve } from 'node:path';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { backupEmbeddedMongodb, restoreEmbeddedMongodb } from '../embedded-mongodb/index.ts';
+import { PlatformLogMissingError } from '../gateway.ts';
+import { openGateway } from './open-gateway.ts';
 
 /** Copies the embedded database to a file. A server may be writing at the same time. @throws ConfigError */
 export async function backup(config: Config, file: string): Promise<void> {
@@ -11,6 +13,24 @@ export async function backup(config: Config, file: string): Promise<void> {
 export async function restore(config: Config, file: string): Promise<Config> {
   await told(() => restoreEmbeddedMongodb({ directory: embeddedDirectory(config), file: resolve(file) }));
   return config;
+}
+
+/**
+ * Writes the backup to the log of the platform. A backup needs no master key, but the log does. Without one, returns a notice for the user.
+ */
+export async function recordBackup(config: Config): Promise<string[]> {
+  try {
+    const { gateway, close } = await openGateway({ ...config, logLevel: 'silent' });
+    try {
+      await gateway.platform.record('backup');
+    } finally {
+      await close();
+    }
+    return [];
+  } catch (error) {
+    const isTold = error instanceof ConfigError || error instanceof PlatformLogMissingError;
+    return [`The backup is not in the log of the platform: ${isTold ? error.message : 'the database could not be opened.'}`];
+  }
 }
 
 function embeddedDirectory(config: Config): string {

@@ -17,5 +17,9 @@ export async function migrate(gateway: Gateway, print: (line: string) => void): 
     );
     for (const organization of report.failed) print(`  ${organization}`);
   }
-  return report.failed.length > 0 || report.unreadableCount > 0 ? 1 : 0;
+  const refused = report.auditLogs?.refused ?? [];
+  if (report.auditLogs) print(`Migrated audit logs: ${report.auditLogs.migrated.length}.`);
+  for (const { organizationId, reason } of refused) print(`The audit log of ${organizationId} was not migrated: ${reason}`);
+  if (report.auditLogs) await gateway.platform.record('migrate', { details: `${report.organizations} organizations` });
+  return report.failed.length > 0 || refused.length > 0 || report.unreadableCount > 0 ? 1 : 0;
 }

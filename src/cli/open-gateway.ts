@@ -7,6 +7,7 @@ import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKe
 import { createLogger } from './logger.ts';
 import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
+import { recordRestore } from './restore-note.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;
@@ -22,10 +23,11 @@ export interface OpenGateway {
 }
 
 /**
- * Opens the gateway of a configuration, whether or not a server is running. `opensOldFormat` is for the migration.
+ * Opens the gateway of a configuration, whether or not a server is running. Only a server streams the audit log: what a command writes is
+ * sent by the next server, and the output of a command stays its own. `opensOldFormat` is for the migration.
  * @throws ConfigError
  */
-export async function openGateway(config: Config, { opensOldFormat = false } = {}): Promise<OpenGateway> {
+export async function openGateway(config: Config, { isServer = false, opensOldFormat = false } = {}): Promise<OpenGateway> {
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
   if (config.mongodbUri === undefined) prepareDataDirectory(config);
@@ -47,7 +49,10 @@ export async function openGateway(config: Config, { opensOldFormat = false } = {
       limits: config.limits,
       policy: config.policy,
       opensOldFormat,
+      logsReads: config.logsReads,
+      ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
+    if (embedded) await recordRestore(config.dataDirectory, gateway);
     return {
       gateway,
       developmentSecret,

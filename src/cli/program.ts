@@ -1,14 +1,15 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, readConfig } from '../config.ts';
-import type { Gateway } from '../gateway.ts';
-import { printAuditHeads, verifyAudit } from './audit.ts';
-import { backup, restore } from './backup.ts';
+import { type Gateway, PlatformLogMissingError } from '../gateway.ts';
+import { printAuditHeads, printPlatformLog, verifyAudit } from './audit.ts';
+import { backup, recordBackup, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
 import { demo } from './demo.ts';
 import { checkIntegrity } from './integrity.ts';
 import { rewrap, rotate } from './keys.ts';
 import { migrate } from './migrate.ts';
 import { developmentSecretOf, openGateway } from './open-gateway.ts';
+import { noteRestore } from './restore-note.ts';
 import { start } from './start.ts';
 import { developmentToken } from './token.ts';
 
@@ -41,7 +42,9 @@ program
       throw new ConfigError(
         'Development tokens are not available with this configuration: TOKEN_JWKS_URL or TOKEN_SECRET is set. Use a token of that issuer.',
       );
-    print(await developmentToken(config, secret, organization, scope));
+    const token = await developmentToken(config, secret, organization, scope);
+    await withGateway(({ platform }) => platform.record('createDevelopmentToken', { organization, details: scope.join(' ') }));
+    print(token);
   });
 
 program
@@ -75,7 +78,11 @@ keys
   .option('--wait', 'wait until the old keys are destroyed, about five minutes')
   .action(async (options: { organization?: string; finish?: boolean; wait?: boolean }) => {
     await withGateway(async (gateway) => {
+      const { organization, finish } = options;
+      const about = organization === undefined ? {} : { organization };
+      await gateway.platform.record('rotateKeys', { ...about, details: finish ? 'finish earlier rotations' : 'begin' });
       process.exitCode = await rotate(gateway, options, print);
+      await gateway.platform.record('rotateKeys', { ...about, details: `end, exit code ${process.exitCode}` });
     });
   });
 
@@ -84,7 +91,9 @@ keys
   .description('wrap all data keys again under the first master key; list the old master keys after it')
   .action(async () => {
     await withGateway(async (gateway) => {
+      await gateway.platform.record('rewrapKeys', { details: 'begin' });
       process.exitCode = await rewrap(gateway, print);
+      await gateway.platform.record('rewrapKeys', { details: `end, exit code ${process.exitCode}` });
     });
   });
 
@@ -116,31 +125,47 @@ program
 
 const audit = program
   .command('audit')
-  .description('verify the audit log, which has an entry for every mutation; entries are sealed into a hash chain');
+  .description('verify the audit logs, which have an entry for every mutation; entries are authenticated, and sealed into a hash chain');
 
 audit
   .command('verify')
-  .description('recompute the chain to detect removed, changed or inserted entries')
-  .option('--organization <name>', 'only for this organization')
-  .option('--heads <file>', 'compare with the output of an earlier `audit heads`')
-  .action(async ({ organization, heads }: { organization?: string; heads?: string }) => {
+  .description(
+    'check every entry and every batch, to detect removed, changed or inserted entries; also of the log of the platform. Exit code 0: all logs are intact. 1: a log is not intact, or the command failed',
+  )
+  .option('--organization <name>', 'only the log of this organization')
+  .option('--platform', 'only the log of the platform')
+  .option('--heads <file>', 'compare with the output of an earlier `audit heads`, or with what an AUDIT_SINK has written')
+  .action(async (options: { organization?: string; platform?: boolean; heads?: string }) => {
     await withGateway(async (gateway) => {
-      process.exitCode = await verifyAudit(gateway, { organization, heads }, print);
+      process.exitCode = await verifyAudit(gateway, options, print);
     });
   });
 
 audit
   .command('heads')
-  .description('seal all entries and print the newest batch of each organization as a line of JSON; keep the output elsewhere')
+  .description('seal all entries and print the newest batch of each log as a line of JSON; keep the output elsewhere')
   .action(async () => {
     await withGateway((gateway) => printAuditHeads(gateway, print));
+  });
+
+audit
+  .command('list')
+  .description(
+    'print the entries of the log of the platform as lines of JSON, oldest first; the query `auditLog` reads those of organizations',
+  )
+  .requiredOption('--platform', 'the log of what happened to the platform itself')
+  .action(async () => {
+    await withGateway((gateway) => printPlatformLog(gateway, print));
   });
 
 program
   .command('backup <file>')
   .description('write a consistent snapshot of the embedded database to a file, without the master key; back that up separately')
   .action(async (file: string) => {
-    await backup(readConfig(process.env), file);
+    const config = readConfig(process.env);
+    await backup(config, file);
+    const [notice] = await recordBackup(config);
+    if (notice) print(notice);
     print(`Copied to ${file}. It does not contain the master key, which is needed to open the secrets.`);
   });
 
@@ -149,6 +174,7 @@ program
   .description('restore a backup into a DATA_DIR that does not contain an embedded database')
   .action(async (file: string) => {
     const { dataDirectory } = await restore(readConfig(process.env), file);
+    noteRestore(dataDirectory);
     print(`Restored into ${dataDirectory}. Put the master key of the backup there before you start the gateway.`);
   });
 
@@ -159,6 +185,7 @@ export async function runProgram(): Promise<void> {
   } catch (error) {
     // What a user can mend is told in words; of a defect only where it is.
     if (error instanceof ConfigError) process.stderr.write(`${error.message}\n`);
+    else if (error instanceof PlatformLogMissingError) process.stderr.write(`${error.message}\n`);
     else printDefect(error);
     process.exitCode = 1;
   }

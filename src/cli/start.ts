@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
@@ -7,6 +8,8 @@ import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
 import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
 import { developmentToken } from './token.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
 const DEVELOPMENT_ORGANIZATION = 'example';
@@ -20,7 +23,7 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const options = { mayLackPermissions: config.isDevelopment };
   // Before the database is opened: what is wrong with a file is said at once.
   const tls = config.tls && readTlsPair(config.tls, options);
-  const { gateway, developmentSecret, databaseDescription, notices, logger, close } = await openGateway(config);
+  const { gateway, developmentSecret, databaseDescription, notices, logger, close } = await openGateway(config, { isServer: true });
   const limits = {
     maxConnections: config.limits.maxSockets,
     // Behind a proxy, all connections have its address. The proxy must limit its clients.
@@ -41,6 +44,14 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const { port } = server.address() as AddressInfo;
   const address = `${tls ? 'https' : 'http'}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
   const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
+  if (await gateway.platform.exists()) {
+    await gateway.platform.record('startServer', { details: `version ${version}` });
+    if (token)
+      await gateway.platform.record('createDevelopmentToken', {
+        organization: DEVELOPMENT_ORGANIZATION,
+        details: developmentScopes.join(' '),
+      });
+  } else print('There is no log of the platform. If an older version made this database, run: credential-gateway migrate');
   const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
   const warning = tls && tlsWarning(tls, new Date());
   for (const notice of warning ? [...notices, warning] : notices) print(notice);
@@ -54,6 +65,11 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const drained = once(server, 'close');
   await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
   server.closeAllConnections();
+  if (await gateway.platform.exists().catch(() => false)) {
+    await gateway.platform
+      .record('stopServer')
+      .catch(() => process.stderr.write('The stop could not be written to the log of the platform.\n'));
+  }
   await close();
 }
 

@@ -3,6 +3,7 @@ import type { KindRegistry } from '../credential-kinds/registry.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Policy } from './policy.ts';
+import type { CredentialReads } from './reads.ts';
 import type { RevocationList } from './revocation-list.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
@@ -15,6 +16,10 @@ export interface GatewayContext {
   readonly revocations: RevocationList;
   /** Reads and generates keys and certificates for an organization. */
   readonly keyFiles: { of(organizationId: string): KeyFiles };
+  /** Where the audit log is streamed to. Absent if nowhere. */
+  readonly auditStream?: { requireWorking(): void };
+  /** Counts the credentials that viewers read. Absent if reads are not logged. */
+  readonly reads?: CredentialReads;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -29,6 +34,9 @@ export interface DomainContext {
   readonly revocations: RevocationList;
   /** Creates what reads and generates the keys and certificates of one mutation. */
   readonly keyFiles: () => KeyFiles;
+  readonly auditStream?: { requireWorking(): void };
+  /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
+  readonly reads?: CredentialReads;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */

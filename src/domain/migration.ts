@@ -1,5 +1,6 @@
 import { nouns, nounTable } from '../access/nouns.ts';
 import type { UnreadableSecret } from '../store/secret.ts';
+import { type AuditMigrationReport, migrateAuditLog } from './audit.ts';
 import type { GatewayContext } from './context.ts';
 import type { KeyRunOptions } from './keys.ts';
 import { recordDone } from './mutate.ts';
@@ -19,6 +20,8 @@ export interface MigrationReport {
   readonly unreadableCount: number;
   /** The first secrets that could not be opened. They stay unreadable. */
   readonly unreadable: readonly UnreadableSecret[];
+  /** The migration of the audit logs. Null if it did not begin, because something else has to be migrated first. */
+  readonly auditLogs: AuditMigrationReport | null;
   /** Whether the signal stopped the run. */
   readonly stopped: boolean;
 }
@@ -87,5 +90,8 @@ export async function migrateDatabase(gateway: GatewayContext, { signal, onProgr
     if (await migrate(organizationId)) report.organizations++;
     onProgress?.({ done: report.organizations + report.failed.length, total: organizations.length });
   }
-  return { ...report, stopped: signal?.aborted ?? false };
+  const stopped = signal?.aborted ?? false;
+  // The log of the platform, which this begins, says that the database was migrated. So it is the last step.
+  const auditLogs = stopped || report.failed.length > 0 ? null : await migrateAuditLog(gateway);
+  return { ...report, auditLogs, stopped };
 }

@@ -25,10 +25,12 @@ type Done = string | { readonly id: string };
  * record.
  *
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
+ * @throws UnavailableError when the audit log must be streamed to a sink, and the sink fails
  * @throws UnavailableError when the database does not respond; its outcome says whether the transaction was committed
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
   const { store, now } = context;
+  context.auditStream?.requireWorking();
   await store.organization.ensure(now()).catch((error: unknown) => {
     throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
   });

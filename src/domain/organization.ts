@@ -1,6 +1,7 @@
 import { nouns, nounTable } from '../access/nouns.ts';
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
+import { recordPlatformEvent } from './platform.ts';
 
 /** The subject of what the gateway itself does, in the audit log. */
 export const GATEWAY_SUBJECT = '(credential-gateway)';
@@ -12,19 +13,30 @@ export function asItself(gateway: GatewayContext, organizationId: string): Domai
 
 /**
  * Deletes an organization and all its data. First it writes a permanent tombstone, so that tokens stop working and the name is not used
- * again. Then it deletes the keys, so that no secret can be opened, and then the rest. It can be run again after an interruption.
+ * again, together with an entry in the log of the platform, which keeps the end of the organization's own log. Then it deletes the keys, so
+ * that no secret can be opened, and then the rest. It can be run again after an interruption.
  *
- * Returns whether the organization existed.
+ * Returns whether the organization existed. `operator` is who deletes it.
+ *
+ * @throws PlatformLogMissingError
  */
-export async function deleteOrganization(gateway: GatewayContext, organizationId: string): Promise<boolean> {
+export async function deleteOrganization(gateway: GatewayContext, organizationId: string, operator: string): Promise<boolean> {
   const context = asItself(gateway, organizationId);
   const { store, now } = context;
-  const mark = async () => {
-    const existed = await store.organization.tombstone(now());
-    if (existed) await store.revocations.announce(null, now());
-    return existed;
-  };
-  if (!(await store.transaction(mark))) return false;
+  const state = await store.organization.state();
+  if (state === 'unknown') return false;
+  if (state === 'live') {
+    // A log that cannot be sealed must not keep an organization from being deleted.
+    await store.audit.seal(now()).catch(() => undefined);
+    const entries = await store.audit.count();
+    const head = await store.audit.lastHead();
+    const details = JSON.stringify({ auditEntries: entries, auditHead: head });
+    await store.transaction(async () => {
+      await store.organization.tombstone(now());
+      await store.revocations.announce(null, now());
+      await recordPlatformEvent(gateway, { action: 'deleteOrganization', subject: operator, organization: organizationId, details });
+    });
+  }
   gateway.revocations.addDeleted(organizationId);
   await store.keys.remove();
   await store.audit.removeAll();

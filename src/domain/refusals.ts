@@ -22,11 +22,10 @@ export type Refusals = ReturnType<typeof createRefusals>;
 
 /**
  * Counts the refusals of authenticated viewers for the audit log. There is one entry per viewer, action, outcome and minute, so that many
- * refusals do not fill the database. Requests without a valid token belong to no organization's log, and are only counted.
+ * refusals do not fill the database.
  */
 export function createRefusals() {
   const refusals = new Map<string, Refusal>();
-  let anonymous = 0;
   return {
     add({ organizationId, kind: viewerKind, subject }: Viewer, action: string, outcome: ErrorCode): void {
       const told = JSON.stringify([organizationId, viewerKind, subject, action, outcome]);
@@ -38,11 +37,8 @@ export function createRefusals() {
       refusal.count++;
       refusals.set(key, refusal);
     },
-    addAnonymous(): void {
-      anonymous++;
-    },
-    /** Writes the counts since the last flush. Returns the number of anonymous refusals. Counts that cannot be written are kept for the next flush. */
-    async flush(stores: Store, now: Date): Promise<number> {
+    /** Writes the counts since the last flush. Counts that cannot be written are kept for the next flush. */
+    async flush(stores: Store, now: Date): Promise<void> {
       for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
         refusals.delete(key);
         try {
@@ -57,9 +53,6 @@ export function createRefusals() {
           throw error;
         }
       }
-      const counted = anonymous;
-      anonymous = 0;
-      return counted;
     },
   };
 }

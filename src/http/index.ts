@@ -3,8 +3,9 @@ import { createYoga, type GraphQLParams, type Plugin, type YogaServerInstance } 
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
+import type { FailedLogins } from '../domain/failed-logins.ts';
 import type { Refusals } from '../domain/refusals.ts';
-import { loggableDefect, UnauthenticatedError } from '../errors.ts';
+import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext } from '../schema/index.ts';
 import { type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
@@ -12,6 +13,7 @@ import { defectMessages, type Sent } from './defect-message.ts';
 import { malformedRequest, type OnDefect } from './error-redaction.ts';
 import { publicResult, useExecutionChecks, withOutcome } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
+import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, createRateLimits, incomingOf, type RateLimitSettings } from './limits/rate-limits.ts';
 import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
@@ -27,6 +29,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   readonly authenticate: Authenticator;
   /** Counts refused requests, for the audit log. */
   readonly refusals: Refusals;
+  /** Counts requests without a valid token, for the log of the platform. */
+  readonly failedLogins: FailedLogins;
   readonly logger: Logger;
   /** Whether GET /graphql serves GraphiQL to browsers. */
   readonly graphiql: boolean;
@@ -53,7 +57,7 @@ export interface ExecutionResult {
 
 /** Creates the GraphQL server, and the function that runs operations without HTTP. */
 export function createHttp(settings: HttpSettings) {
-  const { schema, contextOf, authenticate, logger, refusals } = settings;
+  const { schema, contextOf, authenticate, logger, refusals, failedLogins } = settings;
   const tellOf = settings.logsDefectMessages ? defectMessages(schema) : undefined;
   const onDefect = (sent: () => Sent, requestId?: string): OnDefect => {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
@@ -99,7 +103,10 @@ export function createHttp(settings: HttpSettings) {
           await rateLimits
             .admit(request, serverContext, (guard) => authenticate(request.headers, guard))
             .catch((error: unknown) => {
-              if (error instanceof UnauthenticatedError) refusals.addAnonymous();
+              // A valid token that is over its limit has a viewer.
+              if (!serverContext.viewer && (error instanceof UnauthenticatedError || error instanceof RateLimitedError)) {
+                failedLogins.add(serverContext.address && addressGroup(serverContext.address), error.code);
+              }
               throw error;
             });
           if (!hasReadableParameters(url)) throw malformedRequest();

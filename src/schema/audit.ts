@@ -1,4 +1,5 @@
 import { nouns } from '../access/scopes.ts';
+import type { AuditRecord } from '../domain/reading.ts';
 import { byGlobalId, byText, byTime } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -40,28 +41,27 @@ export function addAudit(kit: Kit): void {
         }),
         action: t.exposeString('action', {
           description:
-            'The name of the mutation, or an action of the gateway itself: `expireCredential`, `replaceDataKey` or `destroyDataKey`.',
+            'The name of the mutation; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
         }),
         outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
         objectId: t.id({
           nullable: true,
-          description: 'The global id of the object, which may have been deleted. Null if the action was refused.',
-          resolve: ({ objectNoun, objectId }) => {
-            const noun = nouns.find((each) => each === objectNoun);
-            return noun && objectId ? encodeId(noun, objectId) : null;
-          },
+          description:
+            'The global id of the object, which may have been deleted; for `readCredentials`, of the end user or integration that the credentials belong to. Null if the action was refused.',
+          resolve: objectIdOf,
         }),
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key. Null for other actions.',
+            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
         }),
         count: t.exposeInt('count', {
-          description: 'How many times it happened within one minute. Greater than 1 only for refused actions.',
+          description:
+            'How many times it happened within one minute, or how many credentials were read. Greater than 1 only for refused actions and reads.',
         }),
         isSealed: t.boolean({
           description:
-            'Whether it is part of the chain of sealed batches, in which changes can be detected. New entries are added within a minute.',
+            'Whether it is part of the chain of sealed batches. New entries are added within a minute. An entry that is not added later was not written by the gateway, or was changed.',
           resolve: ({ sequence }) => sequence !== null,
         }),
       };
@@ -81,6 +81,30 @@ export function addAudit(kit: Kit): void {
       until: byTime('Only entries before this time.', (createdBefore) => ({ createdBefore })),
     },
   });
+}
+
+/** Returns an entry as `auditLog` shows it, for what is streamed to a sink. */
+export function shownEntry(entry: AuditRecord): Record<string, unknown> {
+  const { id, createdAt, viewerKind, subject, address, requestId, action, outcome, reason, count } = entry;
+  return {
+    id: encodeId('auditEntry', id),
+    createdAt,
+    viewerKind: viewerKind ?? null,
+    subject: subjectOf({ kind: viewerKind ?? 'token', subject }),
+    address,
+    requestId,
+    action,
+    outcome,
+    // An organization, in the log of the platform, has no global id.
+    objectId: objectIdOf(entry) ?? (entry.objectNoun === 'organization' ? entry.objectId : null),
+    reason,
+    count,
+  };
+}
+
+function objectIdOf({ objectNoun, objectId }: Pick<AuditRecord, 'objectNoun' | 'objectId'>): string | null {
+  const noun = nouns.find((each) => each === objectNoun);
+  return noun && objectId ? encodeId(noun, objectId) : null;
 }
 
 /** A global id of an API key or end user selects that viewer; any other text is the subject of a token. */

@@ -14,6 +14,7 @@ import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addViewer } from './viewer.ts';
 
+export { shownEntry } from './audit.ts';
 export type { GraphQLContext, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';

@@ -1,219 +1,555 @@
-import { createHash, createHmac } from 'node:crypto';
-import type { ViewerKind } from '../access/viewer.ts';
+import { randomBytes } from 'node:crypto';
+import type { Model } from 'mongoose';
+import { MasterKeyUnavailableError } from '../secrets/key-provider.ts';
 import { sameText } from '../secrets/same-text.ts';
+import {
+  type AuditHead,
+  type AuditRecord,
+  type AuditSeal,
+  chained,
+  cursorFields,
+  entryFields,
+  FORMAT,
+  type HeadRecord,
+  hashOf,
+  headFields,
+  isAuthentic,
+  isAuthenticHead,
+  isAuthenticSeal,
+  isSameHead,
+  macOfCursor,
+  macOfEntry,
+  macOfHead,
+  macOfSeal,
+  NO_BATCH,
+  type NumberedEntry,
+  type StoredEntry,
+  sealFields,
+} from './audit-forms.ts';
+import { createEntryNumbers, type EntryNumbers } from './audit-numbers.ts';
+import { type AuditVerification, verifyLog } from './audit-verify.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
-import { anyText, date, nullable, number, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
+import { type TenantDocument, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
-import { newId, type RecordOf, recordSchema, recordStore } from './records.ts';
+import { isInTransaction, onOutcome } from './outcomes.ts';
+import { newId, recordSchema, recordStore } from './records.ts';
 
-const fields = {
-  /** The viewer's kind (absent in entries that are older than this field) and subject. */
-  viewerKind: optional(nullable(text<ViewerKind>())),
-  subject: text(),
-  /** The network address of the client. Null if the gateway acted by itself. */
-  address: nullable(text()),
-  requestId: nullable(text()),
-  /** The name of a mutation, or an action of the gateway itself. */
-  action: text(),
-  /** `SUCCESS`, or the error code if it was refused. */
-  outcome: text(),
-  /** The noun of the object, if known. */
-  objectNoun: nullable(text()),
-  objectId: nullable(text()),
-  /** The given reason, for actions that require one. */
-  reason: nullable(text()),
-  /** How many times it happened within one minute. Greater than 1 only for refused actions. */
-  count: number(),
-  /** The number of the batch that seals it. Null if not sealed yet. */
-  sequence: nullable(number()),
-};
+export type { AuditHead, AuditRecord, AuditVerification };
 
-/** An action that succeeded or was refused. Contains ids but never values. */
-export interface AuditRecord extends RecordOf<typeof fields> {}
+/** A sealed batch with its entries. */
+export interface SealedBatch {
+  readonly seal: AuditSeal;
+  readonly entries: readonly AuditRecord[];
+}
 
-const sealFields = {
-  sequence: number(),
-  sealedAt: date(),
-  entryCount: number(),
-  /** SHA-256 of the batch's entries. */
-  entriesHash: text(),
-  /** The `headHash` of the previous batch. Empty for the first batch. */
-  previousHash: anyText(),
-  /** SHA-256 of the other fields: the head of the chain. A copy that is stored elsewhere can be compared with it. */
-  headHash: text(),
-};
+/** What sealing an organization's log found. */
+export interface SealReport {
+  /** The number of entries that were sealed. */
+  sealed: number;
+  /** The number of unsealed entries that the gateway did not write, or that were changed, and the ids of the first of them. */
+  rejected: number;
+  rejectedIds: string[];
+  /** The writer's numbers of entries that this process wrote, and that are not in the log any more. */
+  missing: readonly number[];
+  /** Why nothing was sealed: the chain is not what it was. Null if there is no reason. */
+  refusal: string | null;
+}
 
-/** A batch of entries, chained to the previous batch. Changing or removing an entry breaks the chain. */
-export interface AuditSeal extends ValuesOf<typeof sealFields> {}
+/** The result of a migration of a log. */
+export interface AuditMigration {
+  /** The number of batches of older versions. */
+  readonly legacyBatches: number;
+  /** The number of entries of older versions that were not sealed, and are now sealed as unproven. */
+  readonly unproven: number;
+}
 
-/** The newest batch of a chain. A copy that is stored elsewhere proves that the chain was not truncated and rebuilt. */
-export type AuditHead = Pick<AuditSeal, 'sequence' | 'headHash'>;
+/** The newest batch, and how many batches of older versions there are. */
+type Head = Omit<HeadRecord, 'mac'>;
 
-/** The result of verifying an organization's log. */
-export interface AuditVerification {
-  readonly batches: number;
-  readonly entries: number;
-  /** The number of entries that are not sealed yet, and the time of the oldest. */
-  readonly unsealed: number;
-  readonly oldestUnsealed: Date | null;
-  readonly head: AuditHead | null;
-  /** Descriptions of the problems. Empty if there are none. */
-  readonly problems: readonly string[];
+/** The log cannot be migrated. */
+export class AuditMigrationError extends Error {
+  override name = 'AuditMigrationError';
+}
+
+/** A sealed batch is not as it was sealed. */
+export class AuditChainError extends Error {
+  override name = 'AuditChainError';
+}
+
+/** What a process remembers of the log of one organization. */
+interface OpenLog {
+  readonly key: Uint8Array;
+  readonly writer: string;
+  readonly numbers: EntryNumbers;
+  /** The newest batch that this process has seen. */
+  seen: AuditHead;
+  /** All own numbers up to this one were found in the log when they were settled, except those in `watched` and those reported as missing. */
+  confirmed: number;
+  /** Own numbers that were found but not sealed yet. */
+  watched: Set<number>;
 }
 
 const ENTRIES_PER_BATCH = 1_000;
+const OPEN_LOGS_MAX = 10_000;
+const NAMED_MAX = 10;
+const WATCHED_MAX = 10_000;
+const WRITER_BYTES = 12;
 
-/** The audit log. Entries are never changed, except for the number of the batch that seals them. */
-export function auditStore(database: Database) {
-  const schema = recordSchema(fields);
+/** The name of the gateway itself in entries. */
+const ITSELF = '(credential-gateway)';
+
+export type Models = ReturnType<typeof createModels>;
+
+function createModels(database: Database) {
+  const schema = recordSchema(entryFields);
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
   for (const field of ['subject', 'action', 'outcome', 'objectId']) schema.index({ organizationId: 1, [field]: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, sequence: 1, _id: 1 });
-  const entries = database.model('AuditEntry', schema, 'auditEntries');
+  // Decides whether a transaction with an unknown outcome was committed. Entries of older versions have no numbers.
+  schema.index({ organizationId: 1, writer: 1, number: 1 }, { unique: true, partialFilterExpression: { format: FORMAT } });
+  const entries: Model<StoredEntry> = database.model('AuditEntry', schema as never, 'auditEntries');
 
   const sealSchema = tenantSchema({ ...sealFields, mac: text() });
   // Two copies that seal at the same time would use the same number. The index makes the second one fail.
   sealSchema.index({ organizationId: 1, sequence: 1 }, { unique: true });
   const seals = database.model('AuditSeal', sealSchema, 'auditSeals');
 
-  const records = recordStore<AuditRecord>(database, entries, {
+  const headSchema = tenantSchema(headFields);
+  headSchema.index({ organizationId: 1 }, { unique: true });
+  const heads: Model<TenantDocument<typeof headFields>> = database.model('AuditHead', headSchema, 'auditHeads');
+
+  const cursorSchema = tenantSchema(cursorFields);
+  cursorSchema.index({ organizationId: 1, sink: 1 }, { unique: true });
+  const cursors: Model<TenantDocument<typeof cursorFields>> = database.model('AuditSinkCursor', cursorSchema, 'auditSinkCursors');
+  return { entries, seals, heads, cursors };
+}
+
+/**
+ * The audit log. Entries are never changed, except for the number of the batch that seals them. `src/README.md` describes what is
+ * authenticated by what.
+ */
+export function auditStore(database: Database) {
+  const models = createModels(database);
+  const { entries, seals, heads, cursors } = models;
+  const records = recordStore<AuditRecord>(database, entries as never, {
     noun: 'auditEntry',
-    fields,
-    // The chain authenticates the entries.
+    fields: entryFields,
+    // Entries have their own MAC, which covers their place in the log too.
     authenticity: null,
     nameField: 'subject',
   });
+  const logs = new Map<string, OpenLog>();
+  const changed = new Set<string>();
 
-  return (extent: Extent, { keys }: KeyHolder) => {
+  function remember(organizationId: string, log: OpenLog): OpenLog {
+    if (logs.size >= OPEN_LOGS_MAX) {
+      for (const [name, { numbers }] of logs) {
+        if (numbers.isOpen() || numbers.hasGaps()) continue;
+        logs.delete(name);
+        break;
+      }
+    }
+    logs.set(organizationId, log);
+    return log;
+  }
+
+  const of = (extent: Extent, { keys }: KeyHolder) => {
     const { organizationId } = extent;
-    const sealNext = (now: Date): Promise<number> =>
+    const own = records(extent);
+
+    /** Sends commands only the first time: the audit key is never replaced. */
+    async function opened(): Promise<OpenLog> {
+      const known = logs.get(organizationId);
+      if (known) return known;
+      const { bytes: key } = await keys.audit();
+      const head = await heads.findOne({ organizationId }).lean();
+      const seen = head && isAuthenticHead(key, organizationId, head) ? { sequence: head.sequence, headHash: head.headHash } : NO_BATCH;
+      // Another transaction can have opened it meanwhile. There must be one only, which counts.
+      return (
+        logs.get(organizationId) ??
+        remember(organizationId, {
+          key,
+          writer: randomBytes(WRITER_BYTES).toString('base64url'),
+          numbers: createEntryNumbers(),
+          seen,
+          confirmed: 0,
+          watched: new Set(),
+        })
+      );
+    }
+
+    /** Inserts an entry with this number of this process. Call it in a transaction. */
+    async function insertNumbered(log: OpenLog, number: number, record: AuditRecord): Promise<void> {
+      const { id, ...rest } = wellFormed(record);
+      const { writer, numbers, seen, key } = log;
+      const place = { format: FORMAT, writer, number, settled: numbers.settled(), batch: seen.sequence, batchHash: seen.headHash };
+      const stored = { ...rest, ...place, _id: id, organizationId, sequence: null };
+      const mac = macOfEntry(key, stored);
+      await own.insert({ id, ...rest, ...place, organizationId, sequence: null, mac });
+    }
+
+    async function insertNext(record: AuditRecord): Promise<AuditRecord> {
+      const log = await opened();
+      const { numbers } = log;
+      const number = numbers.take();
+      let isNumberUsed = false;
+      onOutcome((outcome) => {
+        numbers.end(number, isNumberUsed ? 'unknown' : outcome);
+        if (outcome !== 'aborted') changed.add(organizationId);
+      });
+      try {
+        await insertNumbered(log, number, record);
+      } catch (error) {
+        isNumberUsed = isNumberTaken(error);
+        // It must not be taken for a name that is in use.
+        throw isNumberUsed ? new Error('An entry of the audit log has a number that only this process may use.') : error;
+      }
+      return record;
+    }
+
+    async function write(record: AuditRecord): Promise<AuditRecord> {
+      return isInTransaction() ? insertNext(record) : database.transaction(() => insertNext(record));
+    }
+
+    /** Writes an entry for a number that must not become a gap. If there is one already, the transaction that wrote it was committed. */
+    async function insertVoid(log: OpenLog, number: number, now: Date): Promise<void> {
+      try {
+        await database.transaction(() => insertNumbered(log, number, gatewayEntry(organizationId, 'voidAuditNumber', null, now)));
+        log.numbers.end(number, 'committed');
+      } catch (error) {
+        log.numbers.end(number, isNumberTaken(error) ? 'committed' : 'unknown');
+        if (!isNumberTaken(error)) throw error;
+      }
+    }
+
+    /** Returns why nothing may be added to the chain, or null. `head` is the record of the newest batch. */
+    async function refusal({ key, seen }: OpenLog, head: HeadRecord | null): Promise<string | null> {
+      const last = await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean();
+      if (!head) {
+        return last?.format === FORMAT || seen.sequence > 0
+          ? 'the record of the newest batch is missing'
+          : 'it has no record of its newest batch; if an older version made this log, run `credential-gateway migrate`';
+      }
+      if (!isAuthenticHead(key, organizationId, head)) return 'the record of the newest batch was changed';
+      if (!isSameHead(last ?? NO_BATCH, head)) return 'the newest batch is not the one that was sealed last';
+      if (last && !isAuthenticSeal(key, organizationId, last)) return `batch ${last.sequence} was not sealed by this gateway`;
+      if (head.sequence < seen.sequence)
+        return `the chain ends at batch ${head.sequence}, but this process has seen batch ${seen.sequence}`;
+      const then =
+        head.sequence === seen.sequence || seen.sequence === 0
+          ? head
+          : await seals.findOne({ organizationId, sequence: seen.sequence }).lean();
+      if (seen.sequence > 0 && then?.headHash !== seen.headHash) return `batch ${seen.sequence} is not the one that this process has seen`;
+      return null;
+    }
+
+    interface Step {
+      readonly found: readonly StoredEntry[];
+      readonly rejected: readonly StoredEntry[];
+      readonly head: Head;
+      readonly refusal: string | null;
+    }
+
+    /** Seals the next entries after an id, in one transaction. */
+    const sealNext = ({ key }: OpenLog, head: Head, after: string, now: Date): Promise<Step> =>
       database.transaction(async () => {
         // Selects unsealed entries, not entries by time, because a transaction can commit long after its entry was written.
-        const batch = await entries.find({ organizationId, sequence: null }).sort({ _id: 1 }).limit(ENTRIES_PER_BATCH).lean();
-        if (batch.length === 0) return 0;
-        const last = await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean();
-        const seal: AuditSeal = chained(last, batch, now);
-        const { audit } = await keys.current();
-        await entries.updateMany({ organizationId, _id: { $in: batch.map(({ _id }) => _id) } }, { $set: { sequence: seal.sequence } });
-        await seals.create([{ _id: newId(), organizationId, ...seal, mac: mac(audit.bytes, organizationId, seal.headHash) }]);
-        return batch.length;
+        const found = await unsealed(after);
+        const batch = found.filter((entry) => isAuthentic(key, entry)) as NumberedEntry[];
+        const rejected = found.filter((entry) => !batch.includes(entry as NumberedEntry));
+        const later = batch.find(
+          (entry) => entry.batch > head.sequence || (entry.batch === head.sequence && entry.batchHash !== head.headHash),
+        );
+        if (later) return { found, rejected, head, refusal: `entry ${later._id} was written after batch ${later.batch}, which is missing` };
+        if (batch.length === 0) return { found, rejected, head, refusal: null };
+        return { found, rejected, head: await moveHead(key, head, await addBatch(key, head, batch, now, 0)), refusal: null };
       });
 
+    function unsealed(after: string, format?: { readonly $ne: number }): Promise<StoredEntry[]> {
+      const filter = { organizationId, sequence: null, _id: { $gt: after }, ...(format && { format }) };
+      return entries.find(filter).sort({ _id: 1 }).limit(ENTRIES_PER_BATCH).lean() as unknown as Promise<StoredEntry[]>;
+    }
+
+    /** Chains a batch to the newest one. Returns its place in the chain. */
+    async function addBatch(
+      key: Uint8Array,
+      head: AuditHead,
+      batch: readonly StoredEntry[],
+      now: Date,
+      unproven: number,
+    ): Promise<AuditHead> {
+      const seal = chained(head, batch, now, unproven);
+      const { sequence, headHash } = seal;
+      await entries.updateMany({ organizationId, _id: { $in: batch.map(({ _id }) => _id) } }, { $set: { sequence } });
+      await seals.create([{ _id: newId(), organizationId, ...seal, mac: macOfSeal(key, organizationId, seal) }]);
+      return { sequence, headHash };
+    }
+
+    /** Writes which batch is the newest one. */
+    async function moveHead(key: Uint8Array, from: Head, to: AuditHead): Promise<Head> {
+      const head = { ...to, legacyBatches: from.legacyBatches };
+      const mac = macOfHead(key, organizationId, head);
+      const moved = await heads.updateOne({ organizationId, sequence: from.sequence, headHash: from.headHash }, { $set: { ...to, mac } });
+      if (moved.matchedCount === 0) throw new SupersededError();
+      return head;
+    }
+
+    async function createHead(key: Uint8Array, head: Head): Promise<void> {
+      await heads.create([{ _id: newId(), organizationId, ...head, mac: macOfHead(key, organizationId, head) }]);
+    }
+
+    /** Finds out whether the entries that this process has written are still there. Returns the numbers of those that are not. */
+    async function missingOf(log: OpenLog, upTo: number): Promise<number[]> {
+      const { writer, watched } = log;
+      const count = upTo - log.confirmed;
+      const mine = { organizationId, format: FORMAT, writer };
+      if (count > 0) {
+        const fresh = { ...mine, number: { $gt: log.confirmed, $lte: upTo } };
+        // Mostly all of them are sealed, and counting is enough.
+        const isAllSealed = (await entries.countDocuments({ ...fresh, sequence: { $gte: 1 } })) === count;
+        if (!isAllSealed && count + watched.size <= WATCHED_MAX) for (let n = log.confirmed + 1; n <= upTo; n++) watched.add(n);
+        log.confirmed = upTo;
+      }
+      if (watched.size === 0) return [];
+      const found = (await entries.find({ ...mine, number: { $in: [...watched] } }, { number: 1, sequence: 1 }).lean()) as unknown as Pick<
+        NumberedEntry,
+        'number' | 'sequence'
+      >[];
+      const numbers = new Set(found.map(({ number }) => number));
+      const missing = [...watched].filter((number) => !numbers.has(number));
+      for (const number of missing) watched.delete(number);
+      for (const { number, sequence } of found) if (sequence !== null) watched.delete(number);
+      return missing;
+    }
+
     return {
-      ...records(extent),
+      ...own,
 
       ...translatingErrors({
-        /** Seals all unsealed entries, batch by batch. Returns their number. */
-        async seal(now: Date): Promise<number> {
-          let sealed = 0;
-          for (;;) {
-            try {
-              const count = await sealNext(now);
-              if (count === 0) return sealed;
-              sealed += count;
-            } catch (error) {
-              // Another copy of the gateway is sealing at the same time.
-              if (error instanceof DuplicateKeyError || translate(error) instanceof DuplicateKeyError) return sealed;
-              throw error;
-            }
-          }
+        /**
+         * Adds an entry, with its number and MAC. Call it in the transaction of what it tells; outside of one, it is a transaction of its own.
+         */
+        insert: write,
+
+        /** Begins the log of a new organization. Call it in the transaction that creates the organization's keys. */
+        async begin(): Promise<void> {
+          const { bytes: key } = await keys.audit();
+          await createHead(key, { ...NO_BATCH, legacyBatches: 0 });
+        },
+
+        /** Whether the log has been begun, or migrated. */
+        async hasBegun(): Promise<boolean> {
+          return (await heads.findOne({ organizationId }).lean()) !== null;
         },
 
         /**
-         * Recomputes the chain. `knownHead` is a head that was exported earlier. If the chain does not contain it, somebody who has the key
-         * truncated and rebuilt the chain.
+         * Seals all unsealed entries that this organization's gateway wrote, batch by batch. Other entries stay unsealed and are counted. If the
+         * chain is not what this process has seen, or contradicts what is authentic, seals nothing.
+         */
+        async seal(now: Date): Promise<SealReport> {
+          const report: SealReport = { sealed: 0, rejected: 0, rejectedIds: [], missing: [], refusal: null };
+          const log = await opened();
+          for (let number = log.numbers.takeUnknown(); number !== undefined; number = log.numbers.takeUnknown()) {
+            await insertVoid(log, number, now);
+          }
+          const upTo = log.numbers.settled();
+          try {
+            await sealAll(log, report, now);
+          } catch (error) {
+            // Another copy of the gateway is sealing at the same time.
+            if (!(error instanceof SupersededError) && !(translate(error) instanceof DuplicateKeyError)) throw error;
+          }
+          report.missing = await missingOf(log, upTo);
+          // This entry proves later that the numbers before it had been in the log.
+          if (report.missing.length > 0) {
+            const numbers = report.missing.slice(0, NAMED_MAX).join(', ');
+            const more = report.missing.length > NAMED_MAX ? `, and ${report.missing.length - NAMED_MAX} more` : '';
+            await write(gatewayEntry(organizationId, 'missAuditEntries', `writer ${log.writer}: ${numbers}${more}`, now));
+          }
+          return report;
+        },
+
+        /** Writes entries for returned numbers that would be gaps. Call it before the process ends, when nothing else writes. */
+        async fillGaps(now: Date): Promise<void> {
+          const log = await opened();
+          for (let number = log.numbers.takeGap(); number !== undefined; number = log.numbers.takeGap()) await insertVoid(log, number, now);
+        },
+
+        /**
+         * Recomputes the chain, and checks every entry and every writer's numbers. `knownHead` is a head that was exported earlier. If the
+         * chain does not contain it, somebody truncated and rebuilt the chain.
          */
         async verify(knownHead?: AuditHead): Promise<AuditVerification> {
-          const problems: string[] = [];
-          const { audit } = await keys.current();
-          let [previous, total]: [AuditSeal | null, number] = [null, 0];
-          for await (const seal of seals.find({ organizationId }).sort({ sequence: 1 }).lean()) {
-            const where = `batch ${seal.sequence}`;
-            if (seal.sequence !== (previous?.sequence ?? 0) + 1)
-              problems.push(`${where}: does not follow batch ${previous?.sequence ?? 0}`);
-            const batch = await entries.find({ organizationId, sequence: seal.sequence }).sort({ _id: 1 }).lean();
-            if (batch.length !== seal.entryCount)
-              problems.push(`${where}: has ${batch.length} entries, but was sealed with ${seal.entryCount}`);
-            if (hashOf(batch) !== seal.entriesHash) problems.push(`${where}: an entry was removed, changed or inserted`);
-            if (seal.previousHash !== (previous?.headHash ?? '')) problems.push(`${where}: is not chained to the previous batch`);
-            if (headHashOf(seal) !== seal.headHash) problems.push(`${where}: the record of the batch was changed`);
-            if (!sameText(seal.mac, mac(audit.bytes, organizationId, seal.headHash)))
-              problems.push(`${where}: was not sealed by this gateway`);
-            if (knownHead?.sequence === seal.sequence && knownHead.headHash !== seal.headHash)
-              problems.push(`${where}: does not have the hash of the given head`);
-            previous = seal;
-            total += batch.length;
-          }
-          if (knownHead && knownHead.sequence > (previous?.sequence ?? 0))
-            problems.push(`the chain ends before batch ${knownHead.sequence}, which the given head belongs to`);
-          const beyond = await entries.countDocuments({ organizationId, sequence: { $gt: previous?.sequence ?? 0 } });
-          if (beyond > 0) problems.push(`${beyond} entries belong to batches that are missing`);
-          const unsealed = await entries.countDocuments({ organizationId, sequence: null });
-          const oldest = await entries.findOne({ organizationId, sequence: null }).sort({ createdAt: 1 }).lean();
-          return {
-            batches: previous?.sequence ?? 0,
-            entries: total,
-            unsealed,
-            oldestUnsealed: oldest?.createdAt ?? null,
-            head: previous && { sequence: previous.sequence, headHash: previous.headHash },
-            problems,
-          };
+          const key = await keys.audit().catch((error: unknown) => {
+            if (error instanceof MasterKeyUnavailableError) throw error;
+            return null;
+          });
+          const log = logs.get(organizationId);
+          const remembered = log && { seen: log.seen, writer: log.writer, settled: log.numbers.settled() };
+          return verifyLog(models, { organizationId, key: key?.bytes ?? null, knownHead, remembered });
         },
+
+        /** Returns the newest sealed batch. Null if there is none. Verifies nothing. */
+        async lastHead(): Promise<AuditHead | null> {
+          const last = await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean();
+          return last && { sequence: last.sequence, headHash: last.headHash };
+        },
+
+        /**
+         * Returns the sealed batches after a number, in their order. @throws AuditChainError when one of them is not as it was sealed
+         */
+        async batchesAfter(sequence: number, limit: number): Promise<SealedBatch[]> {
+          const { key } = await opened();
+          const found = await seals
+            .find({ organizationId, sequence: { $gt: sequence } })
+            .sort({ sequence: 1 })
+            .limit(limit)
+            .lean();
+          const batches: SealedBatch[] = [];
+          for (const seal of found) {
+            const batch = (await entries
+              .find({ organizationId, sequence: seal.sequence })
+              .sort({ _id: 1 })
+              .lean()) as unknown as StoredEntry[];
+            const isIntact = isAuthenticSeal(key, organizationId, seal) && hashOf(batch, seal.format) === seal.entriesHash;
+            if (!isIntact) throw new AuditChainError(`Batch ${seal.sequence} is not as it was sealed.`);
+            batches.push({ seal, entries: batch.map(({ _id, ...entry }) => ({ id: _id, ...entry })) });
+          }
+          return batches;
+        },
+
+        /** Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any. */
+        async sentTo(sink: string): Promise<number> {
+          const { key } = await opened();
+          const cursor = await cursors.findOne({ organizationId, sink }).lean();
+          return cursor && sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor)) ? cursor.sequence : 0;
+        },
+
+        /** Notes that a sink has got all batches up to a number. */
+        async noteSent(sink: string, sequence: number): Promise<void> {
+          const { key } = await opened();
+          const set = { sequence, mac: macOfCursor(key, organizationId, { sink, sequence }) };
+          try {
+            await cursors.updateOne({ organizationId, sink }, { $set: set, $setOnInsert: { _id: newId() } }, { upsert: true });
+          } catch (error) {
+            // Another copy has noted it at the same time. At worst, batches are sent again.
+            if (!(translate(error) instanceof DuplicateKeyError)) throw error;
+          }
+        },
+
+        async count(): Promise<number> {
+          return entries.countDocuments({ organizationId });
+        },
+
+        /**
+         * Migrates a log of an older version, whose entries have no MAC. Its batches stay, and keep their rule. Its unsealed entries are sealed
+         * as unproven: from then on nobody can change them, but nothing tells who wrote them. Returns null if there is nothing to do.
+         *
+         * @throws AuditMigrationError when the log contains traces of the current format: then somebody has removed the record of its migration
+         */
+        async migrate(now: Date): Promise<AuditMigration | null> {
+          if (await heads.findOne({ organizationId }).lean()) return null;
+          const { bytes: key } = await keys.audit();
+          if ((logs.get(organizationId)?.seen.sequence ?? 0) > 0) throw new AuditMigrationError('This process has seen it migrated.');
+          // Only a log that had a record of its newest batch has entries that name one.
+          for await (const entry of entries.find({ organizationId, format: FORMAT, batch: { $gte: 1 } }).lean()) {
+            if (isAuthentic(key, entry as unknown as StoredEntry))
+              throw new AuditMigrationError('It contains entries that were written after its migration.');
+          }
+          // A migration that was interrupted has left batches of unproven entries.
+          for await (const seal of seals.find({ organizationId, format: FORMAT }).lean()) {
+            if (seal.unproven !== seal.entryCount || !isAuthenticSeal(key, organizationId, seal)) {
+              throw new AuditMigrationError('It contains batches that were sealed after its migration.');
+            }
+          }
+          let unproven = 0;
+          for (;;) {
+            const sealed = await database.transaction(async () => {
+              const batch = await unsealed('', { $ne: FORMAT });
+              if (batch.length === 0) return 0;
+              const last = await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean();
+              await addBatch(key, last ?? NO_BATCH, batch, now, batch.length);
+              return batch.length;
+            });
+            unproven += sealed;
+            if (sealed === 0) break;
+          }
+          const legacyBatches = await seals.countDocuments({ organizationId, format: { $ne: FORMAT } });
+          const last = (await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean()) ?? NO_BATCH;
+          await createHead(key, { sequence: last.sequence, headHash: last.headHash, legacyBatches });
+          logs.delete(organizationId);
+          return { legacyBatches, unproven };
+        },
+
         /** Deletes the log and its chain. */
         async removeAll(): Promise<void> {
           await entries.deleteMany({ organizationId });
           await seals.deleteMany({ organizationId });
+          await heads.deleteMany({ organizationId });
+          await cursors.deleteMany({ organizationId });
+          logs.delete(organizationId);
         },
       }),
     };
+
+    async function sealAll(log: OpenLog, report: SealReport, now: Date): Promise<void> {
+      let head: Head | null = null;
+      for (let after = ''; ; ) {
+        if (!head) {
+          const record = await heads.findOne({ organizationId }).lean();
+          // Without new entries, the chain is compared with what this process remembers only.
+          const isIdle = record && isSameHead(record, log.seen) && !(await entries.exists({ organizationId, sequence: null }));
+          if (isIdle) return;
+          report.refusal = await refusal(log, record);
+          if (report.refusal) return;
+          const { sequence, headHash, legacyBatches } = record!;
+          head = { sequence, headHash, legacyBatches };
+          log.seen = { sequence, headHash };
+        }
+        const step = await sealNext(log, head, after, now);
+        report.rejected += step.rejected.length;
+        report.rejectedIds.push(...step.rejected.slice(0, NAMED_MAX - report.rejectedIds.length).map(({ _id }) => _id));
+        report.refusal = step.refusal;
+        if (step.refusal) return;
+        report.sealed += step.found.length - step.rejected.length;
+        head = step.head;
+        log.seen = { sequence: head.sequence, headHash: head.headHash };
+        if (step.found.length < ENTRIES_PER_BATCH) return;
+        after = step.found.at(-1)!._id;
+      }
+    }
   };
+
+  return Object.assign(of, {
+    /** Returns the organizations whose logs this process has written to since this was called last. */
+    changed(): string[] {
+      const names = [...changed];
+      changed.clear();
+      return names;
+    },
+    /** Returns the organizations whose logs this process has written to. */
+    written: (): string[] => [...logs].filter(([, { numbers }]) => !numbers.isUnused()).map(([organizationId]) => organizationId),
+  });
 }
 
-type Stored = Omit<AuditRecord, 'id'> & { readonly _id: string };
+/** Another copy of the gateway has sealed at the same time. */
+class SupersededError extends Error {}
 
-function chained(last: AuditHead | null, batch: readonly Stored[], sealedAt: Date): AuditSeal {
-  const seal = {
-    sequence: (last?.sequence ?? 0) + 1,
-    sealedAt,
-    entryCount: batch.length,
-    entriesHash: hashOf(batch),
-    previousHash: last?.headHash ?? '',
-  };
-  return { ...seal, headHash: headHashOf(seal) };
+function isNumberTaken(error: unknown): boolean {
+  const duplicate = translate(error);
+  return duplicate instanceof DuplicateKeyError && duplicate.fields.includes('number');
 }
 
-/** Hashes every field in a fixed order, so that each change is detected. `sequence` is part of the head. */
-function hashOf(batch: readonly Stored[]): string {
-  const rows = batch.map((entry) => [
-    entry._id,
-    entry.organizationId,
-    entry.createdAt.toISOString(),
-    entry.subject,
-    entry.address ?? null,
-    entry.requestId ?? null,
-    entry.action,
-    entry.outcome,
-    entry.objectNoun ?? null,
-    entry.objectId ?? null,
-    entry.reason ?? null,
-    entry.count,
-    // Last, and only if present, so that the hash of entries that are older than this field does not change.
-    ...(entry.viewerKind ? [entry.viewerKind] : []),
-  ]);
-  return sha256(JSON.stringify(rows));
+/** An entry about something that the gateway itself has done or found. */
+function gatewayEntry(organizationId: string, action: string, reason: string | null, now: Date): AuditRecord {
+  const base = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now };
+  const about = { viewerKind: 'gateway', subject: ITSELF, address: null, requestId: null, objectNoun: null, objectId: null } as const;
+  return { ...base, ...about, action, outcome: 'SUCCESS', reason, count: 1, sequence: null };
 }
 
-function headHashOf({ sequence, sealedAt, entryCount, entriesHash, previousHash }: Omit<AuditSeal, 'headHash'>): string {
-  return sha256(JSON.stringify([sequence, sealedAt.toISOString(), entryCount, entriesHash, previousHash]));
-}
-
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
-}
-
-function mac(key: Uint8Array, organizationId: string, headHash: string): string {
-  return createHmac('sha256', key)
-    .update(JSON.stringify([organizationId, headHash]))
-    .digest('base64url');
+/** The database stores a lone surrogate as another character, which the MAC must cover as it is read later. */
+function wellFormed(record: AuditRecord): AuditRecord {
+  const texts = Object.entries(record).map(([name, value]) => [name, typeof value === 'string' ? Buffer.from(value).toString() : value]);
+  return Object.fromEntries(texts) as AuditRecord;
 }

@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
 import { TimeoutError, UnavailableError } from '../errors.ts';
+import { runTransaction } from './outcomes.ts';
 
 /** How long a request waits for the database, in milliseconds. Undefined outside of requests: jobs and commands take as long as they need. */
 const patience = new AsyncLocalStorage<number>();
@@ -165,12 +166,10 @@ async function transactionOn<T>(connection: Connection, run: () => Promise<T>): 
     isCommitting = true;
     limit();
   };
-  const running = connection
-    .transaction(attempt, { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } })
-    .catch((error: unknown) => {
-      const own = translate(unlabelled(error));
-      throw own instanceof UnavailableError ? own.of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED') : error;
-    });
+  const running = runTransaction(connection, attempt).catch((error: unknown) => {
+    const own = translate(unlabelled(error));
+    throw own instanceof UnavailableError ? own.of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED') : error;
+  });
   running.catch(() => {});
   try {
     await (waitMs === undefined ? running : Promise.race([running, gaveUp]));

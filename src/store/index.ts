@@ -15,6 +15,7 @@ import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
 import { organizationStore } from './organization.ts';
+import { platformLog } from './platform.ts';
 import { rateLimitStore } from './rate-limit.ts';
 import { revocationStore } from './revocation.ts';
 import { secretStore } from './secret.ts';
@@ -43,7 +44,7 @@ export interface StoreOptions {
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, options: StoreOptions = {}) {
-  const { keyring, organizations, revocations, members } = createMembers(database, keyProvider, now, options);
+  const { keyring, organizations, revocations, members, platform } = createMembers(database, keyProvider, now, options);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -56,6 +57,12 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     liveOrganizations: organizations.live,
     deletedOrganizations: organizations.deleted,
     revocations: revocations.ofAll,
+    /** Returns the organizations whose audit logs this process has written to. */
+    writtenAuditLogs: members.audit.written,
+    /** Returns those that it has written to since this was called last. */
+    changedAuditLogs: members.audit.changed,
+    /** The log of the platform, which belongs to no organization. `of(platform.organizationId).audit` reads and writes it. */
+    platform,
     keyring,
     rateLimits: rateLimitStore(database),
     transaction: database.transaction,
@@ -71,6 +78,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
         await model.createIndexes();
       }
       await database.dropIndexes('connections', replacedIndexes);
+      // In a database that is not new, a missing log of the platform was removed, or comes from an older version.
+      if ((await keyring.isEmpty()) && (await organizations.isEmpty())) await platform.begin(now());
     },
     /** @throws Error when the database does not answer */
     async ping(): Promise<void> {
@@ -92,6 +101,11 @@ function createMembers(
   const authenticity: Authenticity = { key: recordKeyOf, report: onAltered };
   const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
+  const audit = auditStore(database);
+  const platform = platformLog(database, (extent) => {
+    const keys = keysOf(extent);
+    return { keys, audit: audit(extent, { keys }) };
+  });
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
@@ -101,7 +115,7 @@ function createMembers(
     connections: connectionStore(database, authenticity),
     credentials: credentialStore(database, authenticity, now),
     apiKeys: apiKeyStore(database, authenticity),
-    audit: auditStore(database),
+    audit,
     secrets: secretStore(database),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
@@ -110,5 +124,5 @@ function createMembers(
     keys: keysOf,
     transaction: () => database.transaction,
   };
-  return { keyring, organizations, revocations, members };
+  return { keyring, organizations, revocations, members, platform };
 }

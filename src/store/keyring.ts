@@ -178,9 +178,9 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
        * Creates missing keys: all for a new organization; for an older one, those of purposes that were added later. Not the `records` key: an
        * organization that has other keys has records, which only the migration may authenticate.
        */
-      async complete(now: Date): Promise<void> {
+      async complete(now: Date, wanted: readonly Purpose[] = purposes): Promise<void> {
         const found = await model.find({ organizationId, state: 'current' }, { purpose: 1 }).lean();
-        const missing = purposes.filter(
+        const missing = wanted.filter(
           (purpose) => !found.some((record) => record.purpose === purpose) && (purpose !== 'records' || found.length === 0),
         );
         for (const purpose of missing) await model.create([await newKey(organizationId, purpose, now)]);
@@ -210,6 +210,12 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         return unwrap(record).catch((error) => {
           throw unreadable(error, 'The key that signs the organization’s tokens');
         });
+      },
+      /** Returns the key of the audit log. */
+      async audit(): Promise<DataKey> {
+        const record = await model.findOne({ organizationId, purpose: 'audit', state: 'current' }).lean();
+        if (!record) throw new Error('The organization has no audit key.');
+        return unwrap(record);
       },
       /** @throws UnreadableSecretError when the key is destroyed, or no available master key opens it */
       async byId(keyId: string, purpose: Purpose = 'seal'): Promise<DataKey> {

@@ -7,7 +7,12 @@ import type { usageStore } from './usage.ts';
 
 type Usage = ReturnType<typeof usageStore>;
 
-/** The tenants. The first mutation of an organization creates its record and its keys. */
+/** An object with access to an organization's audit log: its store. */
+interface AuditHolder {
+  readonly audit: { begin(): Promise<void> };
+}
+
+/** The tenants. The first mutation of an organization creates its record, its keys and its audit log. */
 export function organizationStore(database: Database, usage: Usage) {
   const schema = tenantSchema({ createdAt: optional(date()), deletedAt: optional(date()), touches: optional(number()) });
   schema.index({ organizationId: 1 }, { unique: true });
@@ -15,7 +20,11 @@ export function organizationStore(database: Database, usage: Usage) {
   // The record of an organization is never removed: a deleted one keeps a tombstone.
   const recorded = new Set<string>();
 
-  const { live, deleted } = translatingErrors({
+  const { live, deleted, isEmpty } = translatingErrors({
+    /** Returns whether there has never been an organization. */
+    async isEmpty(): Promise<boolean> {
+      return (await model.findOne({}, { _id: 1 }).lean()) === null;
+    },
     /** Returns the organizations that are not deleted. */
     async live(): Promise<string[]> {
       const found = await model.find({ deletedAt: null }, { organizationId: 1 }).lean();
@@ -29,7 +38,7 @@ export function organizationStore(database: Database, usage: Usage) {
   });
 
   /** Returns the functions for the record of one organization. */
-  function of({ organizationId }: Extent, { keys }: KeyHolder) {
+  function of({ organizationId }: Extent, { keys, audit }: KeyHolder & AuditHolder) {
     const record = translatingErrors({
       async state(): Promise<'unknown' | 'live' | 'deleted'> {
         const found = await model.findOne({ organizationId }).lean();
@@ -40,6 +49,7 @@ export function organizationStore(database: Database, usage: Usage) {
         await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
         await keys.complete(now);
         await usage.open(organizationId);
+        await audit.begin();
       },
       /** Writes the record without changing it, so that this transaction and one that deletes the organization cannot both commit. */
       async touch(): Promise<void> {
@@ -83,5 +93,5 @@ export function organizationStore(database: Database, usage: Usage) {
     };
   }
 
-  return { live, deleted, of };
+  return { live, deleted, isEmpty, of };
 }

@@ -54,12 +54,26 @@ function loadersOf<N extends Noun>(context: DomainContext, noun: N): NounLoaders
   return {
     byId: new DataLoader(
       async (ids) => {
-        const found = new Map((await readByIds(context, noun, ids)).map((record) => [record.id, record]));
+        const records = await readByIds(context, noun, ids);
+        countReads(context, noun, records);
+        const found = new Map(records.map((record) => [record.id, record]));
         return ids.map((id) => found.get(id) ?? null);
       },
       { maxBatchSize: IDS_PER_COMMAND },
     ),
-    page: new DataLoader((pages) => readPages(context, noun, pages), { maxBatchSize: PAGES_PER_COMMAND, cache: false }),
+    page: new DataLoader(
+      async (pages) => {
+        const read = await readPages(context, noun, pages);
+        for (const { records } of read) countReads(context, noun, records);
+        return read;
+      },
+      { maxBatchSize: PAGES_PER_COMMAND, cache: false },
+    ),
     count: new DataLoader((filters) => readCounts(context, noun, filters), { maxBatchSize: PAGES_PER_COMMAND, cache: false }),
   };
+}
+
+/** Counts credentials that are read, if reads are logged. */
+function countReads<N extends Noun>({ reads, viewer }: DomainContext, noun: N, records: readonly RecordOf[N][]): void {
+  if (noun === 'credential') reads?.add(viewer, records as readonly CredentialRecord[]);
 }

@@ -1,0 +1,64 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Connection } from 'mongoose';
+import { UnavailableError } from '../errors.ts';
+
+/** How an attempt of a transaction ended. `unknown` if the connection failed, so that the server can have committed it, or still can. */
+export type TransactionOutcome = 'committed' | 'aborted' | 'unknown';
+
+type Listener = (outcome: TransactionOutcome) => void;
+
+/** The listeners of the current attempt. */
+const attempts = new AsyncLocalStorage<Listener[]>();
+
+/** Whether the caller runs inside a transaction. */
+export function isInTransaction(): boolean {
+  return attempts.getStore() !== undefined;
+}
+
+/**
+ * Calls the function once, when it is known how the current attempt of the running transaction has ended. A transaction that is repeated has
+ * several attempts. @throws Error outside of a transaction
+ */
+export function onOutcome(listener: Listener): void {
+  const listeners = attempts.getStore();
+  if (!listeners) throw new Error('There is no transaction whose outcome could be told.');
+  listeners.push(listener);
+}
+
+/** Runs a transaction, and tells the listeners of each attempt how it ended. */
+export async function runTransaction(connection: Connection, run: () => Promise<void>): Promise<void> {
+  let listeners: Listener[] = [];
+  const end = (outcome: TransactionOutcome) => {
+    for (const listener of listeners.splice(0)) listener(outcome);
+  };
+  const attempt = async () => {
+    // The driver repeats the function after a commit only if the server said that it did not commit.
+    end('aborted');
+    listeners = [];
+    try {
+      await attempts.run(listeners, run);
+    } catch (error) {
+      // Without a connection, the server cannot be told to abort. It does so later.
+      end(isNetworkError(error) ? 'unknown' : 'aborted');
+      throw error;
+    }
+  };
+  try {
+    await connection.transaction(attempt, { readConcern: { level: 'snapshot' }, writeConcern: { w: 'majority', journal: true } });
+  } catch (error) {
+    end(isSurelyAborted(error) ? 'aborted' : 'unknown');
+    throw error;
+  }
+  end('committed');
+}
+
+function isNetworkError(error: unknown): boolean {
+  if (error instanceof UnavailableError) return true;
+  return error instanceof Error && /^Mongo(Network|ServerSelection|PoolC|ClientClosed|NotConnected)/.test(error.name);
+}
+
+/** Whether a commit that failed with this error has certainly not been carried out. */
+function isSurelyAborted(error: unknown): boolean {
+  const { hasErrorLabel } = error as { hasErrorLabel?: (label: string) => boolean };
+  return hasErrorLabel?.call(error, 'TransientTransactionError') === true && !isNetworkError(error);
+}
