@@ -1,7 +1,7 @@
 import { maxDocumentBytes } from './bson.ts';
 import { type Command, type Context, command } from './command.ts';
 import { sessionMinutes } from './sessions.ts';
-import type { Reply } from './wire.ts';
+import { maxBatch, maxMessageBytes, type Reply } from './wire.ts';
 
 /** Commands about the server, connections and sessions, which drivers send first. */
 
@@ -26,8 +26,8 @@ function hello({ peer, identity }: Context): Reply {
     primary: peer.address,
     me: peer.address,
     maxBsonObjectSize: maxDocumentBytes,
-    maxMessageSizeBytes: 48_000_000,
-    maxWriteBatchSize: 100_000,
+    maxMessageSizeBytes: maxMessageBytes,
+    maxWriteBatchSize: maxBatch,
     localTime: new Date(),
     logicalSessionTimeoutMinutes: sessionMinutes,
     connectionId: peer.id,

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { answers, prepareDirectory, readOwner, removeOldSockets, socketPath, takeOver } from './directory-lock.ts';
+import { answers, prepareDirectory, readOwner, removeOldSockets, removeSocket, socketPath, takeOver } from './directory-lock.ts';
 import { fileNumber, openFile } from './file.ts';
 import { Server } from './server.ts';
 import { Storage } from './storage.ts';
@@ -75,15 +75,18 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
     const uri = `mongodb://${'path' in address ? encodeURIComponent(address.path) : `${address.host}:${address.port}`}/?directConnection=true`;
     if (takeOver(db, { identity, uri, address, file: fileNumber(path) }, before?.identity)) {
       storage.reload();
-      if ('path' in address) removeOldSockets(address.path);
+      if ('path' in address) removeOldSockets(directory, address.path);
+      if (before && before.file === fileNumber(path) && 'path' in before.address) removeSocket(before.address);
       const stop = async () => {
         await server.stop();
+        if ('path' in address) removeSocket(address);
         await storage.close(() => takeOver(db, undefined, identity));
       };
       return { uri, stop };
     }
     // Another process was faster: check whether it responds.
     await server.stop();
+    if ('path' in address) removeSocket(address);
     if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
   }
 }

@@ -8,10 +8,8 @@ import { selectionOf } from './read-commands.ts';
 import type { Row } from './scan.ts';
 import type { View } from './storage.ts';
 import { type Change, isReplacement, parseChange } from './update.ts';
-import type { Reply } from './wire.ts';
+import { maxBatch, type Reply } from './wire.ts';
 import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';
-
-const maxBulk = 100_000;
 
 /** Runs the statements of a bulk write and reports their errors. An error ends the bulk write if it is ordered or in a transaction. */
 function bulk<T>(
@@ -20,8 +18,8 @@ function bulk<T>(
   ordered: boolean | undefined,
   apply: (part: T, index: number) => void,
 ): { writeErrors?: Reply[] } {
-  if (!parts.length || parts.length > maxBulk) {
-    throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBulk}. Got ${parts.length} operations.`);
+  if (!parts.length || parts.length > maxBatch) {
+    throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBatch}. Got ${parts.length} operations.`);
   }
   const writeErrors: Reply[] = [];
   for (const [index, part] of parts.entries()) {
