@@ -1,5 +1,6 @@
 import { type Doc, decode } from './bson.ts';
 import { type Collection, type Index, keyIn, recordKey } from './catalog.ts';
+import { damaged } from './checksum.ts';
 import { CommandError } from './errors.ts';
 import type { Plan, Range } from './planner.ts';
 import { everything, type Filter, matches } from './query.ts';
@@ -67,24 +68,26 @@ function* fetch(view: View, collection: Collection, index: Index, plan: Plan, ex
   // With arrays, a document can be in several ranges, or in one range several times.
   const seen = index.multikey.includes(true) ? new Set<string>() : undefined;
   for (const range of plan.isReverse ? plan.ranges.toReversed() : plan.ranges) {
-    for (const record of recordsOf(view, index, range, plan)) {
+    for (const { record, entry } of recordsOf(view, index, range, plan)) {
       examined.count('keys');
       if (seen?.has(record.toString('latin1'))) continue;
       seen?.add(record.toString('latin1'));
       const bytes = view.get(recordKey(collection, record));
-      // The document may have been deleted between two batches of a cursor.
       if (bytes) yield new Row(record, bytes);
+      // The document may have been deleted between two batches of a cursor, and then its entry was, too.
+      else if (view.get(entry)) throw damaged(`an entry of the index ${index.name} belongs to no document`);
     }
   }
 }
 
-function* recordsOf(view: View, index: Index, { start, end }: Range, { isLookup, isReverse }: Plan): Generator<Buffer> {
+function* recordsOf(view: View, index: Index, { start, end }: Range, { isLookup, isReverse }: Plan): Generator<{ record: Buffer; entry: Buffer }> {
   if (isLookup) {
-    const record = view.get(keyIn(index.id, start));
-    if (record) yield record;
+    const entry = keyIn(index.id, start);
+    const record = view.get(entry);
+    if (record) yield { record, entry };
     return;
   }
   for (const { key, value } of view.range(keyIn(index.id, start), keyIn(index.id, end), isReverse)) {
-    yield index.unique ? value : key.subarray(-8);
+    yield { record: index.unique ? value : key.subarray(-8), entry: key };
   }
 }

@@ -116,7 +116,9 @@ export function readOutcome(view: View, session: Session): Outcome | undefined {
 }
 
 export function writeOutcome(view: View, session: Session, number: bigint, reply?: Reply): void {
-  view.put(session.key, encode({ number: Long.fromBigInt(number), at: new Date(), reply }));
+  // The reply of findAndModify contains a document.
+  const replacesDocument = readOutcome(view, session)?.reply?.has('value') === true;
+  view.put(session.key, encode({ number: Long.fromBigInt(number), at: new Date(), reply }), replacesDocument);
 }
 
 /** Runs a retryable write. If it has already run, returns its first reply. */

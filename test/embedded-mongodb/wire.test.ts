@@ -152,7 +152,7 @@ it(`parses ${inProcess} mutated messages, or says what is wrong, in a number of 
   let steps = 0;
   let bound = 0;
   const read = Buffer.prototype.readInt32LE;
-  Buffer.prototype.readInt32LE = function (at) {
+  Buffer.prototype.readInt32LE = function (at?: number) {
     if (++steps > bound) throw new Error('more steps than the length of the message allows');
     return read.call(this, at);
   };
