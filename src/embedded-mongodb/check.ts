@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { decode } from './bson.ts';
 import { Catalog, type Collection, type Index, keyIn } from './catalog.ts';
 import { unsealed } from './checksum.ts';
-import { decode } from './bson.ts';
 import { entriesOf } from './documents.ts';
 import { openFile } from './file.ts';
 import { Storage } from './storage.ts';

@@ -75,6 +75,8 @@ export function openChecked(path: string): File {
   const file = new PageFile(path);
   let db: File | undefined;
   try {
+    // Before LMDB relies on it.
+    file.meta();
     db = open<Buffer, Buffer>({ path, ...options });
     const snapshot = db.useReadTransaction();
     try {

@@ -45,7 +45,9 @@ export class PageFile {
       const isPage = this.pageBytes >= 512 && this.pageBytes <= 65_536 && (this.pageBytes & (this.pageBytes - 1)) === 0;
       if (!isPage || this.size < 2 * this.pageBytes) throw new DamagedFile('it is not a data file, or damaged');
       for (const at of [0, this.pageBytes]) {
-        if (this.read(at, 160).readUInt32LE(24) !== 0xbeefc0de) throw new DamagedFile('it is not a data file, or damaged');
+        const page = this.read(at, 160);
+        if (page.readUInt32LE(24) !== 0xbeefc0de || page.readUInt32LE(48) !== this.pageBytes)
+          throw new DamagedFile('it is not a data file, or damaged');
       }
     } catch (error) {
       closeSync(this.file);
@@ -61,10 +63,13 @@ export class PageFile {
     closeSync(this.file);
   }
 
-  /** Returns the newest snapshot. */
+  /** Returns the newest snapshot. @throws DamagedFile when the descriptions of the two newest contradict each other */
   meta(): Meta {
-    const [first, second] = [0, this.pageBytes].map((at) => readMeta(this.read(at, 160)));
-    return first!.transaction > second!.transaction ? first! : second!;
+    const [even, odd] = [readMeta(this.read(0, 160)), readMeta(this.read(this.pageBytes, 160))];
+    // Transactions write them in turn. In a copy one is 0.
+    const isInTurn = even.transaction % 2 === 0 && odd.transaction % 2 === 1 && Math.abs(even.transaction - odd.transaction) === 1;
+    if (!isInTurn && even.transaction && odd.transaction) throw new DamagedFile('it is damaged: its newest version is unclear');
+    return even.transaction > odd.transaction ? even : odd;
   }
 
   read(at: number, length: number): Buffer {
@@ -97,7 +102,14 @@ export class PageFile {
 
 const zeros = Buffer.alloc(1 << 20);
 
+const maxMapBytes = 1n << 42n;
+
 function readMeta(page: Buffer): Meta {
+  // LMDB relies on each of these. They are the same in all files that this program writes: kind of page, version, address of the map, flags.
+  const isRight = page.readUInt16LE(18) === 8 && page.readUInt32LE(28) === 2 && page.readBigUInt64LE(32) === 0n;
+  const hasFlags = page.readUInt16LE(52) === 0x4008 && page.readUInt32LE(96) === 0 && page.readUInt16LE(100) === 0;
+  if (!isRight || !hasFlags || page.readBigUInt64LE(40) > maxMapBytes)
+    throw new DamagedFile('it is damaged, or another program has written it');
   const tree = (at: number, hasNumbers: boolean): Tree => {
     const number = (offset: number) => Number(page.readBigUInt64LE(at + offset));
     const root = page.readBigUInt64LE(at + 40);

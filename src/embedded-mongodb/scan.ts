@@ -80,7 +80,12 @@ function* fetch(view: View, collection: Collection, index: Index, plan: Plan, ex
   }
 }
 
-function* recordsOf(view: View, index: Index, { start, end }: Range, { isLookup, isReverse }: Plan): Generator<{ record: Buffer; entry: Buffer }> {
+function* recordsOf(
+  view: View,
+  index: Index,
+  { start, end }: Range,
+  { isLookup, isReverse }: Plan,
+): Generator<{ record: Buffer; entry: Buffer }> {
   if (isLookup) {
     const entry = keyIn(index.id, start);
     const record = view.get(entry);
