@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, readConfig } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
 import { printAuditHeads, verifyAudit } from './audit.ts';
-import { backup, restore } from './backup.ts';
+import { backup, check, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
 import { demo } from './demo.ts';
 import { rewrap, rotate } from './keys.ts';
@@ -122,6 +122,13 @@ program
   .action(async (file: string) => {
     const { dataDirectory } = await restore(readConfig(process.env), file);
     print(`Restored into ${dataDirectory}. Put the master key of the backup there before you start the gateway.`);
+  });
+
+program
+  .command('check')
+  .description('check the file of the embedded database: its structure, all checksums, and that indexes and documents agree')
+  .action(async () => {
+    process.exitCode = await check(readConfig(process.env), print);
   });
 
 /** Runs the command that the arguments name. */

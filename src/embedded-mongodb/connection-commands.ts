@@ -56,8 +56,12 @@ export const connectionCommands: [string, Command][] = [
   command('connectionStatus', { connectionStatus: 'any', showPrivileges: 'bool' }, () => ({
     authInfo: { authenticatedUsers: [], authenticatedUserRoles: [], authenticatedUserPrivileges: [] },
   })),
-  command('endSessions', { endSessions: 'docs' }, ({ sessions }, { endSessions = [] }) => {
-    for (const lsid of endSessions) sessions.end(sessions.get(lsid));
+  command('endSessions', { endSessions: 'docs' }, ({ sessions, cursors, peer }, { endSessions = [] }) => {
+    for (const lsid of endSessions) {
+      const session = sessions.get(lsid, peer);
+      sessions.end(session);
+      cursors.closeOf(session);
+    }
     return {};
   }),
 ];

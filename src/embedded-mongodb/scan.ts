@@ -6,14 +6,22 @@ import type { Plan, Range } from './planner.ts';
 import { everything, type Filter, matches } from './query.ts';
 import type { View } from './storage.ts';
 
+/** How much all statements together, and each of them, may keep in memory for sorting and grouping, in bytes. */
+const maxHeldBytes = 512 * 2 ** 20;
+const maxStatementBytes = 256 * 2 ** 20;
+let heldBytes = 0;
+
 /** What a query has examined, as reported by `explain`, and its time limit. */
 export class Examined {
   keys = 0;
   documents = 0;
   /** Undefined if the collection does not exist. */
   readonly plans: (Plan | undefined)[] = [];
+  /** Whether a cursor needs it after the command. */
+  isKept = false;
   private millisecondsLeft: number;
   private since = Date.now();
+  private held = 0;
 
   constructor(maxTimeMS = 0) {
     this.millisecondsLeft = maxTimeMS || Number.POSITIVE_INFINITY;
@@ -25,6 +33,19 @@ export class Examined {
   }
   resume(): void {
     this.since = Date.now();
+  }
+
+  /** Accounts for memory. @throws CommandError when it is too much */
+  hold(bytes: number): void {
+    this.held += bytes;
+    heldBytes += bytes;
+    if (this.held > maxStatementBytes || heldBytes > maxHeldBytes) {
+      throw new CommandError(292, 'Exceeded memory limit for sorting or grouping, and the embedded database does not use the disk for it.');
+    }
+  }
+  release(): void {
+    heldBytes -= this.held;
+    this.held = 0;
   }
 
   /** Counts, and regularly checks the time limit. */

@@ -21,7 +21,8 @@ export class Server {
 
   /** `identity` tells an attaching process that this server serves the expected data directory. */
   constructor(storage: Storage, identity: string) {
-    this.state = { storage, identity, sessions: new Sessions(), cursors: new Cursors() };
+    const cursors = new Cursors();
+    this.state = { storage, identity, sessions: new Sessions((session) => cursors.closeOf(session)), cursors };
     this.net = createServer((socket) => this.accept(socket));
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
@@ -55,12 +56,16 @@ export class Server {
 
   private accept(socket: Socket): void {
     this.sockets.add(socket);
-    socket.on('close', () => this.sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setNoDelay(true);
     const { localAddress, localPort } = socket;
     const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
-    const peer = { id: ++this.connections, address };
+    const peer: Peer = { id: ++this.connections, address, sessions: new Set() };
+    socket.on('close', () => {
+      this.sockets.delete(socket);
+      this.state.sessions.disconnect(peer);
+      this.state.cursors.closeOf(peer);
+    });
     const framer = new Framer();
     const waiting: Buffer[] = [];
     let isServing = false;

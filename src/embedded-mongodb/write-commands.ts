@@ -11,6 +11,8 @@ import { type Change, isReplacement, parseChange } from './update.ts';
 import { maxBatch, type Reply } from './wire.ts';
 import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';
 
+const maxErrorBytes = 2 ** 20;
+
 /** Runs the statements of a bulk write and reports their errors. An error ends the bulk write if it is ordered or in a transaction. */
 function bulk<T>(
   { transaction }: Context,
@@ -22,13 +24,17 @@ function bulk<T>(
     throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBatch}. Got ${parts.length} operations.`);
   }
   const writeErrors: Reply[] = [];
+  let bytes = 0;
   for (const [index, part] of parts.entries()) {
     try {
       apply(part, index);
     } catch (error) {
       // An error that requires a retry of the whole command is not an error of one statement.
       if (!(error instanceof CommandError) || error.labels.length || error.code === 50) throw error;
-      writeErrors.push({ index, code: error.code, errmsg: error.message, ...error.details });
+      // Like MongoDB, so that the reply does not become too large.
+      const { code, message, details } = error;
+      bytes += message.length;
+      writeErrors.push(bytes > maxErrorBytes ? { index, code, errmsg: '' } : { index, code, errmsg: message, ...details });
       if (transaction || (ordered ?? true)) break;
     }
   }
