@@ -39,7 +39,7 @@ it('leaves neither ciphertext nor wrapped keys in the files after they were dele
       `mutation { createCredential(input: { integration: { name: "crm" }, name: "c${n}", data: { string: { value: "planted-${n}" } } }) {
         ... on CreateCredentialSuccess { credential { ... on StringCredential { id } } } } }`,
     );
-    ids.push((made.data?.createCredential as unknown as { credential: { id: string } }).credential.id);
+    ids.push((made.data!.createCredential as unknown as { credential: { id: string } }).credential.id);
   }
   const first = await ciphertext();
   expect(first).toHaveLength(30);

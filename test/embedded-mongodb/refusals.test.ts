@@ -249,7 +249,7 @@ describe('commands and options', () => {
     ['a view', { create: 'new', viewOn: 'things', pipeline: [] }, 40415],
     ['a time series', { create: 'new', timeseries: { timeField: 't' } }, 40415],
     ['a clustered index', { create: 'new', clusteredIndex: { key: { _id: 1 }, unique: true } }, 40415],
-    ['an API version', { ping: 1, apiVersion: '1' }, 40415],
+    ['an unknown API version', { ping: 1, apiVersion: '2' }, 322],
     ['a sparse index', { createIndexes: 'things', indexes: [{ key: { a: 1 }, name: 'a', sparse: true }] }, 40415],
     ['array filters', { update: 'things', updates: [{ q: {}, u: { $set: { a: 1 } }, arrayFilters: [] }] }, 40415],
     ['a sort in natural order', { find: 'things', sort: { $natural: 1 } }, 238],
