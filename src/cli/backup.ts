@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
-import { backupEmbeddedMongodb, restoreEmbeddedMongodb } from '../embedded-mongodb/index.ts';
+import { backupEmbeddedMongodb, checkEmbeddedMongodb, restoreEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { PlatformLogMissingError } from '../gateway.ts';
 import { openGateway } from './open-gateway.ts';
 
@@ -33,15 +33,25 @@ export async function recordBackup(config: Config): Promise<string[]> {
   }
 }
 
+/** Checks the file of the embedded database, and prints the result. Returns the exit code: 1 if it is damaged. @throws ConfigError */
+export async function check(config: Config, print: (line: string) => void): Promise<number> {
+  const { collections, documents, indexEntries, damage } = await told(() => checkEmbeddedMongodb({ directory: embeddedDirectory(config) }));
+  print(
+    `${damage.length ? 'DAMAGED' : 'intact'}; ${documents} documents in ${collections} collections, ${indexEntries} entries in indexes`,
+  );
+  for (const problem of damage) print(`  ${problem}`);
+  return damage.length ? 1 : 0;
+}
+
 function embeddedDirectory(config: Config): string {
-  if (config.mongodbUri) throw new ConfigError('MONGODB_URI is set: back up that database with its own tools, such as mongodump.');
+  if (config.mongodbUri) throw new ConfigError('MONGODB_URI is set: use the tools of that database, such as mongodump.');
   return dataPaths(config.dataDirectory).database;
 }
 
 /** Converts errors, all of which the user can fix, to messages of one line. */
-async function told(run: () => Promise<void>): Promise<void> {
+async function told<T>(run: () => Promise<T>): Promise<T> {
   try {
-    await run();
+    return await run();
   } catch (error) {
     throw new ConfigError(`${(error as Error).message}.`);
   }

@@ -2,7 +2,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, readConfig } from '../config.ts';
 import { type Gateway, PlatformLogMissingError } from '../gateway.ts';
 import { printAuditHeads, printPlatformLog, verifyAudit } from './audit.ts';
-import { backup, recordBackup, restore } from './backup.ts';
+import { backup, check, recordBackup, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
 import { demo } from './demo.ts';
 import { checkIntegrity } from './integrity.ts';
@@ -176,6 +176,13 @@ program
     const { dataDirectory } = await restore(readConfig(process.env), file);
     noteRestore(dataDirectory);
     print(`Restored into ${dataDirectory}. Put the master key of the backup there before you start the gateway.`);
+  });
+
+program
+  .command('check')
+  .description('check the file of the embedded database: its structure, all checksums, and that indexes and documents agree')
+  .action(async () => {
+    process.exitCode = await check(readConfig(process.env), print);
   });
 
 /** Runs the command that the arguments name. */

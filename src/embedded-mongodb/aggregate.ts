@@ -1,5 +1,5 @@
-import { Int32 } from 'bson';
-import { add, type BsonNumber, type Doc, encode, isDoc, isNumber, show, toNumber, type Value } from './bson.ts';
+import { Decimal128, Double, Int32, Long } from 'bson';
+import { type Doc, encode, isDoc, isNumber, show, toNumber, type Value } from './bson.ts';
 import { CommandError, typeMismatch, unsupported } from './errors.ts';
 import { parseProjection, parseSort, type Selection, select, slice, sorted } from './find.ts';
 import { compare, keyText } from './keys.ts';
@@ -71,7 +71,7 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
   },
   $sort: (operand) => {
     const sort = parseSortStage(operand);
-    return (items) => sorted(items, sort);
+    return (items, { examined }) => sorted(items, sort, examined);
   },
   $skip: (operand) => {
     const skip = parseSkip(operand);
@@ -177,13 +177,72 @@ function follow(value: Value | undefined, parts: string[]): Value | undefined {
   return isDoc(value) ? follow(value.get(parts[0]!), parts.slice(1)) : undefined;
 }
 
-/** Computes a group's new value from its old value and the next input, which is null if missing. */
-type Accumulator = (soFar: Value | undefined, value: Value) => Value;
+/** Computes one value of a group from its inputs, which are null if missing. */
+interface Accumulator {
+  add(value: Value): void;
+  result(): Value;
+}
 
-const accumulators: Record<string, Accumulator> = {
-  $sum: (sum = new Int32(0), value) => (isNumber(value) ? add(sum as BsonNumber, value) : sum),
-  $min: (least = null, value) => (least === null || (value !== null && compare(value, least) < 0) ? value : least),
-  $max: (most = null, value) => (most === null || (value !== null && compare(value, most) > 0) ? value : most),
+/** A sum of integers is exact. Doubles are added with compensation, as by MongoDB: the part that rounding loses is kept. */
+class Sum implements Accumulator {
+  private integers = 0n;
+  private isLong = false;
+  private hasDoubles = false;
+  private high = 0;
+  private low = 0;
+  /** The sum of infinities and NaN. */
+  private special = 0;
+
+  add(value: Value): void {
+    if (value instanceof Decimal128) throw unsupported('arithmetic on Decimal128');
+    if (value instanceof Double) {
+      this.hasDoubles = true;
+      this.addDouble(value.value);
+    } else if (isNumber(value)) {
+      this.isLong ||= value instanceof Long;
+      this.integers += BigInt(value.toString());
+    }
+  }
+
+  /** Knuth's exact sum of two doubles: `sum` and what it lacks. */
+  private addDouble(value: number): void {
+    if (!Number.isFinite(value)) {
+      this.special += value;
+      return;
+    }
+    const sum = this.high + value;
+    const part = sum - this.high;
+    this.low += this.high - (sum - part) + (value - part);
+    this.high = sum;
+  }
+
+  result(): Value {
+    const { integers } = this;
+    if (!this.hasDoubles && !this.isLong && integers === BigInt.asIntN(32, integers)) return new Int32(Number(integers));
+    if (!this.hasDoubles && integers === BigInt.asIntN(64, integers)) return Long.fromBigInt(integers);
+    const rounded = Number(integers);
+    this.addDouble(rounded);
+    this.addDouble(Number(integers - BigInt(rounded)));
+    this.integers = 0n;
+    return new Double(this.special || Number.isNaN(this.special) ? this.special : this.high + this.low);
+  }
+}
+
+/** The least or the greatest value that is not null. */
+const extreme = (sign: 1 | -1) => (): Accumulator => {
+  let found: Value = null;
+  return {
+    add(value) {
+      if (found === null || (value !== null && compare(value, found) * sign < 0)) found = value;
+    },
+    result: () => found,
+  };
+};
+
+const accumulators: Record<string, () => Accumulator> = {
+  $sum: () => new Sum(),
+  $min: extreme(1),
+  $max: extreme(-1),
 };
 
 function parseGroup(operand: Value): Stage {
@@ -192,24 +251,30 @@ function parseGroup(operand: Value): Stage {
   if (id === undefined) throw new CommandError(15955, 'a group specification must include an _id');
   const key = parseExpression(id);
   const fields = [...operand].filter(([name]) => name !== '_id').map(([name, field]) => parseAccumulator(fieldOf(name), field));
-  return function* (items) {
-    const groups = new Map<string, Doc>();
+  return function* (items, { examined }) {
+    const groups = new Map<string, { id: Value; values: Accumulator[] }>();
     for (const item of items) {
       const id = key(item) ?? null;
-      const group: Doc = groups.get(keyText(id)) ?? new Map([['_id', id]]);
-      groups.set(keyText(id), group);
-      for (const { name, of, accumulate } of fields) {
-        group.set(name, accumulate(group.get(name), of(item) ?? null));
+      const text = keyText(id);
+      let group = groups.get(text);
+      if (!group) {
+        group = { id, values: fields.map(({ make }) => make()) };
+        groups.set(text, group);
+        examined.hold(2 * text.length + 100 * (1 + fields.length));
       }
+      for (const [i, { of }] of fields.entries()) group.values[i]!.add(of(item) ?? null);
     }
-    for (const doc of groups.values()) yield { doc };
+    for (const { id, values } of groups.values()) {
+      const results = fields.map(({ name }, i): [string, Value] => [name, values[i]!.result()]);
+      yield { doc: new Map([['_id', id], ...results]) };
+    }
   };
 }
 
 function parseAccumulator(name: string, field: Value) {
   if (!isDoc(field) || field.size !== 1) throw new CommandError(40234, `The field '${name}' must be an accumulator object: ${show(field)}`);
   const [operator, operand] = [...field][0]!;
-  const accumulate = Object.hasOwn(accumulators, operator) ? accumulators[operator] : undefined;
-  if (!accumulate) throw new CommandError(15952, `unknown group operator '${operator}' (or not supported by the embedded database)`);
-  return { name, accumulate, of: parseExpression(operand) };
+  const make = Object.hasOwn(accumulators, operator) ? accumulators[operator] : undefined;
+  if (!make) throw new CommandError(15952, `unknown group operator '${operator}' (or not supported by the embedded database)`);
+  return { name, make, of: parseExpression(operand) };
 }

@@ -1,4 +1,4 @@
-import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, onDemand, serialize, Timestamp } from 'bson';
+import { Binary, BSONRegExp, Decimal128, Double, Int32, Long, ObjectId, serialize, Timestamp } from 'bson';
 import { CommandError, unsupported } from './errors.ts';
 
 /**
@@ -14,16 +14,92 @@ export const isDoc = (value: unknown): value is Doc => value instanceof Map;
 const maxDepth = 180;
 export const maxDocumentBytes = 16 * 1024 * 1024;
 
-/** Decodes one BSON document, which begins at `at`. */
-export function decode(bytes: Buffer, at = 0, depth = 0): Doc {
+/** MongoDB allows commands to be larger than documents by this much. */
+const maxCommandBytes = maxDocumentBytes + 16 * 1024;
+
+const invalid = (what: string) => new CommandError(22, `invalid BSON: ${what}`);
+
+/**
+ * Decodes one BSON document, which begins at `at`. Reads nothing outside of it, and every step reads at least one byte, so time and memory
+ * are proportional to its length. @throws CommandError when it is not valid or not supported
+ */
+export function decode(bytes: Buffer, at = 0): Doc {
+  return decodeDocument(bytes, at, endOf(bytes, at, bytes.length, 0), 0);
+}
+
+/** Checks the length and the last byte of the document or array at `at`. Returns its end. */
+function endOf(bytes: Buffer, at: number, limit: number, depth: number): number {
+  if (depth > maxDepth) throw new CommandError(15, `BSON is nested deeper than ${maxDepth} levels`);
+  if (at + 5 > limit) throw invalid('a document outside of its surroundings');
+  const length = bytes.readInt32LE(at);
+  if (length < 5 || at + length > limit) throw invalid('a document with a wrong length');
+  if (length > maxCommandBytes) throw new CommandError(10334, `a document of ${length} bytes is larger than ${maxCommandBytes}`);
+  if (bytes[at + length - 1] !== 0) throw invalid('a document without its terminator');
+  return at + length;
+}
+
+function decodeDocument(bytes: Buffer, start: number, end: number, depth: number): Doc {
   const doc: Doc = new Map();
   let count = 0;
-  for (const [type, nameAt, nameLength, valueAt, length] of elementsOf(bytes, at, depth)) {
-    doc.set(utf8(bytes, nameAt, nameAt + nameLength), readValue(bytes, type, valueAt, length, depth));
-    count++;
+  for (let at = start + 4; at < end - 1; count++) {
+    const nameEnd = terminator(bytes, at + 1, end - 1);
+    const name = utf8(bytes, at + 1, nameEnd);
+    const valueEnd = endOfValue(bytes, bytes[at]!, nameEnd + 1, end - 1, depth);
+    doc.set(name, readValue(bytes, bytes[at]!, nameEnd + 1, valueEnd, depth));
+    at = valueEnd;
   }
   if (doc.size !== count) throw unsupported('a document in which two fields have the same name');
   return doc;
+}
+
+/** The names of the elements of an array are ignored, as by MongoDB. */
+function decodeArray(bytes: Buffer, start: number, end: number, depth: number): Value[] {
+  const values: Value[] = [];
+  for (let at = start + 4; at < end - 1; ) {
+    const valueAt = terminator(bytes, at + 1, end - 1) + 1;
+    const valueEnd = endOfValue(bytes, bytes[at]!, valueAt, end - 1, depth);
+    values.push(readValue(bytes, bytes[at]!, valueAt, valueEnd, depth));
+    at = valueEnd;
+  }
+  return values;
+}
+
+/** Returns the position of the zero byte that ends a name. */
+function terminator(bytes: Buffer, at: number, limit: number): number {
+  for (let end = at; end < limit; end++) if (bytes[end] === 0) return end;
+  throw invalid('a name without its terminator');
+}
+
+/** The lengths of the values whose length is always the same, by type. */
+const lengths: Readonly<Record<number, number>> = {
+  1: 8,
+  7: 12,
+  8: 1,
+  9: 8,
+  10: 0,
+  16: 4,
+  17: 8,
+  18: 8,
+  19: 16,
+};
+
+/** Returns where a value ends, which is not after `limit`. */
+function endOfValue(bytes: Buffer, type: number, at: number, limit: number, depth: number): number {
+  const counted = (from: number, least: number) => {
+    if (at + 4 > limit) throw invalid('a value longer than its document');
+    const length = bytes.readInt32LE(at);
+    if (length < least) throw invalid('a value with a wrong length');
+    return from + length;
+  };
+  let end: number;
+  if (type === 0x03 || type === 0x04) end = endOf(bytes, at, limit, depth + 1);
+  else if (type === 0x02) end = counted(at + 4, 1);
+  else if (type === 0x05) end = counted(at + 5, 0);
+  else if (type === 0x0b) end = terminator(bytes, terminator(bytes, at, limit) + 1, limit) + 1;
+  else if (lengths[type] !== undefined) end = at + lengths[type];
+  else throw unsupported(`BSON type 0x${type.toString(16)}`);
+  if (end > limit) throw invalid('a value longer than its document');
+  return end;
 }
 
 /** Encodes a document or a plain reply. JavaScript numbers become int32 if they are integers in its range, as always in bson. */
@@ -41,36 +117,32 @@ export function encodeStored(doc: Doc): Buffer {
   return bytes;
 }
 
-function elementsOf(bytes: Buffer, at: number, depth: number) {
-  if (depth > maxDepth) throw new CommandError(15, `BSON is nested deeper than ${maxDepth} levels`);
-  return onDemand.parseToElements(bytes, at);
-}
-
-function readValue(bytes: Buffer, type: number, at: number, length: number, depth: number): Value {
+function readValue(bytes: Buffer, type: number, at: number, end: number, depth: number): Value {
   switch (type) {
     case 0x01:
       return new Double(bytes.readDoubleLE(at));
     case 0x02:
-      if (length < 5 || bytes[at + length - 1] !== 0) throw new CommandError(22, 'invalid BSON: a string without its terminator');
-      return utf8(bytes, at + 4, at + length - 1);
+      if (bytes[end - 1] !== 0) throw invalid('a string without its terminator');
+      return utf8(bytes, at + 4, end - 1);
     case 0x03:
-      return decode(bytes, at, depth + 1);
+      return decodeDocument(bytes, at, end, depth + 1);
     case 0x04:
-      return [...elementsOf(bytes, at, depth + 1)].map(([inner, , , innerAt, size]) => readValue(bytes, inner, innerAt, size, depth + 1));
+      return decodeArray(bytes, at, end, depth + 1);
     case 0x05:
       if (bytes[at + 4] === 2) throw unsupported('the old binary subtype 2');
-      return new Binary(Buffer.from(bytes.subarray(at + 5, at + length)), bytes[at + 4]);
+      return new Binary(Buffer.from(bytes.subarray(at + 5, end)), bytes[at + 4]);
     case 0x07:
-      return new ObjectId(Buffer.from(bytes.subarray(at, at + length)));
+      return new ObjectId(Buffer.from(bytes.subarray(at, end)));
     case 0x08:
+      if (bytes[at]! > 1) throw invalid('a boolean that is neither true nor false');
       return bytes[at] === 1;
     case 0x09:
       return readDate(bytes.readBigInt64LE(at));
     case 0x0a:
       return null;
     case 0x0b: {
-      const middle = bytes.indexOf(0, at);
-      return new BSONRegExp(utf8(bytes, at, middle), utf8(bytes, middle + 1, at + length - 1));
+      const middle = terminator(bytes, at, end);
+      return new BSONRegExp(utf8(bytes, at, middle), utf8(bytes, middle + 1, end - 1));
     }
     case 0x10:
       return new Int32(bytes.readInt32LE(at));
@@ -78,10 +150,8 @@ function readValue(bytes: Buffer, type: number, at: number, length: number, dept
       return new Timestamp(bytes.readBigUInt64LE(at));
     case 0x12:
       return new Long(bytes.readInt32LE(at), bytes.readInt32LE(at + 4));
-    case 0x13:
-      return new Decimal128(Buffer.from(bytes.subarray(at, at + length)));
     default:
-      throw unsupported(`BSON type 0x${type.toString(16)}`);
+      return new Decimal128(Buffer.from(bytes.subarray(at, end)));
   }
 }
 

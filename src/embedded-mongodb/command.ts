@@ -21,6 +21,8 @@ export interface Peer {
   id: number;
   /** The server address that the client used. */
   address: string;
+  /** The sessions that it has used. */
+  sessions: Set<Session>;
 }
 
 /** The context in which a command runs. */

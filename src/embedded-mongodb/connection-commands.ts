@@ -1,7 +1,7 @@
 import { maxDocumentBytes } from './bson.ts';
 import { type Command, type Context, command } from './command.ts';
 import { sessionMinutes } from './sessions.ts';
-import type { Reply } from './wire.ts';
+import { maxBatch, maxMessageBytes, type Reply } from './wire.ts';
 
 /** Commands about the server, connections and sessions, which drivers send first. */
 
@@ -26,8 +26,8 @@ function hello({ peer, identity }: Context): Reply {
     primary: peer.address,
     me: peer.address,
     maxBsonObjectSize: maxDocumentBytes,
-    maxMessageSizeBytes: 48_000_000,
-    maxWriteBatchSize: 100_000,
+    maxMessageSizeBytes: maxMessageBytes,
+    maxWriteBatchSize: maxBatch,
     localTime: new Date(),
     logicalSessionTimeoutMinutes: sessionMinutes,
     connectionId: peer.id,
@@ -56,8 +56,12 @@ export const connectionCommands: [string, Command][] = [
   command('connectionStatus', { connectionStatus: 'any', showPrivileges: 'bool' }, () => ({
     authInfo: { authenticatedUsers: [], authenticatedUserRoles: [], authenticatedUserPrivileges: [] },
   })),
-  command('endSessions', { endSessions: 'docs' }, ({ sessions }, { endSessions = [] }) => {
-    for (const lsid of endSessions) sessions.end(sessions.get(lsid));
+  command('endSessions', { endSessions: 'docs' }, ({ sessions, cursors, peer }, { endSessions = [] }) => {
+    for (const lsid of endSessions) {
+      const session = sessions.get(lsid, peer);
+      sessions.end(session);
+      cursors.closeOf(session);
+    }
     return {};
   }),
 ];

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { Long } from 'bson';
 import { maxDocumentBytes } from './bson.ts';
+import type { Peer } from './command.ts';
 import { CommandError } from './errors.ts';
 import type { Examined } from './scan.ts';
 import type { Session } from './sessions.ts';
@@ -13,6 +14,7 @@ const idleMinutes = 10;
 interface Owner {
   session: Session | undefined;
   transaction: TransactionView | undefined;
+  peer: Peer;
   examined: Examined;
 }
 
@@ -30,14 +32,17 @@ export class Cursors {
 
   /** Returns the first batch of a result, and opens a cursor if there is more. */
   first(namespace: string, result: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Reply {
-    const { session, transaction, examined } = owner;
-    const cursor = { namespace, documents: result[Symbol.iterator](), waiting: undefined, lastUsed: 0, session, transaction, examined };
+    const { session, transaction, peer, examined } = owner;
+    const state = { documents: result[Symbol.iterator](), waiting: undefined, lastUsed: 0 };
+    const cursor: Cursor = { namespace, session, transaction, peer, examined, ...state };
     const { documents, isLast } = fill(cursor, batchSize);
     if (isLast || isSingleBatch) {
       cursor.documents.return?.();
+      examined.release();
       return { batch: { name: 'firstBatch', documents, cursorId: Long.ZERO, namespace } };
     }
     const id = Long.fromBigInt(BigInt.asUintN(62, randomBytes(8).readBigInt64LE()) || 1n);
+    examined.isKept = true;
     this.open.set(id.toString(), cursor);
     return { batch: { name: 'firstBatch', documents, cursorId: id, namespace } };
   }
@@ -49,8 +54,8 @@ export class Cursors {
     if (cursor.session !== owner.session) throw new CommandError(50738, `cursor ${id} was created in another session`);
     if (cursor.transaction !== owner.transaction) throw new CommandError(50741, `cursor ${id} was created in another transaction`);
     cursor.examined.resume();
-    const { documents, isLast } = fill(cursor, batchSize);
-    if (isLast) this.open.delete(id.toString());
+    const { documents, isLast } = this.fillOrClose(id.toString(), cursor, batchSize);
+    if (isLast) this.close(id.toString(), cursor);
     return { batch: { name: 'nextBatch', documents, cursorId: isLast ? Long.ZERO : id, namespace } };
   }
 
@@ -71,8 +76,25 @@ export class Cursors {
     }
   }
 
+  /** Closes the cursors of a session, or those that a connection has opened without a session. */
+  closeOf(owner: Session | Peer): void {
+    for (const [id, cursor] of this.open)
+      if (cursor.session === owner || (!cursor.session && cursor.peer === owner)) this.close(id, cursor);
+  }
+
+  /** An error ends the cursor. */
+  private fillOrClose(id: string, cursor: Cursor, size: number) {
+    try {
+      return fill(cursor, size);
+    } catch (error) {
+      this.close(id, cursor);
+      throw error;
+    }
+  }
+
   private close(id: string, cursor: Cursor): boolean {
     cursor.documents.return?.();
+    cursor.examined.release();
     return this.open.delete(id);
   }
 }

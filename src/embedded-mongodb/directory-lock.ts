@@ -1,8 +1,8 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, realpathSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import type { RootDatabase } from 'lmdb';
 import { keyIn, spaces } from './catalog.ts';
 import { Framer, readRequest, writeRequest } from './wire.ts';
@@ -72,22 +72,47 @@ export function socketPath(directory: string): string {
   const name = `mongodb-${randomBytes(4).toString('hex')}.sock`;
   const path = join(directory, name);
   if (Buffer.byteLength(path) <= 100) return path;
-  const own = join(tmpdir(), `embedded-mongodb-${userInfo().uid}-${createHash('sha256').update(directory).digest('hex').slice(0, 16)}`);
-  mkdirSync(own, { recursive: true, mode: 0o700 });
-  chmodSync(own, 0o700);
-  return join(own, name);
+  return join(privateDirectory(), name);
 }
 
-/** Deletes the sockets of killed servers. */
-export function removeOldSockets(path: string): void {
-  const directory = join(path, '..');
+const privatePrefix = 'embedded-mongodb-';
+
+/** Creates a directory with an unpredictable name, so that nobody else can have prepared it. @throws Error when somebody else can enter it */
+function privateDirectory(): string {
+  const path = mkdtempSync(join(tmpdir(), privatePrefix));
+  if (!isPrivate(path)) throw new Error(`the directory of the socket, ${path}, does not belong to this user alone`);
+  return path;
+}
+
+/** Returns whether a path is a directory, not a link to one, that only this user can enter. */
+function isPrivate(path: string): boolean {
+  const { uid } = userInfo();
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  return found?.isDirectory() === true && (uid < 0 || (found.uid === uid && (found.mode & 0o077) === 0));
+}
+
+/** Deletes the socket at a path that is no longer used, and its private directory if it has one. */
+export function removeSocket({ path }: { path: string }): void {
+  if (!socketName.test(basename(path))) return;
+  const directory = dirname(path);
+  if (!basename(directory).startsWith(privatePrefix)) rmSync(path, { force: true });
+  else if (isPrivate(directory)) rmSync(directory, { recursive: true, force: true });
+}
+
+const socketName = /^mongodb-[0-9a-f]{8}\.sock$/;
+
+/** Deletes the sockets of killed servers in the data directory. */
+export function removeOldSockets(directory: string, current: string): void {
   for (const name of readdirSync(directory)) {
-    if (/^mongodb-[0-9a-f]{8}\.sock$/.test(name) && join(directory, name) !== path) rmSync(join(directory, name), { force: true });
+    if (socketName.test(name) && join(directory, name) !== current) rmSync(join(directory, name), { force: true });
   }
 }
 
-/** Returns the data directory. If it does not exist, creates it for this user only. */
+/** Returns the data directory. If it does not exist, creates it for this user only. If others can enter it, ends that. */
 export function prepareDirectory(directory: string): string {
   if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  return realpathSync(directory);
+  const path = realpathSync(directory);
+  const { uid, mode } = statSync(path);
+  if (statSync(path).isDirectory() && uid === userInfo().uid && (mode & 0o077) !== 0) chmodSync(path, 0o700);
+  return path;
 }

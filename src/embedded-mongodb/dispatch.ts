@@ -28,6 +28,9 @@ const genericOptions = {
   comment: 'any',
   $readPreference: 'doc',
   $clusterTime: 'doc',
+  apiVersion: 'string',
+  apiStrict: 'bool',
+  apiDeprecationErrors: 'bool',
 } as const satisfies Options;
 type Generic = Parsed<typeof genericOptions>;
 
@@ -39,12 +42,28 @@ export async function runCommand(server: ServerState, message: Doc, peer: Peer):
   const ending = transactionEnds.get(name);
   const found = ending ?? commands.get(name);
   if (!found) throw new CommandError(59, `no such command: '${name}'`);
+  checkApi(name, generic);
   const context = contextOf(server, generic, peer);
   const inTransaction = generic.autocommit !== undefined && !ending;
   // Runs before anything is written: an invalid concern is an error, and then nothing must have been written.
   const concern = inTransaction ? {} : writeConcernError(name, generic);
-  const reply = await (inTransaction ? runInTransaction : runAlone)(name, found, own, generic, context);
-  return { ...reply, ...concern, ok: 1 };
+  try {
+    const reply = await (inTransaction ? runInTransaction : runAlone)(name, found, own, generic, context);
+    return { ...reply, ...concern, ok: 1 };
+  } finally {
+    if (!context.examined.isKept) context.examined.release();
+  }
+}
+
+/** Commands that are not part of MongoDB's Stable API. */
+const unstable = new Set(['distinct', 'buildInfo', 'buildinfo', 'connectionStatus', 'isMaster', 'ismaster']);
+
+/** Checks the version of the Stable API that a client requests. There is one version, and nothing of it is deprecated. */
+function checkApi(name: string, { apiVersion, apiStrict, apiDeprecationErrors }: Generic): void {
+  if (apiVersion === undefined && (apiStrict !== undefined || apiDeprecationErrors !== undefined))
+    throw new CommandError(4886600, 'Provided apiStrict and/or apiDeprecationErrors without passing apiVersion');
+  if (apiVersion !== undefined && apiVersion !== '1') throw new CommandError(322, 'API version must be "1"');
+  if (apiStrict && unstable.has(name)) throw new CommandError(323, `Provided apiStrict:true, but ${name} is not in API Version 1`);
 }
 
 interface NumberedContext extends Context {
@@ -62,7 +81,7 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
     peer,
     database: required(generic.$db, 'OpMsg.$db'),
     view: storage.latest,
-    session: lsid && sessions.get(lsid),
+    session: lsid && sessions.get(lsid, peer),
     transaction: undefined,
     number: txnNumber?.toBigInt(),
     examined: new Examined(maxTimeMS),

@@ -141,7 +141,7 @@ export function replaceDocument(view: View, collection: Collection, record: Buff
     return { index, added, removed: before.filter((entry) => !isIn(now)(entry)) };
   });
   const bytes = doc && encodeStored(doc);
-  if (bytes) view.put(recordKey(collection, record), bytes);
+  if (bytes) view.put(recordKey(collection, record), bytes, old !== undefined);
   else view.remove(recordKey(collection, record));
   for (const { index, added, removed } of changes) {
     for (const entry of removed) view.remove(keyOf(index, entry, record));

@@ -35,11 +35,17 @@ const codeNames: Record<number, string> = {
   251: 'NoSuchTransaction',
   256: 'TransactionCommitted',
   263: 'OperationNotSupportedInTransaction',
+  292: 'QueryExceededMemoryLimitNoDiskUseAllowed',
+  301: 'DataCorruptionDetected',
+  322: 'APIVersionError',
+  323: 'APIStrictError',
   10334: 'BSONObjectTooLarge',
   11000: 'DuplicateKey',
   14031: 'OutOfDiskSpace',
   17280: 'KeyTooLong',
 };
+
+const maxMessageLength = 2000;
 
 /** An error that is sent to the client, as `{ ok: 0, code, codeName, errmsg }` or as an entry of `writeErrors`. */
 export class CommandError extends Error {
@@ -50,7 +56,8 @@ export class CommandError extends Error {
   readonly details: Record<string, unknown>;
 
   constructor(code: number, message: string, details: Record<string, unknown> = {}) {
-    super(message);
+    // A message can quote what a client sent.
+    super(message.length > maxMessageLength ? `${message.slice(0, maxMessageLength)}…` : message);
     this.code = code;
     this.codeName = codeNames[code] ?? `Location${code}`;
     this.labels = [112, 246, 251].includes(code) ? ['TransientTransactionError'] : [];

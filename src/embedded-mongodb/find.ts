@@ -25,7 +25,7 @@ export function select(view: View, collection: Collection | undefined, selection
   examined.plans.push(plan);
   if (!plan) return [];
   const rows = scan(view, collection, filter, plan, examined);
-  return slice(plan.isSorted ? rows : sorted(rows, sort), skip, limit || Number.POSITIVE_INFINITY);
+  return slice(plan.isSorted ? rows : sorted(rows, sort, examined), skip, limit || Number.POSITIVE_INFINITY);
 }
 
 /** Omits the first `skip` items and stops after `limit`, without requesting another item. */
@@ -38,8 +38,14 @@ export function* slice<T>(items: Iterable<T>, skip: number, limit: number): Gene
   }
 }
 
-export function* sorted<T extends { doc: Doc }>(rows: Iterable<T>, sort: Sort): Generator<T> {
-  const keyed = [...rows].map((row) => ({ row, key: sortKey(row.doc, sort) }));
+export function* sorted<T extends { doc: Doc; bytes?: Buffer }>(rows: Iterable<T>, sort: Sort, examined: Examined): Generator<T> {
+  const keyed: { row: T; key: Buffer }[] = [];
+  for (const row of rows) {
+    const key = sortKey(row.doc, sort);
+    // A decoded document is several times as large as its bytes.
+    examined.hold(4 * (row.bytes?.length ?? 250) + key.length + 100);
+    keyed.push({ row, key });
+  }
   keyed.sort((a, b) => a.key.compare(b.key));
   for (const { row } of keyed) yield row;
 }

@@ -3,7 +3,7 @@ import { type Doc, isDoc, rankOf, toNumber, truthy, type Value } from './bson.ts
 import { badValue, CommandError } from './errors.ts';
 import { comparer } from './keys.ts';
 import { partsOf, someAt } from './paths.ts';
-import { type Pattern, toRegExp } from './regex.ts';
+import { compilePattern, type Pattern } from './regex.ts';
 
 /** A query as a tree. The planner uses the leaves below `and`; the whole tree decides which documents match. */
 export type Filter = { kind: 'and' | 'or' | 'nor'; of: Filter[] } | Leaf;
@@ -158,8 +158,8 @@ function patternOf(operand: Value, options: Value = ''): Pattern {
 }
 
 function regexTest({ pattern, options }: Pattern): Test {
-  const expression = toRegExp({ pattern, options });
+  const isMatch = compilePattern({ pattern, options });
   return (value) =>
-    (typeof value === 'string' && expression.test(value)) ||
+    (typeof value === 'string' && isMatch(value)) ||
     (value instanceof BSONRegExp && value.pattern === pattern && value.options === options);
 }

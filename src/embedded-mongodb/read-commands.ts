@@ -1,8 +1,8 @@
 import { Long } from 'bson';
 import { encoded, mapped, parsePipeline, run } from './aggregate.ts';
-import type { Doc, Value } from './bson.ts';
+import { type Doc, maxDocumentBytes, type Value } from './bson.ts';
 import { type Command, type Context, command, namespaceOf, transactionalCommand } from './command.ts';
-import { failedToParse, typeMismatch, unsupported } from './errors.ts';
+import { CommandError, failedToParse, typeMismatch, unsupported } from './errors.ts';
 import { parseProjection, parseSort, type Selection, select } from './find.ts';
 import { keyText } from './keys.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
@@ -53,10 +53,19 @@ function aggregate(context: Context, options: Parsed<typeof aggregateOptions>): 
   return encoded(run({ ...pipeline, hint: options.hint }, namespaceOf(context, options.aggregate), context));
 }
 
+/** MongoDB returns at most as many values as fit into a document. */
 function distinct(rows: Iterable<Row>, path: string): Value[] {
   const parts = partsOf(path);
   const values = new Map<string, Value>();
-  for (const row of rows) for (const value of valuesAt(row.doc, parts)) values.set(keyText(value), value);
+  let bytes = 0;
+  for (const row of rows) {
+    for (const value of valuesAt(row.doc, parts)) {
+      const text = keyText(value);
+      if (!values.has(text)) bytes += text.length + 16;
+      if (bytes > maxDocumentBytes) throw new CommandError(17217, 'distinct too big, 16mb cap');
+      values.set(text, value);
+    }
+  }
   return [...values.values()];
 }
 

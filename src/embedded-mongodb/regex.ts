@@ -5,41 +5,63 @@ export interface Pattern {
   options: string;
 }
 
-const space = ' \\t\\n\\v\\f\\r';
+/** A character, or null for any one character. */
+type Piece = string | null;
+
+const maxPatternLength = 2_000;
+/** With two stars, there is one part between them whose place has to be searched. */
+const maxStars = 2;
+
+/** The end of the text. `$` also matches before a line break at the end. */
+const end = '(?!.)';
 
 /**
- * Converts a PCRE pattern to JavaScript. Syntax with the same meaning is kept, and syntax with a different meaning is translated (`.`, `^`,
- * `$`, `\s`) or rejected. Syntax that JavaScript does not support is rejected; the `u` flag makes unknown escapes an error.
+ * Compiles the regular expressions that globs become, such as `^a.b.*c(?!.)` with the option `s`; everything else is rejected. Other
+ * expressions differ between PCRE and JavaScript in many details, and their evaluation can take forever.
  */
-export function toRegExp({ pattern, options }: Pattern): RegExp {
-  if (!/^[ims]*$/.test(options)) throw unsupported(`the regular expression option '${options}'`);
+export function compilePattern({ pattern, options }: Pattern): (text: string) => boolean {
   if (pattern.includes('\0')) throw new CommandError(2, 'Regular expression cannot contain an embedded null byte');
-  const translated = pattern.replace(/\\.|\[\^?(?:\\.|[^\\\]])*\]|[.^$]/gsu, (token) => translate(token, options));
-  try {
-    return new RegExp(translated, options.includes('i') ? 'iu' : 'u');
-  } catch (error) {
-    throw new CommandError(51091, `Regular expression is invalid or not supported by the embedded database: ${(error as Error).message}`);
+  if (options !== 's' || !pattern.startsWith('^') || !pattern.endsWith(end)) throw notAGlob();
+  if (pattern.length > maxPatternLength) throw unsupported(`a regular expression longer than ${maxPatternLength} characters`);
+  const parts: Piece[][] = [[]];
+  const tokens = pattern.slice(1, -end.length).match(/\\.|\.\*|./gsu) ?? [];
+  for (const token of tokens) {
+    if (token === '.*') parts.push([]);
+    else parts.at(-1)!.push(pieceOf(token));
   }
+  // Two stars beside each other are one.
+  const stars = parts.filter((part, i) => part.length || !i || i === parts.length - 1);
+  if (stars.length - 1 > maxStars) throw notAGlob();
+  return (text) => matchesParts([...text], stars);
 }
 
-/** An escape, a class in brackets, or one of the characters `.`, `^` and `$`. */
-function translate(token: string, options: string): string {
-  switch (token[0]) {
-    case '\\':
-      return token === '\\s' ? `[${space}]` : token === '\\S' ? `[^${space}]` : knownEscape(token);
-    case '[':
-      if (/^\[\^?\]|\[[:.=]/.test(token)) throw unsupported(`'${token}' in a regular expression`);
-      return token.replace(/\\./gsu, (escaped) => (escaped === '\\s' ? space : knownEscape(escaped)));
-    case '.':
-      return options.includes('s') ? '[^]' : '[^\\n]';
-    case '^':
-      return options.includes('m') ? '(?<![^\\n])' : '^';
-    default:
-      return options.includes('m') ? '(?=\\n|(?![^]))' : '(?=\\n?(?![^]))';
-  }
+function notAGlob(): CommandError {
+  return unsupported(
+    "a regular expression other than '^', literal characters, '.' and at most two '.*', and '(?!.)', with the option 's',",
+  );
 }
 
-function knownEscape(escaped: string): string {
-  if (/^\\[a-zA-Z0-9]$/.test(escaped) && !/[dDwWbBnrtf]/.test(escaped)) throw unsupported(`'${escaped}' in a regular expression`);
-  return escaped;
+function pieceOf(token: string): Piece {
+  if (token === '.') return null;
+  // A backslash before a letter or digit has a meaning of its own, and outside of ASCII no meaning is agreed on.
+  if (token.startsWith('\\') && token.length > 1) {
+    if (/^\\[!-/:-@[-`{-~]$/.test(token)) return token[1]!;
+    throw notAGlob();
+  }
+  if (/^[\\^$|?*+()[\]{}]$/.test(token)) throw notAGlob();
+  return token;
+}
+
+/** Text is compared by characters (code points), as PCRE does. Tries each place for the part in the middle once. */
+function matchesParts(text: string[], parts: Piece[][]): boolean {
+  const fits = (part: Piece[], at: number) => part.every((piece, i) => piece === null || piece === text[at + i]);
+  const first = parts[0]!;
+  if (parts.length === 1) return text.length === first.length && fits(first, 0);
+  const last = parts.at(-1)!;
+  const lastAt = text.length - last.length;
+  if (lastAt < first.length || !fits(first, 0) || !fits(last, lastAt)) return false;
+  if (parts.length === 2) return true;
+  const middle = parts[1]!;
+  for (let at = first.length; at + middle.length <= lastAt; at++) if (fits(middle, at)) return true;
+  return false;
 }

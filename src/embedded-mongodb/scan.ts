@@ -1,9 +1,15 @@
 import { type Doc, decode } from './bson.ts';
 import { type Collection, type Index, keyIn, recordKey } from './catalog.ts';
+import { damaged } from './checksum.ts';
 import { CommandError } from './errors.ts';
 import type { Plan, Range } from './planner.ts';
 import { everything, type Filter, matches } from './query.ts';
 import type { View } from './storage.ts';
+
+/** How much all statements together, and each of them, may keep in memory for sorting and grouping, in bytes. */
+const maxHeldBytes = 512 * 2 ** 20;
+const maxStatementBytes = 256 * 2 ** 20;
+let heldBytes = 0;
 
 /** What a query has examined, as reported by `explain`, and its time limit. */
 export class Examined {
@@ -11,8 +17,11 @@ export class Examined {
   documents = 0;
   /** Undefined if the collection does not exist. */
   readonly plans: (Plan | undefined)[] = [];
+  /** Whether a cursor needs it after the command. */
+  isKept = false;
   private millisecondsLeft: number;
   private since = Date.now();
+  private held = 0;
 
   constructor(maxTimeMS = 0) {
     this.millisecondsLeft = maxTimeMS || Number.POSITIVE_INFINITY;
@@ -24,6 +33,19 @@ export class Examined {
   }
   resume(): void {
     this.since = Date.now();
+  }
+
+  /** Accounts for memory. @throws CommandError when it is too much */
+  hold(bytes: number): void {
+    this.held += bytes;
+    heldBytes += bytes;
+    if (this.held > maxStatementBytes || heldBytes > maxHeldBytes) {
+      throw new CommandError(292, 'Exceeded memory limit for sorting or grouping, and the embedded database does not use the disk for it.');
+    }
+  }
+  release(): void {
+    heldBytes -= this.held;
+    this.held = 0;
   }
 
   /** Counts, and regularly checks the time limit. */
@@ -67,24 +89,31 @@ function* fetch(view: View, collection: Collection, index: Index, plan: Plan, ex
   // With arrays, a document can be in several ranges, or in one range several times.
   const seen = index.multikey.includes(true) ? new Set<string>() : undefined;
   for (const range of plan.isReverse ? plan.ranges.toReversed() : plan.ranges) {
-    for (const record of recordsOf(view, index, range, plan)) {
+    for (const { record, entry } of recordsOf(view, index, range, plan)) {
       examined.count('keys');
       if (seen?.has(record.toString('latin1'))) continue;
       seen?.add(record.toString('latin1'));
       const bytes = view.get(recordKey(collection, record));
-      // The document may have been deleted between two batches of a cursor.
       if (bytes) yield new Row(record, bytes);
+      // The document may have been deleted between two batches of a cursor, and then its entry was, too.
+      else if (view.get(entry)) throw damaged(`an entry of the index ${index.name} belongs to no document`);
     }
   }
 }
 
-function* recordsOf(view: View, index: Index, { start, end }: Range, { isLookup, isReverse }: Plan): Generator<Buffer> {
+function* recordsOf(
+  view: View,
+  index: Index,
+  { start, end }: Range,
+  { isLookup, isReverse }: Plan,
+): Generator<{ record: Buffer; entry: Buffer }> {
   if (isLookup) {
-    const record = view.get(keyIn(index.id, start));
-    if (record) yield record;
+    const entry = keyIn(index.id, start);
+    const record = view.get(entry);
+    if (record) yield { record, entry };
     return;
   }
   for (const { key, value } of view.range(keyIn(index.id, start), keyIn(index.id, end), isReverse)) {
-    yield index.unique ? value : key.subarray(-8);
+    yield { record: index.unique ? value : key.subarray(-8), entry: key };
   }
 }

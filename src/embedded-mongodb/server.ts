@@ -1,6 +1,6 @@
 import { chmodSync } from 'node:fs';
 import { type AddressInfo, createServer, type Server as NetServer, type Socket } from 'node:net';
-import { Binary, BSONError, Long, Timestamp } from 'bson';
+import { Binary, Long, Timestamp } from 'bson';
 import type { Peer, ServerState } from './command.ts';
 import { Cursors } from './cursors.ts';
 import type { Address } from './directory-lock.ts';
@@ -21,7 +21,8 @@ export class Server {
 
   /** `identity` tells an attaching process that this server serves the expected data directory. */
   constructor(storage: Storage, identity: string) {
-    this.state = { storage, identity, sessions: new Sessions(), cursors: new Cursors() };
+    const cursors = new Cursors();
+    this.state = { storage, identity, sessions: new Sessions((session) => cursors.closeOf(session)), cursors };
     this.net = createServer((socket) => this.accept(socket));
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
@@ -55,28 +56,55 @@ export class Server {
 
   private accept(socket: Socket): void {
     this.sockets.add(socket);
-    socket.on('close', () => this.sockets.delete(socket));
     socket.on('error', () => socket.destroy());
     socket.setNoDelay(true);
     const { localAddress, localPort } = socket;
     const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
-    const peer = { id: ++this.connections, address };
+    const peer: Peer = { id: ++this.connections, address, sessions: new Set() };
+    socket.on('close', () => {
+      this.sockets.delete(socket);
+      this.state.sessions.disconnect(peer);
+      this.state.cursors.closeOf(peer);
+    });
     const framer = new Framer();
-    // Messages of one connection are processed one after the other, as clients expect.
-    let last = Promise.resolve();
+    const waiting: Buffer[] = [];
+    let isServing = false;
+    // Messages of one connection are processed one after the other, as clients expect. While one is, nothing more is read.
+    const serve = async () => {
+      isServing = true;
+      for (let message = waiting.shift(); message && !socket.destroyed; message = waiting.shift()) {
+        await this.answer(socket, message, peer);
+        // Other connections get their turn, however many messages a client sends at once.
+        if (waiting.length) await new Promise(setImmediate);
+      }
+      isServing = false;
+      socket.resume();
+    };
     socket.on('data', (chunk) => {
       try {
-        for (const message of framer.add(chunk))
-          last = last.then(() => this.answer(socket, message, peer)).catch(() => void socket.destroy());
+        waiting.push(...framer.add(chunk));
       } catch {
         socket.destroy();
+        return;
       }
+      if (isServing) socket.pause();
+      else if (waiting.length) serve().catch(() => socket.destroy());
     });
   }
 
+  /** Resolves when the client has read so much that not much is kept in memory for it. */
   private async answer(socket: Socket, message: Buffer, peer: Peer): Promise<void> {
     const reply = await this.replyTo(message, peer);
-    if (socket.writable && wantsReply(message)) socket.write(writeReply(message, { ...reply, ...this.logicalTime() }));
+    if (!socket.writable || !wantsReply(message)) return;
+    if (socket.write(writeReply(message, { ...reply, ...this.logicalTime() }))) return;
+    socket.pause();
+    await new Promise<void>((resolve) => {
+      const finish = () => {
+        socket.off('drain', finish).off('close', finish);
+        resolve();
+      };
+      socket.on('drain', finish).on('close', finish);
+    });
   }
 
   /**
@@ -108,7 +136,5 @@ function failure({ message, code, codeName, details, labels }: CommandError): Re
 
 /** Converts an unexpected error to a reply, so that it does not stop the server. */
 function unforeseen(error: Error): CommandError {
-  return error instanceof BSONError
-    ? new CommandError(22, `invalid BSON: ${error.message}`)
-    : new CommandError(1, `internal error: ${error.message}`);
+  return new CommandError(1, `internal error: ${error.message}`);
 }

@@ -1,6 +1,7 @@
 import { Binary, Long } from 'bson';
 import { type Doc, decode, encode } from './bson.ts';
 import { keyIn, spaces } from './catalog.ts';
+import type { Peer } from './command.ts';
 import { CommandError, typeMismatch } from './errors.ts';
 import { parseOptions } from './options.ts';
 import { type Storage, TransactionView, type View } from './storage.ts';
@@ -8,6 +9,11 @@ import type { Reply } from './wire.ts';
 
 export const sessionMinutes = 30;
 const transactionSeconds = 60;
+/**
+ * How long a session waits for another connection when all connections that have used it are closed. A driver whose connection breaks goes
+ * on at once on another one; a client that was killed does not.
+ */
+const orphanSeconds = 3;
 
 /** A client's session. It has at most one transaction at a time, with increasing numbers. */
 export class Session {
@@ -18,6 +24,9 @@ export class Session {
   lastUsed = Date.now();
   /** The last commit. */
   commit: Promise<void> | undefined;
+  /** The open connections that have used it. */
+  readonly peers = new Set<Peer>();
+  orphaned: NodeJS.Timeout | undefined;
   private transaction: TransactionView | undefined;
   private expiry: NodeJS.Timeout | undefined;
 
@@ -68,19 +77,42 @@ function tooOld(number: bigint, current: bigint): CommandError {
 
 export class Sessions {
   private readonly known = new Map<string, Session>();
+  private readonly onOrphan: (session: Session) => void;
 
-  get(lsid: Doc): Session {
+  /** `onOrphan` is called for a session whose client has disappeared. */
+  constructor(onOrphan: (session: Session) => void) {
+    this.onOrphan = onOrphan;
+  }
+
+  get(lsid: Doc, peer: Peer): Session {
     const { id } = parseOptions('lsid', lsid, { id: 'any' });
     if (!(id instanceof Binary) || id.sub_type !== Binary.SUBTYPE_UUID || id.position !== 16) throw typeMismatch('lsid.id must be a UUID');
     const key = keyIn(spaces.sessions, id.buffer.subarray(0, 16));
     const session = this.known.get(key.toString('hex')) ?? new Session(key);
     this.known.set(key.toString('hex'), session);
     session.lastUsed = Date.now();
+    clearTimeout(session.orphaned);
+    session.peers.add(peer);
+    peer.sessions.add(session);
     return session;
+  }
+
+  /** Ends the transactions, and closes the cursors, of sessions that no open connection has used. */
+  disconnect(peer: Peer): void {
+    for (const session of peer.sessions) {
+      session.peers.delete(peer);
+      if (session.peers.size) continue;
+      session.orphaned = setTimeout(() => {
+        session.abort();
+        this.onOrphan(session);
+      }, orphanSeconds * 1000).unref();
+    }
+    peer.sessions.clear();
   }
 
   end(session: Session): void {
     session.abort();
+    for (const peer of session.peers) peer.sessions.delete(session);
     this.known.delete(session.key.toString('hex'));
   }
 
@@ -116,7 +148,9 @@ export function readOutcome(view: View, session: Session): Outcome | undefined {
 }
 
 export function writeOutcome(view: View, session: Session, number: bigint, reply?: Reply): void {
-  view.put(session.key, encode({ number: Long.fromBigInt(number), at: new Date(), reply }));
+  // The reply of findAndModify contains a document.
+  const replacesDocument = readOutcome(view, session)?.reply?.has('value') === true;
+  view.put(session.key, encode({ number: Long.fromBigInt(number), at: new Date(), reply }), replacesDocument);
 }
 
 /** Runs a retryable write. If it has already run, returns its first reply. */

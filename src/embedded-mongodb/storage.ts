@@ -1,5 +1,6 @@
 import type { RootDatabase, Transaction } from 'lmdb';
 import { Catalog, type Collection, keyIn, spaces } from './catalog.ts';
+import { sealed, unsealed } from './checksum.ts';
 import { CommandError } from './errors.ts';
 
 /**
@@ -26,8 +27,10 @@ export class View {
   readonly storage: Storage;
   /** Collections that this view has created (or dropped, if null) and that other views do not see yet. */
   readonly catalogChanges = new Map<string, Collection | null>();
-  protected readonly snapshot: Transaction | undefined;
+  protected snapshot: Transaction | undefined;
   protected readonly writes = new Map<string, Write>();
+  /** Whether the writes delete data, which must then be overwritten in the file. */
+  protected deletes = false;
 
   constructor(storage: Storage, snapshot?: Transaction) {
     this.storage = storage;
@@ -36,14 +39,19 @@ export class View {
 
   get(key: Buffer): Buffer | undefined {
     const own = this.writes.size ? this.writes.get(nameOf(key)) : undefined;
-    return own ? own.value : this.storage.db.get(key, this.snapshot && { transaction: this.snapshot });
+    if (own) return own.value;
+    const stored = this.storage.db.get(key, this.snapshot && { transaction: this.snapshot });
+    return stored && unsealed(key, stored);
   }
 
-  put(key: Buffer, value: Buffer): void {
+  /** Writes a value. `replaces` tells that an older value with data of a client is deleted by this. */
+  put(key: Buffer, value: Buffer, replaces = false): void {
+    this.deletes ||= replaces;
     this.write({ key, value });
   }
 
   remove(key: Buffer): void {
+    this.deletes = true;
     this.write({ key, value: undefined });
   }
 
@@ -88,9 +96,15 @@ export class View {
     for (let limit = 16; ; limit = Math.min(limit * 2, 512)) {
       const bounds = reverse ? { start: to, end: from, reverse, exclusiveStart: true, inclusiveEnd: true } : { start: from, end: to };
       const snapshot = this.snapshot && { transaction: this.snapshot };
-      const page = this.storage.db.getRange({ ...bounds, ...snapshot, limit }).asArray as unknown as Entry[];
+      const page: Entry[] = [];
+      let bytes = 0;
+      for (const { key, value } of this.storage.db.getRange({ ...bounds, ...snapshot, limit }) as Iterable<Entry>) {
+        page.push({ key, value: unsealed(key, value) });
+        bytes += key.length + value.length;
+        if (bytes > maxPageBytes) break;
+      }
       yield* page;
-      if (page.length < limit) return;
+      if (page.length < limit && bytes <= maxPageBytes) return;
       const last = page.at(-1)!.key;
       if (reverse) to = last;
       else from = Buffer.concat([last, zero]);
@@ -103,7 +117,8 @@ export class View {
   }
 
   /** Takes over the writes of a transaction. */
-  adopt({ writes, catalogChanges }: TransactionView): void {
+  adopt({ writes, catalogChanges, deletes }: TransactionView): void {
+    this.deletes ||= deletes;
     for (const write of writes.values()) this.write(write);
     for (const [namespace, collection] of catalogChanges) this.catalogChanges.set(namespace, collection);
   }
@@ -112,16 +127,20 @@ export class View {
   flush(sequence: number): void {
     const { db, catalog, lastWrites } = this.storage;
     for (const [name, { key, value }] of this.writes) {
-      if (value) db.putSync(key, value);
+      if (value) db.putSync(key, sealed(key, value));
       else db.removeSync(key);
       lastWrites.set(name, sequence);
     }
+    if (this.deletes) this.storage.hasDeleted = true;
     for (const [namespace, collection] of this.catalogChanges) {
       if (collection) catalog.collections.set(namespace, collection);
       else catalog.collections.delete(namespace);
     }
   }
 }
+
+/** The size of what a waiting cursor has already read. */
+const maxPageBytes = 256 * 1024;
 
 const zero = Buffer.from([0]);
 const flag = Buffer.from([1]);
@@ -226,6 +245,10 @@ export class Storage {
   readonly transactions = new Set<TransactionView>();
   /** Keys that the next commit writes even if its statements fail. */
   readonly flags: Buffer[] = [];
+  /** Whether data has been deleted since this was last set to false. */
+  hasDeleted = false;
+  /** Called after a commit that has deleted data. */
+  onDelete = (): void => {};
   durableSequence = 0;
   private sequence = 0;
   private queue: Job[] = [];
@@ -238,6 +261,11 @@ export class Storage {
     this.fence = fence;
     this.latest = new View(this);
     this.catalog.load(this.latest);
+  }
+
+  /** Returns a view of a snapshot, read-only. */
+  viewOf(snapshot: Transaction): View {
+    return new View(this, snapshot);
   }
 
   /** Runs a statement that writes. Resolves when its writes are on disk. If it rejects, nothing was written. */
@@ -267,7 +295,7 @@ export class Storage {
       this.db.transactionSync(() => {
         this.fence((key) => this.db.get(key));
         for (const job of jobs) answers.set(job, this.run(job, sequence));
-        for (const key of this.flags) this.db.putSync(key, flag);
+        for (const key of this.flags) this.db.putSync(key, sealed(key, flag));
       });
     } catch (error) {
       this.startOver();
@@ -279,6 +307,7 @@ export class Storage {
     this.durableSequence = sequence;
     if (!this.transactions.size) this.lastWrites.clear();
     for (const answer of answers.values()) answer();
+    if (this.hasDeleted) this.onDelete();
   }
 
   /** Runs a job. Returns a function that settles it once its writes are on disk. */
@@ -325,10 +354,10 @@ export class Storage {
   }
 
   /** Aborts open transactions, waits for running writes, runs `last` and closes the file. */
-  async close(last: () => void): Promise<void> {
+  async close(last: () => Promise<void>): Promise<void> {
     for (const transaction of this.transactions) transaction.release();
     while (this.pumping) await this.pumping;
-    last();
+    await last();
     await this.db.close();
   }
 }

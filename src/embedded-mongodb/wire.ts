@@ -4,7 +4,11 @@ import { CommandError, unsupported } from './errors.ts';
 
 /** Messages of MongoDB's wire protocol: OP_MSG, and OP_QUERY for the first hello of a connection. */
 const opcodes = { reply: 1, query: 2004, message: 2013 };
-const maxMessageBytes = 48_000_000;
+export const maxMessageBytes = 48_000_000;
+/** The greatest number of documents in one write. */
+export const maxBatch = 100_000;
+
+const protocolError = (what: string) => new CommandError(17, what);
 
 /** A batch of a cursor. The documents are stored bytes that are sent unchanged. */
 interface Batch {
@@ -50,35 +54,56 @@ export function wantsReply(message: Buffer): boolean {
 /** Parses the command in a message. */
 export function readRequest(message: Buffer): Doc {
   const opcode = opcodeOf(message);
-  if (opcode === opcodes.query) {
-    const end = message.indexOf(0, 20);
-    const database = message.toString('utf8', 20, end).split('.')[0]!;
-    return decode(message, end + 9).set('$db', database);
-  }
+  if (opcode === opcodes.query) return readQuery(message);
   if (opcode !== opcodes.message) throw unsupported(`opcode ${opcode}`);
+  if (message.length < 21) throw protocolError('a message without a section');
   const flags = message.readUInt32LE(16);
   // The second flag means that no reply is expected. The first one announces a checksum, which no driver sends.
-  if (flags & ~0x10002 & 0xffff) throw new CommandError(17, `unknown required flags ${flags}`);
+  if (flags & ~0x10002 & 0xffff) throw protocolError(`unknown required flags ${flags}`);
   let command: Doc | undefined;
-  const sequences: [string, Doc[]][] = [];
+  const sequences = new Map<string, Doc[]>();
   for (let at = 20; at < message.length; ) {
     const kind = message[at++];
-    const length = message.readInt32LE(at);
-    if (length < 5 || at + length > message.length) throw new CommandError(17, 'a section longer than its message');
-    if (kind === 0) command = decode(message.subarray(0, at + length), at);
-    else if (kind === 1) sequences.push(readSequence(message, at, at + length));
-    else throw new CommandError(17, `unknown section kind ${kind}`);
-    at += length;
+    const length = at + 5 > message.length ? 0 : message.readInt32LE(at);
+    if (length < 5 || at + length > message.length) throw protocolError('a section with a wrong length');
+    const end = at + length;
+    if (kind === 0) {
+      if (command) throw protocolError('a message with two bodies');
+      command = decode(message.subarray(0, end), at);
+    } else if (kind === 1) {
+      const [name, documents] = readSequence(message, at, end);
+      if (sequences.has(name)) throw protocolError('two sequences with the same name');
+      sequences.set(name, documents);
+    } else throw protocolError(`unknown section kind ${kind}`);
+    at = end;
   }
-  if (!command) throw new CommandError(17, 'a message without a body');
-  for (const [name, documents] of sequences) command.set(name, documents);
+  if (!command) throw protocolError('a message without a body');
+  for (const [name, documents] of sequences) {
+    if (command.has(name)) throw protocolError('a sequence with the name of a field of the body');
+    command.set(name, documents);
+  }
   return command;
+}
+
+/** Reads OP_QUERY: flags, the name of a collection, two numbers, and the command. */
+function readQuery(message: Buffer): Doc {
+  const end = message.indexOf(0, 20);
+  if (message.length < 21 || end < 0) throw protocolError('a query without the name of its collection');
+  const database = message.toString('utf8', 20, end).split('.')[0]!;
+  return decode(message, end + 9).set('$db', database);
 }
 
 function readSequence(message: Buffer, start: number, end: number): [string, Doc[]] {
   const nameEnd = message.indexOf(0, start + 4);
+  if (nameEnd < 0 || nameEnd >= end) throw protocolError('a sequence without a name');
   const documents: Doc[] = [];
-  for (let at = nameEnd + 1; at < end; at += message.readInt32LE(at)) documents.push(decode(message.subarray(0, end), at));
+  const section = message.subarray(0, end);
+  for (let at = nameEnd + 1; at < end; ) {
+    if (documents.length === maxBatch) throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBatch}.`);
+    documents.push(decode(section, at));
+    // `decode` has checked the length: it is at least 5.
+    at += message.readInt32LE(at);
+  }
   return [message.toString('utf8', start + 4, nameEnd), documents];
 }
 

@@ -8,10 +8,10 @@ import { selectionOf } from './read-commands.ts';
 import type { Row } from './scan.ts';
 import type { View } from './storage.ts';
 import { type Change, isReplacement, parseChange } from './update.ts';
-import type { Reply } from './wire.ts';
+import { maxBatch, type Reply } from './wire.ts';
 import { collectionFor, insertOne, removeRow, updateRow, upsert } from './writes.ts';
 
-const maxBulk = 100_000;
+const maxErrorBytes = 2 ** 20;
 
 /** Runs the statements of a bulk write and reports their errors. An error ends the bulk write if it is ordered or in a transaction. */
 function bulk<T>(
@@ -20,17 +20,21 @@ function bulk<T>(
   ordered: boolean | undefined,
   apply: (part: T, index: number) => void,
 ): { writeErrors?: Reply[] } {
-  if (!parts.length || parts.length > maxBulk) {
-    throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBulk}. Got ${parts.length} operations.`);
+  if (!parts.length || parts.length > maxBatch) {
+    throw new CommandError(16, `Write batch sizes must be between 1 and ${maxBatch}. Got ${parts.length} operations.`);
   }
   const writeErrors: Reply[] = [];
+  let bytes = 0;
   for (const [index, part] of parts.entries()) {
     try {
       apply(part, index);
     } catch (error) {
       // An error that requires a retry of the whole command is not an error of one statement.
       if (!(error instanceof CommandError) || error.labels.length || error.code === 50) throw error;
-      writeErrors.push({ index, code: error.code, errmsg: error.message, ...error.details });
+      // Like MongoDB, so that the reply does not become too large.
+      const { code, message, details } = error;
+      bytes += message.length;
+      writeErrors.push(bytes > maxErrorBytes ? { index, code, errmsg: '' } : { index, code, errmsg: message, ...details });
       if (transaction || (ordered ?? true)) break;
     }
   }

@@ -1,8 +1,23 @@
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { copyFileSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { tmpdir, userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
 import { MongoClient } from 'mongodb';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { readOwner, takeOver } from '../../src/embedded-mongodb/directory-lock.ts';
@@ -49,10 +64,42 @@ it('makes a private directory and keeps what it was told across a restart', asyn
 
 it('puts the socket elsewhere when the directory has a long name', async () => {
   const directory = join(root, 'x'.repeat(120), 'data');
-  const { things, server } = await open(directory);
+  const { things, server, stop } = await open(directory);
   expect(decodeURIComponent(server.uri)).not.toContain('xxxxxxxxxx');
+  const socket = decodeURIComponent(/^mongodb:\/\/([^/]+)\//.exec(server.uri)![1]!);
+  expect(statSync(dirname(socket)).mode & 0o777).toBe(0o700);
+  expect(statSync(socket).mode & 0o777).toBe(0o600);
   await things.insertOne({ _id: 1 });
   expect(await things.countDocuments()).toBe(1);
+  await stop();
+  expect(existsSync(dirname(socket))).toBe(false);
+});
+
+// The directory had a name that anybody could work out from that of the data.
+it('uses no directory that somebody else has prepared for the socket', async () => {
+  const [directory, temporary, trap] = [join(root, 'x'.repeat(120), 'data'), join(root, 'tmp'), join(root, 'trap')];
+  mkdirSync(directory, { recursive: true });
+  for (const path of [temporary, trap]) mkdirSync(path);
+  const digest = createHash('sha256').update(realpathSync(directory)).digest('hex').slice(0, 16);
+  symlinkSync(trap, join(temporary, `embedded-mongodb-${userInfo().uid}-${digest}`));
+  const before = process.env.TMPDIR;
+  process.env.TMPDIR = temporary;
+  try {
+    const { server } = await open(directory);
+    const socket = decodeURIComponent(/^mongodb:\/\/([^/]+)\//.exec(server.uri)![1]!);
+    expect(readdirSync(trap)).toEqual([]);
+    expect(lstatSync(dirname(socket)).isSymbolicLink()).toBe(false);
+  } finally {
+    if (before === undefined) delete process.env.TMPDIR;
+    else process.env.TMPDIR = before;
+  }
+});
+
+it('makes a directory private that others could enter', async () => {
+  const directory = join(root, 'data');
+  mkdirSync(directory, { mode: 0o755 });
+  await open(directory);
+  expect(statSync(directory).mode & 0o777).toBe(0o700);
 });
 
 it('listens on TCP when asked to, on loopback only', async () => {
@@ -120,7 +167,6 @@ it('backs up a consistent snapshot while transactions are writing, and restores 
   await stop();
 });
 
-// Of the file that has been cut off, LMDB itself prints a line: "index points to a 00 page!?". That is the damage being found.
 it.each<[string, (path: string) => void]>([
   ['another kind of file', (path) => writeFileSync(path, Buffer.alloc(100_000, 'x'))],
   ['the beginning of a file', (path) => truncateSync(path, 100)],
@@ -132,7 +178,7 @@ it.each<[string, (path: string) => void]>([
   await stop();
   damage(join(directory, 'data.mdb'));
   await expect(startEmbeddedMongodb({ directory })).rejects.toThrow(
-    /data\.mdb cannot be opened: (it is not a data file|MDB_CORRUPTED|.*wrong type)/,
+    /data\.mdb cannot be opened: (it is not a data file|it is damaged: page \d+ is cut off)/,
   );
 });
 

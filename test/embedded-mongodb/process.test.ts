@@ -1,6 +1,6 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { appendFileSync, chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Long, MongoClient, UUID } from 'mongodb';
@@ -104,6 +104,82 @@ it('loses and tears nothing when it is killed', { timeout: 300_000 }, async () =
   expect(acknowledged.size).toBeGreaterThanOrEqual(3 * rounds);
   expect(pairs.size).toBeGreaterThanOrEqual(3 * rounds);
   console.log(`kill -9: ${rounds} rounds, ${acknowledged.size} acknowledged inserts, ${pairs.size} acknowledged transactions`);
+});
+
+// A pass begins a second after a deletion. Each round is killed a little later.
+it('loses nothing when it is killed while it overwrites deleted data, and overwrites the rest after the next start', async () => {
+  const random = new Random(Date.now());
+  const kept = new Map<number, string>();
+  let id = 0;
+  for (let round = 0; round < 6; round++) {
+    const { child, uri } = await run({ worker: round % 2 === 0 });
+    const client = await new MongoClient(uri, quick).connect();
+    const things = client.db('test').collection<{ _id: number; text: string }>('things');
+    const made = Array.from({ length: 3000 }, () => {
+      const isKept = random.below(2) === 0;
+      return { _id: id++, text: (isKept ? 'KEPT' : 'DELETED').padEnd(random.pick([20, 500, 9000]), 'x') };
+    });
+    for (const { _id, text } of made) if (text.startsWith('KEPT')) kept.set(_id, text);
+    await things.insertMany(made);
+    await things.deleteMany({ text: { $gte: 'DELETED', $lt: 'DELETEE' } });
+    await new Promise((resolve) => setTimeout(resolve, 950 + 40 * round + random.below(40)));
+    await kill(child);
+    await client.close();
+    await checkDataFile(join(directory, 'data.mdb'));
+  }
+  const server = await startEmbeddedMongodb({ directory });
+  const client = await new MongoClient(server.uri).connect();
+  const found = await client.db('test').collection<{ _id: number; text: string }>('things').find().toArray();
+  await client.close();
+  await server.stop();
+  expect(found.length).toBe(kept.size);
+  expect(found.filter(({ _id, text }) => kept.get(_id) !== text)).toEqual([]);
+  expect(readFileSync(join(directory, 'data.mdb')).includes('DELETED')).toBe(false);
+});
+
+/** Mounts a small disk, or returns false where that is not permitted. */
+function mountDisk(path: string, size: string): boolean {
+  mkdirSync(path);
+  return spawnSync('mount', ['-t', 'tmpfs', '-o', `size=${size}`, 'tmpfs', path]).status === 0;
+}
+
+it.each(['16k', '64k', '160k', '300k', '400k'])('says so when a start finds no space, on a disk of %s', async (size) => {
+  const disk = join(directory, 'disk');
+  if (!mountDisk(disk, size)) return;
+  try {
+    const { child, uri, error } = await run({ directory: join(disk, 'data') });
+    if (uri === undefined) expect(error).toMatch(/no space left/i);
+    await kill(child).catch(() => {});
+  } finally {
+    spawnSync('umount', ['-l', disk]);
+  }
+});
+
+it('says so when the disk has become full, and starts again with all data when there is space', async () => {
+  const disk = join(directory, 'disk');
+  if (!mountDisk(disk, '4m')) return;
+  try {
+    const first = await run({ directory: disk });
+    const client = await new MongoClient(first.uri, { ...quick, retryWrites: false }).connect();
+    await client.db('test').collection<{ _id: number }>('things').insertOne({ _id: 1 });
+    await client.close();
+    await kill(first.child);
+    const filler = join(disk, 'filler');
+    try {
+      for (;;) appendFileSync(filler, Buffer.alloc(4096));
+    } catch {
+      // The disk is full.
+    }
+    expect((await run({ directory: disk })).error).toMatch(/no space left/i);
+    rmSync(filler);
+    const second = await run({ directory: disk });
+    const other = await new MongoClient(second.uri, quick).connect();
+    expect(await other.db('test').collection('things').countDocuments()).toBe(1);
+    await other.close();
+    await kill(second.child);
+  } finally {
+    spawnSync('umount', ['-l', disk]);
+  }
 });
 
 it('is one server, however many processes start it at once, and a fresh one after it was killed', async () => {

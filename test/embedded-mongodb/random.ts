@@ -149,10 +149,10 @@ export class Random {
         return { $in: [this.scalar()] };
       default:
         return this.pick([
-          { $regex: '^a' },
-          { $regex: '^ab' },
-          { $regex: 'b' },
-          { $regex: '^A', $options: 'i' },
+          { $regex: '^a.*(?!.)', $options: 's' },
+          { $regex: '^ab.*(?!.)', $options: 's' },
+          { $regex: '^.*b.*(?!.)', $options: 's' },
+          { $regex: '^a.(?!.)', $options: 's' },
           { $not: { $gt: this.scalar() } },
           { $not: { $in: [1, this.scalar()] } },
         ]);

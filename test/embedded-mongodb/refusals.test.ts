@@ -56,7 +56,7 @@ describe('queries', () => {
     expect(await first({ find: 'things', filter: { a: { $not: { [operator]: operand } } } })).toBe(0);
   });
   it.each<[string, Document]>([
-    ['$regex', { text: { $regex: '^X', $options: 'i' } }],
+    ['$regex', { text: { $regex: '^x(?!.)', $options: 's' } }],
     ['$and', { $and: [{ a: 1 }, { text: 'x' }] }],
     ['$or', { $or: [{ a: 2 }, { text: 'x' }] }],
     ['$nor', { $nor: [{ a: 2 }] }],
@@ -76,14 +76,44 @@ describe('queries', () => {
   it.each<[string, Document, number]>([
     ['an unknown operator', { a: { $nope: 1 } }, 2],
     ['an unknown operator at the top', { $nope: [] }, 2],
-    ['a regular expression that is none', { text: { $regex: '(' } }, 51091],
-    ['a possessive quantifier', { text: { $regex: 'a++' } }, 51091],
-    ['\\A', { text: { $regex: '\\Ax' } }, 238],
-    ['the option x', { text: { $regex: 'x', $options: 'x' } }, 238],
-    ['an unknown option', { text: { $regex: 'x', $options: 'q' } }, 238],
-    ['a backreference', { text: { $regex: '(x)\\1' } }, 238],
-    ['a class that begins with its end', { text: { $regex: '[]x]' } }, 238],
-    ['a POSIX class', { text: { $regex: '[[:alpha:]]' } }, 238],
+    ...[
+      ['(', ''],
+      ['a++', ''],
+      ['x', ''],
+      ['^x', 's'],
+      ['x(?!.)', 's'],
+      ['^x$', 's'],
+      ['^x(?!.)', ''],
+      ['^x(?!.)', 'is'],
+      ['^x(?!.)', 'ms'],
+      ['^x(?!.)', 'xs'],
+      ['^x(?!.)', 'q'],
+      ['^(a+)+(?!.)', 's'],
+      ['^a+(?!.)', 's'],
+      ['^a{2}(?!.)', 's'],
+      ['^a?(?!.)', 's'],
+      ['^a*(?!.)', 's'],
+      ['^.*?(?!.)', 's'],
+      ['^.**(?!.)', 's'],
+      ['^.*+(?!.)', 's'],
+      ['^[ab](?!.)', 's'],
+      ['^a|b(?!.)', 's'],
+      ['^\\w(?!.)', 's'],
+      ['^\\b(?!.)', 's'],
+      ['^\\1(?!.)', 's'],
+      ['^\\Q.*(?!.)', 's'],
+      ['^(?i)x(?!.)', 's'],
+      ['^\\(?!.)', 's'],
+      ['^.*a.*b.*c(?!.)', 's'],
+      [`^${'a'.repeat(2000)}(?!.)`, 's'],
+    ].map(([$regex, $options]): [string, Document, number] => [
+      `the expression /${$regex!.slice(0, 40)}/${$options}`,
+      { text: { $regex, $options } },
+      238,
+    ]),
+    ['a zero byte in an expression', { text: { $regex: '^\0(?!.)', $options: 's' } }, 2],
+    ['a negated expression', { text: { $not: /^x/ } }, 238],
+    ['an expression in $in', { text: { $in: [/^x/] } }, 238],
   ])('%s is an error', async (_, filter, expected) => {
     expect(await code({ find: 'things', filter })).toBe(expected);
     expect(await code({ delete: 'things', deletes: [{ q: filter, limit: 0 }] })).toBe(0);
@@ -219,7 +249,7 @@ describe('commands and options', () => {
     ['a view', { create: 'new', viewOn: 'things', pipeline: [] }, 40415],
     ['a time series', { create: 'new', timeseries: { timeField: 't' } }, 40415],
     ['a clustered index', { create: 'new', clusteredIndex: { key: { _id: 1 }, unique: true } }, 40415],
-    ['an API version', { ping: 1, apiVersion: '1' }, 40415],
+    ['an unknown API version', { ping: 1, apiVersion: '2' }, 322],
     ['a sparse index', { createIndexes: 'things', indexes: [{ key: { a: 1 }, name: 'a', sparse: true }] }, 40415],
     ['array filters', { update: 'things', updates: [{ q: {}, u: { $set: { a: 1 } }, arrayFilters: [] }] }, 40415],
     ['a sort in natural order', { find: 'things', sort: { $natural: 1 } }, 238],
@@ -286,7 +316,7 @@ describe('commands and options', () => {
   it('maxTimeMS ends a long scan', async () => {
     const many = client.db('refusals').collection('many');
     await many.insertMany(Array.from({ length: 20_000 }, (_, i) => ({ i, text: 'x'.repeat(50) })));
-    await expect(many.find({ text: /y$/ }, { maxTimeMS: 1 }).toArray()).rejects.toMatchObject({ code: 50 });
+    await expect(many.find({ text: { $gt: 'y' } }, { maxTimeMS: 1 }).toArray()).rejects.toMatchObject({ code: 50 });
     expect(await many.find({ i: 5 }, { maxTimeMS: 60_000 }).toArray()).toHaveLength(1);
     // The time of a slow reader between two batches does not count.
     const slow = many.find({}, { maxTimeMS: 1_000, batchSize: 1000, limit: 2000 });
