@@ -35,7 +35,13 @@ beforeAll(async () => {
   token = await test.token(caller);
   const pair = newTlsPair('gateway.test');
   // The times of the real one, made short.
-  const times = { headersTimeout: 300, requestTimeout: 600, connectionsCheckingInterval: 50, maxRequestsPerSocket: 3 };
+  const times = {
+    headersTimeout: 300,
+    requestTimeout: 600,
+    connectionsCheckingInterval: 50,
+    keepAliveTimeout: 300,
+    maxRequestsPerSocket: 3,
+  };
   servers.http = { server: createLimitedServer(test.gateway.requestListener, times), isTls: false };
   servers.https = { server: createLimitedServer(test.gateway.requestListener, times, pair), isTls: true };
   servers.limited = { server: createLimitedServer(limited.gateway.requestListener, times), isTls: false };
@@ -200,7 +206,7 @@ describe.each(['http', 'https'])('every answer over %s has the headers that keep
   it('the last one of a connection that had many requests', async () => {
     const one = 'GET /health HTTP/1.1\r\nHost: gateway.test\r\n\r\n';
     const received = await exchange(scheme, one.repeat(4));
-    expect(received.map(({ status }) => status)).toEqual([200, 200, 200, 503].slice(0, received.length));
+    expect(received.map(({ status }) => status)).toEqual([200, 200, 200, 503]);
     for (const { headers } of received)
       for (const [header, value] of Object.entries(required)) expect(headers[header], header).toMatch(value);
   });
