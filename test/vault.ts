@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
-import type { Noun } from '../src/access/nouns.ts';
+import { type Noun, nounTable } from '../src/access/nouns.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
@@ -120,7 +120,7 @@ export async function expectFilledOpen(test: TestGateway, organizationId: string
   }
   const secrets = await test.database
     .collection('secrets')
-    .find({ organizationId, credentialId: /^filler-/ })
+    .find({ organizationId, credentialId: { $gte: 'filler-', $lt: 'filler.' } })
     .toArray();
   expect(secrets).toHaveLength(count);
   for (const { credentialId, keyId, sealed } of secrets) {
@@ -170,6 +170,14 @@ export async function signed(test: TestGateway, noun: Noun, document: Json): Pro
   const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
   const { mac: _, touches: _touches, bytes: _bytes, ...covered } = document;
   return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
+}
+
+/** Rewrites documents round the gateway, each with a MAC as if the gateway had written it. */
+export async function resign(test: TestGateway, noun: Noun, filter: object, change: (document: Json) => Json): Promise<void> {
+  const documents = test.database.collection<Json>(nounTable[noun].plural);
+  for (const document of await documents.find(filter).toArray()) {
+    await documents.replaceOne({ _id: document._id }, await signed(test, noun, change(document)));
+  }
 }
 
 /** A clock that can be set forward. */

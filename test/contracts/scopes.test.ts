@@ -1,6 +1,7 @@
 import { type GraphQLObjectType, getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
+import { parseId } from '../../src/schema/kit/global-id.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Answer, Json } from '../harness.ts';
 import { readableKinds } from '../kinds.ts';
@@ -21,7 +22,10 @@ beforeAll(async () => {
     made.push([kind.typeName, (await test.create(world.caller, 'Credential', input)).id]);
   }
   const others = nodeTypes.filter((type) => nounOf(type) !== 'credential').map((type) => [type.name, world.ids[nounOf(type)]] as const);
-  idOf = Object.fromEntries([...made, ...others]);
+  const owned = { integration: world.refs.IntegrationRef![0], endUser: { id: world.ids.endUser } };
+  const { id } = await test.create(world.caller, 'Credential', { ...owned, name: 'altered', data: { none: {} } });
+  await test.database.collection<Json>('credentials').updateOne({ _id: parseId(id)!.id }, { $set: { description: 'altered' } });
+  idOf = Object.fromEntries([...made, ...others, ['AlteredCredential', id]]);
 });
 
 /** Everything but one scope: each by its name, for a wildcard would cover it. */

@@ -3,6 +3,7 @@ import { forbiddenUse } from '../../src/domain/credential-use.ts';
 import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run, send } from '../operations.ts';
+import { resign } from '../vault.ts';
 import { type Account, account, addConnection, ask, integration, maySignFor, newSharedSecret, openAccount } from './sso-account.ts';
 
 const test = useTestGateway();
@@ -105,8 +106,8 @@ describe('a credential', () => {
 
   it('that is older than these fields allows nothing, and is shown as such', async () => {
     const { caller } = await openAccount(test);
-    const unset = { $unset: { allowedDomains: 1, allowedPurposes: 1 } };
-    await test.database.collection('credentials').updateMany({ organizationId: caller.organization }, unset);
+    const older = ({ allowedDomains: _, allowedPurposes: __, ...document }: Json) => document;
+    await resign(test, 'credential', { organizationId: caller.organization }, older);
     const { credentials } = await test.query(
       caller,
       '{ credentials { nodes { ... on CredentialBase { allowedDomains allowedPurposes } } } }',
@@ -286,7 +287,7 @@ describe('a connection or a scheme that leads elsewhere', () => {
     expect(await ask(test, caller)).toMatchObject({ missing: 'CREDENTIAL_ALLOWED_DOMAINS' });
     expect(at(await run(test, attacker(caller), 'updateConnection', { ...named('zendesk'), ...other }))).toEqual(['allowedDomain']);
     // Without the check at writing, the check at signing holds.
-    await test.database.collection('connections').updateMany({ organizationId: caller.organization }, { $set: other });
+    await resign(test, 'connection', { organizationId: caller.organization }, (document) => ({ ...document, ...other }));
     expect(await ask(test, caller)).toMatchObject({ missing: 'CREDENTIAL_ALLOWED_DOMAINS' });
   });
 });

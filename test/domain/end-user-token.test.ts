@@ -206,7 +206,7 @@ describe('a token is refused', () => {
       const own = await new SignJWT(decodeJwt(token)).setProtectedHeader(header).sign(plaintext);
       taken.push([purpose, (await shown(own))[0] === 200]);
     }
-    expect(Object.fromEntries(taken)).toEqual({ seal: false, fingerprint: false, audit: false, token: true });
+    expect(Object.fromEntries(taken)).toEqual({ seal: false, fingerprint: false, audit: false, records: false, token: true });
   });
 
   it('when its organization is deleted', async () => {

@@ -111,9 +111,10 @@ describe('the issuer’s tokens of a subject', () => {
     const ada = await tokenOf('ada', -60);
     await revoke({ subject: 'ada' });
     test.time = () => at(-3_600);
-    const weaker = await revoke({ subject: 'ada' });
+    const early = { organization, token: await test.token({ organization, claims: { iat: seconds(start) - 3_600 } }) };
+    const weaker = await revoke({ subject: 'ada' }, early);
     expect(weaker.revocation).toEqual({ before: '2030-01-01T12:00:01.000Z', apiKeyCount: 0 });
-    await revoke({ subject: 'ada', before: at(-7_200).toISOString() });
+    await revoke({ subject: 'ada', before: at(-7_200).toISOString() }, early);
     await reopen();
     expect(await asked(second, ada)).toEqual(refused);
     await second.sweep();

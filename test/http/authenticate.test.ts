@@ -388,7 +388,7 @@ describe('an issuer’s published keys', () => {
     }
   });
 
-  it('refuse a token whose key cannot be used', async () => {
+  it('refuse a token whose key is not one that the gateway uses', async () => {
     const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 1024 });
     extra = [
       { ...publicKey.export({ format: 'jwk' }), kid: 'small' },
@@ -402,7 +402,9 @@ describe('an issuer’s published keys', () => {
         .join('.');
     for (const kid of ['small', 'broken', 'no point']) {
       const signature = signBytes('sha256', Buffer.from(content(kid)), privateKey).toString('base64url');
-      expect(await refusal(`${content(kid)}.${signature}`, settings), kid).toBe('The issuer’s key that the token names cannot be used.');
+      expect(await refusal(`${content(kid)}.${signature}`, settings), kid).toBe(
+        'The token is signed with a key that the issuer does not publish.',
+      );
     }
   });
 

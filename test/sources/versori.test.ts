@@ -3,6 +3,7 @@ import { kindNamed } from '../credential-kinds/examples.ts';
 import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run } from '../operations.ts';
+import { resign } from '../vault.ts';
 
 const test = useTestGateway();
 
@@ -350,7 +351,7 @@ describe('the response', () => {
       (await test.query(caller, 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { errors } } }', { id })).credential.errors;
     expect(await read()).toBeNull();
     for (const errors of [[], ['The service answered 401.']]) {
-      await test.database.collection('credentials').updateOne({ name: 'mine', organizationId: caller.organization }, { $set: { errors } });
+      await resign(test, 'credential', { name: 'mine', organizationId: caller.organization }, (document) => ({ ...document, errors }));
       expect(await read()).toEqual(errors);
     }
   });
