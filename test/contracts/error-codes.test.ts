@@ -83,7 +83,9 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   ALTERED_RECORD: async () => {
     const { id } = await newSecret('altered');
     await test.database.collection<{ _id: string }>('credentials').updateOne({ _id: localId(id) }, { $set: { kind: 'jwt' } });
-    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "test" }) ${MESSAGE} }`, { id });
+    return asks(`mutation ($id: ID!) { revealSecret(input: { credential: $id, field: "value", reason: "to test it" }) ${MESSAGE} }`, {
+      id,
+    });
   },
   INTERNAL_SERVER_ERROR: async () => {
     // A key that every version of the gateway creates.

@@ -32,6 +32,8 @@ const context = {
   now: () => new Date(),
   kinds: kindRegistry,
   policy: defaultPolicy,
+  // The inputs contain no keys to read.
+  keyFiles: () => ({}),
   store,
 };
 

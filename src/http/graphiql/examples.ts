@@ -145,7 +145,7 @@ query Connection {
     actionCredentials {
       credential {
         __typename
-        ... on CredentialBase { name allowedDomains }
+        ... on CredentialBase { name }
         ... on BasicAuthCredential {
           username
           password { redacted }
