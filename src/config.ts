@@ -8,12 +8,24 @@ import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 /** A setting that is a whole number. */
 function whole(min: number, max: number, byDefault: number) {
   const message = `must be a whole number from ${min} to ${max}`;
-  return z.coerce.number(message).int(message).min(min, message).max(max, message).default(byDefault);
+  return digits(message).pipe(z.number().min(min, message).max(max, message)).default(byDefault);
 }
 
-const portNumber = z.coerce.number('must be a port number, 0 to 65535').int().min(0).max(65_535);
+/** Digits only: `Number` also reads spaces as 0, which often means "no limit". */
+function digits(message: string) {
+  return z
+    .string()
+    .regex(/^-?\d{1,16}$/, message)
+    .transform(Number);
+}
+
+const wrongPort = 'must be a port number, 0 to 65535';
+const portNumber = digits(wrongPort).pipe(z.number().min(0, wrongPort).max(65_535, wrongPort));
 
 const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+
+/** Each repetition without an end multiplies the time of a text that does not match by its length. */
+const REPETITIONS_MAX = 3;
 
 function isExpression(pattern: string): boolean {
   try {
@@ -31,6 +43,7 @@ function mayTakeLong(pattern: string): boolean {
   // Escapes and classes match one character each. What begins a group has no meaning here.
   const plain = pattern.replace(/\\(?![1-9k])[\s\S]|\[(?:\\[\s\S]|[^\]])*\]/gu, 'x').replace(/\((?:\?(?:[:=!]|<[=!]|<\w+>))?/g, '(');
   if (plain.includes('\\')) return true;
+  if ((plain.match(/[*+]|\{\d+,\}/g) ?? []).length > REPETITIONS_MAX) return true;
   // For each open group, whether it contains a repetition or alternatives.
   const varies = [false];
   for (const { 0: part, index } of plain.matchAll(/[()|*+?]|\{\d+(?:,\d*)?\}/g)) {
@@ -210,7 +223,7 @@ const settings = {
     .refine(isExpression, 'must be a regular expression')
     .refine(
       (pattern) => !isExpression(pattern) || !mayTakeLong(pattern),
-      'must not repeat a group that contains a repetition or alternatives, and must not refer back to a group: that can take very long',
+      `must not repeat a group that contains a repetition or alternatives, must not refer back to a group, and can have ${REPETITIONS_MAX} of * and + at most: more can take very long`,
     )
     .transform((pattern) => new RegExp(pattern, 'u'))
     .optional()

@@ -30,7 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'jobs.ts': [],
   'audit-sink.ts': [],
   'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
-  cli: ['gateway.ts', 'config.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
+  cli: ['gateway.ts', 'config.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };
 

@@ -27,6 +27,10 @@ describe('a start that would go wrong is stopped by a message that names the set
     ['a switch that is neither', { GRAPHIQL: 'yes' }, /^GRAPHIQL must be true or false/],
     ['a pattern that is none', { REVEAL_REASON_PATTERN: 'hunter2(' }, /^REVEAL_REASON_PATTERN must be a regular expression\.$/],
     ['a long pattern', { REVEAL_REASON_PATTERN: 'x'.repeat(201) }, /^REVEAL_REASON_PATTERN must be at most 200 characters/],
+    ['a limit of spaces, which is no number', { RATE_LIMIT: ' ' }, /^RATE_LIMIT must be a whole number/],
+    ['a limit in another notation', { MAX_SOCKETS: '1e3' }, /^MAX_SOCKETS must be a whole number/],
+    ['a port of spaces', { EMBEDDED_MONGODB_PORT: ' ' }, /^EMBEDDED_MONGODB_PORT must be a port number/],
+    ['a pattern with many repetitions', { REVEAL_REASON_PATTERN: '^[^x]*[^y]*[^z]*[^w]*Q$' }, /^REVEAL_REASON_PATTERN must not repeat/],
     ['a lifetime below zero', { API_KEY_MAX_LIFETIME_DAYS: '-1' }, /^API_KEY_MAX_LIFETIME_DAYS must be a whole number/],
     ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an https URL/],
     [

@@ -1,6 +1,7 @@
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
+import type { AuditSinkTarget } from '../audit-sink.ts';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource, OldFormatError } from '../gateway.ts';
@@ -36,6 +37,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
     const uri = config.mongodbUri ?? embedded!.uri;
     const developmentSecret = developmentSecretOf(config);
     const logger = await createLogger(config);
+    if (isServer && config.auditSink) checkSink(config.auditSink.target);
     const gateway = await createGateway({
       database: { uri, name: config.databaseName },
       masterKeys: await masterKeysOf(config, uri, notices),
@@ -141,4 +143,14 @@ async function masterKeysOf(config: Config, uri: string, notices: string[]): Pro
   }
   keptRandomBytes(masterKey, options);
   return readMasterKeyFile(masterKey, masterKey, options);
+}
+
+/** Finds out at the start whether the file of the audit log can be written. @throws ConfigError */
+function checkSink(target: AuditSinkTarget): void {
+  if (target.kind !== 'file') return;
+  try {
+    closeSync(openSync(target.path, 'a', 0o600));
+  } catch (error) {
+    throw new ConfigError(`AUDIT_SINK: the file cannot be written (${(error as NodeJS.ErrnoException).code}).`);
+  }
 }

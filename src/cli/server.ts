@@ -66,10 +66,13 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
     ...limits,
   };
   const options = { ...times, ServerResponse: SafeResponse };
+  const handle: RequestListener = (request, response) =>
+    request.rawHeaders.length > 2 * maxHeadersCount ? refuseHeaders(response) : listener(request, response);
   const server = tls
-    ? createTlsServer({ ...options, ...tlsOptions, ...tls, handshakeTimeout: times.headersTimeout }, listener)
-    : createServer(options, listener);
-  server.maxHeadersCount = maxHeadersCount;
+    ? createTlsServer({ ...options, ...tlsOptions, ...tls, handshakeTimeout: times.headersTimeout }, handle)
+    : createServer(options, handle);
+  // Without a limit of its own, because Node does not refuse what exceeds it. The size of the headers limits their number.
+  server.maxHeadersCount = 0;
   server.maxRequestsPerSocket = maxRequestsPerSocket;
   server.maxConnections = maxConnections;
   server.setTimeout(socketTimeout);
@@ -78,12 +81,26 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
     response.once('close', () => clearTimeout(timer));
   });
   if (maxConnectionsPerAddress > 0) limitAddresses(server, maxConnectionsPerAddress);
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuse(socket, refusals[error.code ?? ''] ?? malformed));
+  const secured = new WeakSet<Duplex>();
+  server.on('secureConnection', (socket: TLSSocket) => secured.add(socket));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    // Nothing can be written before the handshake is complete.
+    if (tls && !secured.has(socket)) socket.destroy();
+    else refuse(socket, refusals[error.code ?? ''] ?? malformed);
+  });
   // Without a listener, Node closes the connection without an answer.
   server.on('connect', ({ headers }, socket) =>
     refuse(socket, { status: '405 Method Not Allowed', message: 'CONNECT is not accepted.' }, headers.host),
   );
   return server;
+}
+
+/** Answers a request with too many headers. Node would leave out those after a number, and so the address that the last proxy adds. */
+function refuseHeaders(response: ServerResponse): void {
+  const message = `The request has more than ${serverLimits.maxHeadersCount} headers.`;
+  const code: ErrorCode = 'BAD_REQUEST';
+  response.writeHead(431, { 'content-type': 'application/json; charset=utf-8', connection: 'close' });
+  response.end(JSON.stringify({ errors: [{ message, extensions: { code } }] }));
 }
 
 /** Closes connections of an address that has too many. The addresses of one IPv6 network count as one. */
@@ -115,6 +132,9 @@ const refusals: Readonly<Record<string, Refusal>> = {
   ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request did not arrive in time.' },
 };
 
+/** How long a refused client has to read the answer. */
+const REFUSAL_MILLISECONDS = 2_000;
+
 /** Writes a response to a socket that no request was read from, and closes it. */
 function refuse(socket: Duplex, { status, message }: Refusal, host?: string): void {
   const response = begun.get(socket);
@@ -130,5 +150,7 @@ function refuse(socket: Duplex, { status, message }: Refusal, host?: string): vo
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
   socket.on('error', () => {});
+  // A client that does not read must not keep the socket.
+  setTimeout(() => socket.destroy(), REFUSAL_MILLISECONDS).unref();
   socket.end(`HTTP/1.1 ${status}\r\n${lines.join('')}\r\n${body}`, () => socket.destroy());
 }

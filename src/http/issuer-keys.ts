@@ -78,7 +78,12 @@ export function createIssuerKeys({ url, onFailure, now, limits }: IssuerKeySetti
   }
 
   return async (header, token) => {
-    if (!isYounger(fresh)) await refresh();
+    if (!isYounger(fresh)) {
+      // Only the first request waits for an endpoint that does not respond, while the last set may still be used.
+      const mayProceed = hasFailed && isYounger(stale);
+      const refreshed = refresh();
+      if (!mayProceed) await refreshed;
+    }
     if (!isYounger(stale)) throw unavailable();
     const find = known!.find;
     try {

@@ -1,7 +1,10 @@
+import { once } from 'node:events';
 import { mkdirSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createConnection } from 'node:net';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
 import { expect, it } from 'vitest';
+import { createLimitedServer } from '../../src/cli/server.ts';
 import { newDataDirectory, run, useProcesses } from './process.ts';
 import { newTlsPair } from './tls-pair.ts';
 
@@ -90,4 +93,17 @@ it.each<[string, (pair: { cert: string; key: string }) => { cert?: string; key?:
 it('asks for both files', async () => {
   const { code, stderr } = await run(['start'], { TLS_CERT_FILE: 'cert.pem' }).ended;
   expect({ code, stderr }).toEqual({ code: 1, stderr: 'TLS_CERT_FILE and TLS_KEY_FILE belong together: TLS_KEY_FILE is missing.\n' });
+});
+
+it('closes connections that never begin the handshake', async () => {
+  const server = createLimitedServer(() => {}, { headersTimeout: 100 }, newTlsPair('silent.test'));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  try {
+    const socket = createConnection((server.address() as AddressInfo).port, '127.0.0.1');
+    // Resolves when the server closes it.
+    await once(socket.resume(), 'close');
+    expect(await new Promise((resolve) => server.getConnections((_error, count) => resolve(count)))).toBe(0);
+  } finally {
+    server.close();
+  }
 });

@@ -12,6 +12,11 @@ import {
 import { LimitExceededError } from '../../errors.ts';
 import type { Limits } from '../../limits.ts';
 
+/**
+ * The maximum length of a document. Its parser takes up to a microsecond for each character (of a block string), and other requests wait. Long
+ * values belong in variables.
+ */
+const LENGTH_MAX = 128 * 1024;
 /** The maximum nesting of brackets: far more than any operation within MAX_DEPTH needs, and far less than overflows the parser's stack. */
 const NESTING_MAX = 64;
 /** The maximum number of selected fields after fragments are expanded. Bounds the work of validation and execution. */
@@ -29,6 +34,7 @@ const closing: readonly string[] = [TokenKind.BRACE_R, TokenKind.BRACKET_R, Toke
  * @throws LimitExceededError
  */
 export function checkTokens(source: string, { maxTokens }: Limits): void {
+  if (source.length > LENGTH_MAX) throw new LimitExceededError('The document is too long', 'LENGTH', LENGTH_MAX);
   // The lexer does not return comments as tokens, but keeps them in memory.
   if (commentLines(source) > maxTokens) throw new LimitExceededError('The document has too many comments', 'MAX_TOKENS', maxTokens);
   const lexer = new Lexer(new Source(source));

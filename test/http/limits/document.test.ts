@@ -30,6 +30,7 @@ const limits: readonly [limit: string, largest: number, request: (size: number) 
       return { query: [...operations, last].join(' '), operationName: 'Last' };
     },
   ],
+  ['LENGTH', 128 * 1024, (size) => ({ query: `{ __typename }${'\n'.repeat(size - 14)}` })],
   [
     'NESTING',
     64,
