@@ -168,7 +168,9 @@ async function transactionOn<T>(connection: Connection, run: () => Promise<T>): 
   };
   const running = runTransaction(connection, attempt).catch((error: unknown) => {
     const own = translate(unlabelled(error));
-    throw own instanceof UnavailableError ? own.of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED') : error;
+    if (own instanceof UnavailableError) throw own.of(isCommitting ? 'UNKNOWN' : 'NOT_EXECUTED');
+    // Whatever the server said of the commit, such as that it took too long, it can have been carried out.
+    throw isCommitting ? noResponse().of('UNKNOWN') : error;
   });
   running.catch(() => {});
   try {

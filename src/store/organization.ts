@@ -87,8 +87,9 @@ export function organizationStore(database: Database, usage: Usage) {
         } catch (error) {
           // Another mutation has created it at the same time.
           if (!(error instanceof DuplicateKeyError)) throw error;
+          return;
         }
-        if (state !== 'unknown') recorded.add(organizationId);
+        recorded.add(organizationId);
       },
     };
   }

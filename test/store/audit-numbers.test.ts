@@ -113,20 +113,23 @@ describe('in the database', () => {
     const forgotten = wire.forgetCommit(outcome);
     const answer = await via(second, create('unknown'));
     await forgotten;
-    expect(answer.errors).toHaveLength(1);
+    expect(answer.errors).toMatchObject([{ extensions: { code: 'UNAVAILABLE', outcome: 'UNKNOWN' } }]);
     await via(second, create('after'));
     // The number before is not settled: the entry may be in the log, and may not.
     expect((await written()).at(-1)).toMatchObject({ number: 3, settled: 1 });
     await second.audit.seal();
     await via(second, create('later'));
-    expect((await written()).map(({ number, action, settled }) => [number, action, settled])).toEqual([
-      [1, 'createIntegration', 0],
-      [2, outcome === 'committed' ? 'createIntegration' : 'voidAuditNumber', 1],
-      [3, 'createIntegration', 1],
-      [4, 'createIntegration', 3],
+    const rows = (await written()).map((entry) => [entry.number, entry.action, entry.outcome, entry.settled]);
+    expect(rows).toEqual([
+      [1, 'createIntegration', 'SUCCESS', 0],
+      [2, outcome === 'committed' ? 'createIntegration' : 'voidAuditNumber', 'SUCCESS', 1],
+      [3, 'createIntegration', 'SUCCESS', 1],
+      // What the caller was told.
+      [4, 'createIntegration', 'UNAVAILABLE', 1],
+      [5, 'createIntegration', 'SUCCESS', 4],
     ]);
     await second.audit.seal();
-    expect(await first.audit.verify(caller.organization)).toMatchObject({ problems: [], notes: [], unsealed: 0, entries: 4 });
+    expect(await first.audit.verify(caller.organization)).toMatchObject({ problems: [], notes: [], unsealed: 0, entries: 5 });
   });
 
   it('that were in flight when a process ended are told, and are no problem', async () => {
@@ -152,6 +155,6 @@ describe('in the database', () => {
     await via(second, update(integration, 'first'));
     const commands = await test.countCommands(() => via(second, update(integration, 'second')));
     // Whether the organization is deleted, the integration, its new text, the entry.
-    expect(commands).toEqual(['find', 'find', 'update', 'insert', 'commitTransaction']);
+    expect(commands).toEqual(['find', 'find', 'findAndModify', 'insert', 'commitTransaction']);
   });
 });
