@@ -13,6 +13,8 @@ export interface Viewer {
   readonly scopes: ReadonlySet<string>;
   /** When the token was issued (`iat`). Absent for an API key, and if the token does not contain it. */
   readonly issuedAt?: Date;
+  /** The hash of the presented API key. Absent for a token. */
+  readonly keyHash?: string;
   /** The part of the organization that this viewer is limited to. If absent, it is not limited. */
   readonly confinedTo?: Confinement;
 }
