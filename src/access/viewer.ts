@@ -25,6 +25,9 @@ export interface Confinement {
   readonly endUserId?: string;
 }
 
+/** OpenID Connect Core 1.0, section 2: the maximum length of `sub`. Tokens and revocations accept the same subjects. */
+export const SUBJECT_MAX = 255;
+
 /** The pattern of organization names, which appear in tokens, ciphertext headers and command lines. */
 export const organizationPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 
