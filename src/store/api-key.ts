@@ -119,11 +119,11 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
           if (!acceptedAs(record, hash, now)) return null;
           const { lastUsedAt, ancestors = [] } = record;
           if (ancestors.length > 0) {
-            const found = await records.byIds(ancestors);
-            if (found.length < ancestors.length || !found.every(isLive)) return null;
+            const found = await records.evenAltered.byIds(ancestors);
+            if (found.length < ancestors.length || !found.every((key) => !key.isAltered && isLive(key))) return null;
           }
           if (!lastUsedAt || now.getTime() - lastUsedAt.getTime() >= LAST_USED_MILLISECONDS) {
-            await model.updateOne({ organizationId, _id: id, lastUsedAt }, { $set: { lastUsedAt: now } });
+            await model.updateOne({ organizationId, _id: id, ...(lastUsedAt && { lastUsedAt }) }, { $set: { lastUsedAt: now } });
           }
           return record;
         },
