@@ -9,7 +9,7 @@ const origin = '_collection';
 /**
  * Everything that the database holds, by collection: of one organization, or of all. Two of these equal each other if nothing was written
  * between. Of the 64 slots of a parent, which are nine tenths of all documents, the database tells how many there are and how often they
- * were touched: counts of touches only grow, so whatever is done to a slot changes one of the two.
+ * were touched: each touch is another random number, so whatever is done to a slot changes one of the two.
  */
 export async function contents(test: TestGateway, organization?: string): Promise<Record<string, Json[]>> {
   const names = await collections(test);

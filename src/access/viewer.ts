@@ -13,6 +13,8 @@ export interface Viewer {
   readonly scopes: ReadonlySet<string>;
   /** When the token was issued (`iat`). Absent for an API key, and if the token does not contain it. */
   readonly issuedAt?: Date;
+  /** The hash of the presented API key. Absent for a token. */
+  readonly keyHash?: string;
   /** The part of the organization that this viewer is limited to. If absent, it is not limited. */
   readonly confinedTo?: Confinement;
 }
@@ -22,6 +24,9 @@ export interface Confinement {
   readonly integrationId: string;
   readonly endUserId?: string;
 }
+
+/** OpenID Connect Core 1.0, section 2: the maximum length of `sub`. Tokens and revocations accept the same subjects. */
+export const SUBJECT_MAX = 255;
 
 /** The pattern of organization names, which appear in tokens, ciphertext headers and command lines. */
 export const organizationPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;

@@ -13,7 +13,7 @@ export async function migrate(gateway: Gateway, print: (line: string) => void): 
   }
   if (report.failed.length > 0) {
     print(
-      `${count(report.failed.length, 'organization')} cannot be migrated, because no configured master key opens its data keys. Add the missing master keys and run the command again:`,
+      `${count(report.failed.length, 'organization')} cannot be migrated: no configured master key opens its data keys, or the data keys are incomplete or of two formats. Add the missing master keys, or restore the data keys from a backup, and run the command again:`,
     );
     for (const organization of report.failed) print(`  ${organization}`);
   }

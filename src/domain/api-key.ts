@@ -5,7 +5,8 @@ import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.
 import { checkInput, refuseUnknown } from '../fields/check.ts';
 import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
-import { type APIKeyRecord, endOf } from '../store/api-key.ts';
+import { apiKeyHash } from '../secrets/api-key.ts';
+import { type APIKeyRecord, acceptedAs, endOf, type Receiver } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
@@ -62,7 +63,7 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
   refusePast(checked.expiresAt, now());
   const scopes = checkGrant(viewer, wanted, ref ? confinedScopes.integration : null, ['scopes']);
   const issue = async () => {
-    const parent = await requireUnrevoked(context);
+    const { own: parent, receivers } = await requireUnrevoked(context);
     const ancestors = parent ? [parent.id, ...(parent.ancestors ?? [])] : [];
     if (ancestors.length >= GENERATIONS_MAX) {
       const message = `cannot be created with this API key, which is the last of ${GENERATIONS_MAX} that were created one with the other`;
@@ -74,7 +75,7 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
     // A deletion of the integration or the organization writes the same documents, so no key can be left over.
     if (integration) await store.slots.attach(integration.id);
     await store.organization.touch();
-    const creator = { createdByKind: viewer.kind, createdBySubject: viewer.subject, ancestors };
+    const creator = { createdByKind: viewer.kind, createdBySubject: viewer.subject, ancestors, receivers };
     const record = { ...base, ...checked, ...creator, expiresAt, scopes, integrationId: integration?.id ?? null, lastUsedAt: null };
     const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(record));
     return { id: apiKey.id, apiKey, key };
@@ -97,23 +98,32 @@ function expiryOf({ policy }: MutationContext, wanted: Date | null, createdAt: D
 
 /**
  * Checks, in the transaction that gives a viewer a key, that the viewer was not revoked in the meantime, and writes a document that revoking
- * writes too. So a key that a revoked viewer receives at the same time does not remain. Returns the viewer's own key if it is an API key.
+ * writes too. So a key that a revoked viewer receives at the same time does not remain. Returns the viewer's own key if it is an API key, and
+ * who receives the new one: the subject of a token, or whoever received the API key that was presented. So nobody can hide who has a key by
+ * replacing it with itself.
  *
  * @throws UnauthenticatedError
  */
-async function requireUnrevoked({ store, viewer }: MutationContext): Promise<APIKeyRecord | null> {
-  const { kind, subject, issuedAt } = viewer;
+async function requireUnrevoked({
+  store,
+  viewer,
+  now,
+}: MutationContext): Promise<{ readonly own: APIKeyRecord | null; readonly receivers: readonly Receiver[] }> {
+  const { kind, subject, issuedAt, keyHash = '' } = viewer;
   if (kind === 'apiKey') {
     const own = await store.apiKeys.one({ id: subject });
-    if (!own || !(await store.apiKeys.touch(subject))) throw new UnauthenticatedError(UNKNOWN_KEY);
-    return own;
+    // It can have been replaced, or its overlap ended, since the request was authenticated.
+    const accepted = own && acceptedAs(own, keyHash, now());
+    if (!accepted || !(await store.apiKeys.touch(subject))) throw new UnauthenticatedError(UNKNOWN_KEY);
+    const receivers = (accepted === 'present' ? own.receivers : own.previousReceivers) ?? [];
+    return { own, receivers };
   }
   if (kind === 'token') {
     await store.organization.touch();
     const revokedBefore = await store.revocations.latest({ subject, endUserId: null });
     if (revokedBefore && !wasIssuedSince(issuedAt, revokedBefore.getTime())) throw new UnauthenticatedError('The token has been revoked.');
   }
-  return null;
+  return { own: null, receivers: kind === 'token' ? [{ subject, at: now() }] : [] };
 }
 
 /**
@@ -135,13 +145,10 @@ export async function rotateAPIKey(
     if (viewer.kind === 'apiKey' && viewer.subject !== id && !record.ancestors?.includes(viewer.subject)) {
       throw new ValidationError([{ path: ['apiKey'], message: 'must be the API key of the viewer, or one that was created with it' }]);
     }
-    await requireUnrevoked(context);
+    const { receivers } = await requireUnrevoked(context);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
-    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt, {
-      rotatedByKind: viewer.kind,
-      rotatedBySubject: viewer.subject,
-    });
+    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt, receivers);
     return { id, apiKey, key };
   };
   return mutate(context, reissue);
@@ -167,13 +174,28 @@ async function removeKeys({ store }: MutationContext, ids: readonly string[]): P
   return (await store.apiKeys.remove({ id: ids })) + (await store.apiKeys.remove({ ancestors: ids }));
 }
 
-/** Revokes the keys that a subject of the issuer's tokens created or rotated before a time, in the caller's transaction. Returns their number. */
+/**
+ * Revokes the keys that a subject of the issuer's tokens created or received before a time, in the caller's transaction. Of a key that somebody
+ * else has replaced since, only the old one is revoked. Returns their number. Altered keys are revoked too, whatever they say: they are not
+ * accepted, and must not prevent the revocation of others.
+ */
 export async function revokeKeysOf(context: MutationContext, subject: string, before: Date): Promise<number> {
-  const { apiKeys } = context.store;
-  const created = await apiKeys.ids({ createdByKind: 'token', createdBySubject: subject, createdBefore: before });
-  const rotated = await apiKeys.byIds(await apiKeys.ids({ rotatedByKind: 'token', rotatedBySubject: subject }));
-  const received = rotated.filter(({ updatedAt }) => updatedAt < before).map(({ id }) => id);
-  return removeKeys(context, [...new Set([...created, ...received])]);
+  const { store, now } = context;
+  const created = await store.apiKeys.ids({ createdByKind: 'token', createdBySubject: subject, createdBefore: before });
+  const has = (receivers: readonly Receiver[] = []) => receivers.some((each) => each.subject === subject && each.at < before);
+  const received = await store.apiKeys.receivedBy(subject);
+  const isRemoved = ({ id, isAltered, receivers }: APIKeyRecord) => isAltered || has(receivers) || created.includes(id);
+  const replaced = received.filter((key) => !isRemoved(key) && has(key.previousReceivers));
+  const removed = await removeKeys(context, [...new Set([...created, ...received.filter(isRemoved).map(({ id }) => id)])]);
+  let ended = 0;
+  for (const { id } of replaced) {
+    // It can have been removed with the key that created it.
+    const key = await store.apiKeys.evenAltered.one({ id });
+    if (!key || key.isAltered) continue;
+    await store.apiKeys.endOverlap(key, now());
+    if (key.previousUntil && key.previousUntil > now()) ended++;
+  }
+  return removed + ended;
 }
 
 export function findAPIKey({ store }: DomainContext, id: string, altered?: EvenAltered): Promise<APIKeyRecord | null> {
@@ -189,10 +211,11 @@ export async function authenticateAPIKey(
   { stores, now, policy, revocations }: GatewayContext,
   { organizationId, id, secret }: APIKeyParts,
 ): Promise<Viewer> {
-  const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now(), policy.apiKeyLifetimeMs);
+  const keyHash = apiKeyHash(new Redacted(secret));
+  const record = await stores.of(organizationId).apiKeys.verify(id, keyHash, now(), policy.apiKeyLifetimeMs);
   if (!record) throw new UnauthenticatedError(UNKNOWN_KEY);
   const { scopes, integrationId } = record;
-  const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes) } as const;
+  const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes), keyHash } as const;
   revocations.refuseRevoked(viewer);
   return integrationId === null ? viewer : { ...viewer, confinedTo: { integrationId } };
 }

@@ -15,7 +15,7 @@ export interface MigrationReport {
   readonly organizations: number;
   /** The number of records that got a MAC in this run. */
   readonly records: number;
-  /** The organizations that were not migrated, because no available master key opens one of their current keys. */
+  /** The organizations that were not migrated: no available master key opens one of their current keys, a key is missing, or they have keys of both formats. */
   readonly failed: readonly string[];
   readonly unreadableCount: number;
   /** The first secrets that could not be opened. They stay unreadable. */
@@ -46,7 +46,7 @@ export async function migrateDatabase(gateway: GatewayContext, { signal, onProgr
     const context = { ...asItself(gateway, organizationId), action };
     const { store } = context;
     const unbound = await store.keys.unbound();
-    if (unbound.some(({ isCurrent, bytes }) => isCurrent && !bytes)) {
+    if (!unbound || unbound.some(({ isCurrent, bytes }) => isCurrent && !bytes)) {
       report.failed.push(organizationId);
       return false;
     }
@@ -54,7 +54,10 @@ export async function migrateDatabase(gateway: GatewayContext, { signal, onProgr
       unbound.flatMap(({ keyId, purpose, bytes }) => (purpose === 'seal' && bytes ? [[keyId, { keyId, bytes }]] : [])),
     );
     const current = sealKeys.get(unbound.find(({ purpose, isCurrent }) => purpose === 'seal' && isCurrent)?.keyId ?? '');
-    if (!current) throw new Error('An organization has no current key to seal with.');
+    if (!current) {
+      report.failed.push(organizationId);
+      return false;
+    }
     await store.keys.createRecordsKey(now());
 
     for (const noun of nouns) {

@@ -1,3 +1,4 @@
+import { SUBJECT_MAX } from '../access/viewer.ts';
 import { ValidationError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import { flag, type InputOf, instant, text } from '../fields/field.ts';
@@ -22,14 +23,14 @@ const before = instant({
 });
 /** The input of the revocation of an issuer's tokens. */
 export const tokenRevocationFields = {
-  subject: text({ description: 'The `sub` of the tokens.', maxLength: 255, format: 'any' }),
+  subject: text({ description: 'The `sub` of the tokens.', maxLength: SUBJECT_MAX, format: 'any' }),
   before,
   apiKeys: flag({
     optional: true,
     default: false,
     clearable: false,
     description:
-      'Also revokes the API keys that this subject created or rotated before the time, and the keys that were created with them. Also requires `apiKeys.delete`.',
+      'Also revokes the API keys that this subject created or rotated, also with another API key, before the time, and the keys that were created with them. Also requires `apiKeys.delete`.',
   }),
 };
 /** The input of the revocation of an end user's tokens, except the end user. */
@@ -102,8 +103,9 @@ async function write(
 ): Promise<RevocationRecord> {
   const { revocations } = context.store;
   const { now } = context;
-  const earlier = await revocations.byIds(await revocations.ids(whose));
-  const stronger = earlier.find((each) => each.before >= before);
+  // An altered one is replaced.
+  const earlier = await revocations.evenAltered.byIds(await revocations.ids(whose));
+  const stronger = earlier.find((each) => !each.isAltered && each.before >= before);
   if (stronger) return stronger;
   if (earlier.length > 0) await revocations.remove({ id: earlier.map(({ id }) => id) });
   // This copy knows what the others have written until a moment ago, which is exact enough.

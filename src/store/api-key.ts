@@ -1,15 +1,24 @@
 import type { ViewerKind } from '../access/viewer.ts';
 import type { Redacted } from '../redacted.ts';
-import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
+import { newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
-import type { Extent } from './extent.ts';
-import { date, list, nullable, oneOf, optional, text } from './fields.ts';
+import { type Extent, within } from './extent.ts';
+import { date, list, nullable, object, oneOf, optional, text, type ValuesOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 
-/** The kinds of viewers who can create and rotate keys. `gateway` is the gateway itself. */
+/** The kinds of viewers who can create keys. `gateway` is the gateway itself. */
 const creatorKinds = ['token', 'apiKey', 'endUser', 'gateway'] as const satisfies readonly ViewerKind[];
+
+const receiver = {
+  /** The `sub` of the issuer's token. */
+  subject: text(),
+  at: date(),
+};
+
+/** A subject of the issuer's tokens that received a key, or another key with which this one was created or replaced, and when. */
+export type Receiver = ValuesOf<typeof receiver>;
 
 const fields = {
   name: text(),
@@ -28,9 +37,10 @@ const fields = {
   /** Who created it. Absent if it was created before this was stored. */
   createdByKind: optional(oneOf(creatorKinds)),
   createdBySubject: optional(text()),
-  /** Who received the present key, if the first one was replaced. */
-  rotatedByKind: optional(oneOf(creatorKinds)),
-  rotatedBySubject: optional(text()),
+  /** Who received the present key. Absent if it was created before this was stored. */
+  receivers: optional(list(object(receiver))),
+  /** Who received the replaced key. */
+  previousReceivers: optional(list(object(receiver))),
   /** The API key that created it, the one that created that one, and so on. It is valid only while they all are. */
   ancestors: optional(list(text())),
 };
@@ -47,7 +57,8 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
   for (const field of ['name', 'createdAt', 'updatedAt']) schema.index({ organizationId: 1, [field]: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, ancestors: 1 });
-  for (const whose of ['createdBySubject', 'rotatedBySubject']) schema.index({ organizationId: 1, [whose]: 1 });
+  for (const whose of ['createdBySubject', 'receivers.subject', 'previousReceivers.subject'])
+    schema.index({ organizationId: 1, [whose]: 1 });
   const model = database.model('APIKey', schema, 'apiKeys');
   const recordsWithin = recordStore<APIKeyRecord>(database, model, {
     noun: 'apiKey',
@@ -73,41 +84,59 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
           record: APIKeyRecord,
           previousUntil: Date,
           updatedAt: Date,
-          by: Pick<APIKeyRecord, 'rotatedByKind' | 'rotatedBySubject'>,
+          receivers: readonly Receiver[],
         ): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
-          const kept = { hash, previousHash: record.hash, previousUntil, ...by };
+          const previousReceivers = record.receivers ?? [];
+          const kept = { hash, previousHash: record.hash, previousUntil, receivers, previousReceivers };
           return [await records.update(record, kept, updatedAt), key];
         },
 
+        /** Returns the keys of which a subject received the present or the replaced one, also altered ones. */
+        async receivedBy(subject: string): Promise<APIKeyRecord[]> {
+          const conditions = { $or: [{ 'receivers.subject': subject }, { 'previousReceivers.subject': subject }] };
+          const found = await model.find({ ...within(extent), ...conditions }, { _id: 1 }).lean();
+          return records.evenAltered.byIds(found.map(({ _id }) => _id));
+        },
+
+        /** Ends the overlap: the replaced key is refused from now on. @throws ConflictError */
+        async endOverlap(record: APIKeyRecord, updatedAt: Date): Promise<void> {
+          await records.update(record, { previousHash: null, previousUntil: null, previousReceivers: [] }, updatedAt);
+        },
+
         /**
-         * Returns the record if the secret is valid and neither the key nor one of those that it was created with has expired or is revoked,
+         * Returns the record if the key with this hash is valid and neither the key nor one of those that it was created with has expired or is revoked,
          * and updates `lastUsedAt`. Uses one command, or two for a key that another one created, and rarely one more. `lifetimeMs` is the
          * longest lifetime of a key in milliseconds; null if it is not limited.
          */
-        async verify(id: string, secret: Redacted, now: Date, lifetimeMs: number | null): Promise<APIKeyRecord | null> {
+        async verify(id: string, hash: string, now: Date, lifetimeMs: number | null): Promise<APIKeyRecord | null> {
           const isLive = (key: APIKeyRecord) => {
             const end = endOf(key, lifetimeMs);
             return end === null || end > now;
           };
           const record = await records.evenAltered.one({ id });
           if (!record || record.isAltered || !isLive(record)) return null;
-          const hash = apiKeyHash(secret);
-          const isPrevious = record.previousUntil !== null && record.previousUntil > now && sameText(hash, record.previousHash ?? '');
-          if (!isPrevious && !sameText(hash, record.hash)) return null;
+          if (!acceptedAs(record, hash, now)) return null;
           const { lastUsedAt, ancestors = [] } = record;
           if (ancestors.length > 0) {
-            const found = await records.byIds(ancestors);
-            if (found.length < ancestors.length || !found.every(isLive)) return null;
+            const found = await records.evenAltered.byIds(ancestors);
+            if (found.length < ancestors.length || !found.every((key) => !key.isAltered && isLive(key))) return null;
           }
           if (!lastUsedAt || now.getTime() - lastUsedAt.getTime() >= LAST_USED_MILLISECONDS) {
-            await model.updateOne({ organizationId, _id: id, lastUsedAt }, { $set: { lastUsedAt: now } });
+            await model.updateOne({ organizationId, _id: id, ...(lastUsedAt && { lastUsedAt }) }, { $set: { lastUsedAt: now } });
           }
           return record;
         },
       }),
     };
   };
+}
+
+/** Returns whether the key with this hash is the present one, or the replaced one while it is still accepted. Null if it is neither. */
+export function acceptedAs(record: APIKeyRecord, hash: string, now: Date): 'present' | 'previous' | null {
+  if (sameText(hash, record.hash)) return 'present';
+  const { previousHash, previousUntil } = record;
+  return previousHash !== null && previousUntil !== null && previousUntil > now && sameText(hash, previousHash) ? 'previous' : null;
 }
 
 /** Returns the time from which on a key is refused: its own, or the end of the longest lifetime. Null if there is neither. */

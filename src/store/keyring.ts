@@ -273,13 +273,13 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
        * Returns the keys that were wrapped before the header contained the purpose, for the migration. Only keys that a master key opens prove
        * that an earlier version wrote them, whatever their records say.
        *
-       * @throws Error when there are keys of both formats, which no version and no interrupted migration writes
+       * Returns null if there are keys of both formats, which no version and no interrupted migration writes.
        */
-      async unbound(): Promise<UnboundKey[]> {
+      async unbound(): Promise<UnboundKey[] | null> {
         const records = await model.find({ organizationId, state: { $ne: 'destroyed' } }).lean();
         const old = records.filter(({ format }) => format === undefined);
         if (old.length > 0 && records.some(({ format, purpose }) => format !== undefined && purpose !== 'records')) {
-          throw new Error('An organization has keys of both formats.');
+          return null;
         }
         const keys: UnboundKey[] = [];
         for (const { _id: keyId, purpose, state, wrapped = '' } of old) {

@@ -3,6 +3,7 @@ import type { Extent } from './extent.ts';
 import { date, number, optional, tenantSchema } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
+import { newTouch } from './touch.ts';
 import type { usageStore } from './usage.ts';
 
 type Usage = ReturnType<typeof usageStore>;
@@ -53,7 +54,7 @@ export function organizationStore(database: Database, usage: Usage) {
       },
       /** Writes the record without changing it, so that this transaction and one that deletes the organization cannot both commit. */
       async touch(): Promise<void> {
-        await model.updateOne({ organizationId }, { $inc: { touches: 1 } });
+        await model.updateOne({ organizationId }, { $set: { touches: newTouch() } });
       },
       /** Begins to count what the organization stores, unless it is counted already. */
       async count(): Promise<void> {

@@ -7,6 +7,8 @@ import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
 import { date, type Fields, fitting, number, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
 import { globCondition } from './glob.ts';
+import { countedBytes, sumOfBytes } from './sizes.ts';
+import { newTouch } from './touch.ts';
 
 const baseFields = {
   /** 1 after creation, incremented by each update. */
@@ -113,7 +115,7 @@ interface RecordStoreOptions<R extends BaseRecord> {
    * a new field is covered. Null if the noun has its own way.
    */
   readonly authenticity: Authenticity | null;
-  /** Fields that decide nothing, and that are written without reading the record. */
+  /** Fields that the MAC does not cover: they decide nothing, and are written without reading the record. Values that do not fit their type are read as blank. */
   readonly unauthenticated?: readonly (keyof R & string)[];
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
@@ -134,7 +136,9 @@ export function recordStore<R extends BaseRecord>(
 ) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
-  const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) => ({ id: _id, ...rest }) as unknown as R;
+  const unproven = Object.fromEntries(unauthenticated.map((name) => [name, fields[name]!]));
+  const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) =>
+    ({ id: _id, ...rest, ...fitting(unproven, rest) }) as unknown as R;
   const { collectionName } = model.collection;
   const allFields = { ...baseFields, ...fields };
   const { label, storedLimit } = nounTable[noun];
@@ -323,7 +327,7 @@ export function recordStore<R extends BaseRecord>(
             .lean();
           if (!old) throw new ConflictError('The object was changed by another request at the same time.', []);
           const bytes = mongo.BSON.calculateObjectSize(merged);
-          const grown = bytes - Number(old.bytes ?? 0);
+          const grown = bytes - countedBytes(old.bytes);
           if (isCounted && Math.abs(grown) >= BYTES_STEP) {
             await anyModel.updateOne(written({ id }), { $set: { bytes } });
             await database.account(organizationId, { bytes: grown });
@@ -333,7 +337,7 @@ export function recordStore<R extends BaseRecord>(
 
         /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
         async touch(id: string): Promise<boolean> {
-          const result = await anyModel.updateOne(written({ id }), { $inc: { touches: 1 } });
+          const result = await anyModel.updateOne(written({ id }), { $set: { touches: newTouch() } });
           return result.matchedCount === 1;
         },
 
@@ -346,11 +350,9 @@ export function recordStore<R extends BaseRecord>(
         /** Deletes all matching records, including those that reads hide. */
         async remove(filter: Filter<R>): Promise<number> {
           if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
-          const group = { _id: null, bytes: { $sum: '$bytes' } };
-          const [found] = await anyModel.aggregate([{ $match: written(filter) }, { $group: group }]);
-          if (!found) return 0;
+          const bytes = await sumOfBytes(anyModel, written(filter));
           const { deletedCount } = await anyModel.deleteMany(written(filter));
-          await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -Number(found.bytes) });
+          if (deletedCount > 0) await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -bytes });
           return deletedCount;
         },
 

@@ -48,6 +48,7 @@ export function revocationStore(database: Database) {
     fields,
     // Whoever can change a revocation can also remove it, which no MAC shows.
     authenticity: null,
+    unauthenticated: ['subject', 'endUserId', 'integrationId', 'before', 'expiresAt'],
   });
   const noticeSchema = tenantSchema({ of: text(), revocationId: nullable(text()), createdAt: date() });
   noticeSchema.index({ organizationId: 1, createdAt: 1 });
@@ -86,7 +87,7 @@ export function revocationStore(database: Database) {
         /** Returns the time before which all tokens of a subject or an end user are revoked. Null if none are. */
         async latest({ subject, endUserId }: Revoked): Promise<Date | null> {
           const filter = subject === null ? { endUserId } : { subject };
-          const { records: found } = await records.page(filter, { limit: 1, sortField: 'before', descending: true });
+          const { records: found } = await records.evenAltered.page(filter, { limit: 1, sortField: 'before', descending: true });
           return found[0]?.before ?? null;
         },
         /** Announces a revocation, or the deletion of the organization, to all copies of the gateway. */

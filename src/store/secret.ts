@@ -19,6 +19,7 @@ import type { Conditions, Extent } from './extent.ts';
 import { number, optional, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 import { newId, type RecordStore } from './records.ts';
+import { sumOfBytes } from './sizes.ts';
 
 /** The data about a set secret in a credential's record. The ciphertext is in a separate collection. */
 export interface SecretFacts {
@@ -90,11 +91,9 @@ export function secretStore(database: Database) {
 
     /** Deletes secrets, and what they add to the size of what is stored. */
     async function removeCounted(conditions: Conditions): Promise<void> {
-      const group = { _id: null, bytes: { $sum: '$bytes' } };
-      const [found] = await model.aggregate([{ $match: { organizationId, ...conditions } }, { $group: group }]);
-      if (!found) return;
+      const bytes = await sumOfBytes(model, { organizationId, ...conditions });
       await model.deleteMany({ organizationId, ...conditions });
-      await database.account(organizationId, { bytes: -Number(found.bytes) });
+      if (bytes > 0) await database.account(organizationId, { bytes: -bytes });
     }
 
     return translatingErrors({

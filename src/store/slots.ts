@@ -2,6 +2,7 @@ import { randomInt } from 'node:crypto';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { number, optional, tenantSchema, text } from './fields.ts';
+import { newTouch } from './touch.ts';
 
 /** With 32 writers, 64 slots have a fifth of the conflicts of 16 slots. More slots make it more expensive to create and delete a parent. */
 const SLOTS = 64;
@@ -25,7 +26,7 @@ export function slotStore(database: Database) {
       },
       /** Call it before attaching something to the parent. */
       async attach(parentId: string): Promise<void> {
-        const touch = { $inc: { touches: 1 } };
+        const touch = { $set: { touches: newTouch() } };
         const one = await model.updateOne({ organizationId, _id: `${parentId}.${randomInt(SLOTS)}` }, touch);
         // The parent was created when there were fewer slots: write any of them.
         if (one.matchedCount === 0) await model.updateOne({ organizationId, parentId }, touch);

@@ -4,6 +4,7 @@ import { StorageLimitError } from '../errors.ts';
 import type { Database, Delta } from './database.ts';
 import { number, tenantSchema } from './fields.ts';
 import { newId } from './records.ts';
+import { sumOfBytes } from './sizes.ts';
 
 /** How many records of each noun an organization can store, how many bytes, and how many credentials and connections an end user can own. */
 export type StorageLimits = Readonly<Record<StoredLimit | 'MAX_STORED_BYTES' | 'MAX_OWNED', number>>;
@@ -13,6 +14,8 @@ const SLOTS = 16;
 /** From this distance to a limit on, all transactions write the same counter, so that they cannot exceed the limit together. */
 const NEAR = 1_000;
 const NEAR_BYTES = 256 * 1024 * 1024;
+/** The gateway writes no counter that is further from 0. */
+const COUNTER_MAX = 1e15;
 
 /** The nouns whose records are counted: the plural, which is the name of the collection, and the limit. */
 const counted = Object.entries(nounTable).flatMap(([noun, { plural, label, storedLimit }]) =>
@@ -24,6 +27,8 @@ const counted = Object.entries(nounTable).flatMap(([noun, { plural, label, store
  * do not wait for each other. The sum of the counters is exact, because they are written in the same transaction. The transaction reads the
  * sum and refuses to exceed a limit. Near a limit, all write the same counter: of two transactions that would exceed it together, one is
  * repeated and then refused.
+ *
+ * Counters that cannot be right, because somebody else wrote them, are replaced by what is counted, in the same transaction.
  */
 export function usageStore(database: Database, limits: StorageLimits | undefined) {
   const counters = Object.fromEntries([...counted.map(({ plural }) => plural), 'bytes'].map((name) => [name, number()]));
@@ -33,10 +38,27 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
   const model = database.model('Usage', schema, 'usage') as unknown as import('mongoose').Model<Record<string, unknown>>;
   const names = Object.keys(counters);
 
-  async function sums(organizationId: string): Promise<Record<string, number> | undefined> {
+  /** Returns the sums of the counters; undefined if there are none, and null if they must be counted again. */
+  async function sums(organizationId: string): Promise<Record<string, number> | null | undefined> {
     const slots = await model.find({ organizationId }).lean();
     if (slots.length === 0) return undefined;
-    return Object.fromEntries(names.map((name) => [name, slots.reduce((sum, slot) => sum + Number(slot[name] ?? 0), 0)]));
+    if (!slots.every((slot) => names.every((name) => isCounter(slot[name])))) return null;
+    const used = Object.fromEntries(names.map((name) => [name, slots.reduce((sum, slot) => sum + Number(slot[name]), 0)]));
+    // Each counter can be less than 0, but not their sum.
+    return Object.values(used).some((sum) => sum < 0) ? null : used;
+  }
+
+  /** Writes new counters. */
+  async function write(organizationId: string, used: Readonly<Record<string, number>>): Promise<void> {
+    const zero = Object.fromEntries(names.map((name) => [name, 0]));
+    await model.insertMany(
+      Array.from({ length: SLOTS }, (_, slot) => ({ _id: newId(), organizationId, slot, ...(slot === 0 ? used : zero) })),
+    );
+  }
+
+  async function replace(organizationId: string, used: Readonly<Record<string, number>>): Promise<void> {
+    await model.deleteMany({ organizationId });
+    await write(organizationId, used);
   }
 
   /** @throws StorageLimitError */
@@ -82,25 +104,36 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
     if (limits) await refuseOwners(organizationId, owners, limits);
     const changed = Object.fromEntries(Object.entries(delta).filter(([, amount]) => amount !== 0));
     if (Object.keys(changed).length === 0) return;
+    const used = await sums(organizationId);
+    // Not counted yet: `open` will count what is there.
+    if (used === undefined) return;
+    const grows = Object.values(changed).some((amount) => amount > 0);
+    if (used === null) {
+      const stored = await count(organizationId);
+      const before = Object.fromEntries(names.map((name) => [name, stored[name]! - (changed[name] ?? 0)]));
+      if (limits && grows) refuseBeyond(before, changed, limits);
+      await replace(organizationId, stored);
+      return;
+    }
     let slot = randomInt(SLOTS);
-    if (limits && Object.values(changed).some((amount) => amount > 0)) {
-      const used = await sums(organizationId);
-      // Not counted yet: `open` will count what is there.
-      if (!used) return;
+    if (limits && grows) {
       refuseBeyond(used, changed, limits);
       if (isNear(used, changed, limits)) slot = 0;
     }
-    await model.updateOne({ organizationId, slot }, { $inc: changed });
+    const { matchedCount } = await model.updateOne({ organizationId, slot }, { $inc: changed });
+    // Somebody has removed this one.
+    if (matchedCount === 0) await replace(organizationId, await count(organizationId));
   });
 
   /** Returns what is stored, by counting it. */
   async function count(organizationId: string): Promise<Record<string, number>> {
     const used = Object.fromEntries(names.map((name) => [name, 0]));
     for (const collection of [...counted.map(({ plural }) => plural as string), 'secrets']) {
-      const group = { _id: null, count: { $sum: 1 }, bytes: { $sum: '$bytes' } };
-      const [found] = await modelOf(collection).aggregate([{ $match: { organizationId } }, { $group: group }]);
-      if (collection !== 'secrets') used[collection] = found?.count ?? 0;
-      used.bytes! += Number(found?.bytes ?? 0);
+      if (collection !== 'secrets') {
+        const [found] = await modelOf(collection).aggregate([{ $match: { organizationId } }, { $count: 'count' }]);
+        used[collection] = found?.count ?? 0;
+      }
+      used.bytes! += await sumOfBytes(modelOf(collection), { organizationId });
     }
     return used;
   }
@@ -109,10 +142,7 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
     /** Creates the counters of an organization if it has none, and counts what it stores already. */
     async open(organizationId: string): Promise<void> {
       if (await model.findOne({ organizationId }).lean()) return;
-      const used = await count(organizationId);
-      const slots = Array.from({ length: SLOTS }, (_, slot) => ({ _id: newId(), organizationId, slot, ...used }));
-      for (const slot of slots.slice(1)) for (const name of names) Object.assign(slot, { [name]: 0 });
-      await model.insertMany(slots);
+      await write(organizationId, await count(organizationId));
     },
 
     /**
@@ -122,8 +152,9 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
     async correct(organizationId: string): Promise<void> {
       await database.transaction(async () => {
         const counters = await sums(organizationId);
-        if (!counters) return;
+        if (counters === undefined) return;
         const stored = await count(organizationId);
+        if (counters === null) return replace(organizationId, stored);
         const changed = names.map((name) => [name, stored[name]! - counters[name]!] as const).filter(([, amount]) => amount !== 0);
         if (changed.length > 0) await model.updateOne({ organizationId, slot: 0 }, { $inc: Object.fromEntries(changed) });
       });
@@ -133,4 +164,8 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
       await model.deleteMany({ organizationId });
     },
   };
+}
+
+function isCounter(value: unknown): boolean {
+  return typeof value === 'number' && Math.abs(value) <= COUNTER_MAX;
 }

@@ -233,3 +233,63 @@ describe('the counters', () => {
     expect(told).toEqual(there);
   });
 });
+
+// Whoever writes to the database can change the counters, but no request may fail for it, and no limit end.
+describe('counters that the gateway did not write', () => {
+  const garbage = ['x', Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1e9, 1e300, [1], null, {}, true];
+
+  it.each(garbage)('%j: they are counted again', async (value) => {
+    const gateway = await withLimits({ maxIntegrations: 3 });
+    const { caller } = await seed();
+    const usage = test.database.collection<Json>('usage');
+    const spoil = async () => {
+      const [{ _id: _, organizationId: _organization, slot: _slot, ...counters }] = await usage
+        .find({ organizationId: caller.organization })
+        .toArray();
+      const spoilt = Object.fromEntries(Object.keys(counters).map((name) => [name, value]));
+      await usage.updateMany({ organizationId: caller.organization }, { $set: spoilt });
+    };
+    const create = () => run(gateway, caller, 'createIntegration', { name: newName() });
+    await spoil();
+    const second = await create();
+    expect(second.data, second.text).toSatisfy(() => isDone(second));
+    await spoil();
+    const { data } = await test.answer(caller, '{ integrations { nodes { id } } }');
+    expect(isDone(await run(gateway, caller, 'deleteIntegration', { integration: { id: data.integrations.nodes[0].id } }))).toBe(true);
+    for (let made = 0; made < 2; made++) expect(isDone(await create())).toBe(true);
+    expect((await create()).errors).toEqual(refusal('MAX_INTEGRATIONS', 3));
+  });
+
+  it.each(garbage)('%j as the size and the touches of each document', async (value) => {
+    const gateway = await withLimits({ maxStoredBytes: 20_000 });
+    const { caller } = await seed();
+    const { id } = await test.create(caller, 'Integration', { name: newName() });
+    const integration = { id };
+    const store = (length: number) =>
+      run(gateway, caller, 'createCredential', { integration, name: newName(), data: { string: { value: 'v'.repeat(length) } } });
+    expect(isDone(await store(1_000))).toBe(true);
+    for (const name of ['integrations', 'credentials', 'secrets', 'slots', 'organizations']) {
+      const change = name === 'slots' || name === 'organizations' ? { touches: value } : { bytes: value, touches: value };
+      const collection = test.database.collection<Json>(name);
+      await collection.updateMany({ organizationId: caller.organization }, { $set: name === 'secrets' ? { bytes: value } : change });
+    }
+    const stored = await store(1_000);
+    expect(stored.data, stored.text).toSatisfy(() => isDone(stored));
+    const key = await run(gateway, caller, 'createAPIKey', { name: newName(), scopes: ['credentials.get'] });
+    expect(key.data, key.text).toSatisfy(() => isDone(key));
+    const { data } = await test.answer(caller, '{ credentials { nodes { ... on CredentialBase { id } } } }');
+    const [one] = data.credentials.nodes;
+    const change = { credential: one.id, data: { string: { value: 'w'.repeat(2_000) } } };
+    for (const [name, input] of [
+      ['updateCredential', change],
+      ['deleteCredential', { credential: one.id }],
+    ] as const) {
+      const answer = await run(gateway, caller, name, input);
+      expect(answer.text).not.toContain('INTERNAL_SERVER_ERROR');
+      expect(isDone(answer), answer.text).toBe(true);
+    }
+    let left = 30;
+    while (isDone(await store(1_000))) expect(left--).toBeGreaterThan(0);
+    expect((await store(1_000)).errors).toEqual(refusal('MAX_STORED_BYTES', 20_000));
+  });
+});

@@ -97,6 +97,25 @@ describe('a key', () => {
     }
   });
 
+  // It is not authenticated, so that it can be written without reading the record.
+  it.each(['x', 5, [], Number.NaN, true, { at: 5 }])('is accepted whatever the database says of its last use: %j', async (lastUsedAt) => {
+    const { id, key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'] });
+    const _id = Buffer.from(id, 'base64url').toString().split(':')[1] as never;
+    await test.database.collection('apiKeys').updateOne({ _id }, { $set: { lastUsedAt } });
+    const read = async () => (await test.query(caller, 'query ($id: ID!) { apiKey(id: $id) { lastUsedAt integrity } }', { id })).apiKey;
+    expect(await read()).toEqual({ lastUsedAt: null, integrity: 'INTACT' });
+    expect(await shown(key)).toEqual(letIn);
+    expect(await read()).toEqual({ lastUsedAt: expect.stringMatching(/^20/), integrity: 'INTACT' });
+  });
+
+  it('is refused when the key that created it was altered, like an unknown one', async () => {
+    const parent = await test.makeAPIKey(caller, { scopes: ['integrations.get', 'apiKeys.post'] });
+    const child = await test.makeAPIKey(withKey(parent.key), { scopes: ['integrations.get'] });
+    const _id = Buffer.from(parent.id, 'base64url').toString().split(':')[1] as never;
+    await test.database.collection('apiKeys').updateOne({ _id }, { $set: { name: newName() } });
+    for (const { key } of [parent, child]) expect(await shown(key)).toEqual(refused);
+  });
+
   it('is refused when its time is past', async () => {
     const expiresAt = new Date(Date.now() + 60_000);
     const { key } = await test.makeAPIKey(caller, { scopes: ['integrations.get'], expiresAt });

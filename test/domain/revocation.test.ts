@@ -180,6 +180,72 @@ describe('with API keys', () => {
     expect(await codes()).toEqual({ own: 'UNAUTHENTICATED', child: 'UNAUTHENTICATED', others: 200, rotated: 'UNAUTHENTICATED' });
   });
 
+  const rotate = async (who: Caller, apiKey: string, overlapSeconds = 0): Promise<string> =>
+    (await run(test, who, 'rotateAPIKey', { apiKey, overlapSeconds }, 'key')).issued.key;
+  const withKey = (token: string): Caller => ({ organization, token });
+  const code = async (token: string) => (await asked(second, withKey(token)))[0];
+  /** Revokes the tokens of mallory and the keys. Returns the number of keys. */
+  const revokeMallory = async () => {
+    test.time = () => at(2);
+    const answer = await run(test, await tokenOf('admin', 2), 'revokeTokens', { subject: 'mallory', apiKeys: true }, 'before apiKeyCount');
+    return answer.revocation?.apiKeyCount ?? answer.code;
+  };
+
+  it('a key that replaced itself, or another one, is still known to be in the hands of the subject', async () => {
+    const [admin, mallory] = [await tokenOf('admin', -60), await tokenOf('mallory', -60)];
+    const [itself, above] = [await make(admin), await make(admin)];
+    const below = await make(withKey(above.key));
+    const first = await rotate(withKey(await rotate(mallory, itself.id)), itself.id);
+    const second = await rotate(withKey(first), itself.id);
+    const stolen = await rotate(mallory, above.id);
+    const [child, replaced] = [await make(withKey(stolen)), await rotate(withKey(stolen), below.id)];
+    // The admin takes back one key, and does not know of those that were received with it.
+    const takenBack = await rotate(admin, above.id);
+    for (const key of [second, child.key, replaced, takenBack]) expect(await code(key)).toBe(200);
+    expect(await revokeMallory()).toBe(3);
+    for (const key of [second, child.key, replaced]) expect(await code(key)).toBe('UNAUTHENTICATED');
+    expect(await code(takenBack)).toBe(200);
+  });
+
+  it('of a key that somebody else has replaced since, only the old secret is revoked', async () => {
+    const [admin, mallory] = [await tokenOf('admin', -60), await tokenOf('mallory', -60)];
+    const { id } = await make(admin);
+    const old = await rotate(mallory, id);
+    const present = await rotate(admin, id, 3_600);
+    const [child, other] = [await make(withKey(old)), await make(withKey(present))];
+    for (const key of [old, present, child.key, other.key]) expect(await code(key)).toBe(200);
+    expect(await revokeMallory()).toBe(2);
+    for (const key of [old, child.key]) expect(await code(key)).toBe('UNAUTHENTICATED');
+    for (const key of [present, other.key]) expect(await code(key)).toBe(200);
+  });
+
+  it('the old secret of a key cannot hide who has it by replacing the key', async () => {
+    const [admin, mallory] = [await tokenOf('admin', -60), await tokenOf('mallory', -60)];
+    const { id } = await make(admin);
+    const old = await rotate(mallory, id);
+    await rotate(admin, id, 3_600);
+    const present = await rotate(withKey(old), id, 3_600);
+    expect(await code(present)).toBe(200);
+    expect(await revokeMallory()).toBe(1);
+    expect(await code(present)).toBe('UNAUTHENTICATED');
+  });
+
+  it('an altered key does not stop it', async () => {
+    const mallory = await tokenOf('mallory', -60);
+    const [own, others] = [await make(mallory), await make(await tokenOf('admin', -60))];
+    const rotated = await rotate(mallory, others.id);
+    const keys = test.database.collection<Json>('apiKeys');
+    const [document] = await keys.find({ organizationId: organization }).toArray();
+    const received = { receivers: [{ subject: 'mallory', at: start }], previousReceivers: [{ subject: 'mallory', at: start }] };
+    for (const [index, garbage] of [received, { ...received, receivers: 5 }, { ...received, updatedAt: 'x', _id: 'no id' }].entries()) {
+      await keys.insertOne({ ...document, name: `garbage ${index}`, _id: `${index}`.repeat(24), ...garbage });
+    }
+    expect(await revokeMallory()).toBeGreaterThanOrEqual(2);
+    expect(await asked(second, mallory)).toEqual(refused);
+    for (const key of [own.key, rotated]) expect(await code(key)).toBe('UNAUTHENTICATED');
+    await keys.deleteMany({ organizationId: organization });
+  });
+
   it('needs apiKeys.delete, too', async () => {
     const { errors } = await send(
       test,

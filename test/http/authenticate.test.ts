@@ -50,6 +50,16 @@ async function refusal(token: string, settings: TokenSettings = withSecret): Pro
   return message;
 }
 
+// Such a subject could not be revoked: `revokeTokens` does not take it.
+it.each([
+  ['a lone surrogate', 'ada\ud800'],
+  ['half a pair', '\udc00'],
+  ['256 characters', 'x'.repeat(256)],
+])('a subject with %s is refused', async (_what, sub) => {
+  expect(await refusal(await sign(claims({ sub })))).toContain('claim sub');
+  expect((await authenticate(await sign(claims({ sub: `😀${'x'.repeat(253)}` })))).subject).toHaveLength(255);
+});
+
 describe('the header', () => {
   const authenticator = createAuthenticator(withSecret, ownTokens, () => new Date());
   it.each([

@@ -118,9 +118,25 @@ it('one old key put among the new ones is not taken for an old database', async 
   await migrated();
   const old = dump.dataKeys!.find(({ purpose }) => purpose === 'fingerprint');
   await documents('dataKeys').replaceOne({ _id: old._id }, structuredClone(old));
-  const gateway = await opened();
-  await expect(gateway.migrate()).rejects.toThrow('keys of both formats');
-  await gateway.stop();
+  expect(await migrated()).toMatchObject({ organizations: 0, records: 0, failed: [organization] });
+});
+
+it('an organization with keys of both formats, or without a key to seal with, does not stop the others', async () => {
+  const { wrapped } = dump.dataKeys!.find(({ purpose }) => purpose === 'fingerprint');
+  const key = { purpose: 'fingerprint', state: 'current', wrapped, createdAt: new Date() };
+  await documents('dataKeys').insertMany([
+    { ...key, _id: 'a', organizationId: 'aaa' },
+    { ...key, _id: 'b', organizationId: 'aaa', purpose: 'seal', format: 2 },
+    { ...key, _id: 'c', organizationId: 'aab' },
+  ]);
+  // A key that is not bound to its purpose is bound to its organization.
+  const own = await localKeyProvider([test.masterKey]).wrap(new Uint8Array(32), { organizationId: 'aab', keyId: 'c', purpose: null });
+  await documents('dataKeys').updateOne({ _id: 'c' }, { $set: { wrapped: own } });
+  expect(await migrated()).toMatchObject({ organizations: 1, failed: ['aaa', 'aab'] });
+  await documents('dataKeys').deleteMany({ organizationId: { $in: ['aaa', 'aab'] } });
+  // The audit logs are migrated when all organizations are.
+  expect(await migrated()).toMatchObject({ organizations: 0, failed: [], auditLogs: { migrated: [{ organizationId: organization }] } });
+  await expectMigrated();
 });
 
 it('an organization whose keys no master key opens is named and left alone; a secret that does not open is named', async () => {

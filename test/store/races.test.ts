@@ -412,8 +412,12 @@ it('what attaches to a parent with one slot left writes that one', async () => {
     .integration;
   const parentId = Buffer.from(id, 'base64url').toString().split(':')[1]!;
   await slots.deleteMany({ parentId, _id: { $ne: `${parentId}.0` } });
-  for (let index = 0; index < 3; index++) await create('Credential', { integration, name: 'c', data: none });
-  expect(await slots.findOne({ parentId })).toMatchObject({ touches: 3 });
+  const touches = new Set<number>([(await slots.findOne({ parentId }))!.touches]);
+  for (let index = 0; index < 3; index++) {
+    await create('Credential', { integration, name: 'c', data: none });
+    touches.add((await slots.findOne({ parentId }))!.touches);
+  }
+  expect(touches.size).toBe(4);
 });
 
 // Else it would be there for good, and let its holder in.
@@ -504,7 +508,7 @@ describe('an API key that is created or rotated while its creator is revoked', (
       ada = await test.token({ ...caller, claims: { sub, iat: Math.floor(Date.now() / 1_000) - 60 } });
     });
     const revokeAll = (): Mutation => ['revokeTokens', { subject: sub, apiKeys: true }, 'before apiKeyCount'];
-    const left = () => count({ $or: [{ createdBySubject: sub }, { rotatedBySubject: sub }] });
+    const left = () => count({ $or: [{ createdBySubject: sub }, { 'receivers.subject': sub }] });
 
     it.each([['commitTransaction'], writes])('creating is held at %s: no key is left', async (...commands) => {
       const [made, revoked] = await whileHeld(make(), commands, revokeAll(), ada);
