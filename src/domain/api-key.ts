@@ -5,7 +5,6 @@ import { NotFoundError, UnauthenticatedError, ValidationError } from '../errors.
 import { checkInput, refuseUnknown } from '../fields/check.ts';
 import { type InputOf, instant, integer, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
-import { apiKeyHash } from '../secrets/api-key.ts';
 import { type APIKeyRecord, acceptedAs, endOf, type Receiver } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
@@ -211,10 +210,9 @@ export async function authenticateAPIKey(
   { stores, now, policy, revocations }: GatewayContext,
   { organizationId, id, secret }: APIKeyParts,
 ): Promise<Viewer> {
-  const keyHash = apiKeyHash(new Redacted(secret));
-  const record = await stores.of(organizationId).apiKeys.verify(id, keyHash, now(), policy.apiKeyLifetimeMs);
+  const record = await stores.of(organizationId).apiKeys.verify(id, new Redacted(secret), now(), policy.apiKeyLifetimeMs);
   if (!record) throw new UnauthenticatedError(UNKNOWN_KEY);
-  const { scopes, integrationId } = record;
+  const { scopes, integrationId, keyHash } = record;
   const viewer = { organizationId, kind: 'apiKey', subject: id, scopes: new Set(scopes), keyHash } as const;
   revocations.refuseRevoked(viewer);
   return integrationId === null ? viewer : { ...viewer, confinedTo: { integrationId } };

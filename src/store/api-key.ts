@@ -1,6 +1,6 @@
 import type { ViewerKind } from '../access/viewer.ts';
 import type { Redacted } from '../redacted.ts';
-import { newAPIKey } from '../secrets/api-key.ts';
+import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
@@ -47,6 +47,9 @@ const fields = {
 
 /** A key that authenticates a service that cannot get tokens. Only a hash of the key is stored. */
 export interface APIKeyRecord extends RecordOf<typeof fields> {}
+
+/** A key, and the hash of the secret that was presented. */
+type VerifiedAPIKey = APIKeyRecord & { readonly keyHash: string };
 
 /** A key that is in constant use causes one write in this time. */
 const LAST_USED_MILLISECONDS = 60_000;
@@ -105,18 +108,19 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
         },
 
         /**
-         * Returns the record if the key with this hash is valid and neither the key nor one of those that it was created with has expired or is revoked,
+         * Returns the record if the secret is valid and neither the key nor one of those that it was created with has expired or is revoked,
          * and updates `lastUsedAt`. Uses one command, or two for a key that another one created, and rarely one more. `lifetimeMs` is the
          * longest lifetime of a key in milliseconds; null if it is not limited.
          */
-        async verify(id: string, hash: string, now: Date, lifetimeMs: number | null): Promise<APIKeyRecord | null> {
+        async verify(id: string, secret: Redacted, now: Date, lifetimeMs: number | null): Promise<VerifiedAPIKey | null> {
           const isLive = (key: APIKeyRecord) => {
             const end = endOf(key, lifetimeMs);
             return end === null || end > now;
           };
           const record = await records.evenAltered.one({ id });
           if (!record || record.isAltered || !isLive(record)) return null;
-          if (!acceptedAs(record, hash, now)) return null;
+          const keyHash = apiKeyHash(secret);
+          if (!acceptedAs(record, keyHash, now)) return null;
           const { lastUsedAt, ancestors = [] } = record;
           if (ancestors.length > 0) {
             const found = await records.evenAltered.byIds(ancestors);
@@ -125,7 +129,7 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
           if (!lastUsedAt || now.getTime() - lastUsedAt.getTime() >= LAST_USED_MILLISECONDS) {
             await model.updateOne({ organizationId, _id: id, ...(lastUsedAt && { lastUsedAt }) }, { $set: { lastUsedAt: now } });
           }
-          return record;
+          return { ...record, keyHash };
         },
       }),
     };
