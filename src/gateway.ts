@@ -23,6 +23,7 @@ import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
+import { inTurn } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
   type KeyRunOptions,
@@ -285,21 +286,25 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const sweep = () => sweepExpired(gateway);
     const sealAuditLog = async () => {
-      await flushCounts();
-      await sealAuditLogs(gateway, onSealProblem);
+      // One that fails must not stop the others, nor the sealing.
+      await inTurn([flushCounts, () => sealAuditLogs(gateway, onSealProblem)], (step) => step());
     };
     const flushCounts = async () => {
-      await refusals.flush(stores, now());
-      const altered = await alterations.flush(stores, now());
-      if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
-      await reads?.flush(stores, now());
-      try {
-        const failed = await failedLogins.flush(gateway);
-        if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
-      } catch (error) {
-        if (!(error instanceof PlatformLogMissingError)) throw error;
-        logger.error('requests without a valid token could not be written down: there is no log of the platform');
-      }
+      const flushAlterations = async () => {
+        const altered = await alterations.flush(stores, now());
+        if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
+      };
+      const flushLogins = async () => {
+        try {
+          const failed = await failedLogins.flush(gateway);
+          if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
+        } catch (error) {
+          if (!(error instanceof PlatformLogMissingError)) throw error;
+          logger.error('requests without a valid token could not be written down: there is no log of the platform');
+        }
+      };
+      const flushes = [() => refusals.flush(stores, now()), flushAlterations, async () => reads?.flush(stores, now()), flushLogins];
+      await inTurn(flushes, (flush) => flush());
     };
     const operator = options.operator ?? systemUser();
     const jobs: readonly Job[] = [
@@ -342,8 +347,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         entries: () => platformEntries(gateway),
       },
       async stop() {
-        for (const end of ends) end();
-        await keyFiles.stop();
+        await Promise.all(ends.map((end) => end()));
+        await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
         await stores.serve(flushCounts).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         if (runsJobs) {
           await stores

@@ -1,6 +1,7 @@
 import type { Alteration } from '../store/authenticity.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
+import { inTurn } from './in-turn.ts';
 import { GATEWAY_SUBJECT } from './organization.ts';
 
 export type { Alteration };
@@ -29,7 +30,7 @@ export function createAlterations() {
     async flush(stores: Store, now: Date): Promise<number> {
       for (const [key, at] of told) if (now.getTime() - at >= AGAIN_MILLISECONDS) told.delete(key);
       let count = 0;
-      for (const [key, { organizationId, noun, id }] of [...waiting]) {
+      await inTurn([...waiting], async ([key, { organizationId, noun, id }]) => {
         const store = stores.of(organizationId);
         if ((await store.organization.state()) === 'live') {
           const base = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now };
@@ -40,7 +41,7 @@ export function createAlterations() {
         waiting.delete(key);
         told.set(key, now.getTime());
         count++;
-      }
+      });
       return count;
     },
   };

@@ -35,6 +35,9 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
   const { sink, isRequired, shown, onProblem, onBroken } = settings;
   /** Logs that were written to, and not streamed since. */
   const behind = new Set<string>();
+  /** Logs that could not be sent although the sink works. */
+  const broken = new Set<string>();
+  /** Whether the sink did not take what was sent last. */
   let isFailing = false;
   let lastComplete = Date.now();
   let lastAll = 0;
@@ -43,26 +46,27 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
   async function runOnce(): Promise<void> {
     const isAll = Date.now() - lastAll >= ALL_LOGS_MS;
     for (const organizationId of stores.changedAuditLogs()) behind.add(organizationId);
-    let hasFailed = false;
+    isFailing = false;
+    let isComplete = false;
     try {
       if (isAll) for (const organizationId of await allLogs()) behind.add(organizationId);
       await inTurn([...behind], async (organizationId) => {
-        await sealLog({ stores, now }, organizationId, onProblem);
         try {
-          await sendLog(organizationId);
+          if (await sealLog({ stores, now }, organizationId, onProblem)) await sendLog(organizationId);
+          broken.delete(organizationId);
         } catch (error) {
+          // The other organizations are not to blame for this one.
+          if (!isFailing) broken.add(organizationId);
           if (!(error instanceof AuditChainError)) throw error;
           onBroken(organizationId);
         }
         behind.delete(organizationId);
+      }).finally(() => {
+        isComplete = !isFailing;
       });
       if (isAll) lastAll = Date.now();
-    } catch (error) {
-      hasFailed = true;
-      throw error;
     } finally {
-      isFailing = hasFailed;
-      if (!hasFailed) lastComplete = Date.now();
+      if (isComplete) lastComplete = Date.now();
     }
   }
 
@@ -76,8 +80,18 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
     for (let sent = await audit.sentTo(sink.id); ; ) {
       const batches = await audit.batchesAfter(sent, BATCHES_PER_REQUEST);
       const last = batches.at(-1);
-      if (!last) return;
-      await sink.send(batches.map((batch) => linesOf(organizationId, batch)).join(''));
+      if (!last) {
+        const head = await audit.lastHead();
+        // Somebody has put the log back: what is sealed from now on would have the numbers of batches that the sink already has.
+        if (sent > (head?.sequence ?? 0)) throw new AuditChainError('The log ends before the last batch that was sent.');
+        return;
+      }
+      try {
+        await sink.send(batches.map((batch) => linesOf(organizationId, batch)).join(''));
+      } catch (error) {
+        isFailing = true;
+        throw error;
+      }
       sent = last.seal.sequence;
       await audit.noteSent(sink.id, sent);
     }
@@ -102,9 +116,9 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
       });
       return running;
     },
-    /** @throws UnavailableError when the sink is required and does not take what is sent */
-    requireWorking(): void {
-      if (isRequired && (isFailing || Date.now() - lastComplete > BACKLOG_MS)) {
+    /** @throws UnavailableError when the sink is required, and does not take what is sent, or the log of the organization cannot be sent */
+    requireWorking(organizationId: string): void {
+      if (isRequired && (isFailing || broken.has(organizationId) || Date.now() - lastComplete > BACKLOG_MS)) {
         throw new UnavailableError('The audit log cannot be written to its sink.', RETRY_SECONDS, 'NOT_EXECUTED');
       }
     },

@@ -17,7 +17,7 @@ export interface SealProblem extends SealReport {
  * @throws AggregateError of all failures, after everything else is done
  */
 export async function sealAuditLogs({ stores, now }: GatewayContext, onProblem: (problem: SealProblem) => void): Promise<void> {
-  await inTurn(await logsOf(stores), (organizationId) => sealLog({ stores, now }, organizationId, onProblem));
+  await inTurn(await logsOf(stores), async (organizationId) => void (await sealLog({ stores, now }, organizationId, onProblem)));
 }
 
 /**
@@ -28,19 +28,27 @@ export async function sealAuditLogs({ stores, now }: GatewayContext, onProblem: 
  */
 export async function endAuditLogs({ stores, now }: GatewayContext, onProblem: (problem: SealProblem) => void): Promise<void> {
   await inTurn(stores.writtenAuditLogs(), async (organizationId) => {
+    if (!(await hasLog(stores, organizationId))) return;
     await stores.of(organizationId).audit.fillGaps(now());
     await sealLog({ stores, now }, organizationId, onProblem);
   });
 }
 
-/** Seals one log. Calls `onProblem` if it is not as it should be. */
+/** Whether there is such a log. That of a deleted organization is deleted as well. */
+async function hasLog(stores: GatewayContext['stores'], organizationId: string): Promise<boolean> {
+  return organizationId === stores.platform.organizationId || (await stores.of(organizationId).organization.state()) === 'live';
+}
+
+/** Seals one log. Calls `onProblem` if it is not as it should be. Returns whether there is such a log. */
 export async function sealLog(
   { stores, now }: Pick<GatewayContext, 'stores' | 'now'>,
   organizationId: string,
   onProblem: (problem: SealProblem) => void,
-): Promise<void> {
+): Promise<boolean> {
+  if (!(await hasLog(stores, organizationId))) return false;
   const report = await stores.of(organizationId).audit.seal(now());
   if (report.refusal !== null || report.rejected > 0 || report.missing.length > 0) onProblem({ ...report, organizationId });
+  return true;
 }
 
 async function logsOf(stores: GatewayContext['stores']): Promise<string[]> {
@@ -53,9 +61,7 @@ export async function verifyAuditLog(
   organizationId: string,
   knownHead?: AuditHead,
 ): Promise<AuditVerification | undefined> {
-  const store = stores.of(organizationId);
-  const isThere = organizationId === stores.platform.organizationId || (await store.organization.state()) === 'live';
-  return isThere ? store.audit.verify(knownHead) : undefined;
+  return (await hasLog(stores, organizationId)) ? stores.of(organizationId).audit.verify(knownHead) : undefined;
 }
 
 /** What became of one log in a migration. */

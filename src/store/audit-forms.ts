@@ -138,7 +138,23 @@ export function macOfEntry(key: Uint8Array, entry: StoredEntry): string {
 
 /** Whether the gateway wrote this entry, in this organization, and nobody has changed it since. */
 export function isAuthentic(key: Uint8Array, entry: StoredEntry): entry is NumberedEntry {
-  return entry.format === FORMAT && typeof entry.mac === 'string' && sameText(entry.mac, macOfEntry(key, entry));
+  // The MAC is over text, in which values of different types can look alike.
+  return entry.format === FORMAT && hasFittingValues(entry) && sameText(entry.mac!, macOfEntry(key, entry));
+}
+
+const numberedFields = Object.entries({
+  ...entryFields,
+  createdAt: date(),
+  mac: text(),
+  writer: text(),
+  number: number(),
+  settled: number(),
+  batch: number(),
+});
+
+function hasFittingValues(entry: StoredEntry): boolean {
+  const values = entry as unknown as Readonly<Record<string, unknown>>;
+  return typeof values._id === 'string' && numberedFields.every(([name, { fits }]) => fits(values[name]));
 }
 
 /** Chains a batch to the newest one. */

@@ -192,12 +192,14 @@ export function auditStore(database: Database) {
     async function insertNext(record: AuditRecord): Promise<AuditRecord> {
       const log = await opened();
       const { numbers } = log;
-      const number = numbers.take();
+      let number = 0;
       let isNumberUsed = false;
+      // Before the number is taken: if the attempt was given up meanwhile, nobody would return it.
       onOutcome((outcome) => {
         numbers.end(number, isNumberUsed ? 'unknown' : outcome);
         if (outcome !== 'aborted') changed.add(organizationId);
       });
+      number = numbers.take();
       try {
         await insertNumbered(log, number, record);
       } catch (error) {
@@ -479,6 +481,7 @@ export function auditStore(database: Database) {
           const last = (await seals.findOne({ organizationId }).sort({ sequence: -1 }).lean()) ?? NO_BATCH;
           await createHead(key, { sequence: last.sequence, headHash: last.headHash, legacyBatches });
           logs.delete(organizationId);
+          changed.delete(organizationId);
           return { legacyBatches, unproven };
         },
 
@@ -495,6 +498,13 @@ export function auditStore(database: Database) {
 
     async function sealAll(log: OpenLog, report: SealReport, now: Date): Promise<void> {
       let head: Head | null = null;
+      // Ids of another type come before or after all texts, so the steps below do not read them. No entry of this gateway has one.
+      const strange = await entries
+        .find({ organizationId, sequence: null, $nor: [{ _id: { $gte: '' } }] }, { _id: 1 })
+        .limit(NAMED_MAX)
+        .lean();
+      report.rejected += strange.length;
+      report.rejectedIds.push(...strange.map(({ _id }) => String(_id)));
       for (let after = ''; ; ) {
         if (!head) {
           const record = await heads.findOne({ organizationId }).lean();

@@ -5,10 +5,19 @@ import { UnavailableError } from '../errors.ts';
 /** How an attempt of a transaction ended. `unknown` if the connection failed, so that the server can have committed it, or still can. */
 export type TransactionOutcome = 'committed' | 'aborted' | 'unknown';
 
+/** When a caller should try again, in seconds. */
+const RETRY_SECONDS = 5;
+
 type Listener = (outcome: TransactionOutcome) => void;
 
-/** The listeners of the current attempt. */
-const attempts = new AsyncLocalStorage<Listener[]>();
+interface Attempt {
+  readonly listeners: Listener[];
+  /** Whether its outcome is known. What still runs in it was given up. */
+  isOver: boolean;
+}
+
+/** The current attempt. */
+const attempts = new AsyncLocalStorage<Attempt>();
 
 /** Whether the caller runs inside a transaction. */
 export function isInTransaction(): boolean {
@@ -17,26 +26,30 @@ export function isInTransaction(): boolean {
 
 /**
  * Calls the function once, when it is known how the current attempt of the running transaction has ended. A transaction that is repeated has
- * several attempts. @throws Error outside of a transaction
+ * several attempts.
+ *
+ * @throws Error outside of a transaction; UnavailableError when the attempt was given up, because then nobody would be told
  */
 export function onOutcome(listener: Listener): void {
-  const listeners = attempts.getStore();
-  if (!listeners) throw new Error('There is no transaction whose outcome could be told.');
-  listeners.push(listener);
+  const attempt = attempts.getStore();
+  if (!attempt) throw new Error('There is no transaction whose outcome could be told.');
+  if (attempt.isOver) throw new UnavailableError('The transaction was given up.', RETRY_SECONDS, 'NOT_EXECUTED');
+  attempt.listeners.push(listener);
 }
 
 /** Runs a transaction, and tells the listeners of each attempt how it ended. */
 export async function runTransaction(connection: Connection, run: () => Promise<void>): Promise<void> {
-  let listeners: Listener[] = [];
+  let current: Attempt = { listeners: [], isOver: false };
   const end = (outcome: TransactionOutcome) => {
-    for (const listener of listeners.splice(0)) listener(outcome);
+    current.isOver = true;
+    for (const listener of current.listeners.splice(0)) listener(outcome);
   };
   const attempt = async () => {
     // The driver repeats the function after a commit only if the server said that it did not commit.
     end('aborted');
-    listeners = [];
+    current = { listeners: [], isOver: false };
     try {
-      await attempts.run(listeners, run);
+      await attempts.run(current, run);
     } catch (error) {
       // Without a connection, the server cannot be told to abort. It does so later.
       end(isNetworkError(error) ? 'unknown' : 'aborted');

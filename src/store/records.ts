@@ -136,11 +136,12 @@ export function recordStore<R extends BaseRecord>(
 ) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
-  const unproven = Object.fromEntries(unauthenticated.map((name) => [name, fields[name]!]));
+  const allFields = { ...baseFields, ...fields };
+  // Anybody who can write to the database can have written these: what does not fit its type is read as blank.
+  const unproven = authenticity ? Object.fromEntries(unauthenticated.map((name) => [name, fields[name]!])) : allFields;
   const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) =>
     ({ id: _id, ...rest, ...fitting(unproven, rest) }) as unknown as R;
   const { collectionName } = model.collection;
-  const allFields = { ...baseFields, ...fields };
   const { label, storedLimit } = nounTable[noun];
   const isCounted = storedLimit !== null;
 
