@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { ObjectId } from 'mongodb';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Json, useTestGateway } from '../harness.ts';
 
@@ -67,6 +68,25 @@ describe('who can write to the database, but has no key', () => {
         await entries().insertOne({ ...legacyForm(await lastUnsealed()), _id: newId(), createdAt: monthAgo(), subject: 'mallory' });
       },
       says: /^1 entry was not written by this gateway, or changed later, and never sealed: [0-9a-f]{24}$/m,
+      logs: notOurs,
+    },
+    'gives an entry an id of another type, which looks the same': {
+      async forge() {
+        const entry = (await lastUnsealed())!;
+        await entries().deleteOne({ _id: entry._id });
+        await entries().insertOne({ ...entry, _id: new ObjectId(entry._id) });
+      },
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
+    'puts values of another type into an entry, which look the same': {
+      async forge() {
+        const { _id } = (await lastUnsealed())!;
+        await entries().updateOne({ _id }, { $set: { reason: Number.NaN } });
+        const { auditLog } = await test.query(caller, '{ auditLog { nodes { reason } } }');
+        expect(auditLog.nodes).toHaveLength(5);
+      },
+      says: /1 entry was not written by this gateway/,
       logs: notOurs,
     },
     'inserts an entry with the MAC of another': {
@@ -279,4 +299,21 @@ describe('who can write to the database, but has no key', () => {
     await seal();
     expect((await verify())!.problems.join('\n')).toMatch(/an entry was removed or changed: number 2/);
   });
+});
+
+it('an organization whose audit key cannot be used does not stop the logs of others', async () => {
+  const [broken, other] = [caller.organization, test.newOrganization()];
+  await act(broken);
+  await act(other);
+  const refused = { organization: broken, scopes: [] };
+  const wrapped = { organizationId: broken, purpose: 'audit' };
+  const keys = test.database.collection<Json>('dataKeys');
+  const before = await keys.findOne(wrapped);
+  await keys.updateOne(wrapped, { $set: { wrapped: 'x' } });
+  await restart();
+  await test.answer(refused, 'mutation { createIntegration(input: { name: "x" }) { __typename } }');
+  await expect(seal()).rejects.toThrow();
+  expect(await test.gateway.audit.verify(other)).toMatchObject({ unsealed: 0, problems: [] });
+  await keys.updateOne(wrapped, { $set: { wrapped: before.wrapped } });
+  await restart();
 });

@@ -248,3 +248,42 @@ describe('reads of credentials', () => {
     expect(written).toContainEqual(expect.objectContaining({ subject: 'ada', objectId: null, count: 80 }));
   });
 });
+
+describe('a required sink', () => {
+  const changes = async (organization: string) => {
+    const mutation = `mutation { createIntegration(input: { name: "i-${randomBytes(6).toString('hex')}" }) { __typename } }`;
+    const { data, errors } = await test.answer({ organization }, mutation);
+    return errors?.[0].extensions.code ?? data.createIntegration.__typename;
+  };
+
+  it('is not failing because an organization was deleted', async () => {
+    await sendTo({ kind: 'file', path: join(directory, 'deleted') }, true);
+    const other = test.newOrganization();
+    await act();
+    await test.gateway.deleteOrganization(caller.organization);
+    await stream();
+    expect(await changes(other)).toBe('CreateIntegrationSuccess');
+  });
+
+  it('refuses the changes of an organization whose log was put back, and of no other', async () => {
+    await sendTo({ kind: 'file', path: join(directory, 'put-back') }, true);
+    const mine = { organizationId: caller.organization };
+    const names = ['auditEntries', 'auditSeals', 'auditHeads'];
+    const all = () => Promise.all(names.map((name) => test.database.collection<Json>(name).find(mine).toArray()));
+    await act();
+    await stream();
+    const then = await all();
+    await act();
+    await stream();
+    await test.close();
+    for (const [index, name] of names.entries()) {
+      await test.database.collection(name).deleteMany(mine);
+      await test.database.collection<Json>(name).insertMany(then[index]!);
+    }
+    await test.open();
+    await stream();
+    expect(await changes(caller.organization)).toBe('UNAVAILABLE');
+    expect(await changes(test.newOrganization())).toBe('CreateIntegrationSuccess');
+    expect(test.logs.join('')).toContain('the audit log was not streamed');
+  });
+});
