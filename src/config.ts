@@ -2,7 +2,7 @@ import { isIPv4 } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
-import { defaultLimits, type Limits } from './limits.ts';
+import { defaultLimits, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 
 /** A setting that is a whole number. */
@@ -135,7 +135,7 @@ const settings = {
     .describe(
       'the required value of the header `typ`, such as `at+jwt` (RFC 9068). If set, other tokens of the issuer, such as ID tokens, are rejected',
     ),
-  TOKEN_MAX_LIFETIME_SECONDS: whole(60, 365 * 86_400, 86_400).describe(
+  TOKEN_MAX_LIFETIME_SECONDS: whole(60, 365 * 86_400, TOKEN_LIFETIME_SECONDS).describe(
     'the maximum lifetime of a token, from `iat` (or now, if there is none) to `exp`, in seconds; tokens that are valid for longer are rejected',
   ),
   TLS_CERT_FILE: z

@@ -80,3 +80,9 @@ export const defaultLimits: Limits = {
   maxStoredBytes: 10 * 1024 ** 3,
   introspection: true,
 };
+
+/**
+ * The longest accepted lifetime of a token of the issuer, in seconds, unless it is configured. Revocations are kept as long, so there is one
+ * value for both.
+ */
+export const TOKEN_LIFETIME_SECONDS = 24 * 60 * 60;

@@ -1,6 +1,7 @@
 import cliProgress from 'cli-progress';
 import { grantableScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
+import { ConfigError } from '../config.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
 import type { Gateway } from '../gateway.ts';
@@ -27,7 +28,10 @@ export async function demo(gateway: Gateway, organization: string, connections: 
     const query = `mutation ($input: ${type}Input!) { ${field}(input: $input) { ... on ${type}Success { ${noun} { id } } ... on MutationError { code message } } }`;
     const { data, errors } = await gateway.execute({ query, variables: { input }, viewer });
     const result = data?.[field] as Record<string, unknown> | undefined;
-    if (!result) throw new Error(`${field} failed: ${errors?.map(({ message }) => message).join(' ')}`);
+    const messages = errors?.map(({ message }) => message).join(' ');
+    // A deleted organization is not a bug.
+    if (errors?.some(({ extensions }) => extensions.code === 'UNAUTHENTICATED')) throw new ConfigError(messages!);
+    if (!result) throw new Error(`${field} failed: ${messages}`);
     if (result.code && result.code !== 'CONFLICT') throw new Error(`${field} failed: ${result.message}`);
     return result;
   };

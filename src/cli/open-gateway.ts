@@ -54,7 +54,12 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
       logsReads: config.logsReads,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
-    if (embedded) await recordRestore(config.dataDirectory, gateway);
+    if (embedded) {
+      await recordRestore(config.dataDirectory, gateway).catch(async (error) => {
+        await gateway.stop();
+        throw error;
+      });
+    }
     return {
       gateway,
       developmentSecret,

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
+import type { Gateway } from '../gateway.ts';
 import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
 import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
@@ -43,34 +44,40 @@ export async function start(config: Config, print: (line: string) => void): Prom
   }
   const { port } = server.address() as AddressInfo;
   const address = `${tls ? 'https' : 'http'}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
-  const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
-  if (await gateway.platform.exists()) {
-    await gateway.platform.record('startServer', { details: `version ${version}` });
-    if (token)
-      await gateway.platform.record('createDevelopmentToken', {
-        organization: DEVELOPMENT_ORGANIZATION,
-        details: developmentScopes.join(' '),
-      });
-  } else print('There is no log of the platform. If an older version made this database, run: credential-gateway migrate');
-  const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
-  const warning = tls && tlsWarning(tls, new Date());
-  for (const notice of warning ? [...notices, warning] : notices) print(notice);
-  print(`Database: ${databaseDescription}.`);
-  print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
-
-  await stopped;
-  endReloading();
-  server.close();
-  server.closeIdleConnections();
-  const drained = once(server, 'close');
-  await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
-  server.closeAllConnections();
-  if (await gateway.platform.exists().catch(() => false)) {
-    await gateway.platform
-      .record('stopServer')
-      .catch(() => process.stderr.write('The stop could not be written to the log of the platform.\n'));
+  let endReloading = () => {};
+  try {
+    const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
+    await recordStart(gateway, token !== undefined, print);
+    if (config.tls && tls && server instanceof TlsServer) endReloading = reloadTls(server, config.tls, tls, logger, options);
+    const warning = tls && tlsWarning(tls, new Date());
+    for (const notice of warning ? [...notices, warning] : notices) print(notice);
+    print(`Database: ${databaseDescription}.`);
+    print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
+    await stopped;
+  } finally {
+    endReloading();
+    server.close();
+    server.closeIdleConnections();
+    const drained = once(server, 'close');
+    await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
+    server.closeAllConnections();
+    await recordStop(gateway).catch(() => process.stderr.write('The stop could not be written to the log of the platform.\n'));
+    await close();
   }
-  await close();
+}
+
+async function recordStart({ platform }: Gateway, hasToken: boolean, print: (line: string) => void): Promise<void> {
+  if (!(await platform.exists())) {
+    print('There is no log of the platform. If an older version made this database, run: credential-gateway migrate');
+    return;
+  }
+  await platform.record('startServer', { details: `version ${version}` });
+  const scopesOfToken = { organization: DEVELOPMENT_ORGANIZATION, details: developmentScopes.join(' ') };
+  if (hasToken) await platform.record('createDevelopmentToken', scopesOfToken);
+}
+
+async function recordStop({ platform }: Gateway): Promise<void> {
+  if (await platform.exists()) await platform.record('stopServer');
 }
 
 function untilSignal(): Promise<void> {

@@ -1,3 +1,5 @@
+import { TOKEN_LIFETIME_SECONDS } from '../limits.ts';
+
 /** The rules that an operator sets for the whole gateway. */
 export interface Policy {
   /** The pattern that the reason of a reveal must match. If null, a reason must have ten visible characters. */
@@ -8,4 +10,4 @@ export interface Policy {
   readonly tokenLifetimeMs: number;
 }
 
-export const defaultPolicy: Policy = { revealReasonPattern: null, apiKeyLifetimeMs: null, tokenLifetimeMs: 24 * 60 * 60 * 1_000 };
+export const defaultPolicy: Policy = { revealReasonPattern: null, apiKeyLifetimeMs: null, tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000 };

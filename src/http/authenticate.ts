@@ -2,6 +2,7 @@ import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } 
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, SUBJECT_MAX, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
+import { TOKEN_LIFETIME_SECONDS } from '../limits.ts';
 import { Redacted } from '../redacted.ts';
 import { createIssuerKeys, type issuerKeyLimits } from './issuer-keys.ts';
 import type { Guard } from './limits/guesses.ts';
@@ -35,7 +36,6 @@ export interface OwnTokens {
 
 /** The tolerated difference between the issuer's clock and ours, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
-const DEFAULT_MAX_LIFETIME_SECONDS = 86_400;
 const UNUSABLE_KEY = 'The issuer’s key that the token names cannot be used.';
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -99,7 +99,7 @@ function endUserToken(token: string) {
 
 /** The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens without them. */
 function issuedTokens(
-  { issuer, audience, organizationClaim, typ, maxLifetimeSeconds = DEFAULT_MAX_LIFETIME_SECONDS, key }: TokenSettings,
+  { issuer, audience, organizationClaim, typ, maxLifetimeSeconds = TOKEN_LIFETIME_SECONDS, key }: TokenSettings,
   now: () => Date,
   { onKeyFailure = () => {}, issuerKeyLimits: limits }: AuthenticatorOptions,
 ) {
