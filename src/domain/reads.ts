@@ -1,6 +1,7 @@
 import type { Viewer, ViewerKind } from '../access/viewer.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
+import { inTurnByOrganization } from './in-turn.ts';
 
 /** The maximum number of entries that are distinguished between two flushes. Other reads are counted together. */
 const KINDS_MAX = 10_000;
@@ -62,22 +63,26 @@ export function createCredentialReads() {
     add(viewer: Viewer, credentials: readonly Owned[]): void {
       for (const credential of credentials) entryOf(viewer, credential).count++;
     },
-    /** Writes the counts since the last flush. Counts that cannot be written are kept for the next flush. */
+    /**
+     * Writes the counts since the last flush. Counts that cannot be written are kept for the next flush.
+     * @throws AggregateError of an OrganizationError for each organization whose counts cannot be written, at the end
+     */
     async flush(stores: Store, now: Date): Promise<void> {
       owners.clear();
-      for (const [key, { count, organizationId, ...read }] of [...reads]) {
+      const items = [...reads].map(([key, read]) => ({ key, ...read }));
+      await inTurnByOrganization(items, async ({ key, count, organizationId, ...read }) => {
         reads.delete(key);
         try {
           const store = stores.of(organizationId);
           // An organization that is deleted, or has no record yet, has no audit log.
-          if ((await store.organization.state()) !== 'live') continue;
+          if ((await store.organization.state()) !== 'live') return;
           const about = { reason: null, address: null, requestId: null, sequence: null, action: 'readCredentials', outcome: 'SUCCESS' };
           await store.audit.insert({ id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...read, ...about, count });
         } catch (error) {
           reads.set(key, { ...read, organizationId, count: count + (reads.get(key)?.count ?? 0) });
           throw error;
         }
-      }
+      });
     },
   };
 }

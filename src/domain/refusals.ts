@@ -2,6 +2,7 @@ import type { Viewer, ViewerKind } from '../access/viewer.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
+import { inTurnByOrganization } from './in-turn.ts';
 
 /** The maximum number of refusals that are distinguished between two flushes. Others are counted together. */
 const KINDS_MAX = 10_000;
@@ -37,14 +38,18 @@ export function createRefusals() {
       refusal.count++;
       refusals.set(key, refusal);
     },
-    /** Writes the counts since the last flush. Counts that cannot be written are kept for the next flush. */
+    /**
+     * Writes the counts since the last flush. Counts that cannot be written are kept for the next flush.
+     * @throws AggregateError of an OrganizationError for each organization whose counts cannot be written, at the end
+     */
     async flush(stores: Store, now: Date): Promise<void> {
-      for (const [key, { count, organizationId, ...refusal }] of [...refusals]) {
+      const items = [...refusals].map(([key, refusal]) => ({ key, ...refusal }));
+      await inTurnByOrganization(items, async ({ key, count, organizationId, ...refusal }) => {
         refusals.delete(key);
         try {
           const store = stores.of(organizationId);
           // An organization that is deleted, or has no record yet, has no audit log.
-          if ((await store.organization.state()) !== 'live') continue;
+          if ((await store.organization.state()) !== 'live') return;
           const about = { objectNoun: null, objectId: null, reason: null, address: null, requestId: null, sequence: null };
           const record = { id: newId(), organizationId, version: 1, createdAt: now, updatedAt: now, ...refusal, ...about, count };
           await store.audit.insert(record);
@@ -52,7 +57,7 @@ export function createRefusals() {
           refusals.set(key, { ...refusal, organizationId, count: count + (refusals.get(key)?.count ?? 0) });
           throw error;
         }
-      }
+      });
     },
   };
 }

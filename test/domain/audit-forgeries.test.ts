@@ -279,4 +279,36 @@ describe('who can write to the database, but has no key', () => {
     await seal();
     expect((await verify())!.problems.join('\n')).toMatch(/an entry was removed or changed: number 2/);
   });
+
+  it('makes the audit key of one organization unusable, which stops neither the others nor their alarms', async () => {
+    const victims = [test.newOrganization(), caller.organization, test.newOrganization()];
+    for (const organization of victims) await act(organization);
+    await test.close();
+    // The first of them in every order has no key any more, and has something to be written down.
+    const [bad, good] = [victims[0]!, victims.slice(1)];
+    const keys = test.database.collection<Json>('dataKeys');
+    const audit = { organizationId: bad, purpose: 'audit' };
+    const key = await keys.findOne(audit);
+    await keys.updateOne(audit, { $set: { wrapped: 'x' } });
+    await test.open();
+    try {
+      for (const organization of victims) {
+        await test.answer({ organization, scopes: [] } as never, 'mutation { createIntegration(input: { name: "a" }) { __typename } }');
+      }
+      test.logs.length = 0;
+      await expect(seal()).rejects.toBeInstanceOf(AggregateError);
+      expect(test.logs.map((line) => JSON.parse(line))).toContainEqual(
+        expect.objectContaining({ organization: bad, msg: 'the audit log of an organization could not be written or sealed' }),
+      );
+      for (const organizationId of good) {
+        expect(await entries().countDocuments({ organizationId, outcome: 'FORBIDDEN', sequence: 1 })).toBe(1);
+      }
+    } finally {
+      await keys.updateOne(audit, { $set: { wrapped: key!.wrapped } });
+      await restart();
+    }
+    // What could not be written is not lost while the process runs; what was written before is sealed now.
+    await seal();
+    expect(await entries().countDocuments({ organizationId: bad, sequence: null })).toBe(0);
+  });
 });
