@@ -2,14 +2,19 @@ import { createHash, createHmac } from 'node:crypto';
 import type { ViewerKind } from '../access/viewer.ts';
 import { sameText } from '../secrets/same-text.ts';
 import { anyText, date, nullable, number, optional, text, type ValuesOf } from './fields.ts';
-import type { RecordOf } from './records.ts';
+import { baseFields, isId, type RecordOf } from './records.ts';
 
 /** The format of entries and batches that have a MAC of their own. Older ones have no format. */
 export const FORMAT = 2;
 
+/** Stands for the id of an entry that has none of the right type. */
+export const NO_ID = '(no id)';
+
+const viewerKinds: readonly unknown[] = ['token', 'apiKey', 'endUser', 'gateway'] satisfies ViewerKind[];
+
 export const entryFields = {
   /** The viewer's kind (absent in entries that are older than this field) and subject. */
-  viewerKind: optional(nullable(text<ViewerKind>())),
+  viewerKind: optional(nullable({ ...text<ViewerKind>(), fits: (value) => viewerKinds.includes(value) })),
   subject: text(),
   /** The network address of the client. Null if the gateway acted by itself. */
   address: nullable(text()),
@@ -136,9 +141,20 @@ export function macOfEntry(key: Uint8Array, entry: StoredEntry): string {
   return hmac(key, signedText(entry));
 }
 
+const typed = Object.entries({ ...baseFields, ...entryFields });
+
+/**
+ * Whether each value has the type that the gateway writes. Values of other types can have the same text: an ObjectId and its digits, a number
+ * that is none and null.
+ */
+function hasItsTypes(entry: StoredEntry): boolean {
+  const values = entry as unknown as Readonly<Record<string, unknown>>;
+  return isId(values._id) && typeof values.organizationId === 'string' && typed.every(([name, { fits }]) => fits(values[name]));
+}
+
 /** Whether the gateway wrote this entry, in this organization, and nobody has changed it since. */
 export function isAuthentic(key: Uint8Array, entry: StoredEntry): entry is NumberedEntry {
-  return entry.format === FORMAT && typeof entry.mac === 'string' && sameText(entry.mac, macOfEntry(key, entry));
+  return entry.format === FORMAT && hasItsTypes(entry) && typeof entry.mac === 'string' && sameText(entry.mac, macOfEntry(key, entry));
 }
 
 /** Chains a batch to the newest one. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { ObjectId } from 'mongodb';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { type Json, useTestGateway } from '../harness.ts';
 
@@ -108,6 +109,37 @@ describe('who can write to the database, but has no key', () => {
       says: /1 entry was not written by this gateway/,
       logs: notOurs,
     },
+    'gives an entry an id of another type with the same text': {
+      async forge() {
+        const { _id, ...entry } = (await lastUnsealed())!;
+        await entries().deleteOne({ _id });
+        await entries().insertOne({ ...entry, _id: new ObjectId(_id as unknown as string) } as never);
+      },
+      says: /1 entry was not written by this gateway, or changed later, and never sealed: \(no id\)/,
+      logs: notOurs,
+    },
+    'gives a field of an entry another type with the same text': {
+      async forge() {
+        const { _id, objectId } = (await lastUnsealed())!;
+        await entries().updateOne({ _id }, { $set: { objectId: new ObjectId(objectId as string) } });
+      },
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
+    'replaces null by a number that is none': {
+      forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { reason: Number.NaN } }),
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
+    'gives a field of a sealed entry another type with the same text': {
+      forge: () => entries().updateOne({ ...mine(), sequence: 2 }, { $set: { reason: Number.NaN } }),
+      says: /batch 2: 1 entry was not written by this gateway/,
+    },
+    'names a kind of viewer that does not exist': {
+      forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { viewerKind: 'mallory' } }),
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
     'hides an unsealed entry in a batch that is sealed': {
       forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { sequence: 2 } }),
       says: /batch 2: has 3 entries, but was sealed with 2/,
@@ -207,6 +239,11 @@ describe('who can write to the database, but has no key', () => {
     await seal();
     if (logs) expect(errorsLogged().map(({ msg }) => msg)).toContainEqual(expect.stringMatching(logs));
     expect((await verify())!.problems.join('\n')).toMatch(says);
+    const shown = await test.answer(
+      caller,
+      '{ auditLog { nodes { id createdAt viewerKind subject outcome objectId reason count isSealed } } }',
+    );
+    expect(shown.errors).toBeUndefined();
     await restart();
     await seal();
     const found = await verify();
