@@ -237,7 +237,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           isRequired: options.auditSink.isRequired,
           shown: shownEntry,
           onProblem: onSealProblem,
-          onBroken: (organization) => logger.error({ organization }, 'the audit log was not streamed: a batch is not as it was sealed'),
+          onBroken: (organization) =>
+            logger.error(
+              { organization },
+              'the audit log was not streamed: a batch is not as it was sealed, or not the one that the sink has got',
+            ),
         },
       );
     const reads = options.logsReads ? createCredentialReads() : undefined;

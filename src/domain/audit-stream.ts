@@ -21,7 +21,7 @@ interface StreamSettings {
   /** Returns an entry as callers see it, in the form of the query `auditLog`. */
   readonly shown: (entry: AuditRecord) => object;
   readonly onProblem: (problem: SealProblem) => void;
-  /** A log cannot be streamed, because a batch is not as it was sealed. */
+  /** A log cannot be streamed, because a batch is not as it was sealed, or not the one that the sink has got. */
   readonly onBroken: (organizationId: string) => void;
 }
 
@@ -35,6 +35,8 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
   const { sink, isRequired, shown, onProblem, onBroken } = settings;
   /** Logs that were written to, and not streamed since. */
   const behind = new Set<string>();
+  /** Logs that cannot be streamed as they are stored. They are tried again in each run. */
+  const broken = new Set<string>();
   let isFailing = false;
   let lastComplete = Date.now();
   let lastAll = 0;
@@ -47,14 +49,24 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
     try {
       if (isAll) for (const organizationId of await allLogs()) behind.add(organizationId);
       await inTurn([...behind], async (organizationId) => {
-        await sealLog({ stores, now }, organizationId, onProblem);
+        // A log that is not sealed is not sent either.
+        let isBroken = false;
+        await sealLog({ stores, now }, organizationId, (problem) => {
+          isBroken ||= problem.refusal !== null;
+          onProblem(problem);
+        });
         try {
           await sendLog(organizationId);
         } catch (error) {
           if (!(error instanceof AuditChainError)) throw error;
+          isBroken = true;
           onBroken(organizationId);
         }
-        behind.delete(organizationId);
+        if (isBroken) broken.add(organizationId);
+        else {
+          broken.delete(organizationId);
+          behind.delete(organizationId);
+        }
       });
       if (isAll) lastAll = Date.now();
     } catch (error) {
@@ -79,7 +91,7 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
       if (!last) return;
       await sink.send(batches.map((batch) => linesOf(organizationId, batch)).join(''));
       sent = last.seal.sequence;
-      await audit.noteSent(sink.id, sent);
+      await audit.noteSent(sink.id, last.seal);
     }
   }
 
@@ -102,9 +114,9 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
       });
       return running;
     },
-    /** @throws UnavailableError when the sink is required and does not take what is sent */
-    requireWorking(): void {
-      if (isRequired && (isFailing || Date.now() - lastComplete > BACKLOG_MS)) {
+    /** @throws UnavailableError when the sink is required, and does not take what is sent, or the log of this organization cannot be sent */
+    requireWorking(organizationId: string): void {
+      if (isRequired && (isFailing || broken.has(organizationId) || Date.now() - lastComplete > BACKLOG_MS)) {
         throw new UnavailableError('The audit log cannot be written to its sink.', RETRY_SECONDS, 'NOT_EXECUTED');
       }
     },

@@ -17,7 +17,7 @@ export interface GatewayContext {
   /** Reads and generates keys and certificates for an organization. */
   readonly keyFiles: { of(organizationId: string): KeyFiles };
   /** Where the audit log is streamed to. Absent if nowhere. */
-  readonly auditStream?: { requireWorking(): void };
+  readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that viewers read. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
 }
@@ -34,7 +34,7 @@ export interface DomainContext {
   readonly revocations: RevocationList;
   /** Creates what reads and generates the keys and certificates of one mutation. */
   readonly keyFiles: () => KeyFiles;
-  readonly auditStream?: { requireWorking(): void };
+  readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
 }

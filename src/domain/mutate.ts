@@ -30,7 +30,7 @@ type Done = string | { readonly id: string };
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
   const { store, now } = context;
-  context.auditStream?.requireWorking();
+  context.auditStream?.requireWorking(context.viewer.organizationId);
   await store.organization.ensure(now()).catch((error: unknown) => {
     throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
   });

@@ -98,8 +98,9 @@ export interface HeadRecord extends ValuesOf<typeof headFields> {}
 export const cursorFields = {
   /** The id of the sink. */
   sink: text(),
-  /** The number of the last batch that it has got. */
+  /** The number and hash of the last batch that it has got. */
   sequence: number(),
+  headHash: anyText(),
   /** Nobody can say that a sink has got more than it has. */
   mac: text(),
 };
@@ -212,8 +213,9 @@ export function macOfHead(key: Uint8Array, organizationId: string, { sequence, h
   return hmac(key, JSON.stringify(['credential-gateway audit head', FORMAT, organizationId, sequence, headHash, legacyBatches]));
 }
 
-export function macOfCursor(key: Uint8Array, organizationId: string, cursor: { readonly sink: string; readonly sequence: number }): string {
-  return hmac(key, JSON.stringify(['credential-gateway audit cursor', FORMAT, organizationId, cursor.sink, cursor.sequence]));
+export function macOfCursor(key: Uint8Array, organizationId: string, cursor: AuditHead & { readonly sink: string }): string {
+  const { sink, sequence, headHash } = cursor;
+  return hmac(key, JSON.stringify(['credential-gateway audit cursor', FORMAT, organizationId, sink, sequence, headHash]));
 }
 
 export function isAuthenticSeal(key: Uint8Array, organizationId: string, seal: AuditSeal & { readonly mac: string }): boolean {

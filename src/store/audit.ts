@@ -428,17 +428,24 @@ export function auditStore(database: Database) {
           return batches;
         },
 
-        /** Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any. */
+        /**
+         * Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any.
+         * @throws AuditChainError when the log does not contain that batch: it was put back, or its end was removed and rebuilt
+         */
         async sentTo(sink: string): Promise<number> {
           const { key } = await opened();
           const cursor = await cursors.findOne({ organizationId, sink }).lean();
-          return cursor && sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor)) ? cursor.sequence : 0;
+          if (!cursor || !sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor))) return 0;
+          const { sequence, headHash } = cursor;
+          const sent = await seals.findOne({ organizationId, sequence }).lean();
+          if (sent?.headHash !== headHash) throw new AuditChainError(`Batch ${sequence} is not the one that the sink has got.`);
+          return sequence;
         },
 
-        /** Notes that a sink has got all batches up to a number. */
-        async noteSent(sink: string, sequence: number): Promise<void> {
+        /** Notes that a sink has got all batches up to this one. */
+        async noteSent(sink: string, { sequence, headHash }: AuditHead): Promise<void> {
           const { key } = await opened();
-          const set = { sequence, mac: macOfCursor(key, organizationId, { sink, sequence }) };
+          const set = { sequence, headHash, mac: macOfCursor(key, organizationId, { sink, sequence, headHash }) };
           try {
             await cursors.updateOne({ organizationId, sink }, { $set: set, $setOnInsert: { _id: newId() } }, { upsert: true });
           } catch (error) {
