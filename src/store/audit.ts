@@ -193,12 +193,14 @@ export function auditStore(database: Database) {
     async function insertNext(record: AuditRecord): Promise<AuditRecord> {
       const log = await opened();
       const { numbers } = log;
-      const number = numbers.take();
       let isNumberUsed = false;
+      let number = 0;
+      // First, because it throws if the attempt has ended meanwhile. The number would stay taken for ever.
       onOutcome((outcome) => {
         numbers.end(number, isNumberUsed ? 'unknown' : outcome);
         if (outcome !== 'aborted') changed.add(organizationId);
       });
+      number = numbers.take();
       try {
         await insertNumbered(log, number, record);
       } catch (error) {

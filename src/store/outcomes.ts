@@ -7,8 +7,16 @@ export type TransactionOutcome = 'committed' | 'aborted' | 'unknown';
 
 type Listener = (outcome: TransactionOutcome) => void;
 
-/** The listeners of the current attempt. */
-const attempts = new AsyncLocalStorage<Listener[]>();
+/** The listeners of one attempt. */
+interface Attempt {
+  readonly listeners: Listener[];
+  /** Its listeners were told. What still runs in it was given up, and nobody waits for it. */
+  hasEnded: boolean;
+}
+
+const attempts = new AsyncLocalStorage<Attempt>();
+/** When a caller should try again, in seconds. */
+const RETRY_SECONDS = 5;
 
 /** Whether the caller runs inside a transaction. */
 export function isInTransaction(): boolean {
@@ -17,26 +25,33 @@ export function isInTransaction(): boolean {
 
 /**
  * Calls the function once, when it is known how the current attempt of the running transaction has ended. A transaction that is repeated has
- * several attempts. @throws Error outside of a transaction
+ * several attempts. Register before the first effect that must be ended.
+ *
+ * @throws UnavailableError when the attempt has ended: it was given up after its time limit, and the function would never be called
+ * @throws Error outside of a transaction
  */
 export function onOutcome(listener: Listener): void {
-  const listeners = attempts.getStore();
-  if (!listeners) throw new Error('There is no transaction whose outcome could be told.');
-  listeners.push(listener);
+  const attempt = attempts.getStore();
+  if (!attempt) throw new Error('There is no transaction whose outcome could be told.');
+  if (attempt.hasEnded) throw new UnavailableError('The database does not respond.', RETRY_SECONDS, 'NOT_EXECUTED');
+  attempt.listeners.push(listener);
 }
 
 /** Runs a transaction, and tells the listeners of each attempt how it ended. */
 export async function runTransaction(connection: Connection, run: () => Promise<void>): Promise<void> {
-  let listeners: Listener[] = [];
+  let current: Attempt | undefined;
   const end = (outcome: TransactionOutcome) => {
-    for (const listener of listeners.splice(0)) listener(outcome);
+    if (!current) return;
+    current.hasEnded = true;
+    for (const listener of current.listeners.splice(0)) listener(outcome);
   };
   const attempt = async () => {
     // The driver repeats the function after a commit only if the server said that it did not commit.
     end('aborted');
-    listeners = [];
+    const own: Attempt = { listeners: [], hasEnded: false };
+    current = own;
     try {
-      await attempts.run(listeners, run);
+      await attempts.run(own, run);
     } catch (error) {
       // Without a connection, the server cannot be told to abort. It does so later.
       end(isNetworkError(error) ? 'unknown' : 'aborted');
