@@ -23,7 +23,7 @@ import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
-import { inTurn } from './domain/in-turn.ts';
+import { failuresOf, inTurn, OrganizationError } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
   type KeyRunOptions,
@@ -237,7 +237,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           isRequired: options.auditSink.isRequired,
           shown: shownEntry,
           onProblem: onSealProblem,
-          onBroken: (organization) => logger.error({ organization }, 'the audit log was not streamed: a batch is not as it was sealed'),
+          onBroken: (organization) =>
+            logger.error(
+              { organization },
+              'the audit log was not streamed: a batch is not as it was sealed, or not the one that the sink has got',
+            ),
         },
       );
     const reads = options.logsReads ? createCredentialReads() : undefined;
@@ -285,27 +289,41 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         ),
     });
     const sweep = () => sweepExpired(gateway);
+    /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
-      // One that fails must not stop the others, nor the sealing.
-      await inTurn([flushCounts, () => sealAuditLogs(gateway, onSealProblem)], (step) => step());
-    };
-    const flushCounts = async () => {
-      const flushAlterations = async () => {
-        const altered = await alterations.flush(stores, now());
-        if (altered > 0) logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
-      };
-      const flushLogins = async () => {
-        try {
-          const failed = await failedLogins.flush(gateway);
-          if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
-        } catch (error) {
-          if (!(error instanceof PlatformLogMissingError)) throw error;
-          logger.error('requests without a valid token could not be written down: there is no log of the platform');
+      try {
+        await inTurn([flushCounts, () => sealAuditLogs(gateway, onSealProblem)], (step) => step());
+      } catch (error) {
+        for (const failure of failuresOf(error)) {
+          if (!(failure instanceof OrganizationError)) continue;
+          const { organizationId: organization, name } = failure;
+          logger.error({ organization, error: name }, 'the audit log of an organization could not be written or sealed');
         }
-      };
-      const flushes = [() => refusals.flush(stores, now()), flushAlterations, async () => reads?.flush(stores, now()), flushLogins];
-      await inTurn(flushes, (flush) => flush());
+        throw error;
+      }
     };
+    const flushCounts = () =>
+      inTurn(
+        [
+          () => refusals.flush(stores, now()),
+          async () => {
+            const altered = await alterations.flush(stores, now());
+            if (altered > 0)
+              logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
+          },
+          async () => reads?.flush(stores, now()),
+          async () => {
+            try {
+              const failed = await failedLogins.flush(gateway);
+              if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
+            } catch (error) {
+              if (!(error instanceof PlatformLogMissingError)) throw error;
+              logger.error('requests without a valid token could not be written down: there is no log of the platform');
+            }
+          },
+        ],
+        (step) => step(),
+      );
     const operator = options.operator ?? systemUser();
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],

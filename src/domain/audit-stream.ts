@@ -21,8 +21,16 @@ interface StreamSettings {
   /** Returns an entry as callers see it, in the form of the query `auditLog`. */
   readonly shown: (entry: AuditRecord) => object;
   readonly onProblem: (problem: SealProblem) => void;
-  /** A log cannot be streamed, because a batch is not as it was sealed. */
+  /** A log cannot be streamed, because a batch is not as it was sealed, or not the one that the sink has got. */
   readonly onBroken: (organizationId: string) => void;
+}
+
+/** The sink did not take what was sent. It has the name of its cause. */
+class SinkError extends Error {
+  constructor(cause: unknown) {
+    super('The sink did not take what was sent.', { cause });
+    if (cause instanceof Error) this.name = cause.name;
+  }
 }
 
 export type AuditStream = ReturnType<typeof createAuditStream>;
@@ -35,10 +43,12 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
   const { sink, isRequired, shown, onProblem, onBroken } = settings;
   /** Logs that were written to, and not streamed since. */
   const behind = new Set<string>();
-  /** Logs that could not be sent although the sink works. */
+  /** Logs that cannot be streamed as they are stored. They are tried again in each run. */
   const broken = new Set<string>();
-  /** Whether the sink did not take what was sent last. */
+  /** Whether the sink did not take something in the last run, or in this one. */
   let isFailing = false;
+  /** The same, of this run only. */
+  let hasFailed = false;
   let lastComplete = Date.now();
   let lastAll = 0;
   let running: Promise<void> | undefined;
@@ -46,26 +56,35 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
   async function runOnce(): Promise<void> {
     const isAll = Date.now() - lastAll >= ALL_LOGS_MS;
     for (const organizationId of stores.changedAuditLogs()) behind.add(organizationId);
-    isFailing = false;
+    hasFailed = false;
     let isComplete = false;
     try {
       if (isAll) for (const organizationId of await allLogs()) behind.add(organizationId);
       await inTurn([...behind], async (organizationId) => {
+        let isBroken = false;
+        const onEach = (problem: SealProblem) => {
+          // A log that is not sealed is not sent either.
+          isBroken ||= problem.refusal !== null;
+          onProblem(problem);
+        };
         try {
-          if (await sealLog({ stores, now }, organizationId, onProblem)) await sendLog(organizationId);
-          broken.delete(organizationId);
+          if (await sealLog({ stores, now }, organizationId, onEach)) await sendLog(organizationId);
         } catch (error) {
-          // The other organizations are not to blame for this one.
-          if (!isFailing) broken.add(organizationId);
+          // If the sink fails, the log is not to blame.
+          isBroken = !(error instanceof SinkError);
           if (!(error instanceof AuditChainError)) throw error;
           onBroken(organizationId);
+        } finally {
+          if (isBroken) broken.add(organizationId);
+          else broken.delete(organizationId);
         }
-        behind.delete(organizationId);
+        if (!isBroken) behind.delete(organizationId);
       }).finally(() => {
-        isComplete = !isFailing;
+        isComplete = !hasFailed;
       });
       if (isAll) lastAll = Date.now();
     } finally {
+      isFailing = hasFailed;
       if (isComplete) lastComplete = Date.now();
     }
   }
@@ -80,20 +99,16 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
     for (let sent = await audit.sentTo(sink.id); ; ) {
       const batches = await audit.batchesAfter(sent, BATCHES_PER_REQUEST);
       const last = batches.at(-1);
-      if (!last) {
-        const head = await audit.lastHead();
-        // Somebody has put the log back: what is sealed from now on would have the numbers of batches that the sink already has.
-        if (sent > (head?.sequence ?? 0)) throw new AuditChainError('The log ends before the last batch that was sent.');
-        return;
-      }
+      if (!last) return;
       try {
         await sink.send(batches.map((batch) => linesOf(organizationId, batch)).join(''));
       } catch (error) {
         isFailing = true;
-        throw error;
+        hasFailed = true;
+        throw new SinkError(error);
       }
       sent = last.seal.sequence;
-      await audit.noteSent(sink.id, sent);
+      await audit.noteSent(sink.id, last.seal);
     }
   }
 
@@ -116,7 +131,7 @@ export function createAuditStream({ stores, now }: Pick<GatewayContext, 'stores'
       });
       return running;
     },
-    /** @throws UnavailableError when the sink is required, and does not take what is sent, or the log of the organization cannot be sent */
+    /** @throws UnavailableError when the sink is required, and does not take what is sent, or the log of this organization cannot be sent */
     requireWorking(organizationId: string): void {
       if (isRequired && (isFailing || broken.has(organizationId) || Date.now() - lastComplete > BACKLOG_MS)) {
         throw new UnavailableError('The audit log cannot be written to its sink.', RETRY_SECONDS, 'NOT_EXECUTED');

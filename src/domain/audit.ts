@@ -1,7 +1,7 @@
 import type { AuditHead, AuditMigration, AuditVerification, SealReport } from '../store/audit.ts';
 import { AuditMigrationError } from '../store/audit.ts';
 import type { GatewayContext } from './context.ts';
-import { inTurn } from './in-turn.ts';
+import { inTurn, inTurnByOrganization } from './in-turn.ts';
 
 export { type AuditHead, type AuditMigration, AuditMigrationError, type AuditVerification };
 
@@ -14,10 +14,13 @@ export interface SealProblem extends SealReport {
  * Seals the unsealed entries in the audit logs of all organizations, and in the platform's. Several copies of the gateway can do so at once:
  * the number of a batch is unique, so one of them succeeds and the others stop. Calls `onProblem` for each log that is not as it should be.
  *
- * @throws AggregateError of all failures, after everything else is done
+ * @throws AggregateError of an OrganizationError for each log that cannot be sealed, after everything else is done
  */
 export async function sealAuditLogs({ stores, now }: GatewayContext, onProblem: (problem: SealProblem) => void): Promise<void> {
-  await inTurn(await logsOf(stores), async (organizationId) => void (await sealLog({ stores, now }, organizationId, onProblem)));
+  const logs = (await logsOf(stores)).map((organizationId) => ({ organizationId }));
+  await inTurnByOrganization(logs, async ({ organizationId }) => {
+    await sealLog({ stores, now }, organizationId, onProblem);
+  });
 }
 
 /**

@@ -1,3 +1,5 @@
+import { UnavailableError } from '../errors.ts';
+
 /**
  * Runs a function for each item, one after another. After a failure it continues with the next item.
  * @throws AggregateError of all failures, at the end
@@ -8,8 +10,47 @@ export async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<v
     try {
       await run(item);
     } catch (error) {
-      failures.push(...(error instanceof AggregateError ? error.errors : [error]));
+      failures.push(...failuresOf(error));
     }
   }
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of ${items.length} failed.`);
+}
+
+/** What was done for all organizations has failed for one of them. It has the name of its cause. */
+export class OrganizationError extends Error {
+  readonly organizationId: string;
+  constructor(organizationId: string, cause: unknown) {
+    super('It failed for an organization.', { cause });
+    this.organizationId = organizationId;
+    if (cause instanceof Error) this.name = cause.name;
+  }
+}
+
+/**
+ * Runs a function for each item, one organization after another. After a failure it continues with the next organization, because one that has
+ * an unusable key must not stop the others. But if the database does not respond, it stops: each other organization would wait as long.
+ *
+ * @throws AggregateError of an OrganizationError for each organization that failed, at the end
+ */
+export async function inTurnByOrganization<T extends { readonly organizationId: string }>(
+  items: readonly T[],
+  run: (item: T) => Promise<void>,
+): Promise<void> {
+  const failures = new Map<string, OrganizationError>();
+  for (const item of items) {
+    const { organizationId } = item;
+    if (failures.has(organizationId)) continue;
+    try {
+      await run(item);
+    } catch (error) {
+      failures.set(organizationId, new OrganizationError(organizationId, error));
+      if (error instanceof UnavailableError) break;
+    }
+  }
+  if (failures.size > 0) throw new AggregateError([...failures.values()], `It failed for ${failures.size} organizations.`);
+}
+
+/** The failures that an error stands for. */
+export function failuresOf(error: unknown): readonly unknown[] {
+  return error instanceof AggregateError ? error.errors : [error];
 }

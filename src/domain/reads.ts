@@ -1,7 +1,7 @@
 import type { Viewer, ViewerKind } from '../access/viewer.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
-import { inTurn } from './in-turn.ts';
+import { inTurnByOrganization } from './in-turn.ts';
 
 /** The maximum number of entries that are distinguished between two flushes. Other reads are counted together. */
 const KINDS_MAX = 10_000;
@@ -63,10 +63,14 @@ export function createCredentialReads() {
     add(viewer: Viewer, credentials: readonly Owned[]): void {
       for (const credential of credentials) entryOf(viewer, credential).count++;
     },
-    /** Writes the counts since the last flush. Counts that cannot be written are kept for the next flush. @throws AggregateError of all failures */
+    /**
+     * Writes the counts since the last flush. Counts that cannot be written are kept for the next flush.
+     * @throws AggregateError of an OrganizationError for each organization whose counts cannot be written, at the end
+     */
     async flush(stores: Store, now: Date): Promise<void> {
       owners.clear();
-      await inTurn([...reads], async ([key, { count, organizationId, ...read }]) => {
+      const items = [...reads].map(([key, read]) => ({ key, ...read }));
+      await inTurnByOrganization(items, async ({ key, count, organizationId, ...read }) => {
         reads.delete(key);
         try {
           const store = stores.of(organizationId);

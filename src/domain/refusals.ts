@@ -2,7 +2,7 @@ import type { Viewer, ViewerKind } from '../access/viewer.ts';
 import type { ErrorCode } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
-import { inTurn } from './in-turn.ts';
+import { inTurnByOrganization } from './in-turn.ts';
 
 /** The maximum number of refusals that are distinguished between two flushes. Others are counted together. */
 const KINDS_MAX = 10_000;
@@ -38,9 +38,13 @@ export function createRefusals() {
       refusal.count++;
       refusals.set(key, refusal);
     },
-    /** Writes the counts since the last flush. Counts that cannot be written are kept for the next flush. @throws AggregateError of all failures */
+    /**
+     * Writes the counts since the last flush. Counts that cannot be written are kept for the next flush.
+     * @throws AggregateError of an OrganizationError for each organization whose counts cannot be written, at the end
+     */
     async flush(stores: Store, now: Date): Promise<void> {
-      await inTurn([...refusals], async ([key, { count, organizationId, ...refusal }]) => {
+      const items = [...refusals].map(([key, refusal]) => ({ key, ...refusal }));
+      await inTurnByOrganization(items, async ({ key, count, organizationId, ...refusal }) => {
         refusals.delete(key);
         try {
           const store = stores.of(organizationId);

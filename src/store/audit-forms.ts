@@ -2,14 +2,19 @@ import { createHash, createHmac } from 'node:crypto';
 import type { ViewerKind } from '../access/viewer.ts';
 import { sameText } from '../secrets/same-text.ts';
 import { anyText, date, nullable, number, optional, text, type ValuesOf } from './fields.ts';
-import type { RecordOf } from './records.ts';
+import { baseFields, isId, type RecordOf } from './records.ts';
 
 /** The format of entries and batches that have a MAC of their own. Older ones have no format. */
 export const FORMAT = 2;
 
+/** Stands for the id of an entry that has none of the right type. */
+export const NO_ID = '(no id)';
+
+const viewerKinds: readonly unknown[] = ['token', 'apiKey', 'endUser', 'gateway'] satisfies ViewerKind[];
+
 export const entryFields = {
   /** The viewer's kind (absent in entries that are older than this field) and subject. */
-  viewerKind: optional(nullable(text<ViewerKind>())),
+  viewerKind: optional(nullable({ ...text<ViewerKind>(), fits: (value) => viewerKinds.includes(value) })),
   subject: text(),
   /** The network address of the client. Null if the gateway acted by itself. */
   address: nullable(text()),
@@ -93,8 +98,9 @@ export interface HeadRecord extends ValuesOf<typeof headFields> {}
 export const cursorFields = {
   /** The id of the sink. */
   sink: text(),
-  /** The number of the last batch that it has got. */
+  /** The number and hash of the last batch that it has got. */
   sequence: number(),
+  headHash: anyText(),
   /** Nobody can say that a sink has got more than it has. */
   mac: text(),
 };
@@ -136,25 +142,20 @@ export function macOfEntry(key: Uint8Array, entry: StoredEntry): string {
   return hmac(key, signedText(entry));
 }
 
-/** Whether the gateway wrote this entry, in this organization, and nobody has changed it since. */
-export function isAuthentic(key: Uint8Array, entry: StoredEntry): entry is NumberedEntry {
-  // The MAC is over text, in which values of different types can look alike.
-  return entry.format === FORMAT && hasFittingValues(entry) && sameText(entry.mac!, macOfEntry(key, entry));
+const typed = Object.entries({ ...baseFields, ...entryFields });
+
+/**
+ * Whether each value has the type that the gateway writes. Values of other types can have the same text: an ObjectId and its digits, a number
+ * that is none and null.
+ */
+function hasItsTypes(entry: StoredEntry): boolean {
+  const values = entry as unknown as Readonly<Record<string, unknown>>;
+  return isId(values._id) && typeof values.organizationId === 'string' && typed.every(([name, { fits }]) => fits(values[name]));
 }
 
-const numberedFields = Object.entries({
-  ...entryFields,
-  createdAt: date(),
-  mac: text(),
-  writer: text(),
-  number: number(),
-  settled: number(),
-  batch: number(),
-});
-
-function hasFittingValues(entry: StoredEntry): boolean {
-  const values = entry as unknown as Readonly<Record<string, unknown>>;
-  return typeof values._id === 'string' && numberedFields.every(([name, { fits }]) => fits(values[name]));
+/** Whether the gateway wrote this entry, in this organization, and nobody has changed it since. */
+export function isAuthentic(key: Uint8Array, entry: StoredEntry): entry is NumberedEntry {
+  return entry.format === FORMAT && hasItsTypes(entry) && typeof entry.mac === 'string' && sameText(entry.mac, macOfEntry(key, entry));
 }
 
 /** Chains a batch to the newest one. */
@@ -212,8 +213,9 @@ export function macOfHead(key: Uint8Array, organizationId: string, { sequence, h
   return hmac(key, JSON.stringify(['credential-gateway audit head', FORMAT, organizationId, sequence, headHash, legacyBatches]));
 }
 
-export function macOfCursor(key: Uint8Array, organizationId: string, cursor: { readonly sink: string; readonly sequence: number }): string {
-  return hmac(key, JSON.stringify(['credential-gateway audit cursor', FORMAT, organizationId, cursor.sink, cursor.sequence]));
+export function macOfCursor(key: Uint8Array, organizationId: string, cursor: AuditHead & { readonly sink: string }): string {
+  const { sink, sequence, headHash } = cursor;
+  return hmac(key, JSON.stringify(['credential-gateway audit cursor', FORMAT, organizationId, sink, sequence, headHash]));
 }
 
 export function isAuthenticSeal(key: Uint8Array, organizationId: string, seal: AuditSeal & { readonly mac: string }): boolean {

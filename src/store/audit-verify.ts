@@ -11,6 +11,7 @@ import {
   isSameHead,
   macOfSeal,
   NO_BATCH,
+  NO_ID,
   type NumberedEntry,
   type StoredEntry,
 } from './audit-forms.ts';
@@ -129,7 +130,7 @@ export async function verifyLog({ entries, seals, heads }: Models, question: Que
       unsealed.count++;
       if (entry.createdAt instanceof Date && (!unsealed.oldest || entry.createdAt < unsealed.oldest)) unsealed.oldest = entry.createdAt;
       if (key && isAuthentic(key, entry)) consider(entry);
-      else if (unsealed.rejected++ < NAMED_MAX) unsealed.rejectedIds.push(entry._id);
+      else if (unsealed.rejected++ < NAMED_MAX) unsealed.rejectedIds.push(typeof entry._id === 'string' ? entry._id : NO_ID);
     }
     const last: number = (previous as AuditSeal | null)?.sequence ?? 0;
     if (!(await seals.exists({ organizationId, sequence: { $gt: last } }))) break;

@@ -22,6 +22,7 @@ import {
   macOfHead,
   macOfSeal,
   NO_BATCH,
+  NO_ID,
   type NumberedEntry,
   type StoredEntry,
   sealFields,
@@ -192,9 +193,9 @@ export function auditStore(database: Database) {
     async function insertNext(record: AuditRecord): Promise<AuditRecord> {
       const log = await opened();
       const { numbers } = log;
-      let number = 0;
       let isNumberUsed = false;
-      // Before the number is taken: if the attempt was given up meanwhile, nobody would return it.
+      let number = 0;
+      // First, because it throws if the attempt has ended meanwhile. The number would stay taken for ever.
       onOutcome((outcome) => {
         numbers.end(number, isNumberUsed ? 'unknown' : outcome);
         if (outcome !== 'aborted') changed.add(organizationId);
@@ -271,6 +272,12 @@ export function auditStore(database: Database) {
     function unsealed(after: string, format?: { readonly $ne: number }): Promise<StoredEntry[]> {
       const filter = { organizationId, sequence: null, _id: { $gt: after }, ...(format && { format }) };
       return entries.find(filter).sort({ _id: 1 }).limit(ENTRIES_PER_BATCH).lean() as unknown as Promise<StoredEntry[]>;
+    }
+
+    /** Returns unsealed entries whose ids are no text, which the database does not compare with text. The gateway never writes one. */
+    function unsealedWithoutId(): Promise<StoredEntry[]> {
+      const filter = { organizationId, sequence: null, $nor: [{ _id: { $gte: '' } }] };
+      return entries.find(filter).limit(ENTRIES_PER_BATCH).lean() as unknown as Promise<StoredEntry[]>;
     }
 
     /** Chains a batch to the newest one. Returns its place in the chain. */
@@ -415,23 +422,32 @@ export function auditStore(database: Database) {
               .sort({ _id: 1 })
               .lean()) as unknown as StoredEntry[];
             const isIntact = isAuthenticSeal(key, organizationId, seal) && hashOf(batch, seal.format) === seal.entriesHash;
-            if (!isIntact) throw new AuditChainError(`Batch ${seal.sequence} is not as it was sealed.`);
+            // Values of other types can have the same hash.
+            const others = seal.format === FORMAT ? batch.filter((entry) => !isAuthentic(key, entry)).length : 0;
+            if (!isIntact || others !== (seal.unproven ?? 0)) throw new AuditChainError(`Batch ${seal.sequence} is not as it was sealed.`);
             batches.push({ seal, entries: batch.map(({ _id, ...entry }) => ({ id: _id, ...entry })) });
           }
           return batches;
         },
 
-        /** Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any. */
+        /**
+         * Returns the number of the last batch that a sink has got. 0 if nothing proves that it has got any.
+         * @throws AuditChainError when the log does not contain that batch: it was put back, or its end was removed and rebuilt
+         */
         async sentTo(sink: string): Promise<number> {
           const { key } = await opened();
           const cursor = await cursors.findOne({ organizationId, sink }).lean();
-          return cursor && sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor)) ? cursor.sequence : 0;
+          if (!cursor || !sameText(String(cursor.mac), macOfCursor(key, organizationId, cursor))) return 0;
+          const { sequence, headHash } = cursor;
+          const sent = await seals.findOne({ organizationId, sequence }).lean();
+          if (sent?.headHash !== headHash) throw new AuditChainError(`Batch ${sequence} is not the one that the sink has got.`);
+          return sequence;
         },
 
-        /** Notes that a sink has got all batches up to a number. */
-        async noteSent(sink: string, sequence: number): Promise<void> {
+        /** Notes that a sink has got all batches up to this one. */
+        async noteSent(sink: string, { sequence, headHash }: AuditHead): Promise<void> {
           const { key } = await opened();
-          const set = { sequence, mac: macOfCursor(key, organizationId, { sink, sequence }) };
+          const set = { sequence, headHash, mac: macOfCursor(key, organizationId, { sink, sequence, headHash }) };
           try {
             await cursors.updateOne({ organizationId, sink }, { $set: set, $setOnInsert: { _id: newId() } }, { upsert: true });
           } catch (error) {
@@ -498,13 +514,6 @@ export function auditStore(database: Database) {
 
     async function sealAll(log: OpenLog, report: SealReport, now: Date): Promise<void> {
       let head: Head | null = null;
-      // Ids of another type come before or after all texts, so the steps below do not read them. No entry of this gateway has one.
-      const strange = await entries
-        .find({ organizationId, sequence: null, $nor: [{ _id: { $gte: '' } }] }, { _id: 1 })
-        .limit(NAMED_MAX)
-        .lean();
-      report.rejected += strange.length;
-      report.rejectedIds.push(...strange.map(({ _id }) => String(_id)));
       for (let after = ''; ; ) {
         if (!head) {
           const record = await heads.findOne({ organizationId }).lean();
@@ -516,6 +525,9 @@ export function auditStore(database: Database) {
           const { sequence, headHash, legacyBatches } = record!;
           head = { sequence, headHash, legacyBatches };
           log.seen = { sequence, headHash };
+          const withoutId = await unsealedWithoutId();
+          report.rejected += withoutId.length;
+          report.rejectedIds.push(...withoutId.slice(0, NAMED_MAX).map(() => NO_ID));
         }
         const step = await sealNext(log, head, after, now);
         report.rejected += step.rejected.length;

@@ -5,19 +5,18 @@ import { UnavailableError } from '../errors.ts';
 /** How an attempt of a transaction ended. `unknown` if the connection failed, so that the server can have committed it, or still can. */
 export type TransactionOutcome = 'committed' | 'aborted' | 'unknown';
 
-/** When a caller should try again, in seconds. */
-const RETRY_SECONDS = 5;
-
 type Listener = (outcome: TransactionOutcome) => void;
 
+/** The listeners of one attempt. */
 interface Attempt {
   readonly listeners: Listener[];
-  /** Whether its outcome is known. What still runs in it was given up. */
-  isOver: boolean;
+  /** Its listeners were told. What still runs in it was given up, and nobody waits for it. */
+  hasEnded: boolean;
 }
 
-/** The current attempt. */
 const attempts = new AsyncLocalStorage<Attempt>();
+/** When a caller should try again, in seconds. */
+const RETRY_SECONDS = 5;
 
 /** Whether the caller runs inside a transaction. */
 export function isInTransaction(): boolean {
@@ -26,30 +25,33 @@ export function isInTransaction(): boolean {
 
 /**
  * Calls the function once, when it is known how the current attempt of the running transaction has ended. A transaction that is repeated has
- * several attempts.
+ * several attempts. Register before the first effect that must be ended.
  *
- * @throws Error outside of a transaction; UnavailableError when the attempt was given up, because then nobody would be told
+ * @throws UnavailableError when the attempt has ended: it was given up after its time limit, and the function would never be called
+ * @throws Error outside of a transaction
  */
 export function onOutcome(listener: Listener): void {
   const attempt = attempts.getStore();
   if (!attempt) throw new Error('There is no transaction whose outcome could be told.');
-  if (attempt.isOver) throw new UnavailableError('The transaction was given up.', RETRY_SECONDS, 'NOT_EXECUTED');
+  if (attempt.hasEnded) throw new UnavailableError('The database does not respond.', RETRY_SECONDS, 'NOT_EXECUTED');
   attempt.listeners.push(listener);
 }
 
 /** Runs a transaction, and tells the listeners of each attempt how it ended. */
 export async function runTransaction(connection: Connection, run: () => Promise<void>): Promise<void> {
-  let current: Attempt = { listeners: [], isOver: false };
+  let current: Attempt | undefined;
   const end = (outcome: TransactionOutcome) => {
-    current.isOver = true;
+    if (!current) return;
+    current.hasEnded = true;
     for (const listener of current.listeners.splice(0)) listener(outcome);
   };
   const attempt = async () => {
     // The driver repeats the function after a commit only if the server said that it did not commit.
     end('aborted');
-    current = { listeners: [], isOver: false };
+    const own: Attempt = { listeners: [], hasEnded: false };
+    current = own;
     try {
-      await attempts.run(current, run);
+      await attempts.run(own, run);
     } catch (error) {
       // Without a connection, the server cannot be told to abort. It does so later.
       end(isNetworkError(error) ? 'unknown' : 'aborted');

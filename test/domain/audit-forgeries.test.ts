@@ -128,6 +128,37 @@ describe('who can write to the database, but has no key', () => {
       says: /1 entry was not written by this gateway/,
       logs: notOurs,
     },
+    'gives an entry an id of another type with the same text': {
+      async forge() {
+        const { _id, ...entry } = (await lastUnsealed())!;
+        await entries().deleteOne({ _id });
+        await entries().insertOne({ ...entry, _id: new ObjectId(_id as unknown as string) } as never);
+      },
+      says: /1 entry was not written by this gateway, or changed later, and never sealed: \(no id\)/,
+      logs: notOurs,
+    },
+    'gives a field of an entry another type with the same text': {
+      async forge() {
+        const { _id, objectId } = (await lastUnsealed())!;
+        await entries().updateOne({ _id }, { $set: { objectId: new ObjectId(objectId as string) } });
+      },
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
+    'replaces null by a number that is none': {
+      forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { reason: Number.NaN } }),
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
+    'gives a field of a sealed entry another type with the same text': {
+      forge: () => entries().updateOne({ ...mine(), sequence: 2 }, { $set: { reason: Number.NaN } }),
+      says: /batch 2: 1 entry was not written by this gateway/,
+    },
+    'names a kind of viewer that does not exist': {
+      forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { viewerKind: 'mallory' } }),
+      says: /1 entry was not written by this gateway/,
+      logs: notOurs,
+    },
     'hides an unsealed entry in a batch that is sealed': {
       forge: () => entries().updateOne({ ...mine(), sequence: null }, { $set: { sequence: 2 } }),
       says: /batch 2: has 3 entries, but was sealed with 2/,
@@ -227,6 +258,11 @@ describe('who can write to the database, but has no key', () => {
     await seal();
     if (logs) expect(errorsLogged().map(({ msg }) => msg)).toContainEqual(expect.stringMatching(logs));
     expect((await verify())!.problems.join('\n')).toMatch(says);
+    const shown = await test.answer(
+      caller,
+      '{ auditLog { nodes { id createdAt viewerKind subject outcome objectId reason count isSealed } } }',
+    );
+    expect(shown.errors).toBeUndefined();
     await restart();
     await seal();
     const found = await verify();
@@ -298,6 +334,38 @@ describe('who can write to the database, but has no key', () => {
     await act();
     await seal();
     expect((await verify())!.problems.join('\n')).toMatch(/an entry was removed or changed: number 2/);
+  });
+
+  it('makes the audit key of one organization unusable, which stops neither the others nor their alarms', async () => {
+    const victims = [test.newOrganization(), caller.organization, test.newOrganization()];
+    for (const organization of victims) await act(organization);
+    await test.close();
+    // The first of them in every order has no key any more, and has something to be written down.
+    const [bad, good] = [victims[0]!, victims.slice(1)];
+    const keys = test.database.collection<Json>('dataKeys');
+    const audit = { organizationId: bad, purpose: 'audit' };
+    const key = await keys.findOne(audit);
+    await keys.updateOne(audit, { $set: { wrapped: 'x' } });
+    await test.open();
+    try {
+      for (const organization of victims) {
+        await test.answer({ organization, scopes: [] } as never, 'mutation { createIntegration(input: { name: "a" }) { __typename } }');
+      }
+      test.logs.length = 0;
+      await expect(seal()).rejects.toBeInstanceOf(AggregateError);
+      expect(test.logs.map((line) => JSON.parse(line))).toContainEqual(
+        expect.objectContaining({ organization: bad, msg: 'the audit log of an organization could not be written or sealed' }),
+      );
+      for (const organizationId of good) {
+        expect(await entries().countDocuments({ organizationId, outcome: 'FORBIDDEN', sequence: 1 })).toBe(1);
+      }
+    } finally {
+      await keys.updateOne(audit, { $set: { wrapped: key!.wrapped } });
+      await restart();
+    }
+    // What could not be written is not lost while the process runs; what was written before is sealed now.
+    await seal();
+    expect(await entries().countDocuments({ organizationId: bad, sequence: null })).toBe(0);
   });
 });
 

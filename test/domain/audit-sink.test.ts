@@ -102,6 +102,48 @@ describe('a file', () => {
   });
 });
 
+describe('mutations, if the sink is required,', () => {
+  const collections = ['auditEntries', 'auditSeals', 'auditHeads'].map((name) => () => test.database.collection<Json>(name));
+  const mine = () => ({ organizationId: caller.organization });
+  const mutate = (organization: string) =>
+    test.answer({ organization }, `mutation { createIntegration(input: { name: "i-${randomBytes(6).toString('hex')}" }) { __typename } }`);
+  const expectRefused = async () => {
+    for (let round = 0; round < 2; round++) {
+      test.logs.length = 0;
+      await stream();
+      expect(test.logs.join('\n')).toContain('the audit log was not streamed');
+      expect((await mutate(caller.organization)).errors![0].extensions).toMatchObject({ code: 'UNAVAILABLE', outcome: 'NOT_EXECUTED' });
+    }
+    // Other organizations are not affected.
+    expect((await mutate(test.newOrganization())).errors).toBeUndefined();
+  };
+
+  it('are refused for an organization whose log was put back while the gateway was stopped', async () => {
+    const path = join(directory, 'put-back');
+    await sendTo({ kind: 'file', path }, true);
+    await act();
+    await stream();
+    const before = await Promise.all(collections.map((each) => each().find(mine()).toArray()));
+    await act();
+    await stream();
+    await test.close();
+    for (const [index, each] of collections.entries()) {
+      await each().deleteMany(mine());
+      await each().insertMany(before[index]!);
+    }
+    await test.open();
+    await expectRefused();
+  });
+
+  it('are refused for an organization whose batch was changed', async () => {
+    await sendTo({ kind: 'file', path: join(directory, 'broken') }, true);
+    await act();
+    await test.gateway.audit.seal();
+    await test.database.collection('auditEntries').updateOne(mine(), { $set: { subject: 'mallory' } });
+    await expectRefused();
+  });
+});
+
 describe('a collector', () => {
   const received: { readonly body: string; readonly authorization: string | undefined }[] = [];
   let status = 200;
