@@ -56,6 +56,8 @@ export async function start(config: Config, print: (line: string) => void): Prom
     await stopped;
   } finally {
     endReloading();
+    // A client that keeps its connection open would otherwise send further requests over it.
+    server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
     server.close();
     server.closeIdleConnections();
     const drained = once(server, 'close');

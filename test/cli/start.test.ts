@@ -86,8 +86,11 @@ it('finishes what is under way when a signal comes, and takes nothing new', asyn
   await expect.poll(() => answer, { timeout: 20_000 }).toContain('100 Continue');
   server.child.kill('SIGTERM');
   const another = () =>
-    fetch(server.url).then(
-      () => 'taken',
+    fetch(server.url, { signal: AbortSignal.timeout(5_000) }).then(
+      async (response) => {
+        await response.body?.cancel();
+        return 'taken';
+      },
       () => 'refused',
     );
   await expect.poll(another, { timeout: 20_000 }).toBe('refused');

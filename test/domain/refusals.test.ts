@@ -18,7 +18,7 @@ it.each(['state', 'insert'])('what cannot be written while %s fails is written w
   const stores = { of: () => store } as unknown as Store;
   const refusals = createRefusals();
   refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
-  await expect(refusals.flush(stores, new Date())).rejects.toThrow('no server');
+  await expect(refusals.flush(stores, new Date())).rejects.toMatchObject({ errors: [{ cause: { message: 'no server' } }] });
   refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
   isDown = false;
   await refusals.flush(stores, new Date());

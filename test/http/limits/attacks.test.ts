@@ -134,14 +134,14 @@ describe('round and round, and down', () => {
   });
 
   it.each([
-    ['selections', `${'{ a '.repeat(100_000)}`],
-    ['lists', `{ nodes(ids: ${'['.repeat(100_000)}`],
-    ['objects', `{ nodes(ids: ${'{ a: '.repeat(100_000)}`],
-    ['types', `query ($a: ${'['.repeat(100_000)}`],
-    ['inline fragments', `${'{ ... '.repeat(100_000)}`],
+    ['selections', `${'{ a '.repeat(20_000)}`],
+    ['lists', `{ nodes(ids: ${'['.repeat(20_000)}`],
+    ['objects', `{ nodes(ids: ${'{ a: '.repeat(20_000)}`],
+    ['types', `query ($a: ${'['.repeat(20_000)}`],
+    ['inline fragments', `${'{ ... '.repeat(20_000)}`],
     ['selections that are closed', `${'{ a '.repeat(900)} ${'}'.repeat(900)}`],
     ['types that are closed', `query ($a: ${'['.repeat(1_900)} Int ${']'.repeat(1_900)}) { __typename }`],
-  ])('a hundred thousand nested %s', async (_what, query) => {
+  ])('twenty thousand nested %s', async (_what, query) => {
     expect(await run(query)).toEqual(limited('NESTING'));
   });
 
@@ -172,10 +172,10 @@ describe('too much', () => {
   });
 
   it('tokens', async () => {
-    expect(await run(`{ ${repeat(500_000, () => 'a')} }`)).toEqual(limited('MAX_TOKENS'));
-    expect(await run(`{ ${'#\n'.repeat(600_000)} __typename }`)).toEqual(limited('MAX_TOKENS'));
-    expect(await run(`{ ${' \n'.repeat(600_000)} __typename }`)).toMatchObject({ status: 200, code: undefined });
-    expect(await run(`{ nodes(ids: "${canary}${'x'.repeat(1_900_000)}") { id } }`)).toMatchObject({ status: 200 });
+    expect(await run(`{ ${repeat(60_000, () => 'a')} }`)).toEqual(limited('MAX_TOKENS'));
+    expect(await run(`{ ${'#\n'.repeat(60_000)} __typename }`)).toEqual(limited('MAX_TOKENS'));
+    expect(await run(`{ ${' \n'.repeat(60_000)} __typename }`)).toMatchObject({ status: 200, code: undefined });
+    expect(await run(`{ nodes(ids: "${canary}${'x'.repeat(120_000)}") { id } }`)).toMatchObject({ status: 200 });
   });
 
   it('a body, with its length told, not told, and told wrongly', async () => {
