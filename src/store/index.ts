@@ -1,3 +1,4 @@
+import type { IndexDescription } from 'mongodb';
 import type { Confinement } from '../access/viewer.ts';
 import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
@@ -73,10 +74,14 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
      * indexes after their successors exist, so at any time there is a unique index.
      */
     async prepare(): Promise<void> {
-      for (const model of Object.values(database.connection.models)) {
-        await model.createCollection();
-        await model.createIndexes();
-      }
+      await Promise.all(
+        Object.values(database.connection.models).map(async (model) => {
+          await model.createCollection();
+          // One command for all indexes of a collection; mongoose sends one for each.
+          const indexes = model.schema.indexes().map(([key, { background: _, ...options }]) => ({ key, ...options }) as IndexDescription);
+          if (indexes.length > 0) await model.collection.createIndexes(indexes);
+        }),
+      );
       await database.dropIndexes('connections', replacedIndexes);
       // In a database that is not new, a missing log of the platform was removed, or comes from an older version.
       if ((await keyring.isEmpty()) && (await organizations.isEmpty())) await platform.begin(now());

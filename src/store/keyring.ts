@@ -378,19 +378,32 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     async isEmpty(): Promise<boolean> {
       return (await model.findOne({}).lean()) === null;
     },
-    /** Unwraps one stored key, so that a wrong master key is detected at the start and not at the first reveal. */
+    /**
+     * Unwraps a stored key, so that a wrong master key is detected at the start and not at the first reveal. Keys that cannot be unwrapped prevent
+     * no start as long as another one can: the data under the others must stay within reach.
+     * @throws MasterKeyError when the master keys unwrap none of the first 100 keys
+     */
     async probe(): Promise<void> {
-      const record = await model.findOne({ state: 'current' }).lean();
-      if (!record) return;
-      const place = placeOf(record);
-      await keyProvider.unwrap(record.wrapped ?? '', record.format === undefined ? { ...place, purpose: null } : place).catch((error) => {
-        // A key that was changed is refused where it is used. It says nothing about the master key.
-        if (error instanceof MasterKeyError) throw error;
-      });
+      let refused: MasterKeyError | undefined;
+      for (const record of await model.find({ state: 'current' }).limit(PROBED_KEYS).lean()) {
+        const place = placeOf(record);
+        try {
+          await keyProvider.unwrap(record.wrapped ?? '', record.format === undefined ? { ...place, purpose: null } : place);
+          return;
+        } catch (error) {
+          if (error instanceof MasterKeyUnavailableError) throw error;
+          // A key that was changed is refused where it is used. It says nothing about the master key.
+          if (error instanceof MasterKeyError) refused ??= error;
+        }
+      }
+      if (refused) throw refused;
     },
   });
   return { ...keyring, keysOf, recordKeyOf };
 }
+
+/** How many keys are tried at the start. */
+const PROBED_KEYS = 100;
 
 /** How the message of an error names the key for records. */
 const RECORD_KEY = 'The key that authenticates the organization’s records';
