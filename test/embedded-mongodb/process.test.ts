@@ -48,7 +48,7 @@ const quick = { serverSelectionTimeoutMS: 300 };
 
 // KILL_ROUNDS makes it longer. Each round: writers at work, kill -9 at a random moment, then everything acknowledged must be there.
 it('loses and tears nothing when it is killed', { timeout: 300_000 }, async () => {
-  const rounds = Number(process.env.KILL_ROUNDS ?? 20);
+  const rounds = Number(process.env.KILL_ROUNDS ?? 8);
   const random = new Random(Date.now());
   const acknowledged = new Set<string>();
   const pairs = new Set<string>();
