@@ -1,4 +1,4 @@
-import type { IndexDescription } from 'mongodb';
+import type { mongo } from 'mongoose';
 import type { Confinement } from '../access/viewer.ts';
 import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
@@ -78,7 +78,9 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
         Object.values(database.connection.models).map(async (model) => {
           await model.createCollection();
           // One command for all indexes of a collection; mongoose sends one for each.
-          const indexes = model.schema.indexes().map(([key, { background: _, ...options }]) => ({ key, ...options }) as IndexDescription);
+          const indexes = model.schema
+            .indexes()
+            .map(([key, { background: _, ...options }]) => ({ key, ...options }) as mongo.IndexDescription);
           if (indexes.length > 0) await model.collection.createIndexes(indexes);
         }),
       );
