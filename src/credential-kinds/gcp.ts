@@ -1,3 +1,4 @@
+import { hasArmorLines } from '../fields/armor.ts';
 import { secret } from '../fields/field.ts';
 import { parseJsonObject } from '../fields/formats.ts';
 import { Redacted } from '../redacted.ts';
@@ -53,14 +54,16 @@ export const gcp = defineCredentialKind({
     // Of other types of file, a private_key is no key that anybody uses; it is not read.
     const isComplete =
       file.type === 'service_account'
-        ? typeof file.private_key === 'string' && (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
+        ? typeof file.private_key === 'string' &&
+          hasArmorLines(file.private_key) &&
+          (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
         : typeof file.type === 'string';
     if (isComplete) return [];
     return [
       {
         path: ['keyJson'],
         message:
-          'must be a Google key file with a type and, if the type is service_account, a private_key: one key in PEM, such as RSA with 2048 to 8192 bits',
+          'must be a Google key file with a type and, if the type is service_account, a private_key: one key in PEM with its line breaks, such as RSA with 2048 to 8192 bits. Send the file as it was downloaded',
       },
     ];
   },

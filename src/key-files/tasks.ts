@@ -6,6 +6,8 @@ import { type PrivateKey, type PublicKey, readAnyKey, readCertificates, readPriv
 /** What is told of a private key: only its public half. */
 export interface PrivateKeyFacts {
   readonly type: PrivateKey['type'];
+  /** The curve, if the type is `ec`. */
+  readonly curve?: PrivateKey['curve'];
   /** The public key in PEM. */
   readonly publicKey: string;
   /** The SHA-256 of the public key, in hexadecimal. */
@@ -30,7 +32,7 @@ export interface Readings {
   /** One unencrypted private key in PEM. */
   readonly privateKey: PrivateKeyFacts;
   /** One public key, unencrypted private key or certificate in PEM. */
-  readonly anyKey: { readonly type: PublicKey['type'] };
+  readonly anyKey: Pick<PublicKey, 'type' | 'curve'>;
   /** One to ten certificates in PEM. Those of the first one are told. */
   readonly certificates: CertificateFacts;
   /** One private key for SSH, in PEM or in OpenSSH's own format. */
@@ -51,13 +53,13 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
   privateKey(plain) {
     const key = readPrivateKey(plain);
     const publicKey = publicKeyOf(key);
-    return { type: key.type, publicKey: pemOf(publicKey), publicKeyHash: hashOf(publicKey) };
+    return { type: key.type, curve: key.curve, publicKey: pemOf(publicKey), publicKeyHash: hashOf(publicKey) };
   },
   anyKey(plain) {
     const key = readAnyKey(plain);
     if ('encoding' in key) publicKeyOf(key);
     else checkPublicKey(key);
-    return { type: key.type };
+    return { type: key.type, curve: key.curve };
   },
   certificates(plain) {
     // All are read before OpenSSL gets the first one.

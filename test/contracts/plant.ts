@@ -15,7 +15,12 @@ export function plant(kind: CredentialKind, name: string, field: Field, canary =
   const format = 'format' in field ? field.format : undefined;
   switch (format) {
     case undefined:
-    case 'line':
+    case 'any':
+    case 'headerValue':
+    case 'oauthText':
+    case 'password':
+    case 'token':
+    case 'urlSegment':
       return { value: canary, canaries: [canary] };
     case 'base64': {
       const value = Buffer.from(canary).toString('base64');
