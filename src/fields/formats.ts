@@ -31,7 +31,7 @@ const PASSWORD = 'must be one line without control characters or invisible chara
 const urlEncoded =
   /^(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*(?:&(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*)*$/;
 /** User name, password, hosts and the rest. A password must be percent-encoded, so its characters cannot end it. */
-const mongodbUri = /^mongodb(?:\+srv)?:\/\/(?:[^:/?#[\]@\s]+(?::([^:/?#[\]@\s]*))?@)?(?!:)[^/?#@\s]+(?:[/?][!-~]*)?$/;
+const mongodbUri = /^mongodb(?:\+srv)?:\/\/(?=[!-~]+$)(?:[^:/?#[\]@]+(?::([^:/?#[\]@]*))?@)?(?!:)[^/?#@]+(?:[/?][^@#]*)?$/;
 
 /** The formats that a field can require of its text. A secret that is free text says so with `any`. */
 export const formats = {
