@@ -1,6 +1,7 @@
 import { hasArmorLines } from '../fields/armor.ts';
 import { secret } from '../fields/field.ts';
 import { parseJsonObject } from '../fields/formats.ts';
+import { showsSecret } from '../fields/shown-secrets.ts';
 import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleGcpKey } from './examples-pem.ts';
@@ -58,7 +59,13 @@ export const gcp = defineCredentialKind({
           hasArmorLines(file.private_key) &&
           (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
         : typeof file.type === 'string';
-    if (isComplete) return [];
+    if (isComplete) {
+      // They become facts, which everyone who can read the credential can read.
+      const isShowing = Object.values(publicMembers).some((name) => showsSecret(String(file[name] ?? '')));
+      return isShowing
+        ? [{ path: ['keyJson'], message: 'must not contain a user name, password or token in its URLs, which are readable' }]
+        : [];
+    }
     return [
       {
         path: ['keyJson'],

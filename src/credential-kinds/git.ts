@@ -33,7 +33,7 @@ export const git = defineCredentialKind({
     }),
     secretValue: secret({
       description:
-        'The password, or the SSH private key in PEM or OpenSSH format without a passphrase. Not set for a public repository. With SSH_KEY, generatePrivateKey generates a key.',
+        'The password, or the SSH private key in PEM or OpenSSH format (Ed25519: OpenSSH only) without a passphrase. Not set for a public repository. With SSH_KEY, generatePrivateKey generates a key.',
       maxLength: 16_384,
       formatBy: { setting: 'type', formats: { SSH_KEY: 'sshPrivateKey', HTTP_PASSWORD: 'password' } },
       optional: true,

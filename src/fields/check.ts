@@ -3,7 +3,7 @@ import { type Issue, type Path, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
 import { type Format, ruleOfFormat } from './formats.ts';
-import { isMask, isMaskPart, showsSecret } from './shown-secrets.ts';
+import { isBlank, isMask, isMaskPart, showsSecret } from './shown-secrets.ts';
 
 /** Options of a check. */
 interface CheckOptions {
@@ -218,6 +218,7 @@ function isShortEnough(plain: string, { maxLength }: TextRules): boolean {
 function messagesFor(rule: z.ZodType, plain: string, format: Format | undefined): string[] {
   const { error } = rule.safeParse(plain);
   if (error) return error.issues.map(({ message }) => message);
+  if (isBlank(plain)) return ['must not consist of white space only'];
   return partsOf(format, plain).some(isMaskPart) ? [MASKED] : [];
 }
 

@@ -29,7 +29,7 @@ const PASSWORD = 'must be one line without control characters or invisible chara
 
 /** Parameters whose characters are visible ASCII, others percent-encoded (RFC 3986, section 2.1). `=` is allowed in a value. */
 const urlEncoded =
-  /^(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*(?:&(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*)*$/;
+  /^(?!\?)(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*(?:&(?:[!"$'-<>-~]|%[0-9A-Fa-f]{2})+=(?:[!"$'-~]|%[0-9A-Fa-f]{2})*)*$/;
 /** User name, password, hosts and the rest. A password must be percent-encoded, so its characters cannot end it. */
 const mongodbUri = /^mongodb(?:\+srv)?:\/\/(?=[!-~]+$)(?:[^:/?#[\]@]+(?::([^:/?#[\]@]*))?@)?(?!:)[^/?#@]+(?:[/?][^@#]*)?$/;
 
@@ -143,7 +143,7 @@ export const formats = {
   },
   sshPrivateKey: {
     message:
-      'must be one SSH private key without a passphrase, in PEM or OpenSSH format: RSA with 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519',
+      'must be one SSH private key without a passphrase, in PEM or OpenSSH format: RSA with 2048 to 8192 bits, P-256, P-384, P-521, or Ed25519 in OpenSSH format only',
     accepts: hasArmor,
     readAs: 'sshKey',
     standardForm: standardArmor,

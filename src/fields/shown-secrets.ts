@@ -1,7 +1,7 @@
 // Finds secrets where they must not be, and masks where a secret must be. All functions look at one text, and keep nothing of it.
 
 /** The characters that front ends show in the place of a secret: asterisks, bullets and dots. */
-const MASK_CHARACTERS = '*＊﹡∗⁎✱✲•‣·⋅∙‧・･●⚫⬤○◦◉⦁■▪◾.…․‥．。';
+const MASK_CHARACTERS = '*＊﹡∗⁎⁕✱✲✳★☆•‣·⋅∙‧・･●⚫⬤○◦◉⦁■▪◾█▮.…․‥．。';
 const maskOnly = new RegExp(`^[${MASK_CHARACTERS}]+$`, 'u');
 /** The words that programs print in the place of a secret, such as `[redacted]`. */
 const maskWord = /^[[<({]?(?:redacted|masked|hidden|filtered|secret hidden)[\])>}]?$/i;
@@ -19,6 +19,11 @@ export function isMask(text: string): boolean {
 /** The same for a value within an object, or for a text that is not secret: a mask has at least three characters there. */
 export function isMaskPart(text: string): boolean {
   return isMask(text) && text.replace(maskPadding, '').length >= PART_MASK_LENGTH;
+}
+
+/** Whether a text has nothing that can be seen. */
+export function isBlank(text: string): boolean {
+  return /^[\p{Z}\p{C}]*$/u.test(text);
 }
 
 /** The beginnings by which issuers make their tokens recognizable. */
@@ -42,8 +47,8 @@ const knownToken = new RegExp(
     'pypi-\\w{10}',
     'do[oprt]_v1_\\w{5}',
     'shp(?:at|ca|pa|ss|ua)_\\w{5}',
-    'sk-(?:ant-|proj-)?\\w{10}',
-    'hf_\\w{10}',
+    'sk-(?:ant-|proj-)?\\w{20}',
+    'hf_\\w{20}',
     'sq0(?:atp|csp|idp)-\\w{3}',
     'pat-(?:na|eu)\\d-\\w{5}',
     'ATATT3\\w{5}',

@@ -35,7 +35,7 @@ export interface Readings {
   readonly anyKey: Pick<PublicKey, 'type' | 'curve'>;
   /** One to ten certificates in PEM. Those of the first one are told. */
   readonly certificates: CertificateFacts;
-  /** One private key for SSH, in PEM or in OpenSSH's own format. */
+  /** One private key for SSH, in PEM or in OpenSSH's own format. Ed25519 only in the latter. */
   readonly sshKey: { readonly publicKey: string };
 }
 export type ReadAs = keyof Readings;
@@ -77,8 +77,11 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
     };
   },
   sshKey(plain) {
-    const blob = isOpenSsh(plain) ? readOpenSsh(plain) : sshBlobOf(publicKeyOf(readPrivateKey(plain)));
-    return { publicKey: sshText(blob) };
+    if (isOpenSsh(plain)) return { publicKey: sshText(readOpenSsh(plain)) };
+    const key = readPrivateKey(plain);
+    // OpenSSH reads no Ed25519 key in PKCS#8.
+    if (key.type === 'Ed25519') throw new Refused();
+    return { publicKey: sshText(sshBlobOf(publicKeyOf(key))) };
   },
 };
 

@@ -62,6 +62,12 @@ function validData(kind: CredentialKind, settings: Record<string, unknown>): Rec
 }
 
 describe('each secret', () => {
+  it('is not blank', async () => {
+    for (const { kind, name } of secretFields)
+      for (const value of [' ', '\n', '\u00a0\u200b', '    '])
+        expect((await issuesOf(kind, { ...exampleData(kind), [name]: value }))[0]?.path).toEqual([name]);
+  });
+
   it('names the format of its text, or says that it is free text', () => {
     const free = secretFields.filter(({ format }) => format === undefined || format === 'any').map(at);
     expect(free).toEqual(['string.value']);
@@ -208,7 +214,7 @@ describe('values that cannot work', () => {
     sharedSecret: ['\n', ' ', '\r\n', '\ufeff'].map((end) => validByFormat.sharedSecret! + end),
     base64: ['YWJj\nZGVm', ' YWJj', 'YWJj\n', '_u3-7Q=='],
     json: ['\ufeff{}', '{} x', '“{}”', '"{}"'],
-    urlEncoded: ['a=b c', 'a=1\n', ' a=1', 'a=%zz', 'a=\u00a0', 'a=b#c'],
+    urlEncoded: ['?a=b', 'a=b c', 'a=1\n', ' a=1', 'a=%zz', 'a=\u00a0', 'a=b#c'],
     mongodbUri: [' mongodb://h', 'mongodb://h\n', 'mongodb://h\u200b', 'mongodb://ada:p@ss@h', 'mongodb://ada:p/ss@h', '"mongodb://h"'],
     url: ['https://a.exa\nmple/t', ' https://a.example/t', 'https://a.example/t\n', 'https:\\\\a.example'],
     pemPrivateKey: ['\\n', 'x\n'].map((end) => exampleKey + end),
@@ -419,6 +425,14 @@ describe('what everyone can read', () => {
     expect(compared).toEqual(['revocation.ts.tokenRevocationFields.subject']);
   });
 
+  it('includes the facts that are taken from a secret', async () => {
+    const gcp = kindNamed('gcp');
+    const file = JSON.parse(String(exampleData(gcp).keyJson));
+    for (const name of ['auth_uri', 'token_uri', 'client_x509_cert_url', 'project_id'])
+      for (const text of showing.slice(0, 4))
+        expect((await issuesOf(gcp, { keyJson: JSON.stringify({ ...file, [name]: text }) }))[0]?.path).toEqual(['keyJson']);
+  });
+
   it('includes the texts within the JSON of a custom function', async () => {
     const kind = kindNamed('customFunction');
     for (const text of showing.filter((each) => each.includes('://')))
@@ -469,6 +483,9 @@ describe('keys', () => {
     const folder = mkdtempSync(join(tmpdir(), 'keys-'));
     try {
       const pkcs8 = (key: string) => createPrivateKey(key).export({ type: 'pkcs8', format: 'pem' }).toString();
+      // OpenSSH does not read it.
+      const unreadable = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' });
+      expect(await issuesOf(git, { ...exampleData(git), type: 'SSH_KEY', secretValue: unreadable })).toHaveLength(1);
       const keys = [ed25519.plainKey, p256.plainKey, pkcs8(p256.plainKey), exampleRsaKey];
       for (const [index, key] of keys.entries()) {
         // The other ways of mangling have the same result: see above.
