@@ -110,9 +110,14 @@ describe('L33: http', () => {
     ['QUERY_PARAM', 'the parameter’s name'],
     ['CLIENT_CERTIFICATE', 'the certificate in PEM'],
   ])('%s needs publicValue: %s', async (authMethod, is) => {
-    expect(await issuesOf(http, { ...data, authMethod, publicValue: null, secretValue: authMethod === 'CLIENT_CERTIFICATE' ? exampleKey : 'secret' })).toEqual([
-      { path: ['publicValue'], message: `is required with ${authMethod}: it is ${is}` },
-    ]);
+    expect(
+      await issuesOf(http, {
+        ...data,
+        authMethod,
+        publicValue: null,
+        secretValue: authMethod === 'CLIENT_CERTIFICATE' ? exampleKey : 'secret',
+      }),
+    ).toEqual([{ path: ['publicValue'], message: `is required with ${authMethod}: it is ${is}` }]);
   });
 
   it('HEADER goes without, and with a header’s name', async () => {
