@@ -16,7 +16,7 @@ export const apiKey = defineCredentialKind({
     apiKey: secret({
       description: 'The key, sent as the value of the header.',
       maxLength: 8192,
-      format: 'line',
+      format: 'headerValue',
       example: 'ak_live_51Hx',
       invalidExample: 'ak_live_51Hx\n',
     }),

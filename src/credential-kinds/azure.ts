@@ -16,6 +16,7 @@ export const azure = defineCredentialKind({
       description: 'One of the account’s access keys.',
       minLength: 4,
       maxLength: 128,
+      format: 'token',
       example: '123abc',
       invalidExample: '123',
     }),

@@ -16,6 +16,7 @@ export const basicAuth = defineCredentialKind({
     password: secret({
       description: 'The password, or an API token if the service accepts one as the password.',
       maxLength: 4096,
+      format: 'password',
       example: 'correct horse battery staple',
       invalidExample: '',
     }),

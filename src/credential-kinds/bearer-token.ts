@@ -10,7 +10,7 @@ export const bearerToken = defineCredentialKind({
     token: secret({
       description: 'The token, without the word Bearer.',
       maxLength: 16_384,
-      format: 'line',
+      format: 'token',
       example: 'mF_9.B5f-4.1JqM',
       invalidExample: 'mF_9.B5f-4.1JqM\n',
     }),

@@ -15,6 +15,6 @@ export const datadog = defineCredentialKind({
       example: 'datadoghq.eu',
       invalidExample: 'https://datadoghq.eu',
     }),
-    secretValue: secret({ description: 'The API key.', maxLength: 4096, format: 'line', example: 'dd0example0key', invalidExample: '' }),
+    secretValue: secret({ description: 'The API key.', maxLength: 4096, format: 'token', example: 'dd0example0key', invalidExample: '' }),
   },
 });

@@ -1,5 +1,7 @@
+import { hasArmorLines } from '../fields/armor.ts';
 import { secret } from '../fields/field.ts';
 import { parseJsonObject } from '../fields/formats.ts';
+import { showsSecret } from '../fields/shown-secrets.ts';
 import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { exampleGcpKey } from './examples-pem.ts';
@@ -53,14 +55,22 @@ export const gcp = defineCredentialKind({
     // Of other types of file, a private_key is no key that anybody uses; it is not read.
     const isComplete =
       file.type === 'service_account'
-        ? typeof file.private_key === 'string' && (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
+        ? typeof file.private_key === 'string' &&
+          hasArmorLines(file.private_key) &&
+          (await keyFiles.read('privateKey', new Redacted(file.private_key))) !== undefined
         : typeof file.type === 'string';
-    if (isComplete) return [];
+    if (isComplete) {
+      // They become facts, which everyone who can read the credential can read.
+      const isShowing = Object.values(publicMembers).some((name) => showsSecret(String(file[name] ?? '')));
+      return isShowing
+        ? [{ path: ['keyJson'], message: 'must not contain a user name, password or token in its URLs, which are readable' }]
+        : [];
+    }
     return [
       {
         path: ['keyJson'],
         message:
-          'must be a Google key file with a type and, if the type is service_account, a private_key: one key in PEM, such as RSA with 2048 to 8192 bits',
+          'must be a Google key file with a type and, if the type is service_account, a private_key: one key in PEM with its line breaks, such as RSA with 2048 to 8192 bits. Send the file as it was downloaded',
       },
     ];
   },

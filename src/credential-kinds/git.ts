@@ -24,7 +24,7 @@ export const git = defineCredentialKind({
     }),
     cloneUrl: text({
       description:
-        'Not secret. The URL for `git clone`. Must not contain a password; put it into secretValue. With HTTP_PASSWORD, a new value must also replace or clear secretValue.',
+        'Not secret. The URL for `git clone`. Must not contain a password or token; put it into secretValue, and the user name into username. An ssh URL may contain its user name. With HTTP_PASSWORD, a new value must also replace or clear secretValue.',
       minLength: 5,
       maxLength: 1024,
       format: 'cloneUrl',
@@ -33,8 +33,9 @@ export const git = defineCredentialKind({
     }),
     secretValue: secret({
       description:
-        'The password, or the SSH private key in PEM or OpenSSH format without a passphrase. Not set for a public repository. With SSH_KEY, generatePrivateKey generates a key.',
+        'The password, or the SSH private key in PEM or OpenSSH format (Ed25519: OpenSSH only) without a passphrase. Not set for a public repository. With SSH_KEY, generatePrivateKey generates a key.',
       maxLength: 16_384,
+      formatBy: { setting: 'type', formats: { SSH_KEY: 'sshPrivateKey', HTTP_PASSWORD: 'password' } },
       optional: true,
       example: 'ghp_examplepassword',
       invalidExample: '',
@@ -70,19 +71,10 @@ export const git = defineCredentialKind({
     },
   },
   generate: { field: 'secretValue', make: (keyFiles) => keyFiles.generate('ssh') },
-  readsKeyFiles: true,
-  async check(write, keyFiles) {
+  check(write) {
     const { settings, before, secrets, isSet, generated } = write;
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
-    if (isSsh && secrets.secretValue !== undefined && !(await keyFiles.read('sshKey', secrets.secretValue)))
-      return [
-        {
-          path: ['secretValue'],
-          message:
-            'must be one SSH private key without a passphrase, in PEM or OpenSSH format: RSA with 2048 to 8192 bits, P-256, P-384, P-521 or Ed25519',
-        },
-      ];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)
       return [{ path: ['secretValue'], message: 'must be set or cleared when type changes: the stored value belongs to the old type' }];
     // An SSH key never leaves the client; a password is sent to the server.

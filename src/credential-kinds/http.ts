@@ -1,6 +1,4 @@
 import { type Choices, choice, secret, text } from '../fields/field.ts';
-import { type Format, formats, readAsOf } from '../fields/formats.ts';
-import type { KeyFiles } from '../key-files/index.ts';
 import { type CredentialKind, defineCredentialKind } from './define.ts';
 
 const authMethod = {
@@ -15,11 +13,11 @@ const authMethod = {
 } as const satisfies Choices;
 
 /** The meaning of `publicValue` for each method. */
-const publicValue: Record<keyof typeof authMethod.values, { readonly is: string; readonly format: Format; readonly optional?: boolean }> = {
-  HEADER: { is: 'the header’s name', format: 'httpToken', optional: true },
-  QUERY_PARAM: { is: 'the parameter’s name', format: 'line' },
-  BASIC_AUTH: { is: 'the user name', format: 'userId' },
-  CLIENT_CERTIFICATE: { is: 'the certificate in PEM', format: 'pemCertificates' },
+const meanings: Readonly<Record<keyof typeof authMethod.values, { readonly is: string; readonly optional?: boolean }>> = {
+  HEADER: { is: 'the header’s name', optional: true },
+  QUERY_PARAM: { is: 'the parameter’s name' },
+  BASIC_AUTH: { is: 'the user name' },
+  CLIENT_CERTIFICATE: { is: 'the certificate in PEM' },
 };
 
 export const http: CredentialKind = defineCredentialKind({
@@ -33,6 +31,7 @@ export const http: CredentialKind = defineCredentialKind({
         'The URLs that the secret may be sent to: a prefix or a pattern, including the scheme. Make it as narrow as possible. A new value must also replace secretValue.',
       minLength: 8,
       maxLength: 1024,
+      format: 'urlPattern',
       example: 'https://api.example.com/*',
       invalidExample: 'http://',
     }),
@@ -46,6 +45,10 @@ export const http: CredentialKind = defineCredentialKind({
       description: 'Not secret. Depending on authMethod: the name of the header or query parameter, the user name, or the certificate.',
       maxLength: 32_768,
       format: 'multiline',
+      formatBy: {
+        setting: 'authMethod',
+        formats: { HEADER: 'httpToken', QUERY_PARAM: 'line', BASIC_AUTH: 'userId', CLIENT_CERTIFICATE: 'pemCertificates' },
+      },
       optional: true,
       example: 'X-Api-Key',
       invalidExample: '',
@@ -53,34 +56,23 @@ export const http: CredentialKind = defineCredentialKind({
     secretValue: secret({
       description: 'Depending on authMethod: the value of the header or query parameter, the password, or the private key.',
       maxLength: 16_384,
+      formatBy: {
+        setting: 'authMethod',
+        formats: { HEADER: 'headerValue', QUERY_PARAM: 'line', BASIC_AUTH: 'password', CLIENT_CERTIFICATE: 'pemPrivateKey' },
+      },
       example: 'hs_5up3r-s3cr3t',
       invalidExample: '',
     }),
   },
-  readsKeyFiles: true,
-  async check({ settings, before, secrets, isSet }, keyFiles) {
+  check({ settings, before, secrets, isSet }) {
     const method = settings.authMethod;
     if (!method) return [];
-    const { is, format, optional } = publicValue[method];
+    const { is, optional } = meanings[method];
     const issues = [];
-    if (settings.publicValue === undefined) {
-      if (!optional) issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
-    } else if (!(await isAccepted(format, settings.publicValue, keyFiles))) {
-      issues.push({ path: ['publicValue'], message: `is ${is} with ${method} and ${formats[format].message}` });
-    }
-    const isKey = secrets.secretValue !== undefined && method === 'CLIENT_CERTIFICATE';
-    if (isKey && !(await keyFiles.read('privateKey', secrets.secretValue)))
-      issues.push({
-        path: ['secretValue'],
-        message: `is the certificate’s private key with ${method} and ${formats.pemPrivateKey.message}`,
-      });
+    if (settings.publicValue === undefined && !optional)
+      issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
     if (before && before.authMethod !== method && isSet.secretValue && secrets.secretValue === undefined)
       issues.push({ path: ['secretValue'], message: 'must be set when authMethod changes: the stored value belongs to the old method' });
     return issues;
   },
 });
-
-async function isAccepted(format: Format, text: string, keyFiles: KeyFiles): Promise<boolean> {
-  const readAs = readAsOf(format);
-  return formats[format].accepts(text) && (!readAs || (await keyFiles.read(readAs, text)) !== undefined);
-}

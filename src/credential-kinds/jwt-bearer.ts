@@ -1,7 +1,21 @@
+import { armored, hasArmorLines } from '../fields/armor.ts';
 import { choice, secret, text } from '../fields/field.ts';
-import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
+import { type KeyForm, signingKeyIssues } from './signing-key.ts';
+
+/** A file in PEM is read as it is. A file in DER can be PKCS#8 or PKCS#1. */
+const form: KeyForm = {
+  decode: (base64) => Buffer.from(base64, 'base64'),
+  asKeyFiles(base64) {
+    const text = Buffer.from(base64, 'base64').toString('latin1');
+    if (!text.includes('-----BEGIN ')) return ['PRIVATE KEY', 'RSA PRIVATE KEY'].map((label) => armored(label, base64));
+    // The bytes are stored as they are, so programs must be able to read them as they are.
+    return hasArmorLines(text) ? [text] : [];
+  },
+  readAs: 'privateKey',
+  keyName: 'in PEM or DER, without a passphrase,',
+};
 
 export const jwtBearer = defineCredentialKind({
   kind: 'jwtBearer',
@@ -18,10 +32,10 @@ export const jwtBearer = defineCredentialKind({
     }),
     secret: secret({
       description:
-        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, for RS the file of one RSA private key in PEM or DER, without a passphrase.',
+        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, at least as many as the hash has (32, 48 or 64); for RS the file of one RSA private key in PEM or DER, without a passphrase.',
       maxLength: 16_384,
       format: 'base64',
-      example: 'c2lnbmluZy1rZXktZm9yLWV4YW1wbGVz',
+      example: 'YSBzaWduaW5nIGtleSBvZiAzNiBieXRlcyBmb3IgZGVtb3Mh',
       invalidExample: 'not base64!',
     }),
     payload: secret({
@@ -48,25 +62,5 @@ export const jwtBearer = defineCredentialKind({
     }),
   },
   readsKeyFiles: true,
-  async check({ settings, before, secrets, isSet }, keyFiles) {
-    const family = settings.algorithm?.slice(0, 2);
-    if (before && before.algorithm?.slice(0, 2) !== family && isSet.secret && secrets.secret === undefined)
-      return [
-        {
-          path: ['secret'],
-          message: 'must be set when algorithm changes between HS and RS: the stored value belongs to the old algorithm',
-        },
-      ];
-    if (family !== 'RS' || secrets.secret === undefined) return [];
-    for (const text of possibleKeyFiles(secrets.secret)) if ((await keyFiles.read('privateKey', text))?.type === 'rsa') return [];
-    return [{ path: ['secret'], message: 'must be one RSA private key of 2048 to 8192 bits in PEM or DER with RS, without a passphrase' }];
-  },
+  check: (write, keyFiles) => signingKeyIssues(write, form, keyFiles),
 });
-
-/** A file in PEM is read as it is. A file in DER can be PKCS#8 or PKCS#1. */
-function possibleKeyFiles(secret: Redacted): Redacted[] {
-  const base64 = secret.expose();
-  const text = Buffer.from(base64, 'base64').toString('latin1');
-  if (text.includes('-----BEGIN ')) return [new Redacted(text)];
-  return ['PRIVATE KEY', 'RSA PRIVATE KEY'].map((label) => new Redacted(`-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----`));
-}

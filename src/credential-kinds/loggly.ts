@@ -9,7 +9,7 @@ export const loggly = defineCredentialKind({
     customerToken: secret({
       description: 'The token. Loggly puts it into URLs: treat these URLs as secrets.',
       maxLength: 128,
-      format: 'line',
+      format: 'urlSegment',
       example: 'b9f8c1d2-logg-ly00',
       invalidExample: '',
     }),

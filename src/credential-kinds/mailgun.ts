@@ -10,7 +10,7 @@ export const mailgun = defineCredentialKind({
       description: 'The API key of the account or of one sending domain.',
       minLength: 4,
       maxLength: 128,
-      format: 'line',
+      format: 'token',
       example: 'key-examplemailgun',
       invalidExample: 'key',
     }),

@@ -11,10 +11,17 @@ export const oauth2Client = defineCredentialKind({
     clientId: text({
       description: 'Not secret: the authorization request in the browser contains it.',
       maxLength: 1024,
+      format: 'oauthText',
       example: 'gateway-client',
       invalidExample: '',
     }),
-    clientSecret: secret({ description: 'The client secret.', maxLength: 4096, example: 'Zk3-client-9fQ', invalidExample: '' }),
+    clientSecret: secret({
+      description: 'The client secret.',
+      maxLength: 4096,
+      format: 'oauthText',
+      example: 'Zk3-client-9fQ',
+      invalidExample: '',
+    }),
     authorizeUrl: text({
       description: 'The authorization endpoint, where users give consent. Null for the client credentials grant, which has no user.',
       maxLength: 2048,

@@ -10,14 +10,14 @@ export const oauth2Code = defineCredentialKind({
     code: secret({
       description: 'The code from the redirect. Valid for one exchange and usually for a few minutes.',
       maxLength: 8192,
-      format: 'line',
+      format: 'oauthText',
       example: 'SplxlOBeZQQYbYS6WxSbIA',
       invalidExample: '',
     }),
     state: secret({
       description: 'The state from the redirect, equal to that in the authorization request.',
       maxLength: 4096,
-      format: 'line',
+      format: 'oauthText',
       example: 'af0ifjsldkj',
       invalidExample: '',
     }),

@@ -16,6 +16,7 @@ export const oauth2Password = defineCredentialKind({
     password: secret({
       description: 'The password of the resource owner, not the client secret.',
       maxLength: 4096,
+      format: 'password',
       example: 'four score and seven',
       invalidExample: '',
     }),

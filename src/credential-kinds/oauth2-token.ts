@@ -18,14 +18,14 @@ export const oauth2Token = defineCredentialKind({
     accessToken: secret({
       description: 'The token that is sent with requests.',
       maxLength: 16_384,
-      format: 'line',
+      format: 'token',
       example: '2YotnFZFEjr1zCsicMWpAA',
       invalidExample: '',
     }),
     refreshToken: secret({
       description: 'The token that is used to get new access tokens. Not set if the server issued none; then the user must consent again.',
       maxLength: 16_384,
-      format: 'line',
+      format: 'oauthText',
       optional: true,
       example: 'tGzv3JOkF0XG5Qx2TlKWIA',
       invalidExample: '',

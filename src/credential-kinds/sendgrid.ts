@@ -10,7 +10,7 @@ export const sendgrid = defineCredentialKind({
       description: 'The API key. Begins with SG.',
       minLength: 4,
       maxLength: 128,
-      format: 'line',
+      format: 'token',
       example: 'SG.examplekey',
       invalidExample: 'SG.',
     }),

@@ -33,7 +33,13 @@ export const sql = defineCredentialKind({
       invalidExample: 0,
     }),
     username: text({ description: 'Not secret.', maxLength: 255, example: 'reporting', invalidExample: '' }),
-    password: secret({ description: 'The password of the user.', maxLength: 4096, example: 'pg-pass-Word1', invalidExample: '' }),
+    password: secret({
+      description: 'The password of the user.',
+      maxLength: 4096,
+      format: 'password',
+      example: 'pg-pass-Word1',
+      invalidExample: '',
+    }),
     secureConnection: flag({
       description: 'Whether to connect over TLS. If null, the client decides.',
       optional: true,

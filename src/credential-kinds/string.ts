@@ -10,6 +10,7 @@ export const string = defineCredentialKind({
     value: secret({
       description: 'The text, stored unchanged, including spaces and line breaks.',
       maxLength: LONGEST_SECRET,
+      format: 'any',
       example: 'sesame-7Qd2',
       invalidExample: '',
     }),

@@ -9,19 +9,21 @@ export const twilio = defineCredentialKind({
     accountSid: text({
       description: 'Not secret. The id of the account. Begins with AC.',
       maxLength: 255,
+      format: 'identifier',
       example: 'AC00000000000000000000000000000000',
       invalidExample: '',
     }),
     apiKeySid: text({
       description: 'Not secret. The id of the key, used as the user name of requests. Begins with SK.',
       maxLength: 255,
+      format: 'identifier',
       example: 'SK00000000000000000000000000000000',
       invalidExample: '',
     }),
     apiKeySecret: secret({
       description: 'The secret of the key. Twilio shows it only once.',
       maxLength: 4096,
-      format: 'line',
+      format: 'token',
       example: 'tw-s3cret-0042',
       invalidExample: '',
     }),

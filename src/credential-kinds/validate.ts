@@ -1,9 +1,9 @@
-import { type Issue, ValidationError } from '../errors.ts';
-import { checkAny } from '../fields/check.ts';
-import { formats, readAsOf } from '../fields/formats.ts';
+import { type Issue, type Path, ValidationError } from '../errors.ts';
+import { checkAny, formatIssue, standardFormOf } from '../fields/check.ts';
+import { type Format, formats, readAsOf } from '../fields/formats.ts';
 import type { KeyFiles } from '../key-files/index.ts';
-import type { Redacted } from '../redacted.ts';
-import { type CredentialKind, GENERATE, type Write } from './define.ts';
+import { Redacted } from '../redacted.ts';
+import { type CredentialKind, GENERATE, type KindField, type Write } from './define.ts';
 import { redirected } from './redirected.ts';
 
 /** The parts of a stored credential that validation needs. */
@@ -62,7 +62,10 @@ export async function prepareWrite(
   const generated = flag === true;
   refuseFlag(kind, flag);
   if (generated && data[kind.generate!.field] === undefined) throw new Error('The secret that the data ask for was not generated.');
-  const values = await check(kind, data, stored, keyFiles);
+  const checked = await check(kind, data, stored, keyFiles);
+  // A key that the server generated has its format. If the kind has no use for it, `check` says so.
+  const made = generated ? [kind.generate!.field] : [];
+  const { values, issues: decided } = await checkDecidedFormats(kind, checked, made, stored, keyFiles);
   const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
   const secrets = withoutNulls(pick(values, secretNames)) as Record<string, Redacted>;
@@ -76,7 +79,9 @@ export async function prepareWrite(
     generated,
     facts: stored?.facts ?? {},
   };
-  const issues = [...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])];
+  const isDecided = (path: Path) => decided.some((issue) => issue.path[0] === path[0]);
+  const between = (await kind.check(write, keyFiles)).filter(({ path }) => !isDecided(path));
+  const issues = [...decided, ...between, ...redirected(write, kind.destinations ?? [])];
   if (issues.length > 0) throw new ValidationError(issues);
   return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) }), secrets, unset };
 }
@@ -90,7 +95,44 @@ function refuseFlag(kind: CredentialKind, flag: unknown): void {
 
 /** Whether a write of the kind can read key files, which takes time. */
 export function readsKeyFiles({ fields, readsKeyFiles: alsoReads }: CredentialKind): boolean {
-  return alsoReads === true || Object.values(fields).some((field) => 'format' in field && readAsOf(field.format));
+  return alsoReads === true || Object.values(fields).some((field) => formatsOf(field).some((format) => readAsOf(format)));
+}
+
+/** Returns the formats that a field can have. */
+function formatsOf(field: KindField): Format[] {
+  const decided = 'formatBy' in field && field.formatBy ? Object.values(field.formatBy.formats) : [];
+  return 'format' in field && field.format ? [field.format, ...decided] : decided;
+}
+
+/**
+ * Checks the fields whose format another setting decides, and gives them the standard form of that format. A setting that this write does not
+ * contain is checked too if the format that it must have changes. The `trusted` fields are not checked.
+ */
+async function checkDecidedFormats(
+  { fields }: CredentialKind,
+  given: Readonly<Record<string, unknown>>,
+  trusted: readonly string[],
+  stored: StoredParts | undefined,
+  keyFiles: KeyFiles,
+): Promise<{ readonly values: Record<string, unknown>; readonly issues: Issue[] }> {
+  const values = { ...given };
+  const issues: Issue[] = [];
+  for (const [name, field] of Object.entries(fields)) {
+    const { setting, formats: bySetting } = ('formatBy' in field && field.formatBy) || {};
+    if (setting === undefined || trusted.includes(name)) continue;
+    const before = stored?.settings[setting];
+    const decisive = given[setting] ?? before;
+    const format = typeof decisive === 'string' ? bySetting?.[decisive] : undefined;
+    const value = name in given ? given[name] : decisive === before ? undefined : stored?.settings[name];
+    if (!format || !(typeof value === 'string' || value instanceof Redacted)) continue;
+    const form = standardFormOf(format, value);
+    const readAs = readAsOf(format);
+    const isRead = !readAs || (await keyFiles.read(readAs, form)) !== undefined;
+    const message = formatIssue(format, value) ?? (isRead ? undefined : formats[format].message);
+    if (message) issues.push({ path: [name], message: `${message}, because ${setting} is ${decisive}` });
+    else values[name] = form;
+  }
+  return { values, issues };
 }
 
 /** Returns the values by field, null for a field to clear, without the fields that do not change. @throws ValidationError */
@@ -118,7 +160,7 @@ async function keyFileIssues(kind: CredentialKind, data: KindData, known: readon
     const readAs = readAsOf(format);
     if (!readAs || known.some(({ path }) => path[0] === name)) continue;
     for (const { text, path } of textsIn(data[name], name)) {
-      if (!(await keyFiles.read(readAs, text))) issues.push({ path, message: formats[format!].message });
+      if (!(await keyFiles.read(readAs, standardFormOf(format, text)))) issues.push({ path, message: formats[format!].message });
     }
   }
   return issues;

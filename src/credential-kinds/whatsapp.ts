@@ -9,13 +9,14 @@ export const whatsapp = defineCredentialKind({
     fromNumberId: text({
       description: 'Not secret. Meta’s id of the sending phone number, not the number itself.',
       maxLength: 255,
+      format: 'identifier',
       example: '106540352242922',
       invalidExample: '',
     }),
     accessToken: secret({
       description: 'The access token of a system user. Tokens from the developer console are valid for one day only.',
       maxLength: 16_384,
-      format: 'line',
+      format: 'token',
       example: 'EAAJB-example-wa',
       invalidExample: '',
     }),

@@ -14,6 +14,8 @@ import {
   textList,
   type ValuesOf,
 } from '../fields/field.ts';
+import { formats } from '../fields/formats.ts';
+import { showsSecretPair } from '../fields/shown-secrets.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import { nameText, urlText } from './fields.ts';
 
@@ -83,12 +85,19 @@ const placed = {
   in: choice({ choices: location, description: 'Where it is placed.' }),
 };
 
+/** The name of a header (RFC 9110, section 5.1) or of a cookie (RFC 6265, section 4.1.1) is a token. A parameter's name is encoded. */
+function placeIssues({ name, in: place }: ValuesOf<typeof placed>): Issue[] {
+  if (place === 'QUERY' || formats.httpToken.accepts(name)) return [];
+  return [{ path: ['name'], message: `${formats.httpToken.message}, because in is ${place}` }];
+}
+
 const apiKeySettings = objectType({
   typeName: 'ApiKeyAuthScheme',
   inputName: 'ApiKeyAuthSchemeInput',
   description: 'A key that is sent with each request.',
   inputDescription: 'The settings of `API_KEY`.',
   fields: placed,
+  check: (values) => placeIssues(values),
 });
 
 const hmacSettings = objectType({
@@ -107,6 +116,7 @@ const hmacSettings = objectType({
     }),
     encoding: choice({ choices: hmacEncoding, optional: true, default: 'HEX', description: 'The encoding of the signature.' }),
   },
+  check: (values) => placeIssues(values),
 });
 
 const namedText = objectType({
@@ -120,7 +130,7 @@ const namedText = objectType({
       optional: true,
       minLength: 0,
       maxLength: 2_048,
-      format: 'any',
+      format: 'value',
     }),
   },
 });
@@ -164,6 +174,15 @@ const oauth2Settings = objectType({
       description: 'The `oauth2Client` credential with the client id and secret. Null if not set.',
     }),
   },
+  // Everyone who can read the connector or the connection can read them.
+  check: ({ additionalAuthorizeParams, additionalTokenParams }) =>
+    Object.entries({ additionalAuthorizeParams, additionalTokenParams }).flatMap(([list, parameters]) =>
+      parameters.flatMap(({ name, value }, index) =>
+        value !== null && showsSecretPair(name, value)
+          ? [{ path: [list, index, 'value'], message: 'must not be a secret, and its name says that it is one. Put it into a credential' }]
+          : [],
+      ),
+    ),
 });
 
 export type OAuth2Settings = ValuesOf<typeof oauth2Settings.fields>;

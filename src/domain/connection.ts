@@ -35,7 +35,7 @@ const variable = objectType({
     value: text({
       minLength: 0,
       maxLength: 4_096,
-      format: 'any',
+      format: 'value',
       description: 'The value. Everyone who can read the connection can read it.',
     }),
   },

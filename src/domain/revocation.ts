@@ -23,7 +23,7 @@ const before = instant({
 });
 /** The input of the revocation of an issuer's tokens. */
 export const tokenRevocationFields = {
-  subject: text({ description: 'The `sub` of the tokens.', maxLength: SUBJECT_MAX, format: 'any' }),
+  subject: text({ description: 'The `sub` of the tokens.', maxLength: SUBJECT_MAX, format: 'any', comparedOnly: true }),
   before,
   apiKeys: flag({
     optional: true,

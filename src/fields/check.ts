@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { type Issue, type Path, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
-import { formats } from './formats.ts';
+import { type Format, ruleOfFormat } from './formats.ts';
+import { isBlank, isMask, isMaskPart, showsSecret } from './shown-secrets.ts';
 
 /** Options of a check. */
 interface CheckOptions {
@@ -124,7 +125,7 @@ function ruleOf(field: Field): z.ZodType {
 function newRule(field: Field): z.ZodType {
   switch (field.type) {
     case 'String':
-      return field.secret ? secretRule(field) : textRule(field, 'must be text');
+      return field.secret ? secretRule(field) : readableRule(field, 'must be text');
     case 'Choice': {
       const values = field.only ?? Object.keys(field.choices.values);
       return z.enum(values as [string, ...string[]], { error: `must be one of ${values.join(', ')}` });
@@ -138,7 +139,7 @@ function newRule(field: Field): z.ZodType {
     }
     case 'StringList':
       return z
-        .array(textRule(field, 'must be text'), { error: 'must be a list of texts' })
+        .array(readableRule(field, 'must be text'), { error: 'must be a list of texts' })
         .max(field.maxItems, `must have at most ${field.maxItems} items`);
     case 'Int': {
       const error = `must be a whole number from ${field.min} to ${field.max}`;
@@ -164,7 +165,7 @@ function newRule(field: Field): z.ZodType {
   }
 }
 
-type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format'>;
+type TextRules = Pick<Extract<Field, { type: 'String' }>, 'minLength' | 'maxLength' | 'maxBytes' | 'format' | 'comparedOnly'>;
 
 /** Checks the length first, and the rest only if the length is valid, so that only texts of bounded size are parsed. */
 function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, error: string) {
@@ -174,18 +175,71 @@ function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, err
     .min(minLength, { error: tooShort, abort: true })
     .max(maxLength, { error: `must be at most ${maxLength} characters`, abort: true })
     .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'must be well-formed Unicode', abort: true });
-  const formatted = format
-    ? schema.refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
-    : schema;
+  const rule = format && ruleOfFormat(format);
+  const formatted = rule ? schema.refine((text) => rule.accepts(text), { error: rule.message, abort: true }) : schema;
   if (maxBytes === undefined) return formatted;
   return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
 }
 
+const SHOWS_SECRET =
+  'must not contain a user name, password or token in a URL or connection string, because everyone who can read this field could read it. Put it into a secret field of a credential';
+
+/** Checks a text that everyone with access to the record can read. */
+function readableRule(field: TextRules, error: string) {
+  const { format, comparedOnly } = field;
+  const checked = textRule(field, error);
+  if (comparedOnly) return checked;
+  return checked
+    .refine((text) => ![text, ...partsOf(format, text)].some(showsSecret), { error: SHOWS_SECRET, abort: true })
+    .transform((text) => standardFormOf(format, text));
+}
+
+const MASKED =
+  'must not be a mask such as *****, which stands for a secret that is not shown. To keep the stored secret, leave the field out';
+
 /** Checks a secret without unwrapping its value for anyone else. */
 function secretRule(field: TextRules): z.ZodType {
   const rule = textRule(field, 'must be text');
-  return z.instanceof(Redacted, { error: 'must be text' }).superRefine((secret, context) => {
-    const result = rule.safeParse(secret.expose());
-    for (const { message } of result.error?.issues ?? []) context.addIssue({ code: 'custom', message });
-  });
+  return z
+    .instanceof(Redacted, { error: 'must be text' })
+    .superRefine((secret, context) => {
+      const plain = plainOf(secret);
+      // Before the format and the length, because only this message helps.
+      if (isShortEnough(plain, field) && isMask(plain)) context.addIssue({ code: 'custom', message: MASKED });
+      else for (const message of messagesFor(rule, plain, field.format)) context.addIssue({ code: 'custom', message });
+    })
+    .transform((secret) => standardFormOf(field.format, secret));
+}
+
+function isShortEnough(plain: string, { maxLength }: TextRules): boolean {
+  return plain.length <= maxLength;
+}
+
+function messagesFor(rule: z.ZodType, plain: string, format: Format | undefined): string[] {
+  const { error } = rule.safeParse(plain);
+  if (error) return error.issues.map(({ message }) => message);
+  if (isBlank(plain)) return ['must not consist of white space only'];
+  return partsOf(format, plain).some(isMaskPart) ? [MASKED] : [];
+}
+
+/** Returns the message for a text that has not the format, whichever field it is in. Undefined if it has. */
+export function formatIssue(format: Format, value: Redacted | string): string | undefined {
+  const { accepts, message } = ruleOfFormat(format);
+  return accepts(plainOf(value)) ? undefined : message;
+}
+
+/** Returns the text in the form that is stored: the standard form of its format, or else the text itself. */
+export function standardFormOf<T extends Redacted | string>(format: Format | undefined, value: T): T {
+  const toStandardForm = format && ruleOfFormat(format).standardForm;
+  if (!toStandardForm) return value;
+  const form = toStandardForm(plainOf(value));
+  return (value instanceof Redacted ? new Redacted(form) : form) as T;
+}
+
+function partsOf(format: Format | undefined, text: string): readonly string[] {
+  return (format && ruleOfFormat(format).parts?.(text)) ?? [];
+}
+
+function plainOf(value: Redacted | string): string {
+  return value instanceof Redacted ? value.expose() : value;
 }

@@ -35,6 +35,10 @@ interface TextBounds {
   /** For base64: the maximum number of decoded bytes. */
   readonly maxBytes?: number;
   readonly format?: Format;
+  /** The format of a field of a credential kind, if it depends on the value of another setting: the format for each value of that setting. */
+  readonly formatBy?: { readonly setting: string; readonly formats: Readonly<Record<string, Format>> };
+  /** If true, the text is compared with stored texts or tokens, and is not shown to others. So it can be any, also a URL with a password. */
+  readonly comparedOnly?: true;
 }
 
 /** An object with fields of its own, with its output type and its input type. */
@@ -161,7 +165,7 @@ export function text<const O extends Options<Of<'String'>>>(options: O) {
   return { format: 'line', ...options, type: 'String', secret: false } as { type: 'String'; secret: false; format?: Format } & O;
 }
 
-/** A secret, sealed at rest and shown as `*****`. Any text, unless it has a format. */
+/** A secret, sealed at rest and shown as `*****`. Name its format, or `any` if it is free text. A mask such as `*****` is always refused. */
 export function secret<const O extends Options<Of<'String'>>>(options: O) {
   return { ...options, type: 'String', secret: true } as const;
 }

@@ -38,6 +38,8 @@ import {
 /** A private key that was read, in a form that OpenSSL decodes. */
 export interface PrivateKey {
   readonly type: 'rsa' | 'ec' | EdwardsCurve;
+  /** The curve, if the type is `ec`. */
+  readonly curve?: Curve;
   readonly encoding: 'pkcs1' | 'sec1' | 'pkcs8';
   readonly bytes: Buffer;
 }
@@ -45,6 +47,8 @@ export interface PrivateKey {
 /** A public key that was read, as a SubjectPublicKeyInfo (RFC 5280, section 4.1.2.7). */
 export interface PublicKey {
   readonly type: 'rsa' | 'ec' | EdwardsCurve;
+  /** The curve, if the type is `ec`. */
+  readonly curve?: Curve;
   readonly bytes: Buffer;
 }
 
@@ -150,6 +154,7 @@ function ecPrivateKey(element: Element, outerCurve: Curve | undefined): PrivateK
   const inner = der.encode(der.sequence(der.integer(1), der.octetString(padded)));
   return {
     type: 'ec',
+    curve,
     encoding: 'pkcs8',
     bytes: der.encode(der.sequence(der.integer(0), algorithm, der.octetString(inner))),
   };
@@ -184,7 +189,7 @@ function subjectPublicKey(element: Element | undefined): PublicKey {
   if (known.type === 'rsa') return rsaPublicKey(readDer(bytes));
   if (known.type === 'ec') {
     expectPoint(known.curve, bytes);
-    return publicKey('ec', [EC_PUBLIC_KEY, curves[known.curve].oid], bytes);
+    return { ...publicKey('ec', [EC_PUBLIC_KEY, curves[known.curve].oid], bytes), curve: known.curve };
   }
   if (bytes.length !== edwardsCurves[known.type].bytes) throw new Refused();
   return publicKey(known.type, [edwardsCurves[known.type].oid], bytes);

@@ -6,6 +6,8 @@ import { type PrivateKey, type PublicKey, readAnyKey, readCertificates, readPriv
 /** What is told of a private key: only its public half. */
 export interface PrivateKeyFacts {
   readonly type: PrivateKey['type'];
+  /** The curve, if the type is `ec`. */
+  readonly curve?: PrivateKey['curve'];
   /** The public key in PEM. */
   readonly publicKey: string;
   /** The SHA-256 of the public key, in hexadecimal. */
@@ -30,10 +32,10 @@ export interface Readings {
   /** One unencrypted private key in PEM. */
   readonly privateKey: PrivateKeyFacts;
   /** One public key, unencrypted private key or certificate in PEM. */
-  readonly anyKey: { readonly type: PublicKey['type'] };
+  readonly anyKey: Pick<PublicKey, 'type' | 'curve'>;
   /** One to ten certificates in PEM. Those of the first one are told. */
   readonly certificates: CertificateFacts;
-  /** One private key for SSH, in PEM or in OpenSSH's own format. */
+  /** One private key for SSH, in PEM or in OpenSSH's own format. Ed25519 only in the latter. */
   readonly sshKey: { readonly publicKey: string };
 }
 export type ReadAs = keyof Readings;
@@ -51,13 +53,13 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
   privateKey(plain) {
     const key = readPrivateKey(plain);
     const publicKey = publicKeyOf(key);
-    return { type: key.type, publicKey: pemOf(publicKey), publicKeyHash: hashOf(publicKey) };
+    return { type: key.type, curve: key.curve, publicKey: pemOf(publicKey), publicKeyHash: hashOf(publicKey) };
   },
   anyKey(plain) {
     const key = readAnyKey(plain);
     if ('encoding' in key) publicKeyOf(key);
     else checkPublicKey(key);
-    return { type: key.type };
+    return { type: key.type, curve: key.curve };
   },
   certificates(plain) {
     // All are read before OpenSSL gets the first one.
@@ -75,8 +77,11 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
     };
   },
   sshKey(plain) {
-    const blob = isOpenSsh(plain) ? readOpenSsh(plain) : sshBlobOf(publicKeyOf(readPrivateKey(plain)));
-    return { publicKey: sshText(blob) };
+    if (isOpenSsh(plain)) return { publicKey: sshText(readOpenSsh(plain)) };
+    const key = readPrivateKey(plain);
+    // OpenSSH reads no Ed25519 key in PKCS#8.
+    if (key.type === 'Ed25519') throw new Refused();
+    return { publicKey: sshText(sshBlobOf(publicKeyOf(key))) };
   },
 };
 

@@ -13,6 +13,13 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
       description: t.exposeString('description', { description: 'The meaning of the value.' }),
     }),
   });
+  const formatOfValue = builder.objectRef<{ value: string; format: string }>('CredentialFieldFormat').implement({
+    description: 'The format that a text must have with one value of another field.',
+    fields: (t) => ({
+      value: t.exposeString('value', { description: 'The value of the field that `CredentialFieldInfo.formatDependsOn` names.' }),
+      format: t.exposeString('format', { description: 'The format of the text.' }),
+    }),
+  });
   const field = builder.objectRef<Named<KindField>>('CredentialFieldInfo').implement({
     description: 'Describes a field of a credential kind, for forms.',
     fields: (t) => ({
@@ -55,8 +62,23 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
       }),
       format: t.string({
         nullable: true,
-        description: 'The format of the text, such as `url`, `hostname` or `pemPrivateKey`. Null if any text is valid.',
+        description:
+          'The format of the text, such as `url`, `hostname` or `pemPrivateKey`. Null if it depends on another field, or is not a text.',
         resolve: (source) => ('format' in source ? source.format : null),
+      }),
+      formatDependsOn: t.string({
+        nullable: true,
+        description: 'The field whose value decides the format, such as `authMethod` of `http`. Null if the format is always the same.',
+        resolve: (source) => ('formatBy' in source ? source.formatBy?.setting : null),
+      }),
+      formats: t.field({
+        type: [formatOfValue],
+        nullable: true,
+        description: 'The format for each value of that field. Null if the format is always the same.',
+        resolve: (source) =>
+          'formatBy' in source && source.formatBy
+            ? Object.entries(source.formatBy.formats).map(([value, format]) => ({ value, format }))
+            : null,
       }),
       values: t.field({ type: [value], nullable: true, description: 'The valid values. Null if it is not an enum.', resolve: valuesOf }),
       example: t.string({

@@ -15,7 +15,12 @@ export function plant(kind: CredentialKind, name: string, field: Field, canary =
   const format = 'format' in field ? field.format : undefined;
   switch (format) {
     case undefined:
-    case 'line':
+    case 'any':
+    case 'headerValue':
+    case 'oauthText':
+    case 'password':
+    case 'token':
+    case 'urlSegment':
       return { value: canary, canaries: [canary] };
     case 'base64': {
       const value = Buffer.from(canary).toString('base64');
@@ -38,6 +43,9 @@ export function plant(kind: CredentialKind, name: string, field: Field, canary =
 
 /** Fields whose kind asks for more than their format does. */
 const specialValues: Readonly<Record<string, (canary: string) => string>> = {
+  // HS256 has secrets of 32 bytes or more.
+  'jwt.secret': (canary) => canary.repeat(2),
+  'jwtBearer.secret': (canary) => Buffer.from(canary.repeat(2)).toString('base64'),
   // A key file has a type; what is not among the members that may be shown is secret.
   'gcp.keyJson': (canary) => JSON.stringify({ type: 'authorized_user', client_id: 'c', refresh_token: canary }),
 };

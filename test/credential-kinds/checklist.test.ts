@@ -152,9 +152,16 @@ describe('forms', () => {
   });
 
   it('L43: a clone URL has no password in it, which would be readable', async () => {
-    for (const cloneUrl of ['ssh://git@example.com/a.git', 'git@example.com:team/app.git', 'https://ada@example.com/a'])
+    for (const cloneUrl of ['ssh://git@example.com/a.git', 'git@example.com:team/app.git', 'https://example.com/a'])
       await takes('git', { cloneUrl });
-    for (const cloneUrl of ['https://ada:pw@example.com/a', 'ext::sh -c id', '--upload-pack=id', 'file:///etc', 'a@b: c'])
+    for (const cloneUrl of [
+      'https://ada:pw@example.com/a',
+      'https://ada@example.com/a',
+      'ext::sh -c id',
+      '--upload-pack=id',
+      'file:///etc',
+      'a@b: c',
+    ])
       await refuses('git', { cloneUrl });
   });
 

@@ -160,7 +160,7 @@ describe('L43: facts of git', () => {
   });
 
   it('has no public key for a password, and forgets it with the key', async () => {
-    expect(await publicKeyOf({ type: 'HTTP_PASSWORD' })).toBeUndefined();
+    expect(await publicKeyOf({ type: 'HTTP_PASSWORD', secretValue: 'pw' })).toBeUndefined();
     const stored = storedAfter(await prepareWrite(git, sshData));
     expect((await prepareWrite(git, { username: 'eve' }, stored)).facts.publicKey).toBe(ed25519.publicKey);
     expect((await prepareWrite(git, { secretValue: null }, stored)).facts).toEqual({});

@@ -7,7 +7,7 @@ export const account = { inIntegration: { integration, externalId: 'account-1' }
 export const contactTypes = ['REGULAR', 'BILLING', 'ADMINISTRATOR', 'TECHNICAL'] as const;
 
 /** A secret as Zendesk makes them. */
-export const newSharedSecret = () => randomBytes(36).toString('base64url');
+export const newSharedSecret = () => randomBytes(48).toString('base64url');
 
 export interface Account {
   readonly caller: Caller;

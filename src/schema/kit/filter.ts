@@ -34,7 +34,7 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
 }
 
 /** No name has control characters. The database does not accept NUL in a pattern. */
-const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
+const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name', comparedOnly: true });
 
 /** Selects records whose name (or display name) matches a glob. */
 export function byGlob(): ListFilter {

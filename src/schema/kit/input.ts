@@ -20,7 +20,7 @@ export function readsId(noun: Noun) {
 export const readsSecret = { read: (plain: string) => new Redacted(plain) } satisfies ReadExtensions;
 
 /** A text to search for. It is not longer than indexed values are. */
-const soughtText = text({ description: 'A text to search for.', minLength: 0, maxLength: 255, format: 'any' });
+const soughtText = text({ description: 'A text to search for.', minLength: 0, maxLength: 255, format: 'any', comparedOnly: true });
 
 /** Checks a text to search for. @throws ValidationError */
 export function checkSought(value: string, path: Path): string {
