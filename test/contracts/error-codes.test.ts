@@ -65,6 +65,8 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ credentials { totalCount } }'),
   BAD_USER_INPUT: () => asks('query ($first: Int) { credentials(first: $first) { totalCount } }', { first: 'x' }),
   BAD_REQUEST: () => asks('query A { __typename } query B { __typename }'),
+  PERSISTED_QUERY_NOT_SUPPORTED: async () =>
+    test.send({ extensions: { persistedQuery: { version: 1 } } }, { authorization: `Bearer ${await test.token(world.caller)}` }),
   GRAPHQL_PARSE_FAILED: () => asks('{'),
   GRAPHQL_VALIDATION_FAILED: () => asks('{ nothing }'),
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
