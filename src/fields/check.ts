@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Issue, type Path, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
-import { formats } from './formats.ts';
+import { canonicalText, formats } from './formats.ts';
 
 /** Options of a check. */
 interface CheckOptions {
@@ -175,7 +175,9 @@ function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, err
     .max(maxLength, { error: `must be at most ${maxLength} characters`, abort: true })
     .refine((text) => !/\p{Surrogate}/u.test(text), { error: 'must be well-formed Unicode', abort: true });
   const formatted = format
-    ? schema.refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
+    ? schema
+        .transform((text) => canonicalText(format, text))
+        .refine((text) => formats[format].accepts(text), { error: formats[format].message, abort: true })
     : schema;
   if (maxBytes === undefined) return formatted;
   return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });

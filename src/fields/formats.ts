@@ -1,10 +1,12 @@
 import { z } from 'zod';
-import { isHostPattern } from './hosts.ts';
+import { isHostPattern, withCanonicalHost } from './hosts.ts';
 
 interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
   readonly message: string;
   accepts(text: string): boolean;
+  /** Returns the form in which a text is checked, stored and compared, for texts of which a standard says that several forms are equal. */
+  readonly canonical?: (text: string) => string;
   /**
    * What the text must also be read as, by `KeyFiles` in `key-files/`. That takes time on another thread, so `accepts` does not do it: only
    * credential kinds can have fields of such a format.
@@ -32,15 +34,17 @@ export const formats = {
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path',
     accepts: (text) => z.hostname().safeParse(text).success,
+    canonical: withCanonicalHost,
   },
   hostPattern: {
-    message:
-      'must be a host name in lower case such as api.example.com, or *.example.com for all hosts below it; international names as xn--',
+    message: 'must be a host name such as api.example.com, or *.example.com for all hosts below it; international names as xn--',
     accepts: isHostPattern,
+    canonical: withCanonicalHost,
   },
   host: {
     message: 'must be a hostname or an IP address, without scheme, port or path',
     accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
+    canonical: withCanonicalHost,
   },
   email: { message: 'must be an email address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
   userId: {
@@ -92,6 +96,11 @@ export const formats = {
 } as const satisfies Record<string, FormatRule>;
 
 export type Format = keyof typeof formats;
+
+/** Returns a text in the canonical form of a format. */
+export function canonicalText(format: Format, text: string): string {
+  return (formats[format] as FormatRule).canonical?.(text) ?? text;
+}
 
 /** Returns what a text of the format must be read as, if checking it takes reading a key or certificates. */
 export function readAsOf(format: Format | undefined): FormatRule['readAs'] {
