@@ -12,7 +12,7 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
-import { CostLimitError, type ErrorCode, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
+import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { type GraphQLContext, indispensableScopes, operationCost, type Progress, requiredScopes, tooOften } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
@@ -21,8 +21,9 @@ import { answer, type OnDefect, publicError, unknownOperation } from './error-re
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import { variableIssues } from './variables.ts';
 
-/** The maximum number of errors about variables that are reported at once. */
+/** The maximum number of errors about variables that are reported at once, and of those that say the same of different items of a list. */
 const ISSUES_MAX = 50;
+const SAME_ISSUES_MAX = 5;
 
 /**
  * Checks and runs every operation. Documents that are too large are rejected before they are traversed; errors do not repeat the input; and
@@ -56,7 +57,7 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
           );
         }
       }
-      const issues = variableIssues(schema, operation, variables);
+      const issues = fewOfEach(variableIssues(schema, operation, variables));
       if (issues.length > 0) {
         const errors = issues
           .slice(0, ISSUES_MAX)
@@ -90,6 +91,15 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       setExecuteFn((args) => withinTime((signal) => executeFn({ ...args, signal } as typeof args), limits.operationSeconds));
     },
   };
+}
+
+function fewOfEach(issues: readonly Issue[]): Issue[] {
+  const counts = new Map<string, number>();
+  return issues.filter(({ path, message }) => {
+    const key = JSON.stringify([path.map((step) => (typeof step === 'number' ? 0 : step)), message]);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    return counts.get(key)! <= SAME_ISSUES_MAX;
+  });
 }
 
 function forbidden(scope: string): GraphQLError {
