@@ -1,4 +1,4 @@
-import { isIPv4 } from 'node:net';
+import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
@@ -22,7 +22,81 @@ function digits(message: string) {
 const wrongPort = 'must be a port number, 0 to 65535';
 const portNumber = digits(wrongPort).pipe(z.number().min(0, wrongPort).max(65_535, wrongPort));
 
-const isOrigin = (text: string) => /^https?:[^*]+$/.test(text) && URL.canParse(text) && new URL(text).origin === text;
+/** A setting that is a list, separated by commas, and whose items have a canonical form. */
+function listOf(canonical: (item: string, refuse: (message: string) => void) => string) {
+  return z.string().transform((list, { addIssue }) =>
+    list.split(',').map((item) => {
+      const messages = new Set<string>();
+      const text = item.trim();
+      const result = text === '' ? text : canonical(text, (message) => messages.add(message));
+      if (text === '') messages.add('must not have an empty item');
+      for (const message of messages) addIssue(message);
+      return result;
+    }),
+  );
+}
+
+/** Returns what is wrong with a text that should be a host name or an address without anything else. Undefined if nothing of this is wrong. */
+function wrongHost(text: string): string | undefined {
+  if (text.includes('*')) return 'must not contain a wildcard: list each host name';
+  if (text.includes('://')) return 'must be host names without a scheme such as https://';
+  if (text.endsWith('/')) return 'must be host names without a slash at the end';
+  if (/[/?#@\\]/.test(text)) return 'must be host names without a path, query or user name';
+  return undefined;
+}
+
+/** Returns a host name or address as the Host header of a request has it, in the form that URLs give it: lower case, Punycode, IPv6 in brackets. */
+function canonicalHostHeader(text: string, refuse: (message: string) => void): string {
+  const wrong = wrongHost(text);
+  if (wrong) refuse(wrong);
+  const host = isIPv6(text) ? `[${text}]` : text;
+  if (!wrong && !URL.canParse(`http://${host}`)) refuse('must be host names or addresses, such as gateway.example.com');
+  if (wrong || !URL.canParse(`http://${host}`)) return text;
+  if (/:\d*$/.test(host)) refuse('must be host names without a port: any port is accepted');
+  return new URL(`http://${host}`).hostname.replace(/\.$/, '');
+}
+
+/** Returns an origin as browsers send it: in lower case, in Punycode, without the default port. */
+function canonicalOrigin(text: string, refuse: (message: string) => void): string {
+  if (text.includes('*')) refuse('must be origins without wildcards: list each origin');
+  else if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+    refuse('must be origins that begin with https:// or http://, such as https://app.example.com');
+  else if (/^[^/]*\/\/[^/?#]*\/+$/.test(text)) refuse('must be origins without a slash at the end, such as https://app.example.com');
+  else if (!/^[^/]*\/\/[^/?#@\\]*$/.test(text))
+    refuse('must be origins without a path, query or user name, such as https://app.example.com');
+  else if (new URL(text).hostname.endsWith('.')) refuse('must be origins without a dot at the end of the host name');
+  else return new URL(text).origin;
+  return text;
+}
+
+/** Returns the host to listen on as the system takes it: in lower case, IPv6 without brackets. Undefined if it is neither a name nor an address. */
+function canonicalListenHost(text: string): string | undefined {
+  const [, inBrackets] = /^\[(.*)\]$/.exec(text) ?? [];
+  if (inBrackets !== undefined) return isIPv6(inBrackets) ? inBrackets.toLowerCase() : undefined;
+  const isName = isIP(text) !== 0 || z.hostname().safeParse(text).success;
+  return isName ? text.toLowerCase().replace(/\.$/, '') : undefined;
+}
+
+/** A claim of a token. The registered claims that are times cannot contain text (RFC 7519, section 4.1). */
+function claim(byDefault: string) {
+  return z
+    .string()
+    .min(1)
+    .refine((name) => !['exp', 'iat', 'nbf'].includes(name), 'must not be a registered claim that is a time')
+    .default(byDefault);
+}
+
+/** Settings in whose values spaces or quotation marks at the ends can have a meaning, or are removed later. */
+const anyEnds: readonly string[] = ['MASTER_KEY', 'ALLOWED_HOSTS', 'CORS_ORIGINS', 'REVEAL_REASON_PATTERN'];
+
+/**
+ * Returns what is wrong with the ends of a value: what files of settings and shells leave there by mistake. Such a value would be compared with what
+ * a token or a request contains, and match nothing.
+ */
+function wrongEnds(name: string, value: string): string | undefined {
+  if (/^(["']).*\1$/s.test(value) && name !== 'REVEAL_REASON_PATTERN') return 'must not be in quotation marks';
+  return value !== value.trim() && !anyEnds.includes(name) ? 'must not begin or end with spaces or line breaks' : undefined;
+}
 
 /** Each repetition without an end multiplies the time of a text that does not match by its length. */
 const REPETITIONS_MAX = 3;
@@ -64,7 +138,15 @@ function mayTakeLong(pattern: string): boolean {
  * setting is, and `byDefault` describes a default that is not one value.
  */
 const settings = {
-  HOST: z.string().min(1).default('127.0.0.1').describe('the address to listen on'),
+  HOST: z
+    .string()
+    .transform((text, { addIssue }) => {
+      const host = canonicalListenHost(text);
+      if (host === undefined) addIssue('must be a host name or an address, without scheme, port or path');
+      return host ?? text;
+    })
+    .default('127.0.0.1')
+    .describe('the address to listen on'),
   PORT: portNumber.default(4000).describe('the port; 0 chooses a free port'),
   NODE_ENV: z
     .enum(['development', 'production', 'test'], 'must be development, production or test')
@@ -103,7 +185,10 @@ const settings = {
   MASTER_KEY_FILE: z.string().min(1).optional().describe('a file that contains the master keys in the same form, instead of `MASTER_KEY`'),
   TOKEN_ISSUER: z.string().min(1).default('credential-gateway').describe('the required value of the claim `iss`'),
   TOKEN_AUDIENCE: z.string().min(1).default('credential-gateway').describe('the value that the claim `aud` must contain'),
-  TOKEN_ORGANIZATION_CLAIM: z.string().min(1).default('organization').describe('the name of the claim that contains the organization'),
+  TOKEN_ORGANIZATION_CLAIM: claim('organization').describe('the name of the claim that contains the organization'),
+  TOKEN_SCOPE_CLAIM: claim('scope').describe(
+    'the name of the claim that contains the scopes: a text with scopes separated by spaces, or a list. With the default, `scp` is read in tokens without `scope`',
+  ),
   TOKEN_JWKS_URL: z
     .url({ protocol: /^https?$/, error: 'must be an https URL', abort: true })
     .refine((url) => new URL(url).protocol === 'https:' || isLoopback(new URL(url).hostname), {
@@ -150,17 +235,11 @@ const settings = {
     .min(1)
     .optional()
     .describe('a file that contains the private key of the certificate (PEM, without a passphrase)'),
-  ALLOWED_HOSTS: z.string().optional().meta({
-    description: 'the accepted host names of requests, separated by commas',
+  ALLOWED_HOSTS: listOf(canonicalHostHeader).optional().meta({
+    description: 'the accepted host names of requests, without ports, separated by commas',
     byDefault: 'loopback names if `HOST` is loopback, otherwise any',
   }),
-  CORS_ORIGINS: z
-    .string()
-    .transform((list) => list.split(',').map((origin) => origin.trim()))
-    .refine(
-      (origins) => origins.every(isOrigin),
-      'must be origins separated by commas, such as https://app.example.com; wildcards are not supported',
-    )
+  CORS_ORIGINS: listOf(canonicalOrigin)
     .optional()
     .describe(
       'the origins whose pages may use the gateway, separated by commas, such as `https://app.example.com`. Wildcards and cookies are not supported',
@@ -301,6 +380,7 @@ export interface Config {
     readonly issuer: string;
     readonly audience: string;
     readonly organizationClaim: string;
+    readonly scopeClaim: string;
     /** The required `typ` of a token. If undefined, every type is accepted. */
     readonly typ: string | undefined;
     readonly maxLifetimeSeconds: number;
@@ -342,6 +422,11 @@ export class ConfigError extends Error {
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   // An empty setting counts as unset, as intended by `FOO= npm start` and in compose files.
   const given = Object.fromEntries(settingNames.map((name) => [name, environment[name] || undefined]));
+  const wrong = settingNames.flatMap((name) => {
+    const problem = wrongEnds(name, given[name] ?? '');
+    return problem ? [`${name} ${problem}`] : [];
+  });
+  if (wrong.length > 0) throw new ConfigError(wrong.map((problem) => `${problem}.`).join('\n'));
   const parsed = z.object(settings).safeParse(given);
   const problems = parsed.success
     ? combinations(parsed.data)
@@ -360,6 +445,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       issuer: read.TOKEN_ISSUER,
       audience: read.TOKEN_AUDIENCE,
       organizationClaim: read.TOKEN_ORGANIZATION_CLAIM,
+      scopeClaim: read.TOKEN_SCOPE_CLAIM,
       typ: read.TOKEN_TYP,
       maxLifetimeSeconds: read.TOKEN_MAX_LIFETIME_SECONDS,
       key: read.TOKEN_JWKS_URL
@@ -370,7 +456,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     },
     tls:
       read.TLS_CERT_FILE && read.TLS_KEY_FILE ? { certificate: resolve(read.TLS_CERT_FILE), key: resolve(read.TLS_KEY_FILE) } : undefined,
-    allowedHosts: listed(read.ALLOWED_HOSTS) ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
+    allowedHosts: read.ALLOWED_HOSTS ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
     limits: {
@@ -421,10 +507,6 @@ export function isLoopback(host: string): boolean {
   return ['localhost', '::1', '[::1]'].includes(host) || (isIPv4(host) && host.startsWith('127.'));
 }
 
-function listed(hosts: string | undefined): string[] | undefined {
-  return hosts?.split(',').map((host) => host.trim());
-}
-
 /**
  * Returns why the gateway cannot be on somebody's own machine only, as the end of a sentence; undefined if it can. Development tokens give access
  * to everything and are printed, so a gateway that others use must never accept one.
@@ -434,7 +516,7 @@ function publicBecause(read: Settings): string | undefined {
   if (read.MONGODB_URI) return 'with MONGODB_URI';
   if (!isLoopback(read.HOST)) return 'when HOST is not loopback';
   if (read.TRUSTED_PROXIES > 0) return 'behind a proxy (TRUSTED_PROXIES)';
-  if (listed(read.ALLOWED_HOSTS)?.some((host) => !isLoopback(host))) return 'when ALLOWED_HOSTS has a name that is not loopback';
+  if (read.ALLOWED_HOSTS?.some((host) => !isLoopback(host))) return 'when ALLOWED_HOSTS has a name that is not loopback';
   return undefined;
 }
 
@@ -472,6 +554,9 @@ function combinations(read: Settings): string[] {
   }
   if (Boolean(read.TLS_CERT_FILE) !== Boolean(read.TLS_KEY_FILE)) {
     problems.push(`TLS_CERT_FILE and TLS_KEY_FILE belong together: ${read.TLS_CERT_FILE ? 'TLS_KEY_FILE' : 'TLS_CERT_FILE'} is missing`);
+  }
+  if (read.TOKEN_ORGANIZATION_CLAIM === read.TOKEN_SCOPE_CLAIM) {
+    problems.push('TOKEN_ORGANIZATION_CLAIM and TOKEN_SCOPE_CLAIM name the same claim: they must differ');
   }
   if (read.TOKEN_JWKS_URL && read.TOKEN_SECRET) problems.push('TOKEN_JWKS_URL and TOKEN_SECRET are both set: set only one of them');
   if (!read.TOKEN_JWKS_URL && !read.TOKEN_SECRET) {

@@ -15,6 +15,7 @@ export const errorCodes = {
   FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
   BAD_USER_INPUT: 'A variable, argument, cursor or id does not have the format of its type.',
   BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
+  PERSISTED_QUERY_NOT_SUPPORTED: 'The request names a persisted document instead of containing one. Send the document as query.',
   GRAPHQL_PARSE_FAILED: 'The document is not valid GraphQL syntax.',
   GRAPHQL_VALIDATION_FAILED: 'The document is not valid for the schema.',
   LIMIT_EXCEEDED: 'The request exceeds a limit, or the organization would store more than it may; extensions.limit names the limit.',

@@ -46,6 +46,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'graphql-scalars': ['schema'],
   'graphql-yoga': ['http'],
   '@graphql-yoga/render-graphiql': ['http'],
+  negotiator: ['http/negotiation.ts'],
   dataloader: ['schema'],
   lmdb: ['embedded-mongodb'],
   bson: ['embedded-mongodb'],

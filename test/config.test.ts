@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { readConfig, settingsTable } from '../src/config.ts';
+import { readConfig, settingNames, settingsTable } from '../src/config.ts';
 
 const key = randomBytes(32).toString('base64');
 const TOKEN_SECRET = randomBytes(32).toString('base64');
@@ -27,9 +27,9 @@ describe('a start that would go wrong is stopped by a message that names the set
     ['a switch that is neither', { GRAPHIQL: 'yes' }, /^GRAPHIQL must be true or false/],
     ['a pattern that is none', { REVEAL_REASON_PATTERN: 'hunter2(' }, /^REVEAL_REASON_PATTERN must be a regular expression\.$/],
     ['a long pattern', { REVEAL_REASON_PATTERN: 'x'.repeat(201) }, /^REVEAL_REASON_PATTERN must be at most 200 characters/],
-    ['a limit of spaces, which is no number', { RATE_LIMIT: ' ' }, /^RATE_LIMIT must be a whole number/],
+    ['a limit of spaces, which is no number', { RATE_LIMIT: ' ' }, /^RATE_LIMIT must not begin or end with spaces/],
     ['a limit in another notation', { MAX_SOCKETS: '1e3' }, /^MAX_SOCKETS must be a whole number/],
-    ['a port of spaces', { EMBEDDED_MONGODB_PORT: ' ' }, /^EMBEDDED_MONGODB_PORT must be a port number/],
+    ['a port of spaces', { EMBEDDED_MONGODB_PORT: ' ' }, /^EMBEDDED_MONGODB_PORT must not begin or end with spaces/],
     ['a pattern with many repetitions', { REVEAL_REASON_PATTERN: '^[^x]*[^y]*[^z]*[^w]*Q$' }, /^REVEAL_REASON_PATTERN must not repeat/],
     ['a lifetime below zero', { API_KEY_MAX_LIFETIME_DAYS: '-1' }, /^API_KEY_MAX_LIFETIME_DAYS must be a whole number/],
     ['an address that is no URL', { TOKEN_JWKS_URL: 'hunter2' }, /^TOKEN_JWKS_URL must be an https URL/],
@@ -57,7 +57,7 @@ describe('a start that would go wrong is stopped by a message that names the set
       /^TOKEN_JWKS_URL .* in production/,
     ],
     ['production, spelt otherwise', { NODE_ENV: 'Production' }, /^NODE_ENV must be development, production or test\.$/],
-    ['production, with a space', { NODE_ENV: 'production ' }, /^NODE_ENV must be development, production or test\.$/],
+    ['production, with a space', { NODE_ENV: 'production ' }, /^NODE_ENV must not begin or end with spaces or line breaks\.$/],
     ['development tokens behind a proxy', { TRUSTED_PROXIES: '1' }, /^TOKEN_JWKS_URL .* behind a proxy/],
     [
       'development tokens under a public name',
@@ -71,6 +71,187 @@ describe('a start that would go wrong is stopped by a message that names the set
 
   it('lists everything that is wrong at once', () => {
     expect(() => readConfig({ PORT: 'x', LOG_LEVEL: 'x' })).toThrow(/PORT.*LOG_LEVEL/s);
+  });
+});
+
+/** For each setting, values that it accepts. A setting that is added needs a line here. */
+const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]>> = {
+  HOST: ['127.0.0.1', '::1', 'localhost', '0.0.0.0', 'fe80::1'],
+  PORT: ['4000'],
+  NODE_ENV: ['production'],
+  DATA_DIR: ['/data'],
+  MONGODB_URI: ['mongodb://db.example/?replicaSet=rs0'],
+  EMBEDDED_MONGODB_PORT: ['27017'],
+  MONGODB_DATABASE: ['gateway'],
+  MASTER_KEY: [key],
+  MASTER_KEY_FILE: ['/run/master.key'],
+  TOKEN_ISSUER: ['https://issuer.example/'],
+  TOKEN_AUDIENCE: ['gateway'],
+  TOKEN_ORGANIZATION_CLAIM: ['https://acme.example/tenant'],
+  TOKEN_SCOPE_CLAIM: ['scp', 'permissions'],
+  TOKEN_JWKS_URL: ['https://issuer.example/jwks'],
+  TOKEN_SECRET: [TOKEN_SECRET],
+  TOKEN_TYP: ['at+jwt'],
+  TOKEN_MAX_LIFETIME_SECONDS: ['3600'],
+  TLS_CERT_FILE: ['/run/tls.crt'],
+  TLS_KEY_FILE: ['/run/tls.key'],
+  ALLOWED_HOSTS: ['gateway.example.com', 'a.example.com,b.example.com', '127.0.0.1', '[::1]', 'xn--bcher-kva.example'],
+  CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],
+  TRUSTED_PROXIES: ['1'],
+  GRAPHIQL: ['true'],
+  INTROSPECTION: ['false'],
+  MAX_BODY_BYTES: ['4096'],
+  MAX_TOKENS: ['200'],
+  MAX_DEPTH: ['5'],
+  MAX_ALIASES: ['5'],
+  MAX_DIRECTIVES: ['5'],
+  MAX_ROOT_FIELDS: ['5'],
+  MAX_LIST_ITEMS: ['5'],
+  MAX_COST: ['500'],
+  OPERATION_SECONDS: ['5'],
+  DATABASE_SECONDS: ['5'],
+  RATE_LIMIT: ['100000'],
+  RATE_LIMIT_ORGANIZATION: ['1000000'],
+  RATE_LIMIT_ANONYMOUS: ['5'],
+  MAX_SOCKETS: ['5'],
+  MAX_SOCKETS_PER_ADDRESS: ['5'],
+  MAX_INTEGRATIONS: ['5'],
+  MAX_CONNECTORS: ['5'],
+  MAX_END_USERS: ['5'],
+  MAX_CONNECTIONS: ['5'],
+  MAX_CREDENTIALS: ['5'],
+  MAX_API_KEYS: ['5'],
+  MAX_OWNED: ['5'],
+  MAX_STORED_BYTES: ['5'],
+  REVEAL_REASON_PATTERN: ['^[A-Z]+-[0-9]+'],
+  API_KEY_MAX_LIFETIME_DAYS: ['5'],
+  AUDIT_SINK: ['stdout', 'file:/var/log/audit', 'https://collector.example/'],
+  AUDIT_SINK_TOKEN: ['token'],
+  AUDIT_SINK_REQUIRED: ['true'],
+  AUDIT_READS: ['true'],
+  LOG_LEVEL: ['warn'],
+};
+/** What some settings need beside them. */
+const besides: Partial<Record<(typeof settingNames)[number], Record<string, string>>> = {
+  MONGODB_URI: { MASTER_KEY: key },
+  TLS_CERT_FILE: { TLS_KEY_FILE: '/run/tls.key' },
+  TLS_KEY_FILE: { TLS_CERT_FILE: '/run/tls.crt' },
+  AUDIT_SINK_TOKEN: { AUDIT_SINK: 'https://collector.example/' },
+  AUDIT_SINK_REQUIRED: { AUDIT_SINK: 'stdout' },
+};
+const configOf = (name: (typeof settingNames)[number], value: string) => {
+  const withToken = name === 'TOKEN_JWKS_URL' || name === 'TOKEN_SECRET' ? {} : { TOKEN_SECRET };
+  return readConfig({ ...withToken, ...besides[name], [name]: value });
+};
+
+describe('a look-alike of a value is the value, or stops the start with a message that names the setting', () => {
+  /** What files of settings, shells and people make of a value. */
+  const lookAlikes: readonly ((value: string) => string)[] = [
+    (value) => ` ${value}`,
+    (value) => `${value} `,
+    (value) => `${value}\n`,
+    (value) => `${value}\r`,
+    (value) => `\u00a0${value}`,
+    (value) => `"${value}"`,
+    (value) => `'${value}'`,
+  ];
+  /** Only where they do not matter to what the value is compared with. */
+  const ofNames: readonly ((value: string) => string)[] = [
+    (value) => value.toUpperCase(),
+    (value) => `${value}/`,
+    (value) => `${value},`,
+    (value) => `,${value}`,
+    (value) => `${value},,${value}`,
+    (value) => `${value}.`,
+    (value) => `${value}:443`,
+    (value) => `${value}:80`,
+    (value) => `https://${value}`,
+    (value) => `${value}/path`,
+    (value) => `*.${value}`,
+    (value) => `user@${value}`,
+  ];
+
+  it.each(settingNames)('%s', (name) => {
+    for (const value of accepted[name]) {
+      const config = configOf(name, value);
+      const changes = ['HOST', 'ALLOWED_HOSTS', 'CORS_ORIGINS'].includes(name) ? [...lookAlikes, ...ofNames] : lookAlikes;
+      for (const change of changes) {
+        // The pattern can begin and end with everything.
+        if (name === 'REVEAL_REASON_PATTERN') continue;
+        // Another port is another origin, and an IPv6 address can have one group more.
+        if (/:\d+$/.test(change('x')) && (name === 'CORS_ORIGINS' || value.includes(':'))) continue;
+        let alike: unknown;
+        try {
+          alike = configOf(name, change(value));
+        } catch (error) {
+          expect((error as Error).message, change(value)).toMatch(new RegExp(`^${name} (must|Invalid)`));
+          continue;
+        }
+        // Master keys are trimmed where they are read.
+        if (name !== 'MASTER_KEY') expect(alike, change(value)).toEqual(config);
+      }
+    }
+  });
+
+  it.each<[string, string[] | RegExp]>([
+    ['Gateway.Example.COM', ['gateway.example.com']],
+    ['gateway.example.com.', ['gateway.example.com']],
+    ['bücher.example, ::1', ['xn--bcher-kva.example', '[::1]']],
+    ['0x7f.1', ['127.0.0.1']],
+    ['[0:0:0:0:0:0:0:1]', ['[::1]']],
+    ['https://gateway.example.com', /^ALLOWED_HOSTS must be host names without a scheme/],
+    ['gateway.example.com/', /^ALLOWED_HOSTS must be host names without a slash at the end/],
+    ['gateway.example.com:443', /^ALLOWED_HOSTS must be host names without a port/],
+    ['gateway.example.com:8443', /^ALLOWED_HOSTS must be host names without a port/],
+    ['*.example.com', /^ALLOWED_HOSTS must not contain a wildcard/],
+    ['*', /^ALLOWED_HOSTS must not contain a wildcard/],
+    ['a b', /^ALLOWED_HOSTS must be host names or addresses/],
+    // An empty name was the name of every Host header that is none.
+    ['gateway.example.com,', /^ALLOWED_HOSTS must not have an empty item/],
+    [' , ', /^ALLOWED_HOSTS must not have an empty item/],
+  ])('host names: %s', (value, expected) => {
+    const read = () => readConfig({ ALLOWED_HOSTS: value, TOKEN_SECRET }).allowedHosts;
+    if (expected instanceof RegExp) expect(read).toThrow(expected);
+    else expect(read()).toEqual(expected);
+  });
+
+  it.each<[string, string[] | RegExp]>([
+    ['HTTPS://App.Example.com', ['https://app.example.com']],
+    ['https://app.example.com:443, http://a.example:80', ['https://app.example.com', 'http://a.example']],
+    ['https://bücher.example', ['https://xn--bcher-kva.example']],
+    ['https://app.example.com/', /^CORS_ORIGINS must be origins without a slash at the end/],
+    ['https://app.example.com/app', /^CORS_ORIGINS must be origins without a path/],
+    ['https://a@app.example.com', /^CORS_ORIGINS must be origins without a path, query or user name/],
+    ['app.example.com', /^CORS_ORIGINS must be origins that begin with https:/],
+    ['null', /^CORS_ORIGINS must be origins that begin with https:/],
+    ['*', /^CORS_ORIGINS must be origins without wildcards/],
+    ['https://*.example.com', /^CORS_ORIGINS must be origins without wildcards/],
+    ['https://app.example.com,', /^CORS_ORIGINS must not have an empty item/],
+  ])('origins: %s', (value, expected) => {
+    const read = () => readConfig({ CORS_ORIGINS: value }).corsOrigins;
+    if (expected instanceof RegExp) expect(read).toThrow(expected);
+    else expect(read()).toEqual(expected);
+  });
+
+  it('hosts to listen on, of which only loopback has development tokens', () => {
+    expect(readConfig({ HOST: 'LOCALHOST' })).toMatchObject({ host: 'localhost', isDevelopment: true });
+    expect(readConfig({ HOST: '[::1]' })).toMatchObject({
+      host: '::1',
+      isDevelopment: true,
+      allowedHosts: ['localhost', '127.0.0.1', '[::1]'],
+    });
+    for (const HOST of ['http://localhost', 'localhost:4000', '127.0.0.1:4000', '*', '[localhost]', 'local host']) {
+      expect(() => readConfig({ HOST })).toThrow(/^HOST must be a host name or an address/);
+    }
+  });
+
+  it('claims that cannot contain what they should', () => {
+    expect(readConfig({}).tokens).toMatchObject({ organizationClaim: 'organization', scopeClaim: 'scope' });
+    for (const claim of ['exp', 'iat', 'nbf']) {
+      expect(() => readConfig({ TOKEN_SCOPE_CLAIM: claim })).toThrow(/^TOKEN_SCOPE_CLAIM must not be a registered claim/);
+      expect(() => readConfig({ TOKEN_ORGANIZATION_CLAIM: claim })).toThrow(/^TOKEN_ORGANIZATION_CLAIM must not be a registered claim/);
+    }
+    expect(() => readConfig({ TOKEN_SCOPE_CLAIM: 'organization' })).toThrow(/name the same claim/);
   });
 });
 

@@ -18,9 +18,9 @@ export function developmentToken(config: Config, secret: Uint8Array, organizatio
   }
   const unknown = scopes.filter((scope) => !grantableScopes.includes(scope));
   if (unknown.length > 0) throw new ConfigError(`Unknown scope: ${unknown.join(', ')}. The scopes are: ${grantableScopes.join(', ')}.`);
-  const { issuer, audience, organizationClaim, typ = 'JWT', maxLifetimeSeconds } = config.tokens;
+  const { issuer, audience, organizationClaim, scopeClaim, typ = 'JWT', maxLifetimeSeconds } = config.tokens;
   const now = Math.floor(Date.now() / 1000);
-  return new SignJWT({ [organizationClaim]: organization, scope: scopes.join(' ') })
+  return new SignJWT({ [organizationClaim]: organization, [scopeClaim]: scopes.join(' ') })
     .setProtectedHeader({ alg: 'HS256', typ })
     .setIssuer(issuer)
     .setAudience(audience)

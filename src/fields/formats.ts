@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { standardArmor } from './armor.ts';
-import { isHostPattern } from './hosts.ts';
+import { isHostPattern, withCanonicalHost } from './hosts.ts';
 import { isKnownToken, isMaskPart } from './shown-secrets.ts';
 
 interface FormatRule {
@@ -91,15 +91,17 @@ export const formats = {
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path',
     accepts: (text) => z.hostname().safeParse(text).success,
+    standardForm: withCanonicalHost,
   },
   hostPattern: {
-    message:
-      'must be a host name in lower case such as api.example.com, or *.example.com for all hosts below it; international names as xn--',
-    accepts: isHostPattern,
+    message: 'must be a host name such as api.example.com, or *.example.com for all hosts below it; international names as xn--',
+    accepts: (text) => isHostPattern(withCanonicalHost(text)),
+    standardForm: withCanonicalHost,
   },
   host: {
     message: 'must be a hostname or an IP address, without scheme, port or path',
     accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
+    standardForm: withCanonicalHost,
   },
   email: { message: 'must be an email address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
   userId: {

@@ -1,3 +1,5 @@
+import { isIPv6 } from 'node:net';
+
 /** A label of a host name (RFC 1123, section 2.1), in lower case. */
 const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 /** The last label begins with a letter. Otherwise it would be an IPv4 address for a URL parser. */
@@ -13,6 +15,17 @@ export function canonicalHost(text: string): string | undefined {
   if (/[/?#@:\\[\]%\s]/.test(text) || !URL.canParse(`https://${text}/`)) return undefined;
   const { hostname } = new URL(`https://${text}/`);
   return dnsName.test(hostname) ? hostname : undefined;
+}
+
+/**
+ * Returns a host name, a pattern of hosts or an address in its canonical form: host names have no case. Returns the text as it is when it is none of
+ * these, or has characters outside of ASCII: several of them look like others, so international names must be given in Punycode.
+ */
+export function withCanonicalHost(text: string): string {
+  if (!/^[\x21-\x7e]*$/.test(text)) return text;
+  const [, wildcard = '', host = ''] = /^(\*\.)?(.*)$/s.exec(text) ?? [];
+  const canonical = isIPv6(host) ? host.toLowerCase() : canonicalHost(host);
+  return canonical === undefined ? text : `${wildcard}${canonical}`;
 }
 
 /** Returns the canonical host of a URL. Returns undefined when the text is no URL, or its host has no name. */

@@ -7,6 +7,10 @@ import type { Quota } from './limits/rate-limiter.ts';
 /** The state of a request while it runs. */
 export interface ServerContext {
   requestId?: string;
+  /** When the request arrived, in milliseconds of `performance.now()`. */
+  startedAt?: number;
+  /** The method of the request. HEAD is served as GET. */
+  method?: string;
   viewer?: Viewer;
   /** The client's network address. */
   address?: string;
@@ -29,26 +33,25 @@ const knownPaths = ['/graphql', '/health', '/ready'];
  * name, because these come from the caller.
  */
 export function useAccessLog(logger: Logger): Plugin<object, ServerContext> {
-  const started = new WeakMap<Request, { at: number; id: string }>();
   return {
     onRequest({ request, serverContext }) {
-      const id = randomUUID();
-      started.set(request, { at: performance.now(), id });
-      serverContext.requestId = id;
+      serverContext.startedAt = performance.now();
+      serverContext.requestId = randomUUID();
+      serverContext.method = request.method;
     },
     onResponse({ request, response, serverContext }) {
-      const { at, id } = started.get(request) ?? { at: performance.now(), id: '' };
-      response.headers.set('x-request-id', id);
+      const { startedAt = performance.now(), requestId = '', method = '' } = serverContext;
+      response.headers.set('x-request-id', requestId);
       const { pathname } = new URL(request.url, 'http://localhost');
       logger.info(
         {
-          requestId: id,
-          method: knownMethods.includes(request.method) ? request.method : 'other',
+          requestId,
+          method: knownMethods.includes(method) ? method : 'other',
           path: knownPaths.includes(pathname) ? pathname : 'other',
           status: response.status,
-          milliseconds: Math.round(performance.now() - at),
-          organization: serverContext?.viewer?.organizationId,
-          subject: serverContext?.viewer?.subject,
+          milliseconds: Math.round(performance.now() - startedAt),
+          organization: serverContext.viewer?.organizationId,
+          subject: serverContext.viewer?.subject,
         },
         'request',
       );

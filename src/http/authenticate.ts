@@ -15,6 +15,11 @@ export interface TokenSettings {
   readonly audience: string;
   /** The claim that names the organization. */
   readonly organizationClaim: string;
+  /**
+   * The claim that lists the scopes. By default `scope` (RFC 8693, section 4.2), and in a token without it `scp`, as Okta and Microsoft Entra ID
+   * name it.
+   */
+  readonly scopeClaim?: string;
   /** The header `typ` must be this, in any case, with or without `application/` (RFC 7515, section 4.1.9). If undefined, every type is accepted. */
   readonly typ?: string | undefined;
   /** The longest accepted lifetime, in seconds. One day by default. */
@@ -36,6 +41,9 @@ export interface OwnTokens {
 
 /** The tolerated difference between the issuer's clock and ours, in seconds. */
 const CLOCK_TOLERANCE_SECONDS = 5;
+/** The name of the claim that lists the scopes, and the name that it has instead at some issuers. */
+const DEFAULT_SCOPE_CLAIM = 'scope';
+const OTHER_SCOPE_CLAIM = 'scp';
 const UNUSABLE_KEY = 'The issuer’s key that the token names cannot be used.';
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -70,9 +78,10 @@ export function createAuthenticator(
 /** @throws UnauthenticatedError when the request presents nothing that can be a token */
 function presented(headers: Headers): string {
   const authorization = headers.get('authorization') ?? '';
-  const [, token] = /^Bearer ([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
+  // Some clients name the scheme after the token: JWT. Between the scheme and the token there can be several spaces (RFC 9110, section 11.4).
+  const [, token] = /^(?:Bearer|JWT) +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
   if (token) return token;
-  const [, basic] = /^Basic ([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
+  const [, basic] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
   if (!basic) throw new UnauthenticatedError('A bearer token or an API key is required: Authorization: Bearer <token>.');
   // A browser sends saved Basic credentials automatically, whichever page causes the request.
   if (headers.has('origin') || headers.has('sec-fetch-site')) {
@@ -99,7 +108,15 @@ function endUserToken(token: string) {
 
 /** The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens without them. */
 function issuedTokens(
-  { issuer, audience, organizationClaim, typ, maxLifetimeSeconds = TOKEN_LIFETIME_SECONDS, key }: TokenSettings,
+  {
+    issuer,
+    audience,
+    organizationClaim,
+    scopeClaim = DEFAULT_SCOPE_CLAIM,
+    typ,
+    maxLifetimeSeconds = TOKEN_LIFETIME_SECONDS,
+    key,
+  }: TokenSettings,
   now: () => Date,
   { onKeyFailure = () => {}, issuerKeyLimits: limits }: AuthenticatorOptions,
 ) {
@@ -119,7 +136,7 @@ function issuedTokens(
     try {
       const { payload } = 'secret' in key ? await jwtVerify(token, key.secret, options) : await jwtVerify(token, findKey!, options);
       checkLifetime(payload, currentDate, maxLifetimeSeconds);
-      return viewerOf(payload, organizationClaim);
+      return viewerOf(payload, organizationClaim, scopeClaim);
     } catch (error) {
       if (error instanceof errors.JOSEError) throw new UnauthenticatedError(reason(error));
       // jose and WebCrypto reject a published key that is malformed or too small in this way.
@@ -144,16 +161,14 @@ function checkLifetime({ iat, exp }: JWTPayload, currentDate: Date, maxSeconds: 
   }
 }
 
-function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
+function viewerOf(claims: JWTPayload, organizationClaim: string, scopeClaim: string): Viewer {
   const organizationId = claims[organizationClaim];
   if (typeof organizationId !== 'string' || !organizationPattern.test(organizationId)) {
     throw new UnauthenticatedError(`The token's claim ${organizationClaim} is not a valid name of an organization.`);
   }
   // `requiredClaims` checks only that the claim exists.
   if (typeof claims.sub !== 'string' || !isSubject(claims.sub)) throw new UnauthenticatedError(wrongClaim('sub'));
-  // RFC 8693, section 4.2: a list of scopes separated by spaces. Some issuers send an array.
-  const scope = Array.isArray(claims.scope) ? claims.scope : typeof claims.scope === 'string' ? claims.scope.split(' ') : [];
-  const scopes = new Set<string>(scope.filter((each) => typeof each === 'string' && each !== ''));
+  const scopes = scopesIn(claims, scopeClaim);
   return {
     organizationId,
     kind: 'token',
@@ -161,6 +176,17 @@ function viewerOf(claims: JWTPayload, organizationClaim: string): Viewer {
     scopes,
     ...(claims.iat !== undefined && { issuedAt: secondsAsDate(claims.iat) }),
   };
+}
+
+/**
+ * Returns the scopes of a token: a text with scopes separated by spaces (RFC 8693, section 4.2), or a list of them. Only one claim counts: a claim
+ * that was not configured can mean something else, and must not add scopes.
+ */
+function scopesIn(claims: JWTPayload, scopeClaim: string): Set<string> {
+  const isDefault = scopeClaim === DEFAULT_SCOPE_CLAIM && claims[DEFAULT_SCOPE_CLAIM] === undefined;
+  const given = claims[isDefault ? OTHER_SCOPE_CLAIM : scopeClaim];
+  const scopes: unknown[] = Array.isArray(given) ? given : typeof given === 'string' ? given.split(' ') : [];
+  return new Set(scopes.filter((each): each is string => typeof each === 'string' && each !== ''));
 }
 
 /** Returns whether `revokeTokens` accepts the subject. Text with half of a surrogate pair cannot be stored as it is. */

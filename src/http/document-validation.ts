@@ -1,14 +1,19 @@
 import {
+  type ASTVisitor,
   type DocumentNode,
   ExecutableDefinitionsRule,
   FieldsOnCorrectTypeRule,
   FragmentsOnCompositeTypesRule,
   type GraphQLError,
+  type GraphQLInputObjectType,
   type GraphQLSchema,
   getNamedType,
   isInputObjectType,
   isLeafType,
+  isNonNullType,
   isRequiredArgument,
+  isRequiredInputField,
+  Kind,
   KnownArgumentNamesRule,
   KnownDirectivesRule,
   KnownFragmentNamesRule,
@@ -20,6 +25,7 @@ import {
   NoUndefinedVariablesRule,
   NoUnusedFragmentsRule,
   NoUnusedVariablesRule,
+  type ObjectValueNode,
   OverlappingFieldsCanBeMergedRule,
   PossibleFragmentSpreadsRule,
   ProvidedRequiredArgumentsRule,
@@ -39,6 +45,9 @@ import {
 } from 'graphql';
 import { answer } from './error-redaction.ts';
 
+/** How many errors with the same message are listed. */
+const SAME_ERRORS_MAX = 5;
+
 /**
  * Runs graphql-js's `validate`, and replaces all messages that could repeat the document: a secret with missing quotes is a name there. The
  * rules themselves do not change.
@@ -50,25 +59,56 @@ export function validateDocument(
   typeInfo: undefined,
   options: object | undefined,
 ): GraphQLError[] {
-  const errors = validate(schema, document, rules.map(withOwnMessages), { ...options, hideSuggestions: true }, typeInfo);
+  const all = [...rules.map(withOwnMessages), KnownOperationTypesRule];
+  const errors = validate(schema, document, all, { ...options, hideSuggestions: true }, typeInfo);
   // The only error that no rule reports is that there are too many errors.
-  return errors.map((error) =>
-    error.extensions.code ? error : answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are listed here.'),
-  );
+  const own = errors.filter(({ extensions }) => extensions.code);
+  return withoutRepetition(own, own.length < errors.length);
+}
+
+/**
+ * Returns the errors without those that say the same of the same place, and with a few of those that say the same of different places: who makes
+ * one mistake fifty times is not helped by fifty errors, and would not find a second mistake among them.
+ */
+function withoutRepetition(errors: readonly GraphQLError[], areThereMore: boolean): GraphQLError[] {
+  const places = new Map<string, Set<string>>();
+  const told = errors.filter(({ message, locations }) => {
+    const known = places.get(message) ?? new Set();
+    places.set(message, known);
+    const place = JSON.stringify(locations);
+    if (known.has(place)) return false;
+    known.add(place);
+    return known.size <= SAME_ERRORS_MAX;
+  });
+  const isCut = areThereMore || [...places.values()].some(({ size }) => size > SAME_ERRORS_MAX);
+  return isCut ? [...told, answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are listed here.')] : told;
+}
+
+/** graphql-js checks only in execution that the schema has the type of an operation: a subscription is otherwise a valid document here. */
+function KnownOperationTypesRule(context: ValidationContext): ASTVisitor {
+  return {
+    OperationDefinition(node) {
+      if (context.getSchema().getRootType(node.operation)) return undefined;
+      context.reportError(
+        answer('GRAPHQL_VALIDATION_FAILED', `The schema has no operations of the type ${node.operation}.`, {}, { nodes: [node] }),
+      );
+      return false;
+    },
+  };
 }
 
 function withOwnMessages(rule: ValidationRule): ValidationRule {
   return (context) => {
     const reportError = (error: GraphQLError) =>
       context.reportError(
-        answer('GRAPHQL_VALIDATION_FAILED', wordings.get(rule)?.(context) ?? 'The document breaks a rule here.', {}, error),
+        answer('GRAPHQL_VALIDATION_FAILED', wordings.get(rule)?.(context, error) ?? 'The document breaks a rule here.', {}, error),
       );
     return rule(Object.create(context, { reportError: { value: reportError } }));
   };
 }
 
 /** The message of each rule, which contains names of the schema only. The location of the error shows the rest. */
-const wordings = new Map<ValidationRule, (context: ValidationContext) => string>([
+const wordings = new Map<ValidationRule, (context: ValidationContext, error: GraphQLError) => string>([
   [ValuesOfCorrectTypeRule, wrongValue],
   [FieldsOnCorrectTypeRule, (context) => `The type ${context.getParentType()} has no such field.`],
   [KnownArgumentNamesRule, (context) => `${argumentsOwner(context)} has no such argument.`],
@@ -107,15 +147,38 @@ const wordings = new Map<ValidationRule, (context: ValidationContext) => string>
   [MaxIntrospectionDepthRule, () => 'The introspection is nested too deeply.'],
 ]);
 
-function wrongValue(context: ValidationContext): string {
-  const expected = context.getInputType() ?? context.getParentInputType();
-  const type = expected && getNamedType(expected);
-  if (type && isInputObjectType(type)) {
-    return `A value here does not match the input type ${type.name}: a field is missing, unknown or given twice, or there must be exactly one field.`;
+/** How many names of fields a message lists. */
+const NAMES_MAX = 20;
+
+/** Names what the schema expects: its types and the names of their fields. Of what the document contains, nothing is named. */
+function wrongValue(context: ValidationContext, { nodes }: GraphQLError): string {
+  const [node] = nodes ?? [];
+  if (node?.kind === Kind.OBJECT_FIELD) {
+    const parent = getNamedType(context.getParentInputType());
+    return isInputObjectType(parent)
+      ? `The input type ${parent.name} has no such field.${namesOf(parent)}`
+      : 'The input type has no such field.';
   }
-  return type && isLeafType(type)
-    ? `A value here does not have the type ${String(expected)}.`
-    : 'A value here does not have the expected type.';
+  const expected = context.getInputType();
+  const type = expected && getNamedType(expected);
+  if (node?.kind === Kind.NULL && expected && isNonNullType(expected)) return `A value here must not be null: its type is ${expected}.`;
+  if (type && isInputObjectType(type) && node?.kind === Kind.OBJECT) return wrongObject(type, node);
+  return expected ? `A value here does not have the type ${String(expected)}.` : 'A value here does not have the expected type.';
+}
+
+/** Returns what is wrong with an object whose single fields are valid: a field is missing, or it must have exactly one. */
+function wrongObject(type: GraphQLInputObjectType, { fields }: ObjectValueNode): string {
+  if (type.isOneOf) return `A value of the input type ${type.name} must have exactly one field, which must not be null.${namesOf(type)}`;
+  const given = new Set(fields.map(({ name }) => name.value));
+  const missing = Object.values(type.getFields()).filter((field) => isRequiredInputField(field) && !given.has(field.name));
+  if (missing.length === 0) return `A value here does not match the input type ${type.name}.`;
+  return `The input type ${type.name} requires the fields ${missing.map((field) => `${field.name}: ${field.type}`).join(', ')}, which are missing here.`;
+}
+
+/** Returns a sentence with the fields of an input type, if they are few. */
+function namesOf(type: GraphQLInputObjectType): string {
+  const names = Object.keys(type.getFields());
+  return names.length <= NAMES_MAX ? ` Its fields: ${names.join(', ')}.` : '';
 }
 
 function requiredArguments(context: ValidationContext): string {

@@ -59,10 +59,8 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
   if (error instanceof ForbiddenError) return { scope: error.scope };
   if (error instanceof ValidationError) return { issues: error.issues };
   if (error instanceof NotFoundError || error instanceof ConflictError) return { path: error.path };
-  if (error instanceof LimitExceededError) return { limit: error.limit, maximum: error.maximum, http: { status: 400 } };
-  // Without a status: other mutations of the operation may have been carried out.
-  if (error instanceof StorageLimitError) return { limit: error.limit, maximum: error.maximum };
-  if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost, http: { status: 400 } };
+  if (error instanceof LimitExceededError || error instanceof StorageLimitError) return { limit: error.limit, maximum: error.maximum };
+  if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost };
   if (error instanceof RateLimitedError) {
     return { retryAfter: error.retryAfter, http: { status: 429, headers: { 'retry-after': String(error.retryAfter) } } };
   }
@@ -80,6 +78,23 @@ export function malformedRequest(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[400]!, { http: { status: 400 } });
 }
 
+/** The error for a body that is not UTF-8. */
+export function notUtf8(): GraphQLError {
+  return answer('BAD_REQUEST', 'The body of the request must be JSON in UTF-8: it contains bytes that are not UTF-8.', {
+    http: { status: 400 },
+  });
+}
+
+/** The error for a request that names a persisted document and contains none. Apollo's clients know its code and its message. */
+export function noPersistedDocuments(): GraphQLError {
+  return answer('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported', { http: { status: 400 } });
+}
+
+/** The error for JSON that exceeds a limit and is not parsed, so that nobody knows whether the request is well-formed. */
+export function limitedRequest({ code, message, limit, maximum }: LimitExceededError): GraphQLError {
+  return answer(code, message, { limit, maximum, http: { status: 400 } });
+}
+
 /** The error for a body that is too large. */
 export function tooLarge(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[413]!, { http: { status: 413 } });
@@ -88,7 +103,7 @@ export function tooLarge(): GraphQLError {
 /** The error for an operation name that is missing or unknown. */
 export function unknownOperation(): GraphQLError {
   const message = 'The request must name one of the operations in the document, unless the document contains only one.';
-  return answer('BAD_REQUEST', message, { http: { status: 400 } });
+  return answer('BAD_REQUEST', message);
 }
 
 /** Replaces an error of graphql-js or yoga about a bad request by one that repeats no input. The library's message only identifies it. */
@@ -97,12 +112,7 @@ function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   if (message.startsWith('Syntax Error')) {
     const [at] = error.locations ?? [];
     const where = at ? ` at line ${at.line}, column ${at.column}` : '';
-    return answer(
-      'GRAPHQL_PARSE_FAILED',
-      `The document is not valid GraphQL: there is a syntax error${where}.`,
-      { http: { status: 400 } },
-      { positions: undefined },
-    );
+    return answer('GRAPHQL_PARSE_FAILED', `The document is not valid GraphQL: there is a syntax error${where}.`);
   }
   if (/^Argument "[^"]*" (has invalid value|of )/.test(message)) {
     return answer('BAD_USER_INPUT', 'An argument of this field is missing or does not have the expected type.', {}, error);

@@ -12,17 +12,18 @@ import {
 } from 'graphql';
 import type { Plugin } from 'graphql-yoga';
 import { may } from '../access/viewer.ts';
-import { CostLimitError, ForbiddenError, LimitExceededError, OperationTimeoutError } from '../errors.ts';
+import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type GraphQLContext, operationCost, type Progress, requiredScopes, tooOften } from '../schema/index.ts';
+import { type GraphQLContext, indispensableScopes, operationCost, type Progress, requiredScopes, tooOften } from '../schema/index.ts';
 import type { ServerContext } from './access-log.ts';
 import { validateDocument } from './document-validation.ts';
 import { answer, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import { variableIssues } from './variables.ts';
 
-/** The maximum number of errors about variables that are reported at once. */
+/** The maximum number of errors about variables that are reported at once, and of those that say the same of different items of a list. */
 const ISSUES_MAX = 50;
+const SAME_ISSUES_MAX = 5;
 
 /**
  * Checks and runs every operation. Documents that are too large are rejected before they are traversed; errors do not repeat the input; and
@@ -56,13 +57,11 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
           );
         }
       }
-      const issues = variableIssues(schema, operation, variables);
+      const issues = fewOfEach(variableIssues(schema, operation, variables));
       if (issues.length > 0) {
         const errors = issues
           .slice(0, ISSUES_MAX)
-          .map(({ path, message }) =>
-            answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path, http: { status: 400 } }),
-          );
+          .map(({ path, message }) => answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path }));
         return setResultAndStopExecution({ errors });
       }
       // The coerced variables include defaults, so the cost is that of what will run.
@@ -70,9 +69,10 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       const cost = operationCost(schema, args.document, operation, coerced);
       (args.contextValue as ServerContext).cost = cost;
       if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
-      if (operation.operation === OperationTypeNode.MUTATION) {
-        (args.contextValue as ServerContext).isMutation = true;
-        const { viewer, refusals } = args.contextValue as GraphQLContext;
+      const isMutation = operation.operation === OperationTypeNode.MUTATION;
+      const { viewer, refusals } = args.contextValue as GraphQLContext;
+      (args.contextValue as ServerContext).isMutation = isMutation;
+      if (isMutation) {
         const exceeded = tooOften(schema, args.document, operation, coerced);
         if (exceeded) {
           refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED');
@@ -81,14 +81,29 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
           refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN');
-          return setResultAndStopExecution({
-            errors: missing.map((scope) => answer('FORBIDDEN', new ForbiddenError(scope).message, { scope, http: { status: 403 } })),
-          });
+          return setResultAndStopExecution({ errors: missing.map(forbidden) });
         }
+      }
+      if (operation.operation === OperationTypeNode.QUERY) {
+        const missing = [...indispensableScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
+        if (missing.length > 0) return setResultAndStopExecution({ errors: missing.map(forbidden) });
       }
       setExecuteFn((args) => withinTime((signal) => executeFn({ ...args, signal } as typeof args), limits.operationSeconds));
     },
   };
+}
+
+function fewOfEach(issues: readonly Issue[]): Issue[] {
+  const counts = new Map<string, number>();
+  return issues.filter(({ path, message }) => {
+    const key = JSON.stringify([path.map((step) => (typeof step === 'number' ? 0 : step)), message]);
+    counts.set(key, (counts.get(key) ?? 0) + 1);
+    return counts.get(key)! <= SAME_ISSUES_MAX;
+  });
+}
+
+function forbidden(scope: string): GraphQLError {
+  return answer('FORBIDDEN', new ForbiddenError(scope).message, { scope });
 }
 
 /**
@@ -119,30 +134,36 @@ export function publicResult<R extends { readonly errors?: readonly unknown[] }>
   return { ...result, ...(errors && { errors: errors.map((error) => publicError(error, onDefect)) }) };
 }
 
+/** The errors of what a client may repeat later. */
+const repeatable: readonly unknown[] = ['RATE_LIMITED', 'UNAVAILABLE'] satisfies ErrorCode[];
+
 /**
- * Completes the errors of a database that does not respond. The status is 503 only if nothing was carried out: a client that repeats a
- * request with this status must not repeat a mutation.
+ * Completes a result with errors of what a client may repeat: the caller is over a limit, or the database does not respond. They have a status of
+ * their own only if nothing was carried out, because clients repeat such requests, and a client must not repeat a mutation that was carried out. Then
+ * there is no data: to a client, the operation did not run.
  */
 export function withOutcome<R extends { readonly data?: unknown; readonly errors?: readonly GraphQLError[] }>(
   result: R,
   isMutation: boolean,
   progress: Progress | undefined,
 ): R {
-  const isUnavailable = ({ extensions }: GraphQLError) => extensions.code === 'UNAVAILABLE';
-  if (!result.errors?.some(isUnavailable)) return result;
+  if (!result.errors?.some(({ extensions }) => repeatable.includes(extensions.code))) return result;
   const isAnswered = isMutation
     ? progress?.hasSucceeded === true || ![undefined, 'NOT_EXECUTED'].includes(progress?.unavailable?.outcome)
     : Object.values(result.data ?? {})
         .flat()
         .some((value) => value !== null);
   const errors = result.errors.map((error) => {
-    if (!isUnavailable(error)) return error;
     const { http, ...extensions } = error.extensions;
+    const code = extensions.code as ErrorCode;
+    if (!repeatable.includes(code)) return error;
     // Below its own field, a mutation was carried out, and only its result could not be read.
-    const outcome = isMutation && (error.path?.length ?? 0) > 1 ? { outcome: 'EXECUTED' } : {};
-    return answer('UNAVAILABLE', error.message, { ...extensions, ...outcome, ...(isAnswered ? {} : { http }) }, error);
+    const outcome = code === 'UNAVAILABLE' && isMutation && (error.path?.length ?? 0) > 1 ? { outcome: 'EXECUTED' } : {};
+    return answer(code, error.message, { ...extensions, ...outcome, ...(isAnswered ? {} : { http }) }, error);
   });
-  return { ...result, errors };
+  if (isAnswered) return { ...result, errors };
+  const { data: _, ...refused } = result;
+  return { ...refused, errors } as unknown as R;
 }
 
 /** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */

@@ -10,13 +10,15 @@ import { createLoaders, type GraphQLContext } from '../schema/index.ts';
 import { type ServerContext, useAccessLog } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
-import { malformedRequest, type OnDefect } from './error-redaction.ts';
+import { malformedRequest, noPersistedDocuments, type OnDefect } from './error-redaction.ts';
 import { publicResult, useExecutionChecks, withOutcome } from './execution.ts';
 import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, createRateLimits, incomingOf, type RateLimitSettings } from './limits/rate-limits.ts';
 import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
+import { useHead, usePaths } from './paths.ts';
+import { respond, sentResult } from './response.ts';
 
 /** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
 const KEPT_DOCUMENTS_MAX = 1_000;
@@ -83,6 +85,7 @@ export function createHttp(settings: HttpSettings) {
     cors: false,
     multipart: false,
     batching: false,
+    extraParamNames: [...ignoredMembers],
     // `readJsonBody` limits the body instead.
     maxRequestBodySize: false,
     parserAndValidationCache: { documentCache: keptDocuments(), errorCache: { get: () => undefined, set: () => undefined } },
@@ -91,8 +94,10 @@ export function createHttp(settings: HttpSettings) {
     maskedErrors: false,
     plugins: [
       useAccessLog(logger) as Plugin,
+      useHead() as Plugin,
       useOriginGuard(settings),
       ...(settings.graphiql ? [useGraphiql(settings)] : []),
+      usePaths(settings),
       {
         // Runs before the body is read: a caller without a token learns nothing about other errors in the request.
         async onRequestParse({ request, url, serverContext: given, setRequestParser }) {
@@ -115,8 +120,13 @@ export function createHttp(settings: HttpSettings) {
             setRequestParser(async () => parametersIn(await readJsonBody(request, incomingOf(serverContext), maxBodyBytes, charge)));
           }
         },
-        onParams({ request, params }: { request: Request; params: GraphQLParams }) {
+        onParams({ request, params, setParams }: { request: Request; params: GraphQLParams; setParams: (params: GraphQLParams) => void }) {
           parameters.set(request, params);
+          if (asksForPersistedDocument(params)) throw noPersistedDocuments();
+          const { operationName } = (params ?? {}) as { operationName?: unknown };
+          if (operationName != null && typeof operationName !== 'string') throw malformedRequest();
+          // GraphQL over HTTP, section "GET": an empty name is the same as none. Some clients send one by POST, too.
+          if (operationName === '') setParams({ ...params, operationName: undefined as never });
         },
         onResultProcess({ request, result, setResult, serverContext }) {
           if (Symbol.asyncIterator in result || Array.isArray(result)) return;
@@ -129,6 +139,16 @@ export function createHttp(settings: HttpSettings) {
       } as Plugin,
       careful,
       rateLimits.plugin as Plugin,
+      {
+        // After all plugins that change the result. Yoga's own responses ignore the weights in Accept, and use its statuses.
+        onResultProcess({ request, setResultProcessor, serverContext }) {
+          const { isMutation } = serverContext as ServerContext;
+          setResultProcessor(
+            (result, fetchAPI) => respond(result as object, fetchAPI, request, isMutation === false) as unknown as Response,
+            'application/json',
+          );
+        },
+      } as Plugin,
     ],
   });
 
@@ -147,9 +167,25 @@ export function createHttp(settings: HttpSettings) {
       };
       const result = await run().catch((error: unknown) => ({ errors: [error] }));
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
-      return JSON.parse(JSON.stringify(publicResult(result, onDefect(sent)), (key, value) => (key === 'http' ? undefined : value)));
+      return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent)))));
     },
   };
+}
+
+/**
+ * Members that clients add to a body, and that have no meaning here: Relay's and Apollo's names for a persisted document. With `query`, they are
+ * ignored.
+ */
+const ignoredMembers: readonly string[] = ['id', 'doc_id', 'docId', 'documentId', 'queryId', 'hash'];
+
+/** Returns whether a request names a persisted document and contains none itself. Apollo's clients then send it again, with the document. */
+function asksForPersistedDocument(params: GraphQLParams): boolean {
+  if (typeof params !== 'object' || params === null || params.query != null) return false;
+  const { extensions } = params;
+  return (
+    ignoredMembers.some((name) => name in params) ||
+    (typeof extensions === 'object' && extensions !== null && 'persistedQuery' in extensions)
+  );
 }
 
 /** Headers whose names every client sends, so that they are nobody's words. */

@@ -1,6 +1,8 @@
 import type { Plugin } from 'graphql-yoga';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
 import { createReadiness } from './readiness.ts';
+import { type Refusal, refusalBody, refusalHeaders } from './refusal.ts';
+import { unreadableRequest } from './request-head.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
 export interface OriginGuardSettings {
@@ -22,34 +24,30 @@ export interface OriginGuardSettings {
 export function useOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies, ready }: OriginGuardSettings): Plugin {
   const hasDatabase = createReadiness(ready);
   const isAllowed = (origin: string | null) => origin !== null && corsOrigins.includes(origin);
+  const names = allowedHosts?.map(hostnameOf);
   return {
     async onRequest({ request, url, endResponse, fetchAPI }) {
-      const refuse = (status: number, code: string, message: string) =>
-        endResponse(fetchAPI.Response.json({ errors: [{ message, extensions: { code } }] }, { status }));
+      const refuse = (refusal: Refusal) =>
+        endResponse(new fetchAPI.Response(refusalBody(refusal), { status: refusal.status, headers: refusalHeaders(refusal) }));
+      const forbid = (message: string) => refuse({ status: 403, code: 'FORBIDDEN', message });
       if (url.pathname === '/health') return endResponse(new fetchAPI.Response('alive\n'));
       if (url.pathname === '/ready') {
         const isReady = await hasDatabase();
         return endResponse(new fetchAPI.Response(isReady ? 'ready\n' : 'the database does not respond\n', { status: isReady ? 200 : 503 }));
       }
       const host = request.headers.get('host') ?? url.host;
-      if (allowedHosts && !allowedHosts.includes(hostnameOf(host))) {
-        return refuse(403, 'FORBIDDEN', 'This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.');
+      if (names && !names.includes(hostnameOf(host))) {
+        return forbid('This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.');
       }
       const origin = request.headers.get('origin');
-      if (origin !== null && hostOf(origin) !== host && !isAllowed(origin)) {
-        return refuse(
-          403,
-          'FORBIDDEN',
-          'Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.',
-        );
+      if (origin !== null && !isOwnOrigin(origin, host) && !isAllowed(origin)) {
+        return forbid('Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.');
       }
       if (request.method === 'OPTIONS' && isAllowed(origin)) {
         return endResponse(new fetchAPI.Response(null, { status: 204, headers: preflight }));
       }
-      const contentType = request.headers.get('content-type') ?? '';
-      if (request.method === 'POST' && !/^application\/json\s*(;|$)/i.test(contentType)) {
-        return refuse(415, 'BAD_REQUEST', 'The body of the request must be JSON, with Content-Type: application/json.');
-      }
+      const unreadable = unreadableRequest(request.method, request.headers, url.search);
+      if (unreadable) return refuse(unreadable);
     },
     onResponse({ request, response }) {
       if (corsOrigins.length > 0) {
@@ -62,7 +60,7 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies,
       }
       const { protocol, host } = new URL(request.url, 'http://localhost');
       // A proxy that adds to the header puts its own word last.
-      const forwarded = trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim() : undefined;
+      const forwarded = trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase() : undefined;
       const isSecure = protocol === 'https:' || forwarded === 'https';
       const headers = { ...responseHeaders, ...(isSecure && strictTransport(request.headers.get('host') ?? host)) };
       for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value);
@@ -76,10 +74,15 @@ const preflight = {
   'access-control-max-age': '600',
 };
 
+/** Returns the host name of a Host header in its canonical form: in lower case, without port and without the dot of the root at its end. */
 function hostnameOf(host: string): string {
-  return URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname : '';
+  return URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
 }
 
-function hostOf(origin: string): string | undefined {
-  return URL.canParse(origin) ? new URL(origin).host : undefined;
+/** Returns whether a page of this origin comes from this host. Host names have no case, and the default port of a scheme can be left out. */
+function isOwnOrigin(origin: string, host: string): boolean {
+  if (!URL.canParse(origin)) return false;
+  const { protocol, host: hostOfOrigin } = new URL(origin);
+  if (!['http:', 'https:'].includes(protocol) || !URL.canParse(`${protocol}//${host}`)) return false;
+  return new URL(`${protocol}//${host}`).host === hostOfOrigin;
 }

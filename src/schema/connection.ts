@@ -9,6 +9,7 @@ import {
 } from '../domain/connection.ts';
 import type { Binding } from '../domain/reading.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
 import { byGlob, byReference, byText } from './kit/filter.ts';
@@ -72,7 +73,11 @@ export function addConnection(kit: Kit): void {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
       connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
       endUser: byReference(endUser.reference, 'endUserId', 'Only connections of this end user.'),
-      allowedDomain: byText('Only connections with exactly this domain.', (allowedDomain) => ({ allowedDomain })),
+      allowedDomain: byText('Only connections with exactly this domain. Host names have no case.', (allowedDomain) => {
+        const canonical = withCanonicalHost(allowedDomain);
+        // Earlier versions stored domains as they were given.
+        return { allowedDomain: canonical === allowedDomain ? canonical : [canonical, allowedDomain] };
+      }),
       name: byGlob(),
     },
   });

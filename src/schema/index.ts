@@ -19,7 +19,7 @@ export type { GraphQLContext, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
 export { tooOften } from './kit/per-request.ts';
-export { requiredScopes } from './kit/required-scopes.ts';
+export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
 
 /** The parts of the schema. Their order does not matter. */
 const parts = [

@@ -65,6 +65,8 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ credentials { totalCount } }'),
   BAD_USER_INPUT: () => asks('query ($first: Int) { credentials(first: $first) { totalCount } }', { first: 'x' }),
   BAD_REQUEST: () => asks('query A { __typename } query B { __typename }'),
+  PERSISTED_QUERY_NOT_SUPPORTED: async () =>
+    test.send({ extensions: { persistedQuery: { version: 1 } } }, { authorization: `Bearer ${await test.token(world.caller)}` }),
   GRAPHQL_PARSE_FAILED: () => asks('{'),
   GRAPHQL_VALIDATION_FAILED: () => asks('{ nothing }'),
   LIMIT_EXCEEDED: () => within({ maxTokens: 10 }, () => asks('{ a: __typename b: __typename c: __typename d: __typename }')),
@@ -97,9 +99,38 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   },
 };
 
-describe('each code comes about, and is told with a message', () => {
-  it.each(Object.keys(errorCodes) as ErrorCode[])('%s', async (code) => {
+/** The statuses of a response with one of these codes, for each media type. All others are those of operations that ran: 200. */
+const statuses: Partial<Record<ErrorCode, readonly [json: number, graphql: number]>> = {
+  UNAUTHENTICATED: [401, 401],
+  FORBIDDEN: [200, 403],
+  BAD_USER_INPUT: [200, 400],
+  BAD_REQUEST: [200, 400],
+  PERSISTED_QUERY_NOT_SUPPORTED: [400, 400],
+  GRAPHQL_PARSE_FAILED: [200, 400],
+  GRAPHQL_VALIDATION_FAILED: [200, 400],
+  LIMIT_EXCEEDED: [200, 400],
+  COST_LIMIT_EXCEEDED: [200, 400],
+  RATE_LIMITED: [429, 429],
+  UNAVAILABLE: [503, 503],
+  TIMEOUT: [504, 504],
+};
+let accept = '';
+const send = test.send.bind(test);
+test.send = (body, headers = {}) => send(body, { accept, ...headers });
+
+const cases = (Object.keys(errorCodes) as ErrorCode[]).flatMap((code) => [
+  [code, 'application/json', 0] as const,
+  [code, 'application/graphql-response+json', 1] as const,
+]);
+
+describe('each code comes about, and is told with a message and the status of the media type', () => {
+  it.each(cases)('%s in %s', async (code, mediaType, index) => {
+    accept = mediaType;
     const answer = await produced[code]();
+    expect(answer.headers.get('content-type')).toBe(`${mediaType}; charset=utf-8`);
+    expect(answer.status, answer.text).toBe(statuses[code]?.[index] ?? 200);
+    // GraphQL over HTTP: data that is not null is always 200.
+    if (answer.data) expect(answer.status).toBe(200);
     expect(codesOf(answer), answer.text).toEqual([code]);
     const told: Json[] = [...(answer.errors ?? []), ...Object.values(answer.data ?? {})].filter((each) => each?.message);
     expect(told.map(({ message }) => message)).toEqual([expect.stringMatching(/^.{10,}\.?$/)]);

@@ -126,8 +126,16 @@ const kinds: Readonly<Record<string, readonly [status: number, sent: () => strin
   'a result': [200, () => json(query('{ __typename }'), authorized())],
   'a result by GET': [200, () => head('GET /graphql?query={__typename} HTTP/1.1', authorized())],
   'a mutation by GET': [405, () => head('GET /graphql?query=mutation{__typename} HTTP/1.1', authorized())],
-  'an error of GraphQL': [200, () => json(query('{ nothing }'), authorized())],
-  'a syntax error': [400, () => json(query('{'), authorized())],
+  'an error of GraphQL': [200, () => json(query('{ nothing }'), authorized(), 'Accept: application/json')],
+  'an error of GraphQL, for who reads the status': [
+    400,
+    () => json(query('{ nothing }'), authorized(), 'Accept: application/graphql-response+json'),
+  ],
+  'a syntax error': [200, () => json(query('{'), authorized(), 'Accept: application/json')],
+  'a media type that is not there': [406, () => json(query('{ __typename }'), authorized(), 'Accept: image/png')],
+  'a compressed body': [415, () => json('{}', authorized(), 'Content-Encoding: gzip')],
+  'a compressed answer': [200, () => json(query('{ __schema { types { name description } } }'), authorized(), 'Accept-Encoding: gzip')],
+  'the root': [302, () => head('GET / HTTP/1.1')],
   'a body that is no JSON': [400, () => json('{', authorized())],
   'a body of another type': [415, () => json('{}', authorized()).replace('application/json', 'text/plain')],
   'a body that is too large': [
@@ -180,7 +188,8 @@ describe.each(['http', 'https'])('every answer over %s has the headers that keep
     expect(received.map((each) => each.status)).toEqual([status]);
     const { headers, body } = received[0]!;
     for (const [header, value] of Object.entries(required)) expect(headers[header], header).toMatch(value);
-    expect(headers['cache-control']).toBe('no-store');
+    // The page has an ETag, and contains no token.
+    expect(headers['cache-control']).toBe(kind === 'GraphiQL' ? 'private, no-cache' : 'no-store');
     if (scheme === 'https') expect(headers['strict-transport-security']).toMatch(HSTS);
     else expect(headers).not.toHaveProperty('strict-transport-security');
     // What is no page may do nothing at all.

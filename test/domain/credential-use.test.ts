@@ -119,9 +119,9 @@ describe('a credential', () => {
   });
 
   it.each([
-    ['API.example.com', 'https://example.com', 'example.com/', 'example.com:443', 'a@example.com', 'example.com.', '.example.com', ''],
+    ['https://example.com', 'example.com/', 'example.com:443', 'a@example.com', 'example.com.', '.example.com', ''],
     ['127.0.0.1', '2130706433', '0x7f.1', '1.2.3', '[::1]', '::1', 'example.1', 'ex ample.com', 'example.com\n', 'exa%6dple.com'],
-    ['*', '*.com', '*.', '*example.com', '*.*.example.com', 'a.*.example.com', '*.API.example.com', '*.127.0.0.1', '*.example.com.'],
+    ['*', '*.com', '*.', '*example.com', '*.*.example.com', 'a.*.example.com', '*.127.0.0.1', '*.example.com.'],
     [
       'bücher.example',
       'xn--a.example',
@@ -160,6 +160,9 @@ describe('a credential', () => {
       'id allowedDomains',
     );
     expect(credential.allowedDomains).toEqual(domains);
+    // Host names have no case, and are stored in lower case.
+    const inCapitals = { allowedDomains: domains.map((domain) => domain.toUpperCase()) };
+    expect((await update(caller, credential.id, inCapitals)).credential.allowedDomains).toEqual(domains);
     const twenty = Array.from({ length: 20 }, (_, index) => `h${index}.example.com`);
     expect((await update(caller, credential.id, { allowedDomains: twenty })).credential.allowedDomains).toEqual(twenty);
     const result = await update(caller, credential.id, { allowedDomains: [...twenty, 'one.more.example.com'] });

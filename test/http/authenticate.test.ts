@@ -68,6 +68,9 @@ describe('the header', () => {
     ['a bare token', 'eyJhbGciOiJIUzI1NiJ9.e30.c2ln'],
     ['Bearer without a token', 'Bearer '],
     ['two tokens', 'Bearer a b'],
+    ['JWT without a token', 'JWT '],
+    ['two schemes', 'JWT Bearer a.b.c'],
+    ['another scheme', 'Token eyJhbGciOiJIUzI1NiJ9.e30.c2ln'],
     ['a token with what no token has', 'Bearer a"b'],
   ])('is refused: %s', async (_, authorization) => {
     const headers = new Headers(authorization === undefined ? {} : { authorization });
@@ -75,7 +78,8 @@ describe('the header', () => {
   });
 
   // RFC 9110, section 11.1: the scheme’s case does not matter.
-  it.each(['Bearer', 'bearer', 'BEARER'])('takes the scheme in any case: %s', async (scheme) => {
+  // Some clients, such as Versori's, name the scheme after the token. Between the two there can be several spaces.
+  it.each(['Bearer', 'bearer', 'BEARER', 'JWT', 'jwt', 'Bearer  ', 'JWT '])('takes the scheme in any case: %s', async (scheme) => {
     const headers = new Headers({ authorization: `${scheme} ${await sign(claims())}` });
     expect(await authenticator(headers)).toMatchObject({ organizationId: 'acme', subject: 'ada' });
   });
@@ -210,7 +214,17 @@ describe('the claims', () => {
     ['a number', 7, []],
     ['true', true, []],
   ])('give the scopes: %s', async (_, scope, expected) => {
-    expect([...(await authenticate(await sign(claims({ scope })))).scopes]).toEqual(expected);
+    const scopesOf = async (changed: object, settings = withSecret) => [
+      ...(await authenticate(await sign(claims({ ...changed })), settings)).scopes,
+    ];
+    expect(await scopesOf({ scope })).toEqual(expected);
+    // The same in each claim that can list them. Only one counts: what an unconfigured claim says must not add a scope.
+    const other = { scp: 'credentials.reveal', permissions: ['credentials.reveal'] };
+    expect(await scopesOf({ scope: undefined, scp: scope })).toEqual(expected);
+    expect(await scopesOf({ scope: undefined, permissions: scope }, { ...withSecret, scopeClaim: 'permissions' })).toEqual(expected);
+    expect(await scopesOf({ ...other, scp: scope, scope: 'credentials.reveal' }, { ...withSecret, scopeClaim: 'scp' })).toEqual(expected);
+    if (scope !== undefined) expect(await scopesOf({ ...other, scope })).toEqual(expected);
+    expect(await scopesOf({ ...other, scope: undefined }, { ...withSecret, scopeClaim: 'roles' })).toEqual([]);
   });
 });
 

@@ -24,7 +24,7 @@ interface BadOperation {
 }
 
 const badInput = (says: RegExp, path?: readonly (string | number)[]): Refusal => ({ code: 'BAD_USER_INPUT', status: 400, says, path });
-const invalid = (says: RegExp): Refusal => ({ code: 'GRAPHQL_VALIDATION_FAILED', status: 200, says });
+const invalid = (says: RegExp): Refusal => ({ code: 'GRAPHQL_VALIDATION_FAILED', status: 400, says });
 const credentialWith = (changed: object) => ({ input: { integration, name: 'mine', data: secretData, ...changed } });
 
 /** Operations that are wrong, each with a secret somewhere near the fault or in it. */
@@ -154,15 +154,21 @@ const operations: Readonly<Record<string, BadOperation>> = {
   },
   'an inline object that lacks a field': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, data: { basicAuth: { username: "ada", password: "${CANARY}" } } }) { __typename } }`,
-    refusal: invalid(/does not match the input type CreateCredentialInput/),
+    refusal: invalid(/^The input type CreateCredentialInput requires the fields name: String!, which are missing here\.$/),
   },
   'an inline object with a field too many': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", ${CANARY}: "${CANARY}", data: { string: { value: "a" } } }) { __typename } }`,
-    refusal: invalid(/does not match the input type CreateCredentialInput/),
+    refusal: invalid(/^The input type CreateCredentialInput has no such field\. Its fields: .*name/),
   },
   'an inline oneOf with two members': {
     query: `{ integration(by: { id: "${CANARY}", name: "${CANARY}" }) { id } }`,
-    refusal: invalid(/does not match the input type IntegrationRef/),
+    refusal: invalid(
+      /^A value of the input type IntegrationRef must have exactly one field, which must not be null\. Its fields: id, name\.$/,
+    ),
+  },
+  'an inline null where there must be something': {
+    query: `mutation { createCredential(input: { integration: { name: "${CANARY}" }, name: null, data: { string: { value: "a" } } }) { __typename } }`,
+    refusal: invalid(/^A value here must not be null: its type is String!\.$/),
   },
   'an inline enum': {
     query: `{ credentials(kinds: [${CANARY}]) { totalCount } }`,
@@ -186,7 +192,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   },
   'a default value with a field too many': {
     query: `query ($by: IntegrationRef! = { ${CANARY}: "${CANARY}" }) { integration(by: $by) { id } }`,
-    refusal: invalid(/does not match the input type IntegrationRef/),
+    refusal: invalid(/^The input type IntegrationRef has no such field\. Its fields: id, name\.$/),
   },
   'a field whose arguments conflict': {
     query: `{ a: credentials(name: "${CANARY}") { totalCount } a: credentials(name: "other") { totalCount } }`,
@@ -195,6 +201,11 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'an argument of an object that does not exist': {
     query: `{ integrations(password: "${CANARY}") { totalCount } }`,
     refusal: invalid(/Query.integrations has no such argument/),
+  },
+
+  'a subscription': {
+    query: `subscription { ${CANARY}(name: "${CANARY}") }`,
+    refusal: invalid(/^The schema has no operations of the type subscription\.$/),
   },
 
   'a text that ends nowhere': {

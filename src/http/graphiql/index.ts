@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Plugin } from 'graphql-yoga';
+import { compressed } from '../compression.ts';
+import { acceptsHtml, type Coding, codingFor } from '../negotiation.ts';
 import { clientScript } from './client.ts';
 import { pageHtml, pageStyle } from './page.ts';
 
@@ -24,54 +26,89 @@ const CONTENT_SECURITY_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-interface Site {
-  readonly page: string;
-  readonly assets: ReadonlyMap<string, { readonly type: string; readonly content: Uint8Array<ArrayBuffer> }>;
+/** Content that is the same for everybody. */
+interface Content {
+  readonly type: string;
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  readonly hash: string;
+  /** The content in each coding that was asked for. Undefined if that is not smaller. */
+  readonly coded: Map<Coding, Promise<Uint8Array<ArrayBuffer> | undefined>>;
 }
+
+interface Site {
+  readonly page: Content;
+  readonly assets: ReadonlyMap<string, Content>;
+}
+
+const pageHeaders = {
+  // The browser asks each time whether the page is still the same, so that a new version of the gateway is seen at once.
+  'cache-control': 'private, no-cache',
+  'content-security-policy': CONTENT_SECURITY_POLICY,
+  'cross-origin-opener-policy': 'same-origin',
+};
+const assetHeaders = { 'cache-control': 'private, max-age=31536000, immutable' };
 
 /**
  * Serves GraphiQL to browsers at GET /graphql. Nothing is loaded from other servers. The page is the same for everybody and contains no
- * token. Its assets (9 MB) have URLs that change with their content, so that a browser loads them only once.
+ * token. Its assets (11 MB, compressed 3 MB) have URLs that change with their content, so that a browser loads them only once.
  */
 export function useGraphiql(settings: GraphiqlSettings): Plugin {
   let site: Promise<Site> | undefined;
   return {
     async onRequest({ request, url, endResponse, fetchAPI }) {
       if (request.method !== 'GET') return;
-      const isPage = url.pathname === '/graphql' && request.headers.get('accept')?.includes('text/html');
+      const isPage = url.pathname === '/graphql' && acceptsHtml(request.headers);
       if (!isPage && !url.pathname.startsWith('/graphql/')) return;
       site ??= buildSite(settings);
       const { page, assets } = await site;
-      if (isPage) {
-        const headers = {
-          'content-type': 'text/html; charset=utf-8',
-          'content-security-policy': CONTENT_SECURITY_POLICY,
-          'cross-origin-opener-policy': 'same-origin',
-          vary: 'accept',
-        };
-        return endResponse(new fetchAPI.Response(page, { headers }));
-      }
-      const asset = assets.get(url.pathname.slice('/graphql/'.length));
-      if (!asset) return;
-      const headers = {
-        'content-type': asset.type,
-        'content-length': String(asset.content.byteLength),
-        'cache-control': 'private, max-age=31536000, immutable',
-      };
-      endResponse(new fetchAPI.Response(asset.content, { headers }));
+      const content = isPage ? page : assets.get(url.pathname.slice('/graphql/'.length));
+      if (!content) return;
+      const { status, body, headers } = await served(content, request.headers);
+      endResponse(new fetchAPI.Response(body, { status, headers: { ...(isPage ? pageHeaders : assetHeaders), ...headers } }));
     },
   };
+}
+
+/** Returns the content in the best coding that the client accepts, or that it has not changed (RFC 9110, section 13.1.2). */
+async function served({ type, bytes, hash, coded }: Content, given: Headers) {
+  const coding = codingFor(given);
+  if (coding && !coded.has(coding)) coded.set(coding, compressed(bytes, coding));
+  const smaller = coding && (await coded.get(coding));
+  const etag = `"${hash}${smaller ? `-${coding}` : ''}"`;
+  const headers = { etag, vary: 'accept, accept-encoding' };
+  if (isKnown(etag, given.get('if-none-match'))) return { status: 304, body: null, headers };
+  const body = smaller ?? bytes;
+  return {
+    status: 200,
+    body,
+    headers: {
+      ...headers,
+      'content-type': type,
+      'content-length': String(body.byteLength),
+      ...(smaller && { 'content-encoding': coding as string }),
+    },
+  };
+}
+
+/** Returns whether a list of entity tags contains this one. A proxy can have made them weak. */
+function isKnown(etag: string, list: string | null): boolean {
+  return (list ?? '').split(',').some((known) => ['*', etag].includes(known.trim().replace(/^W\//, '')));
+}
+
+function contentOf(type: string, text: string): Content {
+  const bytes = new TextEncoder().encode(text);
+  return { type, bytes, hash: createHash('sha256').update(bytes).digest('hex').slice(0, 16), coded: new Map() };
 }
 
 /** Builds the page and its assets on first use, so that a gateway without browsers does not load 9 MB. */
 async function buildSite({ tokens }: GraphiqlSettings): Promise<Site> {
   const { js, css, editorWorkerService, jsonWorker, graphqlWorker } = await import('@graphql-yoga/render-graphiql/graphiql');
-  const assets = new Map<string, { type: string; content: Uint8Array<ArrayBuffer> }>();
+  const assets = new Map<string, Content>();
   /** Adds an asset, and returns its URL relative to the page. */
   const add = (name: string, extension: 'js' | 'css', text: string) => {
-    const content = new TextEncoder().encode(text);
-    const path = `${name}-${createHash('sha256').update(content).digest('hex').slice(0, 16)}.${extension}`;
-    assets.set(path, { type: extension === 'js' ? 'text/javascript; charset=utf-8' : 'text/css; charset=utf-8', content });
+    const content = contentOf(extension === 'js' ? 'text/javascript; charset=utf-8' : 'text/css; charset=utf-8', text);
+    const path = `${name}-${content.hash}.${extension}`;
+    assets.set(path, content);
     return `graphql/${path}`;
   };
   const workers = {
@@ -84,5 +121,5 @@ async function buildSite({ tokens }: GraphiqlSettings): Promise<Site> {
     clientScript: add('page', 'js', clientScript({ organizationClaim: tokens.organizationClaim, workers })),
     graphiqlScript: add('graphiql', 'js', js),
   });
-  return { page, assets };
+  return { page: contentOf('text/html; charset=utf-8', page), assets };
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import { LimitExceededError } from '../../errors.ts';
-import { malformedRequest, tooLarge } from '../error-redaction.ts';
+import { limitedRequest, malformedRequest, notUtf8, tooLarge } from '../error-redaction.ts';
 import { createJsonScanner } from './json.ts';
 
 /** Large bodies cost more to read and check: 1 for each this many bytes. */
@@ -33,8 +33,7 @@ export function checkDeclaredLength({ headers }: Request, maxBytes: number): voi
  * at once. `charge` is called with the cost so far, whatever becomes of the body. It counts the bytes on the wire if the client sends
  * chunks, because a chunk of one byte takes six.
  *
- * @throws LimitExceededError
- * @throws GraphQLError when the body is too large, or is not JSON in UTF-8
+ * @throws GraphQLError when the body exceeds a limit, or is not JSON in UTF-8
  * @throws RateLimitedError by `charge`
  */
 export async function readJsonBody(
@@ -44,11 +43,26 @@ export async function readJsonBody(
   charge: (cost: number) => Promise<void>,
 ): Promise<unknown> {
   const bytes = await readBytes(request, incoming, maxBytes, charge);
+  const text = decoded(bytes);
   try {
-    return JSON.parse(new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes));
+    return JSON.parse(text);
   } catch {
     // The message of the library repeats the body.
     throw malformedRequest();
+  }
+}
+
+/**
+ * Decodes UTF-8. Bytes that are not UTF-8 are refused and never replaced. A byte order mark at the beginning is left out (RFC 8259, section 8.1):
+ * some editors and shells write one.
+ *
+ * @throws GraphQLError
+ */
+function decoded(bytes: Uint8Array): string {
+  try {
+    return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    throw notUtf8();
   }
 }
 
@@ -90,7 +104,7 @@ async function readBytes(
     if (!incoming) await chunks.return?.().catch(() => {});
     // What was read is paid for. If that is refused, the first error is still the one to report.
     await charge(cost()).catch(() => {});
-    throw error;
+    throw error instanceof LimitExceededError ? limitedRequest(error) : error;
   }
   await charge(cost());
   return kept.subarray(0, read);
@@ -113,7 +127,7 @@ async function nextChunk(chunks: AsyncIterator<Uint8Array>): Promise<IteratorRes
 
 /**
  * Returns whether the JSON in the parameters of a URL can be parsed within the limits.
- * @throws LimitExceededError
+ * @throws GraphQLError when it exceeds a limit
  */
 export function hasReadableParameters({ searchParams }: URL): boolean {
   return ['variables', 'extensions'].every((name) => {
@@ -122,7 +136,7 @@ export function hasReadableParameters({ searchParams }: URL): boolean {
       createJsonScanner().scan(Buffer.from(text));
       return JSON.parse(text) !== undefined;
     } catch (error) {
-      if (error instanceof LimitExceededError) throw error;
+      if (error instanceof LimitExceededError) throw limitedRequest(error);
       return false;
     }
   });

@@ -1,11 +1,15 @@
 import {
   type DocumentNode,
   type FragmentDefinitionNode,
+  GraphQLIncludeDirective,
   type GraphQLObjectType,
   type GraphQLSchema,
+  GraphQLSkipDirective,
   getArgumentValues,
+  getDirectiveValues,
   getNamedType,
   isAbstractType,
+  isNonNullType,
   isObjectType,
   Kind,
   type OperationDefinitionNode,
@@ -20,6 +24,56 @@ interface Declared {
 }
 
 /**
+ * Returns the scopes that a query cannot do without: those of its root fields that are never null. If such a field is refused, the data of the
+ * whole response is null. So the query is refused as a whole, as a mutation is, before anything is read.
+ */
+export function indispensableScopes(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): Set<Scope> {
+  const required = new Set<Scope>();
+  const fields = schema.getQueryType()!.getFields();
+  const fragments = fragmentsOf(document);
+  const seen = new Set<SelectionSetNode>();
+
+  function walk(selectionSet: SelectionSetNode): void {
+    if (seen.has(selectionSet)) return;
+    seen.add(selectionSet);
+    for (const selection of selectionSet.selections) {
+      const isSkipped = getDirectiveValues(GraphQLSkipDirective, selection, variables)?.if === true;
+      const isIncluded = getDirectiveValues(GraphQLIncludeDirective, selection, variables)?.if !== false;
+      if (isSkipped || !isIncluded) continue;
+      if (selection.kind === Kind.FIELD) {
+        const field = fields[selection.name.value];
+        const scope = field && scopeOf(field);
+        if (scope && isNonNullType(field.type)) required.add(scope);
+      } else {
+        const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments.get(selection.name.value);
+        if (fragment) walk(fragment.selectionSet);
+      }
+    }
+  }
+
+  walk(operation.selectionSet);
+  return required;
+}
+
+/** Returns the scope that a type or a field requires, if it requires one. */
+function scopeOf({ extensions }: { readonly extensions: unknown }): Scope | undefined {
+  return (extensions as Declared).pothosOptions?.authScopes?.scope;
+}
+
+function fragmentsOf(document: DocumentNode): ReadonlyMap<string, FragmentDefinitionNode> {
+  return new Map(
+    document.definitions
+      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
+      .map((fragment) => [fragment.name.value, fragment]),
+  );
+}
+
+/**
  * Returns every scope that a mutation operation requires: for its mutations, their arguments, and everything selected in their results.
  * They are checked before the first mutation runs. Otherwise a mutation could write before another is refused, or a write could succeed
  * and its result be refused, which would look like a failure to the caller.
@@ -31,16 +85,12 @@ export function requiredScopes(
   variables: Readonly<Record<string, unknown>>,
 ): Set<Scope> {
   const required = new Set<Scope>();
-  const fragments = new Map(
-    document.definitions
-      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
-      .map((fragment) => [fragment.name.value, fragment]),
-  );
+  const fragments = fragmentsOf(document);
   // The scopes of a selection set depend only on its type. Without this cache, nested unions and spreads would take exponential time.
   const seen = new Map<SelectionSetNode, Set<GraphQLObjectType>>();
 
-  function declared({ extensions }: { readonly extensions: unknown }): void {
-    const scope = (extensions as Declared).pothosOptions?.authScopes?.scope;
+  function declared(element: { readonly extensions: unknown }): void {
+    const scope = scopeOf(element);
     if (scope) required.add(scope);
   }
 

@@ -1,0 +1,75 @@
+import type { GraphQLError } from 'graphql';
+import type { FetchAPI } from 'graphql-yoga';
+import { compressed } from './compression.ts';
+import { codingFor, type MediaType, mediaTypeFor } from './negotiation.ts';
+
+/** A GraphQL response, whose errors may be shown to the caller. */
+interface Result {
+  readonly data?: unknown;
+  readonly errors?: readonly GraphQLError[];
+  readonly extensions?: unknown;
+}
+
+/** The member of an error's extensions that is for HTTP, and is not sent. */
+interface HttpExtension {
+  readonly status?: number;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Returns the HTTP status of a GraphQL response, by GraphQL over HTTP, section "Status Codes".
+ *
+ * - An error with a status of its own is not one of GraphQL: the request is not well-formed (400, 405, 413), the caller is not known (401), or
+ *   the server does not carry it out at the moment (429, 503, 504). It decides the status, for both media types, if nothing was answered.
+ * - Data that is not null is always 200. So is `data: null`, a partial response.
+ * - All other errors are request errors: the document or the variables are not valid, or the caller may not run it. With `application/json` they
+ *   are 200, because clients of this type take any other status for the answer of a proxy, and do not show our errors. With
+ *   `application/graphql-response+json` they are 400 or 403.
+ */
+export function statusOf({ data, errors = [] }: Result, mediaType: MediaType): number {
+  const isRequestError = errors.length > 0 && data === undefined;
+  if (!isRequestError) return 200;
+  const statuses = errors.map(({ extensions }) => httpOf(extensions).status ?? 0);
+  if (Math.max(...statuses) > 0) return Math.max(...statuses);
+  const codes = errors.map(({ extensions }) => extensions.code);
+  if (codes.includes('INTERNAL_SERVER_ERROR')) return 500;
+  if (mediaType === 'application/json') return 200;
+  return codes.includes('FORBIDDEN') ? 403 : 400;
+}
+
+/**
+ * Writes a GraphQL response. `mayCompress` must be false if the response can contain a secret: its compressed length would tell, request by
+ * request, what of the secret equals text that another person can choose, such as the name of a record (the attack BREACH).
+ */
+export async function respond(
+  result: Result,
+  { Response }: FetchAPI,
+  request: Request,
+  mayCompress: boolean,
+): Promise<globalThis.Response> {
+  // Who accepts neither is refused before anything is carried out. That refusal is JSON.
+  const mediaType = mediaTypeFor(request.headers) ?? 'application/json';
+  const headers: Record<string, string> = { 'content-type': `${mediaType}; charset=utf-8`, vary: 'accept, accept-encoding' };
+  for (const { extensions } of result.errors ?? []) Object.assign(headers, httpOf(extensions).headers);
+  const init = { status: statusOf(result, mediaType), headers };
+  const text = JSON.stringify(sentResult(result));
+  const coding = mayCompress ? codingFor(request.headers) : undefined;
+  const smaller = coding && (await compressed(new TextEncoder().encode(text), coding));
+  if (!coding || !smaller) return new Response(text, init);
+  return new Response(smaller, { ...init, headers: { ...headers, 'content-encoding': coding } });
+}
+
+/** Returns a GraphQL response as it is sent: what errors say to HTTP is left out. */
+export function sentResult({ errors, data, extensions }: Result): object {
+  const sent = errors?.map((error) => {
+    const { http, ...own } = error.extensions;
+    return { ...error.toJSON(), extensions: own };
+  });
+  return { ...(sent && { errors: sent }), ...(data !== undefined && { data }), ...(extensions !== undefined && { extensions }) };
+}
+
+/** Yoga gives validation errors a status, which it marks as one that depends on the media type. That is decided here. */
+function httpOf(extensions: Readonly<Record<string, unknown>>): HttpExtension {
+  const { spec, ...http } = (extensions.http ?? {}) as HttpExtension & { readonly spec?: boolean };
+  return spec ? {} : http;
+}
