@@ -341,6 +341,11 @@ export function auditStore(database: Database) {
          */
         insert: write,
 
+        /** Adds several entries. Call it in the transaction of what they tell. */
+        async insertAll(added: readonly AuditRecord[]): Promise<void> {
+          for (const record of added) await insertNext(record);
+        },
+
         /** Begins the log of a new organization. Call it in the transaction that creates the organization's keys. */
         async begin(): Promise<void> {
           const { bytes: key } = await keys.audit();
