@@ -386,10 +386,12 @@ function withKept(record: ConnectionRecord, entries: readonly Entry[], list: Lis
     .filter(({ isHidden }) => isHidden)
     .map(({ value, place }) => ({ value: { entry: value, path: [list] } satisfies Placed, place }));
   // The sent ones last, so that the error is about one of them.
-  refuseSameIds(
-    [...kept.map(({ value }) => value.entry.authScheme), ...entries.map(({ authScheme }) => authScheme ?? null)],
-    (index) => [list, index - kept.length, 'authScheme', 'id'],
-  );
+  refuseSameIds([...kept.map(({ value }) => value.entry.authScheme), ...entries.map(({ authScheme }) => authScheme ?? null)], (index) => [
+    list,
+    index - kept.length,
+    'authScheme',
+    'id',
+  ]);
   return putBack(sent, kept);
 }
 

@@ -6,7 +6,7 @@ import { authScheme, credentialsOf, refuseOtherTypes, refuseSameIds, toStored } 
 import { type Destination, destinationsOf, holdCredentials, refuseForbiddenDestinations } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
-import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
@@ -109,7 +109,7 @@ function namedBySchemes(schemes: readonly AuthScheme[]): string[] {
   return [...new Set(schemes.flatMap(credentialsOf))].sort();
 }
 
-/** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
+/** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError, ForbiddenError */
 export async function deleteConnector(
   context: MutationContext,
   { connector: ref, expectedVersion, force, ...rest }: Target<'connector', ConnectorRef> & Forceable,
@@ -122,6 +122,9 @@ export async function deleteConnector(
     const connections = { connectorId: record.id };
     await store.slots.close([record.id]);
     if (!force) await refuseIfInUse(context, 'connector', { connections });
+    await recordCascades(context, { noun: 'connector', id: record.id }, [
+      { noun: 'connection', verb: 'delete', ids: await store.connections.ids(connections) },
+    ]);
     await store.connections.remove(connections);
     await store.connectors.remove({ id: record.id });
     return record.id;

@@ -62,6 +62,8 @@ export interface AlsoDone {
   readonly action: string;
   readonly noun: Noun;
   readonly ids: readonly string[];
+  /** What else there is to say, at the end of the reason. */
+  readonly note?: string;
 }
 
 /**
@@ -70,11 +72,11 @@ export interface AlsoDone {
  */
 export async function recordAlso(
   context: MutationContext,
-  { action, noun, ids }: AlsoDone,
+  { action, noun, ids, note }: AlsoDone,
   object: { readonly noun: Noun; readonly id: string } | null,
 ): Promise<void> {
   if (ids.length === 0) return;
-  const reason = `with ${context.action.name}${object ? ` of ${encodeId(object.noun, object.id)}` : ''}`;
+  const reason = `with ${context.action.name}${object ? ` of ${encodeId(object.noun, object.id)}` : ''}${note ? `: ${note}` : ''}`;
   await context.store.audit.insertAll(ids.map((id) => entryOf(context, action, noun, id, reason)));
 }
 

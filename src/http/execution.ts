@@ -72,15 +72,15 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
       if (operation.operation === OperationTypeNode.MUTATION) {
         (args.contextValue as ServerContext).isMutation = true;
-        const { viewer, refusals } = args.contextValue as GraphQLContext;
+        const { viewer, refusals, requestId, address } = args.contextValue as GraphQLContext;
         const exceeded = tooOften(schema, args.document, operation, coerced);
         if (exceeded) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED');
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED', { requestId, address });
           throw new LimitExceededError(`The operation contains ${exceeded.name} too often`, 'PER_REQUEST', exceeded.perRequest);
         }
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN');
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN', { requestId, address });
           return setResultAndStopExecution({
             errors: missing.map((scope) => answer('FORBIDDEN', new ForbiddenError(scope).message, { scope, http: { status: 403 } })),
           });

@@ -48,7 +48,7 @@ export function addConnector(kit: Kit): void {
   connector.remove({
     description: 'Deletes a connector. If it has connections, `force` is required.',
     force: {
-      description: 'Also deletes its connections, but not their credentials. Also requires `connections.delete`.',
+      description: 'Also deletes its connections, but not their credentials. Also requires `connections.delete` if there are any.',
       needs: ['connections.delete'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

@@ -137,7 +137,7 @@ export function addCredential(kit: Kit): void {
     description: 'Deletes a credential and its secrets. If it is in use, `force` is required.',
     force: {
       description:
-        'Also removes it from the connections and connectors that use it. Also requires `connections.patch` and `connectors.patch`.',
+        'Also removes it from the connections and connectors that use it. Also requires `connections.patch` if a connection uses it, and `connectors.patch` if a connector does.',
       needs: ['connections.patch', 'connectors.patch'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

@@ -182,7 +182,10 @@ export function nounKit<N extends Noun, Ref>(
       readonly name?: string;
       readonly description: string;
       readonly errors: NounMutationOptions<never>['errors'];
-      /** A description of what `force` also deletes or changes, and the scopes that it needs. Without this, the input has no `force`. */
+      /**
+       * A description of what `force` also deletes or changes, and the scopes that it needs if there is something of that. Without this, the
+       * input has no `force`.
+       */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
       readonly run: Run<Target<N, Ref> & Forceable, string>;
     }): void {
@@ -191,7 +194,7 @@ export function nounKit<N extends Noun, Ref>(
         ...rest,
         inputDescription: `The ${label} to delete.`,
         input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
-        alsoNeeds: (input: Forceable) => (force && input.force ? force.needs : []),
+        mayNeed: (input: Forceable) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
         success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.` },
         audit: noun,
