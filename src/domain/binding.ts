@@ -6,6 +6,7 @@ import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
 import { credentialsOf, type OAuth2Settings, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { allowsHost } from './credential-use.ts';
+import { usesOfCredential } from './deletion.ts';
 import { shown } from './reading.ts';
 import { updateRecord } from './records.ts';
 
@@ -94,7 +95,7 @@ export async function forgetCredential(
   before: (changed: { readonly connections: readonly string[]; readonly connectors: readonly string[] }) => Promise<void>,
 ): Promise<void> {
   const { store } = context;
-  const users = { credentialIds: credentialId };
+  const uses = usesOfCredential(credentialId);
   // Whatever an altered record says must not get a valid MAC. It is not used, so it may keep naming the credential.
   const read = async <R extends BaseRecord>(records: RecordStore<R>, filter: Filter<R>) => {
     const found: R[] = [];
@@ -104,8 +105,8 @@ export async function forgetCredential(
     }
     return found;
   };
-  const connections = await read(store.connections, users);
-  const connectors = await read(store.connectors, users);
+  const connections = await read(store.connections, uses.connections);
+  const connectors = await read(store.connectors, uses.connectors);
   await before({ connections: connections.map(({ id }) => id), connectors: connectors.map(({ id }) => id) });
   for (const connection of connections) {
     const bindings = {

@@ -10,7 +10,7 @@ import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
-import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
+import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
@@ -194,8 +194,7 @@ export async function deleteCredential(
     expectVersion(record, expectedVersion);
     // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
-    const users = { credentialIds: id };
-    if (!force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
+    if (!force) await refuseIfInUse(context, 'credential', usesOfCredential(id));
     await forgetCredential(context, id, ({ connections, connectors }) =>
       recordCascades(context, { noun: 'credential', id }, [
         { noun: 'connection', verb: 'patch', ids: connections },

@@ -27,6 +27,11 @@ export interface Uses {
   readonly credentials?: Filter<CredentialRecord>;
 }
 
+/** Returns what uses a credential: what prevents its deletion, and what the field `usages` shows. */
+export function usesOfCredential(id: string) {
+  return { connectors: { credentialIds: id }, connections: { credentialIds: id } } satisfies Uses;
+}
+
 /** @throws InUseError when the object is in use, with the first usages that the viewer may see and the number of all */
 export async function refuseIfInUse({ viewer, store }: DomainContext, noun: string, uses: Uses): Promise<void> {
   const usages: Usage[] = [];

@@ -20,6 +20,7 @@ import { newCredentialInput } from './credential.ts';
 import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { credentialUsage } from './usage.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
@@ -61,6 +62,7 @@ export function addConnection(kit: Kit): void {
     }),
   });
   connection.implement({
+    interfaces: [credentialUsage(kit) as never],
     description:
       'Binds an ordered list of credentials to a connector, an end user or a domain. Not to be confused with a page of a list, such as `ConnectionPage`. Called connection in Zendesk and Versori, too.',
     fields: (t) => ({

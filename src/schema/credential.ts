@@ -16,6 +16,7 @@ import type { Kit } from './kit/index.ts';
 import { credentialTypeName } from './kit/node.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
+import { usagesField } from './usage.ts';
 
 const sortFields = {
   ...recordSortFields,
@@ -40,7 +41,7 @@ export const newCredentialInput = shared((kit: Kit) =>
 
 /** Adds `Credential` with one type per kind, its queries and its mutations. Everything about a kind comes from its descriptor. */
 export function addCredential(kit: Kit): void {
-  const { builder, kinds, node, connection, credential, endUser, integration, fields, input, mutation } = kit;
+  const { builder, kinds, node, credential, endUser, integration, fields, input, mutation } = kit;
   const data = credentialData(kit);
   const kindEnum = builder.enumType('CredentialKind', {
     description: 'The kinds of stored credentials. `credentialKinds` describes them in detail.',
@@ -74,10 +75,7 @@ export function addCredential(kit: Kit): void {
             return errors && [...errors];
           },
         }),
-        usages: connection.relatedPage(t, {
-          description: 'The connections that use it, newest first.',
-          filter: ({ id }) => ({ credentialIds: id }),
-        }),
+        usages: usagesField(kit, t),
       };
     },
   });

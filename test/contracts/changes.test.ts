@@ -64,7 +64,7 @@ async function runField(world: BoundWorld, field: Field): Promise<Answer> {
 it.each(mutationFields.map((field) => [field.name, field] as const))(
   '%s leaves an entry for all that it changes, with the request and the cause',
   async (name, field) => {
-    const isLast = /^(delete|revoke)/.test(name);
+    const isLast = /^(delete|revoke|remove)/.test(name);
     const world = isLast ? await seedBoundWorld(test) : scratch;
     if (isLast) {
       const { key } = await test.makeAPIKey(world.caller, { scopes: ['connections.get'], integration: { id: world.ids.integration } });

@@ -41,7 +41,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
     list: 'ACTION',
     ...binding(ids.credential, more, newName()),
   }),
-  // The list has the credential several times after the mutation above, and at these positions from the beginning.
+  // The list can have the credential several times, and has it at this position from the beginning.
   removeConnectionCredential: ({ ids }) => ({
     connection: { id: ids.connection },
     list: 'ACTION',

@@ -275,7 +275,7 @@ describe('nested pages', () => {
   it('each of many has its own page, count and cursors, and goes on from there', async () => {
     const query = `query ($after: String) {
       credentials(first: 100, sort: { field: CREATED_AT, direction: ASC }) {
-        nodes { ... on CredentialBase { id usages(first: 2, after: $after) { totalCount nodes { name connector { name } } pageInfo { hasNextPage endCursor } } } }
+        nodes { ... on CredentialBase { id usages(first: 2, after: $after) { totalCount nodes { name ... on Connection { connector { name } } } pageInfo { hasNextPage endCursor } } } }
       }
     }`;
     const { credentials } = await test.query(caller, query);

@@ -46,6 +46,8 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
       builder.queryField(name, (t) =>
         t.field({
           type: page as never,
+          // A filter can name a record that does not exist. Then this list has no answer, but the rest of the operation has.
+          nullable: Object.values(filters).some(({ namesRecord }) => namesRecord),
           description: withScope(options.description),
           authScopes: { scope },
           args: {

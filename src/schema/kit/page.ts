@@ -1,6 +1,6 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
+import { COUNT_MAX, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
@@ -72,9 +72,12 @@ export function addPages(builder: Builder) {
   });
 
   return {
-    /** Adds the page type of a noun, such as `ConnectionPage`, and its edge type. */
-    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>): ObjectRef<SchemaTypes, PageSource<N>> {
-      const name = `${nounName(noun)}Page`;
+    /**
+     * Adds the page type of a noun, such as `ConnectionPage`, and its edge type. `name` is that of another type whose records are all records of
+     * this noun and of others.
+     */
+    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>, typeName = nounName(noun)): ObjectRef<SchemaTypes, PageSource<N>> {
+      const name = `${typeName}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'A record and its cursor.',
@@ -144,6 +147,51 @@ export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
     after: t.string({ description: 'Start after this cursor.' }),
     last: t.int({ description: 'The page size before `before`: 1 to 100.' }),
     before: t.string({ description: 'End before this cursor. Requires `last`.' }),
+  };
+}
+
+/** A noun of a list that has records of several nouns, and the filter for its records. */
+export interface PartOfList<N extends Noun> {
+  readonly noun: N;
+  readonly filter: Filter<RecordOf[N]>;
+  /** Whether its records are in the pages. They are counted in any case. */
+  readonly isShown: boolean;
+}
+
+/**
+ * Loads a page of a list that has records of several nouns, newest first. Each record is marked with its type. The cursors are those of the first
+ * noun. Uses a command for each noun, however many pages are loaded at once.
+ *
+ * @throws ValidationError like `loadPage`
+ */
+export async function loadMixedPage<N extends Noun>(
+  { loaders }: GraphQLContext,
+  parts: readonly [PartOfList<N>, ...PartOfList<Noun>[]],
+  args: PageArgs,
+): Promise<PageSource<N>> {
+  const [{ noun }] = parts;
+  const request = readPageArgs(noun, args, 'createdAt', true);
+  const pages = await Promise.all(
+    (parts as readonly PartOfList<Noun>[])
+      .filter(({ isShown }) => isShown)
+      .map(async (part) => {
+        const page = await loadersFor(loaders, part.noun).page.load({ filter: part.filter, request });
+        return { ...page, records: page.records.map((record) => ({ ...record, __typename: nounName(part.noun) })) };
+      }),
+  );
+  const all = pages.flatMap(({ records }) => records).sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
+  const records = backwards(request) ? all.slice(-request.limit) : all.slice(0, request.limit);
+  const hasMore = all.length > request.limit || pages.some((page) => page.hasMore);
+  return {
+    page: { records: records as unknown as RecordOf[N][], hasMore },
+    request,
+    async count() {
+      const counts = await Promise.all(
+        (parts as readonly PartOfList<Noun>[]).map((part) => loadersFor(loaders, part.noun).count.load(part.filter)),
+      );
+      const sum = counts.reduce((total: number, count) => total + (count ?? COUNT_MAX + 1), 0);
+      return sum > COUNT_MAX ? null : sum;
+    },
   };
 }
 
