@@ -42,7 +42,7 @@ export function addAudit(kit: Kit): void {
         }),
         action: t.exposeString('action', {
           description:
-            'The name of the mutation; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
+            'The name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
         }),
         outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
         objectId: t.id({

@@ -10,6 +10,7 @@ import type { CredentialRecord } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
 import type { OutputBuilder } from './kit/builder.ts';
+import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, byValues } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -69,6 +70,8 @@ export function addCredential(kit: Kit): void {
         kind: t.field({ type: kindEnum, description: 'The kind; never changes.', resolve: ({ kind }) => kind }),
         errors: t.stringList({
           nullable: true,
+          // All secrets are opened.
+          extensions: { cost: { own: 5 } } satisfies CostExtensions,
           description: 'Problems found by the last check, and secrets that cannot be opened. Empty if valid; null if never checked.',
           resolve: async (record, _args, { loaders }) => {
             const errors = await loaders.credentialErrors.load(record);

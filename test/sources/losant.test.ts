@@ -168,7 +168,7 @@ describe('get', () => {
     const { errors, data } = await test.answer({ ...caller, scopes: [scope] }, listQuery, {});
     expect({ extensions: errors?.[0].extensions, data }).toEqual({
       extensions: { code: 'FORBIDDEN', scope: 'credentials.get' },
-      data: null,
+      data: { credentials: null },
     });
   });
 

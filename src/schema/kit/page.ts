@@ -179,7 +179,9 @@ export async function loadMixedPage<N extends Noun>(
         return { ...page, records: page.records.map((record) => ({ ...record, __typename: nounName(part.noun) })) };
       }),
   );
-  const all = pages.flatMap(({ records }) => records).sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
+  const all = pages
+    .flatMap(({ records }) => records)
+    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
   const records = backwards(request) ? all.slice(-request.limit) : all.slice(0, request.limit);
   const hasMore = all.length > request.limit || pages.some((page) => page.hasMore);
   return {

@@ -96,7 +96,11 @@ describe('many in one', () => {
 
   it('aliases in a fragment that is spread under aliases', async () => {
     const field = (name: string) =>
-      repeat(10, (index) => `${name}${index}: actionCredentials { credential { ... on CredentialBase { usages { nodes { ... on Connection { ...F } } } } } }`);
+      repeat(
+        10,
+        (index) =>
+          `${name}${index}: actionCredentials { credential { ... on CredentialBase { usages { nodes { ... on Connection { ...F } } } } } }`,
+      );
     const query = `{ connections { nodes { ${field('a')} } } } fragment F on Connection { ${field('b').replaceAll('...F', 'name')} }`;
     expect(await run(query)).toMatchObject({ status: 400, code: 'COST_LIMIT_EXCEEDED' });
   });
