@@ -35,6 +35,7 @@ export function usagesField(kit: Kit, t: OutputBuilder<{ readonly id: string }>)
       const { connections, connectors } = usesOfCredential(id);
       return loadMixedPage(
         context,
+        'credentialUsage',
         [
           { noun: 'connection', filter: connections, isShown: true },
           { noun: 'connector', filter: connectors, isShown: may(context.viewer, 'connectors.get') },

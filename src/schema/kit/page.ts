@@ -4,7 +4,7 @@ import { COUNT_MAX, type Filter, type Page, type PageRequest, type RecordOf, sho
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { type CursorList, decodeCursor, encodeCursor } from './cursor.ts';
 import { nounName } from './global-id.ts';
 import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
@@ -12,9 +12,9 @@ import { recordSortFields } from './record-fields.ts';
 const FIRST_DEFAULT = 20;
 const FIRST_MAX = 100;
 
-/** The requested part of a list, with the noun that its cursors are valid for. */
+/** The requested part of a list, with the list that its cursors are valid for. */
 interface ListRequest extends PageRequest {
-  readonly noun: Noun;
+  readonly noun: CursorList['noun'];
 }
 
 /** A loaded page. The count is computed only if it is selected. */
@@ -159,18 +159,18 @@ export interface PartOfList<N extends Noun> {
 }
 
 /**
- * Loads a page of a list that has records of several nouns, newest first. Each record is marked with its type. The cursors are those of the first
- * noun. Uses a command for each noun, however many pages are loaded at once.
+ * Loads a page of a list that has records of several nouns, newest first. Each record is marked with its type. Uses a command for each noun,
+ * however many pages are loaded at once.
  *
  * @throws ValidationError like `loadPage`
  */
 export async function loadMixedPage<N extends Noun>(
   { loaders }: GraphQLContext,
+  list: CursorList['noun'],
   parts: readonly [PartOfList<N>, ...PartOfList<Noun>[]],
   args: PageArgs,
 ): Promise<PageSource<N>> {
-  const [{ noun }] = parts;
-  const request = readPageArgs(noun, args, 'createdAt', true);
+  const request = readPageArgs(list, args, 'createdAt', true);
   const pages = await Promise.all(
     (parts as readonly PartOfList<Noun>[])
       .filter(({ isShown }) => isShown)
@@ -212,7 +212,7 @@ export async function loadPage<N extends Noun>(
   return { page: await page.load({ filter, request }), request, count: () => count.load(filter) };
 }
 
-function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending: boolean): ListRequest {
+function readPageArgs(noun: CursorList['noun'], args: PageArgs, sortField: string, descending: boolean): ListRequest {
   const { first, last, after, before } = args;
   if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be used together with first' }]);
   if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be used together with after' }]);
