@@ -1,4 +1,5 @@
 import type { ArgBuilder, InputRef } from '@pothos/core';
+import { GraphQLError } from 'graphql';
 import { nounTable } from '../../access/nouns.ts';
 import { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../../domain/reading.ts';
 import { InvalidIntegrationError, NotFoundError, ValidationError } from '../../errors.ts';
@@ -37,7 +38,9 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
     async condition(ref: Ref, context, name) {
       const found = await reference.find(context, ref);
       if (found) return { [field]: found.id };
-      throw noun === 'integration' ? new InvalidIntegrationError([name]) : new NotFoundError(nounTable[noun].label, [name]);
+      const originalError = noun === 'integration' ? new InvalidIntegrationError([name]) : new NotFoundError(nounTable[noun].label, [name]);
+      // graphql-js takes an error with a `path` for one that has its place in the response already.
+      throw new GraphQLError(originalError.message, { originalError });
     },
   };
 }
