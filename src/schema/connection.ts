@@ -45,7 +45,8 @@ export function addConnection(kit: Kit): void {
       }),
       state: t.field({
         type: state,
-        description: 'Whether the viewer can see the credential. Scope: `credentials.get`.',
+        nullable: true,
+        description: 'Whether the viewer can see the credential. Null only without the scope. Scope: `credentials.get`.',
         authScopes: { scope: 'credentials.get' },
         resolve: ({ credentialId }, _args, { loaders }) => loaders.credentialVisibility.load(credentialId),
       }),

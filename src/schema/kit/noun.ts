@@ -84,6 +84,8 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
     relatedPage<Source>(t: OutputBuilder<Source>, options: { readonly description: string; readonly filter: (source: Source) => object }) {
       return t.field({
         type: page as never,
+        // Without the scope, this page is null, and not the whole record.
+        nullable: true,
         description: withScope(options.description),
         authScopes: { scope },
         args: pageArgs(t.arg),
