@@ -9,7 +9,7 @@ import { type APIKeyRecord, acceptedAs, endOf, type Receiver } from '../store/ap
 import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrant, requireGrant } from './grant.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { type EvenAltered, expectVersion, newRecord, orNameTaken, readsOf, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { wasIssuedSince } from './revocation-list.ts';
@@ -161,14 +161,23 @@ export async function revokeAPIKey(
   refuseUnknown(rest);
   return mutate(context, async () => {
     expectVersion(await requireAPIKey(context, id, 'evenAltered'), expectedVersion);
-    await removeKeys(context, [id]);
+    await removeKeys(context, [id], { noun: 'apiKey', id });
     return id;
   });
 }
 
-/** Deletes keys and all keys that were created with them. Returns their number. */
-async function removeKeys({ store }: MutationContext, ids: readonly string[]): Promise<number> {
+/**
+ * Deletes keys and all keys that were created with them, with an audit entry for each except the object of the mutation. Returns their number.
+ */
+async function removeKeys(
+  context: MutationContext,
+  ids: readonly string[],
+  object: { noun: 'apiKey'; id: string } | null,
+): Promise<number> {
+  const { store } = context;
   if (ids.length === 0) return 0;
+  const all = [...new Set([...(await store.apiKeys.ids({ id: ids })), ...(await store.apiKeys.ids({ ancestors: ids }))])];
+  await recordAlso(context, { action: 'revokeAPIKey', noun: 'apiKey', ids: all.filter((id) => id !== object?.id) }, object);
   // A transaction that creates a key with one of these writes that one, so if both run at once, one of them is repeated.
   return (await store.apiKeys.remove({ id: ids })) + (await store.apiKeys.remove({ ancestors: ids }));
 }
@@ -185,16 +194,17 @@ export async function revokeKeysOf(context: MutationContext, subject: string, be
   const received = await store.apiKeys.receivedBy(subject);
   const isRemoved = ({ id, isAltered, receivers }: APIKeyRecord) => isAltered || has(receivers) || created.includes(id);
   const replaced = received.filter((key) => !isRemoved(key) && has(key.previousReceivers));
-  const removed = await removeKeys(context, [...new Set([...created, ...received.filter(isRemoved).map(({ id }) => id)])]);
-  let ended = 0;
+  const removed = await removeKeys(context, [...new Set([...created, ...received.filter(isRemoved).map(({ id }) => id)])], null);
+  const ended: string[] = [];
   for (const { id } of replaced) {
     // It can have been removed with the key that created it.
     const key = await store.apiKeys.evenAltered.one({ id });
     if (!key || key.isAltered) continue;
     await store.apiKeys.endOverlap(key, now());
-    if (key.previousUntil && key.previousUntil > now()) ended++;
+    if (key.previousUntil && key.previousUntil > now()) ended.push(id);
   }
-  return removed + ended;
+  await recordAlso(context, { action: 'revokeAPIKey', noun: 'apiKey', ids: ended, note: 'only the replaced key' }, null);
+  return removed + ended.length;
 }
 
 export function findAPIKey({ store }: DomainContext, id: string, altered?: EvenAltered): Promise<APIKeyRecord | null> {

@@ -271,6 +271,25 @@ export function refuseSameIds(schemes: readonly (AuthScheme | null)[], pathOf: (
   });
 }
 
+/**
+ * Refuses to change the type of a scheme that has the id of a stored one: whoever refers to the scheme by its id relies on how it authenticates.
+ * @throws ValidationError
+ */
+export function refuseOtherTypes(
+  before: readonly (AuthScheme | null)[],
+  schemes: readonly (AuthScheme | null)[],
+  pathOf: (index: number) => Path,
+): void {
+  const types = new Map(before.flatMap((scheme) => (scheme ? [[scheme.id, scheme.schemeType]] : [])));
+  const issues = schemes.flatMap((scheme, index) => {
+    const type = scheme && types.get(scheme.id);
+    return scheme && type !== undefined && type !== null && type !== scheme.schemeType
+      ? [{ path: pathOf(index), message: `must stay ${type}: the type of a scheme cannot change. Give another scheme another id` }]
+      : [];
+  });
+  if (issues.length > 0) throw new ValidationError(issues);
+}
+
 /** Returns the ids of the credentials that a scheme refers to. */
 export function credentialsOf(scheme: AuthScheme | null): string[] {
   const { mtlsCredentialId, clientCredentialId } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;

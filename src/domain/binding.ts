@@ -2,9 +2,11 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
 import type { Binding } from '../store/connection.ts';
 import type { AuthScheme } from '../store/connector.ts';
+import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
 import { credentialsOf, type OAuth2Settings, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { allowsHost } from './credential-use.ts';
+import { usesOfCredential } from './deletion.ts';
 import { shown } from './reading.ts';
 import { updateRecord } from './records.ts';
 
@@ -83,23 +85,37 @@ export function destinationsOf(scheme: AuthScheme | null, path: Path): Destinati
   return credentialsOf(scheme).map((credentialId) => ({ credentialId, host, path: [...path, 'oauth2', 'tokenUrl'] }));
 }
 
-/** Removes a credential that is being deleted from all connections and from the auth schemes of all connectors. */
-export async function forgetCredential(context: DomainContext, credentialId: string): Promise<void> {
+/**
+ * Removes a credential that is being deleted from all connections and from the auth schemes of all connectors. `before` is called with the ids of
+ * those that it will change.
+ */
+export async function forgetCredential(
+  context: DomainContext,
+  credentialId: string,
+  before: (changed: { readonly connections: readonly string[]; readonly connectors: readonly string[] }) => Promise<void>,
+): Promise<void> {
   const { store } = context;
-  const users = { credentialIds: credentialId };
-  for (const id of await store.connections.ids(users)) {
-    const connection = (await store.connections.evenAltered.one({ id }))!;
-    // Whatever it says must not get a valid MAC. It is not used, so it may keep naming the credential.
-    if (connection.isAltered) continue;
+  const uses = usesOfCredential(credentialId);
+  // Whatever an altered record says must not get a valid MAC. It is not used, so it may keep naming the credential.
+  const read = async <R extends BaseRecord>(records: RecordStore<R>, filter: Filter<R>) => {
+    const found: R[] = [];
+    for (const id of await records.ids(filter)) {
+      const record = await records.evenAltered.one({ id } as Filter<R>);
+      if (record && !record.isAltered) found.push(record);
+    }
+    return found;
+  };
+  const connections = await read(store.connections, uses.connections);
+  const connectors = await read(store.connectors, uses.connectors);
+  await before({ connections: connections.map(({ id }) => id), connectors: connectors.map(({ id }) => id) });
+  for (const connection of connections) {
     const bindings = {
       actionCredentials: forget(connection.actionCredentials, credentialId),
       triggerCredentials: forget(connection.triggerCredentials, credentialId),
     };
     await updateRecord(context, store.connections, connection, { ...bindings, credentialIds: namedCredentials(bindings) });
   }
-  for (const id of await store.connectors.ids(users)) {
-    const connector = (await store.connectors.evenAltered.one({ id }))!;
-    if (connector.isAltered) continue;
+  for (const connector of connectors) {
     const authSchemes = connector.authSchemes.map((scheme) => withoutCredential(scheme, credentialId));
     const credentialIds = connector.credentialIds.filter((other) => other !== credentialId);
     await updateRecord(context, store.connectors, connector, { authSchemes, credentialIds });

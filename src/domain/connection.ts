@@ -1,15 +1,27 @@
-import { NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { type Issue, NotFoundError, type Path, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
-import { type ChangesOf, type InputOf, object, objectList, objectType, text } from '../fields/field.ts';
+import {
+  type ChangesOf,
+  type Choices,
+  choice,
+  type InputOf,
+  integer,
+  object,
+  objectList,
+  objectType,
+  text,
+  type ValuesOf,
+} from '../fields/field.ts';
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { type AuthSchemeInput, authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
+import { type AuthSchemeInput, authScheme, credentialsOf, refuseOtherTypes, refuseSameIds, toStored } from './auth-scheme.ts';
 import { type Destination, destinationsOf, holdCredentials, namedCredentials, refuseForbiddenDestinations } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
+import { bindsIn, isSameScheme, putBack, type Visibility, visibilityOf } from './credential-visibility.ts';
 import { type FieldsIn, nameText } from './fields.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
@@ -81,6 +93,34 @@ export const bindingFields = {
 const lists = ['actionCredentials', 'triggerCredentials'] as const;
 type List = (typeof lists)[number];
 
+/** The lists of a connection, for mutations that change one entry. */
+export const connectionCredentialList = {
+  enumName: 'ConnectionCredentialList',
+  description: 'A list of credentials of a connection.',
+  values: { ACTION: 'The list `actionCredentials`.', TRIGGER: 'The list `triggerCredentials`.' },
+} as const satisfies Choices;
+const listNamed = { ACTION: 'actionCredentials', TRIGGER: 'triggerCredentials' } as const satisfies Record<string, List>;
+
+const list = choice({ choices: connectionCredentialList, description: 'The list.' });
+const position = { optional: true, min: 0, max: BINDINGS_MAX - 1 } as const;
+/** The input fields of a mutation that adds an entry, except the entry. */
+export const addedEntryFields = {
+  list,
+  position: integer({ ...position, description: 'The position of the new entry, from 0. By default, it is added at the end.' }),
+};
+const whichEntry = integer({
+  ...position,
+  description: 'The position of the entry, from 0. Required only if the list has the credential several times.',
+});
+/** The input fields of a mutation that removes an entry, except its credential. */
+export const removedEntryFields = { list, position: whichEntry };
+/** The input fields of a mutation that moves an entry, except its credential. */
+export const movedEntryFields = {
+  list,
+  position: whichEntry,
+  to: integer({ ...position, optional: false, description: 'The new position of the entry, from 0.' }),
+};
+
 export type ConnectionInput = InputOf<typeof connectionFields> &
   BindingLists & {
     readonly integration: IntegrationRef;
@@ -88,6 +128,11 @@ export type ConnectionInput = InputOf<typeof connectionFields> &
     readonly endUser?: EndUserRef | null;
   };
 export type ConnectionChanges = Target<'connection', ConnectionRef> & ChangesOf<typeof connectionFields> & BindingLists;
+
+type Entryless = Target<'connection', ConnectionRef>;
+export type AddedEntry = Entryless & BindingInput & InputOf<typeof addedEntryFields>;
+export type RemovedEntry = Entryless & { readonly credential: string } & InputOf<typeof removedEntryFields>;
+export type MovedEntry = Entryless & { readonly credential: string } & InputOf<typeof movedEntryFields>;
 
 /**
  * Creates a connection and the new credentials in it, in one transaction.
@@ -117,13 +162,14 @@ export async function createConnection(context: MutationContext, input: Connecti
     if (endUser) await store.endUsers.touch(endUser.id);
 
     const owner = { integrationId: integration.id, endUserId: endUser?.id ?? null };
+    const base = newRecord(context);
     const bindings = {
-      actionCredentials: await bind(context, owner, entries.actionCredentials ?? [], 'actionCredentials'),
-      triggerCredentials: await bind(context, owner, entries.triggerCredentials ?? [], 'triggerCredentials'),
+      actionCredentials: await bind(context, { ...owner, id: base.id }, placed('actionCredentials', entries.actionCredentials ?? [])),
+      triggerCredentials: await bind(context, { ...owner, id: base.id }, placed('triggerCredentials', entries.triggerCredentials ?? [])),
     };
     await refuseForbiddenDestinations(context, destinations({ ...checked, ...bindings }, connector));
     const record: ConnectionRecord = {
-      ...newRecord(context),
+      ...base,
       ...owner,
       connectorId: connector?.id ?? null,
       ownerId: connector?.id ?? integration.id,
@@ -136,7 +182,7 @@ export async function createConnection(context: MutationContext, input: Connecti
 }
 
 /**
- * Changes the given fields. A given list replaces the whole list.
+ * Changes the given fields. A given list replaces the whole list, except for the entries that the viewer cannot see: they are kept.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
  */
 export async function updateConnection(context: MutationContext, input: ConnectionChanges): Promise<ConnectionRecord> {
@@ -145,23 +191,208 @@ export async function updateConnection(context: MutationContext, input: Connecti
   refuseTooMany(input);
   const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
   return mutate(context, async () => {
-    const { inIntegration } = ref;
-    if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
-    const record = await requireConnection(context, ref, ['connection']);
-    expectVersion(record, expectedVersion);
-    refuseTooMany({ ...record, ...entries });
-    const rebound = async (list: List) => (entries[list] ? bind(context, record, entries[list], list) : record[list]);
+    const record = await requireTarget(context, ref, expectedVersion);
+    const guarded = guardedIn(input);
+    const visibility = guarded.length > 0 ? await visibilityOf(context, record.credentialIds) : new Map();
+    const merged = {
+      actionCredentials: entries.actionCredentials && withKept(record, entries.actionCredentials, 'actionCredentials', visibility),
+      triggerCredentials: entries.triggerCredentials && withKept(record, entries.triggerCredentials, 'triggerCredentials', visibility),
+    };
+    refuseTooMany({
+      actionCredentials: merged.actionCredentials ?? record.actionCredentials,
+      triggerCredentials: merged.triggerCredentials ?? record.triggerCredentials,
+    });
+    const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
-    const written = { ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
-    await refuseAiming(context, checked, written.credentialIds);
-    if (guardedIn(input).length > 0) {
-      const connector = record.connectorId === null ? null : await context.store.connectors.one({ id: record.connectorId });
-      if (connector) refuseClientOf(context, connector, ['connection']);
-      const before = destinations(record, connector);
-      await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guardedIn(input)), before);
-    }
-    return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
+    return write(context, record, { ...checked, ...bindings }, guarded, visibility);
   });
+}
+
+/**
+ * Adds one entry to a list of a connection. The other entries stay as they are, also those that the viewer cannot see.
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
+ */
+export async function addConnectionCredential(context: MutationContext, input: AddedEntry): Promise<ConnectionRecord> {
+  const { connection: ref, expectedVersion, credential, authScheme, ...given } = input;
+  const { list: name, position } = checkInput(addedEntryFields, given);
+  const entry = await prepareEntry(context, { credential, ...(authScheme !== undefined && { authScheme }) });
+  const list = listNamed[name];
+  return mutate(context, async () => {
+    const record = await requireTarget(context, ref, expectedVersion);
+    const entries = record[list];
+    if (record.actionCredentials.length + record.triggerCredentials.length >= BINDINGS_MAX) {
+      throw new ValidationError([
+        { path: ['credential'], message: `must not give the connection more than ${BINDINGS_MAX} credentials in total` },
+      ]);
+    }
+    refusePosition(position, entries.length, 'position');
+    refuseSameIds([...entries.map((each) => each.authScheme), entry.authScheme ?? null], () => ['authScheme', 'id']);
+    const [added] = await bind(context, record, [{ entry, path: [] }]);
+    return write(context, record, { [list]: entries.toSpliced(position ?? entries.length, 0, added!) }, [list]);
+  });
+}
+
+/**
+ * Removes one entry from a list of a connection. The credential itself is kept.
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
+ */
+export async function removeConnectionCredential(context: MutationContext, input: RemovedEntry): Promise<ConnectionRecord> {
+  const { connection: ref, expectedVersion, credential, ...given } = input;
+  const { list: name, position } = checkInput(removedEntryFields, given);
+  const list = listNamed[name];
+  return mutate(context, async () => {
+    const record = await requireTarget(context, ref, expectedVersion);
+    const at = entryAt(record[list], credential, position);
+    if (bindsIn(await visibilityOf(context, record.credentialIds), record[list][at]!, 'HIDDEN')) {
+      throw new ValidationError([{ path: ['credential'], message: `cannot be removed: ${HIDDEN}` }]);
+    }
+    return write(context, record, { [list]: record[list].toSpliced(at, 1) }, [list]);
+  });
+}
+
+/**
+ * Moves one entry of a list of a connection to another position in the same list.
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
+ */
+export async function moveConnectionCredential(context: MutationContext, input: MovedEntry): Promise<ConnectionRecord> {
+  const { connection: ref, expectedVersion, credential, ...given } = input;
+  const { list: name, position, to } = checkInput(movedEntryFields, given);
+  const list = listNamed[name];
+  return mutate(context, async () => {
+    const record = await requireTarget(context, ref, expectedVersion);
+    const at = entryAt(record[list], credential, position);
+    refusePosition(to, record[list].length - 1, 'to');
+    return write(context, record, { [list]: record[list].toSpliced(at, 1).toSpliced(to, 0, record[list][at]!) }, [list]);
+  });
+}
+
+/** @throws InvalidIntegrationError, NotFoundError, ConflictError */
+async function requireTarget(
+  context: DomainContext,
+  ref: ConnectionRef,
+  expectedVersion: number | null | undefined,
+): Promise<ConnectionRecord> {
+  const { inIntegration } = ref;
+  if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
+  const record = await requireConnection(context, ref, ['connection']);
+  expectVersion(record, expectedVersion);
+  return record;
+}
+
+/** Writes checked changes of a connection. `guarded` are those of the changed fields that `guardedFields` lists. */
+async function write(
+  context: MutationContext,
+  record: ConnectionRecord,
+  changes: Partial<ValuesOf<typeof connectionFields> & Record<List, readonly Binding[]>>,
+  guarded: readonly GuardedField[],
+  visibility: ReadonlyMap<string, Visibility> = new Map(),
+): Promise<ConnectionRecord> {
+  const { actionCredentials, triggerCredentials } = { ...record, ...changes };
+  const written = { ...changes, credentialIds: namedCredentials({ actionCredentials, triggerCredentials }) };
+  refuseAiming(context, changes, written.credentialIds, visibility);
+  if (guarded.length > 0) {
+    const connector = record.connectorId === null ? null : await context.store.connectors.one({ id: record.connectorId });
+    if (connector) refuseClientOf(context, connector, ['connection']);
+    const before = destinations(record, connector);
+    await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded), before);
+  }
+  return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
+}
+
+/** @throws ValidationError when the position is not in the list */
+function refusePosition(position: number | null, last: number, name: string): void {
+  if (position !== null && position > last) {
+    throw new ValidationError([{ path: [name], message: `must be a position in the list: at most ${last}` }]);
+  }
+}
+
+/**
+ * Returns the position of the entry with this credential.
+ * @throws NotFoundError when the list has none; ValidationError when it has several and the caller does not say which
+ */
+function entryAt(entries: readonly Binding[], credentialId: string, position: number | null): number {
+  const positions = entries.flatMap((entry, index) => (entry.credentialId === credentialId ? [index] : []));
+  const [first, ...others] = positions;
+  if (first === undefined) throw new NotFoundError('credential', ['credential']);
+  if (position === null && others.length > 0) {
+    throw new ValidationError([{ path: ['position'], message: 'is required, because the list has the credential several times' }]);
+  }
+  if (position !== null && !positions.includes(position)) {
+    throw new ValidationError([{ path: ['position'], message: 'must be the position of an entry with this credential' }]);
+  }
+  return position ?? first;
+}
+
+/** Why an entry cannot be changed. */
+const HIDDEN = 'the entry names a credential that the viewer cannot see';
+
+/** An entry, or a binding that stays as it is, and its path in the input. */
+interface Placed {
+  readonly entry: Entry | Binding;
+  readonly path: Path;
+}
+
+function placed(list: List, entries: readonly Entry[]): Placed[] {
+  return entries.map((entry, index) => ({ entry, path: [list, index] }));
+}
+
+/**
+ * Returns the new list that follows from the entries that a caller sent. What a viewer cannot see, it cannot remove, and it cannot change how that
+ * authenticates, because the scheme decides where a client is sent:
+ *
+ * - An entry that names a hidden credential, itself or in its scheme, may be sent: without a scheme, or with the stored one. Then the caller
+ *   decides its position. If it is left out, it keeps its place.
+ * - An entry whose credential has expired may be sent in the same way. If it is left out, it is removed.
+ *
+ * Only entries of the same list count: a trigger credential must not become one that is sent to the service.
+ *
+ * @throws ValidationError
+ */
+function withKept(record: ConnectionRecord, entries: readonly Entry[], list: List, visibility: ReadonlyMap<string, Visibility>): Placed[] {
+  const unseen = record[list]
+    .map((value, place) => ({ value, place, isHidden: bindsIn(visibility, value, 'HIDDEN') }))
+    .filter(({ value, isHidden }) => isHidden || bindsIn(visibility, value, 'EXPIRED'));
+  const issues: Issue[] = [];
+  const sent = entries.map((entry, index): Placed => {
+    const path = [list, index];
+    const same = 'id' in entry ? unseen.filter(({ value }) => value.credentialId === entry.id) : [];
+    const match = same.find(({ value }) => entry.authScheme === undefined || isSameScheme(value.authScheme, entry.authScheme));
+    if (match) {
+      unseen.splice(unseen.indexOf(match), 1);
+      return { entry: match.value, path };
+    }
+    if (same.some(({ isHidden }) => isHidden)) {
+      issues.push({ path: [...path, 'authScheme'], message: `must be left out, or stay as it is: ${HIDDEN}` });
+    } else if ('id' in entry && visibility.get(entry.id) === 'HIDDEN') {
+      issues.push({
+        path: [...path, 'credential', 'id'],
+        message: 'names a credential that the viewer cannot see, and no other entry of this list',
+      });
+    } else if (credentialsOf(entry.authScheme ?? null).some((id) => visibility.get(id) === 'HIDDEN')) {
+      issues.push({
+        path: [...path, 'authScheme', 'oauth2'],
+        message: 'names a credential that the viewer cannot see, and no entry of this list',
+      });
+    }
+    return { entry, path };
+  });
+  if (issues.length > 0) throw new ValidationError(issues);
+  refuseOtherTypes(
+    record[list].map(({ authScheme }) => authScheme),
+    entries.map(({ authScheme }) => authScheme ?? null),
+    (index) => [list, index, 'authScheme', 'schemeType'],
+  );
+  const kept = unseen
+    .filter(({ isHidden }) => isHidden)
+    .map(({ value, place }) => ({ value: { entry: value, path: [list] } satisfies Placed, place }));
+  // The sent ones last, so that the error is about one of them.
+  refuseSameIds([...kept.map(({ value }) => value.entry.authScheme), ...entries.map(({ authScheme }) => authScheme ?? null)], (index) => [
+    list,
+    index - kept.length,
+    'authScheme',
+    'id',
+  ]);
+  return putBack(sent, kept);
 }
 
 /** Returns where the name of a connection is unique, for messages. */
@@ -175,13 +406,17 @@ function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
  *
  * @throws ValidationError
  */
-async function refuseAiming({ store, viewer }: DomainContext, changes: object, credentialIds: readonly string[]): Promise<void> {
+function refuseAiming(
+  { viewer }: DomainContext,
+  changes: object,
+  credentialIds: readonly string[],
+  visibility: ReadonlyMap<string, Visibility>,
+): void {
   const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
-  if (!viewer.confinedTo?.endUserId || aims.length === 0) return;
-  const own = await store.credentials.byIds(credentialIds);
-  if (own.length === credentialIds.length) return;
+  // Whatever is not among the credentials that the record named before, the viewer has just named, and so can see.
+  if (!viewer.confinedTo?.endUserId || !credentialIds.some((id) => visibility.get(id) === 'HIDDEN')) return;
   const message = 'cannot be changed by an end user if the connection has credentials that do not belong to the end user';
-  throw new ValidationError(aims.map((field) => ({ path: [field], message })));
+  if (aims.length > 0) throw new ValidationError(aims.map((field) => ({ path: [field], message })));
 }
 
 /** The fields that decide which credentials a connection has, and where it leads. */
@@ -240,8 +475,11 @@ export async function deleteConnection(
   });
 }
 
-/** An entry that passed all checks that need no transaction: an existing credential, or one to create. */
-type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null };
+/**
+ * An entry that passed all checks that need no transaction: an existing credential, or one to create. The scheme is undefined if the caller has
+ * not sent it.
+ */
+type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null | undefined };
 
 /** Checks the entries of the given lists. Null is an empty list. @throws ValidationError */
 async function prepareLists(context: DomainContext, given: BindingLists): Promise<Partial<Record<List, readonly Entry[]>>> {
@@ -253,7 +491,7 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
       entries.push(await at([list, index], () => prepareEntry(context, entry)));
     }
     refuseSameIds(
-      entries.map(({ authScheme }) => authScheme),
+      entries.map(({ authScheme }) => authScheme ?? null),
       (index) => [list, index, 'authScheme', 'id'],
     );
     prepared[list] = entries;
@@ -263,7 +501,7 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
 
 async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
   const { authScheme: scheme } = checkInput(bindingFields, given);
-  const authScheme = scheme && toStored(scheme);
+  const authScheme = given.authScheme === undefined ? undefined : scheme && toStored(scheme);
   const { id, create, ...rest } = credential;
   await at(['credential'], () => refuseUnknown(rest));
   if (typeof id === 'string') return { id, authScheme };
@@ -271,27 +509,41 @@ async function prepareEntry(context: DomainContext, { credential, ...given }: Bi
   return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };
 }
 
-/** Converts the entries of one list to bindings. Creates new credentials, and protects existing ones from being deleted at the same time. */
+/**
+ * Converts entries to bindings. Creates new credentials, and protects existing ones from being deleted at the same time. What is a binding
+ * already needs no protection: deleting its credential writes the connection.
+ */
 async function bind(
-  context: DomainContext,
-  owner: { readonly integrationId: string; readonly endUserId: string | null },
-  entries: readonly Entry[],
-  list: List,
+  context: MutationContext,
+  connection: { readonly id: string; readonly integrationId: string; readonly endUserId: string | null },
+  entries: readonly Placed[],
 ): Promise<Binding[]> {
+  const fresh = entries.flatMap(({ entry, path }) => ('credentialId' in entry ? [] : [{ entry, path }]));
   await holdCredentials(
     context,
-    owner,
-    entries.flatMap((entry, index) => [
-      ...('id' in entry ? [{ id: entry.id, path: [list, index, 'credential', 'id'] }] : []),
-      ...credentialsOf(entry.authScheme).map((id) => ({ id, path: [list, index, 'authScheme', 'oauth2'] })),
+    connection,
+    fresh.flatMap(({ entry, path }) => [
+      ...('id' in entry ? [{ id: entry.id, path: [...path, 'credential', 'id'] }] : []),
+      ...credentialsOf(entry.authScheme ?? null).map((id) => ({ id, path: [...path, 'authScheme', 'oauth2'] })),
     ]),
   );
   const bindings: Binding[] = [];
-  for (const [index, entry] of entries.entries()) {
-    const credentialId =
-      'id' in entry ? entry.id : (await at([list, index, 'credential', 'create'], () => insertCredential(context, owner, entry.create))).id;
-    bindings.push({ credentialId, authScheme: entry.authScheme });
+  const created: string[] = [];
+  for (const { entry, path } of entries) {
+    if ('credentialId' in entry) {
+      bindings.push(entry);
+      continue;
+    }
+    const authScheme = entry.authScheme ?? null;
+    if ('id' in entry) {
+      bindings.push({ credentialId: entry.id, authScheme });
+      continue;
+    }
+    const { id } = await at([...path, 'credential', 'create'], () => insertCredential(context, connection, entry.create));
+    created.push(id);
+    bindings.push({ credentialId: id, authScheme });
   }
+  await recordAlso(context, { action: 'createCredential', noun: 'credential', ids: created }, { noun: 'connection', id: connection.id });
   return bindings;
 }
 

@@ -1,14 +1,19 @@
+import { ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
+import { authScheme, credentialsOf, refuseOtherTypes, refuseSameIds, toStored } from './auth-scheme.ts';
 import { type Destination, destinationsOf, holdCredentials, refuseForbiddenDestinations } from './binding.ts';
 import type { DomainContext } from './context.ts';
-import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
+import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
+
+/** The maximum number of auth schemes of a connector. */
+const SCHEMES_MAX = 20;
 
 /** The fields of a connector that callers write. */
 export const connectorFields = {
@@ -18,7 +23,7 @@ export const connectorFields = {
   authSchemes: objectList(authScheme, {
     optional: true,
     default: [],
-    maxItems: 20,
+    maxItems: SCHEMES_MAX,
     description: 'How it authenticates, in the given order. Each id is unique within the list.',
   }),
   endUsersMayUseClient: flag({
@@ -62,15 +67,49 @@ export async function updateConnector(
   return mutate(context, async () => {
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
-    const rebound = authSchemes && { authSchemes, credentialIds: await hold(context, record.integrationId, authSchemes) };
-    if (authSchemes) await refuseForbiddenDestinations(context, destinations(authSchemes), destinations(record.authSchemes));
+    const rebound = authSchemes && (await rebind(context, record, authSchemes));
+    if (rebound) await refuseForbiddenDestinations(context, destinations(rebound.authSchemes), destinations(record.authSchemes));
     return orNameTaken('connector', 'integration', () =>
       updateRecord(context, context.store.connectors, record, { ...checked, ...rebound }),
     );
   });
 }
 
-/** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError */
+/**
+ * Returns the new schemes of a connector. A scheme that is sent as it is stored may name credentials that the viewer does not find, such as one
+ * that has expired. A scheme that names a hidden credential cannot be changed or removed: if it is left out, it keeps its place.
+ *
+ * @throws ValidationError, NotFoundError
+ */
+async function rebind(context: DomainContext, record: ConnectorRecord, schemes: readonly AuthScheme[]) {
+  const visibility = await visibilityOf(context, record.credentialIds);
+  const before = record.authSchemes.map((value, place) => ({ value, place, isHidden: namesIn(visibility, value, 'HIDDEN') }));
+  const storedAs = (id: string) => before.find(({ value }) => value.id === id);
+  const issues = schemes.flatMap((scheme, index) => {
+    const stored = storedAs(scheme.id);
+    return stored?.isHidden && !isSameScheme(stored.value, scheme)
+      ? [{ path: ['authSchemes', index], message: 'must stay as it is: it names a credential that the viewer cannot see' }]
+      : [];
+  });
+  if (issues.length > 0) throw new ValidationError(issues);
+  refuseOtherTypes(record.authSchemes, schemes, (index) => ['authSchemes', index, 'schemeType']);
+  const isKept = (scheme: AuthScheme) => isSameScheme(storedAs(scheme.id)?.value ?? null, scheme);
+  const kept = before.filter(({ value, isHidden }) => isHidden && !schemes.some(({ id }) => id === value.id));
+  const authSchemes = putBack(schemes, kept);
+  if (authSchemes.length > SCHEMES_MAX) {
+    const message = `must be at most ${SCHEMES_MAX} items, with those that name a credential that the viewer cannot see`;
+    throw new ValidationError([{ path: ['authSchemes'], message }]);
+  }
+  // Deleting the credential of a scheme that stays writes the connector, so it needs no protection.
+  await hold(context, record.integrationId, schemes, isKept);
+  return { authSchemes, credentialIds: namedBySchemes(authSchemes) };
+}
+
+function namedBySchemes(schemes: readonly AuthScheme[]): string[] {
+  return [...new Set(schemes.flatMap(credentialsOf))].sort();
+}
+
+/** Deletes a connector, with `force` also its connections. @throws NotFoundError, ConflictError, InUseError, ForbiddenError */
 export async function deleteConnector(
   context: MutationContext,
   { connector: ref, expectedVersion, force, ...rest }: Target<'connector', ConnectorRef> & Forceable,
@@ -83,6 +122,9 @@ export async function deleteConnector(
     const connections = { connectorId: record.id };
     await store.slots.close([record.id]);
     if (!force) await refuseIfInUse(context, 'connector', { connections });
+    await recordCascades(context, { noun: 'connector', id: record.id }, [
+      { noun: 'connection', verb: 'delete', ids: await store.connections.ids(connections) },
+    ]);
     await store.connections.remove(connections);
     await store.connectors.remove({ id: record.id });
     return record.id;
@@ -101,7 +143,14 @@ function destinations(schemes: readonly AuthScheme[]): Destination[] {
 }
 
 /** Protects the credentials of a connector's schemes from deletion. All connections share them, so none may belong to an end user. */
-function hold(context: DomainContext, integrationId: string, schemes: readonly AuthScheme[]): Promise<string[]> {
-  const named = schemes.flatMap((scheme, index) => credentialsOf(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })));
+function hold(
+  context: DomainContext,
+  integrationId: string,
+  schemes: readonly AuthScheme[],
+  isKept: (scheme: AuthScheme) => boolean = () => false,
+): Promise<string[]> {
+  const named = schemes.flatMap((scheme, index) =>
+    isKept(scheme) ? [] : credentialsOf(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })),
+  );
   return holdCredentials(context, { integrationId, endUserId: null }, named);
 }

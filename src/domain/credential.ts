@@ -10,7 +10,7 @@ import type { Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
-import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
@@ -179,7 +179,10 @@ async function writeData({ store }: DomainContext, record: CredentialRecord, pre
   return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
 }
 
-/** Deletes a credential; with `force`, also removes it from the connections and connectors that use it. @throws NotFoundError, ConflictError, InUseError */
+/**
+ * Deletes a credential; with `force`, also removes it from the connections and connectors that use it.
+ * @throws NotFoundError, ConflictError, InUseError, ForbiddenError
+ */
 export async function deleteCredential(
   context: MutationContext,
   { credential: id, expectedVersion, force, ...rest }: Target<'credential', string> & Forceable,
@@ -191,9 +194,13 @@ export async function deleteCredential(
     expectVersion(record, expectedVersion);
     // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
-    const users = { credentialIds: id };
-    if (!force) await refuseIfInUse(context, 'credential', { connectors: users, connections: users });
-    await forgetCredential(context, id);
+    if (!force) await refuseIfInUse(context, 'credential', usesOfCredential(id));
+    await forgetCredential(context, id, ({ connections, connectors }) =>
+      recordCascades(context, { noun: 'credential', id }, [
+        { noun: 'connection', verb: 'patch', ids: connections },
+        { noun: 'connector', verb: 'patch', ids: connectors },
+      ]),
+    );
     await removeCredentials(context, { id });
     return id;
   });

@@ -4,7 +4,7 @@ import { type ChangesOf, type Choices, choice, type InputOf, objectList, objectT
 import { DuplicateKeyError } from '../store/database.ts';
 import { type Contact, type ContactType, contactTypes, type EndUserRecord } from '../store/end-user.ts';
 import { removeCredentials } from './credential.ts';
-import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
@@ -129,7 +129,10 @@ export async function setEmailVerified(
   });
 }
 
-/** Deletes an end user; with `force`, also its connections and its own credentials. @throws NotFoundError, ConflictError, InUseError */
+/**
+ * Deletes an end user; with `force`, also its connections and its own credentials.
+ * @throws NotFoundError, ConflictError, InUseError, ForbiddenError
+ */
 export async function deleteEndUser(
   context: MutationContext,
   { endUser: ref, expectedVersion, force, ...rest }: Target<'endUser', EndUserRef> & Forceable,
@@ -142,6 +145,10 @@ export async function deleteEndUser(
     await store.endUsers.touch(id);
     const contents = { endUserId: id };
     if (!force) await refuseIfInUse(context, 'end user', { connections: contents, credentials: contents });
+    await recordCascades(context, { noun: 'endUser', id }, [
+      { noun: 'connection', verb: 'delete', ids: await store.connections.ids(contents) },
+      { noun: 'credential', verb: 'delete', ids: await store.credentials.ids(contents) },
+    ]);
     await store.connections.remove(contents);
     await removeCredentials(context, contents);
     await store.endUsers.remove({ id });

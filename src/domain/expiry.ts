@@ -2,7 +2,7 @@ import { forgetCredential } from './binding.ts';
 import type { GatewayContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { inTurn } from './in-turn.ts';
-import { type MutationContext, recordDone } from './mutate.ts';
+import { type MutationContext, recordAlso, recordDone } from './mutate.ts';
 import { asItself } from './organization.ts';
 
 /** Copies of the gateway read the notices of the last minutes. */
@@ -50,7 +50,11 @@ async function sweepCredential(context: MutationContext, id: string): Promise<bo
     if (!(await store.credentials.touch(id))) return false;
     // After it was listed, a transaction that had read it earlier set a later `expiresAt`.
     if (await store.credentials.one({ id })) return false;
-    await forgetCredential(context, id);
+    const cause = { noun: 'credential', id } as const;
+    await forgetCredential(context, id, async ({ connections, connectors }) => {
+      await recordAlso(context, { action: 'updateConnection', noun: 'connection', ids: connections }, cause);
+      await recordAlso(context, { action: 'updateConnector', noun: 'connector', ids: connectors }, cause);
+    });
     await removeCredentials(context, { id });
     await recordDone(context, id);
     return true;

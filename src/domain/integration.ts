@@ -3,9 +3,9 @@ import { type ChangesOf, type InputOf, object, text } from '../fields/field.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
-import { type Forceable, refuseIfInUse } from './deletion.ts';
+import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { ssoClaims } from './sso-claims.ts';
@@ -48,7 +48,10 @@ export async function updateIntegration(
   });
 }
 
-/** Deletes an integration; with `force`, also everything that belongs to it. @throws InvalidIntegrationError, ConflictError, InUseError */
+/**
+ * Deletes an integration; with `force`, also everything that belongs to it.
+ * @throws InvalidIntegrationError, ConflictError, InUseError, ForbiddenError
+ */
 export async function deleteIntegration(
   context: MutationContext,
   { integration: ref, expectedVersion, force, ...rest }: Target<'integration', IntegrationRef> & Forceable,
@@ -58,10 +61,10 @@ export async function deleteIntegration(
   return mutate(context, async () => {
     const { id, version } = await requireIntegration(context, ref, ['integration'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
+    const contents = { integrationId: id };
     if (!force) {
       // A transaction that attaches to the integration writes one of its slots. If both run at once, one of them is repeated.
       await store.slots.close([id]);
-      const contents = { integrationId: id };
       await refuseIfInUse(context, 'integration', {
         connectors: contents,
         endUsers: contents,
@@ -69,6 +72,15 @@ export async function deleteIntegration(
         credentials: contents,
       });
     }
+    const object = { noun: 'integration', id } as const;
+    await recordCascades(context, object, [
+      { noun: 'connection', verb: 'delete', ids: await store.connections.ids(contents) },
+      { noun: 'credential', verb: 'delete', ids: await store.credentials.ids(contents) },
+      { noun: 'endUser', verb: 'delete', ids: await store.endUsers.ids(contents) },
+      { noun: 'connector', verb: 'delete', ids: await store.connectors.ids(contents) },
+    ]);
+    // Without the integration, its API keys could reach nothing. So this needs no further scope.
+    await recordAlso(context, { action: 'revokeAPIKey', noun: 'apiKey', ids: await store.apiKeys.ids(contents) }, object);
     await removeIntegration(context, id);
     return id;
   });

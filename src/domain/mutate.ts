@@ -1,7 +1,9 @@
+import { encodeId } from '../access/global-id.ts';
 import type { Noun } from '../access/scopes.ts';
 import { UnauthenticatedError, UnavailableError } from '../errors.ts';
+import type { AuditRecord } from '../store/audit.ts';
 import type { DomainContext } from './context.ts';
-import { newRecord } from './records.ts';
+import { isUnchanged, newRecord } from './records.ts';
 
 /** The current action, for the audit log: the name of a mutation, and the noun of the record. Null if the object has no global id. */
 export interface Action {
@@ -39,26 +41,66 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
       throw new UnauthenticatedError('The organization of this token has been deleted.');
     }
     const done = await run();
-    await recordDone(context, typeof done === 'string' ? done : done.id, reason);
+    const isSame = typeof done !== 'string' && isUnchanged(done);
+    await recordDone(context, typeof done === 'string' ? done : done.id, reason ?? (isSame ? NOTHING_CHANGED : null));
     return done;
   });
 }
 
+/** The reason in the entry of an update whose values were all stored already. */
+const NOTHING_CHANGED = 'nothing changed';
+
 /** Writes the audit entry of an action, in the same transaction as the action. */
 export async function recordDone(context: MutationContext, objectId: string | null, reason: string | null = null): Promise<void> {
-  const { action, viewer, store } = context;
-  await store.audit.insert({
+  const { name, noun } = context.action;
+  await context.store.audit.insert(entryOf(context, name, noun, objectId, reason));
+}
+
+/** What an action changed besides its own object. */
+export interface AlsoDone {
+  /** What happened to the records, such as `deleteConnection`. */
+  readonly action: string;
+  readonly noun: Noun;
+  readonly ids: readonly string[];
+  /** What else there is to say, at the end of the reason. */
+  readonly note?: string;
+}
+
+/**
+ * Writes an audit entry for each record that an action changed, created or deleted besides its own object, in the same transaction. The reason
+ * names the action and its object, such as `with deleteEndUser of RW5kVXNlcjo…`.
+ */
+export async function recordAlso(
+  context: MutationContext,
+  { action, noun, ids, note }: AlsoDone,
+  object: { readonly noun: Noun; readonly id: string } | null,
+): Promise<void> {
+  if (ids.length === 0) return;
+  const reason = `with ${context.action.name}${object ? ` of ${encodeId(object.noun, object.id)}` : ''}${note ? `: ${note}` : ''}`;
+  await context.store.audit.insertAll(ids.map((id) => entryOf(context, action, noun, id, reason)));
+}
+
+function entryOf(
+  context: MutationContext,
+  action: string,
+  objectNoun: Noun | null,
+  objectId: string | null,
+  reason: string | null,
+): AuditRecord {
+  const { viewer } = context;
+  const { address, requestId } = context.action;
+  return {
     ...newRecord(context),
     viewerKind: viewer.kind,
     subject: viewer.subject,
-    address: action.address,
-    requestId: action.requestId,
-    action: action.name,
+    address,
+    requestId,
+    action,
     outcome: 'SUCCESS',
-    objectNoun: action.noun,
+    objectNoun,
     objectId,
     reason,
     count: 1,
     sequence: null,
-  });
+  };
 }

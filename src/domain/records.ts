@@ -3,6 +3,7 @@ import { ConflictError, type NotFoundError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type BaseRecord, newId, type RecordReads, type RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+import { isSameValue, isStillAbsent } from './same-value.ts';
 
 /** The members of an input that identify the record and its expected version. */
 export type Target<N extends Noun, Ref> = { readonly [K in N]: Ref } & { readonly expectedVersion?: number | null };
@@ -47,8 +48,18 @@ export async function orNameTaken<T>(noun: string, within: string, write: () => 
   }
 }
 
+/** Records that an update returned without writing them. */
+const unchanged = new WeakSet<object>();
+
+/** Returns whether an update has returned this record because its changes change nothing. */
+export function isUnchanged(record: object): boolean {
+  return unchanged.has(record);
+}
+
 /**
- * Writes changes to a record that was read in the same transaction. Returns the changed record.
+ * Writes changes to a record that was read in the same transaction. Returns the changed record. If every value is stored already, nothing is
+ * written: the version and `updatedAt` stay, and `isUnchanged` tells.
+ *
  * @throws ConflictError when the record has changed since it was read; AlteredRecordError when it is only shown
  */
 export async function updateRecord<R extends BaseRecord>(
@@ -58,5 +69,12 @@ export async function updateRecord<R extends BaseRecord>(
   changes: Partial<Omit<R, keyof BaseRecord>>,
   updatedAt: Date = now(),
 ): Promise<R> {
+  const stored = record as Readonly<Record<string, unknown>>;
+  const isSame = ([name, value]: [string, unknown]) => isSameValue(stored[name], value) || isStillAbsent(stored[name], value);
+  if (!record.isAltered && Object.entries(changes).every(isSame)) {
+    const same = { ...record };
+    unchanged.add(same);
+    return same;
+  }
   return records.update(record, changes, updatedAt);
 }

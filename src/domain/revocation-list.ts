@@ -4,7 +4,9 @@ import type { Store } from '../store/index.ts';
 import type { RevocationRecord } from '../store/revocation.ts';
 
 /** How often each copy of the gateway reads what other copies have revoked, in milliseconds. */
-export const REVOCATION_POLL_MS = 2_000;
+export const REVOCATION_POLL_MS = 500;
+/** After this time, in milliseconds, every copy that runs normally has read a revocation or a deletion. */
+export const REVOCATION_SPREAD_MS = 4 * REVOCATION_POLL_MS;
 /**
  * How far back the notices are read each time: longer than any transaction, and than clocks of machines usually differ. What a longer difference
  * hides is found by the next full read.

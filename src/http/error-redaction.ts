@@ -5,6 +5,7 @@ import {
   type ErrorCode,
   ForbiddenError,
   GatewayError,
+  InvalidIntegrationError,
   LimitExceededError,
   NotFoundError,
   OperationTimeoutError,
@@ -58,7 +59,9 @@ function innermost(error: unknown): unknown {
 function extensionsOf(error: GatewayError): Record<string, unknown> {
   if (error instanceof ForbiddenError) return { scope: error.scope };
   if (error instanceof ValidationError) return { issues: error.issues };
-  if (error instanceof NotFoundError || error instanceof ConflictError) return { path: error.path };
+  if (error instanceof NotFoundError || error instanceof InvalidIntegrationError || error instanceof ConflictError) {
+    return { path: error.path };
+  }
   if (error instanceof LimitExceededError || error instanceof StorageLimitError) return { limit: error.limit, maximum: error.maximum };
   if (error instanceof CostLimitError) return { cost: error.cost, maxCost: error.maxCost };
   if (error instanceof RateLimitedError) {

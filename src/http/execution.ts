@@ -70,17 +70,17 @@ export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugi
       (args.contextValue as ServerContext).cost = cost;
       if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
       const isMutation = operation.operation === OperationTypeNode.MUTATION;
-      const { viewer, refusals } = args.contextValue as GraphQLContext;
+      const { viewer, refusals, requestId, address } = args.contextValue as GraphQLContext;
       (args.contextValue as ServerContext).isMutation = isMutation;
       if (isMutation) {
         const exceeded = tooOften(schema, args.document, operation, coerced);
         if (exceeded) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED');
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED', { requestId, address });
           throw new LimitExceededError(`The operation contains ${exceeded.name} too often`, 'PER_REQUEST', exceeded.perRequest);
         }
         const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
         if (missing.length > 0) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN');
+          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN', { requestId, address });
           return setResultAndStopExecution({ errors: missing.map(forbidden) });
         }
       }

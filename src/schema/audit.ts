@@ -33,7 +33,8 @@ export function addAudit(kit: Kit): void {
         }),
         address: t.exposeString('address', {
           nullable: true,
-          description: 'The network address of the client. Null if the gateway acted by itself or the entry sums up several requests.',
+          description:
+            'The network address of the client. If the entry sums up several refusals of one viewer, that of the first. Null if the gateway acted by itself, or the entry sums up reads or several viewers.',
         }),
         requestId: t.exposeString('requestId', {
           nullable: true,
@@ -41,7 +42,7 @@ export function addAudit(kit: Kit): void {
         }),
         action: t.exposeString('action', {
           description:
-            'The name of the mutation; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
+            'The name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
         }),
         outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
         objectId: t.id({
@@ -53,7 +54,7 @@ export function addAudit(kit: Kit): void {
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'For a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
+            'For what an action did besides its own object, that action and the global id of its object, such as `with deleteEndUser of RW5kVXNlcjo…`; for an update whose values were all stored already, `nothing changed`; for a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
         }),
         count: t.exposeInt('count', {
           description:

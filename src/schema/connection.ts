@@ -1,10 +1,16 @@
 import {
+  addConnectionCredential,
+  addedEntryFields,
   BINDINGS_MAX,
   type BindingLists,
   bindingFields,
   connectionFields,
   createConnection,
   deleteConnection,
+  moveConnectionCredential,
+  movedEntryFields,
+  removeConnectionCredential,
+  removedEntryFields,
   updateConnection,
 } from '../domain/connection.ts';
 import type { Binding } from '../domain/reading.ts';
@@ -15,16 +21,35 @@ import { newCredentialInput } from './credential.ts';
 import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { credentialUsage } from './usage.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
-  const { builder, connection, connector, credential, endUser, integration, fields, input } = kit;
+  const { builder, connection, connector, credential, endUser, integration, fields, input, mutation } = kit;
+  const state = builder.enumType('ConnectionCredentialState', {
+    description: 'Whether the viewer can see a credential of a connection.',
+    values: {
+      AVAILABLE: { description: 'The viewer can see it.' },
+      HIDDEN: {
+        description:
+          'The viewer cannot see it: it belongs to the integration and the viewer is an end user, or this gateway does not know its kind. The viewer cannot remove it either.',
+      },
+      EXPIRED: { description: 'It has expired or was deleted. It will be removed from the connection within a minute.' },
+    } as const,
+  });
   const binding = builder.objectRef<Binding>('ConnectionCredential').implement({
     description: 'A credential of a connection, and how it authenticates.',
     fields: (t) => ({
       credential: credential.related(t, {
-        description: 'The credential. Null if it has expired.',
+        description: 'The credential. Null if it is hidden from the viewer or has expired; `state` tells which.',
         id: ({ credentialId }) => credentialId,
+      }),
+      state: t.field({
+        type: state,
+        nullable: true,
+        description: 'Whether the viewer can see the credential. Null only without the scope. Scope: `credentials.get`.',
+        authScopes: { scope: 'credentials.get' },
+        resolve: ({ credentialId }, _args, { loaders }) => loaders.credentialVisibility.load(credentialId),
       }),
       credentialId: t.id({
         description: 'The global id of the credential. Requires no further scope.',
@@ -39,6 +64,7 @@ export function addConnection(kit: Kit): void {
     }),
   });
   connection.implement({
+    interfaces: [credentialUsage(kit) as never],
     description:
       'Binds an ordered list of credentials to a connector, an end user or a domain. Not to be confused with a page of a list, such as `ConnectionPage`. Called connection in Zendesk and Versori, too.',
     fields: (t) => ({
@@ -87,7 +113,8 @@ export function addConnection(kit: Kit): void {
     isOneOf: true,
     fields: () => ({
       id: credential.member({
-        description: 'An existing credential of the same integration. It must belong to no end user, or to the connection’s end user.',
+        description:
+          'An existing credential of the same integration. It must belong to no end user, or to the connection’s end user. In an update, it can also be a credential that the viewer cannot see, if an entry of the same list has it already.',
       }),
       create: input.field({
         type: newCredentialInput(kit),
@@ -122,11 +149,48 @@ export function addConnection(kit: Kit): void {
     run: createConnection,
   });
   connection.update({
-    description: 'Changes a connection. A given list replaces the whole list. To change a credential itself, use `updateCredential`.',
+    description:
+      'Changes a connection. A given list replaces the whole list, except for entries with a credential that is hidden from the viewer: they can be sent without `authScheme` to choose their position, and keep their place if they are left out. To change one entry, use `addConnectionCredential`, `removeConnectionCredential` or `moveConnectionCredential`. To change a credential itself, use `updateCredential`.',
     input: { ...fields.inputFields(connectionFields, { partial: true }), ...credentialLists },
     alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post'] : []),
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     run: updateConnection,
+  });
+  const errors = [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError];
+  const changed = {
+    scope: 'connections.patch',
+    success: { field: 'connection', type: connection.type, description: 'The changed connection.' },
+    errors,
+    audit: 'connection',
+  } as const;
+  mutation('addConnectionCredential', {
+    ...changed,
+    description: 'Adds one credential to a list of a connection. All other entries stay as they are.',
+    inputDescription: 'The connection, the list and the new entry.',
+    input: {
+      ...connection.which(),
+      ...fields.inputFields(addedEntryFields),
+      credential: input.field({ type: source, required: true, description: 'The credential: an existing or a new one.' }),
+      ...fields.inputFields(bindingFields),
+    },
+    alsoNeeds: ({ credential }) => (credential.create ? ['credentials.post'] : []),
+    run: addConnectionCredential,
+  });
+  const boundCredential = credential.member({ required: true, description: 'The credential of the entry.' });
+  mutation('removeConnectionCredential', {
+    ...changed,
+    description:
+      'Removes one entry from a list of a connection. The credential is not deleted. An entry whose credential is hidden from the viewer cannot be removed.',
+    inputDescription: 'The connection, the list and the entry.',
+    input: { ...connection.which(), ...fields.inputFields(removedEntryFields), credential: boundCredential },
+    run: removeConnectionCredential,
+  });
+  mutation('moveConnectionCredential', {
+    ...changed,
+    description: 'Moves one entry to another position in the same list of a connection.',
+    inputDescription: 'The connection, the list, the entry and its new position.',
+    input: { ...connection.which(), ...fields.inputFields(movedEntryFields), credential: boundCredential },
+    run: moveConnectionCredential,
   });
   connection.remove({
     description: 'Deletes a connection. Its credentials are not deleted.',

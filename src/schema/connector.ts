@@ -3,12 +3,14 @@ import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, Vali
 import { authSchemeType } from './auth-scheme.ts';
 import { byGlob, byReference } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
+import { credentialUsage } from './usage.ts';
 
 /** Adds `Connector`, its queries and its mutations. */
 export function addConnector(kit: Kit): void {
   const { connector, integration, fields } = kit;
   const { authSchemes, ...ownFields } = connectorFields;
   connector.implement({
+    interfaces: [credentialUsage(kit) as never],
     description: 'A third-party service, and how it authenticates. Called connector in Versori, too.',
     fields: (t) => ({
       integration: integration.owner(t),
@@ -48,7 +50,7 @@ export function addConnector(kit: Kit): void {
   connector.remove({
     description: 'Deletes a connector. If it has connections, `force` is required.',
     force: {
-      description: 'Also deletes its connections, but not their credentials. Also requires `connections.delete`.',
+      description: 'Also deletes its connections, but not their credentials. Also requires `connections.delete` if there are any.',
       needs: ['connections.delete'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

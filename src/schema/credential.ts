@@ -10,12 +10,14 @@ import type { CredentialRecord } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
 import type { OutputBuilder } from './kit/builder.ts';
+import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, byValues } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialTypeName } from './kit/node.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
+import { usagesField } from './usage.ts';
 
 const sortFields = {
   ...recordSortFields,
@@ -40,7 +42,7 @@ export const newCredentialInput = shared((kit: Kit) =>
 
 /** Adds `Credential` with one type per kind, its queries and its mutations. Everything about a kind comes from its descriptor. */
 export function addCredential(kit: Kit): void {
-  const { builder, kinds, node, connection, credential, endUser, integration, fields, input, mutation } = kit;
+  const { builder, kinds, node, credential, endUser, integration, fields, input, mutation } = kit;
   const data = credentialData(kit);
   const kindEnum = builder.enumType('CredentialKind', {
     description: 'The kinds of stored credentials. `credentialKinds` describes them in detail.',
@@ -68,16 +70,15 @@ export function addCredential(kit: Kit): void {
         kind: t.field({ type: kindEnum, description: 'The kind; never changes.', resolve: ({ kind }) => kind }),
         errors: t.stringList({
           nullable: true,
+          // All secrets are opened.
+          extensions: { cost: { own: 5 } } satisfies CostExtensions,
           description: 'Problems found by the last check, and secrets that cannot be opened. Empty if valid; null if never checked.',
           resolve: async (record, _args, { loaders }) => {
             const errors = await loaders.credentialErrors.load(record);
             return errors && [...errors];
           },
         }),
-        usages: connection.relatedPage(t, {
-          description: 'The connections that use it, newest first.',
-          filter: ({ id }) => ({ credentialIds: id }),
-        }),
+        usages: usagesField(kit, t),
       };
     },
   });
@@ -137,7 +138,7 @@ export function addCredential(kit: Kit): void {
     description: 'Deletes a credential and its secrets. If it is in use, `force` is required.',
     force: {
       description:
-        'Also removes it from the connections and connectors that use it. Also requires `connections.patch` and `connectors.patch`.',
+        'Also removes it from the connections and connectors that use it. Also requires `connections.patch` if a connection uses it, and `connectors.patch` if a connector does.',
       needs: ['connections.patch', 'connectors.patch'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

@@ -80,7 +80,8 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
   endUser.remove({
     description: 'Deletes an end user. If it has connections or credentials, `force` is required.',
     force: {
-      description: 'Also deletes its connections and its own credentials. Also requires `connections.delete` and `credentials.delete`.',
+      description:
+        'Also deletes its connections and its own credentials. Also requires `connections.delete` and `credentials.delete`, each if there are any.',
       needs: ['connections.delete', 'credentials.delete'],
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],

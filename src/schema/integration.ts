@@ -33,7 +33,7 @@ export function addIntegration({ integration, fields }: Kit): void {
     description: 'Deletes an integration. If it is not empty, `force` is required.',
     force: {
       description:
-        'Also deletes everything that belongs to it. Also requires `connectors.delete`, `endUsers.delete`, `connections.delete` and `credentials.delete`.',
+        'Also deletes everything that belongs to it. Also requires `connectors.delete`, `endUsers.delete`, `connections.delete` and `credentials.delete`, each if there are any.',
       needs: ['connectors.delete', 'endUsers.delete', 'connections.delete', 'credentials.delete'],
     },
     errors: [ValidationError, InvalidIntegrationError, ConflictError, InUseError],

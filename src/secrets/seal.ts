@@ -68,18 +68,6 @@ export function sealingKeyId(sealed: string): string {
   }
 }
 
-/**
- * Returns whether the header of a sealed value names this place. The header is not verified: a value that was changed is detected only when it
- * is opened.
- */
-export function claimsPlace(place: SealedPlace, sealed: string): boolean {
-  try {
-    return isSealedFor(place, decodeProtectedHeader(sealed));
-  } catch {
-    return false;
-  }
-}
-
 function isSealedFor(place: SealedPlace, header: Readonly<Record<string, unknown>>): boolean {
   return Object.entries(headerOf(place)).every(([name, value]) => header[name] === value);
 }

@@ -182,37 +182,44 @@ export function auditStore(database: Database) {
 
     /** Inserts an entry with this number of this process. Call it in a transaction. */
     async function insertNumbered(log: OpenLog, number: number, record: AuditRecord): Promise<void> {
-      const { id, ...rest } = wellFormed(record);
-      const { writer, numbers, seen, key } = log;
-      const place = { format: FORMAT, writer, number, settled: numbers.settled(), batch: seen.sequence, batchHash: seen.headHash };
-      const stored = { ...rest, ...place, _id: id, organizationId, sequence: null };
-      const mac = macOfEntry(key, stored);
-      await own.insert({ id, ...rest, ...place, organizationId, sequence: null, mac });
+      const { _id: id, ...rest } = numbered(log, number, record);
+      await own.insert({ id, ...rest });
     }
 
-    async function insertNext(record: AuditRecord): Promise<AuditRecord> {
+    /** Returns the stored form of an entry with this number of this process. */
+    function numbered({ writer, numbers, seen, key }: OpenLog, number: number, record: AuditRecord): StoredEntry {
+      const { id, ...rest } = wellFormed(record);
+      const place = { format: FORMAT, writer, number, settled: numbers.settled(), batch: seen.sequence, batchHash: seen.headHash };
+      const stored = { ...rest, ...place, _id: id, organizationId, sequence: null };
+      return { ...stored, mac: macOfEntry(key, stored) };
+    }
+
+    /** Inserts entries with the next numbers of this process. Call it in a transaction. */
+    async function insertNext(records: readonly AuditRecord[]): Promise<void> {
       const log = await opened();
       const { numbers } = log;
       let isNumberUsed = false;
-      let number = 0;
-      // First, because it throws if the attempt has ended meanwhile. The number would stay taken for ever.
+      let taken: readonly number[] = [];
+      // First, because it throws if the attempt has ended meanwhile. The numbers would stay taken for ever.
       onOutcome((outcome) => {
-        numbers.end(number, isNumberUsed ? 'unknown' : outcome);
+        for (const number of taken) numbers.end(number, isNumberUsed ? 'unknown' : outcome);
         if (outcome !== 'aborted') changed.add(organizationId);
       });
-      number = numbers.take();
+      taken = records.map(() => numbers.take());
       try {
-        await insertNumbered(log, number, record);
+        const [first] = records;
+        if (records.length === 1) await insertNumbered(log, taken[0]!, first!);
+        else await entries.insertMany(records.map((record, index) => numbered(log, taken[index]!, record)));
       } catch (error) {
         isNumberUsed = isNumberTaken(error);
         // It must not be taken for a name that is in use.
         throw isNumberUsed ? new Error('An entry of the audit log has a number that only this process may use.') : error;
       }
-      return record;
     }
 
     async function write(record: AuditRecord): Promise<AuditRecord> {
-      return isInTransaction() ? insertNext(record) : database.transaction(() => insertNext(record));
+      await (isInTransaction() ? insertNext([record]) : database.transaction(() => insertNext([record])));
+      return record;
     }
 
     /** Writes an entry for a number that must not become a gap. If there is one already, the transaction that wrote it was committed. */
@@ -340,6 +347,12 @@ export function auditStore(database: Database) {
          * Adds an entry, with its number and MAC. Call it in the transaction of what it tells; outside of one, it is a transaction of its own.
          */
         insert: write,
+
+        /** Adds several entries. Call it in the transaction of what they tell. */
+        async insertAll(added: readonly AuditRecord[]): Promise<void> {
+          for (let start = 0; start < added.length; start += ENTRIES_PER_BATCH)
+            await insertNext(added.slice(start, start + ENTRIES_PER_BATCH));
+        },
 
         /** Begins the log of a new organization. Call it in the transaction that creates the organization's keys. */
         async begin(): Promise<void> {

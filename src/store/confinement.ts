@@ -31,7 +31,7 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   endUserTokens: (limited) => limited.members.endUserTokens(extentOf('endUserToken', limited), { keys: limited.whole.keys }),
 
   // A mutation writes an audit entry. The log cannot be read.
-  audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert }),
+  audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert, insertAll: audit.insertAll }),
 
   // Confined by the credentials that they belong to. Only the gateway itself moves secrets to another key.
   secrets: (limited, own) => confinedSecrets(limited, own),

@@ -51,6 +51,11 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
     return {
       ...own,
       ...translatingErrors({
+        /** Returns those of the given credentials that have expired and that the job has not deleted yet. Altered ones are not among them. */
+        async expiredOf(ids: readonly string[]): Promise<string[]> {
+          const found = await model.find({ ...within(extent), _id: { $in: ids }, expiresAt: { $lte: now() } }).lean();
+          return own.authenticIds(found);
+        },
         /**
          * Returns the ids of expired credentials, which reads do not find any more. `altered` are those whose record is not as the gateway wrote it:
          * nothing proves that they have expired. `except` are ids to leave out.

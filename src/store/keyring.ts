@@ -229,12 +229,12 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
           throw unreadable(error);
         });
       },
-      /** Returns the ids of the keys that can be unwrapped. */
-      async openable(): Promise<Set<string>> {
+      /** Returns the sealing keys that can be unwrapped, by id. */
+      async openable(): Promise<Map<string, DataKey>> {
         const filter = { organizationId, purpose: 'seal', state: { $ne: 'destroyed' } } as const;
         const records = await model.find(filter).lean();
         const tried = await Promise.allSettled(records.map(unwrap));
-        return new Set(tried.flatMap((each) => (each.status === 'fulfilled' ? [each.value.keyId] : [])));
+        return new Map(tried.flatMap((each) => (each.status === 'fulfilled' ? [[each.value.keyId, each.value]] : [])));
       },
 
       /**

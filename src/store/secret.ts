@@ -1,17 +1,7 @@
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { fingerprint } from '../secrets/fingerprint.ts';
-import {
-  claimsPlace,
-  type DataKey,
-  newGeneration,
-  open,
-  openToReseal,
-  openUnbound,
-  type SealedPlace,
-  seal,
-  sealingKeyId,
-} from '../secrets/seal.ts';
+import { type DataKey, newGeneration, open, openToReseal, openUnbound, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
 import { type SecretEncoding, sign } from '../secrets/sign.ts';
 import type { CredentialRecord } from './credential.ts';
 import { type Database, translatingErrors } from './database.ts';
@@ -230,8 +220,8 @@ export function secretStore(database: Database) {
       },
 
       /**
-       * Returns for each credential the fields whose current ciphertext exists, as its header says, and whose key can be unwrapped. Opens
-       * nothing, so a changed ciphertext is not detected. Always uses two commands.
+       * Returns for each credential the fields whose secret can be opened, by opening them: only that shows whether a ciphertext was changed. The
+       * plaintexts are dropped. Always uses two commands.
        */
       async readableFields(owners: readonly SecretOwner[]): Promise<Map<string, Set<string>>> {
         const openable = await keys.openable();
@@ -241,7 +231,7 @@ export function secretStore(database: Database) {
         for (const { credentialId, field, sealed } of found) {
           const owner = byId.get(credentialId);
           const place = owner && placeOf(owner, field);
-          if (place && claimsPlace(place, sealed) && openable.has(sealingKeyId(sealed))) readable.get(credentialId)!.add(field);
+          if (place && (await canOpen(openable, place, sealed))) readable.get(credentialId)!.add(field);
         }
         return readable;
       },
@@ -252,6 +242,17 @@ export function secretStore(database: Database) {
 /** An object with access to an organization's credentials: its store. */
 interface CredentialHolder {
   readonly credentials: Pick<RecordStore<CredentialRecord>, 'one'>;
+}
+
+/** Returns whether one of the keys opens a sealed value, and whether it is sealed for this place. */
+async function canOpen(keys: ReadonlyMap<string, DataKey>, place: SealedPlace, sealed: string): Promise<boolean> {
+  const opened = await settled(
+    (async () => {
+      const key = keys.get(sealingKeyId(sealed));
+      return key && (await open(key, place, sealed));
+    })(),
+  );
+  return opened !== undefined && !(opened instanceof Error);
 }
 
 /** Returns the result of a promise, or an `UnreadableSecretError`. Throws other errors. */

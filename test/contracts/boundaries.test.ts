@@ -158,8 +158,14 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
           }
           expect(seen[0]).toEqual(seen[1]);
           expect(work[0]).toEqual(work[1]);
-          const { result } = JSON.parse(seen[0].body).data;
-          if (isPage(getNamedType(field.type)))
+          const { data, errors } = JSON.parse(seen[0].body);
+          const { result } = data;
+          if (isPage(getNamedType(field.type)) && reference.type !== 'ID') {
+            // An empty page would look as if the record existed.
+            expect(result).toBeNull();
+            const code = reference.noun === 'integration' ? 'INVALID_INTEGRATION' : 'NOT_FOUND';
+            expect(errors).toMatchObject([{ extensions: { code, path: [reference.path[0]] } }]);
+          } else if (isPage(getNamedType(field.type)))
             expect(result).toMatchObject({ totalCount: 0, nodes: [], edges: [], pageInfo: { hasNextPage: false } });
           else expect([null, [null], foreignNouns.map(() => null)]).toContainEqual(result);
         }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { BSON } from 'mongodb';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
@@ -139,7 +140,9 @@ describe.each(kinds)('%s', (_, kind) => {
       const value = field.secret ? planting(kind, name).value : field.example;
       const { credential, message } = await update(kind, id, { [name]: value });
       expect([name, message]).toEqual([name, undefined]);
-      expect([name, credential.version]).toEqual([name, before.version + 1]);
+      // A value that is stored already is no change; a secret always is.
+      const isChange = field.secret || !isDeepStrictEqual(before[name], value);
+      expect([name, credential.version]).toEqual([name, before.version + Number(isChange)]);
       for (const other of Object.keys(kind.fields)) {
         if (other !== name) expect([name, other, credential[other]]).toEqual([name, other, before[other]]);
       }

@@ -36,6 +36,25 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
     endUser: { id: world.ids.endUser },
   }),
   updateConnection: (world) => ({ ...connectionChanges(world), connection: { id: world.ids.connection } }),
+  addConnectionCredential: ({ ids, more }) => ({
+    connection: { id: ids.connection },
+    list: 'ACTION',
+    ...binding(ids.credential, more, newName()),
+  }),
+  // The list can have the credential several times, and has it at this position from the beginning.
+  removeConnectionCredential: ({ ids }) => ({
+    connection: { id: ids.connection },
+    list: 'ACTION',
+    credential: ids.credential,
+    position: 0,
+  }),
+  moveConnectionCredential: ({ ids }) => ({
+    connection: { id: ids.connection },
+    list: 'ACTION',
+    credential: ids.credential,
+    position: 0,
+    to: 0,
+  }),
   deleteConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
 
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
@@ -58,13 +77,13 @@ function connectorChanges({ more }: BoundWorld) {
 }
 
 function connectionChanges({ ids, more }: BoundWorld) {
-  const authScheme = {
-    id: 'oauth',
-    schemeType: 'OAUTH2',
-    oauth2: { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate },
-  };
-  const bindings = [{ credential: { id: ids.credential }, authScheme }, { credential: { create: newCredential() } }];
+  const bindings = [binding(ids.credential, more, 'oauth'), { credential: { create: newCredential() } }];
   return { name: newName(), actionCredentials: bindings, triggerCredentials: bindings };
+}
+
+function binding(id: string, { client, certificate }: BoundWorld['more'], schemeId: string) {
+  const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate };
+  return { credential: { id }, authScheme: { id: schemeId, schemeType: 'OAUTH2', oauth2: settings } };
 }
 
 function newCredential() {

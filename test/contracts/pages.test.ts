@@ -238,7 +238,9 @@ describe.each(pageFields.map((field) => [field.at, field] as const))('%s', (_, f
     };
     const plain = await collection('first: 4', 'nodes { ... on Node { id } }');
     const counted = await collection('first: 4', 'nodes { ... on Node { id } } totalCount');
-    expect(counted.commands).toHaveLength(plain.commands.length + 1);
+    // A list of records of two nouns counts both.
+    const nouns = field.parent === 'CredentialBase' ? 2 : 1;
+    expect(counted.commands).toHaveLength(plain.commands.length + nouns);
     expect(Math.max(...plain.documents)).toBe(5);
     expect(plain.documents.reduce((sum, each) => sum + each, 0)).toBeLessThanOrEqual(5 + 1); // the parent of a nested page
     const { endCursor } = (await pageOf(field, 'first: 4')).pageInfo;

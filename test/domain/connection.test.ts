@@ -41,7 +41,7 @@ describe('an update', () => {
       actionCredentials: [{ credentialId: ids[0], authScheme: { id: 's' } }],
       triggerCredentials: [{ credentialId: ids[1] }],
     };
-    expect((await update(caller, {})).connection).toMatchObject({ ...whole, version: 2 });
+    expect((await update(caller, {})).connection).toMatchObject({ ...whole, version: 1 });
     expect((await update(caller, { allowedDomain: null })).connection).toMatchObject({ ...whole, allowedDomain: null });
     expect((await update(caller, { triggerCredentials: [] })).connection).toMatchObject({
       actionCredentials: whole.actionCredentials,

@@ -28,7 +28,7 @@ describe('an update', () => {
     expect(await update({})).toMatchObject(whole);
     expect(await update({ description: null })).toMatchObject({ ...whole, description: null });
     expect(await update({ authSchemes: [scheme('c')] })).toMatchObject({ authSchemes: [{ id: 'c' }] });
-    expect(await update({ authSchemes: [] })).toMatchObject({ authSchemes: [], version: 5 });
+    expect(await update({ authSchemes: [] })).toMatchObject({ authSchemes: [], version: 4 });
     expect(await update({ authSchemes: [scheme('d')], baseUrl: 'http://localhost:8080/v1' })).toMatchObject({
       baseUrl: 'http://localhost:8080/v1',
     });

@@ -261,14 +261,19 @@ describe('a connection that has credentials which are not the end user’s', () 
       const { result } = await test.query(own, UPDATE, { input: { connection, ...aim } });
       expect(result).toEqual({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', Object.keys(aim)[0]] }] });
     }
-    const bound = await test.query(own, UPDATE, { input: { connection, actionCredentials: [{ credential: { id: shared } }] } });
-    expect(bound.result).toEqual({ code: 'NOT_FOUND' });
     // The organization may.
     expect(
       (await test.query(caller, UPDATE, { input: { connection, allowedDomain: 'other.example' } })).result.connection.allowedDomain,
     ).toBe('other.example');
-    // What it no longer has goes nowhere.
-    const freed = await test.query(own, UPDATE, { input: { connection, actionCredentials: [], allowedDomain: 'mine.example' } });
+    // The end user cannot remove it, and so does not get round the rule.
+    const removing = { input: { connection, actionCredentials: [], allowedDomain: 'mine.example' } };
+    expect((await test.query(own, UPDATE, removing)).result).toEqual({
+      code: 'VALIDATION_FAILED',
+      issues: [{ path: ['input', 'allowedDomain'] }],
+    });
+    // What the organization has removed goes nowhere.
+    await test.query(caller, UPDATE, { input: { connection, actionCredentials: [] } });
+    const freed = await test.query(own, UPDATE, { input: { connection, allowedDomain: 'mine.example' } });
     expect(freed.result.connection).toMatchObject({ allowedDomain: 'mine.example', actionCredentials: [] });
   });
 });

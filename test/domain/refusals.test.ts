@@ -2,6 +2,7 @@ import { expect, it } from 'vitest';
 import { createRefusals } from '../../src/domain/refusals.ts';
 import type { Store } from '../../src/store/index.ts';
 
+let requests = 0;
 const viewer = { organizationId: 'acme', kind: 'token', subject: 'ada', scopes: new Set<string>() } as const;
 
 it.each(['state', 'insert'])('what cannot be written while %s fails is written with what comes after', async (failing) => {
@@ -17,9 +18,9 @@ it.each(['state', 'insert'])('what cannot be written while %s fails is written w
   };
   const stores = { of: () => store } as unknown as Store;
   const refusals = createRefusals();
-  refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
+  refusals.add(viewer, 'createIntegration', 'FORBIDDEN', { requestId: `r${++requests}`, address: null });
   await expect(refusals.flush(stores, new Date())).rejects.toMatchObject({ errors: [{ cause: { message: 'no server' } }] });
-  refusals.add(viewer, 'createIntegration', 'FORBIDDEN');
+  refusals.add(viewer, 'createIntegration', 'FORBIDDEN', { requestId: `r${++requests}`, address: null });
   isDown = false;
   await refusals.flush(stores, new Date());
   await refusals.flush(stores, new Date());

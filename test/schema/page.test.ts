@@ -243,12 +243,28 @@ describe('filters', () => {
       'connector: { inIntegration: { integration: { name: "crm" }, name: "b 0" } }',
       () => byIndex('connections', (index) => index % 2 === 1),
     ],
-    ['connections', 'connector: { inIntegration: { integration: { name: "crm" }, name: "no such" } }', () => []],
     ['connections', owner, () => lists.connections!.items],
-    ['connections', 'endUser: { inIntegration: { integration: { name: "no such" }, externalId: "owner" } }', () => []],
     ['connections', 'allowedDomain: "api.example.com"', () => byIndex('connections', (index) => index % 4 === 0)],
     ['connections', `allowedDomain: "api.example.com" ${owner} name: "*"`, () => byIndex('connections', (index) => index % 4 === 0)],
   ];
+  // An empty page would look as if there were one. The rest of the operation is answered.
+  it('that name no record are errors, and the page is null', async () => {
+    const id = lists.connections!.items[0]!.id;
+    for (const [list, argument, ref, code] of [
+      ['connectors', 'integration', '{ name: "no such" }', 'INVALID_INTEGRATION'],
+      ['endUsers', 'integration', '{ name: "no such" }', 'INVALID_INTEGRATION'],
+      ['credentials', 'integration', '{ name: "no such" }', 'INVALID_INTEGRATION'],
+      ['connections', 'integration', '{ name: "no such" }', 'INVALID_INTEGRATION'],
+      ['connections', 'connector', '{ inIntegration: { integration: { name: "crm" }, name: "no such" } }', 'NOT_FOUND'],
+      ['connections', 'endUser', '{ inIntegration: { integration: { name: "no such" }, externalId: "owner" } }', 'NOT_FOUND'],
+      ['credentials', 'endUser', '{ inIntegration: { integration: { name: "crm" }, externalId: "no such" } }', 'NOT_FOUND'],
+    ]) {
+      const query = `{ page: ${list}(${argument}: ${ref}) { totalCount } node(id: "${id}") { id } }`;
+      const { status, data, errors } = await test.answer(caller, query);
+      expect([status, data]).toEqual([200, { page: null, node: { id } }]);
+      expect(errors).toMatchObject([{ path: ['page'], extensions: { code, path: [argument] } }]);
+    }
+  });
   it.each(filters)('%s(%s)', async (name, filter, expected) => {
     const list = lists[name]!;
     for (const direction of ['ASC', 'DESC']) {
@@ -275,7 +291,7 @@ describe('nested pages', () => {
   it('each of many has its own page, count and cursors, and goes on from there', async () => {
     const query = `query ($after: String) {
       credentials(first: 100, sort: { field: CREATED_AT, direction: ASC }) {
-        nodes { ... on CredentialBase { id usages(first: 2, after: $after) { totalCount nodes { name connector { name } } pageInfo { hasNextPage endCursor } } } }
+        nodes { ... on CredentialBase { id usages(first: 2, after: $after) { totalCount nodes { name ... on Connection { connector { name } } } pageInfo { hasNextPage endCursor } } } }
       }
     }`;
     const { credentials } = await test.query(caller, query);

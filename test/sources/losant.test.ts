@@ -145,12 +145,14 @@ describe('get', () => {
     expect((await list(caller, { integration: { id: caller.id } })).totalCount).toBe(5);
   });
 
-  it('L12: a malformed request is refused, an unknown application finds nothing', async () => {
+  it('L12: a malformed request is refused, an unknown application is told as such', async () => {
     const caller = await setUpCollection();
     const { errors } = await test.answer(caller, listQuery, { integration: { id: '575ec8687ae143cd83dc4a97' } });
     expect(errors?.[0].extensions).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['integration', 'id'] }] });
     expect((await test.answer(caller, listQuery, { sort: { field: 'creationDate' } })).status).toBe(400);
-    expect(await list(caller, { integration: { name: 'no such' } })).toMatchObject({ nodes: [], totalCount: 0 });
+    const unknown = await test.answer(caller, listQuery, { integration: { name: 'no such' } });
+    expect(Object.values(unknown.data)).toEqual([null]);
+    expect(unknown.errors?.[0].extensions).toEqual({ code: 'INVALID_INTEGRATION', path: ['integration'] });
   });
 
   it.each([['all.Organization'], ['all.Organization.read'], ['credentials.*'], ['credentials.get']])(
@@ -166,7 +168,7 @@ describe('get', () => {
     const { errors, data } = await test.answer({ ...caller, scopes: [scope] }, listQuery, {});
     expect({ extensions: errors?.[0].extensions, data }).toEqual({
       extensions: { code: 'FORBIDDEN', scope: 'credentials.get' },
-      data: undefined,
+      data: { credentials: null },
     });
   });
 

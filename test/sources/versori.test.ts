@@ -383,7 +383,7 @@ describe('the response', () => {
       (
         await test.query(
           caller,
-          `query ($id: ID!) { credential(id: $id) { ... on CredentialBase { usages { nodes { id name createdAt updatedAt connector { id name } } } } } }`,
+          `query ($id: ID!) { credential(id: $id) { ... on CredentialBase { usages { nodes { id name createdAt updatedAt ... on Connection { connector { id name } } } } } } }`,
           { id },
         )
       ).credential.usages.nodes;

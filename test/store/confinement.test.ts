@@ -184,7 +184,10 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       const entry = { ...base(), subject: 's', action: 'a', outcome: 'SUCCESS', ...about };
       await confined.audit.insert(entry);
       expect(await whole.audit.ids({})).toEqual([entry.id]);
-      await expectRefusing(confined.audit, ['insert']);
+      const more = [1, 2].map(() => ({ ...base(), subject: 's', action: 'a', outcome: 'SUCCESS', ...about }));
+      await confined.transaction(() => confined.audit.insertAll(more));
+      expect((await whole.audit.ids({})).toSorted()).toEqual([entry.id, ...more.map(({ id }) => id)].toSorted());
+      await expectRefusing(confined.audit, ['insert', 'insertAll']);
     },
     async secrets() {
       const { confined, whole, ours, theirs } = side;

@@ -3,16 +3,19 @@ import { type Noun, nouns } from '../../access/scopes.ts';
 import type { PageStart } from '../../domain/reading.ts';
 import { type Path, ValidationError } from '../../errors.ts';
 
+/** The lists that have records of several nouns. */
+const mixedLists = ['credentialUsage'] as const;
+
 const cursorForm = z.tuple([
-  z.enum(nouns),
+  z.enum([...nouns, ...mixedLists]),
   z.string(),
   z.union([z.tuple([z.literal('date'), z.iso.datetime()]), z.tuple([z.literal('text'), z.string().max(1_024)])]),
   z.hex().length(24),
 ]);
 
-/** The list that a cursor belongs to: one noun, sorted by one field. */
+/** The list that a cursor belongs to: the records of one noun, or a list with records of several, sorted by one field. */
 export interface CursorList {
-  readonly noun: Noun;
+  readonly noun: Noun | (typeof mixedLists)[number];
   readonly sortField: string;
 }
 

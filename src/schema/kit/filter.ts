@@ -1,6 +1,8 @@
 import type { ArgBuilder, InputRef } from '@pothos/core';
+import { GraphQLError } from 'graphql';
+import { nounTable } from '../../access/nouns.ts';
 import { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../../domain/reading.ts';
-import { ValidationError } from '../../errors.ts';
+import { InvalidIntegrationError, NotFoundError, ValidationError } from '../../errors.ts';
 import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
@@ -10,25 +12,35 @@ import type { Reference } from './references.ts';
 
 /** A filter of a list: its argument, and the condition on records that follows from a value of the argument. */
 export interface ListFilter {
+  /** Whether it names a record, so that the list has no answer if there is none. */
+  readonly namesRecord?: true;
   readonly argument: (t: ArgBuilder<SchemaTypes>) => unknown;
-  /** `name` is the name of the argument, for the paths of errors. @throws ValidationError */
+  /** `name` is the name of the argument, for the paths of errors. @throws ValidationError, InvalidIntegrationError, NotFoundError */
   readonly condition: (value: never, context: GraphQLContext, name: string) => object | Promise<object>;
 }
 
 /** An id that no record has. A filter with it matches nothing. */
 export const NOTHING = 'nothing';
 
-/** Selects records that belong to the given record; `field` holds its id. Matches nothing if the given record does not exist. */
+/**
+ * Selects records that belong to the given record; `field` holds its id. An empty page would look as if the record existed. So if it does not, or
+ * the viewer may not see it, the page is null and the error says so, with the same code as in a mutation.
+ */
 export function byReference<Ref extends string | { readonly id?: string }, Found extends { readonly id: string }>(
   reference: Reference<Ref, Found>,
   field: string,
   description: string,
 ): ListFilter {
+  const { noun } = reference;
   return {
+    namesRecord: true,
     argument: (t) => t(reference.options({ required: false, description }) as never),
-    async condition(ref: Ref, context) {
-      const id = typeof ref === 'string' ? ref : ref.id;
-      return { [field]: id ?? (await reference.find(context, ref))?.id ?? NOTHING };
+    async condition(ref: Ref, context, name) {
+      const found = await reference.find(context, ref);
+      if (found) return { [field]: found.id };
+      const originalError = noun === 'integration' ? new InvalidIntegrationError([name]) : new NotFoundError(nounTable[noun].label, [name]);
+      // graphql-js takes an error with a `path` for one that has its place in the response already.
+      throw new GraphQLError(originalError.message, { originalError });
     },
   };
 }

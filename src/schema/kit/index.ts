@@ -1,9 +1,9 @@
-import type { FieldMap } from '@pothos/core';
+import type { FieldMap, InterfaceRef } from '@pothos/core';
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
-import { createBuilder, createInputBuilder, type OutputBuilder } from './builder.ts';
+import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
 import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName } from './node.ts';
@@ -40,10 +40,15 @@ export function createKit(kinds: KindRegistry) {
     return {
       ...nounKit(builder, noun, type, reference, pages, mutations),
       /** Implements the type. The fields that all records have are added. */
-      implement(options: { readonly description: string; readonly fields: (t: OutputBuilder<RecordOf[N]>) => FieldMap }): void {
+      implement(options: {
+        readonly description: string;
+        /** Other interfaces than `Node` that it implements. */
+        readonly interfaces?: readonly InterfaceRef<SchemaTypes, RecordOf[N]>[];
+        readonly fields: (t: OutputBuilder<RecordOf[N]>) => FieldMap;
+      }): void {
         type.implement({
           description: options.description,
-          interfaces: [node],
+          interfaces: [node, ...(options.interfaces ?? [])],
           authScopes: { scope: readScope(noun) },
           fields: (t: OutputBuilder<RecordOf[N]>) => ({ ...recordFields(noun, builder)(t as never), ...options.fields(t) }),
         } as never);
@@ -57,6 +62,7 @@ export function createKit(kinds: KindRegistry) {
     builder,
     kinds,
     node,
+    pages,
     references,
     /** Creates the members of inputs. */
     input: createInputBuilder(builder),

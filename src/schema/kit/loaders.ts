@@ -2,6 +2,7 @@ import DataLoader from 'dataloader';
 import { type Noun, nouns } from '../../access/scopes.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import { credentialErrors } from '../../domain/credential.ts';
+import { type Visibility, visibilityOf } from '../../domain/credential-visibility.ts';
 import {
   type CredentialRecord,
   type Filter,
@@ -28,6 +29,8 @@ type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };
 export type Loaders = LoadersByNoun & {
   /** The problems of a credential, including secrets that cannot be opened. */
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
+  /** Whether the viewer can see a credential that another record names, by its id. */
+  readonly credentialVisibility: DataLoader<string, Visibility>;
 };
 
 /** Creates the loaders of one request. They batch the reads of its resolvers into few database commands. */
@@ -37,7 +40,14 @@ export function createLoaders(context: DomainContext): Loaders {
     cache: false,
     maxBatchSize: IDS_PER_COMMAND,
   });
-  return { ...byNoun, credentialErrors: credentialErrorsLoader };
+  const visibilityLoader = new DataLoader(
+    async (ids: readonly string[]) => {
+      const visibility = await visibilityOf(context, ids);
+      return ids.map((id) => visibility.get(id)!);
+    },
+    { maxBatchSize: IDS_PER_COMMAND },
+  );
+  return { ...byNoun, credentialErrors: credentialErrorsLoader, credentialVisibility: visibilityLoader };
 }
 
 /** Returns the loaders of one noun. */
@@ -48,6 +58,7 @@ export function loadersFor<N extends Noun>(loaders: LoadersByNoun, noun: N): Nou
 /** Clears the caches, because a mutation is about to change data. */
 export function forgetRead(loaders: Loaders): void {
   for (const noun of nouns) loaders[noun].byId.clearAll();
+  loaders.credentialVisibility.clearAll();
 }
 
 function loadersOf<N extends Noun>(context: DomainContext, noun: N): NounLoaders<N> {

@@ -38,6 +38,11 @@ export interface NounMutationOptions<Members extends InputFieldMap> {
    * secrets are not wrapped. So it must look at the form of the input only.
    */
   readonly alsoNeeds?: (input: InputShapeFromFields<Members>) => readonly Scope[];
+  /**
+   * Returns the scopes that it needs in addition only if what is stored requires them. The domain requires them, in the transaction, before it
+   * changes anything. This is for documentation and tests.
+   */
+  readonly mayNeed?: (input: InputShapeFromFields<Members>) => readonly Scope[];
   /** The cost, without that of the selection. */
   readonly cost?: number;
   /** How often one request can run it. Every mutation that answers a secret declares it. If undefined, `MAX_ROOT_FIELDS` alone limits it. */
@@ -94,8 +99,9 @@ type Untaken<Given, Taken> = Given extends readonly (infer G)[]
 type UntakenWithin<K extends string, Inner> = [Inner] extends [never] ? never : `${K}.${Inner & string}`;
 
 /** The complete options of a mutation, without their specific types. */
-interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'> {
+interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds' | 'mayNeed'> {
   readonly input: InputFieldMap;
+  readonly mayNeed?: (input: never) => readonly Scope[];
   readonly alsoNeeds?: (input: never) => readonly Scope[];
   readonly success: Success<unknown>;
   readonly run: Run<never, unknown>;
@@ -108,7 +114,10 @@ export function addMutations(builder: Builder) {
   addErrorTypes(builder);
 
   /** Adds a mutation: its field, input, success type and result union. */
-  function add(name: string, { alsoNeeds = () => [], cost = MUTATION_COST, perRequest, ...options }: AnyMutation): void {
+  function add(
+    name: string,
+    { alsoNeeds = () => [], mayNeed = () => [], cost = MUTATION_COST, perRequest, ...options }: AnyMutation,
+  ): void {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
@@ -122,6 +131,7 @@ export function addMutations(builder: Builder) {
         authScopes: { scope: options.scope },
         extensions: {
           alsoNeeds: (({ input }) => alsoNeeds(input)) satisfies AlsoNeeds,
+          mayNeed: (({ input }) => mayNeed(input)) satisfies AlsoNeeds,
           cost: { own: (given) => cost + KEY_COST * keysAsked(given) + costOfKeyFiles(given) } satisfies Cost,
           ...({ perRequest } satisfies PerRequestExtensions),
         },
@@ -148,7 +158,7 @@ export function addMutations(builder: Builder) {
             return result;
           } catch (error) {
             if (!(error instanceof GatewayError)) throw error;
-            refusals.add(viewer, name, error.code);
+            refusals.add(viewer, name, error.code, { requestId, address });
             if (error instanceof UnavailableError) {
               // Without an outcome, the error did not come from the transaction, which may have been committed before.
               progress.unavailable = error.outcome ? error : error.of('UNKNOWN');

@@ -46,6 +46,8 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
       builder.queryField(name, (t) =>
         t.field({
           type: page as never,
+          // A filter can name a record that does not exist. Then this list has no answer, but the rest of the operation has.
+          nullable: Object.values(filters).some(({ namesRecord }) => namesRecord),
           description: withScope(options.description),
           authScopes: { scope },
           args: {
@@ -82,6 +84,8 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
     relatedPage<Source>(t: OutputBuilder<Source>, options: { readonly description: string; readonly filter: (source: Source) => object }) {
       return t.field({
         type: page as never,
+        // Without the scope, this page is null, and not the whole record.
+        nullable: true,
         description: withScope(options.description),
         authScopes: { scope },
         args: pageArgs(t.arg),
@@ -182,7 +186,10 @@ export function nounKit<N extends Noun, Ref>(
       readonly name?: string;
       readonly description: string;
       readonly errors: NounMutationOptions<never>['errors'];
-      /** A description of what `force` also deletes or changes, and the scopes that it needs. Without this, the input has no `force`. */
+      /**
+       * A description of what `force` also deletes or changes, and the scopes that it needs if there is something of that. Without this, the
+       * input has no `force`.
+       */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
       readonly run: Run<Target<N, Ref> & Forceable, string>;
     }): void {
@@ -191,7 +198,7 @@ export function nounKit<N extends Noun, Ref>(
         ...rest,
         inputDescription: `The ${label} to delete.`,
         input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
-        alsoNeeds: (input: Forceable) => (force && input.force ? force.needs : []),
+        mayNeed: (input: Forceable) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
         success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.` },
         audit: noun,

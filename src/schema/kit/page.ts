@@ -1,10 +1,10 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
+import { COUNT_MAX, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
-import { decodeCursor, encodeCursor } from './cursor.ts';
+import { type CursorList, decodeCursor, encodeCursor } from './cursor.ts';
 import { nounName } from './global-id.ts';
 import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
@@ -12,9 +12,9 @@ import { recordSortFields } from './record-fields.ts';
 const FIRST_DEFAULT = 20;
 const FIRST_MAX = 100;
 
-/** The requested part of a list, with the noun that its cursors are valid for. */
+/** The requested part of a list, with the list that its cursors are valid for. */
 interface ListRequest extends PageRequest {
-  readonly noun: Noun;
+  readonly noun: CursorList['noun'];
 }
 
 /** A loaded page. The count is computed only if it is selected. */
@@ -72,9 +72,12 @@ export function addPages(builder: Builder) {
   });
 
   return {
-    /** Adds the page type of a noun, such as `ConnectionPage`, and its edge type. */
-    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>): ObjectRef<SchemaTypes, PageSource<N>> {
-      const name = `${nounName(noun)}Page`;
+    /**
+     * Adds the page type of a noun, such as `ConnectionPage`, and its edge type. `name` is that of another type whose records are all records of
+     * this noun and of others.
+     */
+    pageType<N extends Noun>(noun: N, node: OutputRef<RecordOf[N]>, typeName = nounName(noun)): ObjectRef<SchemaTypes, PageSource<N>> {
+      const name = `${typeName}Page`;
       const authScopes = { scope: readScope(noun) };
       const edge = builder.objectRef<{ node: RecordOf[N]; request: ListRequest }>(`${name}Edge`).implement({
         description: 'A record and its cursor.',
@@ -147,6 +150,53 @@ export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
   };
 }
 
+/** A noun of a list that has records of several nouns, and the filter for its records. */
+export interface PartOfList<N extends Noun> {
+  readonly noun: N;
+  readonly filter: Filter<RecordOf[N]>;
+  /** Whether its records are in the pages. They are counted in any case. */
+  readonly isShown: boolean;
+}
+
+/**
+ * Loads a page of a list that has records of several nouns, newest first. Each record is marked with its type. Uses a command for each noun,
+ * however many pages are loaded at once.
+ *
+ * @throws ValidationError like `loadPage`
+ */
+export async function loadMixedPage<N extends Noun>(
+  { loaders }: GraphQLContext,
+  list: CursorList['noun'],
+  parts: readonly [PartOfList<N>, ...PartOfList<Noun>[]],
+  args: PageArgs,
+): Promise<PageSource<N>> {
+  const request = readPageArgs(list, args, 'createdAt', true);
+  const pages = await Promise.all(
+    (parts as readonly PartOfList<Noun>[])
+      .filter(({ isShown }) => isShown)
+      .map(async (part) => {
+        const page = await loadersFor(loaders, part.noun).page.load({ filter: part.filter, request });
+        return { ...page, records: page.records.map((record) => ({ ...record, __typename: nounName(part.noun) })) };
+      }),
+  );
+  const all = pages
+    .flatMap(({ records }) => records)
+    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
+  const records = backwards(request) ? all.slice(-request.limit) : all.slice(0, request.limit);
+  const hasMore = all.length > request.limit || pages.some((page) => page.hasMore);
+  return {
+    page: { records: records as unknown as RecordOf[N][], hasMore },
+    request,
+    async count() {
+      const counts = await Promise.all(
+        (parts as readonly PartOfList<Noun>[]).map((part) => loadersFor(loaders, part.noun).count.load(part.filter)),
+      );
+      const sum = counts.reduce((total: number, count) => total + (count ?? COUNT_MAX + 1), 0);
+      return sum > COUNT_MAX ? null : sum;
+    },
+  };
+}
+
 /** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor does not belong to this list */
 export async function loadPage<N extends Noun>(
   { loaders }: GraphQLContext,
@@ -162,7 +212,7 @@ export async function loadPage<N extends Noun>(
   return { page: await page.load({ filter, request }), request, count: () => count.load(filter) };
 }
 
-function readPageArgs(noun: Noun, args: PageArgs, sortField: string, descending: boolean): ListRequest {
+function readPageArgs(noun: CursorList['noun'], args: PageArgs, sortField: string, descending: boolean): ListRequest {
   const { first, last, after, before } = args;
   if (first != null && last != null) throw new ValidationError([{ path: ['last'], message: 'must not be used together with first' }]);
   if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be used together with after' }]);

@@ -20,6 +20,7 @@ import { checkSought, readsId } from './input.ts';
 
 /** How callers identify a record of a noun: the input type `Ref`, and the function that finds the record. */
 export interface Reference<Ref, Found> {
+  readonly noun: Noun;
   /** The name of the argument of a query: `by`, or `id` if the noun can be identified by id only. */
   readonly queryArgument: 'by' | 'id';
   /** Returns the options of a member of an input, or of an argument. */
@@ -128,21 +129,23 @@ export function addReferences(builder: Builder) {
       }) satisfies Record<keyof ConnectionRef, unknown>,
   });
 
-  const byRef = <Ref, Found>(type: InputRef<Ref>, find: Find<Ref, Found>): Reference<Ref, Found> => ({
+  const byRef = <Ref, Found>(noun: Noun, type: InputRef<Ref>, find: Find<Ref, Found>): Reference<Ref, Found> => ({
+    noun,
     queryArgument: 'by',
     options: (options) => ({ type, ...options }),
     find: (context, ref) => find(context, ref, 'evenAltered'),
   });
   const byId = <N extends Noun>(noun: N, find: Find<string, RecordOf[N]>): Reference<string, RecordOf[N]> => ({
+    noun,
     queryArgument: 'id',
     options: (options) => ({ type: 'ID' as never, extensions: readsId(noun), ...options }),
     find: (context, ref) => find(context, ref, 'evenAltered'),
   });
   return {
-    integration: byRef(integration, findIntegration),
-    connector: byRef(connector, findConnector),
-    endUser: byRef(endUser, findEndUser),
-    connection: byRef(connection, findConnection),
+    integration: byRef('integration', integration, findIntegration),
+    connector: byRef('connector', connector, findConnector),
+    endUser: byRef('endUser', endUser, findEndUser),
+    connection: byRef('connection', connection, findConnection),
     credential: byId('credential', findCredential),
     apiKey: byId('apiKey', findAPIKey),
   };

@@ -96,7 +96,11 @@ describe('many in one', () => {
 
   it('aliases in a fragment that is spread under aliases', async () => {
     const field = (name: string) =>
-      repeat(10, (index) => `${name}${index}: actionCredentials { credential { ... on CredentialBase { usages { nodes { ...F } } } } }`);
+      repeat(
+        10,
+        (index) =>
+          `${name}${index}: actionCredentials { credential { ... on CredentialBase { usages { nodes { ... on Connection { ...F } } } } } }`,
+      );
     const query = `{ connections { nodes { ${field('a')} } } } fragment F on Connection { ${field('b').replaceAll('...F', 'name')} }`;
     expect(await run(query)).toMatchObject({ status: 400, code: 'COST_LIMIT_EXCEEDED' });
   });
@@ -159,7 +163,7 @@ describe('round and round, and down', () => {
     const nested = (levels: number): string =>
       levels === 0
         ? 'name'
-        : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ${nested(levels - 1)} } } } } }`;
+        : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ... on Connection { ${nested(levels - 1)} } } } } } }`;
     const query = `mutation { updateConnection(input: { connection: { id: "x" } }) { ... on UpdateConnectionSuccess { connection { ${nested(2)} } } } }`;
     expect(await run(query)).toEqual({ status: 200, code: undefined, limit: undefined });
   });

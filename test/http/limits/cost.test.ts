@@ -124,7 +124,7 @@ it('is counted in no time for nested unions and fragments', () => {
   const nested = (levels: number): string =>
     levels === 0
       ? 'name'
-      : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ${nested(levels - 1)} } } } } }`;
+      : `actionCredentials { credential { ... on CredentialBase { usages(first: 1) { nodes { ... on Connection { ${nested(levels - 1)} } } } } } }`;
   const fragments = Array.from(
     { length: 40 },
     (_, index) => `fragment F${index} on Query { ...F${index + 1} ... on Query { ...F${index + 1} } }`,

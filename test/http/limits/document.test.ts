@@ -144,7 +144,7 @@ it('lets the stock introspection query and a query of all kinds pass', async () 
   expect(kinds.length).toBeGreaterThanOrEqual(28);
   const query = `{ credentials(first: 20) { totalCount pageInfo { hasNextPage endCursor } edges { cursor node { __typename
     ... on CredentialBase { id version name description kind enabled expiresAt errors createdAt updatedAt
-      integration { id name } endUser { id displayName contacts { type } } usages(first: 5) { nodes { id name connector { name } } } }
+      integration { id name } endUser { id displayName contacts { type } } usages(first: 5) { nodes { id name ... on Connection { connector { name } } } } }
     ${kinds.join('\n')} } } } }`;
   const { errors, text } = await test.answer(caller, query);
   expect(errors).toBeUndefined();
