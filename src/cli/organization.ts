@@ -10,17 +10,26 @@ export function requireOrganizationName(name: string): void {
   );
 }
 
+/** Where a user is asked. The question goes to stderr, because stdout can lead to a file. */
+interface Terminal {
+  readonly input: NodeJS.ReadableStream & { readonly isTTY?: boolean };
+  readonly output: NodeJS.WritableStream & { readonly isTTY?: boolean };
+}
+
 /**
  * Asks the user to type the name of an organization again, before it is deleted. With `isConfirmed`, does not ask.
  * @throws ConfigError when the name is not typed, or there is no terminal to ask in
  */
-export async function confirmDeletion(name: string, isConfirmed: boolean): Promise<void> {
+export async function confirmDeletion(
+  name: string,
+  isConfirmed: boolean,
+  { input, output }: Terminal = { input: process.stdin, output: process.stderr },
+): Promise<void> {
   if (isConfirmed) return;
-  if (!process.stdin.isTTY || !process.stderr.isTTY) {
+  if (!input.isTTY || !output.isTTY) {
     throw new ConfigError('Nothing was deleted: without a terminal to confirm it in, the command needs --yes.');
   }
-  // On stderr, because stdout can lead to a file.
-  const terminal = createInterface({ input: process.stdin, output: process.stderr });
+  const terminal = createInterface({ input, output });
   try {
     const closed = new Promise<string>((resolve) => terminal.once('close', () => resolve('')));
     // readline takes Ctrl-C for itself.

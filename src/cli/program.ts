@@ -18,7 +18,8 @@ import { version } from './version.ts';
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
-const program = new Command('credential-gateway')
+/** All commands with their arguments. */
+export const program = new Command('credential-gateway')
   .description(
     'A GraphQL API for third-party credentials: redacted when shown, sealed at rest. Settings are read from the environment; the README lists them.',
   )
