@@ -113,9 +113,9 @@ function connectorInput(service: string, integration: object) {
     baseUrl: `https://api.${host}`,
     description: `${service}’s API.`,
     authSchemes: [
-      { id: 'key', schemeType: 'API_KEY', apiKey: { name: 'X-Api-Key', in: 'HEADER' } },
+      { schemeId: 'key', schemeType: 'API_KEY', apiKey: { name: 'X-Api-Key', in: 'HEADER' } },
       {
-        id: 'oauth',
+        schemeId: 'oauth',
         schemeType: 'OAUTH2',
         oauth2: {
           grant: 'AUTHORIZATION_CODE',

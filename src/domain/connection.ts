@@ -254,7 +254,7 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
     }
     refuseSameIds(
       entries.map(({ authScheme }) => authScheme),
-      (index) => [list, index, 'authScheme', 'id'],
+      (index) => [list, index, 'authScheme', 'schemeId'],
     );
     prepared[list] = entries;
   }

@@ -54,12 +54,16 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 
 function connectorChanges({ more }: BoundWorld) {
   const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate };
-  return { name: newName(), baseUrl: 'https://api.example.com', authSchemes: [{ id: 'oauth', schemeType: 'OAUTH2', oauth2: settings }] };
+  return {
+    name: newName(),
+    baseUrl: 'https://api.example.com',
+    authSchemes: [{ schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: settings }],
+  };
 }
 
 function connectionChanges({ ids, more }: BoundWorld) {
   const authScheme = {
-    id: 'oauth',
+    schemeId: 'oauth',
     schemeType: 'OAUTH2',
     oauth2: { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate },
   };

@@ -1,4 +1,6 @@
+import { createHash } from 'node:crypto';
 import { type Noun, nouns, nounTable } from '../../access/nouns.ts';
+import type { Viewer } from '../../access/viewer.ts';
 import { type Path, ValidationError } from '../../errors.ts';
 
 /** Returns the noun's name in global ids. All credential kinds share one. */
@@ -11,6 +13,17 @@ const nounsByName = new Map(nouns.map((noun) => [nounName(noun), noun]));
 /** Returns the global id, which is unique among all objects: base64url of the noun and the record's id. */
 export function encodeId(noun: Noun, id: string): string {
   return Buffer.from(`${nounName(noun)}:${id}`).toString('base64url');
+}
+
+/** The name of the type of viewers, which are no records, in their global ids. */
+export const VIEWER = 'Viewer';
+
+/** Returns the global id of a viewer. A viewer is no record, so the id is a hash of what identifies it, in the form of other ids. */
+export function viewerId({ organizationId, kind, subject }: Pick<Viewer, 'organizationId' | 'kind' | 'subject'>): string {
+  const hash = createHash('sha256')
+    .update(JSON.stringify([organizationId, kind, subject]))
+    .digest('hex');
+  return Buffer.from(`${VIEWER}:${hash.slice(0, 24)}`).toString('base64url');
 }
 
 /** Parses a global id. Returns undefined when it is malformed. Does not check whether the object exists. */
