@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import {
   buildSchema,
   type GraphQLNamedType,
+  type GraphQLType,
   getNamedType,
   isAbstractType,
   isEnumType,
@@ -192,7 +193,8 @@ describe('ids', () => {
   );
   const fieldsNamedId = types.flatMap((type) => {
     if (!isObjectType(type) && !isInterfaceType(type) && !isInputObjectType(type)) return [];
-    return Object.values(type.getFields()).flatMap((field) => (field.name === 'id' ? [{ type, field }] : []));
+    const fields = Object.values(type.getFields()) as { readonly name: string; readonly type: GraphQLType }[];
+    return fields.flatMap((field) => (field.name === 'id' ? [{ type, field }] : []));
   });
 
   it('what is named `id` is the global id of a Node, in outputs, inputs and arguments', () => {
