@@ -1,5 +1,3 @@
-import type { Noun } from './access/nouns.ts';
-
 /**
  * All error codes and their meanings. A code is stable and meant for programs. A message is meant for people and never contains a value
  * that a caller sent. The first group are members of mutation results; the second group are top-level GraphQL errors.
@@ -116,7 +114,7 @@ export class ConflictError extends GatewayError {
 
 /** An object that uses another one and so prevents its deletion. */
 export interface Usage {
-  readonly noun: Noun;
+  readonly noun: string;
   readonly id: string;
   readonly name: string;
 }

@@ -1,3 +1,4 @@
+import type { Noun } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
   ConflictError,
@@ -47,7 +48,7 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
         description: 'The object. Null if it has been deleted meanwhile.',
         // Usages that the viewer may not read are not listed.
         extensions: { isReadable: true } satisfies ReadableExtensions,
-        resolve: ({ noun, id }, _args, context) => load(noun, id, context),
+        resolve: ({ noun, id }, _args, context) => load(noun as Noun, id, context),
       }),
       name: t.exposeString('name', { description: 'The name; for an end user, the display name.' }),
     }),
