@@ -78,7 +78,7 @@ it(
     });
 
     const again = await run(['restore', file], { DATA_DIR: restored }).ended;
-    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('there is data in') });
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is data in') });
   },
   LONG,
 );
