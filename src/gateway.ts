@@ -48,6 +48,7 @@ import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
+import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
@@ -58,7 +59,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
-import { openDatabase } from './store/database.ts';
+import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
@@ -69,7 +70,7 @@ export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, Rotatio
 export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
-export { builtInKinds, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
+export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
 
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
@@ -422,6 +423,11 @@ function masterKey(source: MasterKeySource): MasterKey {
 /** The schema of a gateway with the built-in credential kinds, as `schema.graphql` holds it. */
 export function schemaText(): string {
   return printedSchema(createSchema(createKindRegistry(builtInKinds)));
+}
+
+/** Returns whether an error says that the database cannot be reached or does not respond. */
+export function isDatabaseUnavailable(error: unknown): boolean {
+  return translate(error) instanceof UnavailableError;
 }
 
 /** Returns whether a database already contains data keys. If it does, a missing master key must not be replaced by a new one. */

@@ -209,7 +209,7 @@ export class TestGateway {
   /** Makes an API key: its id, and the key. */
   async makeAPIKey(caller: Caller, input: object): Promise<{ id: string; key: string }> {
     const query = `mutation ($input: CreateAPIKeyInput!) {
-      result: createAPIKey(input: $input) { ... on CreateAPIKeySuccess { issued { id key } } ... on MutationError { code message } }
+      result: createAPIKey(input: $input) { ... on CreateAPIKeySuccess { issued { id: apiKeyId key } } ... on MutationError { code message } }
     }`;
     const { result } = await this.query(caller, query, { input: { name: `key-${randomBytes(6).toString('hex')}`, ...input } });
     if (!result.issued) throw new Error(`createAPIKey failed: ${JSON.stringify(result)}`);

@@ -13,7 +13,7 @@ const errorFields: Readonly<Record<string, string>> = {
   NotFoundError: 'path',
   InvalidIntegrationError: 'path',
   ConflictError: 'path currentVersion',
-  InUseError: 'usageCount usages { noun id name }',
+  InUseError: 'usageCount usages { noun node { id } name }',
   UnreadableSecretError: '',
   EmailNotVerifiedError: '',
   SSONotConfiguredError: 'missing',

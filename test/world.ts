@@ -98,7 +98,7 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
   const { id: integrationId, make } = await seedIntegration(test, caller, `crm${suffix}`);
   const named = await seedNamedCredentials(make, word);
   const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl, clientCredentialId: named.client, mtlsCredentialId: named.certificate };
-  const authScheme = { id: 'oauth', schemeType: 'OAUTH2', oauth2 };
+  const authScheme = { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2 };
   const { ada, connector, credential, adasCredential } = await seedNouns(make, suffix, [authScheme]);
   await test.query(caller, VERIFY, { endUser: { id: ada }, email: emailOfContact });
   const connection = await make('Connection', {

@@ -53,6 +53,7 @@ async function told<T>(run: () => Promise<T>): Promise<T> {
   try {
     return await run();
   } catch (error) {
-    throw new ConfigError(`${(error as Error).message}.`);
+    const { message } = error as Error;
+    throw new ConfigError(`${message.charAt(0).toUpperCase()}${message.slice(1)}.`);
   }
 }

@@ -2,6 +2,7 @@ import cliProgress from 'cli-progress';
 import { ConfigError } from '../config.ts';
 import { NotFoundError } from '../errors.ts';
 import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gateway.ts';
+import { untilSignal } from './signals.ts';
 
 type Print = (line: string) => void;
 
@@ -85,13 +86,6 @@ export async function rewrap(gateway: Gateway, print: Print): Promise<number> {
   }
   print('The other master keys are no longer needed.');
   return 0;
-}
-
-/** Returns a signal that the first SIGINT or SIGTERM aborts. The second one ends the process as usual. */
-export function untilSignal(): AbortSignal {
-  const controller = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => controller.abort());
-  return controller.signal;
 }
 
 function until(time: Date, signal: AbortSignal): Promise<void> {

@@ -1,5 +1,6 @@
 import type { Gateway } from '../gateway.ts';
-import { count, STOPPED, tellUnreadable, untilSignal, withBar } from './keys.ts';
+import { count, STOPPED, tellUnreadable, withBar } from './keys.ts';
+import { untilSignal } from './signals.ts';
 
 /** Migrates a database of an earlier version. Returns the exit code: 1 if something could not be migrated. */
 export async function migrate(gateway: Gateway, print: (line: string) => void): Promise<number> {

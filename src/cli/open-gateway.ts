@@ -37,6 +37,8 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
     const uri = config.mongodbUri ?? embedded!.uri;
     const developmentSecret = developmentSecretOf(config);
     const logger = await createLogger(config);
+    // Without the database, nothing can be done, and what is being done would wait for it in vain.
+    embedded?.ended?.then(() => endBecauseOf(databaseEnded(paths.database)));
     if (isServer && config.auditSink) checkSink(config.auditSink.target);
     const gateway = await createGateway({
       database: { uri, name: config.databaseName },
@@ -63,7 +65,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
     return {
       gateway,
       developmentSecret,
-      databaseDescription: embedded ? `embedded, in ${paths.database}, at ${embedded.uri}` : `MongoDB, database ${config.databaseName}`,
+      databaseDescription: embedded ? describe(embedded, paths.database) : `MongoDB, database ${config.databaseName}`,
       notices,
       logger,
       async close() {
@@ -73,8 +75,23 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
     };
   } catch (error) {
     await embedded?.stop();
-    throw explained(error);
+    throw explained(error, embedded && paths.database);
   }
+}
+
+function describe({ uri, ended }: EmbeddedMongodb, directory: string): string {
+  const where = `embedded, in ${directory}, at ${uri}`;
+  return ended ? `${where}. Another process serves it; this process ends when that one ends` : where;
+}
+
+function databaseEnded(directory: string): string {
+  return `DATA_DIR: the process that served the embedded database in ${directory} has ended, so this process ends, too. Start it again.`;
+}
+
+/** Ends the process. What is under way is lost, as its database is. */
+function endBecauseOf(message: string): void {
+  process.stderr.write(`${message}\n`);
+  process.exit(1);
 }
 
 async function startEmbedded(directory: string, port: number | undefined): Promise<EmbeddedMongodb> {
@@ -104,11 +121,15 @@ function prepareDataDirectory({ dataDirectory: directory, isDevelopment }: Confi
   );
 }
 
-/** The error code of MongoDB. */
-const AUTHENTICATION_FAILED = 18;
+/** What an error of MongoDB means, by its code (`error_codes.yml` of MongoDB). */
+const databaseErrors: Readonly<Record<string, string>> = {
+  13: 'the user has no permission to read and write the database',
+  18: 'the database rejected its user name and password',
+  20: 'the database does not support transactions; a replica set or a sharded cluster is needed',
+};
 
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
-function explained(error: unknown): unknown {
+function explained(error: unknown, embeddedDirectory: string | undefined): unknown {
   if (error instanceof OldFormatError) {
     return new ConfigError(
       'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
@@ -116,13 +137,13 @@ function explained(error: unknown): unknown {
   }
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
+    if (embeddedDirectory !== undefined) return new ConfigError(databaseEnded(embeddedDirectory));
     return new ConfigError('MONGODB_URI: no database responded within ten seconds. Check its address and credentials, and the network.');
   }
   if (error instanceof Error && error.name === 'MongoParseError')
     return new ConfigError('MONGODB_URI: this is not a valid connection string.');
-  if (error instanceof Error && 'code' in error && error.code === AUTHENTICATION_FAILED) {
-    return new ConfigError('MONGODB_URI: the database rejected its user name and password.');
-  }
+  const reason = error instanceof Error && 'code' in error ? databaseErrors[String(error.code)] : undefined;
+  if (reason !== undefined && embeddedDirectory === undefined) return new ConfigError(`MONGODB_URI: ${reason}.`);
   return error;
 }
 

@@ -1,25 +1,30 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, readConfig } from '../config.ts';
-import { type Gateway, PlatformLogMissingError } from '../gateway.ts';
+import type { Gateway } from '../gateway.ts';
 import { printAuditHeads, printPlatformLog, verifyAudit } from './audit.ts';
 import { backup, check, recordBackup, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
-import { demo } from './demo.ts';
+import { CONNECTIONS_MAX, demo } from './demo.ts';
 import { checkIntegrity } from './integrity.ts';
 import { rewrap, rotate } from './keys.ts';
+import { endOnClosedOutput, sentenceOf } from './messages.ts';
 import { migrate } from './migrate.ts';
 import { developmentSecretOf, openGateway } from './open-gateway.ts';
+import { confirmDeletion, requireOrganizationName } from './organization.ts';
 import { noteRestore } from './restore-note.ts';
 import { start } from './start.ts';
 import { developmentToken } from './token.ts';
+import { version } from './version.ts';
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
-const program = new Command('credential-gateway')
+/** All commands with their arguments. */
+export const program = new Command('credential-gateway')
   .description(
     'A GraphQL API for third-party credentials: redacted when shown, sealed at rest. Settings are read from the environment; the README lists them.',
   )
-  .showHelpAfterError()
+  .version(version, '-V, --version', 'print the version')
+  .showHelpAfterError('Add --help to see the arguments.')
   .configureOutput({ writeErr: (text) => process.stderr.write(text) });
 
 program
@@ -51,17 +56,23 @@ program
   .command('demo')
   .description('fill an organization with sample connections, credentials and end users')
   .requiredOption('--organization <name>', 'the organization to fill')
-  .option('--connections <number>', 'the number of connections to create', positiveInteger, 300)
+  .option('--connections <number>', `the number of connections to create, at most ${CONNECTIONS_MAX}`, connectionCount, 300)
   .action(async ({ organization, connections }: { organization: string; connections: number }) => {
-    await withGateway((gateway) => demo(gateway, organization, connections));
+    requireOrganizationName(organization);
+    await withGateway((gateway) => demo(gateway, organization, connections, print));
   });
 
 program
   .command('organization')
   .description('manage organizations')
   .command('delete <name>')
-  .description('permanently delete an organization with its keys and all its data; its name cannot be used again')
-  .action(async (name: string) => {
+  .description(
+    'permanently delete an organization with its keys and all its data, after its name was typed again; the name cannot be used for another one',
+  )
+  .option('--yes', 'do not ask')
+  .action(async (name: string, { yes = false }: { yes?: boolean }) => {
+    requireOrganizationName(name);
+    await confirmDeletion(name, yes);
     await withGateway(async (gateway) => {
       if (!(await gateway.deleteOrganization(name))) throw new ConfigError('There is no organization with that name.');
       print('Deleted. Backups contain its data until they expire.');
@@ -187,12 +198,13 @@ program
 
 /** Runs the command that the arguments name. */
 export async function runProgram(): Promise<void> {
+  endOnClosedOutput();
   try {
     await program.parseAsync();
   } catch (error) {
     // What a user can mend is told in words; of a defect only where it is.
-    if (error instanceof ConfigError) process.stderr.write(`${error.message}\n`);
-    else if (error instanceof PlatformLogMissingError) process.stderr.write(`${error.message}\n`);
+    const sentence = sentenceOf(error);
+    if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
     else printDefect(error);
     process.exitCode = 1;
   }
@@ -208,8 +220,8 @@ async function withGateway(run: (gateway: Gateway) => Promise<void>, options?: {
   }
 }
 
-function positiveInteger(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('It must be a positive whole number.');
+function connectionCount(text: string): number {
+  const value = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+  if (value < 1 || value > CONNECTIONS_MAX) throw new InvalidArgumentError(`It must be a whole number from 1 to ${CONNECTIONS_MAX}.`);
   return value;
 }

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
+import { continueOnClosedOutput } from './messages.ts';
 import { openGateway } from './open-gateway.ts';
 import { createLimitedServer } from './server.ts';
+import { untilSignal } from './signals.ts';
 import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
 import { developmentToken } from './token.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string };
+import { version } from './version.ts';
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
 const DEVELOPMENT_ORGANIZATION = 'example';
@@ -21,6 +21,7 @@ const DRAIN_MILLISECONDS = 10_000;
 
 /** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
+  continueOnClosedOutput();
   const options = { mayLackPermissions: config.isDevelopment };
   // Before the database is opened: what is wrong with a file is said at once.
   const tls = config.tls && readTlsPair(config.tls, options);
@@ -31,7 +32,8 @@ export async function start(config: Config, print: (line: string) => void): Prom
     maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : config.limits.maxSocketsPerAddress,
   };
   const server = createLimitedServer(gateway.requestListener, limits, tls);
-  const stopped = untilSignal();
+  // From here on, a signal lets running requests complete. Until here, it ends the process.
+  const signal = untilSignal();
   try {
     server.listen(config.port, config.host);
     await once(server, 'listening');
@@ -53,7 +55,7 @@ export async function start(config: Config, print: (line: string) => void): Prom
     for (const notice of warning ? [...notices, warning] : notices) print(notice);
     print(`Database: ${databaseDescription}.`);
     print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
-    await stopped;
+    if (!signal.aborted) await once(signal, 'abort');
   } finally {
     endReloading();
     // A client that keeps its connection open would otherwise send further requests over it.
@@ -80,11 +82,4 @@ async function recordStart({ platform }: Gateway, hasToken: boolean, print: (lin
 
 async function recordStop({ platform }: Gateway): Promise<void> {
   if (await platform.exists()) await platform.record('stopServer');
-}
-
-function untilSignal(): Promise<void> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve());
-    process.once('SIGINT', () => resolve());
-  });
 }

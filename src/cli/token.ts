@@ -1,7 +1,7 @@
 import { SignJWT } from 'jose';
 import { grantableScopes } from '../access/scopes.ts';
-import { organizationPattern } from '../access/viewer.ts';
 import { type Config, ConfigError } from '../config.ts';
+import { requireOrganizationName } from './organization.ts';
 
 /** The lifetime of a development token in seconds: twelve hours, unless the longest accepted lifetime is shorter. */
 export const TOKEN_SECONDS = 12 * 60 * 60;
@@ -11,11 +11,7 @@ export const TOKEN_SECONDS = 12 * 60 * 60;
  * @throws ConfigError when the name of the organization is invalid, or a scope is unknown
  */
 export function developmentToken(config: Config, secret: Uint8Array, organization: string, scopes: readonly string[]): Promise<string> {
-  if (!organizationPattern.test(organization)) {
-    throw new ConfigError(
-      'The name of an organization must be 1 to 64 letters, digits, dots, dashes or underscores, and begin with a letter or digit.',
-    );
-  }
+  requireOrganizationName(organization);
   const unknown = scopes.filter((scope) => !grantableScopes.includes(scope));
   if (unknown.length > 0) throw new ConfigError(`Unknown scope: ${unknown.join(', ')}. The scopes are: ${grantableScopes.join(', ')}.`);
   const { issuer, audience, organizationClaim, scopeClaim, typ = 'JWT', maxLifetimeSeconds } = config.tokens;

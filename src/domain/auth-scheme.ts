@@ -197,7 +197,7 @@ type TypeWithSettings = keyof typeof settingsOf;
 
 /** The fields of schemes of all types. */
 export const commonSchemeFields = {
-  id: text({ maxLength: 64, format: 'any', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
+  schemeId: text({ maxLength: 64, format: 'any', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
   schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
   description: text({
     optional: true,
@@ -252,7 +252,7 @@ export type AuthSchemeInput = InputOf<typeof authScheme.fields>;
 
 /** Converts checked values to the stored form of an auth scheme. */
 export function toStored(values: ValuesOf<typeof authScheme.fields>): AuthScheme {
-  const { id, schemeType, description, apiKey, hmac, oauth2, validationMessages: _, ...rest } = values;
+  const { schemeId: id, schemeType, description, apiKey, hmac, oauth2, validationMessages: _, ...rest } = values;
   // Does not compile while a field is left over that nothing stores.
   rest satisfies Readonly<Record<keyof typeof rest, never>>;
   const settings = { apiKey, hmac, oauth2 };

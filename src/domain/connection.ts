@@ -226,7 +226,7 @@ export async function addConnectionCredential(context: MutationContext, input: A
       ]);
     }
     refusePosition(position, entries.length, 'position');
-    refuseSameIds([...entries.map((each) => each.authScheme), entry.authScheme ?? null], () => ['authScheme', 'id']);
+    refuseSameIds([...entries.map((each) => each.authScheme), entry.authScheme ?? null], () => ['authScheme', 'schemeId']);
     const [added] = await bind(context, record, [{ entry, path: [] }]);
     return write(context, record, { [list]: entries.toSpliced(position ?? entries.length, 0, added!) }, [list]);
   });
@@ -390,7 +390,7 @@ function withKept(record: ConnectionRecord, entries: readonly Entry[], list: Lis
     list,
     index - kept.length,
     'authScheme',
-    'id',
+    'schemeId',
   ]);
   return putBack(sent, kept);
 }
@@ -492,7 +492,7 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
     }
     refuseSameIds(
       entries.map(({ authScheme }) => authScheme ?? null),
-      (index) => [list, index, 'authScheme', 'id'],
+      (index) => [list, index, 'authScheme', 'schemeId'],
     );
     prepared[list] = entries;
   }

@@ -134,7 +134,7 @@ export async function deleteConnector(
 /** Returns the stored form of a connector's schemes. @throws ValidationError when two of them have the same id */
 function storedSchemes(given: readonly ValuesOf<typeof authScheme.fields>[]): AuthScheme[] {
   const schemes = given.map(toStored);
-  refuseSameIds(schemes, (index) => ['authSchemes', index, 'id']);
+  refuseSameIds(schemes, (index) => ['authSchemes', index, 'schemeId']);
   return schemes;
 }
 

@@ -64,6 +64,34 @@ export function answers({ address, identity }: Owner): Promise<boolean> {
   });
 }
 
+/** Resolves when the owner's server does not respond any more. Never, if `signal` is aborted before. */
+export async function untilGone(owner: Owner, signal: AbortSignal): Promise<void> {
+  do {
+    await disconnected(owner.address, signal);
+  } while (await answers(owner));
+}
+
+/** Keeps a connection to a server, and resolves when it is closed. */
+function disconnected(address: Address, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return;
+    const socket = connect(address);
+    // The reason does not matter: the caller finds out whether the server responds.
+    socket.on('error', () => {});
+    const end = () => {
+      socket.removeAllListeners('close');
+      socket.destroy();
+    };
+    signal.addEventListener('abort', end, { once: true });
+    socket.on('close', () => {
+      signal.removeEventListener('abort', end);
+      resolve();
+    });
+    // A server sends nothing unasked.
+    socket.resume();
+  });
+}
+
 /**
  * Returns a new path for a unix socket: in the data directory or, if that path is too long, in a private directory of the temporary
  * directory.

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { Cleaner } from './cleaner.ts';
-import { answers, prepareDirectory, readOwner, removeOldSockets, removeSocket, socketPath, takeOver } from './directory-lock.ts';
+import { answers, prepareDirectory, readOwner, removeOldSockets, removeSocket, socketPath, takeOver, untilGone } from './directory-lock.ts';
 import { convert, fileNumber, openFile } from './file.ts';
 import { Server } from './server.ts';
 import { Storage } from './storage.ts';
@@ -28,6 +28,8 @@ export interface EmbeddedMongodbOptions {
 export interface EmbeddedMongodb {
   /** A standard connection string, without a database name. */
   uri: string;
+  /** Resolves when the server has ended that another process runs. Undefined if this process runs the server. */
+  readonly ended?: Promise<void> | undefined;
   /** Stops the server if this call started it. Otherwise the server continues. */
   stop(): Promise<void>;
 }
@@ -36,21 +38,21 @@ const running = new Map<string, Promise<EmbeddedMongodb>>();
 
 /**
  * Starts the server of a data directory, or attaches to the one that is running in this or another process. An attached caller depends on
- * the process that started the server.
+ * the process that started the server: `ended` says when that one has ended.
  */
 export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
   const directory = prepareDirectory(options.directory);
   const known = running.get(directory);
-  if (known) return { uri: (await known).uri, stop: async () => {} };
+  if (known) return { ...(await known), stop: async () => {} };
   const starting = options.worker ? startWorker({ ...options, directory }) : start(directory, options.port);
   running.set(directory, starting);
   try {
-    const { uri, stop } = await starting;
+    const { uri, ended, stop } = await starting;
     const end = async () => {
       running.delete(directory);
       await stop();
     };
-    return { uri, stop: end };
+    return { uri, ended, stop: end };
   } catch (error) {
     running.delete(directory);
     throw error;
@@ -67,7 +69,8 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
     // A copied file contains the owner of the original.
     if (before && before.file === fileNumber(path) && (await answers(before))) {
       await db.close();
-      return { uri: before.uri, stop: async () => {} };
+      const attached = new AbortController();
+      return { uri: before.uri, ended: untilGone(before, attached.signal), stop: async () => attached.abort() };
     }
     isConverted = convert(db) || isConverted;
     const identity = randomBytes(16).toString('hex');
@@ -106,18 +109,31 @@ async function start(directory: string, port?: number): Promise<EmbeddedMongodb>
   }
 }
 
+/** What the thread of a server tells: that it has started or why not, and that the server of another process, which it uses, has ended. */
+export interface WorkerMessage {
+  readonly uri?: string;
+  readonly isAttached?: boolean;
+  readonly error?: string;
+  readonly hasEnded?: true;
+}
+
 async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
   if (import.meta.url.endsWith('.ts')) throw new Error('worker: true requires the built JavaScript (npm run build)');
   const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false } });
+  let isGone = () => {};
+  const gone = new Promise<void>((resolve) => {
+    isGone = resolve;
+  });
   const started = () =>
-    new Promise<{ uri?: string; error?: string }>((resolve, reject) => {
-      worker.on('message', (message) => {
+    new Promise<WorkerMessage>((resolve, reject) => {
+      worker.on('message', (message: WorkerMessage) => {
         // Under `node --watch`, Node 24 tells by messages of the same port what a thread imports.
         if ('uri' in message || 'error' in message) resolve(message);
+        if ('hasEnded' in message) isGone();
       });
       worker.once('error', reject);
     });
-  const { uri, error } = await started();
+  const { uri, error, isAttached } = await started();
   if (uri === undefined) throw new Error(error);
   // From here on, an error of the thread is not handled and ends the process, which cannot work without its database.
   worker.removeAllListeners('error');
@@ -125,5 +141,5 @@ async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMon
     worker.postMessage('stop');
     await new Promise((resolve) => worker.once('exit', resolve));
   };
-  return { uri, stop };
+  return { uri, ended: isAttached ? gone : undefined, stop };
 }

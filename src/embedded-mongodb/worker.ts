@@ -1,5 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
-import type { EmbeddedMongodbOptions } from './index.ts';
+import type { EmbeddedMongodbOptions, WorkerMessage } from './index.ts';
+
+const post = (message: WorkerMessage) => parentPort!.postMessage(message);
 
 /** The thread of `worker: true`. Posts its address, and stops on request. */
 try {
@@ -11,7 +13,8 @@ try {
     await server.stop();
     parentPort!.close();
   });
-  parentPort!.postMessage({ uri: server.uri });
+  server.ended?.then(() => post({ hasEnded: true }));
+  post({ uri: server.uri, isAttached: server.ended !== undefined });
 } catch (error) {
-  parentPort!.postMessage({ error: (error as Error).message });
+  post({ error: (error as Error).message });
 }

@@ -76,8 +76,8 @@ export function addAPIKey(kit: Kit): void {
         authScopes: { scope: 'apiKeys.get' },
         resolve: (source) => source.apiKey,
       }),
-      id: t.id({
-        description: 'The global id. Requires no further scope.',
+      apiKeyId: t.id({
+        description: 'The global id of the API key. Requires no further scope.',
         resolve: (source) => encodeId('apiKey', source.apiKey.id),
       }),
       key: t.string({

@@ -18,7 +18,10 @@ export const authSchemeType = shared(({ builder, fields }: Kit) => {
     description: 'How a connector, or one credential of a connection, authenticates. Contains configuration only, no secret.',
     resolveType: ({ schemeType }) => typesWithSettings.find(([type]) => type === schemeType)?.[1].of.typeName ?? 'PlainAuthScheme',
     fields: (t) => ({
-      ...fields.outputFields(t, commonSchemeFields),
+      // In stored schemes, it has the name `id`.
+      ...fields.outputFields(t, commonSchemeFields, ({ id, ...rest }: AuthScheme, name) =>
+        name === 'schemeId' ? id : (rest as Readonly<Record<string, unknown>>)[name],
+      ),
       validationMessages: t.field({
         type: [message],
         description: 'Remarks of the server about it.',

@@ -1,4 +1,4 @@
-import { type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
+import { GraphQLOneOfDirective, type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
@@ -44,7 +44,12 @@ export function createSchema(kinds: KindRegistry): GraphQLSchema {
   return kit.builder.toSchema();
 }
 
-/** Returns the schema as text, in the form of `schema.graphql`. */
+/**
+ * Returns the schema as text, in the form of `schema.graphql`. It declares `@oneOf`, which graphql-js leaves out because it knows the directive:
+ * tools that are older than the directive refuse a file that uses it without a declaration.
+ */
 export function schemaText(schema: GraphQLSchema): string {
-  return `${printSchema(lexicographicSortSchema(schema))}\n`;
+  const { name, description, locations } = GraphQLOneOfDirective;
+  const oneOf = `"""${description}"""\ndirective @${name} on ${locations.join(' | ')}`;
+  return `${oneOf}\n\n${printSchema(lexicographicSortSchema(schema))}\n`;
 }

@@ -1,6 +1,6 @@
 import { scopes } from '../access/scopes.ts';
 import { may, type Viewer, type ViewerKind } from '../access/viewer.ts';
-import { encodeId } from './kit/global-id.ts';
+import { encodeId, VIEWER, viewerId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
@@ -19,10 +19,15 @@ export const viewerKind = shared(({ builder }: Kit) =>
 
 /** Adds `Viewer`, and the query that returns the viewer of the request. */
 export function addViewer(kit: Kit): void {
-  const { builder, integration, endUser } = kit;
-  const viewer = builder.objectRef<Viewer>('Viewer').implement({
+  const { builder, integration, endUser, node } = kit;
+  const viewer = builder.objectRef<Viewer>(VIEWER).implement({
     description: 'The authenticated sender of the request.',
+    interfaces: [node as never],
     fields: (t) => ({
+      id: t.id({
+        description: 'The global id. It is the same for all requests of the viewer, and `node` finds it for this viewer only.',
+        resolve: viewerId,
+      }),
       organization: t.exposeString('organizationId', {
         description: 'The organization of the viewer. Data of other organizations cannot be accessed.',
       }),

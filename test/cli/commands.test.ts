@@ -78,7 +78,7 @@ it(
     });
 
     const again = await run(['restore', file], { DATA_DIR: restored }).ended;
-    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('there is data in') });
+    expect(again).toMatchObject({ code: 1, stderr: expect.stringContaining('There is data in') });
   },
   LONG,
 );
@@ -94,7 +94,7 @@ it(
     expect(await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], settings).ended).toMatchObject({ code: 0 });
     expect(await run(['keys', 'rotate'], settings).ended).toMatchObject({ code: 0 });
     expect(await run(['keys', 'rewrap'], settings).ended).toMatchObject({ code: 0 });
-    expect(await run(['organization', 'delete', 'example'], settings).ended).toMatchObject({ code: 0 });
+    expect(await run(['organization', 'delete', 'example', '--yes'], settings).ended).toMatchObject({ code: 0 });
     server.child.kill('SIGTERM');
     expect(await server.ended).toMatchObject({ code: 0 });
     const all = await platformLog(settings);

@@ -65,7 +65,7 @@ it('leaves neither ciphertext nor wrapped keys in the files after they were dele
   const wrapped = await stored('dataKeys', 'wrapped');
   expect(wrapped.length).toBeGreaterThan(0);
   expect(found(directory, wrapped)).toHaveLength(wrapped.length);
-  expect(await run(['organization', 'delete', 'example'], { DATA_DIR: directory }).ended).toMatchObject({ code: 0 });
+  expect(await run(['organization', 'delete', 'example', '--yes'], { DATA_DIR: directory }).ended).toMatchObject({ code: 0 });
   expect(await ciphertext()).toEqual([]);
   await gone(directory, [...first, ...second, ...wrapped]);
   await client.close();

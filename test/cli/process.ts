@@ -29,10 +29,13 @@ export function newDataDirectory(): string {
   return directory;
 }
 
-/** The built command as a user starts it. Only the settings given are set. */
-export function run(args: readonly string[], settings: Record<string, string>) {
+/** The built command as a user starts it, or `under` another command. Only the settings given are set. */
+export function run(args: readonly string[], settings: Record<string, string>, { under = [] as readonly string[], input = '' } = {}) {
   const { MONGODB_URI: _, ...environment } = process.env;
-  const child = spawn(process.execPath, [main, ...args], { env: { ...environment, ...settings }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const [command, ...rest] = [...under, process.execPath, main, ...args];
+  const child = spawn(command!, rest, { env: { ...environment, ...settings }, stdio: ['pipe', 'pipe', 'pipe'] });
+  child.stdin.on('error', () => {});
+  child.stdin.end(input);
   running.add(child);
   const output = { stdout: '', stderr: '' };
   child.stdout.on('data', (chunk) => {
@@ -49,8 +52,12 @@ export function run(args: readonly string[], settings: Record<string, string>) {
 }
 
 /** A server that is up, its address and the token in it. */
-export async function startServer(dataDirectory: string, settings: Record<string, string> = {}) {
-  const process = run(['start'], { DATA_DIR: dataDirectory, PORT: '0', ...settings });
+export async function startServer(
+  dataDirectory: string,
+  settings: Record<string, string> = {},
+  options: { readonly under?: readonly string[] } = {},
+) {
+  const process = run(['start'], { DATA_DIR: dataDirectory, PORT: '0', ...settings }, options);
   const deadline = Date.now() + 90_000;
   for (;;) {
     const [, url, token] = /^Open (\S+)#token=(\S+)$/m.exec(process.output.stdout) ?? [];

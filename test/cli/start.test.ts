@@ -138,7 +138,12 @@ it('fills an organization while the server runs, and deletes it', async () => {
   const settings = { DATA_DIR: directory };
   const server = await startServer(directory);
   const demo = await run(['demo', '--organization', 'acme', '--connections', '40'], settings).ended;
-  expect(demo).toMatchObject({ code: 0, stdout: '' });
+  expect(demo).toMatchObject({
+    code: 0,
+    stdout:
+      'Creating 40 connections with credentials of all kinds in the integration demo of acme.\nCreated: 1 integration, 10 connectors, 14 end users and 40 connections with 50 credentials.\n',
+    stderr: '',
+  });
   const token = (await run(['token', '--organization', 'acme', '--scope', 'all.Organization'], settings).ended).stdout.trim();
   const totals =
     '{ connections { totalCount } credentials { totalCount nodes { __typename } } connectors { totalCount } endUsers { totalCount } }';
@@ -150,11 +155,9 @@ it('fills an organization while the server runs, and deletes it', async () => {
     endUsers: { totalCount: 14 },
   });
 
-  expect(await run(['organization', 'delete', 'acme'], settings).ended).toMatchObject({ code: 0 });
+  expect(await run(['organization', 'delete', 'acme', '--yes'], settings).ended).toMatchObject({ code: 0 });
   expect((await send(server.url, token, totals)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   expect((await send(server.url, token, createIntegration)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
-  const again = await run(['organization', 'delete', 'nobody'], settings).ended;
-  expect(again).toMatchObject({ code: 1, stderr: 'There is no organization with that name.\n' });
 });
 
 it('helps', async () => {
@@ -220,14 +223,4 @@ it('says why when the data directory cannot be written', async () => {
     code: 1,
     stderr: `DATA_DIR: ${join(file, 'data')} is not writable (ENOTDIR). Choose a writable directory.\n`,
   });
-});
-
-it('says why when the database does not answer', async () => {
-  const settings = {
-    MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
-    MASTER_KEY: randomBytes(32).toString('base64'),
-    TOKEN_SECRET: randomBytes(32).toString('hex'),
-  };
-  const { code, stderr } = await run(['start'], settings).ended;
-  expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^MONGODB_URI: no database responded within ten seconds/) });
 });

@@ -224,7 +224,7 @@ describe('a scheme of the same id', () => {
   it('keeps its type, in a connector and in both lists of a connection', async () => {
     const { caller, ids } = scratch;
     const scheme = (schemeType: string) => ({
-      id: 'same',
+      schemeId: 'same',
       schemeType,
       ...(schemeType === 'API_KEY' && { apiKey: { name: 'X', in: 'HEADER' } }),
     });

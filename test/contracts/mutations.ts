@@ -73,7 +73,11 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 
 function connectorChanges({ more }: BoundWorld) {
   const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate };
-  return { name: newName(), baseUrl: 'https://api.example.com', authSchemes: [{ id: 'oauth', schemeType: 'OAUTH2', oauth2: settings }] };
+  return {
+    name: newName(),
+    baseUrl: 'https://api.example.com',
+    authSchemes: [{ schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: settings }],
+  };
 }
 
 function connectionChanges({ ids, more }: BoundWorld) {
@@ -83,7 +87,7 @@ function connectionChanges({ ids, more }: BoundWorld) {
 
 function binding(id: string, { client, certificate }: BoundWorld['more'], schemeId: string) {
   const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate };
-  return { credential: { id }, authScheme: { id: schemeId, schemeType: 'OAUTH2', oauth2: settings } };
+  return { credential: { id }, authScheme: { schemeId, schemeType: 'OAUTH2', oauth2: settings } };
 }
 
 function newCredential() {

@@ -1,6 +1,8 @@
 import { readFileSync } from 'node:fs';
 import {
+  buildSchema,
   type GraphQLNamedType,
+  type GraphQLType,
   getNamedType,
   isAbstractType,
   isEnumType,
@@ -12,6 +14,8 @@ import {
   specifiedScalarTypes,
   validate,
 } from 'graphql';
+import { buildSchema as buildSchema15 } from 'graphql-15';
+import { buildSchema as buildSchema16 } from 'graphql-16-8';
 import { describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
 import { schemaText } from '../../src/schema/index.ts';
@@ -20,9 +24,25 @@ import { seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
 import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, schema, scopeOf, types } from './walk.ts';
 
+const test = useTestGateway();
+
 // Every change of the API is read in review: the text is committed, and is what the code makes.
 it('schema.graphql is the schema', () => {
   expect(readFileSync(new URL('../../schema.graphql', import.meta.url), 'utf8')).toBe(schemaText(schema));
+});
+
+// Tools with an older graphql know neither `@oneOf` nor how to read what they do not know.
+it.each([
+  ['15', buildSchema15],
+  ['16.8', buildSchema16],
+])('schema.graphql is read by graphql %s, and nothing in it is undeclared', (_, buildSchema) => {
+  const read = buildSchema(schemaText(schema));
+  expect(Object.keys(read.getTypeMap())).toEqual(expect.arrayContaining(types.map(({ name }) => name)));
+  expect(read.getDirective('oneOf')?.locations).toEqual(['INPUT_OBJECT']);
+});
+
+it('graphql of today reads the same schema from it', () => {
+  expect(schemaText(buildSchema(schemaText(schema)))).toBe(schemaText(schema));
 });
 
 describe('descriptions', () => {
@@ -166,8 +186,74 @@ describe('plaintext', () => {
   });
 });
 
+// Clients with a normalised cache take whatever is named `id` for a key that is unique among all objects.
+describe('ids', () => {
+  const nodes = new Set(
+    types.filter((type) => (isObjectType(type) || isInterfaceType(type)) && type.getInterfaces().some((each) => each.name === 'Node')),
+  );
+  const fieldsNamedId = types.flatMap((type) => {
+    if (!isObjectType(type) && !isInterfaceType(type) && !isInputObjectType(type)) return [];
+    const fields = Object.values(type.getFields()) as { readonly name: string; readonly type: GraphQLType }[];
+    return fields.flatMap((field) => (field.name === 'id' ? [{ type, field }] : []));
+  });
+
+  it('what is named `id` is the global id of a Node, in outputs, inputs and arguments', () => {
+    expect(fieldsNamedId.length).toBeGreaterThan(40);
+    for (const { type, field } of fieldsNamedId) {
+      const at = type.name;
+      expect([at, getNamedType(field.type).name]).toEqual([at, 'ID']);
+      if (isInputObjectType(type) || at === 'Node') continue;
+      // Interfaces of nodes, such as CredentialBase, are nodes, too.
+      expect([at, nodes.has(type), String(field.type)]).toEqual([at, true, 'ID!']);
+    }
+    const args = types.flatMap((type) => (isObjectType(type) ? Object.values(type.getFields()).flatMap((field) => field.args) : []));
+    for (const arg of args.filter(({ name }) => name === 'id')) expect(getNamedType(arg.type).name).toBe('ID');
+  });
+
+  it('`node` finds each by its id, with the same type', async () => {
+    const { caller, ids } = await seedBoundWorld(test);
+    const found = async (asker: typeof caller, id: string) =>
+      (await test.query(asker, 'query ($id: ID!) { node(id: $id) { __typename id } }', { id })).node;
+    const names: string[] = [];
+    for (const id of Object.values(ids)) {
+      const node = await found(caller, id);
+      expect(node).toEqual({ __typename: expect.any(String), id });
+      names.push(node.__typename);
+    }
+    // Each kind of viewer finds itself, and no other viewer.
+    const viewerOf = async (asker: typeof caller) => (await test.query(asker, '{ viewer { __typename id } }')).viewer;
+    const { key } = await test.makeAPIKey(caller, { scopes: ['connections.get'] });
+    const viewers = [
+      caller,
+      { ...caller, claims: { sub: 'another' } },
+      { ...caller, token: key },
+      { ...caller, token: await test.makeEndUserToken(caller, { id: ids.endUser }) },
+    ];
+    const own = await Promise.all(viewers.map(viewerOf));
+    expect(new Set(own.map(({ id }) => id)).size).toBe(viewers.length);
+    for (const [index, asker] of viewers.entries())
+      for (const [other, viewer] of own.entries()) expect(await found(asker, viewer.id)).toEqual(index === other ? viewer : null);
+    names.push(own[0].__typename);
+    // A credential has one type for each kind; the loader is the same for all.
+    const expected = fieldsNamedId.flatMap(({ type }) => (isObjectType(type) && !/Credential$/.test(type.name) ? [type.name] : []));
+    expect(names.filter((name) => !/Credential$/.test(name)).sort()).toEqual(expected.sort());
+  });
+
+  it('what is in use names its users as nodes', async () => {
+    const { caller, ids } = await seedBoundWorld(test);
+    const { result } = await test.query(
+      caller,
+      'mutation ($input: DeleteConnectorInput!) { result: deleteConnector(input: $input) { ... on InUseError { usages { noun name node { __typename id ... on Connection { name } } } } } }',
+      { input: { connector: { id: ids.connector } } },
+    );
+    const name = expect.stringMatching(/^connection-/);
+    expect(result.usages).toEqual([{ noun: 'connection', name, node: { __typename: 'Connection', id: ids.connection, name } }]);
+    const { id } = await test.makeAPIKey(caller, { scopes: ['connections.get'] });
+    expect((await test.query(caller, 'query ($id: ID!) { node(id: $id) { __typename } }', { id })).node).toEqual({ __typename: 'APIKey' });
+  });
+});
+
 describe('one query over every kind', () => {
-  const test = useTestGateway();
   // What has the same name has the same type in all kinds: else such a query does not validate.
   const selections = schema.getPossibleTypes(schema.getType('Credential') as never).map((type) => {
     const fields = Object.values(type.getFields()).map((field) => {

@@ -251,7 +251,7 @@ describe('values that cannot work', () => {
   });
 
   it('are refused in the settings that become a part of a request', async () => {
-    const apiScheme = (place: string, name: string) => ({ id: 's', schemeType: 'API_KEY', apiKey: { name, in: place } });
+    const apiScheme = (place: string, name: string) => ({ schemeId: 's', schemeType: 'API_KEY', apiKey: { name, in: place } });
     const { authScheme } = await import('../../src/domain/auth-scheme.ts');
     const field = { type: 'Object', secret: false, of: authScheme, description: '' } as Field;
     for (const place of ['HEADER', 'COOKIE']) {

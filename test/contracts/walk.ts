@@ -34,8 +34,8 @@ export function inputFields({ args: [input] }: Field): GraphQLInputFieldMap {
 export const types: readonly GraphQLNamedType[] = Object.values(schema.getTypeMap()).filter(({ name }) => !name.startsWith('__'));
 export const objectTypes = types.filter(isObjectType).filter((type) => type !== schema.getQueryType() && type !== schema.getMutationType());
 
-/** The types that implement `Node`. */
-export const nodeTypes = objectTypes.filter((type) => type.getInterfaces().some(({ name }) => name === 'Node'));
+/** The types that implement `Node` and show records. The viewer is no record. */
+export const nodeTypes = objectTypes.filter((type) => type.name !== 'Viewer' && type.getInterfaces().some(({ name }) => name === 'Node'));
 export const isPage = (type: GraphQLNamedType) => /Page$/.test(type.name) && isObjectType(type) && 'totalCount' in type.getFields();
 export const isEdge = (type: GraphQLNamedType) => /PageEdge$/.test(type.name);
 

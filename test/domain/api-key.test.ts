@@ -13,11 +13,11 @@ beforeAll(async () => {
 const LIST = '{ integrations { nodes { name } } }';
 const CREATE = `mutation ($input: CreateAPIKeyInput!) { result: createAPIKey(input: $input) {
   __typename
-  ... on CreateAPIKeySuccess { issued { id key apiKey { id name scopes version expiresAt lastUsedAt previousKeyUntil integration { name } } } }
+  ... on CreateAPIKeySuccess { issued { id: apiKeyId key apiKey { id name scopes version expiresAt lastUsedAt previousKeyUntil integration { name } } } }
   ... on MutationError { code message } ... on ValidationError { issues { path message } } ... on ConflictError { path }
 } }`;
 const ROTATE = `mutation ($input: RotateAPIKeyInput!) { result: rotateAPIKey(input: $input) {
-  ... on RotateAPIKeySuccess { issued { id key apiKey { version previousKeyUntil } } }
+  ... on RotateAPIKeySuccess { issued { id: apiKeyId key apiKey { version previousKeyUntil } } }
   ... on MutationError { code message } ... on ValidationError { issues { path message } }
 } }`;
 const REVOKE =

@@ -23,7 +23,7 @@ const globalId = (noun: string, id = randomBytes(12).toString('hex')) => Buffer.
 const basicAuth = (password: string) => ({ basicAuth: { username: 'ada', password } });
 const use = (credential: object, authScheme?: object) => ({ actionCredentials: [{ credential, authScheme }] });
 const oauth2 = (settings: object) => ({
-  id: 'x',
+  schemeId: 'x',
   schemeType: 'OAUTH2',
   oauth2: { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', ...settings },
 });
@@ -547,14 +547,16 @@ describe('values of the wrong form', () => {
       'settings of another scheme',
       'createConnection',
       (value) =>
-        connection(use({ create: { name: 'x', data: none } }, { id: 'x', schemeType: 'NONE', apiKey: { name: value, in: 'HEADER' } })),
+        connection(
+          use({ create: { name: 'x', data: none } }, { schemeId: 'x', schemeType: 'NONE', apiKey: { name: value, in: 'HEADER' } }),
+        ),
       'VALIDATION_FAILED',
       'input.actionCredentials.0.authScheme.apiKey',
     ],
     [
       'scheme without its settings',
       'createConnection',
-      (value) => connection(use({ create: { name: value, data: none } }, { id: 'x', schemeType: 'HMAC' })),
+      (value) => connection(use({ create: { name: value, data: none } }, { schemeId: 'x', schemeType: 'HMAC' })),
       'VALIDATION_FAILED',
       'input.actionCredentials.0.authScheme.hmac',
     ],
@@ -634,8 +636,8 @@ describe('values of the wrong form', () => {
       'scheme id',
       64,
       'createConnection',
-      (id) => connection({ name: newCanary(), ...use({ create: { name: 'x', data: none } }, { id, schemeType: 'NONE' }) }),
-      'input.actionCredentials.0.authScheme.id',
+      (id) => connection({ name: newCanary(), ...use({ create: { name: 'x', data: none } }, { schemeId: id, schemeType: 'NONE' }) }),
+      'input.actionCredentials.0.authScheme.schemeId',
     ],
     ['secret', 4_096, 'createCredential', (password) => credential({ data: basicAuth(password) }), 'input.data.basicAuth.password'],
     ['reason', 500, 'revealSecret', (reason) => ({ credential: world.credential, field: 'password', reason }), 'input.reason'],

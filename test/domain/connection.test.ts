@@ -11,7 +11,7 @@ const variables = [
   { name: 'a', value: '1' },
 ];
 const fields = `id name allowedDomain version variables { name value }
-  actionCredentials { credentialId authScheme { id } } triggerCredentials { credentialId }`;
+  actionCredentials { credentialId authScheme { schemeId } } triggerCredentials { credentialId }`;
 const made = (name: string, value = 'v') => ({ credential: { create: { name, data: { string: { value } } } } });
 
 async function setUp(): Promise<{ caller: Caller; ids: string[] }> {
@@ -24,7 +24,7 @@ async function setUp(): Promise<{ caller: Caller; ids: string[] }> {
     name: 'main',
     allowedDomain: 'api.example.com',
     variables,
-    actionCredentials: [{ credential: { id: ids[0] }, authScheme: { id: 's', schemeType: 'NONE' } }],
+    actionCredentials: [{ credential: { id: ids[0] }, authScheme: { schemeId: 's', schemeType: 'NONE' } }],
     triggerCredentials: [{ credential: { id: ids[1] } }],
   });
   return { caller, ids };
@@ -38,7 +38,7 @@ describe('an update', () => {
     const whole = {
       allowedDomain: 'api.example.com',
       variables,
-      actionCredentials: [{ credentialId: ids[0], authScheme: { id: 's' } }],
+      actionCredentials: [{ credentialId: ids[0], authScheme: { schemeId: 's' } }],
       triggerCredentials: [{ credentialId: ids[1] }],
     };
     expect((await update(caller, {})).connection).toMatchObject({ ...whole, version: 1 });

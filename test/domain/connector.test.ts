@@ -4,8 +4,8 @@ import { run } from '../operations.ts';
 
 const test = useTestGateway();
 const integration = { name: 'crm' };
-const scheme = (id: string) => ({ id, schemeType: 'NONE' });
-const fields = 'id name description baseUrl version authSchemes { id }';
+const scheme = (schemeId: string) => ({ schemeId, schemeType: 'NONE' });
+const fields = 'id name description baseUrl version authSchemes { schemeId }';
 
 async function setUp(): Promise<{ caller: Caller; id: string }> {
   const caller = { organization: test.newOrganization() };
@@ -24,10 +24,15 @@ describe('an update', () => {
   it('keeps what is absent, clears what is null, empties with [] and replaces a list whole', async () => {
     const { caller, id } = await setUp();
     const update = async (input: object) => (await run(test, caller, 'updateConnector', { connector: { id }, ...input }, fields)).connector;
-    const whole = { name: 'zendesk', description: 'tickets', baseUrl: 'https://api.example.com', authSchemes: [{ id: 'a' }, { id: 'b' }] };
+    const whole = {
+      name: 'zendesk',
+      description: 'tickets',
+      baseUrl: 'https://api.example.com',
+      authSchemes: [{ schemeId: 'a' }, { schemeId: 'b' }],
+    };
     expect(await update({})).toMatchObject(whole);
     expect(await update({ description: null })).toMatchObject({ ...whole, description: null });
-    expect(await update({ authSchemes: [scheme('c')] })).toMatchObject({ authSchemes: [{ id: 'c' }] });
+    expect(await update({ authSchemes: [scheme('c')] })).toMatchObject({ authSchemes: [{ schemeId: 'c' }] });
     expect(await update({ authSchemes: [] })).toMatchObject({ authSchemes: [], version: 4 });
     expect(await update({ authSchemes: [scheme('d')], baseUrl: 'http://localhost:8080/v1' })).toMatchObject({
       baseUrl: 'http://localhost:8080/v1',
@@ -68,24 +73,24 @@ it('keeps every setting of every scheme as it was sent', async () => {
       name: 'all',
       baseUrl: 'https://api.example.com',
       authSchemes: [
-        { id: '1', schemeType: 'OAUTH2', description: 'with consent', oauth2 },
-        { id: '2', schemeType: 'HMAC', hmac },
-        { id: '3', schemeType: 'API_KEY', apiKey },
+        { schemeId: '1', schemeType: 'OAUTH2', description: 'with consent', oauth2 },
+        { schemeId: '2', schemeType: 'HMAC', hmac },
+        { schemeId: '3', schemeType: 'API_KEY', apiKey },
         ...['NONE', 'BASIC_AUTH', 'CERTIFICATE', 'CUSTOM_FUNCTION', 'GOOGLE_SERVICE_ACCOUNT', 'JWT_BEARER', 'OAUTH1', 'SECRET'].map(
-          (schemeType) => ({ id: schemeType, schemeType }),
+          (schemeType) => ({ schemeId: schemeType, schemeType }),
         ),
       ],
     },
-    `authSchemes { id schemeType description
+    `authSchemes { schemeId schemeType description
       ... on OAuth2AuthScheme { grant authorizeUrl tokenUrl scopes { name value } defaultScopes additionalAuthorizeParams { name value }
         additionalTokenParams { name value } mtlsEnabled mtlsCredentialId clientCredentialId }
       ... on HmacAuthScheme { name in algorithm digestInputs encoding }
       ... on ApiKeyAuthScheme { name in } }`,
   );
   expect(created.authSchemes).toMatchObject([
-    { id: '1', description: 'with consent', ...oauth2 },
-    { id: '2', description: null, ...hmac },
-    { id: '3', ...apiKey },
+    { schemeId: '1', description: 'with consent', ...oauth2 },
+    { schemeId: '2', description: null, ...hmac },
+    { schemeId: '3', ...apiKey },
     ...Array.from({ length: 8 }, () => ({ description: null })),
   ]);
 });

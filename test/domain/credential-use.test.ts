@@ -25,7 +25,7 @@ const client = async (caller: Caller, rest: object = {}): Promise<string> => {
   return (await test.create(caller, 'Credential', { integration, name: 'client', data, ...rest })).id;
 };
 const oauth = (clientCredentialId: string | null, tokenUrl = 'https://auth.example.com/token') => ({
-  id: 'oauth',
+  schemeId: 'oauth',
   schemeType: 'OAUTH2',
   oauth2: { grant: 'CLIENT_CREDENTIALS', tokenUrl, clientCredentialId },
 });
@@ -272,7 +272,7 @@ describe('a connection or a scheme that leads elsewhere', () => {
     const connector = await connectorWith(caller, { authSchemes: [oauth(id)] });
     const evil = 'https://evil.example/token';
     const update = (authSchemes: object[]) => run(test, caller, 'updateConnector', { connector: { id: connector.id }, authSchemes });
-    expect(at(await update([oauth(null), { ...oauth(id, evil), id: 'b' }]))).toEqual(['authSchemes.1.oauth2.tokenUrl']);
+    expect(at(await update([oauth(null), { ...oauth(id, evil), schemeId: 'b' }]))).toEqual(['authSchemes.1.oauth2.tokenUrl']);
     const made = await run(test, caller, 'createConnector', { integration, name: 'b', baseUrl: evil, authSchemes: [oauth(id, evil)] });
     expect(at(made)).toEqual(['authSchemes.0.oauth2.tokenUrl']);
     const binding = { credential: { create: { name: 'n', data: { none: {} } } }, authScheme: oauth(id, evil) };

@@ -196,7 +196,7 @@ describe('what has expired', () => {
       mtlsCredentialId: short,
       clientCredentialId: long,
     };
-    const scheme = { id: 'x', schemeType: 'OAUTH2', oauth2: mtls };
+    const scheme = { schemeId: 'x', schemeType: 'OAUTH2', oauth2: mtls };
     await test.create(caller, 'Connector', { integration, name: 'c', baseUrl: 'https://api.example.com', authSchemes: [scheme] });
     await test.create(caller, 'Connection', {
       integration,

@@ -74,9 +74,9 @@ describe.each(uses)('%s', (mutation, which, users, left) => {
     const result = await run(test, world.caller, mutation, which());
     expect(result).toMatchObject({ __typename: 'InUseError', code: 'IN_USE', usageCount: users.length });
     expect(result.usages.map(({ noun }: Json) => noun)).toEqual(users);
-    for (const { id, name } of result.usages) {
+    for (const { node, name } of result.usages) {
       expect(name).toEqual(expect.any(String));
-      expect(await exists(id)).toBe(true);
+      expect(await exists(node.id)).toBe(true);
     }
     expect(await contents(test)).toEqual(before);
   });
@@ -116,7 +116,7 @@ describe('deleting a credential by force', () => {
   it('takes it out of both lists of every connection and out of schemes, and keeps the rest in order', async () => {
     const other = await test.create(world.caller, 'Credential', { integration: crm, name: 'other', data: bare });
     const scheme = {
-      id: 's',
+      schemeId: 's',
       schemeType: 'OAUTH2',
       oauth2: {
         grant: 'CLIENT_CREDENTIALS',
@@ -159,12 +159,12 @@ describe('deleting a credential by force', () => {
     const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', mtlsCredentialId: world.credential };
     await run(test, world.caller, 'updateConnector', {
       connector: { id: world.connector },
-      authSchemes: [{ id: 's', schemeType: 'OAUTH2', oauth2 }],
+      authSchemes: [{ schemeId: 's', schemeType: 'OAUTH2', oauth2 }],
     });
     expect(await run(test, world.caller, 'deleteCredential', { credential: world.credential })).toMatchObject({
       code: 'IN_USE',
       usageCount: 1,
-      usages: [{ noun: 'connector', id: world.connector, name: 'zendesk' }],
+      usages: [{ noun: 'connector', node: { id: world.connector }, name: 'zendesk' }],
     });
   });
 });

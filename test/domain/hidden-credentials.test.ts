@@ -41,14 +41,14 @@ beforeAll(async () => {
 });
 
 const bind = (id: string, authScheme?: object | null) => ({ credential: { id }, ...(authScheme !== undefined && { authScheme }) });
-const oauth2 = (id: string, clientCredentialId: string, more: object = {}) => ({
-  id,
+const oauth2 = (schemeId: string, clientCredentialId: string, more: object = {}) => ({
+  schemeId,
   schemeType: 'OAUTH2',
   oauth2: { grant: 'CLIENT_CREDENTIALS', tokenUrl, clientCredentialId, ...more },
 });
-const plain = (id: string) => ({ id, schemeType: 'BASIC_AUTH' });
+const plain = (schemeId: string) => ({ schemeId, schemeType: 'BASIC_AUTH' });
 
-const SCHEME = 'authScheme { id schemeType ... on OAuth2AuthScheme { clientCredentialId tokenUrl } }';
+const SCHEME = 'authScheme { schemeId schemeType ... on OAuth2AuthScheme { clientCredentialId tokenUrl } }';
 const fields = `id version ${lists.map((list) => `${list} { credentialId state credential { ... on CredentialBase { id } } ${SCHEME} }`).join(' ')}`;
 
 /** Makes a connection of the end user, as the organization. */
@@ -167,7 +167,7 @@ describe.each(lists)('%s', (list) => {
     await refused([bind(await make(caller))], ['0', 'credential', 'id'], 'NOT_FOUND');
     await refused([bind(a, oauth2('t', await make(caller)))], ['0', 'authScheme', 'oauth2'], 'NOT_FOUND');
     // A new scheme cannot take the id of one that is kept.
-    await refused([bind(a, plain('p'))], ['0', 'authScheme', 'id']);
+    await refused([bind(a, plain('p'))], ['0', 'authScheme', 'schemeId']);
 
     for (const entries of [
       [bind(shared), bind(b), bind(a)],
@@ -179,7 +179,7 @@ describe.each(lists)('%s', (list) => {
       expect(schemes).toEqual({
         [a]: null,
         [shared]: plain('p'),
-        [b]: { id: 's', schemeType: 'OAUTH2', clientCredentialId: client, tokenUrl },
+        [b]: { schemeId: 's', schemeType: 'OAUTH2', clientCredentialId: client, tokenUrl },
       });
     }
     expect(idsIn((await read(own, connection))[other])).toEqual([otherShared]);
@@ -207,7 +207,7 @@ describe.each(lists)('%s', (list) => {
       ['addConnectionCredential', { ...bind(a), position: 6 }, 'VALIDATION_FAILED', ['position']],
       ['addConnectionCredential', bind(shared), 'NOT_FOUND', ['credential', 'id']],
       ['addConnectionCredential', bind(a, oauth2('t', client)), 'NOT_FOUND', ['authScheme', 'oauth2']],
-      ['addConnectionCredential', bind(a, plain('s')), 'VALIDATION_FAILED', ['authScheme', 'id']],
+      ['addConnectionCredential', bind(a, plain('s')), 'VALIDATION_FAILED', ['authScheme', 'schemeId']],
     ];
     for (const [name, input, code, path] of refused) {
       const result = await change(name, input);
@@ -286,11 +286,11 @@ describe('a credential whose kind this gateway does not know', () => {
         caller,
         'updateConnector',
         { connector, authSchemes },
-        'version authSchemes { id ... on OAuth2AuthScheme { clientCredentialId } }',
+        'version authSchemes { schemeId ... on OAuth2AuthScheme { clientCredentialId } }',
       );
-    const kept = { id: 's', clientCredentialId: unknown };
+    const kept = { schemeId: 's', clientCredentialId: unknown };
     expect((await change([plain('p'), oauth2('s', unknown), plain('q')])).connector.version).toBe(1);
-    expect((await change([plain('r')])).connector.authSchemes).toEqual([{ id: 'r' }, kept]);
+    expect((await change([plain('r')])).connector.authSchemes).toEqual([{ schemeId: 'r' }, kept]);
     expect((await change(null)).connector.authSchemes).toEqual([kept]);
     expect((await change([oauth2('s', unknown, { tokenUrl: 'https://evil.example/token' })])).issues[0].path).toEqual([
       'input',
@@ -312,10 +312,10 @@ it('a scheme of a connector whose client has expired can be sent back as it was 
     authSchemes: [oauth2('s', expiring)],
   });
   const change = (authSchemes: unknown) =>
-    run(test, caller, 'updateConnector', { connector, description: 'x', authSchemes }, 'authSchemes { id }');
+    run(test, caller, 'updateConnector', { connector, description: 'x', authSchemes }, 'authSchemes { schemeId }');
   test.time = () => new Date(Date.now() + 120_000);
   try {
-    expect((await change([plain('p'), oauth2('s', expiring)])).connector.authSchemes).toEqual([{ id: 'p' }, { id: 's' }]);
+    expect((await change([plain('p'), oauth2('s', expiring)])).connector.authSchemes).toEqual([{ schemeId: 'p' }, { schemeId: 's' }]);
     expect((await change([oauth2('s', expiring, { tokenUrl: 'https://other.example/token' })])).code).toBe('NOT_FOUND');
     expect((await change([])).connector.authSchemes).toEqual([]);
   } finally {

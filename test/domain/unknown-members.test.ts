@@ -41,7 +41,7 @@ const ref = { id: 'x' };
 /** What a kind does not know is refused where it is written: test/credential-kinds/contract.test.ts. */
 const ofKind = { username: 'ada', password: new Redacted('pw') };
 const data = { basicAuth: ofKind };
-const scheme = { id: 's', schemeType: 'API_KEY', apiKey: { name: 'X-Key', in: 'HEADER' } };
+const scheme = { schemeId: 's', schemeType: 'API_KEY', apiKey: { name: 'X-Key', in: 'HEADER' } };
 const binding = { credential: { id: 'x' }, authScheme: scheme };
 
 /** For each function of the domain that a mutation runs, an input that is right, and the objects in it that hold members. */

@@ -117,7 +117,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
         name: 'x',
         actionCredentials: [
           { credential: { create: { name: 'a', data: secretData } } },
-          { credential: { create: { name: 'b', data: secretData } }, authScheme: { id: 'x', schemeType: CANARY } },
+          { credential: { create: { name: 'b', data: secretData } }, authScheme: { schemeId: 'x', schemeType: CANARY } },
         ],
       },
     },

@@ -264,7 +264,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
   it('says where to get a token, takes one, and says when one is refused', async () => {
     const { page, observed } = await open();
     await eventually(() => bar(page)).toContain('This page has no token yet.');
-    expect(await bar(page)).toContain('npx credential-gateway token');
+    expect(await bar(page)).toContain('node dist/main.js token');
     await eventually(() => result(page)).toContain('There is no token yet.');
     // Nothing was sent in vain.
     expect(observed.requests.filter((address) => address === `${server.origin}/graphql`)).toHaveLength(1);

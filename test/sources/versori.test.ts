@@ -26,7 +26,7 @@ async function setUp(): Promise<SetUp> {
   return { caller, hubId, connectorId, endUserId };
 }
 
-const scheme = `id schemeType description validationMessages { severity text details }`;
+const scheme = `schemeId schemeType description validationMessages { severity text details }`;
 const bound = `credentialId authScheme { ${scheme} } credential { ... on CredentialBase { id name kind errors expiresAt } }`;
 const shown = `id name createdAt updatedAt variables { name value }
   connector { id name } endUser { id externalId }
@@ -153,7 +153,7 @@ describe('the request', () => {
     const { caller } = await setUp();
     const entry = (id: string, description: string) => ({
       credential: none(id),
-      authScheme: { id, schemeType: 'NONE', description },
+      authScheme: { schemeId: id, schemeType: 'NONE', description },
     });
     const connection = await test.create(
       caller,
@@ -165,7 +165,7 @@ describe('the request', () => {
       shown,
     );
     const schemes = (entries: Json[]) => entries.map(({ authScheme }) => authScheme);
-    const expected = (id: string, description: string) => ({ id, schemeType: 'NONE', description, validationMessages: [] });
+    const expected = (id: string, description: string) => ({ schemeId: id, schemeType: 'NONE', description, validationMessages: [] });
     expect(schemes(connection.actionCredentials)).toEqual([expected('config-1', 'for reading'), expected('config-2', 'for writing')]);
     expect(schemes(connection.triggerCredentials)).toEqual([expected('config-1', 'for hooks')]);
 
@@ -173,7 +173,7 @@ describe('the request', () => {
     const result = await run(test, caller, 'createConnection', twice);
     expect(result).toMatchObject({
       code: 'VALIDATION_FAILED',
-      issues: [{ path: ['input', 'actionCredentials', '1', 'authScheme', 'id'], message: expect.stringContaining('unique') }],
+      issues: [{ path: ['input', 'actionCredentials', '1', 'authScheme', 'schemeId'], message: expect.stringContaining('unique') }],
     });
   });
 
@@ -191,7 +191,7 @@ describe('the request', () => {
     const { caller } = await setUp();
     const sent = { severity: 'ERROR', text: 'made up by the caller', details: ['made up'] };
     const authScheme = {
-      id: 'key',
+      schemeId: 'key',
       schemeType: 'API_KEY',
       apiKey: { name: 'api_key', in: 'QUERY' },
       validationMessages: [sent],
@@ -207,7 +207,7 @@ describe('the request', () => {
       connectionInput({
         actionCredentials: [
           { credential: none('key'), authScheme },
-          { credential: none('oauth'), authScheme: { id: 'oauth', schemeType: 'OAUTH2', oauth2, validationMessages: [sent] } },
+          { credential: none('oauth'), authScheme: { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2, validationMessages: [sent] } },
         ],
       }),
       shown,

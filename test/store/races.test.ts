@@ -85,7 +85,7 @@ const integrationNamed = async (): Promise<{ name: string }> => {
   return { name };
 };
 const mtls = (mtlsCredentialId: string) => ({
-  id: 'x',
+  schemeId: 'x',
   schemeType: 'OAUTH2',
   oauth2: { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', mtlsEnabled: true, mtlsCredentialId },
 });

@@ -24,7 +24,7 @@ export function clientScript({ organizationClaim, workers }: ClientSettings): st
 
 const script = String.raw`
   const endpoint = location.pathname;
-  const command = 'npx credential-gateway token --organization example --scope all.Organization credentials.reveal';
+  const command = 'node dist/main.js token --organization example --scope all.Organization credentials.reveal';
 
   // --- The token ---
 

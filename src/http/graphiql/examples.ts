@@ -41,7 +41,7 @@ mutation SetUp {
     name: "parcels"
     baseUrl: "https://api.parcels.example/v2"
     authSchemes: [
-      { id: "basic", schemeType: BASIC_AUTH }
+      { schemeId: "basic", schemeType: BASIC_AUTH }
     ]
   }) {
     ... on CreateConnectorSuccess { connector { id } }

@@ -42,9 +42,10 @@ export interface CostExtensions {
 
 /** The assumed length of a list that is not a page. Such lists have at most 20 items per object, and most have fewer. */
 const LIST_SIZE = 5;
-/** The assumed length of a page whose arguments are absent or invalid. */
-const PAGE_DEFAULT = 20;
-const PAGE_MAX = 100;
+/** The length of a page without `first` and `last`. */
+export const PAGE_DEFAULT = 20;
+/** The maximum length of a page. Pages and their costs must have the same, so it is defined once. */
+export const PAGE_MAX = 100;
 /** The cost of introspection, whatever is selected. */
 const INTROSPECTION_COST = 100;
 /** The basic cost of every operation. */

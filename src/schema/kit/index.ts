@@ -6,7 +6,7 @@ import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
 import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
-import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName } from './node.ts';
+import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName, nodeLoader } from './node.ts';
 import { listKit, nounKit } from './noun.ts';
 import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';
@@ -19,10 +19,11 @@ export type Kit = ReturnType<typeof createKit>;
 export function createKit(kinds: KindRegistry) {
   const builder = createBuilder();
   const node = addNode(builder);
+  const nodes = { node, load: nodeLoader(kinds) };
   const pages = addPages(builder);
-  const mutations = addMutations(builder);
+  const mutations = addMutations(builder, nodes);
   const references = addReferences(builder);
-  addNodeQueries(builder, node, kinds);
+  addNodeQueries(builder, nodes);
 
   // The types of the nouns refer to each other, so these are references only. They are implemented in the files of the nouns.
   const credentialTypes = kinds.readable.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));

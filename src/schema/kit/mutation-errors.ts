@@ -1,3 +1,4 @@
+import type { Noun } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
   ConflictError,
@@ -15,10 +16,11 @@ import {
   ValidationError,
 } from '../../errors.ts';
 import type { Builder } from './builder.ts';
-import { encodeId } from './global-id.ts';
+import type { Nodes } from './node.ts';
+import type { ReadableExtensions } from './required-scopes.ts';
 
 /** Adds the error types that mutations return. */
-export function addErrorTypes(builder: Builder) {
+export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   const mutationError = builder.interfaceRef<GatewayError>('MutationError').implement({
     description: 'The reason why a mutation changed nothing. All error types in result unions implement it.',
     fields: (t) => ({
@@ -40,7 +42,14 @@ export function addErrorTypes(builder: Builder) {
     description: 'An object that uses another one and so prevents its deletion.',
     fields: (t) => ({
       noun: t.exposeString('noun', { description: 'The noun of the object: `connection`, `connector`, `endUser` or `credential`.' }),
-      id: t.id({ description: 'The global id, for `node(id:)`.', resolve: ({ noun, id }) => encodeId(noun as never, id) }),
+      node: t.field({
+        type: node,
+        nullable: true,
+        description: 'The object. Null if it has been deleted meanwhile.',
+        // Usages that the viewer may not read are not listed.
+        extensions: { isReadable: true } satisfies ReadableExtensions,
+        resolve: ({ noun, id }, _args, context) => load(noun as Noun, id, context),
+      }),
       name: t.exposeString('name', { description: 'The name; for an end user, the display name.' }),
     }),
   });

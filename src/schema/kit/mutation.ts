@@ -10,6 +10,7 @@ import type { Cost } from './cost.ts';
 import { readInput } from './input.ts';
 import { forgetRead } from './loaders.ts';
 import { addErrorTypes } from './mutation-errors.ts';
+import type { Nodes } from './node.ts';
 import type { PerRequestExtensions } from './per-request.ts';
 
 type ErrorClass = new (...args: never[]) => GatewayError;
@@ -110,8 +111,8 @@ interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'
 export type Mutations = ReturnType<typeof addMutations>;
 
 /** Adds the error types that mutations return, and returns the functions that add mutations. */
-export function addMutations(builder: Builder) {
-  addErrorTypes(builder);
+export function addMutations(builder: Builder, nodes: Nodes) {
+  addErrorTypes(builder, nodes);
 
   /** Adds a mutation: its field, input, success type and result union. */
   function add(

@@ -6,7 +6,7 @@ import type { BaseRecord, CredentialRecord } from '../../domain/reading.ts';
 import { ForbiddenError } from '../../errors.ts';
 import type { Builder, GraphQLContext } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
-import { parseId } from './global-id.ts';
+import { parseId, VIEWER, viewerId } from './global-id.ts';
 
 const IDS_MAX = 100;
 
@@ -38,28 +38,41 @@ export function credentialTypeName(kinds: KindRegistry, credential: CredentialRe
 
 export type NodeRef = ReturnType<typeof addNode>;
 
+/** The interface `Node`, and how to load a record of any noun for it. Null if the record is not found. */
+export interface Nodes {
+  readonly node: NodeRef;
+  readonly load: (noun: Noun, id: string, context: GraphQLContext) => Promise<NodeSource | null>;
+}
+
+/** Returns the function that loads records as nodes. */
+export function nodeLoader(kinds: KindRegistry): Nodes['load'] {
+  const typeNameOf = (noun: Noun, record: BaseRecord) =>
+    noun === 'credential' ? credentialTypeName(kinds, record as CredentialRecord) : nounTable[noun].typeName;
+  return async (noun, id, { viewer, loaders }) => {
+    const scope = readScope(noun);
+    if (!may(viewer, scope)) throw new ForbiddenError(scope);
+    const record = await loaders[noun].byId.load(id);
+    return record && { ...record, __typename: typeNameOf(noun, record) };
+  };
+}
+
 /**
  * Adds `node` and `nodes`. Those of Pothos check the scope after loading, so a caller without the scope could find out which objects exist.
  * Here the id alone decides which scope is needed, before anything is loaded.
  */
-export function addNodeQueries(builder: Builder, node: NodeRef, kinds: KindRegistry): void {
-  const typeNameOf = (noun: Noun, record: BaseRecord) =>
-    noun === 'credential' ? credentialTypeName(kinds, record as CredentialRecord) : nounTable[noun].typeName;
-
-  async function load(globalId: string, { viewer, loaders }: GraphQLContext): Promise<NodeSource | null> {
+export function addNodeQueries(builder: Builder, { node, load: loadRecord }: Nodes): void {
+  async function load(globalId: string, context: GraphQLContext): Promise<NodeSource | null> {
+    // No record, and open to the viewer itself, so it needs no scope.
+    if (globalId === viewerId(context.viewer)) return { ...context.viewer, __typename: VIEWER } as object as NodeSource;
     const parsed = parseId(globalId);
-    if (!parsed) return null;
-    const scope = readScope(parsed.noun);
-    if (!may(viewer, scope)) throw new ForbiddenError(scope);
-    const record = await loaders[parsed.noun].byId.load(parsed.id);
-    return record && { ...record, __typename: typeNameOf(parsed.noun, record) };
+    return parsed ? loadRecord(parsed.noun, parsed.id, context) : null;
   }
   builder.queryField('node', (t) =>
     t.field({
       type: node,
       nullable: true,
       description:
-        'Returns any object by its global id. Null if it is not found or the id is malformed. Scope: depends on the noun in the id, such as `credentials.get`.',
+        'Returns any object by its global id. Null if it is not found or the id is malformed. Scope: depends on the noun in the id, such as `credentials.get`; none for the id of the viewer.',
       args: { id: t.arg.id({ required: true, description: 'The global id.' }) },
       resolve: (_root, { id }, context) => load(id, context),
     }),

@@ -3,14 +3,11 @@ import { type Noun, readScope } from '../../access/scopes.ts';
 import { COUNT_MAX, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
-import type { CostExtensions } from './cost.ts';
+import { type CostExtensions, PAGE_DEFAULT, PAGE_MAX } from './cost.ts';
 import { type CursorList, decodeCursor, encodeCursor } from './cursor.ts';
 import { nounName } from './global-id.ts';
 import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
-
-const FIRST_DEFAULT = 20;
-const FIRST_MAX = 100;
 
 /** The requested part of a list, with the list that its cursors are valid for. */
 interface ListRequest extends PageRequest {
@@ -143,9 +140,9 @@ export function addPages(builder: Builder) {
 /** Returns the arguments of every page. */
 export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
   return {
-    first: t.int({ description: 'The page size: 1 to 100, 20 by default.' }),
+    first: t.int({ description: `The page size: 1 to ${PAGE_MAX}, ${PAGE_DEFAULT} by default.` }),
     after: t.string({ description: 'Start after this cursor.' }),
-    last: t.int({ description: 'The page size before `before`: 1 to 100.' }),
+    last: t.int({ description: `The page size before \`before\`: 1 to ${PAGE_MAX}.` }),
     before: t.string({ description: 'End before this cursor. Requires `last`.' }),
   };
 }
@@ -218,9 +215,9 @@ function readPageArgs(noun: CursorList['noun'], args: PageArgs, sortField: strin
   if (after != null && before != null) throw new ValidationError([{ path: ['before'], message: 'must not be used together with after' }]);
   if (last != null && before == null) throw new ValidationError([{ path: ['last'], message: 'requires before' }]);
   if (before != null && last == null) throw new ValidationError([{ path: ['before'], message: 'requires last' }]);
-  const limit = last ?? first ?? FIRST_DEFAULT;
-  if (limit < 1 || limit > FIRST_MAX) {
-    throw new ValidationError([{ path: [last == null ? 'first' : 'last'], message: `must be from 1 to ${FIRST_MAX}` }]);
+  const limit = last ?? first ?? PAGE_DEFAULT;
+  if (limit < 1 || limit > PAGE_MAX) {
+    throw new ValidationError([{ path: [last == null ? 'first' : 'last'], message: `must be from 1 to ${PAGE_MAX}` }]);
   }
   const list = { noun, sortField };
   return {

@@ -18,7 +18,12 @@ import {
 import type { Scope } from '../../access/scopes.ts';
 import type { AlsoNeeds } from './mutation.ts';
 
-interface Declared {
+/** Extensions of a field whose objects the viewer may read in any case, because others are left out. Their types then require no scope. */
+export interface ReadableExtensions {
+  readonly isReadable?: true;
+}
+
+interface Declared extends ReadableExtensions {
   readonly pothosOptions?: { readonly authScopes?: { readonly scope?: Scope } };
   readonly alsoNeeds?: AlsoNeeds;
 }
@@ -87,33 +92,34 @@ export function requiredScopes(
   const required = new Set<Scope>();
   const fragments = fragmentsOf(document);
   // The scopes of a selection set depend only on its type. Without this cache, nested unions and spreads would take exponential time.
-  const seen = new Map<SelectionSetNode, Set<GraphQLObjectType>>();
+  const seen = new Map<SelectionSetNode, Set<string>>();
 
   function declared(element: { readonly extensions: unknown }): void {
     const scope = scopeOf(element);
     if (scope) required.add(scope);
   }
 
-  function walk(selectionSet: SelectionSetNode, parent: GraphQLObjectType): void {
-    const parents = seen.get(selectionSet) ?? new Set();
-    seen.set(selectionSet, parents);
-    if (parents.has(parent)) return;
-    parents.add(parent);
+  function walk(selectionSet: SelectionSetNode, parent: GraphQLObjectType, isReadable = false): void {
+    const places = seen.get(selectionSet) ?? new Set();
+    seen.set(selectionSet, places);
+    const place = `${parent.name} ${isReadable}`;
+    if (places.has(place)) return;
+    places.add(place);
     for (const selection of selectionSet.selections) {
       if (selection.kind === Kind.FIELD) {
         const field = parent.getFields()[selection.name.value];
         if (!field) continue; // __typename
-        declared(parent);
+        if (!isReadable) declared(parent);
         declared(field);
-        const { alsoNeeds } = field.extensions as Declared;
+        const { alsoNeeds, isReadable: givesReadable } = field.extensions as Declared;
         if (alsoNeeds) for (const scope of alsoNeeds(getArgumentValues(field, selection, variables) as never)) required.add(scope);
         if (!selection.selectionSet) continue;
-        for (const type of possibleTypes(getNamedType(field.type) as GraphQLObjectType)) walk(selection.selectionSet, type);
+        for (const type of possibleTypes(getNamedType(field.type) as GraphQLObjectType)) walk(selection.selectionSet, type, givesReadable);
       } else {
         const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments.get(selection.name.value);
         const condition = fragment?.typeCondition && schema.getType(fragment.typeCondition.name.value);
         if (!fragment || (condition && !possibleTypes(condition as GraphQLObjectType).includes(parent))) continue;
-        walk(fragment.selectionSet, parent);
+        walk(fragment.selectionSet, parent, isReadable);
       }
     }
   }

@@ -1,7 +1,9 @@
+import { readdirSync, readFileSync } from 'node:fs';
 import { getOperationAST, getVariableValues, parse, validate } from 'graphql';
 import { describe, expect, it } from 'vitest';
 import { exampleCertificate, exampleKey, exampleRsaKey } from '../../../src/credential-kinds/examples-pem.ts';
 import { createSchema, operationCost, requiredScopes } from '../../../src/schema/index.ts';
+import { PAGE_DEFAULT, PAGE_MAX } from '../../../src/schema/kit/cost.ts';
 import { kindRegistry } from '../../kinds.ts';
 
 const schema = createSchema(kindRegistry);
@@ -38,6 +40,23 @@ describe('an operation costs', () => {
     ],
   ])('%s', (_what, query, expected) => {
     expect(cost(query)).toBe(expected);
+  });
+
+  // If the two had limits of their own, a longer page would cost too little.
+  it('as much as the longest page that a list accepts', () => {
+    const first = schema
+      .getQueryType()!
+      .getFields()
+      .integrations!.args.find(({ name }) => name === 'first')!;
+    expect(first.description).toBe(`The page size: 1 to ${PAGE_MAX}, ${PAGE_DEFAULT} by default.`);
+    const page = (length: number) => cost(`{ integrations(first: ${length}) { nodes { name } } }`);
+    expect([page(PAGE_MAX), page(PAGE_MAX + 1)]).toEqual([2 + PAGE_MAX, 2 + PAGE_MAX]);
+    // No file of the schema has a length of its own.
+    const kit = new URL('../../../src/schema/kit/', import.meta.url);
+    const declaring = readdirSync(kit).filter((file) =>
+      /PAGE_\w+ = |FIRST_\w+ = |from 1 to \d/.test(readFileSync(new URL(file, kit), 'utf8')),
+    );
+    expect(declaring).toEqual(['cost.ts']);
   });
 
   // Traps that cost plugins fall into.
