@@ -73,6 +73,7 @@ export const git = defineCredentialKind({
   readsKeyFiles: true,
   async check(write, keyFiles) {
     const { settings, before, secrets, isSet, generated } = write;
+    if (settings.type === undefined) return [];
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
     if (isSsh && secrets.secretValue !== undefined && !(await keyFiles.read('sshKey', secrets.secretValue)))

@@ -218,6 +218,8 @@ export const authScheme = objectType({
     }),
   },
   check(values) {
+    // Without a valid type, nothing can be said about the settings.
+    if (values.schemeType === undefined) return [];
     const own = values.schemeType in settingsOf ? settingsOf[values.schemeType as TypeWithSettings].member : undefined;
     const issues: Issue[] = [];
     for (const { member } of Object.values(settingsOf)) {

@@ -16,6 +16,7 @@ export function plant(kind: CredentialKind, name: string, field: Field, canary =
   switch (format) {
     case undefined:
     case 'line':
+    case 'multiline':
       return { value: canary, canaries: [canary] };
     case 'base64': {
       const value = Buffer.from(canary).toString('base64');
