@@ -1,7 +1,7 @@
 import { choice, secret, text } from '../fields/field.ts';
 import { Redacted } from '../redacted.ts';
 import { defineCredentialKind } from './define.ts';
-import { signingAlgorithm } from './signing-algorithm.ts';
+import { keyTypeOf, otherKey, signingAlgorithm } from './signing-algorithm.ts';
 
 export const jwtBearer = defineCredentialKind({
   kind: 'jwtBearer',
@@ -12,13 +12,12 @@ export const jwtBearer = defineCredentialKind({
     algorithm: choice({
       description: 'How the token is signed.',
       choices: signingAlgorithm,
-      only: ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512'],
       example: 'HS256',
-      invalidExample: 'ES256',
+      invalidExample: 'none',
     }),
     secret: secret({
       description:
-        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, for RS the file of one RSA private key in PEM or DER, without a passphrase.',
+        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, for the other algorithms the file of one private key in PEM or DER, without a passphrase.',
       maxLength: 16_384,
       format: 'base64',
       example: 'c2lnbmluZy1rZXktZm9yLWV4YW1wbGVz',
@@ -49,24 +48,25 @@ export const jwtBearer = defineCredentialKind({
   },
   readsKeyFiles: true,
   async check({ settings, before, secrets, isSet }, keyFiles) {
-    const family = settings.algorithm?.slice(0, 2);
-    if (before && before.algorithm?.slice(0, 2) !== family && isSet.secret && secrets.secret === undefined)
-      return [
-        {
-          path: ['secret'],
-          message: 'must be set when algorithm changes between HS and RS: the stored value belongs to the old algorithm',
-        },
-      ];
-    if (family !== 'RS' || secrets.secret === undefined) return [];
-    for (const text of possibleKeyFiles(secrets.secret)) if ((await keyFiles.read('privateKey', text))?.type === 'rsa') return [];
-    return [{ path: ['secret'], message: 'must be one RSA private key of 2048 to 8192 bits in PEM or DER with RS, without a passphrase' }];
+    const { algorithm } = settings;
+    if (algorithm === undefined) return [];
+    const keyType = keyTypeOf(algorithm);
+    if (before?.algorithm && keyTypeOf(before.algorithm) !== keyType && isSet.secret && secrets.secret === undefined)
+      return [{ path: ['secret'], message: otherKey(before.algorithm, algorithm) }];
+    if (!keyType || secrets.secret === undefined) return [];
+    for (const text of possibleKeyFiles(secrets.secret)) {
+      if (keyType.types.includes((await keyFiles.read('privateKey', text))?.type ?? '')) return [];
+    }
+    return [{ path: ['secret'], message: `must be one ${keyType.name} in PEM or DER with ${algorithm}, private and without a passphrase` }];
   },
 });
 
-/** A file in PEM is read as it is. A file in DER can be PKCS#8 or PKCS#1. */
+/** A file in PEM is read as it is. A file in DER can be PKCS#8, PKCS#1 or SEC 1. */
 function possibleKeyFiles(secret: Redacted): Redacted[] {
   const base64 = secret.expose();
   const text = Buffer.from(base64, 'base64').toString('latin1');
   if (text.includes('-----BEGIN ')) return [new Redacted(text)];
-  return ['PRIVATE KEY', 'RSA PRIVATE KEY'].map((label) => new Redacted(`-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----`));
+  return ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY'].map(
+    (label) => new Redacted(`-----BEGIN ${label}-----\n${base64}\n-----END ${label}-----`),
+  );
 }

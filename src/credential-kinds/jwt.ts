@@ -1,10 +1,7 @@
 import { choice, secret, text } from '../fields/field.ts';
 import { defineCredentialKind } from './define.ts';
-import { signingAlgorithm } from './signing-algorithm.ts';
+import { keyTypeOf, otherKey, signingAlgorithm } from './signing-algorithm.ts';
 
-/** The key type of each family of algorithms. HS accepts any text. */
-const keyTypes: Readonly<Record<string, string>> = { RS: 'rsa', ES: 'ec' };
-const keyNames: Readonly<Record<string, string>> = { rsa: 'RSA key of 2048 to 8192 bits', ec: 'EC key on P-256, P-384 or P-521' };
 /** What every key in PEM begins with, whether it is one that is accepted or not. */
 const armor = /-----BEGIN [A-Z0-9 ]+-----/;
 
@@ -23,7 +20,7 @@ export const jwt = defineCredentialKind({
     algorithm: choice({ description: 'How tokens are signed.', choices: signingAlgorithm, example: 'HS256', invalidExample: 'none' }),
     secret: secret({
       description:
-        'For HS, the shared secret as plain text, not in base64. For RS and ES, a key in PEM: the private key to sign, the public key to verify.',
+        'For HS, the shared secret as plain text, not in base64. For the other algorithms, a key in PEM: the private key to sign, the public key to verify.',
       maxLength: 4096,
       example: 'a shared secret of 32 bytes, or so',
       invalidExample: '',
@@ -31,19 +28,16 @@ export const jwt = defineCredentialKind({
   },
   readsKeyFiles: true,
   async check({ settings, before, secrets, isSet }, keyFiles) {
-    const family = settings.algorithm?.slice(0, 2) ?? '';
-    const keyType = keyTypes[family];
+    const { algorithm } = settings;
+    if (algorithm === undefined) return [];
+    const keyType = keyTypeOf(algorithm);
     // For example, a public key must not become the shared secret of HS: then everybody could sign.
-    if (before && before.algorithm?.slice(0, 2) !== family && isSet.secret && secrets.secret === undefined)
-      return [
-        {
-          path: ['secret'],
-          message: 'must be set when algorithm changes between HS, RS and ES: the stored value belongs to the old algorithm',
-        },
-      ];
+    if (before?.algorithm && keyTypeOf(before.algorithm) !== keyType && isSet.secret && secrets.secret === undefined)
+      return [{ path: ['secret'], message: otherKey(before.algorithm, algorithm) }];
     if (secrets.secret === undefined) return [];
-    if (keyType && (await keyFiles.read('anyKey', secrets.secret))?.type !== keyType)
-      return [{ path: ['secret'], message: `must be one ${keyNames[keyType]} in PEM with ${family}` }];
+    const family = algorithm.slice(0, 2);
+    if (keyType && !keyType.types.includes((await keyFiles.read('anyKey', secrets.secret))?.type ?? ''))
+      return [{ path: ['secret'], message: `must be one ${keyType.name} in PEM with ${keyType.types.length > 1 ? algorithm : family}` }];
     if (!keyType && armor.test(secrets.secret.expose()))
       return [{ path: ['secret'], message: `must be a shared secret with ${family}, not a key in PEM` }];
     return [];

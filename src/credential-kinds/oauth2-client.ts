@@ -5,7 +5,7 @@ export const oauth2Client = defineCredentialKind({
   kind: 'oauth2Client',
   typeName: 'OAuth2ClientCredential',
   description:
-    'The client id and secret of your application at an OAuth 2.0 server (RFC 6749, section 2.3). For the tokens of a user, use OAuth2TokenCredential.',
+    'The client id of your application at an OAuth 2.0 server (RFC 6749, section 2.3), and its secret if it has one. For the tokens of a user, use OAuth2TokenCredential.',
   destinations: ['tokenUrl'],
   fields: {
     clientId: text({
@@ -14,7 +14,13 @@ export const oauth2Client = defineCredentialKind({
       example: 'gateway-client',
       invalidExample: '',
     }),
-    clientSecret: secret({ description: 'The client secret.', maxLength: 4096, example: 'Zk3-client-9fQ', invalidExample: '' }),
+    clientSecret: secret({
+      description: 'The client secret. Not set for a public client (RFC 6749, section 2.1), such as one that uses PKCE only.',
+      maxLength: 4096,
+      optional: true,
+      example: 'Zk3-client-9fQ',
+      invalidExample: '',
+    }),
     authorizeUrl: text({
       description: 'The authorization endpoint, where users give consent. Null for the client credentials grant, which has no user.',
       maxLength: 2048,

@@ -3,7 +3,8 @@ import type { Choices } from '../fields/field.ts';
 /** The JSON Web Algorithms (RFC 7518) of the kinds that hold a signing key. */
 export const signingAlgorithm = {
   enumName: 'SigningAlgorithm',
-  description: 'The signature algorithm of a JSON Web Token (RFC 7518, section 3.1). HS uses a shared secret; RS and ES use a private key.',
+  description:
+    'The signature algorithm of a JSON Web Token (RFC 7518, section 3.1, and RFC 8037 for EdDSA). HS uses a shared secret; the others use a private key.',
   values: {
     HS256: 'HMAC with SHA-256 and a shared secret.',
     HS384: 'HMAC with SHA-384 and a shared secret.',
@@ -14,5 +15,30 @@ export const signingAlgorithm = {
     ES256: 'ECDSA with SHA-256 and a P-256 key.',
     ES384: 'ECDSA with SHA-384 and a P-384 key.',
     ES512: 'ECDSA with SHA-512 and a P-521 key.',
+    PS256: 'RSASSA-PSS with SHA-256 and an RSA key.',
+    PS384: 'RSASSA-PSS with SHA-384 and an RSA key.',
+    PS512: 'RSASSA-PSS with SHA-512 and an RSA key.',
+    EdDSA: 'EdDSA with an Ed25519 or Ed448 key.',
   },
 } as const satisfies Choices;
+
+/** A type of key, as `key-files/` calls it, for messages and for comparison. */
+interface KeyType {
+  readonly types: readonly string[];
+  readonly name: string;
+}
+
+const rsa: KeyType = { types: ['rsa'], name: 'RSA key of 2048 to 8192 bits' };
+const ec: KeyType = { types: ['ec'], name: 'EC key on P-256, P-384 or P-521' };
+const edwards: KeyType = { types: ['Ed25519', 'Ed448'], name: 'Ed25519 or Ed448 key' };
+const keyTypes: Readonly<Record<string, KeyType>> = { RS: rsa, PS: rsa, ES: ec, Ed: edwards };
+
+/** Returns the type of key that an algorithm signs with. Undefined for HS, which has a shared secret. Equal types are the same object. */
+export function keyTypeOf(algorithm: keyof typeof signingAlgorithm.values): KeyType | undefined {
+  return keyTypes[algorithm.slice(0, 2)];
+}
+
+/** The message for an update that changes the algorithm to one that needs another type of key, and keeps the key. */
+export function otherKey(before: string, now: string): string {
+  return `must be set when algorithm changes from ${before} to ${now}: the stored value belongs to the old algorithm`;
+}

@@ -1,5 +1,6 @@
+import validator from 'validator';
 import { z } from 'zod';
-import { isHostPattern } from './hosts.ts';
+import { isHostName, isHostPattern } from './hosts.ts';
 
 interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
@@ -30,8 +31,8 @@ export const formats = {
     accepts: isCloneUrl,
   },
   hostname: {
-    message: 'must be a hostname such as api.example.com, without scheme, port or path',
-    accepts: (text) => z.hostname().safeParse(text).success,
+    message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',
+    accepts: isHostName,
   },
   hostPattern: {
     message:
@@ -40,9 +41,12 @@ export const formats = {
   },
   host: {
     message: 'must be a hostname or an IP address, without scheme, port or path',
-    accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
+    accepts: (text) => isHostName(text) || [z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
   },
-  email: { message: 'must be an email address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
+  email: {
+    message: 'must be an email address such as ada@example.com (RFC 5321, section 4.1.2)',
+    accepts: isEmail,
+  },
   userId: {
     message: 'must be one line without a colon: Basic authentication allows none in a user name (RFC 7617)',
     accepts: (text) => /^[^\p{Cc}:]*$/u.test(text),
@@ -110,6 +114,14 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
 
 function hasArmor(text: string): boolean {
   return text.includes('-----BEGIN ');
+}
+
+/** A mailbox (RFC 5321, section 4.1.2): the host is a name, also of one label, or the literal of an IP address (section 4.1.3). */
+function isEmail(text: string): boolean {
+  const [, local, tag, address = ''] = /^(.+)@\[(IPv6:)?([^[\]]+)\]$/.exec(text) ?? [];
+  if (local !== undefined) return (tag ? z.ipv6() : z.ipv4()).safeParse(address).success && isEmail(`${local}@example.com`);
+  // The library also takes international names (RFC 6531), which many mail servers and services refuse.
+  return /^[\x20-\x7e]+$/.test(text) && validator.isEmail(text, { require_tld: false, allow_utf8_local_part: false });
 }
 
 function isUrl(text: string): boolean {
