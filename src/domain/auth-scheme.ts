@@ -178,13 +178,13 @@ type TypeWithSettings = keyof typeof settingsOf;
 
 /** The fields of schemes of all types. */
 export const commonSchemeFields = {
-  id: text({ maxLength: 64, format: 'any', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
+  id: text({ maxLength: 64, format: 'externalId', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
   schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
   description: text({
     optional: true,
     minLength: 0,
     maxLength: 1_024,
-    format: 'any',
+    format: 'prose',
     description: 'Distinguishes several schemes of one type. Null if not set.',
   }),
 };
@@ -243,15 +243,21 @@ export function toStored(values: ValuesOf<typeof authScheme.fields>): AuthScheme
   return { id, schemeType, description, settings: { ...own } };
 }
 
-/** @throws ValidationError when two schemes of one list have the same id. `null` is an entry without a scheme. */
-export function refuseSameIds(schemes: readonly (AuthScheme | null)[], pathOf: (index: number) => Path): void {
+/** @throws ValidationError for each scheme that has the id of an earlier one in the list. `null` is an entry without a scheme. */
+export function refuseSameIds(schemes: readonly ({ readonly id: string } | null | undefined)[], pathOf: (index: number) => Path): void {
   const seen = new Set<string>();
+  const issues: Issue[] = [];
   schemes.forEach((scheme, index) => {
-    if (scheme && seen.has(scheme.id)) {
-      throw new ValidationError([{ path: pathOf(index), message: 'must be unique in the list of schemes' }]);
-    }
+    if (scheme && seen.has(scheme.id)) issues.push({ path: pathOf(index), message: 'must be unique in the list of schemes' });
     if (scheme) seen.add(scheme.id);
   });
+  if (issues.length > 0) throw new ValidationError(issues);
+}
+
+/** Returns the ids of the credentials that a scheme in an input refers to. */
+export function credentialsIn(scheme: AuthSchemeInput | null | undefined): string[] {
+  const { mtlsCredentialId, clientCredentialId } = scheme?.oauth2 ?? {};
+  return [mtlsCredentialId, clientCredentialId].filter((id) => id != null);
 }
 
 /** Returns the ids of the credentials that a scheme refers to. */

@@ -4,8 +4,16 @@ import { type ChangesOf, type InputOf, object, objectList, objectType, text } fr
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { type AuthSchemeInput, authScheme, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
-import { type Destination, destinationsOf, holdCredentials, namedCredentials, refuseForbiddenDestinations } from './binding.ts';
+import { type AuthSchemeInput, authScheme, credentialsIn, credentialsOf, refuseSameIds, toStored } from './auth-scheme.ts';
+import {
+  type Destination,
+  destinationsOf,
+  holdCredentials,
+  type NamedCredential,
+  namedCredentials,
+  refuseForbiddenDestinations,
+  refuseUnknownCredentials,
+} from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
 import { type FieldsIn, nameText } from './fields.ts';
@@ -18,10 +26,11 @@ import {
   type IntegrationRef,
   requireConnection,
   requireConnector,
+  requireEndUser,
   requireIntegration,
   requireOwner,
 } from './references.ts';
-import { at } from './validation.ts';
+import { at, Checks } from './validation.ts';
 
 /** The maximum number of action and trigger credentials of a connection together. */
 export const BINDINGS_MAX = 20;
@@ -103,10 +112,11 @@ export async function createConnection(context: MutationContext, input: Connecti
     triggerCredentials,
     ...given
   } = input;
-  const checked = checkInput(connectionFields, given);
-  refuseTooMany(input);
-  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(connectionFields, given));
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const change = async () => {
+    const [checked, entries] = [valid!, prepared!];
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const connector = connectorRef && (await requireConnector(context, connectorRef, ['connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
@@ -132,7 +142,22 @@ export async function createConnection(context: MutationContext, input: Connecti
       credentialIds: namedCredentials(bindings),
     };
     return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const integration = await checks.run(() => requireIntegration(context, integrationRef, ['integration']));
+        const connector = connectorRef && (await checks.run(() => requireConnector(context, connectorRef, ['connector'])));
+        if (connector && integration && connector.integrationId !== integration.id) {
+          checks.refuse(new NotFoundError('connector', ['connector']));
+        }
+        if (integration) await checks.run(() => requireOwner(context, endUserRef, integration, ['endUser']));
+        else if (endUserRef) await checks.run(() => requireEndUser(context, endUserRef, ['endUser']));
+        await refuseUnknownCredentials(context, integration?.id, namedIn(input), checks);
+      },
+    ],
+  );
 }
 
 /**
@@ -141,13 +166,12 @@ export async function createConnection(context: MutationContext, input: Connecti
  */
 export async function updateConnection(context: MutationContext, input: ConnectionChanges): Promise<ConnectionRecord> {
   const { connection: ref, expectedVersion, actionCredentials, triggerCredentials, ...changes } = input;
-  const checked = checkChanges(connectionFields, changes);
-  refuseTooMany(input);
-  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
-  return mutate(context, async () => {
-    const { inIntegration } = ref;
-    if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
-    const record = await requireConnection(context, ref, ['connection']);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkChanges(connectionFields, changes));
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const change = async () => {
+    const [checked, entries] = [valid!, prepared!];
+    const record = await requireTarget(context, ref);
     expectVersion(record, expectedVersion);
     refuseTooMany({ ...record, ...entries });
     const rebound = async (list: List) => (entries[list] ? bind(context, record, entries[list], list) : record[list]);
@@ -161,7 +185,24 @@ export async function updateConnection(context: MutationContext, input: Connecti
       await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guardedIn(input)), before);
     }
     return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const record = await checks.run(() => requireTarget(context, ref));
+        const added = namedIn(input).filter(({ id }) => !record?.credentialIds.includes(id));
+        await refuseUnknownCredentials(context, record?.integrationId, added, checks);
+      },
+    ],
+  );
+}
+
+/** @throws InvalidIntegrationError, NotFoundError, AlteredRecordError */
+async function requireTarget(context: DomainContext, ref: ConnectionRef): Promise<ConnectionRecord> {
+  const { inIntegration } = ref;
+  if (inIntegration) await requireIntegration(context, inIntegration.integration, ['connection', 'inIntegration', 'integration']);
+  return requireConnection(context, ref, ['connection']);
 }
 
 /** Returns where the name of a connection is unique, for messages. */
@@ -243,18 +284,36 @@ export async function deleteConnection(
 /** An entry that passed all checks that need no transaction: an existing credential, or one to create. */
 type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null };
 
-/** Checks the entries of the given lists. Null is an empty list. @throws ValidationError */
-async function prepareLists(context: DomainContext, given: BindingLists): Promise<Partial<Record<List, readonly Entry[]>>> {
+/**
+ * Checks the entries of the given lists. Null is an empty list. Returns undefined if something is wrong. Too many entries are not checked one
+ * by one.
+ */
+async function prepareLists(
+  context: DomainContext,
+  given: BindingLists,
+  checks: Checks,
+): Promise<Partial<Record<List, readonly Entry[]>> | undefined> {
+  if (
+    (await checks.run(() => {
+      refuseTooMany(given);
+      return true;
+    })) === undefined
+  )
+    return undefined;
   const prepared: Partial<Record<List, readonly Entry[]>> = {};
   for (const list of lists) {
     if (given[list] === undefined) continue;
+    const sent = given[list] ?? [];
     const entries: Entry[] = [];
-    for (const [index, entry] of (given[list] ?? []).entries()) {
-      entries.push(await at([list, index], () => prepareEntry(context, entry)));
+    for (const [index, entry] of sent.entries()) {
+      const valid = await checks.run(() => at([list, index], () => prepareEntry(context, entry)));
+      if (valid) entries.push(valid);
     }
-    refuseSameIds(
-      entries.map(({ authScheme }) => authScheme),
-      (index) => [list, index, 'authScheme', 'id'],
+    await checks.run(() =>
+      refuseSameIds(
+        sent.map(({ authScheme }) => authScheme),
+        (index) => [list, index, 'authScheme', 'id'],
+      ),
     );
     prepared[list] = entries;
   }
@@ -262,13 +321,27 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
 }
 
 async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
-  const { authScheme: scheme } = checkInput(bindingFields, given);
-  const authScheme = scheme && toStored(scheme);
+  const checks = new Checks();
+  const valid = await checks.run(() => checkInput(bindingFields, given));
   const { id, create, ...rest } = credential;
-  await at(['credential'], () => refuseUnknown(rest));
-  if (typeof id === 'string') return { id, authScheme };
-  if (!create) throw new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]);
-  return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };
+  await checks.run(() => at(['credential'], () => refuseUnknown(rest)));
+  const isId = typeof id === 'string';
+  if (!isId && !create) checks.refuse(new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]));
+  const created =
+    isId || !create ? undefined : await checks.run(() => at(['credential', 'create'], () => prepareCredential(context, create)));
+  checks.end();
+  const authScheme = valid!.authScheme && toStored(valid!.authScheme);
+  return isId ? { id, authScheme } : { create: created!, authScheme };
+}
+
+/** Returns the existing credentials that an input names. */
+function namedIn(given: BindingLists): NamedCredential[] {
+  return lists.flatMap((list) =>
+    (given[list] ?? []).flatMap(({ credential, authScheme }, index) => [
+      ...(typeof credential.id === 'string' ? [{ id: credential.id, path: [list, index, 'credential', 'id'] }] : []),
+      ...credentialsIn(authScheme).map((id) => ({ id, path: [list, index, 'authScheme', 'oauth2'] })),
+    ]),
+  );
 }
 
 /** Converts the entries of one list to bindings. Creates new credentials, and protects existing ones from being deleted at the same time. */

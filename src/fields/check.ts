@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type Issue, type Path, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 import type { ChangesOf, Field, Fields, InputOf, ObjectType, ValuesOf } from './field.ts';
-import { formats } from './formats.ts';
+import { type FormatRule, formats } from './formats.ts';
 
 /** Options of a check. */
 interface CheckOptions {
@@ -143,7 +143,7 @@ function ruleOf(field: Field): z.ZodType {
 function newRule(field: Field): z.ZodType {
   switch (field.type) {
     case 'String':
-      return field.secret ? secretRule(field) : textRule(field, 'must be text');
+      return field.secret ? secretRule(field) : settingRule(field);
     case 'Choice': {
       const values = field.only ?? Object.keys(field.choices.values);
       return z.enum(values as [string, ...string[]], { error: `must be one of ${values.join(', ')}` });
@@ -157,7 +157,7 @@ function newRule(field: Field): z.ZodType {
     }
     case 'StringList':
       return z
-        .array(textRule(field, 'must be text'), { error: 'must be a list of texts' })
+        .array(settingRule(field), { error: 'must be a list of texts' })
         .max(field.maxItems, `must have at most ${field.maxItems} items`);
     case 'Int': {
       const error = `must be a whole number from ${field.min} to ${field.max}`;
@@ -198,6 +198,12 @@ function textRule({ minLength = 1, maxLength, maxBytes, format }: TextRules, err
     : schema;
   if (maxBytes === undefined) return formatted;
   return formatted.refine((text) => Buffer.byteLength(text, 'base64') <= maxBytes, { error: `must be at most ${maxBytes} bytes` });
+}
+
+/** Checks a text that is not secret, and gives it the standard form of its format. */
+function settingRule(field: TextRules) {
+  const { standardForm = (text: string) => text }: FormatRule = field.format ? formats[field.format] : formats.any;
+  return textRule(field, 'must be text').transform(standardForm);
 }
 
 /** Checks a secret without unwrapping its value for anyone else. */

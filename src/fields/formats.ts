@@ -1,8 +1,9 @@
 import validator from 'validator';
 import { z } from 'zod';
 import { isHostName, isHostPattern } from './hosts.ts';
+import { isProse, isVisibleLine } from './visible-text.ts';
 
-interface FormatRule {
+export interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
   readonly message: string;
   accepts(text: string): boolean;
@@ -11,6 +12,8 @@ interface FormatRule {
    * credential kinds can have fields of such a format.
    */
   readonly readAs?: 'certificates' | 'privateKey';
+  /** The form of an accepted text that is stored in its place. Without it, the text is stored as it was sent. */
+  standardForm?(text: string): string;
 }
 
 /** The algorithms of keys that `key-files/` takes. */
@@ -19,7 +22,23 @@ const ALGORITHMS = 'RSA with 2048 to 8192 bits, P-256, P-384, P-521, Ed25519 or 
 /** The formats that a field can require of its text. */
 export const formats = {
   any: { message: 'must be text', accepts: () => true },
-  name: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text) },
+  // Two names that look equal are equal: they are stored and compared in Unicode's normalization form C (UAX #15).
+  name: {
+    message: 'must be one line of visible characters, without white space at its ends, control characters or invisible characters',
+    accepts: isVisibleLine,
+    standardForm: (text) => text.normalize('NFC'),
+  },
+  // An id belongs to another system, which compares it by its characters. So it is not changed.
+  externalId: {
+    message:
+      'must be one line of visible characters in normalization form C, without white space at its ends, control characters or invisible characters',
+    accepts: (text) => isVisibleLine(text) && text.normalize('NFC') === text,
+  },
+  prose: {
+    message: 'must be visible text, without control characters other than line breaks and tabs, and without characters that reverse other text',
+    accepts: isProse,
+  },
+  glob: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text), standardForm: (text) => text.normalize('NFC') },
   line: { message: 'must be one line without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
   multiline: {
     message: 'must not contain control characters other than line breaks and tabs',
@@ -62,9 +81,10 @@ export const formats = {
   },
   // Only certificates: a private key in the same text would not be sealed.
   pemCertificates: {
-    message: `must be one to ten X.509 certificates in PEM (RFC 7468) and nothing else, with keys of ${ALGORITHMS}`,
+    message: `must be one to ten X.509 certificates in PEM (RFC 7468) and no other blocks, with keys of ${ALGORITHMS}`,
     accepts: hasArmor,
     readAs: 'certificates',
+    standardForm: certificatesAlone,
   },
   pemPrivateKey: {
     message: `must be one unencrypted private key in PEM (RFC 7468) and nothing else: ${ALGORITHMS}`,
@@ -110,6 +130,21 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
   } catch {
     return undefined;
   }
+}
+
+const certificateBlock = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----/g;
+
+/**
+ * Returns certificates without the text around them (RFC 7468, section 5.2), such as the bag attributes that OpenSSL prints, in lines of 64
+ * characters that end in LF. A text with any other block is returned unchanged, and is then refused.
+ */
+function certificatesAlone(text: string): string {
+  if (/-----(?:BEGIN|END) /.test(text.replace(certificateBlock, ''))) return text;
+  const blocks = [...text.matchAll(certificateBlock)].map(([, body]) => {
+    const lines = body!.replace(/\s/g, '').match(/.{1,64}/g) ?? [];
+    return `${['-----BEGIN CERTIFICATE-----', ...lines, '-----END CERTIFICATE-----'].join('\n')}\n`;
+  });
+  return blocks.join('');
 }
 
 function hasArmor(text: string): boolean {

@@ -5,7 +5,7 @@ import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
 import { parseId } from './global-id.ts';
-import { checkSought } from './input.ts';
+import { checkSought, NOTHING } from './input.ts';
 import type { Reference } from './references.ts';
 
 /** A filter of a list: its argument, and the condition on records that follows from a value of the argument. */
@@ -14,9 +14,6 @@ export interface ListFilter {
   /** `name` is the name of the argument, for the paths of errors. @throws ValidationError */
   readonly condition: (value: never, context: GraphQLContext, name: string) => object | Promise<object>;
 }
-
-/** An id that no record has. A filter with it matches nothing. */
-export const NOTHING = 'nothing';
 
 /** Selects records that belong to the given record; `field` holds its id. Matches nothing if the given record does not exist. */
 export function byReference<Ref extends string | { readonly id?: string }, Found extends { readonly id: string }>(
@@ -33,8 +30,8 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
   };
 }
 
-/** No name has control characters. The database does not accept NUL in a pattern. */
-const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name' });
+/** No name has control characters. The database does not accept NUL in a pattern. Names are compared in normalization form C. */
+const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'glob' });
 
 /** Selects records whose name (or display name) matches a glob. */
 export function byGlob(): ListFilter {
