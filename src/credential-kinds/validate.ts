@@ -1,5 +1,5 @@
 import { type Issue, ValidationError } from '../errors.ts';
-import { type Examined, examine, withoutRepeated } from '../fields/check.ts';
+import { checkAny, type Examined, examine, withoutRepeated } from '../fields/check.ts';
 import { formats, readAsOf } from '../fields/formats.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import { Redacted } from '../redacted.ts';
@@ -80,6 +80,11 @@ export async function prepareWrite(
   if (kind.refusal) issues.push({ path: [], message: kind.refusal });
   if (issues.length > 0) throw new ValidationError(inOrder(kind, issues));
   return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) }), secrets, unset };
+}
+
+/** Checks the single fields of a partial update, when what is stored is not known. @throws ValidationError */
+export function checkForm(kind: CredentialKind, { [GENERATE]: _flag, ...given }: KindData): void {
+  checkAny(kind.fields, given, 'update', { unknownMember: unknownMember(kind) });
 }
 
 /** Returns what is wrong with the flag `generatePrivateKey`. */

@@ -1,5 +1,12 @@
 import type { CredentialKind } from '../credential-kinds/define.ts';
-import { type KindData, type PreparedWrite, prepareWrite, readsKeyFiles, withGeneratedSecret } from '../credential-kinds/validate.ts';
+import {
+  checkForm,
+  type KindData,
+  type PreparedWrite,
+  prepareWrite,
+  readsKeyFiles,
+  withGeneratedSecret,
+} from '../credential-kinds/validate.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from '../fields/field.ts';
@@ -160,8 +167,10 @@ export async function updateCredential(context: MutationContext, input: Credenti
     () => mutate(context, change),
     [
       async () => {
-        const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
-        if (prepared) await prepareUpdate(record, prepared);
+        const missing = new NotFoundError('credential', ['credential']);
+        const record = await checks.run(async () => required(await findCredential(context, id), missing));
+        if (prepared && record) await prepareUpdate(record, prepared);
+        else if (prepared) await at(['data', prepared.kind.kind], () => checkForm(prepared.kind, prepared.data));
       },
     ],
   );

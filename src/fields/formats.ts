@@ -35,10 +35,15 @@ export const formats = {
     accepts: (text) => isVisibleLine(text) && text.normalize('NFC') === text,
   },
   prose: {
-    message: 'must be visible text, without control characters other than line breaks and tabs, and without characters that reverse other text',
+    message:
+      'must be visible text, without control characters other than line breaks and tabs, and without characters that reverse other text',
     accepts: isProse,
   },
-  glob: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text), standardForm: (text) => text.normalize('NFC') },
+  glob: {
+    message: 'must not contain control characters',
+    accepts: (text) => /^\P{Cc}*$/u.test(text),
+    standardForm: (text) => text.normalize('NFC'),
+  },
   line: { message: 'must be one line without control characters', accepts: (text) => /^[^\p{Cc}\u2028\u2029]*$/u.test(text) },
   multiline: {
     message: 'must not contain control characters other than line breaks and tabs',

@@ -16,7 +16,7 @@ export function readDistinguishedName(printed: string): readonly (readonly Attri
     // A plus in a value is escaped.
     line.split(/(?<!\\) \+ (?=[A-Za-z0-9.]+=)/).map((attribute) => {
       const at = attribute.indexOf('=');
-      return { type: attribute.slice(0, at), value: unescape(attribute.slice(at + 1)) };
+      return { type: attribute.slice(0, at), value: withoutEscapes(attribute.slice(at + 1)) };
     }),
   );
 }
@@ -28,7 +28,7 @@ export function showDistinguishedName(name: readonly (readonly Attribute[])[]): 
 }
 
 /** Removes escapes: a backslash and a character, or the two hexadecimal digits of a byte of UTF-8. */
-function unescape(value: string): string {
+function withoutEscapes(value: string): string {
   const text = value.replace(/(?:\\[0-9A-Fa-f]{2})+|\\(.)/g, (escaped, character?: string) =>
     character === undefined ? Buffer.from(escaped.replaceAll('\\', ''), 'hex').toString() : character,
   );
