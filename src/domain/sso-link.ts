@@ -93,6 +93,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
   // The object of the audit entry is the end user. Its reason contains the contact type and the id of the link.
   // Everything else is checked in the order above, so that it is not told before the contact exists.
   const findContact = async () => {
+    if (context.malformed?.length) return;
     const endUser = await findEndUser(context, endUserRef);
     if (!endUser?.contacts.some(({ type }) => type === contactType)) checks.refuse(new NotFoundError('contact', ['contactType']));
   };
