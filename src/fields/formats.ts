@@ -137,7 +137,8 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
   }
 }
 
-const certificateBlock = /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----/g;
+/** A block whose first and last line contain nothing else, as parsers require. */
+const certificateBlock = /^[ \t]*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----[ \t]*$/gm;
 
 /**
  * Returns certificates without the text around them (RFC 7468, section 5.2), such as the bag attributes that OpenSSL prints, in lines of 64

@@ -48,6 +48,7 @@ describe.each([
     const damaged = exampleCertificate.replace('MIIB', 'MIIC');
     for (const text of [
       exampleCertificate + exampleKey,
+      `my cert ${exampleCertificate}`,
       exampleKey,
       damaged,
       exampleCertificate.slice(0, -10),
