@@ -52,6 +52,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   bson: ['embedded-mongodb'],
   asn1js: ['key-files/der.ts'],
   piscina: ['key-files/pool.ts'],
+  validator: ['fields'],
   commander: ['cli/program.ts'],
   'cli-progress': ['cli'],
 };

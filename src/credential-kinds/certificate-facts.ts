@@ -8,7 +8,8 @@ const certificateInfo: FactObject = {
   members: {
     subject: {
       type: 'String',
-      description: 'The distinguished name of the holder, most specific part last, such as `O=Example, CN=example.com`.',
+      description:
+        'The distinguished name of the holder, most specific part last, such as `O=Example, CN=example.com`. Several attributes of one part are joined by ` + `. A value with a separator in it is in quotation marks.',
     },
     issuer: {
       type: 'String',
@@ -16,7 +17,8 @@ const certificateInfo: FactObject = {
     },
     commonName: {
       type: 'String',
-      description: 'The common name in the subject. Null if there is none, which is usual for newer certificates.',
+      description:
+        'The common name in the subject, the most specific one if there are several. Null if there is none, which is usual for newer certificates.',
     },
     serialNumber: { type: 'String', description: 'In hexadecimal. Unique only among the certificates of its issuer.' },
     fingerprint: {

@@ -55,8 +55,12 @@ export function outputType(member: KindField | Fact): string {
   return member.type === 'StringList' ? '[String]' : member.type;
 }
 
+/** Names of a standard, which are case-sensitive: those of RFC 8037. */
+const standardNames = ['EdDSA'];
+
 function assertChoices(kind: string, { enumName, values }: Choices, only: readonly string[] = []): void {
   for (const value of Object.keys(values))
-    if (!/^[A-Z][A-Z0-9_]*$/.test(value)) throw new Error(`Credential kind ${kind}: ${enumName}.${value} is not in UPPER_CASE.`);
+    if (!/^[A-Z][A-Z0-9_]*$/.test(value) && !standardNames.includes(value))
+      throw new Error(`Credential kind ${kind}: ${enumName}.${value} is not in UPPER_CASE.`);
   for (const value of only) if (!(value in values)) throw new Error(`Credential kind ${kind}: ${value} is not in ${enumName}.`);
 }

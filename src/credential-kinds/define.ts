@@ -52,7 +52,10 @@ export interface Definition<F extends KindFields> {
   readonly internalFacts?: Readonly<Record<string, string>>;
   /** Computes facts, including internal facts. A fact that it does not return keeps its value; null removes a fact. */
   derive?(write: Write<F>, keyFiles: KeyFiles): Record<string, unknown> | Promise<Record<string, unknown>>;
-  /** Checks rules between fields, on the merged state. Paths are field names. Runs only when every single field is valid. */
+  /**
+   * Checks rules between fields, on the merged state. Paths are field names. A field that breaks its own rule is absent from `settings` and
+   * `secrets`, and what is returned about it is left out.
+   */
   check?(write: Write<F>, keyFiles: KeyFiles): Issue[] | Promise<Issue[]>;
   /**
    * The settings that decide who receives the secrets, such as a host. An update that gives one of them another value must also set or clear
@@ -68,6 +71,11 @@ export interface Definition<F extends KindFields> {
   readonly generate?: { readonly field: string; make(keyFiles: KeyFiles): Promise<Redacted> };
   /** The kind under which such a credential is stored and returned, if it is another kind. This kind is then for input only. */
   readonly storedAs?: string;
+  /**
+   * Why nobody can store a credential of this kind at present. It is the end of an error message. Its input is checked, and then refused with
+   * this message: a secret that nothing can use or show must not be swallowed.
+   */
+  readonly refusal?: string;
 }
 
 /** A credential kind without the exact types of its fields. All layers use this type. */

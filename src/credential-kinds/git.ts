@@ -73,6 +73,7 @@ export const git = defineCredentialKind({
   generate: { field: 'secretValue', make: (keyFiles) => keyFiles.generate('ssh') },
   check(write) {
     const { settings, before, secrets, isSet, generated } = write;
+    if (settings.type === undefined) return [];
     const isSsh = settings.type === 'SSH_KEY';
     if (generated && !isSsh) return [{ path: ['generatePrivateKey'], message: 'requires type SSH_KEY' }];
     if (before && before.type !== settings.type && isSet.secretValue && secrets.secretValue === undefined && !generated)

@@ -1,3 +1,4 @@
+import { isEmptySecret } from '../fields/check.ts';
 import { type Choices, choice, secret, text } from '../fields/field.ts';
 import { type CredentialKind, defineCredentialKind } from './define.ts';
 
@@ -7,7 +8,7 @@ const authMethod = {
   values: {
     HEADER: 'In the header that publicValue names, or in Authorization if publicValue is null.',
     QUERY_PARAM: 'In the query parameter that publicValue names.',
-    BASIC_AUTH: 'In Basic authentication: publicValue is the user name and secretValue the password.',
+    BASIC_AUTH: 'In Basic authentication: publicValue is the user name and secretValue the password. One of them can be empty.',
     CLIENT_CERTIFICATE: 'In TLS client authentication: publicValue is the certificate and secretValue its private key, both in PEM.',
   },
 } as const satisfies Choices;
@@ -42,7 +43,9 @@ export const http: CredentialKind = defineCredentialKind({
       invalidExample: 'COOKIE',
     }),
     publicValue: text({
-      description: 'Not secret. Depending on authMethod: the name of the header or query parameter, the user name, or the certificate.',
+      description:
+        'Not secret. Depending on authMethod: the name of the header or query parameter, the user name, or the certificate. Only a user name can be empty.',
+      minLength: 0,
       maxLength: 32_768,
       format: 'multiline',
       formatBy: {
@@ -51,28 +54,40 @@ export const http: CredentialKind = defineCredentialKind({
       },
       optional: true,
       example: 'X-Api-Key',
-      invalidExample: '',
+      invalidExample: 'X-Api-Key\u0000',
     }),
     secretValue: secret({
-      description: 'Depending on authMethod: the value of the header or query parameter, the password, or the private key.',
+      description:
+        'Depending on authMethod: the value of the header or query parameter, the password, or the private key. Only a password can be empty.',
+      minLength: 0,
       maxLength: 16_384,
       formatBy: {
         setting: 'authMethod',
         formats: { HEADER: 'headerValue', QUERY_PARAM: 'line', BASIC_AUTH: 'password', CLIENT_CERTIFICATE: 'pemPrivateKey' },
       },
       example: 'hs_5up3r-s3cr3t',
-      invalidExample: '',
+      invalidExample: 'hs_5up3r\u0000s3cr3t',
     }),
   },
-  check({ settings, before, secrets, isSet }) {
+  internalFacts: { isSecretEmpty: 'Whether the stored secret is empty, which only the password of Basic authentication can be.' },
+  check({ settings, before, secrets, isSet, facts }) {
     const method = settings.authMethod;
     if (!method) return [];
     const { is, optional } = meanings[method];
     const issues = [];
-    if (settings.publicValue === undefined && !optional)
-      issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
+    if (settings.publicValue === undefined) {
+      if (!optional) issues.push({ path: ['publicValue'], message: `is required with ${method}: it is ${is}` });
+    } else if (settings.publicValue === '' && method !== 'BASIC_AUTH') {
+      issues.push({ path: ['publicValue'], message: 'must not be empty' });
+    }
+    const isEmpty = secrets.secretValue ? isEmptySecret(secrets.secretValue) : facts.isSecretEmpty === true;
+    if (isEmpty && secrets.secretValue && method !== 'BASIC_AUTH')
+      return [...issues, { path: ['secretValue'], message: 'must not be empty' }];
+    if (isEmpty && settings.publicValue === '' && method === 'BASIC_AUTH')
+      issues.push({ path: ['publicValue'], message: 'must not be empty if secretValue is empty' });
     if (before && before.authMethod !== method && isSet.secretValue && secrets.secretValue === undefined)
       issues.push({ path: ['secretValue'], message: 'must be set when authMethod changes: the stored value belongs to the old method' });
     return issues;
   },
+  derive: ({ secrets }) => (secrets.secretValue ? { isSecretEmpty: isEmptySecret(secrets.secretValue) } : {}),
 });

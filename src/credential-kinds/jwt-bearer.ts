@@ -4,12 +4,12 @@ import { defineCredentialKind } from './define.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
 import { type KeyForm, signingKeyIssues } from './signing-key.ts';
 
-/** A file in PEM is read as it is. A file in DER can be PKCS#8 or PKCS#1. */
+/** A file in PEM is read as it is. A file in DER can be PKCS#8, PKCS#1 or SEC 1. */
 const form: KeyForm = {
   decode: (base64) => Buffer.from(base64, 'base64'),
   asKeyFiles(base64) {
     const text = Buffer.from(base64, 'base64').toString('latin1');
-    if (!text.includes('-----BEGIN ')) return ['PRIVATE KEY', 'RSA PRIVATE KEY'].map((label) => armored(label, base64));
+    if (!text.includes('-----BEGIN ')) return ['PRIVATE KEY', 'RSA PRIVATE KEY', 'EC PRIVATE KEY'].map((label) => armored(label, base64));
     // The bytes are stored as they are, so programs must be able to read them as they are.
     return hasArmorLines(text) ? [text] : [];
   },
@@ -26,13 +26,12 @@ export const jwtBearer = defineCredentialKind({
     algorithm: choice({
       description: 'How the token is signed.',
       choices: signingAlgorithm,
-      only: ['HS256', 'HS384', 'HS512', 'RS256', 'RS384', 'RS512'],
       example: 'HS256',
-      invalidExample: 'ES256',
+      invalidExample: 'none',
     }),
     secret: secret({
       description:
-        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, at least as many as the hash has (32, 48 or 64); for RS the file of one RSA private key in PEM or DER, without a passphrase.',
+        'The signing key, in base64 (RFC 4648, section 4): the bytes of the shared secret for HS, at least as many as the hash has (32, 48 or 64); for the other algorithms the file of one private key in PEM or DER, without a passphrase.',
       maxLength: 16_384,
       format: 'base64',
       example: 'YSBzaWduaW5nIGtleSBvZiAzNiBieXRlcyBmb3IgZGVtb3Mh',

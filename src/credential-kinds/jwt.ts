@@ -31,7 +31,7 @@ export const jwt = defineCredentialKind({
     algorithm: choice({ description: 'How tokens are signed.', choices: signingAlgorithm, example: 'HS256', invalidExample: 'none' }),
     secret: secret({
       description:
-        'For HS, the shared secret as plain text, not in base64, with at least as many bytes as the hash: 32, 48 or 64. For RS and ES, a key in PEM: the private key to sign, the public key to verify. For ES, on the curve of the algorithm.',
+        'For HS, the shared secret as plain text, not in base64, with at least as many bytes as the hash: 32, 48 or 64. For the other algorithms, a key in PEM: the private key to sign, the public key to verify. For ES, on the curve of the algorithm.',
       maxLength: 4096,
       formatBy: { setting: 'algorithm', formats: secretFormats },
       example: 'a shared secret of 32 bytes, or so',

@@ -5,7 +5,7 @@ export const oauth2Client = defineCredentialKind({
   kind: 'oauth2Client',
   typeName: 'OAuth2ClientCredential',
   description:
-    'The client id and secret of your application at an OAuth 2.0 server (RFC 6749, section 2.3). For the tokens of a user, use OAuth2TokenCredential.',
+    'The client id of your application at an OAuth 2.0 server (RFC 6749, section 2.3), and its secret if it has one. For the tokens of a user, use OAuth2TokenCredential.',
   destinations: ['tokenUrl'],
   fields: {
     clientId: text({
@@ -16,9 +16,10 @@ export const oauth2Client = defineCredentialKind({
       invalidExample: '',
     }),
     clientSecret: secret({
-      description: 'The client secret.',
+      description: 'The client secret. Not set for a public client (RFC 6749, section 2.1), such as one that uses PKCE only.',
       maxLength: 4096,
       format: 'oauthText',
+      optional: true,
       example: 'Zk3-client-9fQ',
       invalidExample: '',
     }),

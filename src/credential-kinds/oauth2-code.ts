@@ -5,7 +5,11 @@ export const oauth2Code = defineCredentialKind({
   kind: 'oauth2Code',
   typeName: 'OAuth2CodeCredential',
   storedAs: 'oauth2Token',
-  description: 'An authorization code, to be exchanged for tokens. For input only: it is stored and returned as an OAuth2TokenCredential.',
+  description:
+    'An authorization code, to be exchanged for tokens. It is refused, because the gateway does not exchange codes yet: exchange it at the token endpoint, and store the tokens as an OAuth2TokenCredential.',
+  // A stored code would be neither exchanged nor shown, and it is valid for a few minutes only.
+  refusal:
+    'cannot be stored, because the gateway does not exchange codes: exchange it at the token endpoint, and store the tokens as oauth2Token',
   fields: {
     code: secret({
       description: 'The code from the redirect. Valid for one exchange and usually for a few minutes.',

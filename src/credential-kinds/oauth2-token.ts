@@ -4,8 +4,7 @@ import { defineCredentialKind } from './define.ts';
 export const oauth2Token = defineCredentialKind({
   kind: 'oauth2Token',
   typeName: 'OAuth2TokenCredential',
-  description:
-    'The tokens that a user consented to (RFC 6749, section 5.1). Also stores the input of an OAuth2CodeCredential, whose tokens are not set until the code is exchanged.',
+  description: 'The tokens that a user consented to (RFC 6749, section 5.1).',
   fields: {
     scopes: textList({
       description: 'The scopes that were granted. If you need others, ask the user for consent again.',

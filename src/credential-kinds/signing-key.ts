@@ -5,10 +5,14 @@ import type { signingAlgorithm } from './signing-algorithm.ts';
 
 type Algorithm = keyof typeof signingAlgorithm.values;
 
-/** What an algorithm requires of its key (RFC 7518, sections 3.2 to 3.4). `key-files/` reads no RSA key below 2048 bits. */
-type Requirement = { readonly bytes: number } | { readonly type: 'rsa' } | { readonly type: 'ec'; readonly curve: string };
+/**
+ * What an algorithm requires of its key (RFC 7518, sections 3.2 to 3.5, and RFC 8037 for EdDSA): the least number of bytes of a shared secret, or a
+ * type of key as `key-files/` calls it. That reads no RSA key below 2048 bits. `name` is for messages.
+ */
+type Requirement = { readonly bytes: number } | { readonly types: readonly string[]; readonly curve?: string; readonly name: string };
 
-const rsa = { type: 'rsa' } as const;
+const rsa = { types: ['rsa'], name: 'RSA key of 2048 to 8192 bits' };
+const ec = (curve: string) => ({ types: ['ec'], curve, name: `EC key on ${curve}` });
 const requirements: Readonly<Record<Algorithm, Requirement>> = {
   HS256: { bytes: 32 },
   HS384: { bytes: 48 },
@@ -16,9 +20,13 @@ const requirements: Readonly<Record<Algorithm, Requirement>> = {
   RS256: rsa,
   RS384: rsa,
   RS512: rsa,
-  ES256: { type: 'ec', curve: 'P-256' },
-  ES384: { type: 'ec', curve: 'P-384' },
-  ES512: { type: 'ec', curve: 'P-521' },
+  ES256: ec('P-256'),
+  ES384: ec('P-384'),
+  ES512: ec('P-521'),
+  PS256: rsa,
+  PS384: rsa,
+  PS512: rsa,
+  EdDSA: { types: ['Ed25519', 'Ed448'], name: 'Ed25519 or Ed448 key' },
 };
 
 /** How a kind stores its signing key. */
@@ -69,14 +77,13 @@ export async function signingKeyIssues(
   }
   for (const file of form.asKeyFiles(plain)) {
     const key = await keyFiles.read(form.readAs, file);
-    if (key?.type === required.type && (required.type === 'rsa' || key.curve === required.curve)) return [];
+    if (key && required.types.includes(key.type) && (required.curve === undefined || key.curve === required.curve)) return [];
   }
-  const name = required.type === 'rsa' ? 'RSA key of 2048 to 8192 bits' : `EC key on ${required.curve}`;
-  return refuse(`must be one ${name} ${form.keyName} with ${algorithm}`);
+  return refuse(`must be one ${required.name} ${form.keyName} with ${algorithm}`);
 }
 
 /** Whether each key for the first requirement is also one for the second. */
 function fitsToo(before: Requirement, now: Requirement): boolean {
   if ('bytes' in before) return 'bytes' in now && now.bytes <= before.bytes;
-  return !('bytes' in now) && before.type === now.type && (before.type === 'rsa' || now.type === 'rsa' || before.curve === now.curve);
+  return !('bytes' in now) && before.types.every((type) => now.types.includes(type)) && before.curve === now.curve;
 }

@@ -1,5 +1,5 @@
-import { type Issue, type Path, ValidationError } from '../errors.ts';
-import { checkAny, formatIssue, standardFormOf } from '../fields/check.ts';
+import { type Issue, ValidationError } from '../errors.ts';
+import { checkAny, type Examined, examine, formatIssue, standardFormOf, withoutRepeated } from '../fields/check.ts';
 import { type Format, formats, readAsOf } from '../fields/formats.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import { Redacted } from '../redacted.ts';
@@ -29,21 +29,14 @@ export interface PreparedWrite {
 export type KindData = Readonly<Record<string, unknown>>;
 
 /**
- * Generates the secret that the data ask for, and returns the data with it; the same data if they ask for none. Generating a key takes a
- * large part of a second, on another thread: do it before the transaction in which `prepareWrite` is called.
- *
- * @throws ValidationError when the data also hold the secret
+ * Generates the secret that the data ask for, and returns the data with it in the place of the flag; the same data if they ask for none, or
+ * also contain the secret. Generating a key takes a large part of a second, on another thread: do it before the transaction in which
+ * `prepareWrite` is called.
  */
 export async function withGeneratedSecret(kind: CredentialKind, data: KindData, keyFiles: KeyFiles): Promise<KindData> {
-  refuseGivenAndGenerated(kind, data);
   const { generate } = kind;
-  return generate && data[GENERATE] === true ? { ...data, [generate.field]: await generate.make(keyFiles) } : data;
-}
-
-/** @throws ValidationError when the data hold the secret that they ask the server to generate */
-export function refuseGivenAndGenerated({ generate }: CredentialKind, data: KindData): void {
-  if (!generate || data[GENERATE] !== true || data[generate.field] === undefined) return;
-  throw new ValidationError([{ path: [GENERATE], message: `cannot be combined with ${generate.field}` }]);
+  if (!generate || data[GENERATE] !== true || data[generate.field] !== undefined) return data;
+  return { ...data, [GENERATE]: await generate.make(keyFiles) };
 }
 
 /**
@@ -55,42 +48,64 @@ export function refuseGivenAndGenerated({ generate }: CredentialKind, data: Kind
  */
 export async function prepareWrite(
   kind: CredentialKind,
-  { [GENERATE]: flag = null, ...data }: KindData,
+  { [GENERATE]: flag = null, ...given }: KindData,
   keyFiles: KeyFiles,
   stored?: StoredParts,
 ): Promise<PreparedWrite> {
-  const generated = flag === true;
-  refuseFlag(kind, flag);
-  if (generated && data[kind.generate!.field] === undefined) throw new Error('The secret that the data ask for was not generated.');
-  const checked = await check(kind, data, stored, keyFiles);
+  const data = flag instanceof Redacted ? { ...given, [kind.generate!.field]: flag } : given;
+  const examined = checkValues(kind, data, stored);
+  const issues: Issue[] = [...flagIssues(kind, flag, given), ...examined.issues];
+  issues.push(...(await keyFileIssues(kind, examined.value, issues, keyFiles)));
+
+  // Rules between fields see a field that breaks its own rule as absent, so that they do not judge it again.
+  const isValid = (name: string) => !issues.some(({ path }) => path[0] === name);
   // A key that the server generated has its format. If the kind has no use for it, `check` says so.
-  const made = generated ? [kind.generate!.field] : [];
-  const { values, issues: decided } = await checkDecidedFormats(kind, checked, made, stored, keyFiles);
+  const made = flag instanceof Redacted ? [kind.generate!.field] : [];
+  const valid = pick(examined.value, Object.keys(examined.value).filter(isValid));
+  const decided = await checkDecidedFormats(kind, valid, made, stored, keyFiles);
+  issues.push(...decided.issues);
+  const values = pick(decided.values, Object.keys(decided.values).filter(isValid));
   const secretNames = Object.keys(kind.fields).filter((name) => kind.fields[name]?.secret);
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
   const secrets = withoutNulls(pick(values, secretNames)) as Record<string, Redacted>;
   const unset = secretNames.filter((name) => values[name] === null);
   const stays = (name: string) => stored?.isSet[name] === true && !unset.includes(name);
   const write: Write = {
-    settings: withoutNulls({ ...stored?.settings, ...pick(values, settingNames) }),
+    settings: withoutNulls({
+      ...pick(stored?.settings ?? {}, Object.keys(stored?.settings ?? {}).filter(isValid)),
+      ...pick(values, settingNames),
+    }),
     before: stored && withoutNulls(stored.settings),
     secrets,
     isSet: Object.fromEntries(secretNames.map((name) => [name, name in secrets || stays(name)])),
-    generated,
+    generated: flag === true || flag instanceof Redacted,
     facts: stored?.facts ?? {},
   };
-  const isDecided = (path: Path) => decided.some((issue) => issue.path[0] === path[0]);
-  const between = (await kind.check(write, keyFiles)).filter(({ path }) => !isDecided(path));
-  const issues = [...decided, ...between, ...redirected(write, kind.destinations ?? [])];
-  if (issues.length > 0) throw new ValidationError(issues);
+  issues.push(...withoutRepeated([...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])], issues));
+  if (kind.refusal) issues.push({ path: [], message: kind.refusal });
+  if (issues.length > 0) throw new ValidationError(inOrder(kind, issues));
   return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) }), secrets, unset };
 }
 
-/** @throws ValidationError when the kind has no flag `generatePrivateKey`, or the flag is no boolean */
-function refuseFlag(kind: CredentialKind, flag: unknown): void {
-  if (flag === null) return;
-  if (!kind.generate) throw new ValidationError([{ path: [], message: unknownMember(kind) }]);
-  if (typeof flag !== 'boolean') throw new ValidationError([{ path: [GENERATE], message: 'must be true or false' }]);
+/** Checks the single fields of a partial update, when what is stored is not known. @throws ValidationError */
+export function checkForm(kind: CredentialKind, { [GENERATE]: _flag, ...given }: KindData): void {
+  checkAny(kind.fields, given, 'update', { unknownMember: unknownMember(kind) });
+}
+
+/** Returns what is wrong with the flag `generatePrivateKey`. */
+function flagIssues(kind: CredentialKind, flag: unknown, given: KindData): Issue[] {
+  if (flag === null || flag === false) return [];
+  if (!kind.generate) return [{ path: [], message: unknownMember(kind) }];
+  if (flag !== true && !(flag instanceof Redacted)) return [{ path: [GENERATE], message: 'must be true or false' }];
+  if (given[kind.generate.field] !== undefined) return [{ path: [GENERATE], message: `cannot be combined with ${kind.generate.field}` }];
+  if (flag === true) throw new Error('The secret that the data ask for was not generated.');
+  return [];
+}
+
+/** Sorts issues by the order of the fields. */
+function inOrder({ fields }: CredentialKind, issues: readonly Issue[]): Issue[] {
+  const order = Object.keys(fields);
+  return issues.toSorted((a, b) => order.indexOf(String(a.path[0])) - order.indexOf(String(b.path[0])));
 }
 
 /** Whether a write of the kind can read key files, which takes time. */
@@ -135,32 +150,15 @@ async function checkDecidedFormats(
   return { values, issues };
 }
 
-/** Returns the values by field, null for a field to clear, without the fields that do not change. @throws ValidationError */
-async function check(kind: CredentialKind, data: KindData, stored: StoredParts | undefined, keyFiles: KeyFiles) {
-  let values: Record<string, unknown> = {};
-  const issues: Issue[] = [];
-  try {
-    values = checkValues(kind, data, stored);
-  } catch (error) {
-    if (!(error instanceof ValidationError)) throw error;
-    issues.push(...error.issues);
-  }
-  issues.push(...(await keyFileIssues(kind, data, issues, keyFiles)));
-  const order = Object.keys(kind.fields);
-  if (issues.length > 0)
-    throw new ValidationError(issues.toSorted((a, b) => order.indexOf(String(a.path[0])) - order.indexOf(String(b.path[0]))));
-  return values;
-}
-
 /** Reads the key files of the fields in which nothing else is wrong. */
-async function keyFileIssues(kind: CredentialKind, data: KindData, known: readonly Issue[], keyFiles: KeyFiles): Promise<Issue[]> {
+async function keyFileIssues(kind: CredentialKind, values: KindData, known: readonly Issue[], keyFiles: KeyFiles): Promise<Issue[]> {
   const issues: Issue[] = [];
   for (const [name, field] of Object.entries(kind.fields)) {
     const format = 'format' in field ? field.format : undefined;
     const readAs = readAsOf(format);
     if (!readAs || known.some(({ path }) => path[0] === name)) continue;
-    for (const { text, path } of textsIn(data[name], name)) {
-      if (!(await keyFiles.read(readAs, standardFormOf(format, text)))) issues.push({ path, message: formats[format!].message });
+    for (const { text, path } of textsIn(values[name], name)) {
+      if (!(await keyFiles.read(readAs, text))) issues.push({ path, message: formats[format!].message });
     }
   }
   return issues;
@@ -173,11 +171,13 @@ function textsIn(value: unknown, name: string): { readonly text: Redacted | stri
   return [{ text: value as Redacted | string, path: [name] }];
 }
 
-function checkValues(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Record<string, unknown> {
+/** Returns the values by field, null for a field to clear, without the fields that do not change; and what is wrong with single fields. */
+function checkValues(kind: CredentialKind, data: KindData, stored: StoredParts | undefined): Examined {
   const options = { unknownMember: unknownMember(kind) };
   // A kind that is for input only is never stored as such, so its data are always complete.
-  if (stored && !kind.storedAs) return checkAny(kind.fields, data, 'update', options);
-  return pick(checkAny(kind.fields, data, 'create', options), Object.keys(data));
+  if (stored && !kind.storedAs) return examine(kind.fields, data, 'update', options);
+  const { value, issues } = examine(kind.fields, data, 'create', options);
+  return { value: pick(value, Object.keys(data)), issues };
 }
 
 /** Names the fields of the kind, and not the unknown field: its name is the caller's text. */

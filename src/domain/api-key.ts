@@ -8,12 +8,12 @@ import { Redacted } from '../redacted.ts';
 import { type APIKeyRecord, acceptedAs, endOf, type Receiver } from '../store/api-key.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
-import { checkGrant, requireGrant } from './grant.ts';
+import { checkGrantable, requireGrant } from './grant.ts';
 import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { type EvenAltered, expectVersion, newRecord, orNameTaken, readsOf, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { wasIssuedSince } from './revocation-list.ts';
-import { refusePast } from './validation.ts';
+import { Checks, refusePast } from './validation.ts';
 
 export { endOf };
 
@@ -58,10 +58,13 @@ const GENERATIONS_MAX = 8;
 export async function createAPIKey(context: MutationContext, input: APIKeyInput): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
   const { scopes: wanted, integration: ref, ...given } = input;
-  const checked = checkInput(apiKeyFields, given);
-  refusePast(checked.expiresAt, now());
-  const scopes = checkGrant(viewer, wanted, ref ? confinedScopes.integration : null, ['scopes']);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(apiKeyFields, given));
+  await checks.run(() => refusePast(given.expiresAt, now()));
+  const grantable = await checks.run(() => checkGrantable(wanted, ref ? confinedScopes.integration : null, ['scopes']));
+  if (valid && grantable) requireGrant(viewer, grantable);
   const issue = async () => {
+    const [checked, scopes] = [valid!, grantable!];
     const { own: parent, receivers } = await requireUnrevoked(context);
     const ancestors = parent ? [parent.id, ...(parent.ancestors ?? [])] : [];
     if (ancestors.length >= GENERATIONS_MAX) {
@@ -79,7 +82,7 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
     const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(record));
     return { id: apiKey.id, apiKey, key };
   };
-  return mutate(context, issue);
+  return checks.thenMake(() => mutate(context, issue), [() => ref && requireIntegration(context, ref, ['integration'])]);
 }
 
 /** Returns when a new key expires. @throws ValidationError when that is later than is allowed */
@@ -136,7 +139,8 @@ export async function rotateAPIKey(
   { apiKey: id, expectedVersion, ...given }: Target<'apiKey', string> & { readonly overlapSeconds?: number | null },
 ): Promise<IssuedAPIKey> {
   const { store, viewer, now } = context;
-  const { overlapSeconds: seconds } = checkInput({ overlapSeconds }, given);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput({ overlapSeconds }, given));
   const reissue = async () => {
     const record = await requireAPIKey(context, id);
     expectVersion(record, expectedVersion);
@@ -146,11 +150,11 @@ export async function rotateAPIKey(
     }
     const { receivers } = await requireUnrevoked(context);
     const updatedAt = now();
-    const previousUntil = new Date(updatedAt.getTime() + seconds * 1_000);
+    const previousUntil = new Date(updatedAt.getTime() + valid!.overlapSeconds * 1_000);
     const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt, receivers);
     return { id, apiKey, key };
   };
-  return mutate(context, reissue);
+  return checks.thenMake(() => mutate(context, reissue), [() => requireAPIKey(context, id)]);
 }
 
 /** Revokes an API key, and all keys that were created with it: they are refused from now on. @throws NotFoundError, ConflictError */

@@ -86,8 +86,8 @@ const placed = {
 };
 
 /** The name of a header (RFC 9110, section 5.1) or of a cookie (RFC 6265, section 4.1.1) is a token. A parameter's name is encoded. */
-function placeIssues({ name, in: place }: ValuesOf<typeof placed>): Issue[] {
-  if (place === 'QUERY' || formats.httpToken.accepts(name)) return [];
+function placeIssues({ name, in: place }: Partial<ValuesOf<typeof placed>>): Issue[] {
+  if (name === undefined || place === undefined || place === 'QUERY' || formats.httpToken.accepts(name)) return [];
   return [{ path: ['name'], message: `${formats.httpToken.message}, because in is ${place}` }];
 }
 
@@ -97,7 +97,7 @@ const apiKeySettings = objectType({
   description: 'A key that is sent with each request.',
   inputDescription: 'The settings of `API_KEY`.',
   fields: placed,
-  check: (values) => placeIssues(values),
+  check: placeIssues,
 });
 
 const hmacSettings = objectType({
@@ -116,7 +116,7 @@ const hmacSettings = objectType({
     }),
     encoding: choice({ choices: hmacEncoding, optional: true, default: 'HEX', description: 'The encoding of the signature.' }),
   },
-  check: (values) => placeIssues(values),
+  check: placeIssues,
 });
 
 const namedText = objectType({
@@ -177,8 +177,8 @@ const oauth2Settings = objectType({
   // Everyone who can read the connector or the connection can read them.
   check: ({ additionalAuthorizeParams, additionalTokenParams }) =>
     Object.entries({ additionalAuthorizeParams, additionalTokenParams }).flatMap(([list, parameters]) =>
-      parameters.flatMap(({ name, value }, index) =>
-        value !== null && showsSecretPair(name, value)
+      (parameters ?? []).flatMap(({ name, value }, index) =>
+        name !== undefined && value != null && showsSecretPair(name, value)
           ? [{ path: [list, index, 'value'], message: 'must not be a secret, and its name says that it is one. Put it into a credential' }]
           : [],
       ),
@@ -197,13 +197,17 @@ type TypeWithSettings = keyof typeof settingsOf;
 
 /** The fields of schemes of all types. */
 export const commonSchemeFields = {
-  schemeId: text({ maxLength: 64, format: 'any', description: 'An id chosen by the client. Unique within the list. Not a global id.' }),
+  schemeId: text({
+    maxLength: 64,
+    format: 'externalId',
+    description: 'An id chosen by the client. Unique within the list. Not a global id.',
+  }),
   schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
   description: text({
     optional: true,
     minLength: 0,
     maxLength: 1_024,
-    format: 'any',
+    format: 'prose',
     description: 'Distinguishes several schemes of one type. Null if not set.',
   }),
 };
@@ -237,6 +241,8 @@ export const authScheme = objectType({
     }),
   },
   check(values) {
+    // Without a valid type, nothing can be said about the settings.
+    if (values.schemeType === undefined) return [];
     const own = values.schemeType in settingsOf ? settingsOf[values.schemeType as TypeWithSettings].member : undefined;
     const issues: Issue[] = [];
     for (const { member } of Object.values(settingsOf)) {
@@ -260,15 +266,17 @@ export function toStored(values: ValuesOf<typeof authScheme.fields>): AuthScheme
   return { id, schemeType, description, settings: { ...own } };
 }
 
-/** @throws ValidationError when two schemes of one list have the same id. `null` is an entry without a scheme. */
-export function refuseSameIds(schemes: readonly (AuthScheme | null)[], pathOf: (index: number) => Path): void {
-  const seen = new Set<string>();
-  schemes.forEach((scheme, index) => {
-    if (scheme && seen.has(scheme.id)) {
-      throw new ValidationError([{ path: pathOf(index), message: 'must be unique in the list of schemes' }]);
-    }
-    if (scheme) seen.add(scheme.id);
-  });
+/** @throws ValidationError for each scheme that has the id of an earlier one in the list. No id is that of an entry without a scheme. */
+export function refuseSameIds(schemeIds: readonly (string | null | undefined)[], pathOf: (index: number) => Path): void {
+  const repeated = schemeIds.map((id, index) => id != null && schemeIds.indexOf(id) < index);
+  const issues = repeated.flatMap((is, index) => (is ? [{ path: pathOf(index), message: 'must be unique in the list of schemes' }] : []));
+  if (issues.length > 0) throw new ValidationError(issues);
+}
+
+/** Returns the ids of the credentials that a scheme in an input refers to. */
+export function credentialsIn(scheme: AuthSchemeInput | null | undefined): string[] {
+  const { mtlsCredentialId, clientCredentialId } = scheme?.oauth2 ?? {};
+  return [mtlsCredentialId, clientCredentialId].filter((id) => id != null);
 }
 
 /**

@@ -9,6 +9,7 @@ import { allowsHost } from './credential-use.ts';
 import { usesOfCredential } from './deletion.ts';
 import { shown } from './reading.ts';
 import { updateRecord } from './records.ts';
+import type { Checks } from './validation.ts';
 
 interface Bindings {
   readonly actionCredentials: readonly Binding[];
@@ -44,6 +45,26 @@ export async function holdCredentials(
   }
   for (const id of ids) await store.credentials.touch(id);
   return ids;
+}
+
+/** The id of a credential in an input, and its path. */
+export interface NamedCredential {
+  readonly id: string;
+  readonly path: Path;
+}
+
+/** Adds an error for each credential that does not exist in the integration; undefined if the integration is not known. Changes nothing. */
+export async function refuseUnknownCredentials(
+  context: DomainContext,
+  integrationId: string | undefined,
+  named: readonly NamedCredential[],
+  checks: Checks,
+): Promise<void> {
+  const records = await context.store.credentials.byIds([...new Set(named.map(({ id }) => id))]);
+  const found = shown(context, 'credential', records).filter((each) => integrationId === undefined || each.integrationId === integrationId);
+  for (const { id, path } of named) {
+    if (!found.some((credential) => credential.id === id)) checks.refuse(new NotFoundError('credential', path));
+  }
 }
 
 /** A credential, the URL or host that it would be sent to or sign for, and the place in the input that says so. */

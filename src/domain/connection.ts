@@ -15,8 +15,24 @@ import {
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { type AuthSchemeInput, authScheme, credentialsOf, refuseOtherTypes, refuseSameIds, toStored } from './auth-scheme.ts';
-import { type Destination, destinationsOf, holdCredentials, namedCredentials, refuseForbiddenDestinations } from './binding.ts';
+import {
+  type AuthSchemeInput,
+  authScheme,
+  credentialsIn,
+  credentialsOf,
+  refuseOtherTypes,
+  refuseSameIds,
+  toStored,
+} from './auth-scheme.ts';
+import {
+  type Destination,
+  destinationsOf,
+  holdCredentials,
+  type NamedCredential,
+  namedCredentials,
+  refuseForbiddenDestinations,
+  refuseUnknownCredentials,
+} from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
 import { bindsIn, isSameScheme, putBack, type Visibility, visibilityOf } from './credential-visibility.ts';
@@ -30,10 +46,11 @@ import {
   type IntegrationRef,
   requireConnection,
   requireConnector,
+  requireEndUser,
   requireIntegration,
   requireOwner,
 } from './references.ts';
-import { at } from './validation.ts';
+import { at, Checks } from './validation.ts';
 
 /** The maximum number of action and trigger credentials of a connection together. */
 export const BINDINGS_MAX = 20;
@@ -148,10 +165,11 @@ export async function createConnection(context: MutationContext, input: Connecti
     triggerCredentials,
     ...given
   } = input;
-  const checked = checkInput(connectionFields, given);
-  refuseTooMany(input);
-  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(connectionFields, given));
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const change = async () => {
+    const [checked, entries] = [valid!, prepared!];
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const connector = connectorRef && (await requireConnector(context, connectorRef, ['connector']));
     if (connector && connector.integrationId !== integration.id) throw new NotFoundError('connector', ['connector']);
@@ -178,7 +196,22 @@ export async function createConnection(context: MutationContext, input: Connecti
       credentialIds: namedCredentials(bindings),
     };
     return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const integration = await checks.run(() => requireIntegration(context, integrationRef, ['integration']));
+        const connector = connectorRef && (await checks.run(() => requireConnector(context, connectorRef, ['connector'])));
+        if (connector && integration && connector.integrationId !== integration.id) {
+          checks.refuse(new NotFoundError('connector', ['connector']));
+        }
+        if (integration) await checks.run(() => requireOwner(context, endUserRef, integration, ['endUser']));
+        else if (endUserRef) await checks.run(() => requireEndUser(context, endUserRef, ['endUser']));
+        await refuseUnknownCredentials(context, integration?.id, namedIn(input), checks);
+      },
+    ],
+  );
 }
 
 /**
@@ -187,10 +220,11 @@ export async function createConnection(context: MutationContext, input: Connecti
  */
 export async function updateConnection(context: MutationContext, input: ConnectionChanges): Promise<ConnectionRecord> {
   const { connection: ref, expectedVersion, actionCredentials, triggerCredentials, ...changes } = input;
-  const checked = checkChanges(connectionFields, changes);
-  refuseTooMany(input);
-  const entries = await prepareLists(context, { actionCredentials, triggerCredentials });
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkChanges(connectionFields, changes));
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const change = async () => {
+    const [checked, entries] = [valid!, prepared!];
     const record = await requireTarget(context, ref, expectedVersion);
     const guarded = guardedIn(input);
     const visibility = guarded.length > 0 ? await visibilityOf(context, record.credentialIds) : new Map();
@@ -205,7 +239,8 @@ export async function updateConnection(context: MutationContext, input: Connecti
     const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
     return write(context, record, { ...checked, ...bindings }, guarded, visibility);
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, namedIn(input), all)]);
 }
 
 /**
@@ -214,10 +249,13 @@ export async function updateConnection(context: MutationContext, input: Connecti
  */
 export async function addConnectionCredential(context: MutationContext, input: AddedEntry): Promise<ConnectionRecord> {
   const { connection: ref, expectedVersion, credential, authScheme, ...given } = input;
-  const { list: name, position } = checkInput(addedEntryFields, given);
-  const entry = await prepareEntry(context, { credential, ...(authScheme !== undefined && { authScheme }) });
-  const list = listNamed[name];
-  return mutate(context, async () => {
+  const sent = { credential, ...(authScheme !== undefined && { authScheme }) };
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(addedEntryFields, given));
+  const prepared = await checks.run(() => prepareEntry(context, sent));
+  const change = async () => {
+    const [{ list: name, position }, entry] = [valid!, prepared!];
+    const list = listNamed[name];
     const record = await requireTarget(context, ref, expectedVersion);
     const entries = record[list];
     if (record.actionCredentials.length + record.triggerCredentials.length >= BINDINGS_MAX) {
@@ -226,10 +264,11 @@ export async function addConnectionCredential(context: MutationContext, input: A
       ]);
     }
     refusePosition(position, entries.length, 'position');
-    refuseSameIds([...entries.map((each) => each.authScheme), entry.authScheme ?? null], () => ['authScheme', 'schemeId']);
+    refuseSameIds([...entries.map((each) => each.authScheme?.id), entry.authScheme?.id], () => ['authScheme', 'schemeId']);
     const [added] = await bind(context, record, [{ entry, path: [] }]);
     return write(context, record, { [list]: entries.toSpliced(position ?? entries.length, 0, added!) }, [list]);
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, namedBy(sent, []), all)]);
 }
 
 /**
@@ -238,16 +277,19 @@ export async function addConnectionCredential(context: MutationContext, input: A
  */
 export async function removeConnectionCredential(context: MutationContext, input: RemovedEntry): Promise<ConnectionRecord> {
   const { connection: ref, expectedVersion, credential, ...given } = input;
-  const { list: name, position } = checkInput(removedEntryFields, given);
-  const list = listNamed[name];
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(removedEntryFields, given));
+  const change = async () => {
+    const { list: name, position } = valid!;
+    const list = listNamed[name];
     const record = await requireTarget(context, ref, expectedVersion);
     const at = entryAt(record[list], credential, position);
     if (bindsIn(await visibilityOf(context, record.credentialIds), record[list][at]!, 'HIDDEN')) {
       throw new ValidationError([{ path: ['credential'], message: `cannot be removed: ${HIDDEN}` }]);
     }
     return write(context, record, { [list]: record[list].toSpliced(at, 1) }, [list]);
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, [], all)]);
 }
 
 /**
@@ -256,14 +298,24 @@ export async function removeConnectionCredential(context: MutationContext, input
  */
 export async function moveConnectionCredential(context: MutationContext, input: MovedEntry): Promise<ConnectionRecord> {
   const { connection: ref, expectedVersion, credential, ...given } = input;
-  const { list: name, position, to } = checkInput(movedEntryFields, given);
-  const list = listNamed[name];
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(movedEntryFields, given));
+  const change = async () => {
+    const { list: name, position, to } = valid!;
+    const list = listNamed[name];
     const record = await requireTarget(context, ref, expectedVersion);
     const at = entryAt(record[list], credential, position);
     refusePosition(to, record[list].length - 1, 'to');
     return write(context, record, { [list]: record[list].toSpliced(at, 1).toSpliced(to, 0, record[list][at]!) }, [list]);
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, [], all)]);
+}
+
+/** Checks whether the connection exists, and the existing credentials that an input would add to it. */
+async function findTarget(context: DomainContext, ref: ConnectionRef, named: readonly NamedCredential[], checks: Checks): Promise<void> {
+  const record = await checks.run(() => requireTarget(context, ref, undefined));
+  const added = named.filter(({ id }) => !record?.credentialIds.includes(id));
+  await refuseUnknownCredentials(context, record?.integrationId, added, checks);
 }
 
 /** @throws InvalidIntegrationError, NotFoundError, ConflictError */
@@ -386,7 +438,7 @@ function withKept(record: ConnectionRecord, entries: readonly Entry[], list: Lis
     .filter(({ isHidden }) => isHidden)
     .map(({ value, place }) => ({ value: { entry: value, path: [list] } satisfies Placed, place }));
   // The sent ones last, so that the error is about one of them.
-  refuseSameIds([...kept.map(({ value }) => value.entry.authScheme), ...entries.map(({ authScheme }) => authScheme ?? null)], (index) => [
+  refuseSameIds([...kept.map(({ value }) => value.entry.authScheme?.id), ...entries.map(({ authScheme }) => authScheme?.id)], (index) => [
     list,
     index - kept.length,
     'authScheme',
@@ -481,18 +533,36 @@ export async function deleteConnection(
  */
 type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null | undefined };
 
-/** Checks the entries of the given lists. Null is an empty list. @throws ValidationError */
-async function prepareLists(context: DomainContext, given: BindingLists): Promise<Partial<Record<List, readonly Entry[]>>> {
+/**
+ * Checks the entries of the given lists. Null is an empty list. Returns undefined if something is wrong. Too many entries are not checked one
+ * by one.
+ */
+async function prepareLists(
+  context: DomainContext,
+  given: BindingLists,
+  checks: Checks,
+): Promise<Partial<Record<List, readonly Entry[]>> | undefined> {
+  if (
+    (await checks.run(() => {
+      refuseTooMany(given);
+      return true;
+    })) === undefined
+  )
+    return undefined;
   const prepared: Partial<Record<List, readonly Entry[]>> = {};
   for (const list of lists) {
     if (given[list] === undefined) continue;
+    const sent = given[list] ?? [];
     const entries: Entry[] = [];
-    for (const [index, entry] of (given[list] ?? []).entries()) {
-      entries.push(await at([list, index], () => prepareEntry(context, entry)));
+    for (const [index, entry] of sent.entries()) {
+      const valid = await checks.run(() => at([list, index], () => prepareEntry(context, entry)));
+      if (valid) entries.push(valid);
     }
-    refuseSameIds(
-      entries.map(({ authScheme }) => authScheme ?? null),
-      (index) => [list, index, 'authScheme', 'schemeId'],
+    await checks.run(() =>
+      refuseSameIds(
+        sent.map(({ authScheme }) => authScheme?.schemeId),
+        (index) => [list, index, 'authScheme', 'schemeId'],
+      ),
     );
     prepared[list] = entries;
   }
@@ -500,13 +570,30 @@ async function prepareLists(context: DomainContext, given: BindingLists): Promis
 }
 
 async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
-  const { authScheme: scheme } = checkInput(bindingFields, given);
-  const authScheme = given.authScheme === undefined ? undefined : scheme && toStored(scheme);
+  const checks = new Checks();
+  const valid = await checks.run(() => checkInput(bindingFields, given));
   const { id, create, ...rest } = credential;
-  await at(['credential'], () => refuseUnknown(rest));
-  if (typeof id === 'string') return { id, authScheme };
-  if (!create) throw new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]);
-  return { create: await at(['credential', 'create'], () => prepareCredential(context, create)), authScheme };
+  await checks.run(() => at(['credential'], () => refuseUnknown(rest)));
+  const isId = typeof id === 'string';
+  if (!isId && !create) checks.refuse(new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]));
+  const created =
+    isId || !create ? undefined : await checks.run(() => at(['credential', 'create'], () => prepareCredential(context, create)));
+  checks.end();
+  const scheme = valid!.authScheme;
+  const authScheme = given.authScheme === undefined ? undefined : scheme && toStored(scheme);
+  return isId ? { id, authScheme } : { create: created!, authScheme };
+}
+
+/** Returns the existing credentials that an input names. */
+function namedIn(given: BindingLists): NamedCredential[] {
+  return lists.flatMap((list) => (given[list] ?? []).flatMap((entry, index) => namedBy(entry, [list, index])));
+}
+
+function namedBy({ credential, authScheme }: BindingInput, path: Path): NamedCredential[] {
+  return [
+    ...(typeof credential.id === 'string' ? [{ id: credential.id, path: [...path, 'credential', 'id'] }] : []),
+    ...credentialsIn(authScheme).map((id) => ({ id, path: [...path, 'authScheme', 'oauth2'] })),
+  ];
 }
 
 /**

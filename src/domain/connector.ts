@@ -1,9 +1,24 @@
 import { ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
-import { type ChangesOf, flag, type InputOf, objectList, text, type ValuesOf } from '../fields/field.ts';
+import { type ChangesOf, flag, type InputOf, objectList, text } from '../fields/field.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import { authScheme, credentialsOf, refuseOtherTypes, refuseSameIds, toStored } from './auth-scheme.ts';
-import { type Destination, destinationsOf, holdCredentials, refuseForbiddenDestinations } from './binding.ts';
+import {
+  type AuthSchemeInput,
+  authScheme,
+  credentialsIn,
+  credentialsOf,
+  refuseOtherTypes,
+  refuseSameIds,
+  toStored,
+} from './auth-scheme.ts';
+import {
+  type Destination,
+  destinationsOf,
+  holdCredentials,
+  type NamedCredential,
+  refuseForbiddenDestinations,
+  refuseUnknownCredentials,
+} from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
@@ -11,6 +26,7 @@ import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts'
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
+import { Checks } from './validation.ts';
 
 /** The maximum number of auth schemes of a connector. */
 const SCHEMES_MAX = 20;
@@ -42,9 +58,17 @@ export async function createConnector(
 ): Promise<ConnectorRecord> {
   const { store } = context;
   const { integration: ref, ...given } = input;
-  const { authSchemes: schemes, ...checked } = checkInput(connectorFields, given);
-  const authSchemes = storedSchemes(schemes);
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(connectorFields, given));
+  await checks.run(() =>
+    refuseSameIds(
+      (given.authSchemes ?? []).map(({ schemeId }) => schemeId),
+      (index) => ['authSchemes', index, 'schemeId'],
+    ),
+  );
+  const change = async () => {
+    const { authSchemes: schemes, ...checked } = valid!;
+    const authSchemes = schemes.map(toStored);
     const integration = await requireIntegration(context, ref, ['integration']);
     const credentialIds = await hold(context, integration.id, authSchemes);
     await refuseForbiddenDestinations(context, destinations(authSchemes));
@@ -53,7 +77,16 @@ export async function createConnector(
     await orNameTaken('connector', 'integration', () => store.connectors.insert(record));
     await store.slots.open(record.id);
     return record;
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const integration = await checks.run(() => requireIntegration(context, ref, ['integration']));
+        await refuseUnknownCredentials(context, integration?.id, namedIn(given.authSchemes ?? []), checks);
+      },
+    ],
+  );
 }
 
 /** @throws ValidationError, NotFoundError, ConflictError */
@@ -62,9 +95,17 @@ export async function updateConnector(
   input: Target<'connector', ConnectorRef> & ChangesOf<typeof connectorFields>,
 ): Promise<ConnectorRecord> {
   const { connector: ref, expectedVersion, ...changes } = input;
-  const { authSchemes: schemes, ...checked } = checkChanges(connectorFields, changes);
-  const authSchemes = schemes && storedSchemes(schemes);
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkChanges(connectorFields, changes));
+  await checks.run(() =>
+    refuseSameIds(
+      (changes.authSchemes ?? []).map(({ schemeId }) => schemeId),
+      (index) => ['authSchemes', index, 'schemeId'],
+    ),
+  );
+  const change = async () => {
+    const { authSchemes: schemes, ...checked } = valid!;
+    const authSchemes = schemes?.map(toStored);
     const record = await requireConnector(context, ref, ['connector']);
     expectVersion(record, expectedVersion);
     const rebound = authSchemes && (await rebind(context, record, authSchemes));
@@ -72,7 +113,17 @@ export async function updateConnector(
     return orNameTaken('connector', 'integration', () =>
       updateRecord(context, context.store.connectors, record, { ...checked, ...rebound }),
     );
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const record = await checks.run(() => requireConnector(context, ref, ['connector']));
+        const added = namedIn(changes.authSchemes ?? []).filter(({ id }) => !record?.credentialIds.includes(id));
+        await refuseUnknownCredentials(context, record?.integrationId, added, checks);
+      },
+    ],
+  );
 }
 
 /**
@@ -131,11 +182,9 @@ export async function deleteConnector(
   });
 }
 
-/** Returns the stored form of a connector's schemes. @throws ValidationError when two of them have the same id */
-function storedSchemes(given: readonly ValuesOf<typeof authScheme.fields>[]): AuthScheme[] {
-  const schemes = given.map(toStored);
-  refuseSameIds(schemes, (index) => ['authSchemes', index, 'schemeId']);
-  return schemes;
+/** Returns the credentials that schemes in an input name. */
+function namedIn(schemes: readonly (AuthSchemeInput | null)[]): NamedCredential[] {
+  return schemes.flatMap((scheme, index) => credentialsIn(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })));
 }
 
 function destinations(schemes: readonly AuthScheme[]): Destination[] {

@@ -1,5 +1,12 @@
 import type { CredentialKind } from '../credential-kinds/define.ts';
-import { type KindData, type PreparedWrite, prepareWrite, readsKeyFiles, withGeneratedSecret } from '../credential-kinds/validate.ts';
+import {
+  checkForm,
+  type KindData,
+  type PreparedWrite,
+  prepareWrite,
+  readsKeyFiles,
+  withGeneratedSecret,
+} from '../credential-kinds/validate.ts';
 import { NotFoundError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from '../fields/field.ts';
@@ -15,9 +22,9 @@ import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
-import { type EndUserRef, type IntegrationRef, requireIntegration, requireOwner } from './references.ts';
+import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration, requireOwner } from './references.ts';
 import { checkRevealReason } from './reveal-reason.ts';
-import { at, refusePast } from './validation.ts';
+import { at, Checks, refusePast } from './validation.ts';
 
 /** The fields of credentials of all kinds that callers write. */
 export const credentialFields = {
@@ -73,14 +80,25 @@ export async function findCredential(context: DomainContext, id: string, altered
 /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
 export async function createCredential(context: MutationContext, input: CredentialInput): Promise<CredentialRecord> {
   const { integration: integrationRef, endUser: endUserRef, ...credential } = input;
-  const prepared = await prepareCredential(context, credential);
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const prepared = await checks.run(() => prepareCredential(context, credential));
+  const change = async () => {
     const integration = await requireIntegration(context, integrationRef, ['integration']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     await context.store.slots.attach(integration.id);
     if (endUser) await context.store.endUsers.touch(endUser.id);
-    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, prepared);
-  });
+    return insertCredential(context, { integrationId: integration.id, endUserId: endUser?.id ?? null }, prepared!);
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const integration = await checks.run(() => requireIntegration(context, integrationRef, ['integration']));
+        if (integration) await checks.run(() => requireOwner(context, endUserRef, integration, ['endUser']));
+        else if (endUserRef) await checks.run(() => requireEndUser(context, endUserRef, ['endUser']));
+      },
+    ],
+  );
 }
 
 /**
@@ -90,17 +108,22 @@ export async function createCredential(context: MutationContext, input: Credenti
  * @throws ValidationError
  */
 export async function prepareCredential(context: DomainContext, { data, ...given }: NewCredential): Promise<PreparedCredential> {
-  const common = checkInput(credentialFields, given);
-  refusePast(common.expiresAt, context.now());
-  const prepared = await prepareData(context, data);
-  const { kind } = prepared;
-  return { common, kind, write: await at(['data', kind.kind], () => prepareWrite(kind, prepared.data, prepared.keyFiles)) };
+  const checks = new Checks();
+  const common = await checks.run(() => checkInput(credentialFields, given));
+  await checks.run(() => refusePast(given.expiresAt, context.now()));
+  const prepared = await checks.run(() => prepareData(context, data));
+  const write =
+    prepared &&
+    (await checks.run(() => at(['data', prepared.kind.kind], () => prepareWrite(prepared.kind, prepared.data, prepared.keyFiles))));
+  checks.end();
+  return { common: common!, kind: prepared!.kind, write: write! };
 }
 
+/** Generates the secret that the data ask for. @throws ValidationError when the data have no kind, or several */
 async function prepareData(context: DomainContext, data: CredentialData): Promise<PreparedData> {
   const [kind, given] = pickKind(context, data);
   const keyFiles = context.keyFiles();
-  return { kind, data: await at(['data', kind.kind], () => withGeneratedSecret(kind, given, keyFiles)), keyFiles };
+  return { kind, data: await withGeneratedSecret(kind, given, keyFiles), keyFiles };
 }
 
 /** Creates a credential within a transaction in which the caller has written its owners. */
@@ -128,17 +151,29 @@ export async function insertCredential(
 /** Changes the given fields. Of the kind's fields, absent ones are kept and null clears a field. @throws ValidationError, NotFoundError, ConflictError */
 export async function updateCredential(context: MutationContext, input: CredentialChanges): Promise<CredentialRecord> {
   const { credential: id, expectedVersion, data, ...changes } = input;
-  const common = checkChanges(credentialFields, changes);
-  refusePast(common.expiresAt, context.now());
-  const prepared = data ? await prepareData(context, data) : undefined;
+  const checks = new Checks(context);
+  const common = await checks.run(() => checkChanges(credentialFields, changes));
+  await checks.run(() => refusePast(changes.expiresAt, context.now()));
+  const prepared = data ? await checks.run(() => prepareData(context, data)) : undefined;
   if (prepared) await readKeyFiles(context, id, prepared);
-  return mutate(context, async () => {
+  const change = async () => {
     const record = required(await findCredential(context, id), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     const updatedAt = context.now();
     const written = { ...common, ...(prepared && (await writeData(context, record, prepared, updatedAt))) };
     return updateRecord(context, context.store.credentials, record, written, updatedAt);
-  });
+  };
+  return checks.thenMake(
+    () => mutate(context, change),
+    [
+      async () => {
+        const missing = new NotFoundError('credential', ['credential']);
+        const record = await checks.run(async () => required(await findCredential(context, id), missing));
+        if (prepared && record) await prepareUpdate(record, prepared);
+        else if (prepared) await at(['data', prepared.kind.kind], () => checkForm(prepared.kind, prepared.data));
+      },
+    ],
+  );
 }
 
 /**
@@ -157,7 +192,11 @@ async function readKeyFiles(context: DomainContext, id: string, prepared: Prepar
   }
 }
 
+/** @throws ValidationError */
 function prepareUpdate(record: CredentialRecord, { kind, data, keyFiles }: PreparedData): Promise<PreparedWrite> {
+  if (!isOfKind(record, kind)) {
+    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
+  }
   const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
   return at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, stored));
@@ -168,10 +207,6 @@ function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
 }
 
 async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
-  const { kind } = prepared;
-  if (!isOfKind(record, kind)) {
-    throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
-  }
   const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
   const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
@@ -223,10 +258,15 @@ export async function revealSecret(
   { credential: credentialId, ...given }: { readonly credential: string } & InputOf<typeof revealFields>,
 ): Promise<{ credential: CredentialRecord; field: string; plain: Redacted }> {
   const { store, kinds, policy } = context;
-  const { field, reason } = checkInput(revealFields, given);
-  checkRevealReason(reason, policy.revealReasonPattern);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(revealFields, given));
+  // A reason that is too long or not text was refused already.
+  if (typeof given.reason === 'string' && given.reason.length <= revealFields.reason.maxLength) {
+    await checks.run(() => checkRevealReason(given.reason, policy.revealReasonPattern));
+  }
   // The entry in the audit log is committed before anything is opened.
-  const checkAndRecord = async () => {
+  const check = async () => {
+    const field = typeof given.field === 'string' ? given.field : '';
     const credential = required(await findCredential(context, credentialId), new NotFoundError('credential', ['credential']));
     if (!kinds.of(credential).fields[field]?.secret) {
       throw new ValidationError([{ path: ['field'], message: 'is not a secret field of this credential kind' }]);
@@ -234,7 +274,8 @@ export async function revealSecret(
     if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
     return credential;
   };
-  const credential = await mutate(context, checkAndRecord, `${field}: ${reason}`);
+  const credential = await checks.thenMake(() => mutate(context, check, `${valid!.field}: ${valid!.reason}`), [check]);
+  const { field } = valid!;
   return { credential, field, plain: await store.secrets.open(credential, field) };
 }
 

@@ -10,6 +10,7 @@ import type { GatewayContext } from './context.ts';
 import { checkGrantable } from './grant.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
+import { Checks } from './validation.ts';
 
 /** The lifetime of a token. */
 export const tokenLifetime = integer({
@@ -44,10 +45,12 @@ export interface EndUserToken {
 export async function createEndUserToken(context: MutationContext, request: EndUserTokenRequest): Promise<EndUserToken> {
   const { store, now } = context;
   const { endUser: endUserRef, scopes: wanted, ...given } = request;
-  const { lifetimeSeconds: seconds } = checkInput({ lifetimeSeconds: tokenLifetime }, given);
-  const scopes = checkGrantable(wanted ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput({ lifetimeSeconds: tokenLifetime }, given));
+  const grantable = await checks.run(() => checkGrantable(wanted ?? confinedScopes.endUser, confinedScopes.endUser, ['scopes']));
   const jti = randomUUID();
   const issue = async () => {
+    const [seconds, scopes] = [valid!.lifetimeSeconds, grantable!];
     const endUser = await requireEndUser(context, endUserRef, ['endUser']);
     // To the second, as the token tells it.
     const issuedAt = new Date(Math.floor(now().getTime() / 1_000) * 1_000);
@@ -56,7 +59,7 @@ export async function createEndUserToken(context: MutationContext, request: EndU
     const token = await store.endUserTokens.sign(claims, issuedAt, expiresAt);
     return { id: endUser.id, endUser, token, scopes, expiresAt };
   };
-  return mutate(context, issue, jti);
+  return checks.thenMake(() => mutate(context, issue, jti), [() => requireEndUser(context, endUserRef, ['endUser'])]);
 }
 
 /** Returns the viewer of an end user's token. @throws UnauthenticatedError */

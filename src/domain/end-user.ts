@@ -9,6 +9,7 @@ import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
+import { Checks } from './validation.ts';
 
 /** The types of contacts. */
 export const contactType = {
@@ -36,7 +37,7 @@ export const contactInput = objectType({
       format: 'email',
       description: 'The email address. Null if not set. To verify it, use `setEmailVerified`.',
     }),
-    phone: text({ optional: true, maxLength: 64, format: 'any', description: 'The phone number, as entered. Null if not set.' }),
+    phone: text({ optional: true, maxLength: 64, format: 'name', description: 'The phone number, as entered. Null if not set.' }),
   },
 });
 
@@ -47,7 +48,7 @@ export const endUserFields = {
     default: '',
     minLength: 0,
     maxLength: 255,
-    format: 'any',
+    format: 'name',
     description: 'A name for people. Need not be unique. Empty if not set.',
   }),
   contacts: objectList(contactInput, {
@@ -62,7 +63,7 @@ export const endUserFields = {
 export const endUserIdentity = {
   externalId: text({
     maxLength: 255,
-    format: 'any',
+    format: 'externalId',
     description:
       'The organization’s own id for the end user. Unique within the integration; never changes. Do not use an email address, because it can change.',
   }),
@@ -76,19 +77,21 @@ export async function createEndUser(
 ): Promise<EndUserRecord> {
   const { store } = context;
   const { integration: ref, ...given } = input;
-  const checked = checkInput(newEndUser, given);
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const checked = await checks.run(() => checkInput(newEndUser, given));
+  const change = async () => {
     const integration = await requireIntegration(context, ref, ['integration']);
     await store.slots.attach(integration.id);
-    const contacts = keepVerified(checked.contacts, []);
-    const record = { ...newRecord(context), integrationId: integration.id, ...checked, contacts };
+    const contacts = keepVerified(checked!.contacts, []);
+    const record = { ...newRecord(context), integrationId: integration.id, ...checked!, contacts };
     try {
       return await store.endUsers.insert(record);
     } catch (error) {
       if (!(error instanceof DuplicateKeyError)) throw error;
       throw new ConflictError('An end user with this external id already exists in the integration.', ['externalId']);
     }
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [() => requireIntegration(context, ref, ['integration'])]);
 }
 
 /** @throws ValidationError, NotFoundError, ConflictError */
@@ -97,13 +100,16 @@ export async function updateEndUser(
   input: Target<'endUser', EndUserRef> & ChangesOf<typeof endUserFields>,
 ): Promise<EndUserRecord> {
   const { endUser: ref, expectedVersion, ...changes } = input;
-  const { contacts, ...rest } = checkChanges(endUserFields, changes);
-  return mutate(context, async () => {
+  const checks = new Checks(context);
+  const checked = await checks.run(() => checkChanges(endUserFields, changes));
+  const change = async () => {
+    const { contacts, ...rest } = checked!;
     const record = await requireEndUser(context, ref, ['endUser']);
     expectVersion(record, expectedVersion);
     const written = { ...rest, ...(contacts && { contacts: keepVerified(contacts, record.contacts) }) };
     return updateRecord(context, context.store.endUsers, record, written);
-  });
+  };
+  return checks.thenMake(() => mutate(context, change), [() => requireEndUser(context, ref, ['endUser'])]);
 }
 
 /**

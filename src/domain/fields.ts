@@ -1,6 +1,6 @@
 import { type Field, text } from '../fields/field.ts';
 
-/** The bounds of a name: 1 to 255 characters, without control characters. */
+/** The bounds of a name: 1 to 255 visible characters. */
 export const nameText = { maxLength: 255, format: 'name' } as const;
 
 /** A description for people. The maximum length is that of Losant. */
@@ -9,7 +9,7 @@ export const descriptionField = text({
   optional: true,
   minLength: 0,
   maxLength: 32_767,
-  format: 'any',
+  format: 'prose',
 });
 
 /** A URL without a password, because everyone who can read the record can read it. */

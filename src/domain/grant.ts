@@ -4,18 +4,7 @@ import { ForbiddenError, type Path, ValidationError } from '../errors.ts';
 
 const SCOPES_MAX = 100;
 
-/**
- * Checks the scopes that a viewer wants to grant. The viewer must have them, and `limit` must allow them.
- *
- * @throws ValidationError when a scope is unknown or not within the limit; ForbiddenError when the viewer does not have it
- */
-export function checkGrant(viewer: Viewer, wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
-  const scopes = checkGrantable(wanted, limit, path);
-  requireGrant(viewer, scopes);
-  return scopes;
-}
-
-/** Checks scopes that are granted to a viewer with a limit, whatever the granting viewer has. @throws ValidationError */
+/** Checks scopes that are granted to a viewer, maybe with a limit, whatever the granting viewer has. @throws ValidationError */
 export function checkGrantable(wanted: readonly string[], limit: readonly Scope[] | null, path: Path): string[] {
   const issues = wanted.flatMap((scope, index) => {
     if (!grantableScopes.includes(scope)) return [{ path: [...path, index], message: 'is not a scope' }];

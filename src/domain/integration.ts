@@ -9,6 +9,7 @@ import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { ssoClaims } from './sso-claims.ts';
+import { Checks } from './validation.ts';
 
 /** The fields of an integration that callers write. */
 export const integrationFields = {
@@ -40,12 +41,15 @@ export async function updateIntegration(
   input: Target<'integration', IntegrationRef> & ChangesOf<typeof integrationFields>,
 ): Promise<IntegrationRecord> {
   const { integration: ref, expectedVersion, ...changes } = input;
-  const checked = checkChanges(integrationFields, changes);
-  return mutate(context, async () => {
-    const record = await requireIntegration(context, ref, ['integration']);
-    expectVersion(record, expectedVersion);
-    return orNameTaken('integration', 'organization', () => updateRecord(context, context.store.integrations, record, checked));
-  });
+  const checks = new Checks(context);
+  const checked = await checks.run(() => checkChanges(integrationFields, changes));
+  const change = () =>
+    mutate(context, async () => {
+      const record = await requireIntegration(context, ref, ['integration']);
+      expectVersion(record, expectedVersion);
+      return orNameTaken('integration', 'organization', () => updateRecord(context, context.store.integrations, record, checked!));
+    });
+  return checks.thenMake(change, [() => requireIntegration(context, ref, ['integration'])]);
 }
 
 /**

@@ -1,6 +1,6 @@
 import { encodeId } from '../access/global-id.ts';
 import type { Noun } from '../access/scopes.ts';
-import { UnauthenticatedError, UnavailableError } from '../errors.ts';
+import { type Issue, UnauthenticatedError, UnavailableError, ValidationError } from '../errors.ts';
 import type { AuditRecord } from '../store/audit.ts';
 import type { DomainContext } from './context.ts';
 import { isUnchanged, newRecord } from './records.ts';
@@ -17,6 +17,8 @@ export interface Action {
 /** The context of a function that changes data. It requires an action, so that every change gets an audit entry. */
 export interface MutationContext extends DomainContext {
   readonly action: Action;
+  /** The ids in the input that no record can have. A function that uses `Checks` reports them with everything else that is wrong. */
+  readonly malformed?: readonly Issue[];
 }
 
 /** The record that a mutation affected, or the id of a deleted record. */
@@ -26,12 +28,14 @@ type Done = string | { readonly id: string };
  * Runs a mutation: its writes and its audit entry are one transaction. The first mutation of an organization creates the organization's
  * record.
  *
+ * @throws ValidationError when the input has malformed ids
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
  * @throws UnavailableError when the audit log must be streamed to a sink, and the sink fails
  * @throws UnavailableError when the database does not respond; its outcome says whether the transaction was committed
  */
 export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
-  const { store, now } = context;
+  const { store, now, malformed = [] } = context;
+  if (malformed.length > 0) throw new ValidationError(malformed);
   context.auditStream?.requireWorking(context.viewer.organizationId);
   await store.organization.ensure(now()).catch((error: unknown) => {
     throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;

@@ -31,13 +31,22 @@ interface NameOfConnection {
   readonly endUser?: EndUserRef | null;
 }
 
+/**
+ * Returns the forms in which a name can be stored: in normalization form C, or, by an earlier version, as it was sent. Almost all names have one
+ * form only.
+ */
+function formsOf(name: string): string | readonly string[] {
+  const forms = [...new Set([name.normalize('NFC'), name, name.normalize('NFD')])];
+  return forms.length === 1 ? name : forms;
+}
+
 /** @throws AlteredRecordError, like the functions below, unless the last argument says otherwise */
 export async function findIntegration(
   { store }: DomainContext,
   ref: IntegrationRef,
   altered?: EvenAltered,
 ): Promise<IntegrationRecord | null> {
-  return readsOf(store.integrations, altered).one(ref.id === undefined ? { name: ref.name! } : { id: ref.id });
+  return readsOf(store.integrations, altered).one(ref.id === undefined ? { name: formsOf(ref.name!) } : { id: ref.id });
 }
 
 export async function findConnector(
@@ -48,7 +57,7 @@ export async function findConnector(
   const connectors = readsOf(context.store.connectors, altered);
   if (!inIntegration) return connectors.one({ id: id! });
   const integration = await findIntegration(context, inIntegration.integration, altered);
-  return integration && connectors.one({ integrationId: integration.id, name: inIntegration.name });
+  return integration && connectors.one({ integrationId: integration.id, name: formsOf(inIntegration.name) });
 }
 
 export async function findEndUser(
@@ -75,7 +84,7 @@ export async function findConnection(context: DomainContext, ref: ConnectionRef,
   const meant = named.endUser ?? (ownId === undefined ? null : { id: ownId });
   const endUser = meant && (await findEndUser(context, meant, altered));
   if (meant && !endUser) return null;
-  return connections.one({ ownerId: owner.id, endUserId: endUser?.id ?? null, name: named.name });
+  return connections.one({ ownerId: owner.id, endUserId: endUser?.id ?? null, name: formsOf(named.name) });
 }
 
 /** @throws InvalidIntegrationError, AlteredRecordError */

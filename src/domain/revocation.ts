@@ -8,6 +8,7 @@ import { tokenLifetime } from './end-user-token.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { newRecord } from './records.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
+import { Checks } from './validation.ts';
 
 /** How many subjects and end users of an organization can have a revocation at a time, approximately. All copies of the gateway hold them in memory. */
 const REVOCATIONS_MAX = 20_000;
@@ -50,8 +51,11 @@ export interface Revocation {
  */
 export async function revokeTokens(context: MutationContext, input: InputOf<typeof tokenRevocationFields>): Promise<Revocation> {
   const { store, policy, now } = context;
-  const { subject, apiKeys, ...given } = checkInput(tokenRevocationFields, input);
-  const before = timeOf(given.before, now());
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(tokenRevocationFields, input));
+  const time = await checks.run(() => timeOf(input.before instanceof Date ? input.before : null, now()));
+  checks.end();
+  const [{ subject, apiKeys }, before] = [valid!, time!];
   const revoke = async () => {
     const record = await write(context, { subject, endUserId: null }, null, before, policy.tokenLifetimeMs);
     if (!apiKeys) return { ...record, apiKeyCount: 0 };
@@ -69,14 +73,18 @@ export async function revokeEndUserTokens(
   context: MutationContext,
   { endUser: ref, ...input }: { readonly endUser: EndUserRef } & InputOf<typeof endUserTokenRevocationFields>,
 ): Promise<Revocation> {
-  const before = timeOf(checkInput(endUserTokenRevocationFields, input).before, context.now());
+  const checks = new Checks(context);
+  await checks.run(() => checkInput(endUserTokenRevocationFields, input));
+  const time = await checks.run(() => timeOf(input.before instanceof Date ? input.before : null, context.now()));
   let record: RevocationRecord | undefined;
   const revoke = async () => {
+    const before = time!;
     const endUser = await requireEndUser(context, ref, ['endUser']);
     record = await write(context, { subject: null, endUserId: endUser.id }, endUser.integrationId, before, tokenLifetime.max * 1_000);
     return { id: endUser.id, before: record.before, apiKeyCount: 0 };
   };
-  const done = await mutate(context, revoke, before.toISOString());
+  const findEndUser = () => requireEndUser(context, ref, ['endUser']);
+  const done = await checks.thenMake(() => mutate(context, revoke, time!.toISOString()), [findEndUser]);
   context.revocations.add(record!);
   return done;
 }

@@ -26,7 +26,7 @@ export const ssoUserField = objectType({
       optional: true,
       minLength: 0,
       maxLength: 1_024,
-      format: 'any',
+      format: 'prose',
       description: 'The value, if it is a text, a date as yyyy-mm-dd, or the tag of a choice.',
     }),
     number: float({ optional: true, description: 'The value, if it is a number.' }),

@@ -16,6 +16,7 @@ import { required } from './records.ts';
 import { type ConnectionRef, type EndUserRef, findConnection, findEndUser } from './references.ts';
 import { checkReturnTo } from './return-to.ts';
 import { claimsOf, type SSOLinkClaims } from './sso-claims.ts';
+import { Checks } from './validation.ts';
 
 /** The lifetime of a link. Zendesk accepts a token for three minutes after its `iat`. */
 export const linkLifetime = integer({
@@ -64,7 +65,8 @@ export interface SSOLink {
 export async function createSSOLink(context: MutationContext, request: SSOLinkRequest): Promise<SSOLink> {
   const { store, now } = context;
   const { endUser: endUserRef, contactType, connection: connectionRef, returnTo: wanted, ...given } = request;
-  const { lifetimeSeconds: seconds } = checkInput({ lifetimeSeconds: linkLifetime }, given);
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput({ lifetimeSeconds: linkLifetime }, given));
   const jti = randomUUID();
   const make = async () => {
     const endUser = await findEndUser(context, endUserRef);
@@ -80,7 +82,7 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     const { integrationId } = endUser;
     const integration = required(await store.integrations.one({ id: integrationId }), new NotFoundError('contact', ['contactType']));
     const iat = Math.floor(now().getTime() / 1000);
-    const expiresAt = new Date((iat + seconds) * 1000);
+    const expiresAt = new Date((iat + valid!.lifetimeSeconds) * 1000);
     const claims = { iat, jti, ...claimsOf(endUser, contact, integration.ssoClaims ?? null) };
     const issuedAt = new Date(iat * 1000);
     await store.ssoLinks.insert({ jti, integrationId, endUserId: endUser.id, contactType, issuedAt, expiresAt });
@@ -89,7 +91,13 @@ export async function createSSOLink(context: MutationContext, request: SSOLinkRe
     return { id: endUser.id, link: { endUserId: endUser.id, contactType, endpoint, token, returnTo, claims, expiresAt } };
   };
   // The object of the audit entry is the end user. Its reason contains the contact type and the id of the link.
-  return (await mutate(context, make, `${contactType}: ${jti}`)).link;
+  // Everything else is checked in the order above, so that it is not told before the contact exists.
+  const findContact = async () => {
+    if (context.malformed?.length) return;
+    const endUser = await findEndUser(context, endUserRef);
+    if (!endUser?.contacts.some(({ type }) => type === contactType)) checks.refuse(new NotFoundError('contact', ['contactType']));
+  };
+  return (await checks.thenMake(() => mutate(context, make, `${contactType}: ${jti}`), [findContact])).link;
 }
 
 function isVerified(contact: Contact): contact is Contact & { readonly email: string } {

@@ -56,12 +56,20 @@ export function checkValue<F extends Field>(field: F, given: unknown, path: Path
 }
 
 type When = 'create' | 'update';
-interface Examined {
+
+/** The values of the valid fields, and what is wrong with the others. */
+export interface Examined {
+  /** Null for a field that is not set, undefined for one that is not valid. */
+  readonly value: Record<string, unknown>;
+  readonly issues: readonly Issue[];
+}
+interface ExaminedValue {
   readonly value: unknown;
   readonly issues: readonly Issue[];
 }
 
-function examine(fields: Fields, given: object, when: When, options: CheckOptions): Examined & { readonly value: Record<string, unknown> } {
+/** Does the same as `checkAny`, but returns the issues. */
+export function examine(fields: Fields, given: object, when: When, options: CheckOptions = {}): Examined {
   const { path = [], unknownMember = 'has members that are not known' } = options;
   const values: Record<string, unknown> = {};
   const issues: Issue[] = [];
@@ -70,14 +78,23 @@ function examine(fields: Fields, given: object, when: When, options: CheckOption
     if (when === 'update' && sent === undefined) continue;
     const examined = examineField(field, sent, when, [...path, name]);
     issues.push(...examined.issues);
-    values[name] = examined.value;
+    values[name] = examined.issues.length > 0 ? undefined : examined.value;
   }
   const isUnknown = ([name, value]: [string, unknown]) => value !== undefined && !Object.hasOwn(fields, name);
   if (Object.entries(given).some(isUnknown)) issues.push({ path, message: unknownMember });
   return { value: values, issues };
 }
 
-function examineField(field: Field, sent: unknown, when: When, path: Path): Examined {
+/**
+ * Returns the issues without those about a value that is known to be invalid. A rule between fields sees such a value as absent, so what it
+ * says about the value would be misleading.
+ */
+export function withoutRepeated(issues: readonly Issue[], known: readonly Issue[]): Issue[] {
+  const isAt = (path: Path, other: Path) => other.length > 0 && other.every((name, index) => path[index] === name);
+  return issues.filter(({ path }) => !known.some((other) => isAt(path, other.path)));
+}
+
+function examineField(field: Field, sent: unknown, when: When, path: Path): ExaminedValue {
   if (sent === undefined || sent === null) {
     const mayBeNull = field.optional && (when === 'create' || field.clearable !== false);
     if (mayBeNull) return { value: field.default ?? null, issues: [] };
@@ -93,24 +110,26 @@ function examineField(field: Field, sent: unknown, when: When, path: Path): Exam
   };
 }
 
-function examineObject(type: ObjectType, sent: unknown, path: Path): Examined {
+function examineObject(type: ObjectType, sent: unknown, path: Path): ExaminedValue {
   if (typeof sent !== 'object' || sent === null || Array.isArray(sent))
     return { value: null, issues: [{ path, message: 'must be an object' }] };
   const { value, issues } = examine(type.fields, sent, 'create', { path });
-  if (issues.length > 0) return { value, issues };
-  const broken = type.check?.(value as never) ?? [];
-  return { value, issues: broken.map((issue) => ({ ...issue, path: [...path, ...issue.path] })) };
+  const broken = (type.check?.(value as never) ?? []).map((issue) => ({ ...issue, path: [...path, ...issue.path] }));
+  // An unknown member is reported at the path of the object. It says nothing about the other members.
+  const ofMembers = issues.filter((issue) => issue.path.length > path.length);
+  return { value, issues: [...issues, ...withoutRepeated(broken, ofMembers)] };
 }
 
-function examineList({ of, maxItems, uniqueBy }: Extract<Field, { type: 'ObjectList' }>, sent: unknown, path: Path): Examined {
+function examineList({ of, maxItems, uniqueBy }: Extract<Field, { type: 'ObjectList' }>, sent: unknown, path: Path): ExaminedValue {
   if (!Array.isArray(sent)) return { value: null, issues: [{ path, message: 'must be a list of objects' }] };
   if (sent.length > maxItems) return { value: null, issues: [{ path, message: `must be at most ${maxItems} items` }] };
   const items = sent.map((item, index) => examineObject(of, item, [...path, index]));
   const issues = items.flatMap((item) => item.issues);
   const value = items.map((item) => item.value as Record<string, unknown>);
-  if (issues.length > 0 || !uniqueBy) return { value, issues };
-  const isUnique = new Set(value.map((item) => item[uniqueBy])).size === value.length;
-  return { value, issues: isUnique ? [] : [{ path, message: `must not have two items with the same ${uniqueBy}` }] };
+  if (!uniqueBy) return { value, issues };
+  const valid = value.map((item) => item?.[uniqueBy] ?? null).filter((each) => each !== null); // Invalid ones are not compared.
+  if (new Set(valid).size === valid.length) return { value, issues };
+  return { value, issues: [...issues, { path, message: `must not have two items with the same ${uniqueBy}` }] };
 }
 
 const rules = new WeakMap<Field, z.ZodType>();
@@ -188,10 +207,9 @@ const SHOWS_SECRET =
 function readableRule(field: TextRules, error: string) {
   const { format, comparedOnly } = field;
   const checked = textRule(field, error);
-  if (comparedOnly) return checked;
-  return checked
-    .refine((text) => ![text, ...partsOf(format, text)].some(showsSecret), { error: SHOWS_SECRET, abort: true })
-    .transform((text) => standardFormOf(format, text));
+  const hides = (text: string) => ![text, ...partsOf(format, text)].some(showsSecret);
+  const open = comparedOnly ? checked : checked.refine(hides, { error: SHOWS_SECRET, abort: true });
+  return open.transform((text) => standardFormOf(format, text));
 }
 
 const MASKED =
@@ -218,7 +236,7 @@ function isShortEnough(plain: string, { maxLength }: TextRules): boolean {
 function messagesFor(rule: z.ZodType, plain: string, format: Format | undefined): string[] {
   const { error } = rule.safeParse(plain);
   if (error) return error.issues.map(({ message }) => message);
-  if (isBlank(plain)) return ['must not consist of white space only'];
+  if (plain !== '' && isBlank(plain)) return ['must not consist of white space only'];
   return partsOf(format, plain).some(isMaskPart) ? [MASKED] : [];
 }
 
@@ -238,6 +256,11 @@ export function standardFormOf<T extends Redacted | string>(format: Format | und
 
 function partsOf(format: Format | undefined, text: string): readonly string[] {
   return (format && ruleOfFormat(format).parts?.(text)) ?? [];
+}
+
+/** Whether a secret is an empty text, which only a few fields accept. */
+export function isEmptySecret(secret: Redacted): boolean {
+  return plainOf(secret) === '';
 }
 
 function plainOf(value: Redacted | string): string {

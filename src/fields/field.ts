@@ -50,12 +50,12 @@ export interface ObjectType {
   /** The description of the input; that of the type by default. */
   readonly inputDescription?: string;
   readonly fields: Fields;
-  /** Checks rules between fields. Called if each single field is valid. The paths of issues are relative to the object. */
+  /** Checks rules between fields. A field that is not valid is undefined. The paths of issues are relative to the object. */
   check?(values: never): readonly Issue[];
 }
 interface TypedObject<F extends Fields> extends ObjectType {
   readonly fields: F;
-  check?(values: ValuesOf<F>): readonly Issue[];
+  check?(values: { readonly [K in keyof F]: ValuesOf<F>[K] | undefined }): readonly Issue[];
 }
 
 /**

@@ -1,9 +1,11 @@
+import validator from 'validator';
 import { z } from 'zod';
-import { standardArmor } from './armor.ts';
-import { isHostPattern, withCanonicalHost } from './hosts.ts';
+import { armored, standardArmor } from './armor.ts';
+import { isHostName, isHostPattern, withCanonicalHost } from './hosts.ts';
 import { isKnownToken, isMaskPart } from './shown-secrets.ts';
+import { isProse, isVisibleLine } from './visible-text.ts';
 
-interface FormatRule {
+export interface FormatRule {
   /** The end of an error message that begins with the field's name. It is constant, so it cannot repeat the input. */
   readonly message: string;
   accepts(text: string): boolean;
@@ -36,7 +38,28 @@ const mongodbUri = /^mongodb(?:\+srv)?:\/\/(?=[!-~]+$)(?:[^:/?#[\]@]+(?::([^:/?#
 /** The formats that a field can require of its text. A secret that is free text says so with `any`. */
 export const formats = {
   any: { message: 'must be text', accepts: () => true },
-  name: { message: 'must not contain control characters', accepts: (text) => /^\P{Cc}*$/u.test(text) },
+  // Two names that look equal are equal: they are stored and compared in Unicode's normalization form C (UAX #15).
+  name: {
+    message: 'must be one line of visible characters, without white space at its ends, control characters or invisible characters',
+    accepts: isVisibleLine,
+    standardForm: (text) => text.normalize('NFC'),
+  },
+  // An id belongs to another system, which compares it by its characters. So it is not changed.
+  externalId: {
+    message:
+      'must be one line of visible characters in normalization form C, without white space at its ends, control characters or invisible characters',
+    accepts: (text) => isVisibleLine(text) && text.normalize('NFC') === text,
+  },
+  prose: {
+    message:
+      'must be visible text, without control characters other than line breaks and tabs, and without characters that reverse other text',
+    accepts: isProse,
+  },
+  glob: {
+    message: 'must not contain control characters',
+    accepts: (text) => /^\P{Cc}*$/u.test(text),
+    standardForm: (text) => text.normalize('NFC'),
+  },
   line: {
     message: 'must be one line without control characters or invisible characters, and without spaces at its beginning or end',
     accepts: isLine,
@@ -89,8 +112,8 @@ export const formats = {
     accepts: isCloneUrl,
   },
   hostname: {
-    message: 'must be a hostname such as api.example.com, without scheme, port or path',
-    accepts: (text) => z.hostname().safeParse(text).success,
+    message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',
+    accepts: isHostName,
     standardForm: withCanonicalHost,
   },
   hostPattern: {
@@ -100,10 +123,13 @@ export const formats = {
   },
   host: {
     message: 'must be a hostname or an IP address, without scheme, port or path',
-    accepts: (text) => [z.hostname(), z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
+    accepts: (text) => isHostName(text) || [z.ipv4(), z.ipv6()].some((schema) => schema.safeParse(text).success),
     standardForm: withCanonicalHost,
   },
-  email: { message: 'must be an email address such as ada@example.com', accepts: (text) => z.email().safeParse(text).success },
+  email: {
+    message: 'must be an email address such as ada@example.com (RFC 5321, section 4.1.2)',
+    accepts: isEmail,
+  },
   userId: {
     message:
       'must be one line without a colon, which Basic authentication does not allow in a user name (RFC 7617), and without spaces at its beginning or end',
@@ -126,10 +152,10 @@ export const formats = {
   },
   // Only certificates: a private key in the same text would not be sealed.
   pemCertificates: {
-    message: `must be one to ten X.509 certificates in PEM (RFC 7468) and nothing else, with keys of ${ALGORITHMS}`,
+    message: `must be one to ten X.509 certificates in PEM (RFC 7468) and no other blocks, with keys of ${ALGORITHMS}`,
     accepts: hasArmor,
     readAs: 'certificates',
-    standardForm: standardArmor,
+    standardForm: (text) => standardArmor(certificatesAlone(text)),
   },
   pemPrivateKey: {
     message: `must be one unencrypted private key in PEM (RFC 7468) and nothing else: ${ALGORITHMS}`,
@@ -198,6 +224,18 @@ export function parseJsonObject(text: string): Record<string, unknown> | undefin
   }
 }
 
+/** A block whose first and last line contain nothing else, as parsers require. */
+const certificateBlock = /^[ \t]*-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]*)-----END CERTIFICATE-----[ \t]*$/gm;
+
+/**
+ * Returns certificates without the text around them (RFC 7468, section 5.2), such as the bag attributes that OpenSSL prints, in lines of 64
+ * characters that end in LF. A text with any other block is returned unchanged, and is then refused.
+ */
+function certificatesAlone(text: string): string {
+  if (/-----(?:BEGIN|END) /.test(text.replace(certificateBlock, ''))) return text;
+  return [...text.matchAll(certificateBlock)].map(([, body]) => armored('CERTIFICATE', body!)).join('');
+}
+
 function hasArmor(text: string): boolean {
   return text.includes('-----BEGIN ');
 }
@@ -225,6 +263,14 @@ function textsWithin(value: unknown): string[] {
 const urlCharacters = /^(?:[!#$&-;=?-[\]_a-z{}~\p{L}\p{N}\p{M}]|%[0-9A-Fa-f]{2})*$/u;
 /** The part of a URL after its scheme: a host without a user name, and maybe a path and a query. */
 const afterScheme = /^[^/?#@%]+(?:[/?][^#]*)?$/;
+
+/** A mailbox (RFC 5321, section 4.1.2): the host is a name, also of one label, or the literal of an IP address (section 4.1.3). */
+function isEmail(text: string): boolean {
+  const [, local, tag, address = ''] = /^(.+)@\[(IPv6:)?([^[\]]+)\]$/.exec(text) ?? [];
+  if (local !== undefined) return (tag ? z.ipv6() : z.ipv4()).safeParse(address).success && isEmail(`${local}@example.com`);
+  // The library also takes international names (RFC 6531), which many mail servers and services refuse.
+  return /^[\x20-\x7e]+$/.test(text) && validator.isEmail(text, { require_tld: false, allow_utf8_local_part: false });
+}
 
 function isUrl(text: string): boolean {
   const rest = /^https?:\/\/(.*)$/i.exec(text)?.[1];

@@ -1,9 +1,20 @@
 import { isIPv6 } from 'node:net';
+import validator from 'validator';
 
-/** A label of a host name (RFC 1123, section 2.1), in lower case. */
-const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
-/** The last label begins with a letter. Otherwise it would be an IPv4 address for a URL parser. */
-const dnsName = new RegExp(`^(?=.{1,253}$)(?:${label}\\.)*(?=[a-z])${label}$`);
+/**
+ * Whether the text is the name of a host, in upper or lower case: labels of letters, digits and hyphens (RFC 1123, section 2.1), and of
+ * underscores, which RFC 2181 (section 11) allows in the DNS and services such as Snowflake use. International labels must be in Punycode. A
+ * last label of digits would make it an IPv4 address for a URL parser (WHATWG URL, host parsing), and URL parsers must take it.
+ */
+export function isHostName(text: string): boolean {
+  return canonicalHost(text) === text.toLowerCase();
+}
+
+/** Whether a host that a URL parser has read is a name. The last label begins with a letter, as all top-level domains do. */
+function isName(host: string): boolean {
+  return host.length <= 253 && /(?:^|\.)[a-z][^.]*$/.test(host) && validator.isFQDN(host, { require_tld: false, allow_underscores: true });
+}
+
 const WILDCARD = '*.';
 
 /**
@@ -14,7 +25,7 @@ export function canonicalHost(text: string): string | undefined {
   // These would end the host, or be decoded to other characters.
   if (/[/?#@:\\[\]%\s]/.test(text) || !URL.canParse(`https://${text}/`)) return undefined;
   const { hostname } = new URL(`https://${text}/`);
-  return dnsName.test(hostname) ? hostname : undefined;
+  return isName(hostname) ? hostname : undefined;
 }
 
 /**

@@ -1,4 +1,5 @@
 import { Refused } from './der.ts';
+import { readDistinguishedName, showDistinguishedName } from './distinguished-name.ts';
 import { isOpenSsh, readOpenSsh, sshText } from './openssh.ts';
 import { checkPublicKey, generateRsaKey, generateSshKey, hashOf, openCertificate, pemOf, publicKeyOf, sshBlobOf } from './openssl.ts';
 import { type PrivateKey, type PublicKey, readAnyKey, readCertificates, readPrivateKey } from './read.ts';
@@ -65,10 +66,12 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
     // All are read before OpenSSL gets the first one.
     const [first] = readCertificates(plain).map((certificate) => [certificate, openCertificate(certificate)] as const);
     const [{ publicKey, notBefore, notAfter }, opened] = first!;
+    const subject = opened.subject ? readDistinguishedName(opened.subject) : null;
     return {
-      subject: opened.subject?.replaceAll('\n', ', ') ?? null,
-      issuer: opened.issuer?.replaceAll('\n', ', ') ?? null,
-      commonName: /^CN=(.+)$/m.exec(opened.subject ?? '')?.[1] ?? null,
+      subject: subject && showDistinguishedName(subject),
+      issuer: opened.issuer ? showDistinguishedName(readDistinguishedName(opened.issuer)) : null,
+      // Of several, the most specific one.
+      commonName: subject?.flat().findLast(({ type }) => type === 'CN')?.value ?? null,
       serialNumber: opened.serialNumber,
       fingerprint: opened.fingerprint256,
       notBefore,

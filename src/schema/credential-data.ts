@@ -55,9 +55,7 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
   );
 
   function inputFields(kind: CredentialKind, t: FieldBuilder, partial: boolean) {
-    // The kind checks that a secret is given or generated. If GraphQL checked it, its error would hide all others.
-    const isRequired = (field: Field) => !field.optional && !field.secret && !kind.generate;
-    const members = fields.inputFields(kind.fields, { partial, isRequired });
+    const members = fields.inputFields(kind.fields, { partial });
     if (!kind.generate) return members;
     const description = `If true, the server generates a key pair and stores the private key as ${kind.generate.field}.`;
     return { ...members, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };

@@ -100,8 +100,7 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
     fields: (t) => ({
       name: t.string({ description: 'The member of `CredentialDataInput`, such as `basicAuth`.', resolve: ({ kind }) => kind }),
       readAs: t.string({
-        description:
-          'The `CredentialKind` under which it is stored. It differs for kinds that exist only as input: an OAuth code is stored as `OAUTH2_TOKEN`.',
+        description: 'The `CredentialKind` under which it is stored. It differs for kinds that exist only as input.',
         resolve: ({ kind, storedAs }) => enumValue(storedAs ?? kind),
       }),
       typeName: t.string({
@@ -109,6 +108,12 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
         resolve: ({ typeName, storedAs }) => (storedAs ? kinds.of({ kind: storedAs }).typeName : typeName),
       }),
       description: t.exposeString('description', { description: 'The meaning of the kind.' }),
+      refusal: t.string({
+        nullable: true,
+        description:
+          'Why a credential of this kind cannot be created at present, as the message of the error says. Null if it can be created.',
+        resolve: (source) => source.refusal,
+      }),
       fields: t.field({
         type: [field],
         description: 'The fields, in the order for a form.',

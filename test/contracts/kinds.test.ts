@@ -18,7 +18,8 @@ import { type Planted, plant } from './plant.ts';
 const test = useTestGateway();
 const caller = { organization: 'kinds' };
 const integration = { name: 'crm' };
-const kinds = credentialKinds.map((kind) => [kind.kind, kind] as const);
+const kinds = credentialKinds.filter(({ refusal }) => !refusal).map((kind) => [kind.kind, kind] as const);
+const refused = credentialKinds.filter(({ refusal }) => refusal);
 /** Every canary that was planted, and where. All of them are looked for everywhere, at the end. */
 const planted = new Map<string, string>();
 
@@ -199,13 +200,13 @@ describe.each(kinds)('%s', (_, kind) => {
       const before = await read(kind, own);
       const { credential, code, message } = await update(kind, own, { [name]: null });
       if (!credential) {
-        // Not optional, or one of two of which the kind needs one.
+        // Not optional, or one of two of which the kind needs one, or the token of a temporary key.
         expect([name, code, message]).toEqual([
           name,
           'VALIDATION_FAILED',
           expect.stringContaining(`input.data.${kind.kind}.${name}: cannot be cleared`),
         ]);
-        expect(field.optional === true && kind.generate?.field !== name).toBe(false);
+        expect(field.optional === true && kind.generate?.field !== name && name !== 'sessionToken').toBe(false);
         expect(await read(kind, own)).toEqual(before);
         continue;
       }
@@ -235,6 +236,25 @@ describe.each(kinds)('%s', (_, kind) => {
     }
   });
 });
+
+// A secret that is sealed and can neither be used nor shown is lost.
+it.each(refused.map((kind) => [kind.kind, kind] as const))(
+  '%s is refused with its reason, and nothing of it is stored',
+  async (_, kind) => {
+    const count = () => test.database.collection('secrets').countDocuments();
+    const before = await count();
+    const { data, secrets } = dataOf(kind);
+    const query = `mutation ($input: CreateCredentialInput!) { result: createCredential(input: $input) { __typename ... on ValidationError { issues { path message } } } }`;
+    const { result } = await quietly(query, { input: { integration, name: kind.kind, data: { [kind.kind]: data } } });
+    expect(Object.keys(secrets).length).toBeGreaterThan(0);
+    expect(result).toEqual({ __typename: 'ValidationError', issues: [{ path: ['input', 'data', kind.kind], message: kind.refusal }] });
+    expect(await count()).toBe(before);
+    const { credentialKinds: told } = await quietly('query ($names: [String!]) { credentialKinds(names: $names) { refusal } }', {
+      names: [kind.kind, 'basicAuth'],
+    });
+    expect(told.map(({ refusal }: Json) => refusal).toSorted()).toEqual([kind.refusal, null]);
+  },
+);
 
 const recordId = (id: string) => Buffer.from(id, 'base64url').toString().split(':')[1]!;
 

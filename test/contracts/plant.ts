@@ -21,6 +21,8 @@ export function plant(kind: CredentialKind, name: string, field: Field, canary =
     case 'password':
     case 'token':
     case 'urlSegment':
+    case 'line':
+    case 'multiline':
       return { value: canary, canaries: [canary] };
     case 'base64': {
       const value = Buffer.from(canary).toString('base64');

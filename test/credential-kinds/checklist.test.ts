@@ -7,7 +7,7 @@ const promises: [row: string, kind: string, readable: string, secret: string][] 
   ['V18b', 'string', '', 'value'],
   ['V18c', 'binary', '', 'valueBase64'],
   ['V18d', 'basicAuth', 'username', 'password'],
-  ['V18e', 'oauth2Client', 'clientId authorizeUrl? tokenUrl scopes? mtlsEnabled?', 'clientSecret additionalParams?'],
+  ['V18e', 'oauth2Client', 'clientId authorizeUrl? tokenUrl scopes? mtlsEnabled?', 'clientSecret? additionalParams?'],
   ['V18f', 'oauth2Code', '', 'code state redirectUrl? additionalParams?'],
   ['V18g', 'oauth2Password', 'username', 'password'],
   ['V18h', 'oauth2Token', 'scopes tokenType? accessTokenExpiresAt?', 'accessToken refreshToken?'],
@@ -16,7 +16,7 @@ const promises: [row: string, kind: string, readable: string, secret: string][] 
   ['V18k', 'jwtBearer', 'algorithm expiresIn authorizationHeaderPrefix', 'secret payload'],
   ['Z44', 'bearerToken', '', 'token'],
   ['Z45', 'apiKey', 'headerName', 'apiKey'],
-  ['L30', 'aws', 'accessKeyId region', 'secretAccessKey'],
+  ['L30', 'aws', 'accessKeyId region', 'secretAccessKey sessionToken?'],
   ['L31', 'azure', 'account', 'accountKey'],
   ['L32', 'gcp', '', 'keyJson'],
   ['L33', 'http', 'uriMatch authMethod publicValue?', 'secretValue'],
@@ -102,8 +102,8 @@ describe('enumerations', () => {
 
   it.each([
     ['L33', 'http', 'authMethod', ['HEADER', 'QUERY_PARAM', 'BASIC_AUTH', 'CLIENT_CERTIFICATE']],
-    ['L37', 'jwt', 'algorithm', families('HS', 'RS', 'ES')],
-    ['V18k', 'jwtBearer', 'algorithm', families('HS', 'RS')],
+    ['L37', 'jwt', 'algorithm', [...families('HS', 'RS', 'ES', 'PS'), 'EdDSA']],
+    ['V18k', 'jwtBearer', 'algorithm', [...families('HS', 'RS', 'ES', 'PS'), 'EdDSA']],
     ['L39', 'sql', 'system', ['MSSQL', 'MYSQL', 'PG']],
     ['L43', 'git', 'type', ['SSH_KEY', 'HTTP_PASSWORD']],
   ])('%s: %s.%s', (_, kind, name, expected) => {

@@ -2,7 +2,7 @@ import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { exampleCertificate, exampleGcpKey, exampleKey, exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
 import { exampleData, issuesOf, kindNamed, prepareWrite, storedAfter, storedExample } from './examples.ts';
-import { ed25519, encrypted, examplePublicRsaKey, otherCertificate, p256 } from './key-examples.ts';
+import { certificateOfSeveralValues, ed25519, encrypted, examplePublicRsaKey, otherCertificate, p256 } from './key-examples.ts';
 
 const strangersKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
 
@@ -24,6 +24,12 @@ describe.each([
       notAfter: new Date('2126-10-30T02:52:48Z'),
       keyMatches: true,
     });
+  });
+
+  it('shows a subject with several values in one part, without escapes', async () => {
+    const { facts } = await prepareWrite(kind, { ...exampleData(kind), certificate: certificateOfSeveralValues });
+    const name = 'O="Acme, Inc.", OU=R&D + CN="a+b ""x"" é", C=DE';
+    expect(infoOf(facts)).toMatchObject({ subject: name, issuer: name, commonName: 'a+b "x" é' });
   });
 
   it('keyMatches follows partial updates of the key or the certificate, without the stored key', async () => {
@@ -57,7 +63,7 @@ describe.each([
       expect(await issuesOf(kind, withCertificate(text))).toEqual([
         {
           path: ['certificate'],
-          message: expect.stringMatching(/^must be one to ten X\.509 certificates in PEM \(RFC 7468\) and nothing else/),
+          message: expect.stringMatching(/^must be one to ten X\.509 certificates in PEM \(RFC 7468\) and no other blocks/),
         },
       ]);
   });

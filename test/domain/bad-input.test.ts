@@ -471,7 +471,7 @@ describe('values of the wrong form', () => {
     [
       'member of a secret’s kind',
       'createCredential',
-      (value) => credential({ data: { string: { [value]: 'x' } } }),
+      (value) => credential({ data: { string: { value: 'x', [value]: 'x' } } }),
       'BAD_USER_INPUT',
       '$input.data.string',
     ],

@@ -10,7 +10,7 @@ import * as integrations from '../../src/domain/integration.ts';
 import { defaultPolicy } from '../../src/domain/policy.ts';
 import * as revocations from '../../src/domain/revocation.ts';
 import * as ssoLinks from '../../src/domain/sso-link.ts';
-import { ValidationError } from '../../src/errors.ts';
+import { GatewayError, ValidationError } from '../../src/errors.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { kindRegistry } from '../kinds.ts';
 
@@ -24,7 +24,7 @@ const functions = new Map(Object.values(modules).flatMap((module) => Object.entr
 const store: unknown = new Proxy(() => {}, {
   get: () => store,
   apply: () => {
-    throw new Error('The store was asked.');
+    throw new GatewayError('UNAVAILABLE', 'The store was asked.');
   },
 });
 const context = {

@@ -227,7 +227,6 @@ const types = [
   ['V18c', 'binary', 'BINARY', 'valueBase64 { isSet redacted }', { valueBase64: { isSet: true, redacted: '*****' } }],
   ['V18d', 'basicAuth', 'BASIC_AUTH', 'username password { isSet }', { password: { isSet: true } }],
   ['V18e', 'oauth2Client', 'OAUTH2_CLIENT', 'clientId tokenUrl clientSecret { isSet }', { clientSecret: { isSet: true } }],
-  ['V18f', 'oauth2Code', 'OAUTH2_TOKEN', 'accessToken { isSet } refreshToken { isSet }', { accessToken: { isSet: false } }],
   ['V18g', 'oauth2Password', 'OAUTH2_PASSWORD', 'username password { isSet }', { password: { isSet: true } }],
   ['V18h', 'oauth2Token', 'OAUTH2_TOKEN', 'scopes accessToken { isSet }', { accessToken: { isSet: true } }],
   [
@@ -259,6 +258,17 @@ describe('the types of credential', () => {
       if (secret) expect(JSON.stringify(connection)).not.toContain(JSON.stringify(example).slice(1, -1));
       else if (credential[field] !== undefined) expect(credential[field]).toEqual(example);
     }
+  });
+
+  it('V18f: oauth2Code is refused, because nothing exchanges the code', async () => {
+    const { caller } = await setUp();
+    const create = { name: 'mine', data: { oauth2Code: { code: 'c0de', state: 'st4te' } } };
+    const { result } = await test.query(
+      caller,
+      'mutation ($input: CreateConnectionInput!) { result: createConnection(input: $input) { ... on MutationError { code message } } }',
+      { input: connectionInput({ actionCredentials: [{ credential: { create } }] }) },
+    );
+    expect(result).toEqual({ code: 'VALIDATION_FAILED', message: expect.stringContaining('does not exchange codes') });
   });
 
   it('V16, V18: a credential has a name, a type and its data, and exactly one type', async () => {

@@ -73,17 +73,12 @@ export const fieldTypes = shared((builder: Builder) => {
   /** Returns the input fields. Fields that are not optional are required; with `partial`, none is. */
   function inputFields<F extends Fields, Partial extends boolean = false>(
     fields: F,
-    options: {
-      readonly partial?: Partial;
-      /** Returns whether a field is required if the input is not partial. By default, fields that are not optional are required. */
-      readonly isRequired?: (field: Field) => boolean;
-    } = {},
+    { partial }: { readonly partial?: Partial } = {},
   ): InputFields<F, Partial> {
-    const { partial, isRequired = ({ optional }) => !optional } = options;
     return fieldsFrom(fields, (_name, field) =>
       untyped(input)({
         type: typeOf(field, inputOf),
-        required: !partial && isRequired(field),
+        required: !partial && !field.optional,
         description: describeInput(field),
         extensions: field.secret ? readsSecret : field.type === 'ID' ? readsId(field.noun) : undefined,
       }),

@@ -7,7 +7,7 @@ import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
 import { parseId } from './global-id.ts';
-import { checkSought } from './input.ts';
+import { checkSought, NOTHING } from './input.ts';
 import type { Reference } from './references.ts';
 
 /** A filter of a list: its argument, and the condition on records that follows from a value of the argument. */
@@ -18,9 +18,6 @@ export interface ListFilter {
   /** `name` is the name of the argument, for the paths of errors. @throws ValidationError, InvalidIntegrationError, NotFoundError */
   readonly condition: (value: never, context: GraphQLContext, name: string) => object | Promise<object>;
 }
-
-/** An id that no record has. A filter with it matches nothing. */
-export const NOTHING = 'nothing';
 
 /**
  * Selects records that belong to the given record; `field` holds its id. An empty page would look as if the record existed. So if it does not, or
@@ -45,8 +42,8 @@ export function byReference<Ref extends string | { readonly id?: string }, Found
   };
 }
 
-/** No name has control characters. The database does not accept NUL in a pattern. */
-const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'name', comparedOnly: true });
+/** No name has control characters. The database does not accept NUL in a pattern. Names are compared in normalization form C. */
+const soughtGlob = text({ description: 'A glob.', minLength: 0, maxLength: GLOB_MAX_LENGTH, format: 'glob', comparedOnly: true });
 
 /** Selects records whose name (or display name) matches a glob. */
 export function byGlob(): ListFilter {

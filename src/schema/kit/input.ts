@@ -1,6 +1,6 @@
 import { type GraphQLInputType, type GraphQLResolveInfo, getNullableType, isInputObjectType, isListType } from 'graphql';
 import type { Noun } from '../../access/scopes.ts';
-import type { Path } from '../../errors.ts';
+import { type Issue, type Path, ValidationError } from '../../errors.ts';
 import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import { Redacted } from '../../redacted.ts';
@@ -27,20 +27,44 @@ export function checkSought(value: string, path: Path): string {
   return checkValue(soughtText, value, path);
 }
 
+/** An id that no record has. It stands for a malformed one. */
+export const NOTHING = 'nothing';
+
+/**
+ * Converts the input of a mutation for the domain, as `readInput` does, and also returns the ids that are malformed or of another noun, so that
+ * the domain can report them together with everything else that is wrong.
+ */
+export function examineInput(type: GraphQLInputType, value: unknown): { readonly input: unknown; readonly malformed: readonly Issue[] } {
+  const malformed: Issue[] = [];
+  const input = readInput(type, value, [], (issues) => {
+    malformed.push(...issues);
+    return NOTHING;
+  });
+  return { input, malformed };
+}
+
+/** Returns what stands for a malformed value, or throws. */
+type OnMalformed = (issues: readonly Issue[]) => unknown;
+
+function refuseMalformed(issues: readonly Issue[]): never {
+  throw new ValidationError(issues);
+}
+
 /**
  * Converts an input value for the domain: decodes global ids and wraps secrets at any depth. The value must be coerced, so that it matches
  * its type.
  *
  * @throws ValidationError when a global id is malformed, or of another noun
  */
-export function readInput(type: GraphQLInputType, value: unknown, path: Path): unknown {
+function readInput(type: GraphQLInputType, value: unknown, path: Path, onMalformed: OnMalformed = refuseMalformed): unknown {
   if (value === null || value === undefined) return value;
   const nullable = getNullableType(type);
-  if (isListType(nullable)) return (value as readonly unknown[]).map((item, index) => readInput(nullable.ofType, item, [...path, index]));
+  if (isListType(nullable))
+    return (value as readonly unknown[]).map((item, index) => readInput(nullable.ofType, item, [...path, index], onMalformed));
   if (!isInputObjectType(nullable)) return value;
   const fields = nullable.getFields();
-  const members = Object.entries(value).map(([name, member]) => [name, readMember(fields[name]!, member, [...path, name])]);
-  return read(nullable.extensions, Object.fromEntries(members), path);
+  const members = Object.entries(value).map(([name, member]) => [name, readMember(fields[name]!, member, [...path, name], onMalformed)]);
+  return read(nullable.extensions, Object.fromEntries(members), path, onMalformed);
 }
 
 /** Converts the arguments of a field for the domain. @throws ValidationError, as `readInput` */
@@ -54,10 +78,16 @@ interface Member {
   readonly extensions: object;
 }
 
-function readMember({ type, extensions }: Member, value: unknown, path: Path): unknown {
-  return read(extensions, readInput(type, value, path), path);
+function readMember({ type, extensions }: Member, value: unknown, path: Path, onMalformed?: OnMalformed): unknown {
+  return read(extensions, readInput(type, value, path, onMalformed), path, onMalformed);
 }
 
-function read({ read: how }: ReadExtensions, value: unknown, path: Path): unknown {
-  return how && value !== null && value !== undefined ? how(value as never, path) : value;
+function read({ read: how }: ReadExtensions, value: unknown, path: Path, onMalformed: OnMalformed = refuseMalformed): unknown {
+  if (!how || value === null || value === undefined) return value;
+  try {
+    return how(value as never, path);
+  } catch (error) {
+    if (!(error instanceof ValidationError)) throw error;
+    return onMalformed(error.issues);
+  }
 }

@@ -7,7 +7,7 @@ import type { MutationContext } from '../../domain/mutate.ts';
 import { AlteredRecordError, ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
-import { readInput } from './input.ts';
+import { examineInput } from './input.ts';
 import { forgetRead } from './loaders.ts';
 import { addErrorTypes } from './mutation-errors.ts';
 import type { Nodes } from './node.ts';
@@ -154,7 +154,8 @@ export function addMutations(builder: Builder, nodes: Nodes) {
             forgetRead(context.loaders);
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
             const action = { name, noun: options.audit, address, requestId };
-            const result = await options.run({ ...context, action }, readInput(argument!.type, input, []) as never);
+            const { input: taken, malformed } = examineInput(argument!.type, input);
+            const result = await options.run({ ...context, action, malformed }, taken as never);
             progress.hasSucceeded = true;
             return result;
           } catch (error) {
