@@ -61,6 +61,7 @@ export const http: CredentialKind = defineCredentialKind({
         'Depending on authMethod: the value of the header or query parameter, the password, or the private key. Only a password can be empty.',
       minLength: 0,
       maxLength: 16_384,
+      format: 'multiline',
       formatBy: {
         setting: 'authMethod',
         formats: { HEADER: 'headerValue', QUERY_PARAM: 'line', BASIC_AUTH: 'password', CLIENT_CERTIFICATE: 'pemPrivateKey' },

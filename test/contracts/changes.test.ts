@@ -108,7 +108,7 @@ it('revoking API keys leaves an entry for each', async () => {
     ].sort(),
   );
   // Somebody else has replaced this one: only the old key ends.
-  await run(test, { ...caller, claims: { sub: 'bob' } }, 'rotateAPIKey', { apiKey: second.id, overlapSeconds: 600 }, 'id');
+  await run(test, { ...caller, claims: { sub: 'bob' } }, 'rotateAPIKey', { apiKey: second.id, overlapSeconds: 600 }, 'apiKeyId');
   test.time = () => new Date(Date.now() + 2_000);
   try {
     const all = await changesOf(caller.organization, () => send(test, caller, 'revokeTokens', { subject: 'eve', apiKeys: true }, 'before'));

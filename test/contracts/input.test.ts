@@ -90,8 +90,8 @@ describe('everything that is wrong is told at once', () => {
       actionCredentials: [
         data({ snowflake: { host: 'a b', username: '' } }),
         { credential: { create: { name: '', data: { http: { uriMatch: '', authMethod: 'BASIC_AUTH', secretValue: 'a' } } } } },
-        { credential: { id: more.client }, authScheme: { id: 'x', schemeType: 'HMAC', apiKey: { name: '', in: 'HEADER' } } },
-        { credential: { id: 'no-id' }, authScheme: { id: 'x', schemeType: 'NONE' } },
+        { credential: { id: more.client }, authScheme: { schemeId: 'x', schemeType: 'HMAC', apiKey: { name: '', in: 'HEADER' } } },
+        { credential: { id: 'no-id' }, authScheme: { schemeId: 'x', schemeType: 'NONE' } },
       ],
     };
     expect((await pathsOf(field, { input })).toSorted()).toEqual(
@@ -101,7 +101,7 @@ describe('everything that is wrong is told at once', () => {
         'actionCredentials.1.credential.create.name',
         ...['uriMatch', 'publicValue'].map((member) => `actionCredentials.1.credential.create.data.http.${member}`),
         ...['apiKey', 'apiKey.name', 'hmac'].map((member) => `actionCredentials.2.authScheme.${member}`),
-        ...['actionCredentials.3.authScheme.id', 'actionCredentials.3.credential.id'],
+        ...['actionCredentials.3.authScheme.schemeId', 'actionCredentials.3.credential.id'],
       ]
         .map((path) => `input.${path}`)
         .toSorted(),
@@ -192,11 +192,11 @@ describe('names', () => {
     additionalAuthorizeParams: [named],
   };
   const schemes = [
-    { id: 'a', schemeType: 'API_KEY', apiKey: { ...named, in: 'QUERY' } },
-    { id: 'h', schemeType: 'HMAC', hmac: { ...named, in: 'QUERY', algorithm: 'SHA256', digestInputs: ['BODY'] } },
-    { id: 'o', schemeType: 'OAUTH2', oauth2: { ...oauth2, additionalTokenParams: [named] } },
+    { schemeId: 'a', schemeType: 'API_KEY', apiKey: { ...named, in: 'QUERY' } },
+    { schemeId: 'h', schemeType: 'HMAC', hmac: { ...named, in: 'QUERY', algorithm: 'SHA256', digestInputs: ['BODY'] } },
+    { schemeId: 'o', schemeType: 'OAUTH2', oauth2: { ...oauth2, additionalTokenParams: [named] } },
   ];
-  const isName = (place: string) => /\.(?:name|displayName|externalId|organization|id|defaultScopes\.\*)$/.test(place);
+  const isName = (place: string) => /\.(?:name|displayName|externalId|organization|schemeId|defaultScopes\.\*)$/.test(place);
 
   it.each(Object.keys(inputs))('%s: one that nobody can see, or that looks like another, is refused wherever it stands', async (name) => {
     const field = mutationFields.find((each) => each.name === name)!;

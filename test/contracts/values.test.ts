@@ -48,7 +48,13 @@ const validByFormat: Partial<Record<Format, string>> = {
 /** The keys for the algorithms of `jwt` whose keys are no shared secrets. */
 const ecKey = (namedCurve: string) =>
   generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-const ecKeys: Readonly<Record<string, string>> = { ES256: exampleKey, ES384: ecKey('P-384'), ES512: ecKey('P-521') };
+const edwardsKey = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+const keysByAlgorithm: Readonly<Record<string, string>> = {
+  ES256: exampleKey,
+  ES384: ecKey('P-384'),
+  ES512: ecKey('P-521'),
+  EdDSA: edwardsKey,
+};
 
 /** Data that are valid with these settings. */
 function validData(kind: CredentialKind, settings: Record<string, unknown>): Record<string, unknown> {
@@ -56,7 +62,7 @@ function validData(kind: CredentialKind, settings: Record<string, unknown>): Rec
   for (const each of textFields) {
     const [setting, value] = Object.entries(each.data)[0] ?? [];
     if (each.kind !== kind || setting === undefined || data[setting] !== value) continue;
-    data[each.name] = each.format === 'pemKey' ? (ecKeys[String(value)] ?? exampleRsaKey) : validByFormat[each.format!];
+    data[each.name] = each.format === 'pemKey' ? (keysByAlgorithm[String(value)] ?? exampleRsaKey) : validByFormat[each.format!];
   }
   return data;
 }
@@ -161,7 +167,7 @@ describe('masks', () => {
         {
           credential: { create: { name: 'new', data: { none: {} } } },
           authScheme: {
-            id: 's',
+            schemeId: 's',
             schemeType: 'OAUTH2',
             oauth2: { grant: 'PASSWORD', tokenUrl: 'https://a.example.com', additionalTokenParams: [{ name, value }] },
           },
@@ -409,7 +415,7 @@ describe('what everyone can read', () => {
     // With formats that take any text, it is this rule that refuses.
     const free = readable.filter(
       ([, field]) =>
-        'format' in field && (field.format === 'any' || field.format === 'value') && 'maxLength' in field && field.maxLength >= 500,
+        'format' in field && ['any', 'value', 'prose'].includes(String(field.format)) && 'maxLength' in field && field.maxLength >= 500,
     );
     expect(free.length).toBeGreaterThan(5);
     for (const [path, field] of free) {
@@ -457,7 +463,7 @@ describe('keys', () => {
     const armored = textFields.filter(
       ({ format }) => format && ['pemCertificates', 'pemPrivateKey', 'pemKey', 'sshPrivateKey'].includes(format),
     );
-    expect(armored.map(at)).toHaveLength(16);
+    expect(armored.map(at)).toHaveLength(20);
     for (const each of armored) {
       const valid = validData(each.kind, each.data);
       const form = String(valid[each.name]);
@@ -528,9 +534,9 @@ describe('signing keys', () => {
     ...Object.fromEntries([31, 32, 47, 48, 63, 64].map((bytes) => [`${bytes} bytes`, asciiOf(bytes)])),
     RSA: exampleRsaKey,
     small,
-    'P-256': ecKeys.ES256!,
-    'P-384': ecKeys.ES384!,
-    'P-521': ecKeys.ES512!,
+    'P-256': keysByAlgorithm.ES256!,
+    'P-384': keysByAlgorithm.ES384!,
+    'P-521': keysByAlgorithm.ES512!,
     Ed25519: generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
     certificate: exampleCertificate,
   };

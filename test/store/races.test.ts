@@ -427,7 +427,7 @@ it('an API key and its organization’s deletion: no key outlives it', async () 
   try {
     await test.create(caller, 'Integration', { name: 'first' });
     const hold = wire.hold('insert');
-    const issued = via(second, ['createAPIKey', { name: 'late', scopes: ['integrations.get'] }, 'id']);
+    const issued = via(second, ['createAPIKey', { name: 'late', scopes: ['integrations.get'] }, 'apiKeyId']);
     await hold.reached;
     const sent = test.commands.length;
     const deleted = first.deleteOrganization(caller.organization);
@@ -457,7 +457,7 @@ describe('an API key that is created or rotated while its creator is revoked', (
   });
   const count = (filter: object = {}) =>
     test.database.collection('apiKeys').countDocuments({ organizationId: organizationId(), ...filter });
-  const make = (): Mutation => ['createAPIKey', { name: unused('key'), scopes }, 'id'];
+  const make = (): Mutation => ['createAPIKey', { name: unused('key'), scopes }, 'apiKeyId'];
   const revoke = (apiKey: string): Mutation => ['revokeAPIKey', { apiKey }];
   const unauthenticated = [expect.objectContaining({ extensions: { code: 'UNAUTHENTICATED' } })];
 
@@ -519,7 +519,7 @@ describe('an API key that is created or rotated while its creator is revoked', (
     });
     it.each([['commitTransaction'], writes])('rotating is held at %s: no key is left', async (...commands) => {
       const { id } = await test.makeAPIKey(caller, { scopes });
-      const [rotated, revoked] = await whileHeld(['rotateAPIKey', { apiKey: id }, 'id'], commands, revokeAll(), ada);
+      const [rotated, revoked] = await whileHeld(['rotateAPIKey', { apiKey: id }, 'apiKeyId'], commands, revokeAll(), ada);
       expect(revoked).toSatisfy(succeeded);
       if (commands.length === 1) expect(rotated).toSatisfy(succeeded);
       else expect(rotated).toEqual(unauthenticated);
