@@ -28,7 +28,9 @@ function mutationField(name: string, fields: string, alias = 'result', variable 
   const success = members.find((type) => type.name.endsWith('Success')) as GraphQLObjectType;
   const [payload] = Object.values(success.getFields());
   const type = getNamedType(payload!.type);
-  const selection = type.name === 'Credential' ? `{ ... on CredentialBase { ${fields} } }` : isCompositeType(type) ? `{ ${fields} }` : '';
+  // A new API key names the id of its record, not one of its own.
+  const own = type.name === 'IssuedAPIKey' ? fields.replace(/^id\b/, 'id: apiKeyId') : fields;
+  const selection = type.name === 'Credential' ? `{ ... on CredentialBase { ${own} } }` : isCompositeType(type) ? `{ ${own} }` : '';
   const errors = members.map((each) => (errorFields[each.name] ? `... on ${each.name} { ${errorFields[each.name]} }` : ''));
   return `${alias}: ${name}(input: $${variable}) {
     __typename ... on ${success.name} { ${payload!.name} ${selection} } ... on MutationError { code message } ${errors.join(' ')}
