@@ -11,6 +11,7 @@ import { count } from './keys.ts';
 export const CONNECTIONS_MAX = 100_000;
 
 const INTEGRATION = 'demo';
+const kinds = builtInKinds.filter(({ refusal }) => refusal === undefined);
 /** The number of mutations that run concurrently. */
 const CONCURRENCY = 16;
 const CONNECTIONS_PER_END_USER = 3;
@@ -102,7 +103,7 @@ function credentialCount(connections: number): number {
 
 /** The kinds of the credentials of a connection. */
 function kindsOf(index: number): CredentialKind[] {
-  return [pick(builtInKinds, index), ...(index % 4 === 0 ? [pick(builtInKinds, index + 7)] : [])];
+  return [pick(kinds, index), ...(index % 4 === 0 ? [pick(kinds, index + 7)] : [])];
 }
 
 function connectorInput(service: string, integration: object) {

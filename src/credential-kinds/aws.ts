@@ -25,7 +25,7 @@ export const aws = defineCredentialKind({
       description:
         'The session token of a temporary key. Required with it, and must be cleared when a long-term key replaces it. The key expires: set `expiresAt`.',
       maxLength: 16_384,
-      format: 'line',
+      format: 'token',
       optional: true,
       example: 'IQoJb3JpZ2luX2VjEXAMPLETOKEN',
       invalidExample: '',

@@ -142,8 +142,8 @@ async function checkDecidedFormats(
     if (!format || !(typeof value === 'string' || value instanceof Redacted)) continue;
     const form = standardFormOf(format, value);
     const readAs = readAsOf(format);
-    const isRead = !readAs || (await keyFiles.read(readAs, form)) !== undefined;
-    const message = formatIssue(format, value) ?? (isRead ? undefined : formats[format].message);
+    let message = formatIssue(format, value);
+    if (!message && readAs && !(await keyFiles.read(readAs, form))) message = formats[format].message;
     if (message) issues.push({ path: [name], message: `${message}, because ${setting} is ${decisive}` });
     else values[name] = form;
   }

@@ -50,6 +50,7 @@ import {
   requireIntegration,
   requireOwner,
 } from './references.ts';
+import { isSameValue } from './same-value.ts';
 import { at, Checks } from './validation.ts';
 
 /** The maximum number of action and trigger credentials of a connection together. */
@@ -238,7 +239,8 @@ export async function updateConnection(context: MutationContext, input: Connecti
     });
     const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
     const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
-    return write(context, record, { ...checked, ...bindings }, guarded, visibility);
+    const pathOf = (list: List, index: number) => merged[list]?.[index]?.path ?? [list, index];
+    return write(context, record, { ...checked, ...bindings }, guarded, visibility, pathOf);
   };
   return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, namedIn(input), all)]);
 }
@@ -266,7 +268,7 @@ export async function addConnectionCredential(context: MutationContext, input: A
     refusePosition(position, entries.length, 'position');
     refuseSameIds([...entries.map((each) => each.authScheme?.id), entry.authScheme?.id], () => ['authScheme', 'schemeId']);
     const [added] = await bind(context, record, [{ entry, path: [] }]);
-    return write(context, record, { [list]: entries.toSpliced(position ?? entries.length, 0, added!) }, [list]);
+    return write(context, record, { [list]: entries.toSpliced(position ?? entries.length, 0, added!) }, [list], new Map(), () => []);
   };
   return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, namedBy(sent, []), all)]);
 }
@@ -331,22 +333,26 @@ async function requireTarget(
   return record;
 }
 
-/** Writes checked changes of a connection. `guarded` are those of the changed fields that `guardedFields` lists. */
+/**
+ * Writes checked changes of a connection. `guarded` are those of the changed fields that `guardedFields` lists. `pathOf` returns where the input
+ * has an entry of a list.
+ */
 async function write(
   context: MutationContext,
   record: ConnectionRecord,
   changes: Partial<ValuesOf<typeof connectionFields> & Record<List, readonly Binding[]>>,
   guarded: readonly GuardedField[],
   visibility: ReadonlyMap<string, Visibility> = new Map(),
+  pathOf?: (list: List, index: number) => Path,
 ): Promise<ConnectionRecord> {
   const { actionCredentials, triggerCredentials } = { ...record, ...changes };
   const written = { ...changes, credentialIds: namedCredentials({ actionCredentials, triggerCredentials }) };
-  refuseAiming(context, changes, written.credentialIds, visibility);
+  refuseAiming(context, record, changes, written.credentialIds, visibility);
   if (guarded.length > 0) {
     const connector = record.connectorId === null ? null : await context.store.connectors.one({ id: record.connectorId });
     if (connector) refuseClientOf(context, connector, ['connection']);
     const before = destinations(record, connector);
-    await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded), before);
+    await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded, pathOf), before);
   }
   return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
 }
@@ -460,11 +466,12 @@ function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
  */
 function refuseAiming(
   { viewer }: DomainContext,
-  changes: object,
+  record: ConnectionRecord,
+  changes: Partial<Pick<ConnectionRecord, 'allowedDomain' | 'variables'>>,
   credentialIds: readonly string[],
   visibility: ReadonlyMap<string, Visibility>,
 ): void {
-  const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes);
+  const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes && !isSameValue(record[field], changes[field]));
   // Whatever is not among the credentials that the record named before, the viewer has just named, and so can see.
   if (!viewer.confinedTo?.endUserId || !credentialIds.some((id) => visibility.get(id) === 'HIDDEN')) return;
   const message = 'cannot be changed by an end user if the connection has credentials that do not belong to the end user';
@@ -500,11 +507,12 @@ function destinations(
   { allowedDomain, ...bindings }: Pick<ConnectionRecord, 'allowedDomain' | List>,
   connector: ConnectorRecord | null | undefined,
   changed: readonly GuardedField[] = lists,
+  pathOf: (list: List, index: number) => Path = (list, index) => [list, index],
 ): Destination[] {
   const host = allowedDomain === null ? connector && hostOfUrl(connector.baseUrl) : canonicalHost(allowedDomain);
   return lists.flatMap((list) =>
     bindings[list].flatMap(({ credentialId, authScheme }, index) => {
-      const path = [list, index];
+      const path = pathOf(list, index);
       // Trigger credentials check requests from the service and are not sent to it.
       const own = { credentialId, host: host ?? undefined, path: changed.includes(list) ? [...path, 'credential'] : ['allowedDomain'] };
       return [...(list === 'actionCredentials' ? [own] : []), ...destinationsOf(authScheme, [...path, 'authScheme'])];

@@ -279,14 +279,15 @@ function isUrl(text: string): boolean {
 
 function isUrlPattern(text: string): boolean {
   const rest = /^(?:https?|\*):\/\/(.*)$/i.exec(text)?.[1];
-  return rest !== undefined && urlCharacters.test(text) && afterScheme.test(rest);
+  if (rest === undefined || !urlCharacters.test(text) || !afterScheme.test(rest)) return false;
+  return URL.canParse(`https://${rest.replaceAll('*', 'x')}`);
 }
 
 function isCloneUrl(text: string): boolean {
-  const [, user, host] = /^([\w.-]+)@([\w.-]+):[!-[\]-~]+$/.exec(text) ?? [];
+  const [, user, host] = /^(\w[\w.-]*)@([\w.-]+):[!-[\]-~]+$/.exec(text) ?? [];
   // A host that begins with a hyphen would be an option of ssh.
   if (!text.includes('://')) return user !== undefined && !isKnownToken(user) && !host!.startsWith('-');
   const [, scheme, rest = ''] = /^(https?|ssh|git):\/\/(.*)$/.exec(text) ?? [];
   if (!scheme || !urlCharacters.test(text) || !URL.canParse(text)) return false;
-  return afterScheme.test(scheme === 'ssh' ? rest.replace(/^[\w.-]+@/, '') : rest) && !/^(?:[^@/]*@)?-/.test(rest);
+  return afterScheme.test(scheme === 'ssh' ? rest.replace(/^[\w.-]+@/, '') : rest) && !/^-|^[^@/]*@-/.test(rest);
 }

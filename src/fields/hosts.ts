@@ -7,7 +7,8 @@ import validator from 'validator';
  * last label of digits would make it an IPv4 address for a URL parser (WHATWG URL, host parsing), and URL parsers must take it.
  */
 export function isHostName(text: string): boolean {
-  return canonicalHost(text) === text.toLowerCase();
+  // Some other letters become ASCII in lower case.
+  return /^[\x21-\x7e]+$/.test(text) && canonicalHost(text) === text.toLowerCase();
 }
 
 /** Whether a host that a URL parser has read is a name. The last label begins with a letter, as all top-level domains do. */

@@ -4,7 +4,8 @@
 const MASK_CHARACTERS = '*＊﹡∗⁎⁕✱✲✳★☆•‣·⋅∙‧・･●⚫⬤○◦◉⦁■▪◾█▮.…․‥．。';
 const maskOnly = new RegExp(`^[${MASK_CHARACTERS}]+$`, 'u');
 /** The words that programs print in the place of a secret, such as `[redacted]`. */
-const maskWord = /^[[<({]?(?:redacted|masked|hidden|filtered|secret hidden)[\])>}]?$/i;
+const maskWord = /^[[<({]?(?:redacted|masked|hidden|filtered|secret|secrethidden|hiddensecret)[\])>}]?$/i;
+const MASK_WORD_LENGTH = 32;
 /** White space, quotes and invisible characters around and between the characters of a mask. */
 const maskPadding = /[\p{Z}\p{C}"'`]|\ufe0e|\ufe0f/gu;
 /** One asterisk or a dot is a usual value within an object, such as a wildcard. Three are a mask. */
@@ -13,7 +14,7 @@ const PART_MASK_LENGTH = 3;
 /** Whether a whole text is a mask, such as `Secret.redacted`, and so no secret. A text that contains other characters is none. */
 export function isMask(text: string): boolean {
   const compact = text.replace(maskPadding, '');
-  return maskOnly.test(compact) || (maskWord.test(text.trim()) && /^[^A-Za-z]/.test(text.trim()));
+  return maskOnly.test(compact) || (compact.length <= MASK_WORD_LENGTH && maskWord.test(compact) && /^[^A-Za-z]/.test(compact));
 }
 
 /** The same for a value within an object, or for a text that is not secret: a mask has at least three characters there. */
@@ -23,7 +24,7 @@ export function isMaskPart(text: string): boolean {
 
 /** Whether a text has nothing that can be seen. */
 export function isBlank(text: string): boolean {
-  return /^[\p{Z}\p{C}]*$/u.test(text);
+  return /^[\p{Z}\p{C}\p{Default_Ignorable_Code_Point}\u2800]*$/u.test(text);
 }
 
 /** The beginnings by which issuers make their tokens recognizable. */
@@ -61,9 +62,12 @@ const knownToken = new RegExp(
   ].join('|')})`,
 );
 
+/** What is copied along with a token: white space, invisible characters, quotes, and the word before it in a header. */
+const beforeToken = /^[\p{Z}\p{C}"'`]*(?:(?:bearer|token|basic)\s+)?/iu;
+
 /** Whether a text begins as the tokens of a known issuer do, such as `ghp_` and `eyJ`. */
 export function isKnownToken(text: string): boolean {
-  return knownToken.test(text.trim());
+  return knownToken.test(text.replace(beforeToken, ''));
 }
 
 /** Ends of names, in lower case without separators, whose values are secret. */
@@ -76,7 +80,7 @@ const publicKeyWord = /^(?:public|sort|partition|primary|foreign)$/;
 const secretCode = /^(?:auth|authorization|oauth|access|device)?code$/;
 
 /** Whether the value of a parameter of this name is usually secret: `access_token`, `apiKey`, `sig`. */
-export function isSecretName(name: string): boolean {
+function isSecretName(name: string): boolean {
   const words = name
     .replace(/([a-z0-9])([A-Z])/g, '$1 $2')
     .toLowerCase()
@@ -92,11 +96,12 @@ const template = /^(?:\$?\{.*\}|<.*>|:\w+|\*+)$/;
 /** URL schemes whose user name is no secret, and usual. */
 const sshScheme = /^(?:git\+)?(?:ssh|sftp|scp)$/i;
 /** Scheme, authority, path, query and fragment (RFC 3986, appendix B). `jdbc:` and the like may stand before the scheme. */
-const urlParts = /^(?:[a-z]{2,10}:)?([a-z][a-z0-9+.-]*):[/\\]{2,}([^/\\?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
+const urlParts = /^(?:[a-z]{2,10}:){0,3}?([a-z][a-z0-9+.-]*):[/\\]+([^/\\?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/is;
 /** A part of `Server=a;Password=b` (ADO, ODBC, Azure). */
 const pairBySemicolon = /^[\s\w.-]+=/;
 /** `host=a password=b` (libpq). */
 const pairsBySpace = /^\s*\w+\s*=\s*(?:'[^']*'|[^\s']+)(?:\s+\w+\s*=\s*(?:'[^']*'|[^\s']+))+\s*$/;
+const pairBySpace = /\w+\s*=\s*(?:'[^']*'|[^\s']+)/g;
 /** `ada:s3cret@tcp(db.example.com)/app` and `ada:s3cret@db.example.com:5432`. */
 const userBeforeHost = /^[^\s:@/]+:[^\s@]+@(?:(?:tcp|unix)\(|[\w.-]+:\d+(?:\/|$))/i;
 
@@ -105,31 +110,43 @@ const userBeforeHost = /^[^\s:@/]+:[^\s@]+@(?:(?:tcp|unix)\(|[\w.-]+:\d+(?:\/|$)
  * name says that its value is secret, or a token of a known form. Everyone who can read the field would read it.
  */
 export function showsSecret(text: string): boolean {
-  const trimmed = text.trim();
+  return textShowsSecret(text, 0);
+}
+
+/** How many URLs within URLs are looked into. */
+const URL_DEPTH = 3;
+
+function textShowsSecret(text: string, depth: number): boolean {
+  const trimmed = text.replace(/^[\p{Z}\p{C}]+/u, '').trim();
   const url = urlParts.exec(trimmed);
-  if (url) return urlShowsSecret(url);
+  if (url) return urlShowsSecret(url, depth);
   if (userBeforeHost.test(trimmed)) return true;
-  return pairsIn(trimmed).some(pairShowsSecret);
+  return pairsIn(trimmed).some((pair) => pairShowsSecret(pair, depth));
 }
 
 /** The pairs of a connection string. None if the text is something else, such as a sentence. */
 function pairsIn(text: string): string[] {
   const pairs = text.split(';').filter((pair) => pair.trim() !== '');
   if (pairs.length > 1 && pairs.every((pair) => pairBySemicolon.test(pair))) return pairs;
-  return pairsBySpace.test(text) ? text.split(/\s+(?=\w+\s*=)/) : [];
+  return pairsBySpace.test(text) ? (text.match(pairBySpace) ?? []) : [];
 }
 
-function urlShowsSecret([, scheme = '', authority = '', path = '', query = '', fragment = '']: RegExpExecArray): boolean {
+function urlShowsSecret([, scheme = '', authority = '', path = '', query = '', fragment = '']: RegExpExecArray, depth: number): boolean {
   const user = authority.includes('@') ? authority.slice(0, authority.lastIndexOf('@')) : undefined;
   if (user !== undefined && (!sshScheme.test(scheme) || user.includes(':') || isKnownToken(decoded(user)))) return true;
   if (path.split(/[/\\;]/).some((segment) => isKnownToken(decoded(segment)))) return true;
-  return [...query.split(/[&;]/), ...path.split(';').slice(1), ...fragment.split(/[&?;]/)].some(pairShowsSecret);
+  const pairs = [...query.split(/[&;]/), ...[authority, path].flatMap((part) => part.split(';').slice(1)), ...fragment.split(/[&?;]/)];
+  return pairs.some((pair) => pairShowsSecret(pair, depth));
 }
 
-function pairShowsSecret(pair: string): boolean {
+function pairShowsSecret(pair: string, depth: number): boolean {
   const [name = '', ...rest] = pair.split('=');
   const value = decoded(rest.join('=')).trim();
-  return showsSecretPair(decoded(name).trim(), value) || isKnownToken(decoded(name)) || (value.includes('://') && showsSecret(value));
+  return (
+    showsSecretPair(decoded(name).trim(), value) ||
+    isKnownToken(decoded(name)) ||
+    (depth < URL_DEPTH && value.includes('://') && textShowsSecret(value, depth + 1))
+  );
 }
 
 /** Whether a named value is a secret, by its name or by its form. A placeholder such as `{apiKey}` is none. */

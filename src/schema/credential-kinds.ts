@@ -64,7 +64,7 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
         nullable: true,
         description:
           'The format of the text, such as `url`, `hostname` or `pemPrivateKey`. Null if it depends on another field, or is not a text.',
-        resolve: (source) => ('format' in source ? source.format : null),
+        resolve: (source) => ('format' in source && !('formatBy' in source && source.formatBy) ? source.format : null),
       }),
       formatDependsOn: t.string({
         nullable: true,

@@ -718,7 +718,10 @@ it('the files of the embedded database do, too', () => {
 
 it('met every mutation, every place and every secret that there is', () => {
   const places = mutationFields.flatMap((field) => [...leafPlaces(field)]);
-  const secretPlaces = places.filter(([, isSecret]) => isSecret).map(([place]) => place);
+  // A connection has room for fewer credentials than there are kinds, so that this one mutation is not repeated with each kind. What it makes is
+  // made as in the lists of `createConnection`.
+  const isRepeated = (place: string) => !place.startsWith('addConnectionCredential:');
+  const secretPlaces = places.flatMap(([place, isSecret]) => (isSecret && isRepeated(place) ? [place] : []));
   expect([...sentTo.keys()].sort()).toEqual(mutationFields.map(({ name }) => name).sort());
   expect([...faults.keys()].sort()).toEqual(mutationFields.map(({ name }) => name).sort());
   for (const [place] of places) expect([place, brokenAt.has(place)]).toEqual([place, true]);
@@ -727,7 +730,8 @@ it('met every mutation, every place and every secret that there is', () => {
   // Counted by the descriptors alone: what is made takes every kind, what is changed those that are kept.
   const secretsOf = (kinds: readonly CredentialKind[]) =>
     kinds.flatMap(({ fields }) => Object.values(fields).filter(({ secret }) => secret)).length;
-  const dataPlaces = mutationFields.flatMap((field) => [
+  const repeated = mutationFields.filter(({ name }) => isRepeated(`${name}:`));
+  const dataPlaces = repeated.flatMap((field) => [
     ...new Set(
       variantsOf(field).flatMap((variant) =>
         treeOf(field, variant, () => '')

@@ -9,6 +9,7 @@ import { exampleCertificate, exampleKey, exampleRsaKey } from '../../src/credent
 import { checkValue } from '../../src/fields/check.ts';
 import type { Field } from '../../src/fields/field.ts';
 import type { Format } from '../../src/fields/formats.ts';
+import { showsSecret } from '../../src/fields/shown-secrets.ts';
 import { exampleData, issuesOf, kindNamed, prepareWrite, storedExample } from '../credential-kinds/examples.ts';
 import { ed25519, p256 } from '../credential-kinds/key-examples.ts';
 import type { Json } from '../harness.ts';
@@ -384,6 +385,10 @@ describe('what everyone can read', () => {
     'host=db.example user=ada password=pw',
     'ada:pw@tcp(db.example:3306)/app',
     'ada:pw@db.example:5432/app',
+    'https:/ada:hunter2@a.example/',
+    'jdbc:sqlserver://db.example:1433;databaseName=app;user=sa;password=S3cret',
+    'jdbc:mysql:loadbalance://ada:pw@db.example',
+    '\u200bhttps://a.example/?k=Bearer%20ghp_16C7e42F292c6912E7',
   ];
   const harmless = [
     'https://a.example/',
@@ -423,6 +428,13 @@ describe('what everyone can read', () => {
         if (!text.includes('x=')) expect(() => checkValue(field, text), path).toThrow(/because everyone who can read|not a token/);
       for (const text of harmless) expect([path, text, checkValue(field, text)]).toEqual([path, text, text]);
     }
+  });
+
+  it('is looked for in the longest texts without a stack overflow', () => {
+    const nested = `http://x?${'a=http://x?'.repeat(2_970)}`;
+    const spaced = `a=${' '.repeat(32_740)}b c=d`;
+    for (const text of [nested, spaced, 'a=b '.repeat(8_000), `https://x/?${'a=b&'.repeat(8_000)}`])
+      expect([text.length, showsSecret(text)]).toEqual([text.length, false]);
   });
 
   it('is every text that callers write, but for those that are only compared', async () => {

@@ -106,16 +106,13 @@ describe('revealing', () => {
     expect(answer.headers.get('cache-control')).toContain('no-store');
   });
 
-  it.each(['', '  x  ', 'ünï\u0000cödé \u{1F511}', 'x'.repeat(65_536)])(
-    'gives back what was sealed, byte for byte (%#)',
-    async (value) => {
-      const { caller } = await setUp();
-      const input = { integration, name: 's', data: { string: { value } } };
-      const created = await run(test, caller, 'createCredential', input);
-      if (value === '') expect(created.code).toBe('VALIDATION_FAILED');
-      else expect((await reveal(caller, created.credential.id, 'value')).secret.plaintext).toBe(value);
-    },
-  );
+  it.each(['', '  x  ', 'ünï\u0000cödé \u{1F511}', 'x'.repeat(65_536)])('gives back what was sealed, byte for byte (%#)', async (value) => {
+    const { caller } = await setUp();
+    const input = { integration, name: 's', data: { string: { value } } };
+    const created = await run(test, caller, 'createCredential', input);
+    if (value === '') expect(created.code).toBe('VALIDATION_FAILED');
+    else expect((await reveal(caller, created.credential.id, 'value')).secret.plaintext).toBe(value);
+  });
 
   // A secret that was moved or changed in the database must not open under another name.
   it('says so when what is stored cannot be opened, and of nothing else', async () => {
