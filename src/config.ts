@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
+import { isParsableUrl } from './url.ts';
 
 /** A setting that is a whole number. */
 function whole(min: number, max: number, byDefault: number) {
@@ -50,8 +51,8 @@ function canonicalHostHeader(text: string, refuse: (message: string) => void): s
   const wrong = wrongHost(text);
   if (wrong) refuse(wrong);
   const host = isIPv6(text) ? `[${text}]` : text;
-  if (!wrong && !URL.canParse(`http://${host}`)) refuse('must be host names or addresses, such as gateway.example.com');
-  if (wrong || !URL.canParse(`http://${host}`)) return text;
+  if (!wrong && !isParsableUrl(`http://${host}`)) refuse('must be host names or addresses, such as gateway.example.com');
+  if (wrong || !isParsableUrl(`http://${host}`)) return text;
   if (/:\d*$/.test(host)) refuse('must be host names without a port: any port is accepted');
   return new URL(`http://${host}`).hostname.replace(/\.$/, '');
 }
@@ -59,7 +60,7 @@ function canonicalHostHeader(text: string, refuse: (message: string) => void): s
 /** Returns an origin as browsers send it: in lower case, in Punycode, without the default port. */
 function canonicalOrigin(text: string, refuse: (message: string) => void): string {
   if (text.includes('*')) refuse('must be origins without wildcards: list each origin');
-  else if (!/^https?:\/\//i.test(text) || !URL.canParse(text))
+  else if (!/^https?:\/\//i.test(text) || !isParsableUrl(text))
     refuse('must be origins that begin with https:// or http://, such as https://app.example.com');
   else if (/^[^/]*\/\/[^/?#]*\/+$/.test(text)) refuse('must be origins without a slash at the end, such as https://app.example.com');
   else if (!/^[^/]*\/\/[^/?#@\\]*$/.test(text))
@@ -527,7 +528,7 @@ function auditSinkOf(text: string, token?: string): AuditSinkTarget | undefined 
     const path = text.slice('file:'.length);
     return isAbsolute(path) ? { kind: 'file', path: resolve(path) } : undefined;
   }
-  if (!URL.canParse(text)) return undefined;
+  if (!isParsableUrl(text)) return undefined;
   const url = new URL(text);
   const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.includes(url.hostname));
   return isSafe && url.username === '' && url.password === '' ? { kind: 'http', url, token } : undefined;

@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import validator from 'validator';
+import { isParsableUrl } from '../url.ts';
 
 /**
  * Whether the text is the name of a host, in upper or lower case: labels of letters, digits and hyphens (RFC 1123, section 2.1), and of
@@ -24,7 +25,7 @@ const WILDCARD = '*.';
  */
 export function canonicalHost(text: string): string | undefined {
   // These would end the host, or be decoded to other characters.
-  if (/[/?#@:\\[\]%\s]/.test(text) || !URL.canParse(`https://${text}/`)) return undefined;
+  if (/[/?#@:\\[\]%\s]/.test(text) || !isParsableUrl(`https://${text}/`)) return undefined;
   const { hostname } = new URL(`https://${text}/`);
   return isName(hostname) ? hostname : undefined;
 }
@@ -42,7 +43,7 @@ export function withCanonicalHost(text: string): string {
 
 /** Returns the canonical host of a URL. Returns undefined when the text is no URL, or its host has no name. */
 export function hostOfUrl(text: string): string | undefined {
-  return URL.canParse(text) ? canonicalHost(new URL(text).hostname) : undefined;
+  return isParsableUrl(text) ? canonicalHost(new URL(text).hostname) : undefined;
 }
 
 /** Whether the text is a canonical host, or `*.` and a canonical host of at least two labels, such as `*.example.com`. */

@@ -1,6 +1,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { ErrorCode } from '../errors.ts';
 import { responseHeaders } from '../response-headers.ts';
+import { isParsableUrl } from '../url.ts';
 
 /**
  * The request listener for `node:http`. It rejects a request whose Host and path do not form a URL: yoga's adapter would throw before any
@@ -19,5 +20,5 @@ export function nodeListener(listener: RequestListener): RequestListener {
 
 function hasUrl({ headers, url }: IncomingMessage): boolean {
   // The adapter concatenates the two in this way, whatever the form of the request line.
-  return URL.canParse(`http://${headers.host || 'localhost'}${url}`);
+  return isParsableUrl(`http://${headers.host || 'localhost'}${url}`);
 }

@@ -1,5 +1,6 @@
 import type { Plugin } from 'graphql-yoga';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
+import { isParsableUrl } from '../url.ts';
 import { createReadiness } from './readiness.ts';
 import { type Refusal, refusalBody, refusalHeaders } from './refusal.ts';
 import { unreadableRequest } from './request-head.ts';
@@ -76,13 +77,13 @@ const preflight = {
 
 /** Returns the host name of a Host header in its canonical form: in lower case, without port and without the dot of the root at its end. */
 function hostnameOf(host: string): string {
-  return URL.canParse(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
+  return isParsableUrl(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
 }
 
 /** Returns whether a page of this origin comes from this host. Host names have no case, and the default port of a scheme can be left out. */
 function isOwnOrigin(origin: string, host: string): boolean {
-  if (!URL.canParse(origin)) return false;
+  if (!isParsableUrl(origin)) return false;
   const { protocol, host: hostOfOrigin } = new URL(origin);
-  if (!['http:', 'https:'].includes(protocol) || !URL.canParse(`${protocol}//${host}`)) return false;
+  if (!['http:', 'https:'].includes(protocol) || !isParsableUrl(`${protocol}//${host}`)) return false;
   return new URL(`${protocol}//${host}`).host === hostOfOrigin;
 }

@@ -62,7 +62,7 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     ),
 
   UNAUTHENTICATED: () => test.send({ query: '{ __typename }' }),
-  FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ credentials { totalCount } }'),
+  FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ integrations { totalCount } }'),
   BAD_USER_INPUT: () => asks('query ($first: Int) { credentials(first: $first) { totalCount } }', { first: 'x' }),
   BAD_REQUEST: () => asks('query A { __typename } query B { __typename }'),
   PERSISTED_QUERY_NOT_SUPPORTED: async () =>
