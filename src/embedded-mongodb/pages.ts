@@ -124,6 +124,8 @@ function readMeta(page: Buffer): Meta {
     };
   };
   const lastPage = Number(page.readBigUInt64LE(144));
+  // LMDB maps as many pages into memory.
+  if (lastPage * 4096 > maxMapBytes) throw new DamagedFile('it is damaged: its size is not possible');
   return { transaction: Number(page.readBigUInt64LE(152)), lastPage, free: tree(48, true), main: tree(96, false) };
 }
 
