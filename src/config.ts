@@ -4,7 +4,7 @@ import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
-import { isParsableUrl } from './url.ts';
+import { parsedUrl } from './url.ts';
 
 /** A setting that is a whole number. */
 function whole(min: number, max: number, byDefault: number) {
@@ -49,24 +49,28 @@ function wrongHost(text: string): string | undefined {
 /** Returns a host name or address as the Host header of a request has it, in the form that URLs give it: lower case, Punycode, IPv6 in brackets. */
 function canonicalHostHeader(text: string, refuse: (message: string) => void): string {
   const wrong = wrongHost(text);
-  if (wrong) refuse(wrong);
+  if (wrong) {
+    refuse(wrong);
+    return text;
+  }
   const host = isIPv6(text) ? `[${text}]` : text;
-  if (!wrong && !isParsableUrl(`http://${host}`)) refuse('must be host names or addresses, such as gateway.example.com');
-  if (wrong || !isParsableUrl(`http://${host}`)) return text;
-  if (/:\d*$/.test(host)) refuse('must be host names without a port: any port is accepted');
-  return new URL(`http://${host}`).hostname.replace(/\.$/, '');
+  const url = parsedUrl(`http://${host}`);
+  if (!url) refuse('must be host names or addresses, such as gateway.example.com');
+  else if (/:\d*$/.test(host)) refuse('must be host names without a port: any port is accepted');
+  return url?.hostname.replace(/\.$/, '') ?? text;
 }
 
 /** Returns an origin as browsers send it: in lower case, in Punycode, without the default port. */
 function canonicalOrigin(text: string, refuse: (message: string) => void): string {
+  const url = parsedUrl(text);
   if (text.includes('*')) refuse('must be origins without wildcards: list each origin');
-  else if (!/^https?:\/\//i.test(text) || !isParsableUrl(text))
+  else if (!url || !/^https?:\/\//i.test(text))
     refuse('must be origins that begin with https:// or http://, such as https://app.example.com');
   else if (/^[^/]*\/\/[^/?#]*\/+$/.test(text)) refuse('must be origins without a slash at the end, such as https://app.example.com');
   else if (!/^[^/]*\/\/[^/?#@\\]*$/.test(text))
     refuse('must be origins without a path, query or user name, such as https://app.example.com');
-  else if (new URL(text).hostname.endsWith('.')) refuse('must be origins without a dot at the end of the host name');
-  else return new URL(text).origin;
+  else if (url.hostname.endsWith('.')) refuse('must be origins without a dot at the end of the host name');
+  else return url.origin;
   return text;
 }
 
@@ -528,8 +532,8 @@ function auditSinkOf(text: string, token?: string): AuditSinkTarget | undefined 
     const path = text.slice('file:'.length);
     return isAbsolute(path) ? { kind: 'file', path: resolve(path) } : undefined;
   }
-  if (!isParsableUrl(text)) return undefined;
-  const url = new URL(text);
+  const url = parsedUrl(text);
+  if (!url) return undefined;
   const isSafe = url.protocol === 'https:' || (url.protocol === 'http:' && loopbackHosts.includes(url.hostname));
   return isSafe && url.username === '' && url.password === '' ? { kind: 'http', url, token } : undefined;
 }

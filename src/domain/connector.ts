@@ -60,12 +60,7 @@ export async function createConnector(
   const { integration: ref, ...given } = input;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(connectorFields, given));
-  await checks.run(() =>
-    refuseSameIds(
-      (given.authSchemes ?? []).map(({ schemeId }) => schemeId),
-      (index) => ['authSchemes', index, 'schemeId'],
-    ),
-  );
+  await checks.run(() => refuseSameSchemes(given));
   const change = async () => {
     const { authSchemes: schemes, ...checked } = valid!;
     const authSchemes = schemes.map(toStored);
@@ -97,12 +92,7 @@ export async function updateConnector(
   const { connector: ref, expectedVersion, ...changes } = input;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkChanges(connectorFields, changes));
-  await checks.run(() =>
-    refuseSameIds(
-      (changes.authSchemes ?? []).map(({ schemeId }) => schemeId),
-      (index) => ['authSchemes', index, 'schemeId'],
-    ),
-  );
+  await checks.run(() => refuseSameSchemes(changes));
   const change = async () => {
     const { authSchemes: schemes, ...checked } = valid!;
     const authSchemes = schemes?.map(toStored);
@@ -180,6 +170,12 @@ export async function deleteConnector(
     await store.connectors.remove({ id: record.id });
     return record.id;
   });
+}
+
+/** @throws ValidationError when two schemes of an input have the same id */
+function refuseSameSchemes({ authSchemes }: ChangesOf<typeof connectorFields>): void {
+  const ids = (authSchemes ?? []).map(({ schemeId }) => schemeId);
+  refuseSameIds(ids, (index) => ['authSchemes', index, 'schemeId']);
 }
 
 /** Returns the credentials that schemes in an input name. */

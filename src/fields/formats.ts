@@ -1,6 +1,6 @@
 import validator from 'validator';
 import { z } from 'zod';
-import { isParsableUrl } from '../url.ts';
+import { parsedUrl } from '../url.ts';
 import { armored, standardArmor } from './armor.ts';
 import { isHostName, isHostPattern, withCanonicalHost } from './hosts.ts';
 import { isKnownToken, isMaskPart } from './shown-secrets.ts';
@@ -275,13 +275,13 @@ function isEmail(text: string): boolean {
 
 function isUrl(text: string): boolean {
   const rest = /^https?:\/\/(.*)$/i.exec(text)?.[1];
-  return rest !== undefined && urlCharacters.test(text) && afterScheme.test(rest) && isParsableUrl(text);
+  return rest !== undefined && urlCharacters.test(text) && afterScheme.test(rest) && parsedUrl(text) !== undefined;
 }
 
 function isUrlPattern(text: string): boolean {
   const rest = /^(?:https?|\*):\/\/(.*)$/i.exec(text)?.[1];
   if (rest === undefined || !urlCharacters.test(text) || !afterScheme.test(rest)) return false;
-  return isParsableUrl(`https://${rest.replaceAll('*', 'x')}`);
+  return parsedUrl(`https://${rest.replaceAll('*', 'x')}`) !== undefined;
 }
 
 function isCloneUrl(text: string): boolean {
@@ -289,6 +289,6 @@ function isCloneUrl(text: string): boolean {
   // A host that begins with a hyphen would be an option of ssh.
   if (!text.includes('://')) return user !== undefined && !isKnownToken(user) && !host!.startsWith('-');
   const [, scheme, rest = ''] = /^(https?|ssh|git):\/\/(.*)$/.exec(text) ?? [];
-  if (!scheme || !urlCharacters.test(text) || !isParsableUrl(text)) return false;
+  if (!scheme || !urlCharacters.test(text) || !parsedUrl(text)) return false;
   return afterScheme.test(scheme === 'ssh' ? rest.replace(/^[\w.-]+@/, '') : rest) && !/^-|^[^@/]*@-/.test(rest);
 }

@@ -1,6 +1,6 @@
 import { isIPv6 } from 'node:net';
 import validator from 'validator';
-import { isParsableUrl } from '../url.ts';
+import { parsedUrl } from '../url.ts';
 
 /**
  * Whether the text is the name of a host, in upper or lower case: labels of letters, digits and hyphens (RFC 1123, section 2.1), and of
@@ -25,9 +25,8 @@ const WILDCARD = '*.';
  */
 export function canonicalHost(text: string): string | undefined {
   // These would end the host, or be decoded to other characters.
-  if (/[/?#@:\\[\]%\s]/.test(text) || !isParsableUrl(`https://${text}/`)) return undefined;
-  const { hostname } = new URL(`https://${text}/`);
-  return isName(hostname) ? hostname : undefined;
+  const hostname = /[/?#@:\\[\]%\s]/.test(text) ? undefined : parsedUrl(`https://${text}/`)?.hostname;
+  return hostname !== undefined && isName(hostname) ? hostname : undefined;
 }
 
 /**
@@ -43,7 +42,8 @@ export function withCanonicalHost(text: string): string {
 
 /** Returns the canonical host of a URL. Returns undefined when the text is no URL, or its host has no name. */
 export function hostOfUrl(text: string): string | undefined {
-  return isParsableUrl(text) ? canonicalHost(new URL(text).hostname) : undefined;
+  const url = parsedUrl(text);
+  return url && canonicalHost(url.hostname);
 }
 
 /** Whether the text is a canonical host, or `*.` and a canonical host of at least two labels, such as `*.example.com`. */

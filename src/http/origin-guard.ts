@@ -1,8 +1,8 @@
 import type { Plugin } from 'graphql-yoga';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
-import { isParsableUrl } from '../url.ts';
+import { parsedUrl } from '../url.ts';
 import { createReadiness } from './readiness.ts';
-import { type Refusal, refusalBody, refusalHeaders } from './refusal.ts';
+import { type Refusal, refusalResponse } from './refusal.ts';
 import { unreadableRequest } from './request-head.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
@@ -28,8 +28,7 @@ export function useOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies,
   const names = allowedHosts?.map(hostnameOf);
   return {
     async onRequest({ request, url, endResponse, fetchAPI }) {
-      const refuse = (refusal: Refusal) =>
-        endResponse(new fetchAPI.Response(refusalBody(refusal), { status: refusal.status, headers: refusalHeaders(refusal) }));
+      const refuse = (refusal: Refusal) => endResponse(refusalResponse(refusal, fetchAPI));
       const forbid = (message: string) => refuse({ status: 403, code: 'FORBIDDEN', message });
       if (url.pathname === '/health') return endResponse(new fetchAPI.Response('alive\n'));
       if (url.pathname === '/ready') {
@@ -77,13 +76,12 @@ const preflight = {
 
 /** Returns the host name of a Host header in its canonical form: in lower case, without port and without the dot of the root at its end. */
 function hostnameOf(host: string): string {
-  return isParsableUrl(`http://${host}`) ? new URL(`http://${host}`).hostname.replace(/\.$/, '') : '';
+  return parsedUrl(`http://${host}`)?.hostname.replace(/\.$/, '') ?? '';
 }
 
 /** Returns whether a page of this origin comes from this host. Host names have no case, and the default port of a scheme can be left out. */
 function isOwnOrigin(origin: string, host: string): boolean {
-  if (!isParsableUrl(origin)) return false;
-  const { protocol, host: hostOfOrigin } = new URL(origin);
-  if (!['http:', 'https:'].includes(protocol) || !isParsableUrl(`${protocol}//${host}`)) return false;
-  return new URL(`${protocol}//${host}`).host === hostOfOrigin;
+  const page = parsedUrl(origin);
+  if (!page || !['http:', 'https:'].includes(page.protocol)) return false;
+  return parsedUrl(`${page.protocol}//${host}`)?.host === page.host;
 }

@@ -1,7 +1,7 @@
 import type { Plugin } from 'graphql-yoga';
 import type { ServerContext } from './access-log.ts';
 import { mediaTypeFor } from './negotiation.ts';
-import { type Refusal, refusalBody, refusalHeaders } from './refusal.ts';
+import { type Refusal, refusalResponse } from './refusal.ts';
 
 /**
  * Serves HEAD as GET without its content (RFC 9110, section 9.3.2), on every path. Must come before all plugins that look at the method, except
@@ -35,8 +35,7 @@ const notAcceptable: Refusal = {
 export function usePaths({ graphiql }: { readonly graphiql: boolean }): Plugin {
   return {
     onRequest({ request, url, endResponse, fetchAPI }) {
-      const refuse = (refusal: Refusal) =>
-        endResponse(new fetchAPI.Response(refusalBody(refusal), { status: refusal.status, headers: refusalHeaders(refusal) }));
+      const refuse = (refusal: Refusal) => endResponse(refusalResponse(refusal, fetchAPI));
       if (url.pathname === '/graphql' || url.pathname === '/graphql/') {
         return mediaTypeFor(request.headers) ? undefined : refuse(notAcceptable);
       }

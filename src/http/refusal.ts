@@ -1,3 +1,4 @@
+import type { FetchAPI } from 'graphql-yoga';
 import type { ErrorCode } from '../errors.ts';
 
 /** A response that says why a request is not a GraphQL-over-HTTP request, or may not be made. */
@@ -14,7 +15,8 @@ export function refusalBody({ code, message }: Pick<Refusal, 'code' | 'message'>
   return JSON.stringify({ errors: [{ message, extensions: { code } }] });
 }
 
-/** Returns the headers of a refusal. */
-export function refusalHeaders({ headers }: Pick<Refusal, 'headers'> = {}): Record<string, string> {
-  return { 'content-type': 'application/json; charset=utf-8', ...headers };
+/** Returns the response that a refusal is. */
+export function refusalResponse(refusal: Refusal, { Response }: Pick<FetchAPI, 'Response'>): Response {
+  const headers = { 'content-type': 'application/json; charset=utf-8', ...refusal.headers };
+  return new Response(refusalBody(refusal), { status: refusal.status, headers });
 }

@@ -1,14 +1,10 @@
 import {
   type DocumentNode,
-  type FragmentDefinitionNode,
   type GraphQLCompositeType,
   type GraphQLField,
-  GraphQLIncludeDirective,
   type GraphQLObjectType,
   type GraphQLSchema,
-  GraphQLSkipDirective,
   getArgumentValues,
-  getDirectiveValues,
   getNamedType,
   getNullableType,
   isAbstractType,
@@ -19,6 +15,7 @@ import {
   type SelectionNode,
   type SelectionSetNode,
 } from 'graphql';
+import { fragmentsOf, isIncluded } from './selections.ts';
 
 /**
  * The cost of a field, declared in the extensions of the field or of its type. About 1 for each object in the response; more if it needs
@@ -61,10 +58,7 @@ export function operationCost(
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
 ): number {
-  const fragments = new Map<string, FragmentDefinitionNode>();
-  for (const definition of document.definitions) {
-    if (definition.kind === Kind.FRAGMENT_DEFINITION) fragments.set(definition.name.value, definition);
-  }
+  const fragments = fragmentsOf(document);
   // The cost of a selection set depends only on the type and the page length. Without this cache, nested unions and nested fragments would
   // take exponential time.
   const known = new Map<SelectionSetNode, Map<string, number>>();
@@ -133,15 +127,5 @@ function argumentsOf(
     return getArgumentValues(field, selection, variables);
   } catch {
     return {}; // The arguments are invalid. The field itself will report the error.
-  }
-}
-
-/** Returns whether a selection is included, by its directives. If they are invalid, it counts as included. */
-export function isIncluded(selection: SelectionNode, variables: Readonly<Record<string, unknown>>): boolean {
-  try {
-    if (getDirectiveValues(GraphQLSkipDirective, selection, variables)?.if === true) return false;
-    return getDirectiveValues(GraphQLIncludeDirective, selection, variables)?.if !== false;
-  } catch {
-    return true;
   }
 }

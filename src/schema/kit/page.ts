@@ -45,7 +45,7 @@ export function addPages(builder: Builder) {
     fields: (t) => ({
       hasNextPage: t.boolean({
         description: 'Whether more records follow `endCursor`. Exact when paging forward; when paging backward, always true.',
-        resolve: ({ page, request }) => (request.before ? true : backwards(request) ? false : page.hasMore),
+        resolve: ({ page, request }) => backwards(request) || page.hasMore,
       }),
       hasPreviousPage: t.boolean({
         description: 'Whether records precede `startCursor`. Exact when paging backward; when paging forward, true if `after` was given.',

@@ -1,12 +1,8 @@
 import {
   type DocumentNode,
-  type FragmentDefinitionNode,
-  GraphQLIncludeDirective,
   type GraphQLObjectType,
   type GraphQLSchema,
-  GraphQLSkipDirective,
   getArgumentValues,
-  getDirectiveValues,
   getNamedType,
   isAbstractType,
   isNonNullType,
@@ -17,6 +13,7 @@ import {
 } from 'graphql';
 import type { Scope } from '../../access/scopes.ts';
 import type { AlsoNeeds } from './mutation.ts';
+import { fragmentsOf, rootFieldsOf } from './selections.ts';
 
 /** Extensions of a field whose objects the viewer may read in any case, because others are left out. Their types then require no scope. */
 export interface ReadableExtensions {
@@ -38,44 +35,14 @@ export function indispensableScopes(
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
 ): Set<Scope> {
-  const required = new Set<Scope>();
-  const fields = schema.getQueryType()!.getFields();
-  const fragments = fragmentsOf(document);
-  const seen = new Set<SelectionSetNode>();
-
-  function walk(selectionSet: SelectionSetNode): void {
-    if (seen.has(selectionSet)) return;
-    seen.add(selectionSet);
-    for (const selection of selectionSet.selections) {
-      const isSkipped = getDirectiveValues(GraphQLSkipDirective, selection, variables)?.if === true;
-      const isIncluded = getDirectiveValues(GraphQLIncludeDirective, selection, variables)?.if !== false;
-      if (isSkipped || !isIncluded) continue;
-      if (selection.kind === Kind.FIELD) {
-        const field = fields[selection.name.value];
-        const scope = field && scopeOf(field);
-        if (scope && isNonNullType(field.type)) required.add(scope);
-      } else {
-        const fragment = selection.kind === Kind.INLINE_FRAGMENT ? selection : fragments.get(selection.name.value);
-        if (fragment) walk(fragment.selectionSet);
-      }
-    }
-  }
-
-  walk(operation.selectionSet);
-  return required;
+  const known = schema.getQueryType()!.getFields();
+  const fields = rootFieldsOf(document, operation, variables).flatMap(({ name }) => known[name.value] ?? []);
+  return new Set(fields.filter(({ type }) => isNonNullType(type)).flatMap((field) => scopeOf(field) ?? []));
 }
 
 /** Returns the scope that a type or a field requires, if it requires one. */
 function scopeOf({ extensions }: { readonly extensions: unknown }): Scope | undefined {
   return (extensions as Declared).pothosOptions?.authScopes?.scope;
-}
-
-function fragmentsOf(document: DocumentNode): ReadonlyMap<string, FragmentDefinitionNode> {
-  return new Map(
-    document.definitions
-      .filter((definition): definition is FragmentDefinitionNode => definition.kind === Kind.FRAGMENT_DEFINITION)
-      .map((fragment) => [fragment.name.value, fragment]),
-  );
 }
 
 /**
