@@ -297,8 +297,9 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     const theirs = await test.token({ organization: 'attackers', claims: { sub: 'mallory\u202e · organization example' } });
     const follow = (token: string) => page.evaluate((given) => location.assign(`#token=${given}`), token);
     const dialog = page.getByRole('dialog', { name: 'Switch to the access of this link?' });
-    // Without a network, the editor could not load its worker.
-    await page.waitForLoadState('networkidle');
+    // Without a network, the editors could not load their workers, which they ask for late.
+    await expect.poll(() => page.workers().length, { timeout: 60_000 }).toBe(3);
+    await Promise.all(page.workers().map((worker) => worker.evaluate('1')));
     await page.context().setOffline(true);
     const sent = observed.requests.length;
 
