@@ -1,4 +1,4 @@
-import { type Issue, NotFoundError, type Path, ValidationError } from '../errors.ts';
+import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import {
   type ChangesOf,
@@ -6,7 +6,6 @@ import {
   choice,
   type InputOf,
   integer,
-  object,
   objectList,
   objectType,
   text,
@@ -14,30 +13,36 @@ import {
 } from '../fields/field.ts';
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
-import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
-import {
-  type AuthSchemeInput,
-  authScheme,
-  credentialsIn,
-  credentialsOf,
-  refuseOtherTypes,
-  refuseSameIds,
-  toStored,
-} from './auth-scheme.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
+import { refuseSameIds } from './auth-scheme.ts';
 import {
   type Destination,
   destinationsOf,
-  holdCredentials,
   type NamedCredential,
   namedCredentials,
   refuseForbiddenDestinations,
   refuseUnknownCredentials,
 } from './binding.ts';
+import {
+  BINDINGS_MAX,
+  type BindingInput,
+  type BindingLists,
+  bind,
+  HIDDEN,
+  type List,
+  lists,
+  namedBy,
+  namedIn,
+  placed,
+  prepareEntry,
+  prepareLists,
+  refuseTooMany,
+  withKept,
+} from './connection-entries.ts';
 import type { DomainContext } from './context.ts';
-import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
-import { bindsIn, isSameScheme, putBack, type Visibility, visibilityOf } from './credential-visibility.ts';
+import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
 import { type FieldsIn, nameText } from './fields.ts';
-import { type MutationContext, mutate, recordAlso } from './mutate.ts';
+import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
@@ -51,10 +56,7 @@ import {
   requireOwner,
 } from './references.ts';
 import { isSameValue } from './same-value.ts';
-import { at, Checks } from './validation.ts';
-
-/** The maximum number of action and trigger credentials of a connection together. */
-export const BINDINGS_MAX = 20;
+import { Checks } from './validation.ts';
 
 const variable = objectType({
   typeName: 'Variable',
@@ -93,23 +95,6 @@ export const connectionFields = {
     description: 'The variables, in the given order.',
   }),
 } satisfies FieldsIn<ConnectionRecord>;
-
-/** A credential of a connection: an existing one, or one that is created together with the connection. */
-export interface BindingInput {
-  readonly credential: { readonly id?: string | null; readonly create?: NewCredential | null };
-  readonly authScheme?: AuthSchemeInput | null;
-}
-/** A connection's credentials by list, in the order in which they are applied. */
-export interface BindingLists {
-  readonly actionCredentials?: readonly BindingInput[] | null;
-  readonly triggerCredentials?: readonly BindingInput[] | null;
-}
-/** The fields of a binding that callers write, except its credential. */
-export const bindingFields = {
-  authScheme: object(authScheme, { optional: true, description: 'How it authenticates. Null if the credential’s kind decides.' }),
-};
-const lists = ['actionCredentials', 'triggerCredentials'] as const;
-type List = (typeof lists)[number];
 
 /** The lists of a connection, for mutations that change one entry. */
 export const connectionCredentialList = {
@@ -381,78 +366,6 @@ function entryAt(entries: readonly Binding[], credentialId: string, position: nu
   return position ?? first;
 }
 
-/** Why an entry cannot be changed. */
-const HIDDEN = 'the entry names a credential that the viewer cannot see';
-
-/** An entry, or a binding that stays as it is, and its path in the input. */
-interface Placed {
-  readonly entry: Entry | Binding;
-  readonly path: Path;
-}
-
-function placed(list: List, entries: readonly Entry[]): Placed[] {
-  return entries.map((entry, index) => ({ entry, path: [list, index] }));
-}
-
-/**
- * Returns the new list that follows from the entries that a caller sent. What a viewer cannot see, it cannot remove, and it cannot change how that
- * authenticates, because the scheme decides where a client is sent:
- *
- * - An entry that names a hidden credential, itself or in its scheme, may be sent: without a scheme, or with the stored one. Then the caller
- *   decides its position. If it is left out, it keeps its place.
- * - An entry whose credential has expired may be sent in the same way. If it is left out, it is removed.
- *
- * Only entries of the same list count: a trigger credential must not become one that is sent to the service.
- *
- * @throws ValidationError
- */
-function withKept(record: ConnectionRecord, entries: readonly Entry[], list: List, visibility: ReadonlyMap<string, Visibility>): Placed[] {
-  const unseen = record[list]
-    .map((value, place) => ({ value, place, isHidden: bindsIn(visibility, value, 'HIDDEN') }))
-    .filter(({ value, isHidden }) => isHidden || bindsIn(visibility, value, 'EXPIRED'));
-  const issues: Issue[] = [];
-  const sent = entries.map((entry, index): Placed => {
-    const path = [list, index];
-    const same = 'id' in entry ? unseen.filter(({ value }) => value.credentialId === entry.id) : [];
-    const match = same.find(({ value }) => entry.authScheme === undefined || isSameScheme(value.authScheme, entry.authScheme));
-    if (match) {
-      unseen.splice(unseen.indexOf(match), 1);
-      return { entry: match.value, path };
-    }
-    if (same.some(({ isHidden }) => isHidden)) {
-      issues.push({ path: [...path, 'authScheme'], message: `must be left out, or stay as it is: ${HIDDEN}` });
-    } else if ('id' in entry && visibility.get(entry.id) === 'HIDDEN') {
-      issues.push({
-        path: [...path, 'credential', 'id'],
-        message: 'names a credential that the viewer cannot see, and no other entry of this list',
-      });
-    } else if (credentialsOf(entry.authScheme ?? null).some((id) => visibility.get(id) === 'HIDDEN')) {
-      issues.push({
-        path: [...path, 'authScheme', 'oauth2'],
-        message: 'names a credential that the viewer cannot see, and no entry of this list',
-      });
-    }
-    return { entry, path };
-  });
-  if (issues.length > 0) throw new ValidationError(issues);
-  refuseOtherTypes(
-    record[list].map(({ authScheme }) => authScheme),
-    entries.map(({ authScheme }) => authScheme ?? null),
-    (index) => [list, index, 'authScheme', 'schemeType'],
-  );
-  const kept = unseen
-    .filter(({ isHidden }) => isHidden)
-    .map(({ value, place }) => ({ value: { entry: value, path: [list] } satisfies Placed, place }));
-  // The sent ones last, so that the error is about one of them.
-  refuseSameIds([...kept.map(({ value }) => value.entry.authScheme?.id), ...entries.map(({ authScheme }) => authScheme?.id)], (index) => [
-    list,
-    index - kept.length,
-    'authScheme',
-    'schemeId',
-  ]);
-  return putBack(sent, kept);
-}
-
 /** Returns where the name of a connection is unique, for messages. */
 function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
   return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
@@ -533,121 +446,4 @@ export async function deleteConnection(
     await store.connections.remove({ id });
     return id;
   });
-}
-
-/**
- * An entry that passed all checks that need no transaction: an existing credential, or one to create. The scheme is undefined if the caller has
- * not sent it.
- */
-type Entry = ({ readonly id: string } | { readonly create: PreparedCredential }) & { readonly authScheme: AuthScheme | null | undefined };
-
-/**
- * Checks the entries of the given lists. Null is an empty list. Returns undefined if something is wrong. Too many entries are not checked one
- * by one.
- */
-async function prepareLists(
-  context: DomainContext,
-  given: BindingLists,
-  checks: Checks,
-): Promise<Partial<Record<List, readonly Entry[]>> | undefined> {
-  if (
-    (await checks.run(() => {
-      refuseTooMany(given);
-      return true;
-    })) === undefined
-  )
-    return undefined;
-  const prepared: Partial<Record<List, readonly Entry[]>> = {};
-  for (const list of lists) {
-    if (given[list] === undefined) continue;
-    const sent = given[list] ?? [];
-    const entries: Entry[] = [];
-    for (const [index, entry] of sent.entries()) {
-      const valid = await checks.run(() => at([list, index], () => prepareEntry(context, entry)));
-      if (valid) entries.push(valid);
-    }
-    await checks.run(() =>
-      refuseSameIds(
-        sent.map(({ authScheme }) => authScheme?.schemeId),
-        (index) => [list, index, 'authScheme', 'schemeId'],
-      ),
-    );
-    prepared[list] = entries;
-  }
-  return prepared;
-}
-
-async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
-  const checks = new Checks();
-  const valid = await checks.run(() => checkInput(bindingFields, given));
-  const { id, create, ...rest } = credential;
-  await checks.run(() => at(['credential'], () => refuseUnknown(rest)));
-  const isId = typeof id === 'string';
-  if (!isId && !create) checks.refuse(new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]));
-  const created =
-    isId || !create ? undefined : await checks.run(() => at(['credential', 'create'], () => prepareCredential(context, create)));
-  checks.end();
-  const scheme = valid!.authScheme;
-  const authScheme = given.authScheme === undefined ? undefined : scheme && toStored(scheme);
-  return isId ? { id, authScheme } : { create: created!, authScheme };
-}
-
-/** Returns the existing credentials that an input names. */
-function namedIn(given: BindingLists): NamedCredential[] {
-  return lists.flatMap((list) => (given[list] ?? []).flatMap((entry, index) => namedBy(entry, [list, index])));
-}
-
-function namedBy({ credential, authScheme }: BindingInput, path: Path): NamedCredential[] {
-  return [
-    ...(typeof credential.id === 'string' ? [{ id: credential.id, path: [...path, 'credential', 'id'] }] : []),
-    ...credentialsIn(authScheme).map((id) => ({ id, path: [...path, 'authScheme', 'oauth2'] })),
-  ];
-}
-
-/**
- * Converts entries to bindings. Creates new credentials, and protects existing ones from being deleted at the same time. What is a binding
- * already needs no protection: deleting its credential writes the connection.
- */
-async function bind(
-  context: MutationContext,
-  connection: { readonly id: string; readonly integrationId: string; readonly endUserId: string | null },
-  entries: readonly Placed[],
-): Promise<Binding[]> {
-  const fresh = entries.flatMap(({ entry, path }) => ('credentialId' in entry ? [] : [{ entry, path }]));
-  await holdCredentials(
-    context,
-    connection,
-    fresh.flatMap(({ entry, path }) => [
-      ...('id' in entry ? [{ id: entry.id, path: [...path, 'credential', 'id'] }] : []),
-      ...credentialsOf(entry.authScheme ?? null).map((id) => ({ id, path: [...path, 'authScheme', 'oauth2'] })),
-    ]),
-  );
-  const bindings: Binding[] = [];
-  const created: string[] = [];
-  for (const { entry, path } of entries) {
-    if ('credentialId' in entry) {
-      bindings.push(entry);
-      continue;
-    }
-    const authScheme = entry.authScheme ?? null;
-    if ('id' in entry) {
-      bindings.push({ credentialId: entry.id, authScheme });
-      continue;
-    }
-    const { id } = await at([...path, 'credential', 'create'], () => insertCredential(context, connection, entry.create));
-    created.push(id);
-    bindings.push({ credentialId: id, authScheme });
-  }
-  await recordAlso(context, { action: 'createCredential', noun: 'credential', ids: created }, { noun: 'connection', id: connection.id });
-  return bindings;
-}
-
-/** @throws ValidationError when both lists together have more credentials than a connection can have */
-function refuseTooMany(lists: {
-  readonly actionCredentials?: readonly unknown[] | null;
-  readonly triggerCredentials?: readonly unknown[] | null;
-}) {
-  if ((lists.actionCredentials?.length ?? 0) + (lists.triggerCredentials?.length ?? 0) <= BINDINGS_MAX) return;
-  const list = (lists.actionCredentials?.length ?? 0) > BINDINGS_MAX ? 'actionCredentials' : 'triggerCredentials';
-  throw new ValidationError([{ path: [list], message: `must not give the connection more than ${BINDINGS_MAX} credentials in total` }]);
 }

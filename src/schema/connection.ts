@@ -1,9 +1,6 @@
 import {
   addConnectionCredential,
   addedEntryFields,
-  BINDINGS_MAX,
-  type BindingLists,
-  bindingFields,
   connectionFields,
   createConnection,
   deleteConnection,
@@ -13,6 +10,7 @@ import {
   removedEntryFields,
   updateConnection,
 } from '../domain/connection.ts';
+import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connection-entries.ts';
 import type { Binding } from '../domain/reading.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
