@@ -1,7 +1,4 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type Browser, chromium, type Page } from 'playwright-core';
 
 /** Debian's Chromium, unless CHROMIUM names another. */
@@ -10,20 +7,6 @@ const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
 /** Whether tests in a browser can run. In CI they must: there they fail where no browser is. */
 export const hasBrowser = existsSync(executablePath) || Boolean(process.env.CI);
 if (!hasBrowser) console.warn(`Tests in a browser are skipped: there is no ${executablePath}. Install Chromium, or set CHROMIUM.`);
-
-/** A server on a free port of this machine. */
-export async function serve(listener: RequestListener): Promise<{ origin: string; stop: () => Promise<void> }> {
-  const server = createServer(listener).listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  return {
-    origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    async stop() {
-      server.close();
-      server.closeAllConnections();
-      await once(server, 'close');
-    },
-  };
-}
 
 /** A browser with a profile of its own, that finds no host but this machine, unless other rules are given, and more of its arguments. */
 export function launchBrowser(hostRules = 'MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', ...more: readonly string[]): Promise<Browser> {

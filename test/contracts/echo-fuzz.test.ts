@@ -1,8 +1,7 @@
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import {
@@ -26,6 +25,7 @@ import type { Limits } from '../../src/limits.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Json } from '../harness.ts';
 import { credentialKinds, kindOf } from '../kinds.ts';
+import { serve } from '../serve.ts';
 import { type Wire, wireTo } from '../wire.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
@@ -631,10 +631,7 @@ it('what is beyond its limits of time and rate is refused, unseen', async () => 
 });
 
 it('what is no HTTP, or half of it, is refused, unseen', async () => {
-  const server = createServer(test.gateway.requestListener);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
+  const { port, stop } = await serve(test.gateway.requestListener);
   const word = () => canaries.hidden('a line of HTTP');
   const end = () => `Authorization: ${authorization}\r\nContent-Type: application/json\r\nConnection: close\r\n`;
   for (const lines of [
@@ -672,8 +669,7 @@ it('what is no HTTP, or half of it, is refused, unseen', async () => {
       errors: undefined,
     });
   }
-  server.closeAllConnections();
-  server.close();
+  await stop();
   detector.expectNoLeaks();
 });
 

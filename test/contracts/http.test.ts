@@ -1,30 +1,26 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { createServer, request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { request as httpRequest, type IncomingHttpHeaders, type OutgoingHttpHeaders } from 'node:http';
+import { connect } from 'node:net';
 import { brotliDecompressSync, gunzipSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Caller, Json } from '../harness.ts';
+import { serve } from '../serve.ts';
 import { useTestGateway } from './answers.ts';
 
 // What GraphQL over HTTP (https://graphql.github.io/graphql-over-http/draft/) and HTTP (RFC 9110) say of a request and its response, through a
 // socket, as clients send it.
 const test = useTestGateway();
-let server: Server;
+let server: Awaited<ReturnType<typeof serve>>;
 let caller: Caller;
 let authorization: string;
 beforeAll(async () => {
   caller = { organization: test.newOrganization() };
   authorization = `Bearer ${await test.token(caller)}`;
   await test.create(caller, 'Integration', { name: 'crm' });
-  server = createServer(test.gateway.requestListener);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  server = await serve(test.gateway.requestListener);
 });
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+afterAll(() => server.stop());
 
 interface Received {
   readonly status: number;
@@ -34,8 +30,7 @@ interface Received {
 }
 
 async function send(method: string, path: string, headers: OutgoingHttpHeaders = {}, content?: string | Uint8Array): Promise<Received> {
-  const { port } = server.address() as AddressInfo;
-  const sent = httpRequest({ port, host: '127.0.0.1', method, path, headers: { authorization, ...headers }, agent: false });
+  const sent = httpRequest({ port: server.port, host: '127.0.0.1', method, path, headers: { authorization, ...headers }, agent: false });
   sent.end(content);
   const [response] = await once(sent, 'response');
   const parts: Buffer[] = [];
@@ -152,7 +147,7 @@ describe('a body is read as it was sent, or not at all', () => {
       expect([name, answer.status, codes(answer)]).toEqual([name, 400, ['BAD_REQUEST']]);
     }
     // Bytes that are not even encoded.
-    const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+    const socket = connect(server.port, '127.0.0.1');
     socket.write(
       Buffer.from(
         'GET /graphql?query={__typename}&variables={"n":"p\xe4"} HTTP/1.1\r\nHost: gateway.test\r\nConnection: close\r\n\r\n',

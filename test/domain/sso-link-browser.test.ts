@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
 import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasBrowser, launchBrowser, openWindow, serve } from '../browser.ts';
+import { hasBrowser, launchBrowser, openWindow } from '../browser.ts';
 import { type Json, useTestGateway } from '../harness.ts';
+import { serve } from '../serve.ts';
 import { type Account, link, openAccount } from './sso-account.ts';
 import { startZendesk } from './zendesk.ts';
 

@@ -1,7 +1,8 @@
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { hasBrowser, launchBrowser, openWindow, serve } from '../browser.ts';
+import { hasBrowser, launchBrowser, openWindow } from '../browser.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { serve } from '../serve.ts';
 
 const test = useTestGateway();
 const integration = { name: 'crm' };

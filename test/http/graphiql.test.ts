@@ -2,8 +2,9 @@ import { fileURLToPath } from 'node:url';
 import type { Browser, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { credentialIdQuery, examples } from '../../src/http/graphiql/examples.ts';
-import { hasBrowser, launchBrowser, type Observed, openWindow, serve } from '../browser.ts';
+import { hasBrowser, launchBrowser, type Observed, openWindow } from '../browser.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { serve } from '../serve.ts';
 
 const test = useTestGateway();
 const secrets = ['correct horse battery staple', 'example-key-1234', 'example-access-token', 'example-refresh-token', 'example-secret'];

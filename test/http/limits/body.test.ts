@@ -1,9 +1,9 @@
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
-import { type AddressInfo, connect } from 'node:net';
+import { connect } from 'node:net';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createJsonScanner } from '../../../src/http/limits/json.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from '../../harness.ts';
+import { serve } from '../../serve.ts';
 
 const test = new TestGateway();
 test.limits = { rateLimit: 100_000, organizationRateLimit: 0, anonymousRateLimit: 0 };
@@ -12,18 +12,13 @@ const start = new Date();
 test.time = () => start;
 useTestGateway(test);
 
-let server: Server;
+let server: Awaited<ReturnType<typeof serve>>;
 let caller: Caller;
 let authorization: string;
 beforeAll(async () => {
-  server = createServer(test.gateway.requestListener);
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  server = await serve(test.gateway.requestListener);
 });
-afterAll(() => {
-  server.closeAllConnections();
-  server.close();
-});
+afterAll(() => server.stop());
 beforeEach(async () => {
   caller = { organization: test.newOrganization(), scopes: ['all.Organization'] };
   authorization = `Bearer ${await test.token(caller)}`;
@@ -38,7 +33,7 @@ async function spent(): Promise<number> {
 
 /** Sends a request through a socket, whatever its parts, and gives its status and body. */
 async function sendRaw(parts: readonly (string | Uint8Array)[]): Promise<{ status: number; answer: Json }> {
-  const socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
+  const socket = connect(server.port, '127.0.0.1');
   let received = '';
   socket.on('data', (chunk) => {
     received += chunk;
