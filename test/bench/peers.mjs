@@ -42,7 +42,9 @@ const start = async (name, options) => {
   const child = fork(join(peers, `${name}.mjs`), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
   children.push(child);
   child.send(options);
-  const [{ port, uri }] = await once(child, 'message');
+  const exited = once(child, 'exit').then(([code]) => Promise.reject(new Error(`${name} ended with exit code ${code}`)));
+  exited.catch(() => undefined); // ended with the others
+  const [{ port, uri }] = await Promise.race([once(child, 'message'), exited]);
   const cpu = async () => {
     child.send('cpu');
     const [{ cpu: used }] = await once(child, 'message');

@@ -13,6 +13,6 @@ await serve(async ({ database, secret, masterKey, organization, connections }) =
     graphiql: false,
     limits: { rateLimit: 0, organizationRateLimit: 0 },
   });
-  await demo(gateway, organization, connections);
+  await demo(gateway, organization, connections, () => {});
   return createServer(gateway.requestListener);
 });
