@@ -41,7 +41,7 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
     throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
   });
   return store.transaction(async () => {
-    if ((await store.organization.state()) === 'deleted') {
+    if ((await store.organization.begin()) === 'deleted') {
       throw new UnauthenticatedError('The organization of this token has been deleted.');
     }
     const done = await run();

@@ -6,6 +6,7 @@ import type { DataKey } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { date, number, oneOf, optional, type TenantDocument, tenantSchema, text } from './fields.ts';
+import { noteOf } from './outcomes.ts';
 import { newId } from './records.ts';
 
 /**
@@ -101,6 +102,8 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   const unwrapped = new Map<string, Promise<Uint8Array>>();
   const recordKeys = new Map<string, Promise<RecordKey>>();
   const sealsLeft = new Map<string, number>();
+  /** Returns the current keys that the running transaction has read, by organization. Undefined outside of a transaction. */
+  const known = () => noteOf(known, () => new Map<string, readonly KeyRecord[]>());
   /** Keys to replace, with their organizations. */
   const worn = new Map<string, string>();
 
@@ -128,7 +131,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
   function recordKeyOf(organizationId: string): Promise<RecordKey> {
     return remembered(recordKeys, organizationId, async () => {
       // Without mongoose, and so outside the running transaction: several requests can wait for this.
-      const record = await database.connection
+      const record = await database
         .collection<KeyRecord>(model.collection.collectionName)
         .findOne({ organizationId, purpose: 'records', state: 'current' });
       if (!record) throw new UnreadableSecretError('it does not exist', RECORD_KEY);
@@ -145,7 +148,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     const left = sealsLeft.get(keyId) ?? 0;
     if (left < seals) {
       // Without mongoose, and so outside the running transaction: the count must stay even if the transaction is rolled back and repeated.
-      const reserved = await database.connection
+      const reserved = await database
         .collection<KeyRecord>(model.collection.collectionName)
         .findOneAndUpdate(
           { organizationId, _id: keyId },
@@ -190,7 +193,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
        * `seals` is the number of values that will be sealed.
        */
       async current(seals = 0): Promise<Record<'seal' | 'fingerprint' | 'audit', DataKey>> {
-        const records = await model.find({ organizationId, state: 'current' }).lean();
+        const records = known()?.get(organizationId) ?? (await model.find({ organizationId, state: 'current' }).lean());
         const find = (purpose: Purpose) => {
           const record = records.find((candidate) => candidate.purpose === purpose);
           if (!record) throw new Error(`The organization has no ${purpose} key.`);
@@ -202,6 +205,10 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
             throw unreadable(error, 'A data key of the organization');
           });
         return { seal: await open('seal'), fingerprint: await open('fingerprint'), audit: await open('audit') };
+      },
+      /** Spares the running transaction from reading the current keys, which it has read. */
+      async learn(records: readonly object[]): Promise<void> {
+        known()?.set(organizationId, records as readonly KeyRecord[]);
       },
       /** Returns the current key for tokens. */
       async token(): Promise<DataKey> {
@@ -247,6 +254,7 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
         const filter = { organizationId, _id: currentKeyId, purpose: 'seal', state: 'current' } as const;
         const retired = await model.updateOne(filter, { $set: { state: 'opening', retiredAt: now } });
         if (retired.matchedCount === 0) return false;
+        known()?.delete(organizationId);
         await model.create([next]);
         return true;
       },

@@ -8,6 +8,9 @@ import type { usageStore } from './usage.ts';
 
 type Usage = ReturnType<typeof usageStore>;
 
+/** Whether an organization exists. `unknown` before its first change. */
+export type OrganizationState = 'unknown' | 'live' | 'deleted';
+
 /** An object with access to an organization's audit log: its store. */
 interface AuditHolder {
   readonly audit: { begin(): Promise<void> };
@@ -41,10 +44,29 @@ export function organizationStore(database: Database, usage: Usage) {
   /** Returns the functions for the record of one organization. */
   function of({ organizationId }: Extent, { keys, audit }: KeyHolder & AuditHolder) {
     const record = translatingErrors({
-      async state(): Promise<'unknown' | 'live' | 'deleted'> {
-        const found = await model.findOne({ organizationId }).lean();
-        if (!found) return 'unknown';
-        return found.deletedAt ? 'deleted' : 'live';
+      async state(): Promise<OrganizationState> {
+        return stateOf(await model.findOne({ organizationId }).lean());
+      },
+      /**
+       * Begins a transaction that changes something: reads in one command the record, and what nearly every change needs, the current keys and the
+       * counters. Returns the state of the record. Call it first in the transaction.
+       */
+      async begin(): Promise<OrganizationState> {
+        usage.reserve(organizationId);
+        const parts = [
+          { part: 'keys', coll: 'dataKeys', filter: { organizationId, state: 'current' } },
+          { part: 'usage', coll: 'usage', filter: { organizationId } },
+        ];
+        const marked = (part: string, filter: object) => [{ $match: filter }, { $addFields: { part } }];
+        const others = parts.map(({ part, coll, filter }) => ({ $unionWith: { coll, pipeline: marked(part, filter) } }));
+        const found = await database
+          .collection(model.collection.collectionName)
+          .aggregate([...marked('organization', { organizationId }), ...others], database.session())
+          .toArray();
+        const of = (name: string) => found.filter(({ part }) => part === name);
+        await keys.learn(of('keys'));
+        usage.learn(organizationId, of('usage'));
+        return stateOf(of('organization')[0]);
       },
       async insert(now: Date): Promise<void> {
         await model.create([{ _id: newId(), organizationId, createdAt: now, touches: 0 }]);
@@ -96,4 +118,9 @@ export function organizationStore(database: Database, usage: Usage) {
   }
 
   return { live, deleted, isEmpty, of };
+}
+
+function stateOf(record: { readonly deletedAt?: unknown } | null | undefined): OrganizationState {
+  if (!record) return 'unknown';
+  return record.deletedAt ? 'deleted' : 'live';
 }

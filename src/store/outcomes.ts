@@ -7,9 +7,11 @@ export type TransactionOutcome = 'committed' | 'aborted' | 'unknown';
 
 type Listener = (outcome: TransactionOutcome) => void;
 
-/** The listeners of one attempt. */
+/** One attempt of a transaction. */
 interface Attempt {
   readonly listeners: Listener[];
+  /** What was noted during the attempt, by whom. */
+  readonly notes: Map<object, unknown>;
   /** Its listeners were told. What still runs in it was given up, and nobody waits for it. */
   hasEnded: boolean;
 }
@@ -37,6 +39,17 @@ export function onOutcome(listener: Listener): void {
   attempt.listeners.push(listener);
 }
 
+/**
+ * Returns a note of the current attempt of the running transaction, such as what it has read already. `owner` makes it when it first asks. Undefined
+ * outside of a transaction.
+ */
+export function noteOf<T>(owner: object, make: () => T): T | undefined {
+  const attempt = attempts.getStore();
+  if (!attempt) return undefined;
+  if (!attempt.notes.has(owner)) attempt.notes.set(owner, make());
+  return attempt.notes.get(owner) as T;
+}
+
 /** Runs a transaction, and tells the listeners of each attempt how it ended. */
 export async function runTransaction(connection: Connection, run: () => Promise<void>): Promise<void> {
   let current: Attempt | undefined;
@@ -48,7 +61,7 @@ export async function runTransaction(connection: Connection, run: () => Promise<
   const attempt = async () => {
     // The driver repeats the function after a commit only if the server said that it did not commit.
     end('aborted');
-    const own: Attempt = { listeners: [], hasEnded: false };
+    const own: Attempt = { listeners: [], notes: new Map(), hasEnded: false };
     current = own;
     try {
       await attempts.run(own, run);

@@ -1,16 +1,20 @@
-import { randomInt } from 'node:crypto';
 import { type NounName, nounTable, type StoredLimit } from '../access/nouns.ts';
 import { StorageLimitError } from '../errors.ts';
 import type { Database, Delta } from './database.ts';
 import { number, tenantSchema } from './fields.ts';
+import { freeSlots } from './free-slots.ts';
+import { noteOf } from './outcomes.ts';
 import { newId } from './records.ts';
 import { sumOfBytes } from './sizes.ts';
 
 /** How many records of each noun an organization can store, how many bytes, and how many credentials and connections an end user can own. */
 export type StorageLimits = Readonly<Record<StoredLimit | 'MAX_STORED_BYTES' | 'MAX_OWNED', number>>;
 
-/** The counters of an organization. Each transaction writes one of them. */
-const SLOTS = 16;
+/** The counters of an organization. Each transaction writes one of them, and reads all. */
+const SLOTS = 32;
+/** A counter as it is read: anybody who can write to the database can have written it. */
+type Slot = Readonly<Record<string, unknown>>;
+
 /** From this distance to a limit on, all transactions write the same counter, so that they cannot exceed the limit together. */
 const NEAR = 1_000;
 const NEAR_BYTES = 256 * 1024 * 1024;
@@ -23,8 +27,8 @@ const counted = Object.entries(nounTable).flatMap(([noun, { plural, label, store
 );
 
 /**
- * Counts what each organization stores. A transaction adds what it inserts to one of several counters, chosen at random, so that transactions
- * do not wait for each other. The sum of the counters is exact, because they are written in the same transaction. The transaction reads the
+ * Counts what each organization stores. A transaction adds what it inserts to one of several counters, those of one process to different ones, so
+ * that transactions do not wait for each other. The sum of the counters is exact, because they are written in the same transaction. The transaction reads the
  * sum and refuses to exceed a limit. Near a limit, all write the same counter: of two transactions that would exceed it together, one is
  * repeated and then refused.
  *
@@ -36,24 +40,27 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
   schema.index({ organizationId: 1, slot: 1 }, { unique: true });
   // The names of the counters are data, so mongoose's exact types cannot be used.
   const model = database.model('Usage', schema, 'usage') as unknown as import('mongoose').Model<Record<string, unknown>>;
+  const slots = database.collection(model.collection.collectionName);
   const names = Object.keys(counters);
+  const free = freeSlots(SLOTS);
+  /** Returns what the running transaction has reserved and read, by organization. Undefined outside of a transaction. */
+  const known = () => noteOf(known, () => new Map<string, { readonly slot: number; found?: readonly Slot[] }>());
 
   /** Returns the sums of the counters; undefined if there are none, and null if they must be counted again. */
   async function sums(organizationId: string): Promise<Record<string, number> | null | undefined> {
-    const slots = await model.find({ organizationId }).lean();
-    if (slots.length === 0) return undefined;
-    if (!slots.every((slot) => names.every((name) => isCounter(slot[name])))) return null;
-    const used = Object.fromEntries(names.map((name) => [name, slots.reduce((sum, slot) => sum + Number(slot[name]), 0)]));
+    const found = known()?.get(organizationId)?.found ?? (await model.find({ organizationId }).lean());
+    if (found.length === 0) return undefined;
+    if (!found.every((slot) => names.every((name) => isCounter(slot[name])))) return null;
+    const used = Object.fromEntries(names.map((name) => [name, found.reduce((sum, slot) => sum + Number(slot[name]), 0)]));
     // Each counter can be less than 0, but not their sum.
     return Object.values(used).some((sum) => sum < 0) ? null : used;
   }
 
-  /** Writes new counters. */
-  async function write(organizationId: string, used: Readonly<Record<string, number>>): Promise<void> {
+  /** Writes new counters, from this one on. */
+  async function write(organizationId: string, used: Readonly<Record<string, number>>, first = 0): Promise<void> {
     const zero = Object.fromEntries(names.map((name) => [name, 0]));
-    await model.insertMany(
-      Array.from({ length: SLOTS }, (_, slot) => ({ _id: newId(), organizationId, slot, ...(slot === 0 ? used : zero) })),
-    );
+    const numbers = Array.from({ length: SLOTS - first }, (_, index) => first + index);
+    await model.insertMany(numbers.map((slot) => ({ _id: newId(), organizationId, slot, ...(slot === 0 ? used : zero) })));
   }
 
   async function replace(organizationId: string, used: Readonly<Record<string, number>>): Promise<void> {
@@ -115,12 +122,12 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
       await replace(organizationId, stored);
       return;
     }
-    let slot = randomInt(SLOTS);
+    let slot = known()?.get(organizationId)?.slot ?? free.take(organizationId);
     if (limits && grows) {
       refuseBeyond(used, changed, limits);
       if (isNear(used, changed, limits)) slot = 0;
     }
-    const { matchedCount } = await model.updateOne({ organizationId, slot }, { $inc: changed });
+    const { matchedCount } = await slots.updateOne({ organizationId, slot }, { $inc: changed }, database.session());
     // Somebody has removed this one.
     if (matchedCount === 0) await replace(organizationId, await count(organizationId));
   });
@@ -139,10 +146,21 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
   }
 
   return {
-    /** Creates the counters of an organization if it has none, and counts what it stores already. */
+    /** Creates the counters of an organization if it has none, and counts what it stores already. Adds those that an earlier version did not have. */
     async open(organizationId: string): Promise<void> {
-      if (await model.findOne({ organizationId }).lean()) return;
-      await write(organizationId, await count(organizationId));
+      const last = await model.findOne({ organizationId }).sort({ slot: -1 }).lean();
+      if (!last) return write(organizationId, await count(organizationId));
+      if (Number(last.slot) < SLOTS - 1) await write(organizationId, {}, Number(last.slot) + 1);
+    },
+
+    /** Reserves a counter for the running transaction. Call it before the transaction reads anything. */
+    reserve(organizationId: string): void {
+      known()?.set(organizationId, { slot: free.take(organizationId) });
+    },
+    /** Spares the running transaction from reading the counters, which it has read. Call `reserve` before. */
+    learn(organizationId: string, found: readonly Slot[]): void {
+      const { slot } = known()?.get(organizationId) ?? {};
+      if (slot !== undefined) known()!.set(organizationId, { slot, found });
     },
 
     /**

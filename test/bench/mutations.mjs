@@ -43,12 +43,19 @@ await bench(async ({ client, database, headers, port }) => {
     { name: 'secrets', document: await written('secrets') },
   ];
   const newId = () => randomBytes(12).toString('hex');
+  let inserted = 0;
   const insert = (parts) =>
     client.withSession((session) =>
       session.withTransaction(
         async () => {
           for (const { name, document } of parts) {
-            const other = { ...document, _id: newId(), organizationId: 'bare', ...(document.credentialId && { credentialId: newId() }) };
+            const other = {
+              ...document,
+              _id: newId(),
+              organizationId: 'bare',
+              ...(document.credentialId && { credentialId: newId() }),
+              ...(document.number && { number: ++inserted }),
+            };
             await database.collection(name).insertOne(other, { session });
           }
         },

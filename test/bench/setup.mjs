@@ -25,13 +25,16 @@ export async function bench(run, onCommand) {
     tokens: { issuer: 'bench', audience: 'bench', organizationClaim: 'organization', key: { secret } },
     logger: pino({ level: 'silent' }),
     graphiql: false,
-    limits: { rateLimit: 0 },
+    limits: { rateLimit: 0, organizationRateLimit: 0 },
   });
   const client = new MongoClient(uri);
   try {
     const token = await tokenFor(secret, organization);
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
     await run({ gateway, client, secret, database: client.db(name), headers, port: await listen(gateway.requestListener) });
+  } catch (error) {
+    console.error(error);
+    process.exitCode = 1;
   } finally {
     await client.db(name).dropDatabase();
     await client.close();
