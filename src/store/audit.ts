@@ -133,6 +133,7 @@ function createModels(database: Database) {
 export function auditStore(database: Database) {
   const models = createModels(database);
   const { entries, seals, heads, cursors } = models;
+  const collection = database.collection<StoredEntry>(entries.collection.collectionName);
   const records = recordStore<AuditRecord>(database, entries as never, {
     noun: 'auditEntry',
     fields: entryFields,
@@ -209,7 +210,11 @@ export function auditStore(database: Database) {
       try {
         const [first] = records;
         if (records.length === 1) await insertNumbered(log, taken[0]!, first!);
-        else await entries.insertMany(records.map((record, index) => numbered(log, taken[index]!, record)));
+        else
+          await collection.insertMany(
+            records.map((record, index) => numbered(log, taken[index]!, record)),
+            database.session(),
+          );
       } catch (error) {
         isNumberUsed = isNumberTaken(error);
         // It must not be taken for a name that is in use.

@@ -40,6 +40,7 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   organization: ({ whole: { organization } }) => ({
     ...refusing(organization),
     state: organization.state,
+    begin: organization.begin,
     ensure: organization.ensure,
   }),
 

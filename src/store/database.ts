@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type ClientSession, type Connection, type Model, type mongo, Mongoose, type Schema } from 'mongoose';
+import { type ClientSession, type Connection, type Model, Mongoose, type mongo, type Schema } from 'mongoose';
 import { TimeoutError, UnavailableError } from '../errors.ts';
 import { noteOf, runTransaction } from './outcomes.ts';
 

@@ -9,6 +9,12 @@ export interface Field<T> {
   readonly fits: (value: unknown) => boolean;
   /** Replaces a value that does not fit, where a record is only shown. */
   readonly blank: T;
+  /** The value has any shape, so `fits` cannot tell whether a value may be stored. */
+  readonly anyShape?: true;
+  /** The fields of an object. */
+  readonly fields?: Fields;
+  /** The items of a list. */
+  readonly item?: Field<unknown>;
   /** Never set. It exists only for the type. */
   readonly read?: () => T;
 }
@@ -63,7 +69,7 @@ export function date(): Field<Date> {
 /** A value of any shape. The caller checks it. Nothing tells here whether a stored value fits, so only an empty one does. */
 export function mixed<T>(): Field<T> {
   const fits = (value: unknown) => isObject(value) && Object.keys(value).length === 0;
-  return { definition: { type: Schema.Types.Mixed, required: true }, fits, blank: {} as T };
+  return { definition: { type: Schema.Types.Mixed, required: true }, fits, blank: {} as T, anyShape: true };
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -74,7 +80,7 @@ function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
 export function object<F extends Fields>(fields: F): Field<ValuesOf<F>> {
   const definition = { type: new Schema(definitionsOf(fields), { _id: false, id: false, minimize: false }), required: true };
   const fits = (value: unknown) => isObject(value) && Object.entries(fields).every(([name, field]) => field.fits(value[name]));
-  return { definition, fits, blank: fitting(fields, {}) };
+  return { definition, fits, blank: fitting(fields, {}), fields };
 }
 
 /** Returns the values of the fields from a document that anybody can have written. Values that do not fit their type are replaced. */
@@ -84,18 +90,60 @@ export function fitting<F extends Fields>(fields: F, document: Readonly<Record<s
 }
 
 /** A list. Empty by default in a new document. */
-export function list<T>({ definition, fits }: Field<T>): Field<readonly T[]> {
-  return { definition: { type: [definition.type] }, fits: (value) => Array.isArray(value) && value.every(fits), blank: [] };
+export function list<T>(item: Field<T>): Field<readonly T[]> {
+  const fits = (value: unknown) => Array.isArray(value) && value.every(item.fits);
+  return { definition: { type: [item.definition.type] }, fits, blank: [], item };
 }
 
 /** A field whose value can be null. Null by default. */
-export function nullable<T>({ definition, fits }: Field<T>): Field<T | null> {
-  return { definition: { ...definition, required: false, default: null }, fits: (value) => value === null || fits(value), blank: null };
+export function nullable<T>({ definition, fits, ...rest }: Field<T>): Field<T | null> {
+  return {
+    ...rest,
+    definition: { ...definition, required: false, default: null },
+    fits: (value) => value === null || fits(value),
+    blank: null,
+  };
 }
 
 /** A field that can be absent, for example because it was added after the document was created. */
-export function optional<T>({ definition, fits }: Field<T>): Field<T | undefined> {
-  return { definition: { ...definition, required: false }, fits: (value) => value === undefined || fits(value), blank: undefined };
+export function optional<T>({ definition, fits, ...rest }: Field<T>): Field<T | undefined> {
+  return { ...rest, definition: { ...definition, required: false }, fits: (value) => value === undefined || fits(value), blank: undefined };
+}
+
+/**
+ * Returns the values of the fields as they are stored: without those that are undefined.
+ * @throws TypeError when a value has no field or does not fit it, which is a mistake in our code
+ */
+export function storable(fields: Fields, values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const stored: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(values)) {
+    const kept = Object.hasOwn(fields, name) ? storedValue(fields[name]!, value) : MISFIT;
+    if (kept === MISFIT) throw new TypeError(`The field ${name} cannot store such a value.`);
+    if (kept !== undefined) stored[name] = kept;
+  }
+  return stored;
+}
+
+const MISFIT = Symbol('a value that does not fit its field');
+
+function storedValue(field: Field<unknown>, value: unknown): unknown {
+  const { anyShape, fields, item, fits } = field;
+  if (anyShape && value !== undefined) return withoutUndefined(value);
+  if (item && Array.isArray(value)) {
+    const kept = value.map((each) => storedValue(item, each));
+    return kept.includes(MISFIT) ? MISFIT : kept;
+  }
+  if (fields && isObject(value)) return storable(fields, value);
+  return fits(value) ? value : MISFIT;
+}
+
+/** Returns a value of any shape as the driver stores it: an item of a list that is undefined is null. */
+function withoutUndefined(value: unknown): unknown {
+  if (value === undefined) return null;
+  if (Array.isArray(value)) return value.map(withoutUndefined);
+  if (!isObject(value)) return value;
+  const entries = Object.entries(value).filter(([, inner]) => inner !== undefined);
+  return Object.fromEntries(entries.map(([name, inner]) => [name, withoutUndefined(inner)]));
 }
 
 /** A document of an organization. All documents belong to one. */

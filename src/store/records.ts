@@ -5,7 +5,7 @@ import { isMacOf, macOf } from '../secrets/record-mac.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
-import { date, type Fields, fitting, number, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
+import { date, type Fields, fitting, number, optional, storable, tenantSchema, text, type ValuesOf } from './fields.ts';
 import { globCondition } from './glob.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
@@ -143,6 +143,7 @@ export function recordStore<R extends BaseRecord>(
   const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) =>
     ({ id: _id, ...rest, ...fitting(unproven, rest) }) as unknown as R;
   const { collectionName } = model.collection;
+  const collection = database.collection<{ _id: string }>(collectionName);
   const { label, storedLimit } = nounTable[noun];
   const isCounted = storedLimit !== null;
 
@@ -157,15 +158,6 @@ export function recordStore<R extends BaseRecord>(
   function shownAltered(document: Document, organizationId: string): R {
     const { _id: id } = document;
     return { ...fitting(allFields, document), id, organizationId, isAltered: true } as unknown as R;
-  }
-
-  /** Returns the values of some fields as mongoose will store them, and checks them. */
-  async function cast(values: object): Promise<Document> {
-    const document = new anyModel(values);
-    const names = Object.keys(values);
-    await document.validate(names);
-    const stored = storedForm(document.toObject({ minimize: false, transform: false, virtuals: false }));
-    return Object.fromEntries(names.filter((name) => name in stored).map((name) => [name, stored[name]]));
   }
 
   return (extent: Extent) => {
@@ -297,17 +289,12 @@ export function recordStore<R extends BaseRecord>(
         /** @throws Error when the record is outside the extent */
         async insert(record: R): Promise<R> {
           refuseBeyond(extent, record);
-          const { id, ...rest } = record;
-          const document = new anyModel({ ...rest, _id: id, organizationId });
-          const stored = storedForm(document.toObject({ minimize: false, transform: false, virtuals: false }));
-          document.set(await macFor(stored));
-          if (!isCounted) {
-            await anyModel.create([document]);
-            return toRecord(stored);
-          }
+          const { id, organizationId: _, ...rest } = record;
+          const stored = { _id: id, organizationId, ...storable(allFields, rest) };
           const bytes = mongo.BSON.calculateObjectSize(stored);
-          document.set({ bytes });
-          await anyModel.create([document]);
+          const kept = { ...stored, ...(await macFor(stored)), ...(isCounted && { bytes }) };
+          await collection.insertOne(kept, database.session());
+          if (!isCounted) return toRecord(stored);
           const owner = 'endUserId' in record ? (record.endUserId as string | null) : null;
           await database.account(organizationId, { [collectionName]: 1, bytes }, owner);
           return toRecord(stored);
@@ -323,17 +310,17 @@ export function recordStore<R extends BaseRecord>(
         async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<R> {
           if (record.isAltered) throw new AlteredRecordError(label);
           const { id, version, ...rest } = record;
-          const set = { ...(await cast(changes)), version: version + 1, updatedAt };
+          const set = { ...storable(allFields, changes), version: version + 1, updatedAt };
           const merged = { ...rest, _id: id, ...set };
           const mac = await macFor(merged);
-          const old = await anyModel
-            .findOneAndUpdate(both(written({ id }), { version }), { $set: { ...set, ...mac } }, { projection: { bytes: 1 } })
-            .lean();
+          const change = { $set: { ...set, ...mac } };
+          const options = { projection: { bytes: 1 }, ...database.session() };
+          const old: Document | null = await collection.findOneAndUpdate(both(written({ id }), { version }), change, options);
           if (!old) throw new ConflictError('The object was changed by another request at the same time.', []);
           const bytes = mongo.BSON.calculateObjectSize(merged);
           const grown = bytes - countedBytes(old.bytes);
           if (isCounted && Math.abs(grown) >= BYTES_STEP) {
-            await anyModel.updateOne(written({ id }), { $set: { bytes } });
+            await collection.updateOne(written({ id }), { $set: { bytes } }, database.session());
             await database.account(organizationId, { bytes: grown });
           }
           return { ...record, ...set } as R;
@@ -341,7 +328,7 @@ export function recordStore<R extends BaseRecord>(
 
         /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
         async touch(id: string): Promise<boolean> {
-          const result = await anyModel.updateOne(written({ id }), { $set: { touches: newTouch() } });
+          const result = await collection.updateOne(written({ id }), { $set: { touches: newTouch() } }, database.session());
           return result.matchedCount === 1;
         },
 
@@ -434,23 +421,6 @@ function matches(record: BaseRecord, filter: object): boolean {
 
 function isSame(a: unknown, b: unknown): boolean {
   return a instanceof Date && b instanceof Date ? a.getTime() === b.getTime() : a === b;
-}
-
-/** Returns a document as it is stored: without fields that are undefined. */
-function storedForm(document: Document): Document {
-  return Object.fromEntries(
-    Object.entries(document)
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, withoutUndefined(value)]),
-  );
-}
-
-/** The driver stores undefined within a value as null. */
-function withoutUndefined(value: unknown): unknown {
-  if (value === undefined) return null;
-  if (Array.isArray(value)) return value.map(withoutUndefined);
-  if (typeof value !== 'object' || value === null || Object.getPrototypeOf(value) !== Object.prototype) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, withoutUndefined(inner)]));
 }
 
 type Stage = PipelineStage.UnionWithPipelineStage;

@@ -49,6 +49,7 @@ export function secretStore(database: Database) {
   schema.index({ organizationId: 1, credentialId: 1, field: 1 }, { unique: true });
   schema.index({ organizationId: 1, keyId: 1, _id: 1 });
   const model = database.model('Secret', schema, 'secrets');
+  const collection = database.collection<{ _id: string }>('secrets');
 
   return ({ organizationId }: Extent, { keys, credentials }: KeyHolder & CredentialHolder) => {
     /** Returns the place that the sealed value of a secret must name. Undefined if the secret is not set. */
@@ -104,7 +105,7 @@ export function secretStore(database: Database) {
           documents.push({ _id: newId(), organizationId, credentialId, field, keyId: current.seal.keyId, sealed, bytes: sealed.length });
           facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt, generation };
         }
-        await model.insertMany(documents);
+        await collection.insertMany(documents, database.session());
         await database.account(organizationId, { bytes: documents.reduce((sum, { bytes }) => sum + bytes, 0) });
         return facts;
       },

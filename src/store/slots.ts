@@ -1,8 +1,8 @@
 import { type Database, translatingErrors } from './database.ts';
 import type { Extent } from './extent.ts';
 import { number, optional, tenantSchema, text } from './fields.ts';
-import { noteOf } from './outcomes.ts';
 import { freeSlots } from './free-slots.ts';
+import { noteOf } from './outcomes.ts';
 import { newTouch } from './touch.ts';
 
 /** Transactions of different processes meet less often in more slots. More slots make it more expensive to create and delete a parent. */
