@@ -16,6 +16,8 @@ const create = `mutation ($input: CreateCredentialInput!) { result: createCreden
   ... on CreateCredentialSuccess { credential { ... on CredentialBase { id } } } ... on MutationError { code message } } }`;
 const update = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) {
   ... on UpdateCredentialSuccess { credential { ... on CredentialBase { id } } } ... on MutationError { code message } } }`;
+const reveal = `mutation ($input: RevealSecretInput!) { result: revealSecret(input: $input) {
+  ... on RevealSecretSuccess { secret { plaintext } } ... on MutationError { code message } } }`;
 const newData = () => ({ basicAuth: { username: 'ada', password: randomBytes(12).toString('hex') } });
 
 let aborted = 0;
@@ -27,8 +29,8 @@ await bench(async ({ client, database, headers, port }) => {
   const run = async (query, variables, agent) => {
     const answer = await post(port, headers, JSON.stringify({ query, variables }), agent);
     const { data } = JSON.parse(answer);
-    if (!data?.result.credential) throw new Error(answer);
-    return data.result.credential.id;
+    if (!data?.result.credential && !data?.result.secret) throw new Error(answer);
+    return data.result.credential?.id;
   };
   await post(port, headers, JSON.stringify({ query: 'mutation { createIntegration(input: { name: "crm" }) { __typename } }' }));
   const createOne = (agent) => run(create, { input: { integration: { name: 'crm' }, name: 'mine', data: newData() } }, agent);
@@ -72,6 +74,9 @@ await bench(async ({ client, database, headers, port }) => {
         await run(update, { input: { credential: id, data: newData() } }, agent);
         ids.push(id);
       },
+      async reveal() {
+        await run(reveal, { input: { credential: ids[0], field: 'password', reason: 'for the benchmark' } }, agent);
+      },
       bare: () => insert([...credential, entry]),
       unaudited: () => insert(credential),
     };
@@ -97,6 +102,7 @@ await bench(async ({ client, database, headers, port }) => {
         `${writers} ${writers === 1 ? 'writer' : 'writers'}:`,
         `  createCredential ${told('create')}, bare driver ${told('bare')}, ratio ${ratio('create', 'bare')}; ${share('create')}`,
         `  updateCredential ${told('update')}; ${share('update')}`,
+        `  revealSecret ${told('reveal')}, ratio to createCredential ${ratio('reveal', 'create')}`,
         `  bare driver without the audit entry ${told('unaudited')}, ratio with to without ${ratio('bare', 'unaudited')}`,
       ].join('\n'),
     );

@@ -47,7 +47,7 @@ export async function bench(run, onCommand) {
 
 /** A token with which everything in the organization is allowed. */
 export function tokenFor(secret, organization) {
-  return new SignJWT({ organization, scope: 'all.Organization' })
+  return new SignJWT({ organization, scope: 'all.Organization credentials.reveal' })
     .setProtectedHeader({ alg: 'HS256' })
     .setIssuer('bench')
     .setAudience('bench')
