@@ -24,9 +24,13 @@ export function select(view: View, collection: Collection | undefined, selection
   const plan = collection && planQuery(collection, filter, sort, hint);
   examined.plans.push(plan);
   if (!plan) return [];
-  const isSkipped = skip > 0 && plan.isSorted && skipKeys(view, plan, skip, examined);
+  const most = limit || Number.POSITIVE_INFINITY;
+  if (plan.isExact && plan.isSorted) {
+    const left = skip > 0 ? skipKeys(view, plan, skip, examined) : 0;
+    return slice(scan(view, collection, everything, plan, examined, left), 0, most);
+  }
   const rows = scan(view, collection, plan.isExact ? everything : filter, plan, examined);
-  return slice(plan.isSorted ? rows : sorted(rows, sort, examined), isSkipped ? 0 : skip, limit || Number.POSITIVE_INFINITY);
+  return slice(plan.isSorted ? rows : sorted(rows, sort, examined), skip, most);
 }
 
 /** Returns the number of documents of a query, after `skip` and up to `limit`. Reads the index only, if that is enough. */

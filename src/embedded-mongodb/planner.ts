@@ -160,9 +160,17 @@ interface Bounds {
 function boundsOf(leaves: Leaf[], multikey: boolean): Bounds | undefined {
   const bounds = leaves.map(boundsOfLeaf).filter((found) => found !== undefined);
   const points = bounds.filter((found) => found.points).sort((a, b) => a.points!.length - b.points!.length);
-  if (points.length || multikey) return points[0] ?? bounds[0];
+  if (multikey) return points[0] ?? bounds[0];
   if (!bounds.length) return undefined;
-  return { range: bounds.map(({ range }) => range!).reduce(intersection), exactFor: bounds.flatMap(({ exactFor }) => exactFor) };
+  const exactFor = bounds.flatMap((each) => each.exactFor);
+  const ranges = bounds.flatMap(({ range }) => range ?? []);
+  const range = ranges.length ? ranges.reduce(intersection) : undefined;
+  const [fewest, ...others] = points;
+  if (!fewest) return { range: range!, exactFor };
+  const isWanted = (point: Buffer) =>
+    (!range || (point.compare(range.start) >= 0 && point.compare(range.end) < 0)) &&
+    others.every((each) => each.points!.some((other) => other.equals(point)));
+  return { points: others.length || range ? fewest.points!.filter(isWanted) : fewest.points!, exactFor };
 }
 
 function boundsOfLeaf(leaf: Leaf): Bounds | undefined {

@@ -123,9 +123,16 @@ export class Row {
   }
 }
 
-/** Returns the documents of a plan. */
-export function* scan(view: View, collection: Collection, filter: Filter, plan: Plan, examined: Examined): Generator<OrPause<Row>> {
-  for (const row of plan.index ? fetch(view, collection, plan.index, plan, examined) : readAll(view, collection)) {
+/** Returns the documents of a plan. Only of one that is exact, the first `skip` can be left out: they are not read. */
+export function* scan(
+  view: View,
+  collection: Collection,
+  filter: Filter,
+  plan: Plan,
+  examined: Examined,
+  skip = 0,
+): Generator<OrPause<Row>> {
+  for (const row of plan.index ? fetch(view, collection, plan.index, plan, examined, skip) : readAll(view, collection)) {
     if (row === pause) {
       yield pause;
       continue;
@@ -137,21 +144,33 @@ export function* scan(view: View, collection: Collection, filter: Filter, plan: 
 }
 
 /**
- * Shortens the range of a plan that is exact by a number of documents at its beginning, without reading one. Returns false if the plan is
- * another one, and then changes nothing.
+ * Shortens the ranges of a plan that is exact by a number of documents at their beginning, as far as LMDB can count them. Returns how many are
+ * left to skip.
  */
-export function skipKeys(view: View, plan: Plan, skip: number, examined: Examined): boolean {
-  const { index, ranges, isExact, isLookup, isReverse } = plan;
-  const [range, ...others] = ranges;
-  if (!index || !isExact || isLookup || !range || others.length || skip > countedAtOnce) return false;
-  const [start, end] = [keyIn(index.id, range.start), keyIn(index.id, range.end)];
-  const key = view.keyAfter(start, end, skip, isReverse);
-  if (key === null) return false;
-  examined.count('keys', skip);
-  const bytes = key?.subarray(4);
-  if (!bytes) plan.ranges = [];
-  else plan.ranges = [isReverse ? { ...range, end: Buffer.concat([bytes, Buffer.alloc(1)]) } : { ...range, start: bytes }];
-  return true;
+export function skipKeys(view: View, plan: Plan, skip: number, examined: Examined): number {
+  const { index, isLookup, isReverse, mergesAfter } = plan;
+  if (!index || isLookup || mergesAfter) return skip;
+  let left = skip;
+  const ranges = isReverse ? plan.ranges.toReversed() : [...plan.ranges];
+  while (left > 0 && ranges.length > 0) {
+    const { start, end } = ranges[0]!;
+    const [from, to] = [keyIn(index.id, start), keyIn(index.id, end)];
+    const key = left > countedAtOnce ? null : view.keyAfter(from, to, left, isReverse);
+    if (key === null) break;
+    if (key) {
+      const bytes = key.subarray(4);
+      ranges[0] = isReverse ? { start, end: Buffer.concat([bytes, Buffer.alloc(1)]) } : { start: bytes, end };
+      examined.count('keys', left);
+      left = 0;
+    } else {
+      const { number } = view.countRange(from, to, left);
+      examined.count('keys', number);
+      left -= number;
+      ranges.shift();
+    }
+  }
+  plan.ranges = isReverse ? ranges.reverse() : ranges;
+  return left;
 }
 
 /** How many entries are counted or skipped at once. */
@@ -189,12 +208,14 @@ function* readAll(view: View, { id }: Collection): Generator<Row> {
   for (const { key, value } of view.range(keyIn(id), keyIn(id + 1))) yield new Row(key.subarray(4), value);
 }
 
-function* fetch(view: View, collection: Collection, index: Index, plan: Plan, examined: Examined): Generator<OrPause<Row>> {
+function* fetch(view: View, collection: Collection, index: Index, plan: Plan, examined: Examined, skip: number): Generator<OrPause<Row>> {
+  let skipped = 0;
   // With arrays, a document can be in several ranges, or in one range several times.
   const seen = index.multikey.includes(true) ? new Set<string>() : undefined;
   for (const { record, entry } of plan.mergesAfter ? merged(view, index, plan, plan.mergesAfter) : oneByOne(view, index, plan)) {
     examined.count('keys');
     if (examined.isTurnOver) yield pause;
+    if (skipped++ < skip) continue;
     if (seen?.has(record.toString('latin1'))) continue;
     seen?.add(record.toString('latin1'));
     const bytes = view.get(recordKey(collection, record));

@@ -604,8 +604,9 @@ function requirementsOf({ organizationId, confines }: Extent, filter: object, na
   for (const [field, value] of Object.entries(confines === 'nothing' ? {} : confines)) require(field === 'id' ? '_id' : field, [value]);
   if (confines === 'nothing') require('_id', []);
   for (const [field, value] of Object.entries(equalities)) require(field === 'id' ? '_id' : field, [value].flat());
-  // Each end user and each credential belongs to one integration.
-  const isInOne = values.has('endUserId') || values.has('credentialIds');
+  // Each end user and each credential belongs to one integration, and a viewer that is limited to one finds only those that belong to it.
+  const isLimited = confines !== 'nothing' && confines.integrationId !== undefined;
+  const isInOne = isLimited && (values.has('endUserId') || values.has('credentialIds'));
   const requirements = [...values].map(([field, wanted]): Requirement => {
     const condition = wanted.length === 1 ? wanted[0] : { $in: wanted };
     return { field, condition, form: 'values', size: wanted.length, isImplied: field === 'integrationId' && isInOne };

@@ -279,7 +279,7 @@ describe('reads what it returns', () => {
     ];
     expect(await run(page)).toEqual([600, 102, 2]);
     expect(await run(page.with(1, { $sort: { createdAt: -1, _id: -1 } }))).toEqual([396, 102, 2]);
-    expect(await run(page.with(2, { $skip: 1_000 }))).toEqual([undefined, 1_000, 0]);
+    expect(await run(page.with(2, { $skip: 1_000 }))).toEqual([undefined, 167, 0]);
     // Writes of a transaction that nobody else sees are counted, too.
     await client.withSession(async (session) => {
       session.startTransaction();
