@@ -84,8 +84,8 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     expect(await confined.byIds([ours.id, id])).toMatchObject([{ id: ours.id }]);
     expect(await confined.one(beyond)).toBeNull();
     expect((await confined.page(all, page)).records).toMatchObject([{ id: ours.id }]);
-    // Also in the form that looks in the indexes first.
-    for (const request of [page, { ...page, isBounded: true }]) {
+    // Also in the form that looks in the indexes first, which is for lists. Revocations have none.
+    for (const request of 'before' in ours ? [page] : [page, { ...page, isBounded: true }]) {
       const asked = [all, beyond, { nameGlob: '*?' }].map((filter) => ({ filter: filter as typeof all, request }));
       expect((await confined.pages(asked)).map(({ records }) => records.every(({ id }) => id === ours.id))).toEqual([true, true, true]);
       expect((await confined.pages(asked)).map(({ records, hasMore }) => [records.length, hasMore])).toMatchObject([
