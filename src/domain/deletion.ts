@@ -40,8 +40,8 @@ export async function refuseIfInUse({ viewer, store }: DomainContext, noun: stri
     if (!filter) return;
     const page = await records.evenAltered.page(filter, oldestFirst);
     if (page.records.length === 0) return;
-    const [count] = page.hasMore ? await records.counts([filter], COUNT_MAX) : [page.records.length];
-    usageCount += count ?? COUNT_MAX;
+    const [counted] = page.hasMore ? await records.counts([filter], COUNT_MAX) : [{ count: page.records.length }];
+    usageCount += counted?.count ?? COUNT_MAX;
     if (may(viewer, readScope(user))) usages.push(...page.records.map((record) => ({ noun: user, id: record.id, name: nameOf(record) })));
   }
   await look('connector', store.connectors, uses.connectors);

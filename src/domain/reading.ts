@@ -7,7 +7,7 @@ import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
-import type { Filter, Page, PageOf, RecordStore } from '../store/records.ts';
+import type { Count, Filter, Page, PageOf, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
 export type { Binding } from '../store/connection.ts';
@@ -15,7 +15,7 @@ export type { AuthScheme } from '../store/connector.ts';
 export { type Contact, contactTypes } from '../store/end-user.ts';
 export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
-export type { BaseRecord, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
+export type { BaseRecord, Count, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
 export type { SecretFacts } from '../store/secret.ts';
 export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 
@@ -23,8 +23,8 @@ export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, Cred
 export interface RecordOf extends RecordsByNoun {}
 type RecordsByNoun = { readonly [N in Noun]: Awaited<ReturnType<OrganizationStore[PluralOf<N>]['byIds']>>[number] };
 
-/** Counting stops here. Greater numbers are returned as null. */
-export const COUNT_MAX = 100_000;
+/** Counting stops here. */
+export const COUNT_MAX = 10_000;
 
 /** Returns the records with these ids that exist in the viewer's organization, in any order, even altered ones: for display. Uses one command. */
 export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
@@ -50,12 +50,12 @@ export function readPages<N extends Noun>(
   return records(context, noun).evenAltered.pages(pages);
 }
 
-/** Counts the records that match each filter. Null if more than `COUNT_MAX`, or if it takes too long. Uses one command. */
+/** Counts the records that match each filter, exactly up to `COUNT_MAX`. Null if it takes too long. Uses one command, or two. */
 export function readCounts<N extends Noun>(
   context: DomainContext,
   noun: N,
   filters: readonly Filter<RecordOf[N]>[],
-): Promise<(number | null)[]> {
+): Promise<(Count | null)[]> {
   return records(context, noun).counts(filters, COUNT_MAX);
 }
 

@@ -1,12 +1,12 @@
 import { Decimal128, Double, Int32, Long } from 'bson';
 import { type Doc, encode, isDoc, isNumber, show, toNumber, type Value } from './bson.ts';
 import { CommandError, typeMismatch, unsupported } from './errors.ts';
-import { parseProjection, parseSort, type Selection, select, slice, sorted } from './find.ts';
+import { count, parseProjection, parseSort, type Selection, select, slice, sorted } from './find.ts';
 import { compare, keyText } from './keys.ts';
 import { fieldOf, partsOf } from './paths.ts';
 import type { Sort } from './planner.ts';
 import { everything, type Filter, matches, parseFilter } from './query.ts';
-import type { Examined } from './scan.ts';
+import { type Examined, type OrPause, pause } from './scan.ts';
 import type { View } from './storage.ts';
 
 /** A document in a pipeline. `bytes` is set as long as the document is unchanged. */
@@ -22,10 +22,15 @@ interface Source {
   examined: Examined;
 }
 
-type Stage = (items: Iterable<Item>, source: Source) => Iterable<Item>;
+type Items = Iterable<OrPause<Item>>;
+type Stage = (items: Items, source: Source) => Items;
 
-/** A pipeline. Its first stages become a selection that is planned like a find; `stages` are the remaining ones. */
+/**
+ * A pipeline. Its first stages become a selection that is planned like a find; `stages` are the remaining ones. If `counted` is set, the documents
+ * are only counted before these stages, and the number is in this field.
+ */
 interface Pipeline extends Selection {
+  counted?: string | undefined;
   stages: Stage[];
 }
 
@@ -42,6 +47,7 @@ export function parsePipeline(stages: Value[]): Pipeline {
     sort: take('$sort', parseSortStage) ?? [],
     skip: take('$skip', parseSkip),
     limit: take('$limit', parseLimit),
+    counted: take('$count', parseCount),
     stages: rest.map(([name, operand]) => {
       const parse = Object.hasOwn(stageParsers, name) ? stageParsers[name] : undefined;
       if (!parse) throw new CommandError(40324, `Unrecognized pipeline stage name: '${name}' (or not supported by the embedded database)`);
@@ -51,22 +57,35 @@ export function parsePipeline(stages: Value[]): Pipeline {
 }
 
 /** Runs a pipeline on a collection. Reads lazily, only as far as results are requested. */
-export function run({ stages, ...selection }: Pipeline, namespace: string, source: Source): Iterable<Item> {
+export function run({ stages, counted, ...selection }: Pipeline, namespace: string, source: Source): Items {
   const { view, examined } = source;
-  const rows = select(view, view.collection(namespace), selection, examined);
-  return stages.reduce<Iterable<Item>>((items, stage) => stage(items, source), rows);
+  const collection = view.collection(namespace);
+  const rows =
+    counted === undefined
+      ? select(view, collection, selection, examined)
+      : countItem(counted, count(view, collection, selection, examined));
+  return stages.reduce<Items>((items, stage) => stage(items, source), rows);
+}
+
+/** There is no document for the number 0. */
+function* countItem(name: string, counting: Generator<typeof pause, number>): Generator<OrPause<Item>> {
+  const number = yield* counting;
+  if (number) yield { doc: new Map([[name, new Int32(number)]]) };
 }
 
 /** Returns the documents as BSON. */
-export function* encoded(items: Iterable<Item>): Generator<Buffer> {
-  for (const { bytes, doc } of items) yield bytes ?? encode(doc);
+export function* encoded(items: Items): Generator<OrPause<Buffer>> {
+  for (const item of items) {
+    if (item === pause) yield pause;
+    else yield item.bytes ?? encode(item.doc);
+  }
 }
 
 const stageParsers: Record<string, (operand: Value) => Stage> = {
   $match: (operand) => {
     const filter = parseMatch(operand);
     return function* (items) {
-      for (const item of items) if (matches(filter, item.doc)) yield item;
+      for (const item of items) if (item === pause || matches(filter, item.doc)) yield item;
     };
   },
   $sort: (operand) => {
@@ -98,13 +117,8 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
     });
   },
   $count: (operand) => {
-    if (typeof operand !== 'string') throw new CommandError(40156, 'the count field must be a non-empty string');
-    const name = fieldOf(operand);
-    return function* (items) {
-      let number = 0;
-      for (const _ of items) number++;
-      if (number) yield { doc: new Map([[name, new Int32(number)]]) };
-    };
+    const name = parseCount(operand);
+    return (items) => countItem(name, length(items));
   },
   $group: parseGroup,
   $unionWith: (operand) => {
@@ -118,6 +132,20 @@ const stageParsers: Record<string, (operand: Value) => Stage> = {
     };
   },
 };
+
+function* length(items: Items): Generator<typeof pause, number> {
+  let number = 0;
+  for (const item of items) {
+    if (item === pause) yield pause;
+    else number++;
+  }
+  return number;
+}
+
+function parseCount(operand: Value): string {
+  if (typeof operand !== 'string') throw new CommandError(40156, 'the count field must be a non-empty string');
+  return fieldOf(operand);
+}
 
 function parseMatch(operand: Value): Filter {
   if (!isDoc(operand)) throw new CommandError(15959, 'the match filter must be an expression in an object');
@@ -143,7 +171,7 @@ function parseLimit(operand: Value): number {
 
 export function mapped(change: (doc: Doc) => Doc): Stage {
   return function* (items) {
-    for (const { doc } of items) yield { doc: change(doc) };
+    for (const item of items) yield item === pause ? pause : { doc: change(item.doc) };
   };
 }
 
@@ -254,6 +282,10 @@ function parseGroup(operand: Value): Stage {
   return function* (items, { examined }) {
     const groups = new Map<string, { id: Value; values: Accumulator[] }>();
     for (const item of items) {
+      if (item === pause) {
+        yield pause;
+        continue;
+      }
       const id = key(item) ?? null;
       const text = keyText(id);
       let group = groups.get(text);
@@ -265,6 +297,8 @@ function parseGroup(operand: Value): Stage {
       for (const [i, { of }] of fields.entries()) group.values[i]!.add(of(item) ?? null);
     }
     for (const { id, values } of groups.values()) {
+      examined.lookAtClock();
+      if (examined.isTurnOver) yield pause;
       const results = fields.map(({ name }, i): [string, Value] => [name, values[i]!.result()]);
       yield { doc: new Map([['_id', id], ...results]) };
     }

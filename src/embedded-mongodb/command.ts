@@ -5,6 +5,7 @@ import { type Options, type Parsed, parseOptions } from './options.ts';
 import type { Examined } from './scan.ts';
 import type { Session, Sessions } from './sessions.ts';
 import type { Storage, TransactionView, View } from './storage.ts';
+import type { Turns } from './turns.ts';
 import type { Reply } from './wire.ts';
 
 /** The state that all commands of a server share. */
@@ -12,6 +13,8 @@ export interface ServerState {
   storage: Storage;
   sessions: Sessions;
   cursors: Cursors;
+  /** The statements that have paused. */
+  turns: Turns;
   /** Identifies the server, so that an attaching process knows that it serves the expected data directory. */
   identity: string;
 }
@@ -23,6 +26,7 @@ export interface Peer {
   address: string;
   /** The sessions that it has used. */
   sessions: Set<Session>;
+  isClosed: boolean;
 }
 
 /** The context in which a command runs. */
@@ -72,7 +76,7 @@ export function namespaceOf({ database }: Context, collection: string | undefine
 }
 
 /** Returns the reply of a command that lists something. */
-export function listed(context: Context, namespace: string, documents: Doc[], cursor: Doc = new Map()): Reply {
+export function listed(context: Context, namespace: string, documents: Doc[], cursor: Doc = new Map()): Promise<Reply> {
   const { batchSize } = parseOptions('cursor', cursor, { batchSize: 'count' });
   return context.cursors.first(namespace, documents.map(encode), context, batchSize);
 }

@@ -3,15 +3,16 @@ import { Long } from 'bson';
 import { maxDocumentBytes } from './bson.ts';
 import type { Peer } from './command.ts';
 import { CommandError } from './errors.ts';
-import type { Examined } from './scan.ts';
+import { type Examined, type OrPause, pause } from './scan.ts';
 import type { Session } from './sessions.ts';
-import type { TransactionView } from './storage.ts';
+import type { TransactionView, View } from './storage.ts';
 import type { Reply } from './wire.ts';
 
 const idleMinutes = 10;
 
 /** The session and transaction that opened a cursor. */
 interface Owner {
+  view: View;
   session: Session | undefined;
   transaction: TransactionView | undefined;
   peer: Peer;
@@ -21,7 +22,11 @@ interface Owner {
 /** An open cursor. Between two batches it holds no LMDB resources, unless it belongs to a transaction. */
 interface Cursor extends Owner {
   namespace: string;
-  documents: Iterator<Buffer>;
+  documents: Iterator<OrPause<Buffer>>;
+  /** Whether a batch is being read. */
+  isInUse: boolean;
+  /** Whether somebody has closed it. It may be in use. */
+  isClosed: boolean;
   /** A document that was read but did not fit into the last batch. */
   waiting: Buffer | undefined;
   lastUsed: number;
@@ -31,11 +36,11 @@ export class Cursors {
   private readonly open = new Map<string, Cursor>();
 
   /** Returns the first batch of a result, and opens a cursor if there is more. */
-  first(namespace: string, result: Iterable<Buffer>, owner: Owner, batchSize = 101, isSingleBatch = false): Reply {
-    const { session, transaction, peer, examined } = owner;
-    const state = { documents: result[Symbol.iterator](), waiting: undefined, lastUsed: 0 };
-    const cursor: Cursor = { namespace, session, transaction, peer, examined, ...state };
-    const { documents, isLast } = fill(cursor, batchSize);
+  async first(namespace: string, result: Iterable<OrPause<Buffer>>, owner: Owner, batchSize = 101, isSingleBatch = false): Promise<Reply> {
+    const { view, session, transaction, peer, examined } = owner;
+    const state = { documents: result[Symbol.iterator](), waiting: undefined, isInUse: false, isClosed: false, lastUsed: 0 };
+    const cursor: Cursor = { namespace, view, session, transaction, peer, examined, ...state };
+    const { documents, isLast } = await fill(cursor, batchSize);
     if (isLast || isSingleBatch) {
       cursor.documents.return?.();
       examined.release();
@@ -47,14 +52,15 @@ export class Cursors {
     return { batch: { name: 'firstBatch', documents, cursorId: id, namespace } };
   }
 
-  next(id: Long, namespace: string, owner: Owner, batchSize: number): Reply {
+  async next(id: Long, namespace: string, owner: Owner, batchSize: number): Promise<Reply> {
     const cursor = this.open.get(id.toString());
     if (!cursor || cursor.transaction?.isOpen === false) throw new CommandError(43, `cursor id ${id} not found`);
     if (cursor.namespace !== namespace) throw new CommandError(13, `the cursor belongs to another namespace, ${cursor.namespace}`);
     if (cursor.session !== owner.session) throw new CommandError(50738, `cursor ${id} was created in another session`);
     if (cursor.transaction !== owner.transaction) throw new CommandError(50741, `cursor ${id} was created in another transaction`);
+    if (cursor.isInUse) throw new CommandError(12051, `cursor id ${id} is already in use`);
     cursor.examined.resume();
-    const { documents, isLast } = this.fillOrClose(id.toString(), cursor, batchSize);
+    const { documents, isLast } = await this.fillOrClose(id.toString(), cursor, batchSize);
     if (isLast) this.close(id.toString(), cursor);
     return { batch: { name: 'nextBatch', documents, cursorId: isLast ? Long.ZERO : id, namespace } };
   }
@@ -71,7 +77,7 @@ export class Cursors {
 
   sweep(): void {
     for (const [id, cursor] of this.open) {
-      const isIdle = cursor.lastUsed < Date.now() - idleMinutes * 60_000;
+      const isIdle = !cursor.isInUse && cursor.lastUsed < Date.now() - idleMinutes * 60_000;
       if (isIdle || cursor.transaction?.isOpen === false) this.close(id, cursor);
     }
   }
@@ -83,9 +89,9 @@ export class Cursors {
   }
 
   /** An error ends the cursor. */
-  private fillOrClose(id: string, cursor: Cursor, size: number) {
+  private async fillOrClose(id: string, cursor: Cursor, size: number) {
     try {
-      return fill(cursor, size);
+      return await fill(cursor, size);
     } catch (error) {
       this.close(id, cursor);
       throw error;
@@ -93,6 +99,7 @@ export class Cursors {
   }
 
   private close(id: string, cursor: Cursor): boolean {
+    cursor.isClosed = true;
     cursor.documents.return?.();
     cursor.examined.release();
     return this.open.delete(id);
@@ -100,12 +107,28 @@ export class Cursors {
 }
 
 /** Returns up to `size` documents, as many as fit into a reply, and whether these were the last. */
-function fill(cursor: Cursor, size: number): { documents: Buffer[]; isLast: boolean } {
+async function fill(cursor: Cursor, size: number): Promise<{ documents: Buffer[]; isLast: boolean }> {
+  cursor.isInUse = true;
+  try {
+    return await draw(cursor, size);
+  } finally {
+    cursor.isInUse = false;
+    cursor.examined.pause();
+    cursor.lastUsed = Date.now();
+  }
+}
+
+async function draw(cursor: Cursor, size: number): Promise<{ documents: Buffer[]; isLast: boolean }> {
   const batch: Buffer[] = [];
   let bytes = 0;
   let isLast = false;
   while (batch.length < size) {
     const document = cursor.waiting ?? cursor.documents.next().value;
+    if (document === pause) {
+      await cursor.examined.rest(cursor.view);
+      if (cursor.isClosed) throw new CommandError(237, 'the cursor was killed while it was in use');
+      continue;
+    }
     isLast = document === undefined;
     cursor.waiting = document;
     if (!document || (batch.length && bytes + document.length > maxDocumentBytes)) break;
@@ -113,7 +136,5 @@ function fill(cursor: Cursor, size: number): { documents: Buffer[]; isLast: bool
     bytes += document.length;
     batch.push(document);
   }
-  cursor.examined.pause();
-  cursor.lastUsed = Date.now();
   return { documents: batch, isLast };
 }

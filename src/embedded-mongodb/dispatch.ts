@@ -8,6 +8,7 @@ import { type Options, type Parsed, parseOptions, required } from './options.ts'
 import { readCommands } from './read-commands.ts';
 import { Examined } from './scan.ts';
 import { once, readOutcome, type Session, writeOutcome } from './sessions.ts';
+import { View } from './storage.ts';
 import type { Reply } from './wire.ts';
 import { writeCommands } from './write-commands.ts';
 
@@ -80,11 +81,12 @@ function contextOf(server: ServerState, generic: Generic, peer: Peer): NumberedC
     ...server,
     peer,
     database: required(generic.$db, 'OpMsg.$db'),
-    view: storage.latest,
+    // Of its own, because it may pause, and then reads a snapshot of its own.
+    view: new View(storage),
     session: lsid && sessions.get(lsid, peer),
     transaction: undefined,
     number: txnNumber?.toBigInt(),
-    examined: new Examined(maxTimeMS),
+    examined: new Examined(maxTimeMS, { peer, turns: server.turns }),
     write: (run) => storage.write(run, maxTimeMS ? Date.now() + maxTimeMS : undefined),
   };
 }
@@ -120,6 +122,7 @@ async function runInTransaction(name: string, known: Command, own: Doc, generic:
   try {
     if (generic.startTransaction) session.start(context.storage, number);
     const transaction = session.continue(number);
+    context.examined.transaction = transaction;
     const reply = await known.run({ ...context, view: transaction, transaction, write: async (run) => run(transaction) }, own);
     // A partly failed write aborts the transaction: a commit would not contain everything that was requested.
     if (reply.writeErrors) session.abort();

@@ -4,8 +4,8 @@ import { badValue, CommandError, unsupported } from './errors.ts';
 import { encodeKey } from './keys.ts';
 import { fieldOf, keyParts, partsOf } from './paths.ts';
 import { planQuery, type Sort } from './planner.ts';
-import type { Filter } from './query.ts';
-import { type Examined, type Row, scan } from './scan.ts';
+import { everything, type Filter } from './query.ts';
+import { countKeys, type Examined, type OrPause, pause, type Row, scan, skipKeys } from './scan.ts';
 import type { View } from './storage.ts';
 
 export interface Selection {
@@ -19,35 +19,115 @@ export interface Selection {
 }
 
 /** Returns the documents of a query in order. Reads lazily, only as far as documents are requested. */
-export function select(view: View, collection: Collection | undefined, selection: Selection, examined: Examined): Iterable<Row> {
+export function select(view: View, collection: Collection | undefined, selection: Selection, examined: Examined): Iterable<OrPause<Row>> {
   const { filter, sort, skip = 0, limit, hint } = selection;
   const plan = collection && planQuery(collection, filter, sort, hint);
   examined.plans.push(plan);
   if (!plan) return [];
-  const rows = scan(view, collection, filter, plan, examined);
-  return slice(plan.isSorted ? rows : sorted(rows, sort, examined), skip, limit || Number.POSITIVE_INFINITY);
+  const most = limit || Number.POSITIVE_INFINITY;
+  if (plan.isExact && plan.isSorted) {
+    const left = skip > 0 ? skipKeys(view, plan, skip, examined) : 0;
+    return slice(scan(view, collection, everything, plan, examined, left), 0, most);
+  }
+  const rows = scan(view, collection, plan.isExact ? everything : filter, plan, examined);
+  return slice(plan.isSorted ? rows : sorted(rows, sort, examined), skip, most);
+}
+
+/** Returns the number of documents of a query, after `skip` and up to `limit`. Reads the index only, if that is enough. */
+export function* count(
+  view: View,
+  collection: Collection | undefined,
+  selection: Selection,
+  examined: Examined,
+): Generator<typeof pause, number> {
+  const { filter, skip = 0, limit, hint } = selection;
+  const plan = collection && planQuery(collection, filter, [], hint);
+  if (plan?.isExact) {
+    examined.plans.push(plan);
+    const total = yield* countKeys(view, plan, skip + (limit || Number.POSITIVE_INFINITY), examined);
+    return Math.max(0, total - skip);
+  }
+  let number = 0;
+  for (const row of select(view, collection, { ...selection, sort: [] }, examined)) {
+    if (row === pause) yield pause;
+    else number++;
+  }
+  return number;
 }
 
 /** Omits the first `skip` items and stops after `limit`, without requesting another item. */
-export function* slice<T>(items: Iterable<T>, skip: number, limit: number): Generator<T> {
+export function* slice<T>(items: Iterable<OrPause<T>>, skip: number, limit: number): Generator<OrPause<T>> {
   let position = 0;
   for (const item of items) {
+    if (item === pause) {
+      yield pause;
+      continue;
+    }
     if (position++ < skip) continue;
     yield item;
     if (position - skip >= limit) return;
   }
 }
 
-export function* sorted<T extends { doc: Doc; bytes?: Buffer }>(rows: Iterable<T>, sort: Sort, examined: Examined): Generator<T> {
-  const keyed: { row: T; key: Buffer }[] = [];
+interface Keyed<T> {
+  row: T;
+  key: Buffer;
+}
+
+/** How many items are sorted at once. More are sorted in several runs, which are then merged, so that others get their turn. */
+const runLength = 2_000;
+
+export function* sorted<T extends { doc: Doc; bytes?: Buffer }>(
+  rows: Iterable<OrPause<T>>,
+  sort: Sort,
+  examined: Examined,
+): Generator<OrPause<T>> {
+  const runs: Keyed<T>[][] = [];
+  let run: Keyed<T>[] = [];
+  const endRun = () => {
+    if (run.length) runs.push(run.sort((a, b) => a.key.compare(b.key)));
+    run = [];
+  };
   for (const row of rows) {
+    if (row === pause) {
+      yield pause;
+      continue;
+    }
     const key = sortKey(row.doc, sort);
     // A decoded document is several times as large as its bytes.
     examined.hold(4 * (row.bytes?.length ?? 250) + key.length + 100);
-    keyed.push({ row, key });
+    run.push({ row, key });
+    if (run.length === runLength) endRun();
   }
-  keyed.sort((a, b) => a.key.compare(b.key));
-  for (const { row } of keyed) yield row;
+  endRun();
+  let merged = 0;
+  for (const { row } of mergedRuns(runs)) {
+    yield row;
+    if ((++merged & 31) === 0) examined.lookAtClock();
+    if (examined.isTurnOver) yield pause;
+  }
+}
+
+/** Merges sorted runs. Equal items stay in the order of the runs. */
+function mergedRuns<T>(runs: Keyed<T>[][]): Iterable<Keyed<T>> {
+  if (runs.length === 0) return [];
+  if (runs.length === 1) return runs[0]!;
+  const middle = runs.length >> 1;
+  return mergedTwo(mergedRuns(runs.slice(0, middle)), mergedRuns(runs.slice(middle)));
+}
+
+function* mergedTwo<T>(first: Iterable<Keyed<T>>, second: Iterable<Keyed<T>>): Generator<Keyed<T>> {
+  const [left, right] = [first[Symbol.iterator](), second[Symbol.iterator]()];
+  let [a, b] = [left.next().value, right.next().value];
+  while (a || b) {
+    if (a && (!b || a.key.compare(b.key) <= 0)) {
+      yield a;
+      a = left.next().value;
+    } else {
+      yield b!;
+      b = right.next().value;
+    }
+  }
 }
 
 /**

@@ -3,13 +3,13 @@ import { encoded, mapped, parsePipeline, run } from './aggregate.ts';
 import { type Doc, maxDocumentBytes, type Value } from './bson.ts';
 import { type Command, type Context, command, namespaceOf, transactionalCommand } from './command.ts';
 import { CommandError, failedToParse, typeMismatch, unsupported } from './errors.ts';
-import { parseProjection, parseSort, type Selection, select } from './find.ts';
+import { count, parseProjection, parseSort, type Selection, select } from './find.ts';
 import { keyText } from './keys.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
 import { partsOf, valuesAt } from './paths.ts';
 import type { Plan } from './planner.ts';
 import { parseFilter } from './query.ts';
-import type { Row } from './scan.ts';
+import { type OrPause, pause, type Row } from './scan.ts';
 import type { Reply } from './wire.ts';
 
 const findOptions = {
@@ -25,7 +25,7 @@ const findOptions = {
   allowDiskUse: 'bool',
 } as const;
 
-function find(context: Context, options: Parsed<typeof findOptions>): Iterable<Buffer> {
+function find(context: Context, options: Parsed<typeof findOptions>): Iterable<OrPause<Buffer>> {
   const stages = options.projection?.size ? [mapped(parseProjection(options.projection))] : [];
   return encoded(run({ ...selectionOf(options), stages }, namespaceOf(context, options.find), context));
 }
@@ -47,18 +47,40 @@ const aggregateOptions = {
   allowDiskUse: 'bool',
 } as const;
 
-function aggregate(context: Context, options: Parsed<typeof aggregateOptions>): Iterable<Buffer> {
+function aggregate(context: Context, options: Parsed<typeof aggregateOptions>): Iterable<OrPause<Buffer>> {
   if (typeof options.aggregate !== 'string') throw unsupported('aggregate without a collection');
   const pipeline = parsePipeline(required(options.pipeline, 'aggregate.pipeline'));
   return encoded(run({ ...pipeline, hint: options.hint }, namespaceOf(context, options.aggregate), context));
 }
 
+/** Draws everything from a statement that has no cursor, and gives way to others. Returns what it returns. */
+async function complete<T, R>(
+  { examined, view }: Context,
+  items: Generator<OrPause<T>, R>,
+  onItem: (item: T) => void = () => {},
+): Promise<R> {
+  try {
+    for (let step = items.next(); ; step = items.next()) {
+      if (step.done) return step.value;
+      if (step.value === pause) await examined.rest(view);
+      else onItem(step.value as T);
+    }
+  } finally {
+    items.return(undefined as R);
+    examined.pause();
+  }
+}
+
 /** MongoDB returns at most as many values as fit into a document. */
-function distinct(rows: Iterable<Row>, path: string): Value[] {
+function* distinct(rows: Iterable<OrPause<Row>>, path: string): Generator<typeof pause, Value[]> {
   const parts = partsOf(path);
   const values = new Map<string, Value>();
   let bytes = 0;
   for (const row of rows) {
+    if (row === pause) {
+      yield pause;
+      continue;
+    }
     for (const value of valuesAt(row.doc, parts)) {
       const text = keyText(value);
       if (!values.has(text)) bytes += text.length + 16;
@@ -70,7 +92,7 @@ function distinct(rows: Iterable<Row>, path: string): Value[] {
 }
 
 /** Runs a find or an aggregate, unless only the plan is requested, and returns how it was run. */
-function explain(context: Context, explained: Doc, verbosity = 'allPlansExecution'): Reply {
+async function explain(context: Context, explained: Doc, verbosity = 'allPlansExecution'): Promise<Reply> {
   if (!/^(queryPlanner|executionStats|allPlansExecution)$/.test(verbosity)) throw failedToParse(`unknown verbosity ${verbosity}`);
   const [name] = explained.keys();
   const started = performance.now();
@@ -81,7 +103,10 @@ function explain(context: Context, explained: Doc, verbosity = 'allPlansExecutio
   const documents =
     name === 'find' ? find(context, parseOptions(name, own, findOptions)) : aggregate(context, parseOptions(name, own, aggregateOptions));
   let nReturned = 0;
-  if (verbosity !== 'queryPlanner') for (const _ of documents) nReturned++;
+  const all = (function* () {
+    yield* documents;
+  })();
+  if (verbosity !== 'queryPlanner') await complete(context, all, () => nReturned++);
   const { plans, keys, documents: totalDocsExamined } = context.examined;
   const [winningPlan, ...others] = plans.map(planTree);
   const queryPlanner = { winningPlan, rejectedPlans: [], ...(others.length && { plansOfUnions: others }) };
@@ -92,14 +117,15 @@ function explain(context: Context, explained: Doc, verbosity = 'allPlansExecutio
 
 function planTree(plan: Plan | undefined): Reply {
   if (!plan) return { stage: 'EOF' };
-  const { index, ranges, isReverse, isSorted } = plan;
+  const { index, ranges, isReverse, isSorted, mergesAfter } = plan;
   const direction = isReverse ? 'backward' : 'forward';
   if (!isSorted) return { stage: 'SORT', inputStage: planTree({ ...plan, isSorted: true }) };
   if (!index) return { stage: 'COLLSCAN', direction };
   const { name: indexName, specification, multikey, unique: isUnique } = index;
   const keyPattern = specification.get('key');
   const inputStage = { stage: 'IXSCAN', indexName, keyPattern, isMultiKey: multikey.includes(true), isUnique, direction };
-  return { stage: 'FETCH', inputStage: { ...inputStage, ranges: ranges.length } };
+  const found = { ...inputStage, ranges: ranges.length };
+  return { stage: 'FETCH', inputStage: mergesAfter ? { stage: 'SORT_MERGE', inputStage: found } : found };
 }
 
 export const readCommands: [string, Command][] = [
@@ -130,17 +156,16 @@ export const readCommands: [string, Command][] = [
     }
     return { cursorsKilled, cursorsNotFound, cursorsAlive: [], cursorsUnknown: [] };
   }),
-  command('count', { count: 'string', query: 'doc', limit: 'int', skip: 'count', hint: 'string' }, (context, options) => {
+  command('count', { count: 'string', query: 'doc', limit: 'int', skip: 'count', hint: 'string' }, async (context, options) => {
     const collection = context.view.collection(namespaceOf(context, options.count));
     const selection = selectionOf({ ...options, filter: options.query ?? new Map(), limit: Math.abs(options.limit ?? 0) });
-    let n = 0;
-    for (const _ of select(context.view, collection, selection, context.examined)) n++;
-    return { n };
+    return { n: await complete(context, count(context.view, collection, selection, context.examined)) };
   }),
-  transactionalCommand('distinct', { distinct: 'string', key: 'string', query: 'doc' }, (context, options) => {
+  transactionalCommand('distinct', { distinct: 'string', key: 'string', query: 'doc' }, async (context, options) => {
     const collection = context.view.collection(namespaceOf(context, options.distinct));
     const selection = selectionOf({ filter: options.query ?? new Map() });
-    return { values: distinct(select(context.view, collection, selection, context.examined), required(options.key, 'distinct.key')) };
+    const rows = select(context.view, collection, selection, context.examined);
+    return { values: await complete(context, distinct(rows, required(options.key, 'distinct.key'))) };
   }),
   command('explain', { explain: 'doc', verbosity: 'string' }, (context, options) =>
     explain(context, required(options.explain, 'explain.explain'), options.verbosity),

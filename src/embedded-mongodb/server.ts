@@ -8,6 +8,7 @@ import { runCommand } from './dispatch.ts';
 import { CommandError } from './errors.ts';
 import { Sessions } from './sessions.ts';
 import type { Storage } from './storage.ts';
+import { Turns } from './turns.ts';
 import { Framer, type Reply, readRequest, wantsReply, writeReply } from './wire.ts';
 
 /** Listens for connections and replies to their messages. */
@@ -22,7 +23,7 @@ export class Server {
   /** `identity` tells an attaching process that this server serves the expected data directory. */
   constructor(storage: Storage, identity: string) {
     const cursors = new Cursors();
-    this.state = { storage, identity, sessions: new Sessions((session) => cursors.closeOf(session)), cursors };
+    this.state = { storage, identity, sessions: new Sessions((session) => cursors.closeOf(session)), cursors, turns: new Turns() };
     this.net = createServer((socket) => this.accept(socket));
     this.sweeper = setInterval(() => this.sweep(), 60_000).unref();
   }
@@ -47,6 +48,8 @@ export class Server {
     for (const socket of this.sockets) socket.destroy();
     this.state.sessions.abortAll();
     await closed;
+    // Statements that have paused end now, because their clients are gone.
+    await this.state.turns.idle();
   }
 
   private sweep(): void {
@@ -60,8 +63,9 @@ export class Server {
     socket.setNoDelay(true);
     const { localAddress, localPort } = socket;
     const address = localAddress ? `${localAddress}:${localPort}` : String(this.net.address());
-    const peer: Peer = { id: ++this.connections, address, sessions: new Set() };
+    const peer: Peer = { id: ++this.connections, address, sessions: new Set(), isClosed: false };
     socket.on('close', () => {
+      peer.isClosed = true;
       this.sockets.delete(socket);
       this.state.sessions.disconnect(peer);
       this.state.cursors.closeOf(peer);

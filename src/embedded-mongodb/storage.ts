@@ -111,6 +111,45 @@ export class View {
     }
   }
 
+  /**
+   * Counts entries from `start` (inclusive) to `end` (exclusive), at most `most`, without reading them one by one. `next` is where to go on;
+   * undefined if there are no more.
+   */
+  countRange(start: Buffer, end: Buffer, most: number): { number: number; next: Buffer | undefined } {
+    const { db } = this.storage;
+    const snapshot = this.snapshot && { transaction: this.snapshot };
+    if (this.writes.size && this.ownWrites(start, end).length) {
+      let number = 0;
+      for (const { key } of this.range(start, end)) {
+        if (number === most) return { number, next: key };
+        number++;
+      }
+      return { number, next: undefined };
+    }
+    const [next] = db.getKeys({ start, end, ...snapshot, offset: most, limit: 1 });
+    if (next) return { number: most, next };
+    return { number: db.getKeysCount({ start, end, ...snapshot }), next: undefined };
+  }
+
+  /** Returns the key that comes after `skip` others in a range; undefined if there are not so many. Null if it would have to read them all. */
+  keyAfter(start: Buffer, end: Buffer, skip: number, reverse: boolean): Buffer | undefined | null {
+    if (this.writes.size && this.ownWrites(start, end).length) return null;
+    const bounds = reverse ? { start: end, end: start, reverse, exclusiveStart: true, inclusiveEnd: true } : { start, end };
+    const [key] = this.storage.db.getKeys({ ...bounds, ...(this.snapshot && { transaction: this.snapshot }), offset: skip, limit: 1 });
+    return key;
+  }
+
+  /** From now on, reads what it has read in this turn, whatever is written meanwhile. Returns false if it does so already. */
+  pin(): boolean {
+    if (this.snapshot) return false;
+    this.snapshot = this.storage.db.useReadTransaction();
+    return true;
+  }
+  unpin(): void {
+    this.snapshot?.done();
+    this.snapshot = undefined;
+  }
+
   collection(namespace: string): Collection | undefined {
     const changed = this.catalogChanges.get(namespace);
     return changed === undefined ? this.storage.catalog.collections.get(namespace) : (changed ?? undefined);

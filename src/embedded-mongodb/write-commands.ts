@@ -5,7 +5,7 @@ import { parseProjection, type Selection, select } from './find.ts';
 import { type Parsed, parseOptions, required } from './options.ts';
 import { parseFilter } from './query.ts';
 import { selectionOf } from './read-commands.ts';
-import type { Row } from './scan.ts';
+import { pause, type Row } from './scan.ts';
 import type { View } from './storage.ts';
 import { type Change, isReplacement, parseChange } from './update.ts';
 import { maxBatch, type Reply } from './wire.ts';
@@ -41,9 +41,11 @@ function bulk<T>(
   return writeErrors.length ? { writeErrors } : {};
 }
 
-/** Returns the documents that a write affects. All of them are read before any is written. */
+/** Returns the documents that a write affects. All of them are read before any is written, without a pause. */
 function rowsOf(context: Context, view: View, namespace: string, selection: Selection): Row[] {
-  return [...select(view, view.collection(namespace), selection, context.examined)];
+  const rows: Row[] = [];
+  for (const row of select(view, view.collection(namespace), selection, context.examined)) if (row !== pause) rows.push(row);
+  return rows;
 }
 
 const updateOptions = { q: 'doc', u: 'docOrArray', multi: 'bool', upsert: 'bool' } as const;

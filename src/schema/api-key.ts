@@ -59,7 +59,7 @@ export function addAPIKey(kit: Kit): void {
   apiKey.one('Returns an API key, without the key itself. Null if not found.');
   apiKey.list({
     description:
-      'Lists the organization’s API keys, without the keys themselves. Indexed: every sort, and newest first within an integration.',
+      'Lists the organization’s API keys, without the keys themselves. Indexed: every sort, and newest first within an integration. Other combinations can have short pages: see `APIKeyPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only API keys that are limited to this integration.'),
       name: byGlob(),

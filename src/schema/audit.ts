@@ -71,7 +71,7 @@ export function addAudit(kit: Kit): void {
   auditEntry.list({
     name: 'auditLog',
     description:
-      'Lists the audit entries of the organization, newest first. Indexed: each single filter, combined with a time range. Several filters together can fail with `TIMEOUT` if few entries match.',
+      'Lists the audit entries of the organization, newest first. Indexed: each single filter, combined with a time range. Several filters together can have short pages: see `AuditEntryPage`.',
     sort: { name: 'AuditSort', fields: sortFields },
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),

@@ -92,7 +92,7 @@ export function addConnection(kit: Kit): void {
   connection.one('Returns a connection by id or name. Null if not found.');
   connection.list({
     description:
-      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, or an allowed domain within an integration. Other combinations can fail with `TIMEOUT`.',
+      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, or an allowed domain; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
       connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),

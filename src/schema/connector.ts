@@ -25,7 +25,8 @@ export function addConnector(kit: Kit): void {
 
   connector.one('Returns a connector. Null if not found.');
   connector.list({
-    description: 'Lists connectors. Indexed: every sort, with and without an integration.',
+    description:
+      'Lists connectors. Indexed: every sort, with and without an integration. A name filter with another sort than by name can have short pages: see `ConnectorPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connectors of this integration.'),
       name: byGlob(),

@@ -101,7 +101,7 @@ export function addCredential(kit: Kit): void {
   credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
-      'Lists credentials. Indexed: every sort, with and without an integration; newest first for a kind within an integration, or for an end user. Other combinations can fail with `TIMEOUT`.',
+      'Lists credentials. Indexed: every sort, with and without an integration; newest first for kinds, with and without an integration, for an end user, or if disabled. Other combinations can have short pages: see `CredentialPage`.',
     sort: { fields: sortFields },
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only credentials of this integration.'),

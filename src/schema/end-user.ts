@@ -54,7 +54,8 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
 
   endUser.one('Returns an end user by global id or external id. Null if not found.');
   endUser.list({
-    description: 'Lists end users. Indexed: every sort, with and without an integration.',
+    description:
+      'Lists end users. Indexed: every sort, with and without an integration. A name filter with another sort than by name can have short pages: see `EndUserPage`.',
     sort: { fields: sortFields },
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only end users of this integration.'),

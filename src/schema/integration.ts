@@ -13,7 +13,8 @@ export function addIntegration({ integration, fields }: Kit): void {
 
   integration.one('Returns an integration. Null if not found.');
   integration.list({
-    description: 'Lists integrations. Indexed: every sort; the name filter together with the sort by name.',
+    description:
+      'Lists integrations. Indexed: every sort; the name filter together with the sort by name. With another sort, pages can be short: see `IntegrationPage`.',
     filters: { name: byGlob() },
   });
 

@@ -28,15 +28,16 @@ const fields = {
 /** Binds an ordered list of credentials to a connector, an end user or a domain. */
 export interface ConnectionRecord extends RecordOf<typeof fields> {}
 
-/** The unique indexes of earlier versions, by name. They would refuse names that are valid now. */
-export const replacedIndexes = ['organizationId_1_ownerId_1_name_1'];
+/** The indexes of earlier versions, by name. The first one would refuse names that are valid now; the others only cost time. */
+export const replacedIndexes = ['organizationId_1_ownerId_1_name_1', 'organizationId_1_integrationId_1_allowedDomain_1_createdAt_1__id_1'];
 
 export function connectionStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, ownerId: 1, endUserId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   for (const owner of ['connectorId', 'endUserId', 'credentialIds']) schema.index({ organizationId: 1, [owner]: 1, createdAt: 1, _id: 1 });
-  schema.index({ organizationId: 1, integrationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, connectorId: 1, name: 1, _id: 1 });
+  schema.index({ organizationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
   const model = database.model('Connection', schema, 'connections');
   return recordStore<ConnectionRecord>(database, model, { noun: 'connection', fields, authenticity });
 }

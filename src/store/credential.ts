@@ -37,12 +37,16 @@ export interface CredentialRecord extends RecordOf<typeof fields> {}
 export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date) {
   const schema = recordSchema(fields);
   addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
+  schema.index({ organizationId: 1, kind: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
+  // Few credentials are disabled, so this index is small. What is enabled is nearly everything.
+  schema.index({ organizationId: 1, createdAt: 1, _id: 1 }, { name: 'disabled', partialFilterExpression: { enabled: false } });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
   const model = database.model('Credential', schema, 'credentials');
   const visible = {
     condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
+    hidden: () => ({ expiresAt: { $lte: now() } }),
     holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
   };
   const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });

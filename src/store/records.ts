@@ -2,11 +2,12 @@ import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import { AlteredRecordError, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf } from '../secrets/record-mac.ts';
+import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
 import { date, type Fields, fitting, number, optional, storable, tenantSchema, text, type ValuesOf } from './fields.ts';
-import { globCondition } from './glob.ts';
+import { globCondition, globParts } from './glob.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
 
@@ -73,6 +74,11 @@ export interface PageRequest<SortField extends string = string> {
   readonly after?: PageStart;
   /** If given, the page consists of the last `limit` records before this record. */
   readonly before?: PageStart;
+  /**
+   * Whether at most `EXAMINED_MAX` records are read for a filter and an order that no index serves together. The page can then be shorter than
+   * `limit`, or empty, although more records follow. Not limited by default.
+   */
+  readonly isBounded?: boolean;
 }
 
 /** A page of a list, in the requested order. */
@@ -80,6 +86,14 @@ export interface Page<R> {
   readonly records: readonly R[];
   /** Whether more records follow the page, in the direction of reading. */
   readonly hasMore: boolean;
+  /** Where the next page begins, if this one is shorter than requested because enough was read. */
+  readonly continuesAt?: PageStart;
+}
+
+/** How many records match a filter. If not exact, there are at least so many. */
+export interface Count {
+  readonly count: number;
+  readonly isExact: boolean;
 }
 
 /** A page to read: the filter of the list, and the requested part. */
@@ -120,8 +134,11 @@ interface RecordStoreOptions<R extends BaseRecord> {
   readonly unauthenticated?: readonly (keyof R & string)[];
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
-  /** A condition that every read adds, such as "not yet expired", and the same as a function of a record. */
-  readonly visible?: { readonly condition: () => Conditions; readonly holds: (record: R) => boolean };
+  /**
+   * A condition that every read adds, such as "not yet expired", its opposite, for which there is an index within the organization, and the same
+   * as a function of a record.
+   */
+  readonly visible?: { readonly condition: () => Conditions; readonly hidden: () => Conditions; readonly holds: (record: R) => boolean };
 }
 
 /**
@@ -146,6 +163,7 @@ export function recordStore<R extends BaseRecord>(
   const collection = database.collection<{ _id: string }>(collectionName);
   const { label, storedLimit } = nounTable[noun];
   const isCounted = storedLimit !== null;
+  const indexes = indexesOf(model.schema);
 
   /** Returns the part of a document that the MAC covers. */
   function authenticated({ touches: _, bytes: __, mac: ___, ...document }: Document): Document {
@@ -210,15 +228,51 @@ export function recordStore<R extends BaseRecord>(
       return records;
     }
 
+    /**
+     * Decides how to read each page. Pages that an index serves need no command for that. For the others, one command looks in the indexes how
+     * much there is to read.
+     */
+    async function readingsOf(asked: readonly PageOf<R>[]): Promise<Reading[]> {
+      const accesses = asked.map(({ filter, request }) =>
+        request.isBounded ? accessTo(indexes, requirementsOf(extent, filter, nameField), request.sortField) : 'direct',
+      );
+      const looks = accesses.flatMap((access, page) => (access === 'direct' ? [] : looksOf(access, asked[page]!.request, page)));
+      if (looks.length === 0) return accesses.map(() => ({}));
+      const seen: Look[] = await anyModel.aggregate(union(collectionName, looks)).option({ maxTimeMS: database.readTimeMs });
+      return accesses.map((access, page): Reading => {
+        if (access === 'direct') return {};
+        const own = seen.filter((look) => look.page === page);
+        const sizes = access.candidates.map((_, at) => own.find(({ candidate }) => candidate === at)?.count ?? 0);
+        const least = Math.min(...sizes);
+        if (least <= EXAMINED_MAX) return { few: access.candidates[sizes.indexOf(least)]! };
+        const { sortField } = asked[page]!.request;
+        const [edge] = own.filter(({ range }) => range !== undefined).sort((a, b) => a.range! - b.range!);
+        const value = edge?.[sortField];
+        const isPosition = edge !== undefined && isId(edge._id) && ((allFields as Fields)[sortField]?.fits(value) ?? false);
+        return { inOrder: access.inOrder, ...(isPosition && { edge: { value: value as PageStart['value'], id: edge._id as string } }) };
+      });
+    }
+
+    /** Returns the stages that read a page: one or more branches, each in order. */
+    function branchesOf({ filter, request }: PageOf<R>, { few, inOrder, edge }: Reading): Stage[][] {
+      const sort = { $sort: order(request) };
+      // One more than requested, to know whether there are more.
+      const limit = { $limit: request.limit + 1 };
+      // Limits between two conditions keep the database from choosing another index. What was written since the look is read, too.
+      const most = { $limit: 2 * EXAMINED_MAX };
+      if (few) {
+        const [first, ...others] = ranges(request);
+        const range = others.length > 0 ? { $or: [first, ...others] } : first!;
+        return [[{ $match: few }, most, { $match: both(readable(filter), range) }, sort, limit]];
+      }
+      if (!inOrder) return ranges(request).map((range) => [{ $match: both(readable(filter), range) }, sort, limit]);
+      return ranges(request, edge).map((range) => [{ $match: both(inOrder, range) }, sort, most, { $match: readable(filter) }, limit]);
+    }
+
     async function pages(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
-      const branches = asked.flatMap(({ filter, request }, page) =>
-        ranges(request).map((range): Stage[] => [
-          { $match: both(readable(filter), range) },
-          { $sort: order(request) },
-          // One more than requested, to know whether there are more.
-          { $limit: request.limit + 1 },
-          ...(asked.length > 1 ? [{ $addFields: { page } }] : []),
-        ]),
+      const readings = await readingsOf(asked);
+      const branches = asked.flatMap((one, page) =>
+        branchesOf(one, readings[page]!).map((stages): Stage[] => (asked.length > 1 ? [...stages, { $addFields: { page } }] : stages)),
       );
       const found: Record<string, unknown>[] = await anyModel
         .aggregate(union(collectionName, branches))
@@ -230,9 +284,66 @@ export function recordStore<R extends BaseRecord>(
         const sortable = own.filter((document) => (allFields as Fields)[request.sortField]?.fits(document[request.sortField]) ?? true);
         const records = (await recordsOf(sortable, filter, altered)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
-        result.push({ records, hasMore: own.length > request.limit });
+        const { edge } = readings[index]!;
+        const continuesAt = own.length <= request.limit ? edge : undefined;
+        result.push({ records, hasMore: own.length > request.limit || continuesAt !== undefined, ...(continuesAt && { continuesAt }) });
       }
       return result;
+    }
+
+    async function countsOf(filters: readonly Filter<R>[], most: number): Promise<Count[]> {
+      const limit = { $limit: most + 1 };
+      const count = { $count: 'count' };
+      const paths = filters.map((filter) => {
+        const requirements = requirementsOf(extent, filter, nameField);
+        const all = widestPaths(indexes, requirements);
+        const whole = all.find(({ covered }) => covered.size === requirements.length);
+        return { whole, all: whole ? [whole] : all };
+      });
+      const found = await counted([
+        ...paths.flatMap(({ all }, at) =>
+          all.map((path) => ({ name: nameOf(at, path), stages: [{ $match: path.conditions }, limit, count] })),
+        ),
+        // What is hidden is few, and not in the indexes of a filter.
+        ...paths.flatMap(({ whole }, at) =>
+          whole && visible
+            ? [
+                {
+                  name: `${at} hidden`,
+                  stages: [{ $match: { organizationId, ...visible.hidden() } }, limit, { $match: written(filters[at]!) }, count],
+                },
+              ]
+            : [],
+        ),
+      ]);
+      const sizeOf = (at: number) => (path: Path) => found.get(nameOf(at, path)) ?? 0;
+      const least = paths.map(({ all }, at) => [...all].sort((a, b) => sizeOf(at)(a) - sizeOf(at)(b))[0]!);
+      const matching = await counted(
+        filters.flatMap((filter, at) =>
+          paths[at]!.whole
+            ? []
+            : [{ name: `${at}`, stages: [{ $match: least[at]!.conditions }, limit, { $match: readable(filter) }, count] }],
+        ),
+      );
+      return filters.map((_, at) => {
+        const size = sizeOf(at)(least[at]!);
+        const number = paths[at]!.whole ? Math.max(0, size - (found.get(`${at} hidden`) ?? 0)) : (matching.get(`${at}`) ?? 0);
+        return { count: Math.min(number, most), isExact: size <= most };
+      });
+
+      function nameOf(at: number, path: Path): string {
+        return `${at} ${paths[at]!.all.indexOf(path)}`;
+      }
+    }
+
+    /** Runs pipelines that count, in one command. Returns the counts by name; none for 0. */
+    async function counted(pipelines: readonly { readonly name: string; readonly stages: Stage[] }[]): Promise<Map<string, number>> {
+      if (pipelines.length === 0) return new Map();
+      const branches = pipelines.map(({ name, stages }): Stage[] => [...stages, { $addFields: { name } }]);
+      const found: { name: string; count: number }[] = await anyModel
+        .aggregate(union(collectionName, branches))
+        .option({ maxTimeMS: COUNT_TIME_MS });
+      return new Map(found.map(({ name, count }) => [name, count]));
     }
 
     /** Returns the functions that read. */
@@ -264,22 +375,13 @@ export function recordStore<R extends BaseRecord>(
       /** @throws AlteredRecordError when a record that was found is altered */
       ...reads('refused'),
       ...translatingErrors({
-        /** Counts the matches of each filter in one command. Null for counts greater than `most`; all are null if counting takes too long. */
-        async counts(filters: readonly Filter<R>[], most: number): Promise<(number | null)[]> {
-          const branches = filters.map((filter, index): Stage[] => [
-            { $match: readable(filter) },
-            { $limit: most + 1 },
-            { $count: 'count' },
-            { $addFields: { index } },
-          ]);
+        /**
+         * Counts the matches of each filter: exactly up to `most`, and not further. Counts index keys. Only if no index serves a filter, up to
+         * `most` records are read, with a second command. All are null if counting takes too long.
+         */
+        async counts(filters: readonly Filter<R>[], most: number): Promise<(Count | null)[]> {
           try {
-            const found: { count: number; index: number }[] = await anyModel
-              .aggregate(union(collectionName, branches))
-              .option({ maxTimeMS: COUNT_TIME_MS });
-            return filters.map((_, index) => {
-              const count = found.find((each) => each.index === index)?.count ?? 0;
-              return count > most ? null : count;
-            });
+            return await countsOf(filters, most);
           } catch (error) {
             if (translate(error) instanceof TimeoutError) return filters.map(() => null);
             throw error;
@@ -457,6 +559,81 @@ function conditionsOf(filter: object, nameField: string): Conditions {
   return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
 }
 
+/**
+ * Returns what a filter requires within an extent, field by field.
+ * @throws TypeError when it compares a field with a value that no field has
+ */
+function requirementsOf({ organizationId, confines }: Extent, filter: object, nameField: string): Requirement[] {
+  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
+  const values = new Map<string, readonly unknown[]>();
+  const require = (field: string, wanted: readonly unknown[]) => {
+    const already = values.get(field);
+    values.set(field, already ? already.filter((value) => wanted.includes(value)) : [...new Set(wanted)]);
+  };
+  require('organizationId', [organizationId]);
+  for (const [field, value] of Object.entries(confines === 'nothing' ? {} : confines)) require(field === 'id' ? '_id' : field, [value]);
+  if (confines === 'nothing') require('_id', []);
+  for (const [field, value] of Object.entries(equalities)) require(field === 'id' ? '_id' : field, [value].flat());
+  // Each end user and each credential belongs to one integration, and a viewer that is limited to one finds only those that belong to it.
+  const isLimited = confines !== 'nothing' && confines.integrationId !== undefined;
+  const isInOne = isLimited && (values.has('endUserId') || values.has('credentialIds'));
+  const requirements = [...values].map(([field, wanted]): Requirement => {
+    const condition = wanted.length === 1 ? wanted[0] : { $in: wanted };
+    return { field, condition, form: 'values', size: wanted.length, isImplied: field === 'integrationId' && isInOne };
+  });
+  if (createdSince || createdBefore) {
+    const condition = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
+    requirements.push({ field: 'createdAt', condition, form: 'range' });
+  }
+  if (nameGlob !== undefined) {
+    const { name, range, pattern, isPrefix } = globParts(nameGlob);
+    if (name !== undefined) requirements.push({ field: nameField, condition: name, form: 'values', size: 1 });
+    if (range) requirements.push({ field: nameField, condition: range, form: 'range' });
+    // The range says it all.
+    if (pattern && !isPrefix) requirements.push({ field: nameField, condition: pattern, form: 'other' });
+  }
+  return requirements;
+}
+
+/** How to read a page: a few records that are not in order, or records in order, up to a position. Without both, exactly its records. */
+interface Reading {
+  readonly few?: Conditions;
+  readonly inOrder?: Conditions;
+  readonly edge?: PageStart;
+}
+
+/** What a look in the indexes has found: the number of records of a candidate, or the position where reading ends. */
+interface Look extends Document {
+  readonly page: number;
+  readonly candidate?: number;
+  readonly count?: number;
+  readonly range?: number;
+}
+
+/** Returns the pipelines that look in the indexes for a page. */
+function looksOf({ candidates, inOrder }: Exclude<Access, 'direct'>, request: PageRequest, page: number): Stage[][] {
+  const sizes = candidates.map((path, candidate): Stage[] => [
+    { $match: path },
+    { $limit: EXAMINED_MAX + 1 },
+    { $count: 'count' },
+    { $addFields: { page, candidate } },
+  ]);
+  const edges = ranges(request).map((each, range): Stage[] => [
+    { $match: both(inOrder, each) },
+    { $sort: order(request) },
+    { $skip: EXAMINED_MAX - 1 },
+    { $limit: 1 },
+    { $project: { [request.sortField]: 1 } },
+    { $addFields: { page, range } },
+  ]);
+  return [...sizes, ...edges];
+}
+
+/**
+ * How many records are read for a page at most, if no index serves its filter and its order together. (Twice as many if it begins among many
+ * records with the same value of the sort field.)
+ */
+export const EXAMINED_MAX = 1_000;
 const COUNT_TIME_MS = 1_000;
 
 /** Reading backward from `before` is the same as reading forward in the opposite order. */
@@ -470,14 +647,22 @@ function order(request: PageRequest): Record<string, 1 | -1> {
 }
 
 /**
- * Returns the key ranges after a cursor: the remaining records with the same sort value, and all with a later one. Each is one interval of
- * the index, so a page reads only the records that it returns. The performance of one `$or` over both would depend on the query planner.
+ * Returns the key ranges after a cursor, up to and including a position if one is given: the remaining records with the same sort value, and all
+ * with a later one. Each is one interval of the index, so a page reads only the records that it returns. The performance of one `$or` over all
+ * would depend on the query planner.
  */
-function ranges(request: PageRequest): Conditions[] {
+function ranges(request: PageRequest, to?: PageStart): Conditions[] {
+  const { sortField } = request;
   const from = request.before ?? request.after;
-  if (!from) return [{}];
-  const beyond = ascending(request) ? '$gt' : '$lt';
-  return [{ [request.sortField]: from.value, _id: { [beyond]: from.id } }, { [request.sortField]: { [beyond]: from.value } }];
+  const [beyond, within] = ascending(request) ? ['$gt', '$lt'] : ['$lt', '$gt'];
+  const upToId = to && { [`${within}e`]: to.id };
+  if (from && to && isSame(from.value, to.value)) return [{ [sortField]: from.value, _id: { [beyond]: from.id, ...upToId } }];
+  const between = { ...(from && { [beyond]: from.value }), ...(to && { [within]: to.value }) };
+  return [
+    ...(from ? [{ [sortField]: from.value, _id: { [beyond]: from.id } }] : []),
+    from || to ? { [sortField]: between } : {},
+    ...(to ? [{ [sortField]: to.value, _id: upToId }] : []),
+  ];
 }
 
 /** Compares records in the same order as `order`, to merge the two ranges of a page. Compares strings by their UTF-8 bytes, as MongoDB does. */

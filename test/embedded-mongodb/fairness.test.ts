@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { BSON, type Document, Double, Int32, Long, MongoClient, UUID } from 'mongodb';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { encode } from '../../src/embedded-mongodb/bson.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 import { Framer, readRequest, writeRequest } from '../../src/embedded-mongodb/wire.ts';
@@ -73,6 +73,100 @@ it('answers another client between the requests that one sends at once', async (
   await expect.poll(() => answers, { timeout: 60_000 }).toBe(count);
   socket.destroy();
 });
+
+describe('a long statement', () => {
+  const size = 6_000;
+  beforeAll(async () => {
+    const things = client.db('fairness').collection('many');
+    await things.insertMany(Array.from({ length: size }, (_, n) => ({ _id: n as never, n: (n * 7_919) % size, name: `name ${n}` })));
+    await things.createIndex({ n: 1 });
+  });
+
+  const filter = { name: { $regex: '^.*none.*(?!.)', $options: 's' } };
+  const pipeline = [{ $match: { name: { $gte: '' } } }, { $group: { _id: null, count: { $sum: 1 } } }];
+  it.each<[string, Document, (reply: Document) => unknown, unknown]>([
+    ['find', { find: 'many', filter }, ({ cursor }) => cursor.firstBatch, []],
+    ['find by an index', { find: 'many', filter, hint: 'n_1' }, ({ cursor }) => cursor.firstBatch, []],
+    [
+      'sort',
+      { find: 'many', sort: { name: 1 }, batchSize: size },
+      ({ cursor }) => cursor.firstBatch.map(({ _id }: Document) => _id),
+      sortedByName(size),
+    ],
+    ['aggregate', { aggregate: 'many', pipeline, cursor: {} }, ({ cursor }) => cursor.firstBatch, [{ _id: null, count: size }]],
+    ['count', { count: 'many', query: { name: { $gte: '' } } }, ({ n }) => n, size],
+    ['distinct', { distinct: 'many', key: 'name' }, ({ values }) => values.length, size],
+    ['explain', { explain: { find: 'many', filter } }, ({ executionStats }) => executionStats.totalDocsExamined, size],
+  ])('%s lets others take turns, and sees nothing of what they write meanwhile', async (_, command, read, expected) => {
+    const [long, other] = [new Connection(), new Connection()];
+    let isAnswered = false;
+    const answer = long.run(command).finally(() => {
+      isAnswered = true;
+    });
+    // The server runs in this process: it has got the command before it gets the next one.
+    await new Promise(setImmediate);
+    let turns = 0;
+    while (!isAnswered) {
+      const _id = size + turns++;
+      expect(await other.run({ insert: 'many', documents: [{ _id, n: _id, name: 'new' }] })).toMatchObject({ ok: 1, n: 1 });
+    }
+    const found = await answer;
+    expect(found).toMatchObject({ ok: 1 });
+    expect(read(found)).toEqual(expected);
+    // Without turns, there would be one at most.
+    expect(turns).toBeGreaterThan(1);
+    expect(await other.run({ delete: 'many', deletes: [{ q: { _id: { $gte: size } }, limit: 0 }] })).toMatchObject({ n: turns });
+    long.close();
+    other.close();
+  });
+
+  it('ends when its client has gone, its cursor is killed, its transaction is aborted, or the server stops', async () => {
+    const cursor = async (connection: Connection) => {
+      const opened = await connection.run({ find: 'many', filter: { name: { $in: ['name 0', 'none'] } }, batchSize: 1 });
+      return Long.fromValue(opened.cursor.id);
+    };
+    const [first, second] = [new Connection(), new Connection()];
+    const killed = await cursor(first);
+    const more = { getMore: killed, collection: 'many' };
+    const answer = first.run(more);
+    await new Promise(setImmediate);
+    expect(await second.run(more)).toMatchObject({ code: 12051 });
+    expect(await second.run({ killCursors: 'many', cursors: [killed] })).toMatchObject({ cursorsKilled: [expect.anything()] });
+    expect(await answer).toMatchObject({ code: 237 });
+
+    const transaction = { lsid: { id: new UUID() }, txnNumber: Long.fromNumber(1), autocommit: false };
+    const reading = first.run({ find: 'many', filter, ...transaction, startTransaction: true });
+    await new Promise(setImmediate);
+    expect(await second.run({ abortTransaction: 1, ...transaction }, 'admin')).toMatchObject({ ok: 1 });
+    expect(await reading).toMatchObject({ ok: 0, code: 251 });
+    // The session goes on.
+    expect(
+      await second.run({ find: 'many', limit: 1, ...transaction, txnNumber: Long.fromNumber(2), startTransaction: true }),
+    ).toMatchObject({
+      ok: 1,
+    });
+
+    // In a directory of its own, because it stops.
+    const place = mkdtempSync(join(tmpdir(), 'embedded-fairness-'));
+    const stopping = await startEmbeddedMongodb({ directory: place });
+    const its = await new MongoClient(stopping.uri, { retryReads: false, serverSelectionTimeoutMS: 500 }).connect();
+    const things = its.db('fairness').collection('many');
+    await things.insertMany(Array.from({ length: size }, (_, n) => ({ n, name: `name ${n}` })));
+    const running = Array.from({ length: 3 }, () => things.countDocuments({ name: 'none' }).catch(() => 'gone'));
+    await new Promise(setImmediate);
+    await stopping.stop();
+    expect((await Promise.all(running)).filter((outcome) => outcome !== 'gone' && outcome !== 0)).toEqual([]);
+    await its.close();
+    rmSync(place, { recursive: true, force: true });
+    first.close();
+    second.close();
+  });
+});
+
+/** The ids of the documents, sorted as text. */
+function sortedByName(size: number): number[] {
+  return Array.from({ length: size }, (_, n) => n).sort((a, b) => Buffer.compare(Buffer.from(`name ${a}`), Buffer.from(`name ${b}`)));
+}
 
 it('limits what a sort, a group and distinct keep in memory', { timeout: 300_000 }, async () => {
   const things = client.db('fairness').collection('sorted');

@@ -149,7 +149,7 @@ describe('reads what it returns', () => {
     const stage =
       winningPlan.stage === 'SORT'
         ? `SORT ${winningPlan.inputStage.inputStage?.indexName ?? 'COLLSCAN'}`
-        : (winningPlan.inputStage?.indexName ?? winningPlan.stage);
+        : (winningPlan.inputStage?.indexName ?? winningPlan.inputStage?.stage ?? winningPlan.stage);
     return [stage, nReturned, totalKeysExamined, totalDocsExamined];
   };
 
@@ -160,6 +160,8 @@ describe('reads what it returns', () => {
       { key: { organizationId: 1, 'uses.credentialId': 1, _id: 1 } },
       { key: { organizationId: 1, externalId: 1 }, unique: true, partialFilterExpression: { externalId: { $exists: true } } },
       { key: { createdAt: -1 } },
+      { key: { kind: 1, createdAt: 1, _id: 1 } },
+      { key: { name: 1, createdAt: 1 }, partialFilterExpression: { isOld: true } },
     ]);
     await collection.insertMany(
       Array.from({ length: 1000 }, (_, i) => ({
@@ -167,6 +169,8 @@ describe('reads what it returns', () => {
         organizationId: i % 2,
         name: `n${String(i % 100).padStart(3, '0')}`,
         createdAt: new Date(i * 1000),
+        kind: 'abcdef'[i % 6],
+        isOld: i < 20,
         uses: [{ credentialId: i % 10 }, { credentialId: (i + 1) % 10 }],
         ...(i % 5 === 0 && { externalId: `e${i}` }),
       })),
@@ -219,6 +223,76 @@ describe('reads what it returns', () => {
     ['nothing indexed', { name: { $in: [new BSONRegExp('^n00.*(?!.)', 's')] } }, {}, ['COLLSCAN', 100, 0, 1000]],
   ])('%s', async (_, filter, options, expected) => {
     expect(await examined(filter, options)).toEqual(expected);
+  });
+
+  it('a partial index is preferred to one that is as good otherwise', async () => {
+    await collection.createIndex({ name: 1, createdAt: 1 }, { name: 'whole' });
+    const sort = { createdAt: 1 } as const;
+    expect(await examined({ name: 'n001', isOld: true }, { sort })).toEqual(['name_1_createdAt_1', 1, 1, 1]);
+    await collection.dropIndex('whole');
+  });
+
+  it('several ranges are merged in order, forwards and backwards', async () => {
+    for (const direction of [1, -1] as const) {
+      const sort = { createdAt: direction, _id: direction };
+      const filter = { kind: { $in: ['f', 'b', 'c', 'x'] }, createdAt: { $gt: new Date(100_000), $lt: new Date(900_000) } };
+      expect(await examined(filter, { sort, limit: 20 })).toEqual(['SORT_MERGE', 20, 20, 20]);
+      const found = await collection.find(filter, { sort }).toArray();
+      const all = (await collection.find(filter, { hint: '_id_' }).toArray()).sort((a, b) => direction * (a.createdAt - b.createdAt));
+      expect(found).toEqual(all);
+      // The order of the field with several values is that of the ranges themselves, if it comes first.
+      expect(await examined(filter, { sort: { kind: direction, createdAt: direction }, limit: 20 })).toEqual([
+        'kind_1_createdAt_1__id_1',
+        20,
+        20,
+        20,
+      ]);
+      expect(await examined(filter, { sort: { createdAt: direction, kind: direction } })).toEqual([
+        'SORT kind_1_createdAt_1__id_1',
+        400,
+        400,
+        400,
+      ]);
+    }
+  });
+
+  it('what an index tells alone is counted and skipped without documents', async () => {
+    const filter = { kind: { $in: ['a', 'b'] }, createdAt: { $gte: new Date(100_000) } };
+    const run = async (pipeline: Document[]) => {
+      const { executionStats } = (await collection.aggregate(pipeline).explain('executionStats')) as Document;
+      return [(await collection.aggregate(pipeline).toArray())[0]?.n, executionStats.totalKeysExamined, executionStats.totalDocsExamined];
+    };
+    const count = { $count: 'n' };
+    expect(await run([{ $match: filter }, count])).toEqual([300, 300, 0]);
+    expect(await run([{ $match: filter }, { $limit: 170 }, count])).toEqual([170, 170, 0]);
+    expect(await run([{ $match: filter }, { $skip: 290 }, { $limit: 170 }, count])).toEqual([10, 300, 0]);
+    expect(await run([{ $match: { ...filter, isOld: false } }, count])).toEqual([300, 300, 300]);
+    expect(await run([{ $match: { _id: { $in: [1, 2, 5_000] } } }, count])).toEqual([2, 3, 0]);
+    // An element can be in an array twice, and a document in several ranges.
+    expect(await run([{ $match: { organizationId: 0, 'uses.credentialId': { $in: [4, 5] } } }, count])).toEqual([100, 200, 100]);
+    const page = [
+      { $match: { kind: 'a' } },
+      { $sort: { createdAt: 1, _id: 1 } },
+      { $skip: 100 },
+      { $limit: 2 },
+      { $addFields: { n: '$_id' } },
+    ];
+    expect(await run(page)).toEqual([600, 102, 2]);
+    expect(await run(page.with(1, { $sort: { createdAt: -1, _id: -1 } }))).toEqual([396, 102, 2]);
+    expect(await run(page.with(2, { $skip: 1_000 }))).toEqual([undefined, 167, 0]);
+    // Writes of a transaction that nobody else sees are counted, too.
+    await client.withSession(async (session) => {
+      session.startTransaction();
+      await collection.insertOne({ _id: 5_000 as never, kind: 'a', createdAt: new Date(50_000) }, { session });
+      await collection.deleteOne({ _id: 6 as never }, { session });
+      await collection.deleteOne({ _id: 12 as never }, { session });
+      const [found] = await collection.aggregate([{ $match: { kind: 'a' } }, count], { session }).toArray();
+      expect(found?.n).toBe(166);
+      const ids = (await collection.aggregate(page, { session }).toArray()).map(({ n }) => n);
+      expect(ids).toEqual([606, 612]);
+      await session.abortTransaction();
+    });
+    expect(await run([{ $match: { kind: 'a' } }, count])).toEqual([167, 167, 0]);
   });
 
   it('a hint is followed, and a wrong one is an error', async () => {

@@ -50,7 +50,7 @@ export function byGlob(): ListFilter {
   return {
     argument: (t) =>
       t.string({
-        description: `Only names that match. \`*\` matches any text, \`?\` any single character. Case-sensitive. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. Fast if it begins with a letter.`,
+        description: `Only names that match. \`*\` matches any text, \`?\` any single character. Case-sensitive. At most ${GLOB_MAX_LENGTH} characters and ${GLOB_MAX_STARS} stars. An index finds names that begin with a text, such as \`crm*\`; a few of them in any order.`,
       }),
     condition: (value: string, _context, name) => {
       const glob = checkValue(soughtGlob, value, [name]);

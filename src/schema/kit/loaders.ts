@@ -4,6 +4,7 @@ import type { DomainContext } from '../../domain/context.ts';
 import { credentialErrors } from '../../domain/credential.ts';
 import { type Visibility, visibilityOf } from '../../domain/credential-visibility.ts';
 import {
+  type Count,
   type CredentialRecord,
   type Filter,
   type Page,
@@ -22,7 +23,7 @@ const IDS_PER_COMMAND = 1_000;
 interface NounLoaders<N extends Noun> {
   readonly byId: DataLoader<string, RecordOf[N] | null>;
   readonly page: DataLoader<PageOf<RecordOf[N]>, Page<RecordOf[N]>>;
-  readonly count: DataLoader<Filter<RecordOf[N]>, number | null>;
+  readonly count: DataLoader<Filter<RecordOf[N]>, Count | null>;
 }
 
 type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };

@@ -123,7 +123,7 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
         resolve: ({ usages }) => usages,
       }),
       usageCount: t.exposeInt('usageCount', {
-        description: 'The number of all usages, including those not in `usages`. Counting stops at 100,000 of each noun.',
+        description: 'The number of all usages, including those not in `usages`. Counting stops at 10,000 of each noun.',
       }),
     }),
   });

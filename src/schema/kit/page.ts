@@ -1,6 +1,6 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { COUNT_MAX, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
+import { COUNT_MAX, type Count, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import { type CostExtensions, PAGE_DEFAULT, PAGE_MAX } from './cost.ts';
@@ -18,7 +18,16 @@ interface ListRequest extends PageRequest {
 export interface PageSource<N extends Noun> {
   readonly page: Page<RecordOf[N]>;
   readonly request: ListRequest;
-  readonly count: () => Promise<number | null>;
+  readonly count: () => Promise<Count | null>;
+}
+
+/** Returns a function that counts when it is first called. */
+function countedOnce(count: () => Promise<Count | null>): () => Promise<Count | null> {
+  let counting: Promise<Count | null> | undefined;
+  return () => {
+    counting ??= count();
+    return counting;
+  };
 }
 
 /** The arguments that select a part of a list. */
@@ -53,15 +62,24 @@ export function addPages(builder: Builder) {
       }),
       startCursor: t.string({
         nullable: true,
-        description: 'The cursor of the first record. Null if the page is empty.',
-        resolve: ({ page, request }) => (page.records[0] ? encodeCursor(page.records[0], request) : null),
+        description:
+          'The cursor of the first record. If more records precede a page that is shorter than requested, the position where the previous page ends. Null if the page is empty and no records precede it.',
+        resolve: ({ page, request }) => edgeCursor(page, request, backwards(request), page.records[0]),
       }),
       endCursor: t.string({
         nullable: true,
-        description: 'The cursor of the last record, for `after` of the next page. Null if the page is empty.',
-        resolve: ({ page, request }) => (page.records.length > 0 ? encodeCursor(page.records.at(-1)!, request) : null),
+        description:
+          'The cursor of the last record, for `after` of the next page. If more records follow a page that is shorter than requested, the position where the next page begins. Null if the page is empty and no records follow it.',
+        resolve: ({ page, request }) => edgeCursor(page, request, !backwards(request), page.records.at(-1)),
       }),
     }),
+  });
+  const countPrecision = builder.enumType('CountPrecision', {
+    description: 'What a count says.',
+    values: {
+      EXACT: { description: 'There are so many records.' },
+      AT_LEAST: { description: 'There are so many records or more: counting has stopped.' },
+    } as const,
   });
   const direction = builder.enumType('SortDirection', {
     description: 'The direction of a sort.',
@@ -88,7 +106,8 @@ export function addPages(builder: Builder) {
         }),
       });
       return builder.objectRef<PageSource<N>>(name).implement({
-        description: 'A page of a list. Page forward with `first` and `after`, or backward with `last` and `before`; do not mix them.',
+        description:
+          'A page of a list. Page forward with `first` and `after`, or backward with `last` and `before`; do not mix them. If no index serves the filters and the sort together, at most 1,000 records are read for a page, and it can be shorter than requested, or empty, although `hasNextPage` is true: continue at `endCursor`.',
         authScopes,
         extensions: { isPage: true } satisfies CostExtensions,
         fields: (t) => ({
@@ -113,8 +132,18 @@ export function addPages(builder: Builder) {
             nullable: true,
             extensions: { cost: { own: 20 } } satisfies CostExtensions,
             description:
-              'The number of records in the whole list. Needs a further query. Null if more than 100,000, or if counting takes longer than a second.',
-            resolve: ({ count }) => count(),
+              'The number of records in the whole list: exact up to 10,000. If there are more, or if no index serves the filter and more than 10,000 records would have to be read, it is a lower bound, and `totalCountPrecision` is `AT_LEAST`. Needs a further query. Null if counting takes longer than a second.',
+            resolve: async ({ count }) => (await count())?.count ?? null,
+          }),
+          totalCountPrecision: t.field({
+            type: countPrecision,
+            nullable: true,
+            extensions: { cost: { own: 20 } } satisfies CostExtensions,
+            description: 'Whether `totalCount` is exact. Null if `totalCount` is null.',
+            resolve: async ({ count }) => {
+              const counted = await count();
+              return counted && (counted.isExact ? ('EXACT' as const) : ('AT_LEAST' as const));
+            },
           }),
         }),
       });
@@ -176,21 +205,31 @@ export async function loadMixedPage<N extends Noun>(
         return { ...page, records: page.records.map((record) => ({ ...record, __typename: nounName(part.noun) })) };
       }),
   );
+  const sign = backwards(request) ? -1 : 1;
+  const inReadingOrder = (a: Position, b: Position) => sign * (b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
+  // Nobody knows what comes after the first position where reading has stopped.
+  const [stop] = pages
+    .flatMap(({ continuesAt }) => (continuesAt ? [{ createdAt: continuesAt.value as Date, id: continuesAt.id }] : []))
+    .sort(inReadingOrder);
   const all = pages
     .flatMap(({ records }) => records)
-    .sort((a, b) => b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
-  const records = backwards(request) ? all.slice(-request.limit) : all.slice(0, request.limit);
+    .filter((record) => !stop || record.id === stop.id || inReadingOrder(record, stop) < 0)
+    .sort(inReadingOrder);
+  const records = all.slice(0, request.limit);
+  if (backwards(request)) records.reverse();
   const hasMore = all.length > request.limit || pages.some((page) => page.hasMore);
+  const continuesAt = stop && all.length <= request.limit ? { value: stop.createdAt, id: stop.id } : undefined;
   return {
-    page: { records: records as unknown as RecordOf[N][], hasMore },
+    page: { records: records as unknown as RecordOf[N][], hasMore, ...(continuesAt && { continuesAt }) },
     request,
-    async count() {
+    count: countedOnce(async () => {
       const counts = await Promise.all(
         (parts as readonly PartOfList<Noun>[]).map((part) => loadersFor(loaders, part.noun).count.load(part.filter)),
       );
-      const sum = counts.reduce((total: number, count) => total + (count ?? COUNT_MAX + 1), 0);
-      return sum > COUNT_MAX ? null : sum;
-    },
+      if (counts.includes(null)) return null;
+      const sum = counts.reduce((total, each) => total + each!.count, 0);
+      return { count: Math.min(sum, COUNT_MAX), isExact: sum <= COUNT_MAX && counts.every((each) => each!.isExact) };
+    }),
   };
 }
 
@@ -206,7 +245,7 @@ export async function loadPage<N extends Noun>(
   const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
   const request = readPageArgs(noun, args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
   const { page, count } = loadersFor(loaders, noun);
-  return { page: await page.load({ filter, request }), request, count: () => count.load(filter) };
+  return { page: await page.load({ filter, request }), request, count: countedOnce(() => count.load(filter)) };
 }
 
 function readPageArgs(noun: CursorList['noun'], args: PageArgs, sortField: string, descending: boolean): ListRequest {
@@ -224,9 +263,26 @@ function readPageArgs(noun: CursorList['noun'], args: PageArgs, sortField: strin
     ...list,
     limit,
     descending,
+    isBounded: true,
     ...(after != null && { after: decodeCursor(after, list, ['after']) }),
     ...(before != null && { before: decodeCursor(before, list, ['before']) }),
   };
+}
+
+interface Position {
+  readonly createdAt: Date;
+  readonly id: string;
+}
+
+/** Returns the cursor at an end of a page: at the end where reading has stopped, the position where it goes on. */
+function edgeCursor<R extends object>(
+  { continuesAt }: Page<R>,
+  request: ListRequest,
+  isEndOfReading: boolean,
+  record: R | undefined,
+): string | null {
+  if (isEndOfReading && continuesAt) return encodeCursor({ id: continuesAt.id, [request.sortField]: continuesAt.value }, request);
+  return record ? encodeCursor(record, request) : null;
 }
 
 function backwards({ before }: PageRequest): boolean {

@@ -1,0 +1,260 @@
+import { type GraphQLEnumType, type GraphQLInputObjectType, getNamedType } from 'graphql';
+import mongoose from 'mongoose';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { nounTable } from '../../src/access/nouns.ts';
+import { parseId } from '../../src/schema/kit/global-id.ts';
+import { EXAMINED_MAX } from '../../src/store/records.ts';
+import type { Json } from '../harness.ts';
+import { useTestGateway } from './answers.ts';
+import { nounOf, objectsOf, pageFields } from './walk.ts';
+
+// No list costs more when it becomes longer. Every combination of filters and orders that the schema offers is asked for, and the database
+// explains how much it has read: what it returns, or a limited part of the list.
+
+/** The commands that read lists, as they were sent. Listened to from before the gateway connects. */
+const sent: Json[] = [];
+const { MongoClient } = mongoose.mongo;
+const { connect } = MongoClient.prototype;
+MongoClient.prototype.connect = function (this: InstanceType<typeof MongoClient>) {
+  const listening = this as typeof this & { isHeard?: boolean };
+  if (!listening.isHeard) this.on('commandStarted', ({ command, commandName }) => commandName === 'aggregate' && sent.push(command));
+  listening.isHeard = true;
+  return connect.call(this);
+};
+afterAll(() => {
+  MongoClient.prototype.connect = connect;
+});
+
+const test = useTestGateway();
+const caller = { organization: 'scale' };
+/** More than is read for one page. */
+const SIZE = 2 * EXAMINED_MAX + 200;
+/** The distance between two of the few that a filter matches. */
+const DISTANCE = 400;
+const LARGEST_PAGE = 100;
+
+const lists = pageFields.filter(({ parent }) => parent === 'Query').map(({ field }) => field);
+const collectionOf = (list: (typeof lists)[number]) => {
+  const { plural } = nounTable[nounOf(objectsOf((objectsOf(list)[0]!.getFields() as Json).nodes)[0]!)];
+  return plural === 'audit' ? 'auditEntries' : plural;
+};
+
+/**
+ * For each filter, values that match nearly everything, a few records, and nothing. The few are others for each filter, so no record matches two
+ * of them. A new filter needs its values here.
+ */
+const values: Record<string, readonly Json[]> = {};
+
+beforeAll(async () => {
+  const integrations: Json[] = [];
+  for (const name of ['many', 'few', 'none']) integrations.push(await test.create(caller, 'Integration', { name }));
+  const integration = { name: 'many' };
+  const connectors: Json[] = [];
+  const endUsers: Json[] = [];
+  for (const name of ['many', 'few', 'none']) {
+    connectors.push(await test.create(caller, 'Connector', { integration, name, baseUrl: 'https://api.example.com' }));
+    endUsers.push(await test.create(caller, 'EndUser', { integration, externalId: name, displayName: name }));
+  }
+  const endUser = { id: endUsers[0].id };
+  await test.create(caller, 'Credential', { integration, endUser, name: 'many', data: { string: { value: 'v' } } });
+  await test.create(caller, 'Connection', { integration, connector: { id: connectors[0].id }, endUser, name: 'many' });
+  await test.makeAPIKey(caller, { name: 'many', scopes: ['credentials.get'], integration });
+  const start = Date.now() - SIZE * 1_000;
+  Object.assign(values, {
+    integration: integrations.map(({ id }) => ({ id })),
+    connector: connectors.map(({ id }) => ({ id })),
+    endUser: endUsers.map(({ id }) => ({ id })),
+    allowedDomain: ['many.example.com', 'few.example.com', 'none.example.com'],
+    kinds: [['STRING', 'NONE'], ['API_KEY'], ['BASIC_AUTH', 'OAUTH2_TOKEN']],
+    enabled: [true, false],
+    name: ['name*', '*few*', 'few*', 'none*', 'name 1*5'],
+    subject: ['many', 'few', 'none'],
+    action: ['createConnection', 'few', 'none'],
+    outcome: ['SUCCESS', 'FORBIDDEN', 'NOT_FOUND'],
+    objectId: integrations.map(({ id }) => id),
+    since: [new Date(start), new Date(start + (SIZE - 20) * 1_000), new Date(start + 2 * SIZE * 1_000)],
+    until: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
+  });
+  values.displayName = values.name!;
+  const [many, few] = [0, 1].map((at) => (objects: Json[]) => parseId(objects[at].id)!.id) as [
+    (o: Json[]) => string,
+    (o: Json[]) => string,
+  ];
+  // Copies of what the gateway wrote. They are not authentic, and only shown, which costs the same.
+  for (const collection of new Set(lists.map(collectionOf))) {
+    const documents = test.database.collection<Json>(collection);
+    const template = await documents.findOne({}, { sort: { createdAt: -1 } });
+    const copies = Array.from({ length: SIZE }, (_, n) => {
+      /** Whether it is one of the few of a filter. */
+      const isFew = (filter: number) => n % DISTANCE === filter;
+      const connectorId = (isFew(1) ? few : many)(connectors);
+      const own: Json = {
+        integrationId: (isFew(0) ? few : many)(integrations),
+        connectorId,
+        ownerId: connectorId,
+        endUserId: (isFew(2) ? few : many)(endUsers),
+        allowedDomain: isFew(3) ? 'few.example.com' : 'many.example.com',
+        kind: isFew(4) ? 'apiKey' : ['string', 'none'][n % 2],
+        enabled: !isFew(5),
+        name: `${isFew(6) ? 'few' : 'name'} ${n}`,
+        displayName: `${isFew(6) ? 'few' : 'name'} ${n}`,
+        externalId: `external ${n}`,
+        subject: isFew(1) ? 'few' : 'many',
+        action: isFew(2) ? 'few' : 'createConnection',
+        outcome: isFew(3) ? 'FORBIDDEN' : 'SUCCESS',
+        objectId: (isFew(4) ? few : many)(integrations),
+        number: 1_000_000 + n,
+        updatedAt: new Date(start + ((n * 7_919) % SIZE) * 1_000),
+      };
+      const fields = Object.fromEntries(Object.entries(own).filter(([name]) => name in template));
+      // Ids and times have different orders, and times are shared.
+      const _id = ((n * 7_907) % SIZE).toString(16).padStart(24, '0');
+      return { ...template, ...fields, _id, createdAt: new Date(start + (n - (n % 3)) * 1_000) };
+    });
+    await documents.insertMany(copies);
+  }
+}, 120_000);
+
+const typeOf = (list: (typeof lists)[number], name: string) => String(list.args.find((arg) => arg.name === name)!.type);
+
+/** Asks for a page. */
+async function ask(list: (typeof lists)[number], args: Record<string, Json>, selection: string): Promise<Json> {
+  const names = Object.keys(args);
+  const variables = names.map((name) => `$${name}: ${typeOf(list, name)}`).join(', ');
+  const given = names.map((name) => `${name}: $${name}`).join(', ');
+  const query = `query ${names.length > 0 ? `(${variables})` : ''} { page: ${list.name} ${given && `(${given})`} { ${selection} } }`;
+  return (await test.query(caller, query, args)).page;
+}
+const PAGE = 'nodes { ... on Node { id } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';
+
+/** Runs something, and returns what the database examined for each command on a collection. */
+async function examined(collection: string, run: () => Promise<Json>) {
+  const before = sent.length;
+  const result = await run();
+  const commands = sent.slice(before).filter(({ aggregate }) => aggregate === collection);
+  const costs = { commands: commands.length, documents: 0, keys: 0 };
+  for (const { aggregate, pipeline } of commands) {
+    const explained = await test.database.command({ explain: { aggregate, pipeline, cursor: {} }, verbosity: 'executionStats' });
+    add(explained, costs);
+  }
+  return { result, ...costs };
+}
+
+/** Adds up all statistics in an explanation. Servers differ in where they are. */
+function add(explained: Json, costs: { documents: number; keys: number }): void {
+  if (typeof explained !== 'object' || explained === null) return;
+  if ('executionStats' in explained && 'totalDocsExamined' in explained.executionStats) {
+    costs.documents += explained.executionStats.totalDocsExamined;
+    costs.keys += explained.executionStats.totalKeysExamined;
+  }
+  for (const value of Object.values(explained)) add(value, costs);
+}
+
+/** All sets of some things. */
+const subsets = <T>(things: readonly T[]): T[][] =>
+  Array.from({ length: 2 ** things.length }, (_, number) => things.filter((_, at) => (number >> at) & 1));
+
+describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) => {
+  const filters = list.args.map(({ name }) => name).filter((name) => !['first', 'after', 'last', 'before', 'sort'].includes(name));
+  const collection = collectionOf(list);
+  const sort = (getNamedType(list.args.find(({ name }) => name === 'sort')!.type) as GraphQLInputObjectType).getFields().field!;
+  const orders = (getNamedType(sort.type) as GraphQLEnumType).getValues().map(({ name }) => name);
+
+  it('reads what it returns, or a limited part, for each combination of filters and orders', { timeout: 120_000 }, async () => {
+    for (const name of filters) if (!values[name]) throw new Error(`Which values has the filter ${name}? Add some above.`);
+    const cursors: Record<string, string> = {};
+    for (const field of orders) {
+      const { pageInfo } = await ask(list, { first: LARGEST_PAGE, sort: { field, direction: 'ASC' } }, PAGE);
+      cursors[field] = pageInfo.endCursor;
+    }
+    let number = 0;
+    const directly = new Set<string>();
+    for (const set of subsets(filters)) {
+      for (const field of orders) {
+        // Directions, sizes, positions and values take turns, so that each meets each.
+        number++;
+        const size = [25, 1, 8][number % 3]!;
+        const position =
+          [{ first: size }, { first: size, after: cursors[field] }, { last: size, before: cursors[field] }][number % 5] ?? {};
+        const args = {
+          ...position,
+          sort: { field, direction: number % 2 ? 'ASC' : 'DESC' },
+          ...Object.fromEntries(set.map((name, at) => [name, values[name]![(number + (number >> at)) % values[name]!.length]])),
+        };
+        const { result, commands, documents, keys } = await examined(collection, () => ask(list, args, PAGE));
+        const asked = `${list.name}(${JSON.stringify(args)}): ${commands} commands, ${documents} documents, ${keys} keys`;
+        const returned = result.nodes.length;
+        if (commands === 1) {
+          // Two key ranges after a cursor, and one record more, to know whether there are more.
+          expect(documents, asked).toBeLessThanOrEqual(2 * (returned + 1));
+          expect(keys, asked).toBeLessThanOrEqual(2 * (returned + 1) + 10);
+          directly.add([field, ...set].join());
+        } else {
+          // Ten times the largest page, and what the page itself has.
+          expect(documents, asked).toBeLessThanOrEqual(10 * LARGEST_PAGE + 2 * (returned + 1));
+          expect(keys, asked).toBeLessThanOrEqual((3 + set.length) * EXAMINED_MAX + 100);
+          // A page that is shorter than asked says where to go on.
+          const { hasNextPage, hasPreviousPage, startCursor, endCursor } = result.pageInfo;
+          if ('last' in position && hasPreviousPage) expect(startCursor, asked).not.toBeNull();
+          if (!('last' in position) && hasNextPage) expect(endCursor, asked).not.toBeNull();
+        }
+      }
+    }
+    // What is documented as indexed.
+    for (const field of orders) expect([...directly]).toContain(field);
+  });
+
+  it('gives every record once, in both directions, however short the pages are', { timeout: 60_000 }, async () => {
+    const glob = filters.find((name) => ['name', 'displayName'].includes(name));
+    // The worst: few records, in another order than the one in which they are found. Of the audit log, two filters.
+    const filter = glob ? { [glob]: '*few *' } : { subject: 'many', action: 'createConnection', outcome: 'FORBIDDEN' };
+    const few = Math.ceil((SIZE - (glob ? 6 : 3)) / DISTANCE);
+    for (const field of orders) {
+      const sort = { field, direction: 'ASC' };
+      const ids: string[] = [];
+      let pages = 0;
+      for (let after: string | null = null, more = true; more; pages++) {
+        const page: Json = await ask(list, { ...filter, first: 4, after, sort }, PAGE);
+        ids.push(...page.nodes.map(({ id }: Json) => id));
+        after = page.pageInfo.endCursor;
+        more = page.pageInfo.hasNextPage;
+      }
+      expect(new Set(ids).size).toBe(few);
+      expect(ids).toHaveLength(few);
+      expect(pages).toBeLessThanOrEqual(Math.ceil(SIZE / EXAMINED_MAX) + Math.ceil(few / 4));
+      const back: string[] = [];
+      // Begins after all that match.
+      const { pageInfo } = await ask(list, { first: 1, sort: { field, direction: 'DESC' } }, PAGE);
+      for (let before: string | null = pageInfo.endCursor, more = true; more; ) {
+        const page: Json = await ask(list, { ...filter, last: 4, before, sort }, PAGE);
+        back.unshift(...page.nodes.map(({ id }: Json) => id));
+        before = page.pageInfo.startCursor;
+        more = page.pageInfo.hasPreviousPage;
+      }
+      expect(back).toEqual(ids);
+    }
+  });
+
+  it('counts keys of an index, not documents, where an index serves the filter', { timeout: 60_000 }, async () => {
+    for (const name of [undefined, ...filters]) {
+      for (const value of name === undefined ? [undefined] : values[name]!) {
+        const args = name === undefined ? {} : { [name]: value };
+        // An order that an index has together with the filter.
+        const sort = {
+          field: orders.find((field) => field.includes('NAME') && /name/i.test(name ?? '')) ?? 'CREATED_AT',
+          direction: 'ASC',
+        };
+        const { result, documents, keys } = await examined(collection, () =>
+          ask(list, { ...args, first: 1, sort }, 'totalCount totalCountPrecision'),
+        );
+        const asked = `${list.name}(${JSON.stringify(args)}): ${JSON.stringify(result)}, ${documents} documents, ${keys} keys`;
+        expect(result.totalCountPrecision, asked).toBe('EXACT');
+        // Only a pattern is looked for in the documents, and what is enabled.
+        const isInIndex = !(typeof value === 'string' && /\*./.test(value)) && value !== true;
+        // The page itself has a few.
+        if (isInIndex) expect(documents, asked).toBeLessThanOrEqual(2);
+        expect(keys, asked).toBeLessThanOrEqual(4 * SIZE + 100);
+      }
+    }
+  });
+});
