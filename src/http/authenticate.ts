@@ -6,6 +6,7 @@ import { TOKEN_LIFETIME_SECONDS } from '../limits.ts';
 import { Redacted } from '../redacted.ts';
 import { createIssuerKeys, type issuerKeyLimits } from './issuer-keys.ts';
 import type { Guard } from './limits/guesses.ts';
+import type { RequestHeaders } from './request.ts';
 
 /** How tokens of the issuer are verified. */
 export interface TokenSettings {
@@ -29,7 +30,7 @@ export interface TokenSettings {
 }
 
 /** Returns the viewer of a request, from its headers. The guard decides whether the database is asked about a token of the gateway itself. */
-export type Authenticator = (headers: Headers, guard?: Guard) => Promise<Viewer>;
+export type Authenticator = (headers: RequestHeaders, guard?: Guard) => Promise<Viewer>;
 
 /** The gateway's own checks: of the tokens that it issues itself, and of what is revoked. */
 export interface OwnTokens {
@@ -76,15 +77,15 @@ export function createAuthenticator(
 }
 
 /** @throws UnauthenticatedError when the request presents nothing that can be a token */
-function presented(headers: Headers): string {
-  const authorization = headers.get('authorization') ?? '';
+function presented(headers: RequestHeaders): string {
+  const authorization = headers.authorization ?? '';
   // Some clients name the scheme after the token: JWT. Between the scheme and the token there can be several spaces (RFC 9110, section 11.4).
   const [, token] = /^(?:Bearer|JWT) +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
   if (token) return token;
   const [, basic] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
   if (!basic) throw new UnauthenticatedError('A bearer token or an API key is required: Authorization: Bearer <token>.');
   // A browser sends saved Basic credentials automatically, whichever page causes the request.
-  if (headers.has('origin') || headers.has('sec-fetch-site')) {
+  if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
     throw new UnauthenticatedError('Basic authentication is not accepted from browsers. Use Authorization: Bearer <token>.');
   }
   const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
