@@ -126,7 +126,10 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
   }
 
   /** @throws the errors of the gateway, and of graphql-js */
-  return async ({ query, variables, operationName }: Asked, { state, mayMutate, createContext, charge }: Circumstances): Promise<RawResult> => {
+  return async (
+    { query, variables, operationName }: Asked,
+    { state, mayMutate, createContext, charge }: Circumstances,
+  ): Promise<RawResult> => {
     const asked = prepared(query);
     const { document } = asked;
     const operation = getOperationAST(document, operationName);

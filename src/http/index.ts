@@ -125,7 +125,10 @@ export function createHttp(settings: HttpSettings) {
     } catch (error) {
       result = { errors: [error] };
     }
-    const shown = publicResult(result, onDefect(() => sentWith(request, parameters, state.viewer), state.requestId));
+    const shown = publicResult(
+      result,
+      onDefect(() => sentWith(request, parameters, state.viewer), state.requestId),
+    );
     const completed = withOutcome(shown, state.isMutation === true, progress);
     const cost = costExtension(state);
     return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false);
@@ -141,7 +144,10 @@ export function createHttp(settings: HttpSettings) {
       return served ?? pathResponse(request, settings.graphiql) ?? (await graphqlResponse(request, state));
     } catch (error) {
       // Errors of operations do not come here.
-      const shown = publicResult({ errors: [error] }, onDefect(() => sentWith(request, undefined, state.viewer), state.requestId));
+      const shown = publicResult(
+        { errors: [error] },
+        onDefect(() => sentWith(request, undefined, state.viewer), state.requestId),
+      );
       return respond(shown, request.headers, false);
     }
   }

@@ -8,7 +8,7 @@ export interface Sent {
   readonly method: string;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string | Uint8Array;
+  readonly body?: string | Uint8Array<ArrayBuffer>;
 }
 
 /** What was received, without what differs from time to time, or is about the socket. */
@@ -70,7 +70,7 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
     method: 'POST',
     path: '/graphql',
     headers: { ...json, ...bearer(all), ...headers },
-    body: typeof body === 'string' || body instanceof Uint8Array ? body : JSON.stringify(body),
+    body: typeof body === 'string' || body instanceof Uint8Array ? (body as string) : JSON.stringify(body),
   });
   const get = (path: string, headers: Record<string, string> = bearer(all)): Sent => ({ method: 'GET', path, headers });
   const query = (text: string, more = '') => `/graphql?query=${encodeURIComponent(text)}${more}`;
@@ -81,8 +81,19 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
   const own = { origin: 'http://127.0.0.1', host: '127.0.0.1' };
   return [
     // Paths and methods.
-    ...['/', '/health', '/ready', '/nowhere', '/graphql', '/graphql/', '/graphql/x', '/graphql/page-0.js', '//graphql', '/%67raphql'].flatMap(
-      (path) => ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) => ({ method, path, headers: bearer(all) })),
+    ...[
+      '/',
+      '/health',
+      '/ready',
+      '/nowhere',
+      '/graphql',
+      '/graphql/',
+      '/graphql/x',
+      '/graphql/page-0.js',
+      '//graphql',
+      '/%67raphql',
+    ].flatMap((path) =>
+      ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'].map((method) => ({ method, path, headers: bearer(all) })),
     ),
     ...['PUT', 'PATCH', 'DELETE', 'OPTIONS'].flatMap((method) => [
       { method, path: '/graphql', headers: { ...json, ...bearer(all) }, body: JSON.stringify(typename) },
@@ -94,9 +105,18 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
     get('/graphql', { accept: 'text/html', 'if-none-match': '*' }),
     { method: 'HEAD', path: '/graphql', headers: { accept: 'text/html', 'accept-encoding': 'br' } },
     // Tokens.
-    ...['', 'x', 'Bearer', 'Bearer x', 'Bearer a.b.c', `bearer ${all}`, `JWT  ${all}`, `Bearer ${all}x`, `Bearer ${expired}`, `Bearer ${few}`].map(
-      (authorization) => post(typename, { authorization }),
-    ),
+    ...[
+      '',
+      'x',
+      'Bearer',
+      'Bearer x',
+      'Bearer a.b.c',
+      `bearer ${all}`,
+      `JWT  ${all}`,
+      `Bearer ${all}x`,
+      `Bearer ${expired}`,
+      `Bearer ${few}`,
+    ].map((authorization) => post(typename, { authorization })),
     ...[apiKey, endUser, `${apiKey}x`, `${endUser}x`].map((token) => post({ query: '{ viewer { kind } }' }, bearer(token))),
     ...['', `x:${apiKey}`, 'x:y', 'x'].flatMap((basic) => {
       const authorization = `Basic ${Buffer.from(basic).toString('base64')}`;
@@ -114,19 +134,45 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
     ...['a b', 'gateway.test:1', 'LOCALHOST.'].map((host) => post(typename, { host })),
     ...['https', 'http, HTTPS', 'x'].map((proto) => post(typename, { 'x-forwarded-proto': proto, 'x-forwarded-for': '192.0.2.1, ::1' })),
     // Media types and codings.
-    ...['*/*', 'application/json', 'application/graphql-response+json', 'image/png', 'application/json;q=0', 'text/html;q=0, */*;q=0.8', ''].flatMap(
-      (accept) => [post(typename, { accept }), post({ query: '{' }, { accept }), post({ query: '{ x }' }, { accept }), post({}, { accept })],
-    ),
+    ...[
+      '*/*',
+      'application/json',
+      'application/graphql-response+json',
+      'image/png',
+      'application/json;q=0',
+      'text/html;q=0, */*;q=0.8',
+      '',
+    ].flatMap((accept) => [
+      post(typename, { accept }),
+      post({ query: '{' }, { accept }),
+      post({ query: '{ x }' }, { accept }),
+      post({}, { accept }),
+    ]),
     ...['gzip', 'br', 'gzip, br;q=0.1', 'identity', 'x'].flatMap((coding) => [
       post(large, { 'accept-encoding': coding }),
-      post({ query: `mutation { createAPIKey(input: { name: "x${coding.length}", scopes: ["x"] }) { ${many(90).map((n) => `a${n}: __typename`).join(' ')} } }` }, { 'accept-encoding': coding }),
+      post(
+        {
+          query: `mutation { createAPIKey(input: { name: "x${coding.length}", scopes: ["x"] }) { ${many(90)
+            .map((n) => `a${n}: __typename`)
+            .join(' ')} } }`,
+        },
+        { 'accept-encoding': coding },
+      ),
     ]),
-    ...['text/plain', 'application/x-www-form-urlencoded', 'multipart/form-data; boundary=x', 'application/graphql', 'application/json; charset=latin1', 'application/json;charset="utf-8"', 'x'].map(
-      (type) => post(typename, { 'content-type': type }),
-    ),
+    ...[
+      'text/plain',
+      'application/x-www-form-urlencoded',
+      'multipart/form-data; boundary=x',
+      'application/graphql',
+      'application/json; charset=latin1',
+      'application/json;charset="utf-8"',
+      'x',
+    ].map((type) => post(typename, { 'content-type': type })),
     ...['gzip', 'identity', 'x'].map((coding) => post(typename, { 'content-encoding': coding })),
     // Bodies.
-    ...['', ' ', '{', 'null', '1', '"x"', '[]', '[{}]', `[${JSON.stringify(typename)}]`, '{}', 'x', '{"query":"{ __typename }"} x'].map((body) => post(body)),
+    ...['', ' ', '{', 'null', '1', '"x"', '[]', '[{}]', `[${JSON.stringify(typename)}]`, '{}', 'x', '{"query":"{ __typename }"} x'].map(
+      (body) => post(body),
+    ),
     ...['efbbbf7b7d', 'ff', '7b22717565727922 3a22c3227d'.replaceAll(' ', ''), 'fffe7b007d00'].map((hex) => post(Buffer.from(hex, 'hex'))),
     post(`${'['.repeat(100)}${']'.repeat(100)}`),
     post(`[${'1,'.repeat(60_000)}1]`),
@@ -143,10 +189,30 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
     ]),
     post('{"query":"{ __typename }","__proto__":{"a":1},"constructor":1}'),
     // Parameters of the URL.
-    ...['{ __typename }', 'query A { __typename } query B { __typename }', 'mutation { __typename }', '{', '{ x }', 'subscription { x }', ''].flatMap((text) =>
-      ['', '&operationName=A', '&operationName=', '&variables=', '&variables=%7B%7D', '&variables=[]', '&variables=%7B', '&extensions=1', '&extensions=%7B%7D', '&x=1', '&id=x', '&query=x', '&a=%FF'].map(
-        (more) => get(query(text, more)),
-      ),
+    ...[
+      '{ __typename }',
+      'query A { __typename } query B { __typename }',
+      'mutation { __typename }',
+      '{',
+      '{ x }',
+      'subscription { x }',
+      '',
+    ].flatMap((text) =>
+      [
+        '',
+        '&operationName=A',
+        '&operationName=',
+        '&variables=',
+        '&variables=%7B%7D',
+        '&variables=[]',
+        '&variables=%7B',
+        '&extensions=1',
+        '&extensions=%7B%7D',
+        '&x=1',
+        '&id=x',
+        '&query=x',
+        '&a=%FF',
+      ].map((more) => get(query(text, more))),
     ),
     get('/graphql?variables=%7B%7D'),
     get('/graphql?extensions=%7B%22persistedQuery%22:%7B%7D%7D'),
@@ -167,7 +233,9 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
       '{ integrations(first: 1000) { totalCount } }',
       '{ integrations { totalCount } a: integrations(first: 1, after: "x") { totalCount } }',
       '{ connections(first: 100) { nodes { actionCredentials { credential { ... on CredentialBase { usages(first: 100) { nodes { id } } } } } } } }',
-      `{ ${many(101).map((n) => `a${n}: __typename`).join(' ')} }`,
+      `{ ${many(101)
+        .map((n) => `a${n}: __typename`)
+        .join(' ')} }`,
       `${'{ a '.repeat(100)}${'}'.repeat(100)}`,
       `{ ${'a '.repeat(20_000)} }`,
       '{ __proto__: __typename constructor: __typename }',

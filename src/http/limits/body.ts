@@ -36,11 +36,7 @@ export function checkDeclaredLength({ headers }: HttpRequest, maxBytes: number):
  * @throws GraphQLError when the body exceeds a limit, or is not JSON in UTF-8
  * @throws RateLimitedError by `charge`
  */
-export async function readJsonBody(
-  request: HttpRequest,
-  maxBytes: number,
-  charge: (cost: number) => Promise<void>,
-): Promise<unknown> {
+export async function readJsonBody(request: HttpRequest, maxBytes: number, charge: (cost: number) => Promise<void>): Promise<unknown> {
   const bytes = await readBytes(request, maxBytes, charge);
   const text = decoded(bytes);
   try {
