@@ -23,7 +23,7 @@ const ofConnection = ['connection', 'content-length', 'date', 'keep-alive', 'tra
 
 /** Sends a request through `gateway.fetch`. */
 export async function throughFetch(gateway: Gateway, origin: string, { method, path, headers = {}, body }: Sent): Promise<Received> {
-  const length = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
+  const length: Record<string, string> = body === undefined ? {} : { 'content-length': String(Buffer.byteLength(body)) };
   const init = { method, headers: { host: new URL(origin).host, ...length, ...headers }, ...(body !== undefined && { body }) };
   const response = await gateway.fetch(new Request(`${origin}${path}`, init));
   return received(response.status, Object.fromEntries(response.headers), Buffer.from(await response.arrayBuffer()));
@@ -44,7 +44,7 @@ function received(status: number, headers: Readonly<Record<string, string>>, byt
     .filter(([name]) => !ofConnection.includes(name))
     .map(([name, value]) => [name, name === 'x-request-id' ? 'an id' : name === 'ratelimit' ? value.replace(/[rt]=\d+/g, 'n') : value])
     .sort(([one], [other]) => (one! < other! ? -1 : 1));
-  const coding = headers['content-encoding'];
+  const coding = bytes.length > 0 ? headers['content-encoding'] : undefined;
   const content = coding === 'br' ? brotliDecompressSync(bytes) : coding === 'gzip' ? gunzipSync(bytes) : bytes;
   const body = content
     .toString('latin1')
@@ -125,7 +125,7 @@ export function corpus({ all, few, expired, apiKey, endUser }: Tokens): Sent[] {
     { method: 'POST', path: '/graphql', headers: json, body: '{' },
     get(query('{ __typename }'), {}),
     // Origins and hosts.
-    ...['null', 'x', '', 'https://app.example.com', 'https://evil.example.com', own.origin].flatMap((origin) => [
+    ...['null', 'x', '', 'https://app.example', 'https://evil.example.com', own.origin].flatMap((origin) => [
       post(typename, { origin }),
       { method: 'OPTIONS', path: '/graphql', headers: { origin } },
       get('/health', { origin }),

@@ -9,7 +9,7 @@ const BYTES_FOR_ONE = 1_024;
 const VALUES_FOR_ONE = 100;
 /** While a body arrives, it is paid for in steps of this cost. */
 const STEP = 64;
-/** The size of the first buffer. It grows with the body. */
+/** The size of the first buffer for a body of several chunks. It grows with the body. */
 const FIRST_BYTES = 16 * 1024;
 
 /** Returns the cost of a body from its Content-Length, which must be valid. 0 if there is none: such a body is paid for while it is read. */
@@ -70,7 +70,7 @@ async function readBytes(
   const scanner = createJsonScanner();
   const atStart = incoming?.socket.bytesRead ?? 0;
   const onWire = () => (incoming && headers['content-length'] === undefined ? incoming.socket.bytesRead - atStart : 0);
-  let kept = Buffer.allocUnsafe(FIRST_BYTES);
+  let kept: Uint8Array = new Uint8Array(0);
   let read = 0;
   let charged = 0;
   const cost = () => Math.floor(Math.max(read, onWire()) / BYTES_FOR_ONE) + Math.floor(scanner.count() / VALUES_FOR_ONE);
@@ -82,12 +82,17 @@ async function readBytes(
       read += chunk.length;
       if (read > maxBytes) throw tooLarge();
       scanner.scan(chunk);
-      if (read > kept.length) {
-        const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(read, 2 * kept.length)));
-        kept.copy(larger, 0, 0, start);
-        kept = larger;
+      if (start === 0 && incoming) {
+        // Most bodies are one chunk. Those of a socket are nobody else's, so it need not be copied.
+        kept = chunk;
+      } else {
+        if (read > kept.length) {
+          const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(read, 2 * kept.length, FIRST_BYTES)));
+          larger.set(kept.subarray(0, start));
+          kept = larger;
+        }
+        kept.set(chunk, start);
       }
-      kept.set(chunk, start);
       if (cost() - charged >= STEP) {
         charged = cost();
         await charge(charged);
