@@ -162,7 +162,7 @@ const kinds: Readonly<Record<string, readonly [status: number, sent: () => strin
   GraphiQL: [200, () => head('GET /graphql HTTP/1.1', 'Accept: text/html')],
   'an upgrade': [401, () => head('GET /graphql HTTP/1.1', 'Upgrade: websocket').replace('Connection: close', 'Connection: close, upgrade')],
   'too many requests': [429, () => json(query('{ __typename }'), 'X-Forwarded-For: 192.0.2.1'), 'limited'],
-  // What yoga never sees.
+  // What the gateway never sees.
   'a Host that makes no URL': [400, () => head('GET /graphql HTTP/1.1').replace('gateway.test', 'a b')],
   'what is no HTTP': [400, () => 'hello\r\n\r\n'],
   'another protocol': [400, () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
