@@ -50,9 +50,11 @@ import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
+import { fetchDoor } from './http/fetch.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
+import type { HttpRequest } from './http/request.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, type Limits } from './limits.ts';
@@ -273,7 +275,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
-    const { yoga, execute } = createHttp({
+    const { handle, execute } = createHttp({
       ...options,
       schema: createSchema(kinds),
       contextOf: (viewer) => contextOf(gateway, viewer),
@@ -293,6 +295,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           'a share of a rate limit could not be reserved; requests are allowed up to one share',
         ),
     });
+    const serve = (request: HttpRequest) => stores.serve(() => handle(request));
     const sweep = () => sweepExpired(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
@@ -347,8 +350,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
     ];
     return {
-      fetch: async (request) => stores.serve(() => yoga.fetch(request)),
-      requestListener: nodeListener((request, response) => stores.serve(() => yoga(request, response))),
+      fetch: fetchDoor(serve),
+      requestListener: nodeListener(serve),
       execute: (operation) => stores.serve(() => execute(operation)),
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);

@@ -117,9 +117,16 @@ export interface WorkerMessage {
   readonly hasEnded?: true;
 }
 
+/**
+ * The memory for new objects in the thread of a server, in MiB: three times a semi-space of 64 MiB. What a reply consists of is then mostly gone before
+ * it is collected for the first time. With Node's default of 16 MiB, it is copied, and kept until the next full collection.
+ */
+const YOUNG_GENERATION_MB = 192;
+
 async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMongodb> {
   if (import.meta.url.endsWith('.ts')) throw new Error('worker: true requires the built JavaScript (npm run build)');
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false } });
+  const resourceLimits = { maxYoungGenerationSizeMb: YOUNG_GENERATION_MB };
+  const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: { ...options, worker: false }, resourceLimits });
   let isGone = () => {};
   const gone = new Promise<void>((resolve) => {
     isGone = resolve;

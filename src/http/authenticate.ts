@@ -1,4 +1,5 @@
-import { decodeJwt, decodeProtectedHeader, errors, type JWTPayload, jwtVerify } from 'jose';
+import { hash } from 'node:crypto';
+import { decodeJwt, decodeProtectedHeader, errors, type JWTHeaderParameters, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, SUBJECT_MAX, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
@@ -6,6 +7,7 @@ import { TOKEN_LIFETIME_SECONDS } from '../limits.ts';
 import { Redacted } from '../redacted.ts';
 import { createIssuerKeys, type issuerKeyLimits } from './issuer-keys.ts';
 import type { Guard } from './limits/guesses.ts';
+import type { RequestHeaders } from './request.ts';
 
 /** How tokens of the issuer are verified. */
 export interface TokenSettings {
@@ -29,7 +31,7 @@ export interface TokenSettings {
 }
 
 /** Returns the viewer of a request, from its headers. The guard decides whether the database is asked about a token of the gateway itself. */
-export type Authenticator = (headers: Headers, guard?: Guard) => Promise<Viewer>;
+export type Authenticator = (headers: RequestHeaders, guard?: Guard) => Promise<Viewer>;
 
 /** The gateway's own checks: of the tokens that it issues itself, and of what is revoked. */
 export interface OwnTokens {
@@ -44,6 +46,9 @@ const CLOCK_TOLERANCE_SECONDS = 5;
 /** The name of the claim that lists the scopes, and the name that it has instead at some issuers. */
 const DEFAULT_SCOPE_CLAIM = 'scope';
 const OTHER_SCOPE_CLAIM = 'scp';
+/** How many verified tokens are kept in memory, and how long each may be: together about 20 MB. */
+const KEPT_TOKENS_MAX = 5_000;
+const KEPT_TOKEN_MAX_LENGTH = 4_096;
 const UNUSABLE_KEY = 'The issuer’s key that the token names cannot be used.';
 const SHARED_SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512'];
 const PUBLIC_KEY_ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'];
@@ -66,25 +71,38 @@ export function createAuthenticator(
   options: AuthenticatorOptions = {},
 ): Authenticator {
   const issued = issuedTokens(settings, now, options);
+  /** Returns the viewer of a token, unless it is revoked. Only a token that is accepted is kept. */
+  const accept = (token: string, verified: Verified): Viewer => {
+    try {
+      const viewer = own.issued(verified.viewer);
+      issued.keep(token, verified);
+      return viewer;
+    } catch (error) {
+      issued.drop(token);
+      throw error;
+    }
+  };
   return async (headers, guard = (_token, check) => check()) => {
     const token = presented(headers);
     const apiKey = parseAPIKey(token);
     if (apiKey) return guard(token, () => own.apiKey(apiKey));
+    const known = await issued.verifiedBefore(token);
+    if (known) return accept(token, known);
     const endUser = endUserToken(token);
-    return endUser ? guard(token, () => own.endUser(endUser)) : own.issued(await issued(token));
+    return endUser ? guard(token, () => own.endUser(endUser)) : accept(token, await issued.verify(token));
   };
 }
 
 /** @throws UnauthenticatedError when the request presents nothing that can be a token */
-function presented(headers: Headers): string {
-  const authorization = headers.get('authorization') ?? '';
+function presented(headers: RequestHeaders): string {
+  const authorization = headers.authorization ?? '';
   // Some clients name the scheme after the token: JWT. Between the scheme and the token there can be several spaces (RFC 9110, section 11.4).
   const [, token] = /^(?:Bearer|JWT) +([A-Za-z0-9._~+/=-]+)$/i.exec(authorization) ?? [];
   if (token) return token;
   const [, basic] = /^Basic +([A-Za-z0-9+/]+=*)$/i.exec(authorization) ?? [];
   if (!basic) throw new UnauthenticatedError('A bearer token or an API key is required: Authorization: Bearer <token>.');
   // A browser sends saved Basic credentials automatically, whichever page causes the request.
-  if (headers.has('origin') || headers.has('sec-fetch-site')) {
+  if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
     throw new UnauthenticatedError('Basic authentication is not accepted from browsers. Use Authorization: Bearer <token>.');
   }
   const [, password] = /^[^:]*:(.*)$/s.exec(Buffer.from(basic, 'base64').toString()) ?? [];
@@ -106,7 +124,23 @@ function endUserToken(token: string) {
   }
 }
 
-/** The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens without them. */
+/** What was found out about a token when its signature was verified, and does not change. */
+interface Verified {
+  readonly header: JWTHeaderParameters;
+  /** The key that the signature was verified with. */
+  readonly key: unknown;
+  readonly times: Pick<JWTPayload, 'exp' | 'nbf' | 'iat'>;
+  readonly viewer: Viewer;
+}
+
+/**
+ * Verifies tokens of the issuer. The key, never the token, decides which algorithms are accepted. `exp` and `sub` are required, as jose accepts tokens
+ * without them.
+ *
+ * Signatures of the tokens that were used last are verified once. Whatever can change is checked each time: the clock, and which key the issuer
+ * publishes under the name in the header. A new set of keys consists of new objects, so every token is then verified again. Tokens are kept by their
+ * hash.
+ */
 function issuedTokens(
   {
     issuer,
@@ -130,27 +164,88 @@ function issuedTokens(
   };
   const findKey =
     'jwksUrl' in key ? createIssuerKeys({ url: key.jwksUrl, now, onFailure: onKeyFailure, ...(limits && { limits }) }) : undefined;
-  return async (token: string): Promise<Viewer> => {
-    const currentDate = now();
-    const options = { ...settings, currentDate };
+  const kept = new Map<string, Verified>();
+  const nameOf = (token: string) => hash('sha256', token, 'base64url');
+  const keyFor: JWTVerifyGetKey = 'secret' in key ? () => key.secret : findKey!;
+
+  /** @throws UnauthenticatedError in the place of jose's errors */
+  async function translating<T>(run: () => Promise<T>): Promise<T> {
     try {
-      const { payload } = 'secret' in key ? await jwtVerify(token, key.secret, options) : await jwtVerify(token, findKey!, options);
-      checkLifetime(payload, currentDate, maxLifetimeSeconds);
-      return viewerOf(payload, organizationClaim, scopeClaim);
+      return await run();
     } catch (error) {
       if (error instanceof errors.JOSEError) throw new UnauthenticatedError(reason(error));
       // jose and WebCrypto reject a published key that is malformed or too small in this way.
       if (findKey && (error instanceof TypeError || error instanceof DOMException)) throw new UnauthenticatedError(UNUSABLE_KEY);
       throw error;
     }
+  }
+
+  return {
+    /** Verifies a token. @throws UnauthenticatedError, UnavailableError */
+    verify: (token: string): Promise<Verified> =>
+      translating(async () => {
+        const currentDate = now();
+        let used: unknown;
+        const findUsed: JWTVerifyGetKey = async (header, jws) => {
+          const found = await keyFor(header, jws);
+          used = found;
+          return found;
+        };
+        const { payload, protectedHeader } = await jwtVerify(token, findUsed, { ...settings, currentDate });
+        checkLifetime(payload, currentDate, maxLifetimeSeconds);
+        const { exp, nbf, iat } = payload;
+        return { header: protectedHeader, key: used, times: { exp, nbf, iat }, viewer: viewerOf(payload, organizationClaim, scopeClaim) };
+      }),
+
+    /**
+     * Returns what was found out about a token before, if all of it still holds. Otherwise the token must be verified again, which also tells why it
+     * is refused.
+     *
+     * @throws UnauthenticatedError, UnavailableError
+     */
+    async verifiedBefore(token: string): Promise<Verified | undefined> {
+      const name = nameOf(token);
+      const known = kept.get(name);
+      if (!known) return undefined;
+      const currentDate = now();
+      if (!isCurrent(known.times, currentDate)) {
+        kept.delete(name);
+        return undefined;
+      }
+      if (findKey) {
+        // Only the header decides which key that is.
+        const current = await translating(async () => findKey(known.header, { payload: '', signature: '' }));
+        if (current !== known.key) return undefined;
+      }
+      checkLifetime(known.times, currentDate, maxLifetimeSeconds);
+      return known;
+    },
+
+    keep(token: string, verified: Verified): void {
+      if (token.length > KEPT_TOKEN_MAX_LENGTH) return;
+      const name = nameOf(token);
+      kept.delete(name);
+      kept.set(name, verified);
+      if (kept.size > KEPT_TOKENS_MAX) kept.delete(kept.keys().next().value!);
+    },
+
+    drop(token: string): void {
+      kept.delete(nameOf(token));
+    },
   };
+}
+
+/** Returns whether a token is valid at a time, by RFC 7519, sections 4.1.4 and 4.1.5. */
+function isCurrent({ exp, nbf }: Verified['times'], currentDate: Date): boolean {
+  const now = Math.floor(currentDate.getTime() / 1_000);
+  return exp! > now - CLOCK_TOLERANCE_SECONDS && (nbf === undefined || nbf <= now + CLOCK_TOLERANCE_SECONDS);
 }
 
 /**
  * Checks that a token was issued, and is not valid for longer than is accepted: a stolen token, or one that the issuer made by mistake, must end.
  * Without `iat`, the rest of its lifetime counts. Numbers in JSON can be infinite (1e999): such a lifetime is too long.
  */
-function checkLifetime({ iat, exp }: JWTPayload, currentDate: Date, maxSeconds: number): void {
+function checkLifetime({ iat, exp }: Verified['times'], currentDate: Date, maxSeconds: number): void {
   const now = Math.floor(currentDate.getTime() / 1_000);
   if (iat !== undefined && !(iat <= now + CLOCK_TOLERANCE_SECONDS)) throw new UnauthenticatedError(wrongClaim('iat'));
   const lifetime = exp! - (iat ?? now + CLOCK_TOLERANCE_SECONDS);

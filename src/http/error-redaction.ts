@@ -51,7 +51,7 @@ export function publicError(error: unknown, onDefect: OnDefect): GraphQLError {
   return answer('INTERNAL_SERVER_ERROR', 'Unexpected error.', {}, source);
 }
 
-/** Unwraps an error: graphql-js wraps what a resolver throws, and yoga may wrap it again. */
+/** Unwraps an error: graphql-js wraps what a resolver throws. */
 function innermost(error: unknown): unknown {
   return error instanceof GraphQLError && error.originalError ? innermost(error.originalError) : error;
 }
@@ -103,13 +103,23 @@ export function tooLarge(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[413]!, { http: { status: 413 } });
 }
 
+/** The error for a method that GraphQL over HTTP does not know. */
+export function unknownMethod(): GraphQLError {
+  return answer('BAD_REQUEST', requestMessages[405]!, { http: { status: 405, headers: { allow: 'GET, POST' } } });
+}
+
+/** The error for a mutation by GET, which must change nothing (GraphQL over HTTP, section "GET"). */
+export function mutationByGet(): GraphQLError {
+  return answer('BAD_REQUEST', requestMessages[405]!, { http: { status: 405, headers: { allow: 'POST' } } });
+}
+
 /** The error for an operation name that is missing or unknown. */
 export function unknownOperation(): GraphQLError {
   const message = 'The request must name one of the operations in the document, unless the document contains only one.';
   return answer('BAD_REQUEST', message);
 }
 
-/** Replaces an error of graphql-js or yoga about a bad request by one that repeats no input. The library's message only identifies it. */
+/** Replaces an error of graphql-js about a bad request by one that repeats no input. The library's message only identifies it. */
 function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   const { message } = error;
   if (message.startsWith('Syntax Error')) {

@@ -1,4 +1,6 @@
+import { type ExecutionArgs, execute } from '@graphql-tools/executor';
 import {
+  type DocumentNode,
   type GraphQLError,
   type GraphQLSchema,
   getOperationAST,
@@ -7,89 +9,176 @@ import {
   NoSchemaIntrospectionCustomRule,
   type OperationDefinitionNode,
   OperationTypeNode,
-  type Source,
-  type ValidationRule,
+  parse,
+  specifiedRules,
 } from 'graphql';
-import type { Plugin } from 'graphql-yoga';
+import type { Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
 import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
-import { type GraphQLContext, indispensableScopes, operationCost, type Progress, requiredScopes, tooOften } from '../schema/index.ts';
-import type { ServerContext } from './access-log.ts';
+import {
+  type GraphQLContext,
+  indispensableScopes,
+  operationCost,
+  type Progress,
+  requiredScopes,
+  type TooOften,
+  tooOften,
+} from '../schema/index.ts';
 import { validateDocument } from './document-validation.ts';
-import { answer, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
+import { answer, mutationByGet, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
+import type { RequestState } from './request.ts';
 import { variableIssues } from './variables.ts';
 
 /** The maximum number of errors about variables that are reported at once, and of those that say the same of different items of a list. */
 const ISSUES_MAX = 50;
 const SAME_ISSUES_MAX = 5;
+/** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
+const KEPT_DOCUMENTS_MAX = 1_000;
+const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
+
+/** What a request asks for. */
+export interface Asked {
+  readonly query: string;
+  readonly variables?: Readonly<Record<string, unknown>> | null | undefined;
+  readonly operationName?: string | null | undefined;
+}
+
+/** What a caller may do, and what an operation runs in. */
+export interface Circumstances {
+  readonly state: RequestState;
+  /** Whether a mutation may be carried out: not by GET. */
+  readonly mayMutate: boolean;
+  /** Called once the document is valid. */
+  readonly createContext: () => GraphQLContext;
+  /** Pays for the operation, whose cost is in the state. @throws RateLimitedError, UnavailableError */
+  readonly charge: (state: RequestState) => Promise<void>;
+}
+
+/** The result of an operation, before its errors are redacted. */
+export interface RawResult {
+  readonly data?: unknown;
+  readonly errors?: readonly unknown[];
+}
+
+/** A parsed document, and what was found out about it so far. */
+interface Prepared {
+  readonly document: DocumentNode;
+  /** The errors of validation. Undefined before it is validated. */
+  errors: readonly GraphQLError[] | undefined;
+  /** What is known of its operations that declare no variables. */
+  readonly facts: Map<OperationDefinitionNode, Facts>;
+}
+
+/** What an operation and its variables say, whoever asks. */
+interface Facts {
+  readonly cost: number;
+  /** The scopes without which nothing of it is carried out. */
+  readonly scopes: readonly Scope[];
+  readonly tooOften: TooOften | undefined;
+}
 
 /**
- * Checks and runs every operation. Documents that are too large are rejected before they are traversed; errors do not repeat the input; and
- * if any scope is missing for any part of a mutation operation, none of it is carried out.
+ * Creates the function that checks and runs operations. Documents that are too large are rejected before they are traversed; errors do not repeat
+ * the input; and if any scope is missing for any part of a mutation operation, none of it is carried out.
  */
-export function useExecutionChecks(schema: GraphQLSchema, limits: Limits): Plugin<GraphQLContext> {
-  return {
-    onParse({ parseFn, setParseFn }) {
-      setParseFn((source: string | Source, options) => {
-        checkTokens(typeof source === 'string' ? source : source.body, limits);
-        return parseFn(source, options);
-      });
-    },
-    onValidate({ setValidationFn }) {
-      setValidationFn((schema, document, rules, typeInfo, options) => {
-        checkDocument(document, limits);
-        const all = limits.introspection ? rules : [...rules, NoSchemaIntrospectionCustomRule];
-        return validateDocument(schema, document, all as readonly ValidationRule[], typeInfo, options);
-      });
-    },
-    onExecute({ args, setResultAndStopExecution, executeFn, setExecuteFn }) {
-      const operation = getOperationAST(args.document, args.operationName);
-      if (!operation) return setResultAndStopExecution({ errors: [unknownOperation()] });
-      const variables = (args.variableValues ?? {}) as Record<string, unknown>;
-      for (const { variable } of operation.variableDefinitions ?? []) {
-        if (Object.hasOwn(variables, variable.name.value) && hasLongList(variables[variable.name.value], limits.maxListItems)) {
-          throw new LimitExceededError(
-            `The variable $${variable.name.value} holds a list with too many items`,
-            'MAX_LIST_ITEMS',
-            limits.maxListItems,
-          );
-        }
+export function createExecution(schema: GraphQLSchema, limits: Limits) {
+  const kept = new Map<string, Prepared>();
+  const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+
+  /** Parses a document, or finds it among those that were parsed last. @throws LimitExceededError, GraphQLError */
+  function prepared(text: string): Prepared {
+    const known = kept.get(text);
+    if (known) return known;
+    checkTokens(text, limits);
+    const added: Prepared = { document: parse(text), errors: undefined, facts: new Map() };
+    if (text.length <= KEPT_DOCUMENT_MAX_LENGTH) {
+      kept.set(text, added);
+      if (kept.size > KEPT_DOCUMENTS_MAX) kept.delete(kept.keys().next().value!);
+    }
+    return added;
+  }
+
+  /** Returns the errors of a document. @throws LimitExceededError */
+  function errorsOf(asked: Prepared): readonly GraphQLError[] {
+    if (!asked.errors) {
+      checkDocument(asked.document, limits);
+      asked.errors = validateDocument(schema, asked.document, rules, undefined, undefined);
+    }
+    return asked.errors;
+  }
+
+  /** Returns the facts of an operation. Without variables, they are the same each time. `coerced` includes the defaults of variables. */
+  function factsOf({ document, facts }: Prepared, operation: OperationDefinitionNode, coerced: Readonly<Record<string, unknown>>): Facts {
+    const known = facts.get(operation);
+    if (known) return known;
+    const isMutation = operation.operation === OperationTypeNode.MUTATION;
+    const cost = operationCost(schema, document, operation, coerced);
+    // What is refused for this is not looked at further.
+    if (cost > limits.maxCost) return { cost, scopes: [], tooOften: undefined };
+    const exceeded = isMutation ? tooOften(schema, document, operation, coerced) : undefined;
+    if (exceeded) return { cost, scopes: [], tooOften: exceeded };
+    const scopes = [...(isMutation ? requiredScopes : indispensableScopes)(schema, document, operation, coerced)];
+    const found: Facts = { cost, scopes, tooOften: undefined };
+    if (!operation.variableDefinitions?.length) facts.set(operation, found);
+    return found;
+  }
+
+  /** @throws the errors of the gateway, and of graphql-js */
+  return async (
+    { query, variables, operationName }: Asked,
+    { state, mayMutate, createContext, charge }: Circumstances,
+  ): Promise<RawResult> => {
+    const asked = prepared(query);
+    const { document } = asked;
+    const operation = getOperationAST(document, operationName);
+    if (!operation) throw unknownOperation();
+    const isMutation = operation.operation === OperationTypeNode.MUTATION;
+    if (isMutation && !mayMutate) throw mutationByGet();
+    const errors = errorsOf(asked);
+    if (errors.length > 0) return { errors };
+    const context = createContext();
+    const variableValues = variables ?? {};
+    for (const { variable } of operation.variableDefinitions ?? []) {
+      if (Object.hasOwn(variableValues, variable.name.value) && hasLongList(variableValues[variable.name.value], limits.maxListItems)) {
+        throw new LimitExceededError(
+          `The variable $${variable.name.value} holds a list with too many items`,
+          'MAX_LIST_ITEMS',
+          limits.maxListItems,
+        );
       }
-      const issues = fewOfEach(variableIssues(schema, operation, variables));
-      if (issues.length > 0) {
-        const errors = issues
+    }
+    const issues = fewOfEach(variableIssues(schema, operation, variableValues));
+    if (issues.length > 0) {
+      return {
+        errors: issues
           .slice(0, ISSUES_MAX)
-          .map(({ path, message }) => answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path }));
-        return setResultAndStopExecution({ errors });
-      }
-      // The coerced variables include defaults, so the cost is that of what will run.
-      const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variables);
-      const cost = operationCost(schema, args.document, operation, coerced);
-      (args.contextValue as ServerContext).cost = cost;
-      if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
-      const isMutation = operation.operation === OperationTypeNode.MUTATION;
-      const { viewer, refusals, requestId, address } = args.contextValue as GraphQLContext;
-      (args.contextValue as ServerContext).isMutation = isMutation;
-      if (isMutation) {
-        const exceeded = tooOften(schema, args.document, operation, coerced);
-        if (exceeded) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'LIMIT_EXCEEDED', { requestId, address });
-          throw new LimitExceededError(`The operation contains ${exceeded.name} too often`, 'PER_REQUEST', exceeded.perRequest);
-        }
-        const missing = [...requiredScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
-        if (missing.length > 0) {
-          refusals.add(viewer, rootFieldsOf(schema, operation), 'FORBIDDEN', { requestId, address });
-          return setResultAndStopExecution({ errors: missing.map(forbidden) });
-        }
-      }
-      if (operation.operation === OperationTypeNode.QUERY) {
-        const missing = [...indispensableScopes(schema, args.document, operation, coerced)].filter((scope) => !may(viewer, scope));
-        if (missing.length > 0) return setResultAndStopExecution({ errors: missing.map(forbidden) });
-      }
-      setExecuteFn((args) => withinTime((signal) => executeFn({ ...args, signal } as typeof args), limits.operationSeconds));
-    },
+          .map(({ path, message }) => answer('BAD_USER_INPUT', `The variable ${path.join('.')} ${message}.`, { path })),
+      };
+    }
+    // The coerced variables include defaults, so the cost is that of what will run.
+    const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variableValues);
+    const { cost, scopes, tooOften: exceeded } = factsOf(asked, operation, coerced);
+    state.cost = cost;
+    if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
+    state.isMutation = isMutation;
+    const { viewer, refusals, requestId, address } = context;
+    const refuse = (code: ErrorCode) => {
+      if (isMutation) refusals.add(viewer, rootFieldsOf(schema, operation), code, { requestId, address });
+    };
+    if (exceeded) {
+      refuse('LIMIT_EXCEEDED');
+      throw new LimitExceededError(`The operation contains ${exceeded.name} too often`, 'PER_REQUEST', exceeded.perRequest);
+    }
+    const missing = scopes.filter((scope) => !may(viewer, scope));
+    if (missing.length > 0) {
+      refuse('FORBIDDEN');
+      return { errors: missing.map(forbidden) };
+    }
+    await charge(state);
+    const args = { schema, document, contextValue: context, variableValues, ...(operationName && { operationName }) };
+    return withinTime((signal) => execute({ ...args, signal } as ExecutionArgs) as RawResult | Promise<RawResult>, limits.operationSeconds);
   };
 }
 
@@ -113,16 +202,34 @@ function forbidden(scope: string): GraphQLError {
  * @throws OperationTimeoutError
  */
 async function withinTime<T>(run: (signal: AbortSignal) => T, seconds: number): Promise<Awaited<T>> {
-  const controller = new AbortController();
+  const deadline = new Deadline();
+  let timer: NodeJS.Timeout | undefined;
   const tooLate = new Promise<never>((_, reject) => {
-    controller.signal.addEventListener('abort', () => reject(controller.signal.reason));
+    timer = setTimeout(() => {
+      deadline.reason = new OperationTimeoutError(seconds);
+      deadline.aborted = true;
+      reject(deadline.reason);
+    }, seconds * 1_000);
   });
-  const timer = setTimeout(() => controller.abort(new OperationTimeoutError(seconds)), seconds * 1_000);
   try {
-    return await Promise.race([run(controller.signal), tooLate]);
+    return await Promise.race([run(deadline as Partial<AbortSignal> as AbortSignal), tooLate]);
   } finally {
     clearTimeout(timer);
   }
+}
+
+/**
+ * What the executor uses of an abort signal: it asks before it starts a field. Node's own signals take longer to create than a small operation to
+ * run. Nobody needs to be told: `withinTime` does not wait for what is running.
+ */
+class Deadline {
+  aborted = false;
+  reason: OperationTimeoutError | undefined;
+  throwIfAborted(): void {
+    if (this.aborted) throw this.reason;
+  }
+  addEventListener(): void {}
+  removeEventListener(): void {}
 }
 
 /** Returns the result with errors that may be shown to the caller. */

@@ -1,28 +1,27 @@
-import type { DocumentNode, GraphQLSchema } from 'graphql';
-import { createYoga, type GraphQLParams, type Plugin, type YogaServerInstance } from 'graphql-yoga';
+import { randomUUID } from 'node:crypto';
+import type { GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
 import type { FailedLogins } from '../domain/failed-logins.ts';
 import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
-import { createLoaders, type GraphQLContext } from '../schema/index.ts';
-import { type ServerContext, useAccessLog } from './access-log.ts';
+import { createLoaders, type GraphQLContext, type Progress } from '../schema/index.ts';
+import { parsedUrl } from '../url.ts';
+import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
-import { malformedRequest, noPersistedDocuments, type OnDefect } from './error-redaction.ts';
-import { publicResult, useExecutionChecks, withOutcome } from './execution.ts';
-import { type GraphiqlSettings, useGraphiql } from './graphiql/index.ts';
+import { malformedRequest, noPersistedDocuments, type OnDefect, unknownMethod } from './error-redaction.ts';
+import { type Asked, createExecution, publicResult, type RawResult, withOutcome } from './execution.ts';
+import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
-import { addressOf, createRateLimits, incomingOf, type RateLimitSettings } from './limits/rate-limits.ts';
-import { type OriginGuardSettings, useOriginGuard } from './origin-guard.ts';
-import { useHead, usePaths } from './paths.ts';
+import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
+import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
+import { pathResponse } from './paths.ts';
+import { type Refusal, refusalResponse } from './refusal.ts';
+import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { respond, sentResult } from './response.ts';
-
-/** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
-const KEPT_DOCUMENTS_MAX = 1_000;
-const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
@@ -57,120 +56,141 @@ export interface ExecutionResult {
   }[];
 }
 
-/** Creates the GraphQL server, and the function that runs operations without HTTP. */
+/** Creates the function that answers requests, and the one that runs operations without HTTP. */
 export function createHttp(settings: HttpSettings) {
-  const { schema, contextOf, authenticate, logger, refusals, failedLogins } = settings;
+  const { schema, contextOf, authenticate, logger, refusals, failedLogins, limits } = settings;
   const tellOf = settings.logsDefectMessages ? defectMessages(schema) : undefined;
   const onDefect = (sent: () => Sent, requestId?: string): OnDefect => {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
   };
-  /** What requests asked for, while they are answered. */
-  const parameters = new WeakMap<Request, GraphQLParams>();
-  const careful = useExecutionChecks(schema, settings.limits) as Plugin;
+  const run = createExecution(schema, limits);
   const rateLimits = createRateLimits(settings);
+  const guard = createOriginGuard(settings);
+  const graphiql = settings.graphiql ? createGraphiql(settings) : undefined;
 
-  const yoga = createYoga<ServerContext, GraphQLContext>({
-    schema,
-    context: ({ viewer, requestId, address }) => {
-      const context = contextOf(viewer!);
-      const progress = { hasSucceeded: false, unavailable: undefined };
-      return { ...context, loaders: createLoaders(context), refusals, requestId: requestId ?? null, address: address ?? null, progress };
-    },
-    graphqlEndpoint: '/graphql',
-    // Yoga's own page loads scripts and styles from a CDN.
-    graphiql: false,
-    landingPage: false,
-    // Yoga responds to every URL that ends in this, before all plugins. No URL ends in a space. `useOriginGuard` has our own health check.
-    healthCheckEndpoint: ' ',
-    cors: false,
-    multipart: false,
-    batching: false,
-    extraParamNames: [...ignoredMembers],
-    // `readJsonBody` limits the body instead.
-    maxRequestBodySize: false,
-    parserAndValidationCache: { documentCache: keptDocuments(), errorCache: { get: () => undefined, set: () => undefined } },
-    // Yoga logs too much and masks too little. `publicResult` redacts errors instead.
-    logging: false,
-    maskedErrors: false,
-    plugins: [
-      useAccessLog(logger) as Plugin,
-      useHead() as Plugin,
-      useOriginGuard(settings),
-      ...(settings.graphiql ? [useGraphiql(settings)] : []),
-      usePaths(settings),
-      {
-        // Runs before the body is read: a caller without a token learns nothing about other errors in the request.
-        async onRequestParse({ request, url, serverContext: given, setRequestParser }) {
-          const serverContext = given as ServerContext;
-          serverContext.address = addressOf(request, serverContext, settings.trustedProxies);
-          const { maxBodyBytes } = settings.limits;
-          checkDeclaredLength(request, maxBodyBytes);
-          await rateLimits
-            .admit(request, serverContext, (guard) => authenticate(request.headers, guard))
-            .catch((error: unknown) => {
-              // A valid token that is over its limit has a viewer.
-              if (!serverContext.viewer && (error instanceof UnauthenticatedError || error instanceof RateLimitedError)) {
-                failedLogins.add(serverContext.address && addressGroup(serverContext.address), error.code);
-              }
-              throw error;
-            });
-          if (!hasReadableParameters(url)) throw malformedRequest();
-          if (request.method === 'POST') {
-            const charge = (cost: number) => rateLimits.chargeBody(serverContext, cost);
-            setRequestParser(async () => parametersIn(await readJsonBody(request, incomingOf(serverContext), maxBodyBytes, charge)));
-          }
-        },
-        onParams({ request, params, setParams }: { request: Request; params: GraphQLParams; setParams: (params: GraphQLParams) => void }) {
-          parameters.set(request, params);
-          if (asksForPersistedDocument(params)) throw noPersistedDocuments();
-          const { operationName } = (params ?? {}) as { operationName?: unknown };
-          if (operationName != null && typeof operationName !== 'string') throw malformedRequest();
-          // GraphQL over HTTP, section "GET": an empty name is the same as none. Some clients send one by POST, too.
-          if (operationName === '') setParams({ ...params, operationName: undefined as never });
-        },
-        onResultProcess({ request, result, setResult, serverContext }) {
-          if (Symbol.asyncIterator in result || Array.isArray(result)) return;
-          const context = serverContext as ServerContext;
-          const sent = () => sentWith(request, parameters.get(request), context.viewer);
-          const { progress } = context as Partial<GraphQLContext>;
-          const shown = publicResult(result as { errors?: readonly unknown[] }, onDefect(sent, context.requestId));
-          setResult(withOutcome(shown, context.isMutation === true, progress) as typeof result);
-        },
-      } as Plugin,
-      careful,
-      rateLimits.plugin as Plugin,
-      {
-        // After all plugins that change the result. Yoga's own responses ignore the weights in Accept, and use its statuses.
-        onResultProcess({ request, setResultProcessor, serverContext }) {
-          const { isMutation } = serverContext as ServerContext;
-          setResultProcessor(
-            (result, fetchAPI) => respond(result as object, fetchAPI, request, isMutation === false) as unknown as Response,
-            'application/json',
-          );
-        },
-      } as Plugin,
-    ],
-  });
+  function createContext({ viewer, requestId, address }: RequestState, progress: Progress): GraphQLContext {
+    const context = contextOf(viewer!);
+    let loaders: GraphQLContext['loaders'] | undefined;
+    return {
+      ...context,
+      // There are many, and some operations read nothing.
+      get loaders() {
+        loaders ??= createLoaders(context);
+        return loaders;
+      },
+      refusals,
+      requestId: requestId ?? null,
+      address: address ?? null,
+      progress,
+    };
+  }
+
+  /** Checks who sends a request, before its body is read: a caller without a token learns nothing about other errors in the request. */
+  async function admit(request: ReadableRequest, state: RequestState): Promise<void> {
+    state.address = addressOf(request, settings.trustedProxies);
+    checkDeclaredLength(request, limits.maxBodyBytes);
+    try {
+      await rateLimits.admit(request, state, (guarding) => authenticate(request.headers, guarding));
+    } catch (error) {
+      // A valid token that is over its limit has a viewer.
+      if (!state.viewer && (error instanceof UnauthenticatedError || error instanceof RateLimitedError)) {
+        failedLogins.add(state.address && addressGroup(state.address), error.code);
+      }
+      throw error;
+    }
+  }
+
+  /** Reads what a request asks for. It can be anything. @throws GraphQLError, RateLimitedError */
+  async function parametersOf(request: ReadableRequest, state: RequestState): Promise<unknown> {
+    if (!hasReadableParameters(request.url)) throw malformedRequest();
+    if (request.method === 'GET') return parametersIn(request.url.searchParams);
+    if (request.method !== 'POST') throw unknownMethod();
+    return readJsonBody(request, limits.maxBodyBytes, (cost) => rateLimits.chargeBody(state, cost));
+  }
+
+  /** Answers a request of GraphQL. */
+  async function graphqlResponse(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
+    const progress: Progress = { hasSucceeded: false, unavailable: undefined };
+    let parameters: unknown;
+    let result: RawResult;
+    try {
+      await admit(request, state);
+      parameters = await parametersOf(request, state);
+      result = await run(askedIn(parameters), {
+        state,
+        mayMutate: request.method === 'POST',
+        createContext: () => createContext(state, progress),
+        charge: rateLimits.chargeOperation,
+      });
+    } catch (error) {
+      result = { errors: [error] };
+    }
+    const shown = publicResult(
+      result,
+      onDefect(() => sentWith(request, parameters, state.viewer), state.requestId),
+    );
+    const completed = withOutcome(shown, state.isMutation === true, progress);
+    const cost = costExtension(state);
+    return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false);
+  }
+
+  /** Answers a request, whatever it is. HEAD has become GET. */
+  async function responseTo(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
+    try {
+      const guarded = guard.check(request);
+      if (guarded) return await guarded;
+      const page = graphiql?.(request);
+      const served = page && (await page);
+      return served ?? pathResponse(request, settings.graphiql) ?? (await graphqlResponse(request, state));
+    } catch (error) {
+      // Errors of operations do not come here.
+      const shown = publicResult(
+        { errors: [error] },
+        onDefect(() => sentWith(request, undefined, state.viewer), state.requestId),
+      );
+      return respond(shown, request.headers, false);
+    }
+  }
 
   return {
-    yoga: yoga as unknown as YogaServerInstance<ServerContext, GraphQLContext>,
+    /**
+     * Answers a request. The only way into the gateway for what comes by HTTP: every check is made here or below, on plain values, so that it cannot
+     * hold for `fetch` and not for sockets.
+     */
+    async handle(request: HttpRequest): Promise<HttpResponse> {
+      const startedAt = performance.now();
+      const state: RequestState = { requestId: randomUUID() };
+      const url = parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
+      // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path.
+      const method = request.method === 'HEAD' ? 'GET' : request.method;
+      const answer = url ? await responseTo({ ...request, method, url }, state) : refusalResponse(noUrl);
+      const { vary } = answer.headers;
+      const headers = {
+        ...guard.headersFor(request),
+        ...answer.headers,
+        ...guard.corsHeadersFor(request, vary),
+        ...quotaHeaders(state),
+        'x-request-id': state.requestId!,
+      };
+      logRequest(logger, state, { method: request.method, pathname: url?.pathname ?? '', status: answer.status, startedAt });
+      return { status: answer.status, headers, body: request.method === 'HEAD' ? null : answer.body };
+    },
 
     /** Runs an operation without HTTP, with the same checks. */
     async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
-      const enveloped = yoga.getEnveloped({ viewer } as never);
-      const run = async (): Promise<{ errors?: readonly unknown[] }> => {
-        const document = enveloped.parse(query);
-        const errors = enveloped.validate(enveloped.schema, document);
-        if (errors.length > 0) return { errors };
-        const contextValue = await enveloped.contextFactory();
-        return enveloped.execute({ schema: enveloped.schema, document, contextValue, variableValues: variables, operationName });
-      };
-      const result = await run().catch((error: unknown) => ({ errors: [error] }));
+      const state: RequestState = { viewer };
+      const progress: Progress = { hasSucceeded: false, unavailable: undefined };
+      const result = await run(
+        { query, variables, operationName },
+        { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
+      ).catch((error: unknown): RawResult => ({ errors: [error] }));
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
       return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent)))));
     },
   };
 }
+
+const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
 
 /**
  * Members that clients add to a body, and that have no meaning here: Relay's and Apollo's names for a persisted document. With `query`, they are
@@ -179,8 +199,8 @@ export function createHttp(settings: HttpSettings) {
 const ignoredMembers: readonly string[] = ['id', 'doc_id', 'docId', 'documentId', 'queryId', 'hash'];
 
 /** Returns whether a request names a persisted document and contains none itself. Apollo's clients then send it again, with the document. */
-function asksForPersistedDocument(params: GraphQLParams): boolean {
-  if (typeof params !== 'object' || params === null || params.query != null) return false;
+function asksForPersistedDocument(params: Record<string, unknown>): boolean {
+  if (params.query != null) return false;
   const { extensions } = params;
   return (
     ignoredMembers.some((name) => name in params) ||
@@ -192,28 +212,39 @@ function asksForPersistedDocument(params: GraphQLParams): boolean {
 const ordinaryHeaders = ['connection', 'content-length', 'content-type', 'host'];
 
 /** What came with a request; of a token's claims, those that are kept. */
-function sentWith({ url, headers }: Request, params: GraphQLParams | undefined, viewer: Viewer | undefined): Sent {
-  const { query, ...others } = params ?? {};
-  const { pathname, searchParams } = new URL(url, 'http://localhost');
-  const headerTexts = [...headers].map(([name, value]) => (ordinaryHeaders.includes(name) ? value : `${name} ${value}`));
+function sentWith({ url, headers }: ReadableRequest, parameters: unknown, viewer: Viewer | undefined): Sent {
+  const { query, ...others } = (parameters ?? {}) as { readonly query?: string };
+  const { pathname, searchParams } = url;
+  const headerTexts = Object.entries(headers).map(([name, value]) => (ordinaryHeaders.includes(name) ? value : `${name} ${value}`));
   return { query, values: [others, headerTexts, pathname, [...searchParams], viewer?.subject, viewer?.organizationId] };
 }
 
-/** Returns the parameters of a request from its body. A list of them is refused later. @throws GraphQLError */
-function parametersIn(body: unknown): GraphQLParams {
-  if (typeof body !== 'object' || body === null) throw malformedRequest();
-  return body;
+/** Returns the parameters in a URL (GraphQL over HTTP, section "GET"). An empty one is the same as none. They were checked to be readable. */
+function parametersIn(parameters: URLSearchParams): Record<string, unknown> {
+  const text = (name: string) => parameters.get(name) || undefined;
+  const json = (name: string) => JSON.parse(text(name) ?? 'null');
+  return { query: text('query'), operationName: text('operationName'), variables: json('variables'), extensions: json('extensions') };
 }
 
-/** A cache of the parsed documents that were added last. */
-function keptDocuments() {
-  const kept = new Map<string, DocumentNode>();
-  return {
-    get: (text: string) => kept.get(text),
-    set(text: string, document: DocumentNode) {
-      if (text.length > KEPT_DOCUMENT_MAX_LENGTH) return;
-      kept.set(text, document);
-      if (kept.size > KEPT_DOCUMENTS_MAX) kept.delete(kept.keys().next().value!);
-    },
-  };
+/** The members of a request (GraphQL over HTTP, section "Request Parameters"). */
+const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 'extensions', ...ignoredMembers];
+
+/** Returns what the parameters of a request ask for. @throws GraphQLError when they are not those of GraphQL over HTTP */
+function askedIn(parameters: unknown): Asked {
+  if (!isObject(parameters)) throw malformedRequest();
+  if (asksForPersistedDocument(parameters)) throw noPersistedDocuments();
+  const { query, variables, operationName, extensions } = parameters;
+  const isKnown = Object.entries(parameters).every(([name, value]) => value == null || knownMembers.includes(name));
+  const isWellFormed =
+    typeof query === 'string' &&
+    (operationName == null || typeof operationName === 'string') &&
+    (variables == null || isObject(variables)) &&
+    (extensions == null || isObject(extensions));
+  if (!isKnown || !isWellFormed) throw malformedRequest();
+  // GraphQL over HTTP, section "GET": an empty name is the same as none. Some clients send one by POST, too.
+  return { query, variables, operationName: operationName || undefined } as Asked;
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,4 +1,5 @@
 import Negotiator from 'negotiator';
+import type { RequestHeaders } from './request.ts';
 
 /** The media types of a GraphQL response. */
 export type MediaType = 'application/json' | 'application/graphql-response+json';
@@ -13,26 +14,25 @@ const codings: readonly (Coding | 'identity')[] = ['br', 'gzip', 'identity'];
  * Without `Accept` it is `application/graphql-response+json` (GraphQL over HTTP, Legacy watershed). A client that accepts everything gets
  * `application/json`: such clients are mostly older than the other type.
  */
-export function mediaTypeFor(headers: Headers): MediaType | undefined {
-  const accept = headers.get('accept');
-  if (accept === null || accept.trim() === '') return 'application/graphql-response+json';
+export function mediaTypeFor({ accept }: RequestHeaders): MediaType | undefined {
+  if (accept === undefined || accept.trim() === '') return 'application/graphql-response+json';
   // Parameters such as charset say nothing about JSON, which is always UTF-8.
   const weights = accept.replace(/;[ \t]*(?!q[ \t]*=)[^;,]*/gi, '');
   return new Negotiator({ headers: { accept: weights } }).mediaType([...mediaTypes]) as MediaType | undefined;
 }
 
 /** Returns whether a client asks for a page, as browsers do. Media types have no case. */
-export function acceptsHtml(headers: Headers): boolean {
-  return /\btext\/html\b/i.test(headers.get('accept') ?? '');
+export function acceptsHtml({ accept }: RequestHeaders): boolean {
+  return /\btext\/html\b/i.test(accept ?? '');
 }
 
 /**
  * Returns the content coding of the response, by the weights in `Accept-Encoding` (RFC 9110, section 12.5.3). Undefined if the content should be
  * sent as it is. Of codings with equal weights, ours is the best one.
  */
-export function codingFor(headers: Headers): Coding | undefined {
-  const accepted = headers.get('accept-encoding');
-  if (accepted === null) return undefined;
+export function codingFor(headers: RequestHeaders): Coding | undefined {
+  const accepted = headers['accept-encoding'];
+  if (accepted === undefined) return undefined;
   const negotiator: Encodings = new Negotiator({ headers: { 'accept-encoding': accepted } });
   const coding = negotiator.encoding(codings, { preferred: codings });
   return coding === 'identity' ? undefined : (coding as Coding | undefined);

@@ -1,21 +1,43 @@
-import type { IncomingMessage, RequestListener } from 'node:http';
-import { responseHeaders } from '../response-headers.ts';
-import { parsedUrl } from '../url.ts';
-import { refusalBody } from './refusal.ts';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { TLSSocket } from 'node:tls';
+import type { HttpRequest, HttpResponse, RequestHeaders } from './request.ts';
 
-/**
- * The request listener for `node:http`. It rejects a request whose Host and path do not form a URL: yoga's adapter would throw before any
- * plugin runs, and respond with the stack trace.
- */
-export function nodeListener(listener: RequestListener): RequestListener {
-  return (request, response) => {
-    if (hasUrl(request)) return listener(request, response);
-    response.writeHead(400, { ...responseHeaders, 'content-type': 'application/json; charset=utf-8', connection: 'close' });
-    response.end(refusalBody({ code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' }));
+/** What frameworks such as Express add to Node's request. */
+interface Framed {
+  readonly originalUrl?: string;
+  readonly protocol?: string;
+}
+
+/** Creates the request listener for `node:http`, which passes requests to the function that answers all. */
+export function nodeListener(handle: (request: HttpRequest) => Promise<HttpResponse>): RequestListener {
+  return (incoming, response) => {
+    // The client has gone. Nobody needs to know.
+    response.on('error', () => {});
+    // `handle` answers every error of a request. What it throws nevertheless must not be lost with the socket kept open.
+    handle(requestOf(incoming)).then(
+      (answer) => send(response, answer),
+      () => response.destroy(),
+    );
   };
 }
 
-function hasUrl({ headers, url }: IncomingMessage): boolean {
-  // The adapter concatenates the two in this way, whatever the form of the request line.
-  return parsedUrl(`http://${headers.host || 'localhost'}${url}`) !== undefined;
+function requestOf(incoming: IncomingMessage & Framed): HttpRequest {
+  const headers = incoming.headers as RequestHeaders;
+  const encrypted = incoming.protocol ? incoming.protocol === 'https' : (incoming.socket as Partial<TLSSocket>).encrypted === true;
+  return {
+    method: incoming.method ?? 'GET',
+    host: headers.host || headers[':authority'] || 'localhost',
+    target: incoming.originalUrl ?? incoming.url ?? '/',
+    isEncrypted: encrypted,
+    headers,
+    // An unread request must stay open: closing it would close the socket before the response is sent.
+    body: () => incoming.iterator({ destroyOnReturn: false }),
+    incoming,
+  };
+}
+
+function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {
+  if (response.destroyed || response.writableEnded) return;
+  response.writeHead(status, body === null ? headers : { ...headers, 'content-length': Buffer.byteLength(body) });
+  response.end(body ?? undefined);
 }

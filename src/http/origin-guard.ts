@@ -1,8 +1,8 @@
-import type { Plugin } from 'graphql-yoga';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
 import { parsedUrl } from '../url.ts';
 import { createReadiness } from './readiness.ts';
-import { type Refusal, refusalResponse } from './refusal.ts';
+import { refusalResponse } from './refusal.ts';
+import type { HttpRequest, HttpResponse, ReadableRequest } from './request.ts';
 import { unreadableRequest } from './request-head.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
@@ -18,56 +18,65 @@ export interface OriginGuardSettings {
 }
 
 /**
- * Serves liveness and readiness, and rejects requests that a foreign web page makes a browser send: with a host name that was made to
- * resolve to this gateway (DNS rebinding), from another origin, or with a content type that needs no preflight. Only pages of the listed
- * origins may send requests and read responses. Credentials that browsers send automatically are never allowed: a page must send a token.
+ * Creates the parts of the guard. `check` serves liveness and readiness, and rejects requests that a foreign web page makes a browser send: with
+ * a host name that was made to resolve to this gateway (DNS rebinding), from another origin, or with a content type that needs no preflight. It
+ * returns undefined for a request that may proceed. `headersFor` and `corsHeadersFor` return headers of a response; the response itself
+ * can replace the first ones.
+ *
+ * Only pages of the listed origins may send requests and read responses. Credentials that browsers send automatically are never allowed: a page must
+ * send a token.
  */
-export function useOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies, ready }: OriginGuardSettings): Plugin {
+export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxies, ready }: OriginGuardSettings) {
   const hasDatabase = createReadiness(ready);
-  const isAllowed = (origin: string | null) => origin !== null && corsOrigins.includes(origin);
+  const isAllowed = (origin: string | undefined) => origin !== undefined && corsOrigins.includes(origin);
   const names = allowedHosts?.map(hostnameOf);
+  const forbid = (message: string) => refusalResponse({ status: 403, code: 'FORBIDDEN', message });
+
   return {
-    async onRequest({ request, url, endResponse, fetchAPI }) {
-      const refuse = (refusal: Refusal) => endResponse(refusalResponse(refusal, fetchAPI));
-      const forbid = (message: string) => refuse({ status: 403, code: 'FORBIDDEN', message });
-      if (url.pathname === '/health') return endResponse(new fetchAPI.Response('alive\n'));
+    check(request: ReadableRequest): HttpResponse | undefined | Promise<HttpResponse> {
+      const { method, url, headers } = request;
+      if (url.pathname === '/health') return { status: 200, headers: textHeaders, body: 'alive\n' };
       if (url.pathname === '/ready') {
-        const isReady = await hasDatabase();
-        return endResponse(new fetchAPI.Response(isReady ? 'ready\n' : 'the database does not respond\n', { status: isReady ? 200 : 503 }));
+        return hasDatabase().then((isReady) => ({
+          status: isReady ? 200 : 503,
+          headers: textHeaders,
+          body: isReady ? 'ready\n' : 'the database does not respond\n',
+        }));
       }
-      const host = request.headers.get('host') ?? url.host;
+      const { origin, host = url.host } = headers;
       if (names && !names.includes(hostnameOf(host))) {
         return forbid('This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.');
       }
-      const origin = request.headers.get('origin');
-      if (origin !== null && !isOwnOrigin(origin, host) && !isAllowed(origin)) {
+      if (origin !== undefined && !isOwnOrigin(origin, host) && !isAllowed(origin)) {
         return forbid('Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.');
       }
-      if (request.method === 'OPTIONS' && isAllowed(origin)) {
-        return endResponse(new fetchAPI.Response(null, { status: 204, headers: preflight }));
-      }
-      const unreadable = unreadableRequest(request.method, request.headers, url.search);
-      if (unreadable) return refuse(unreadable);
+      if (method === 'OPTIONS' && isAllowed(origin)) return { status: 204, headers: preflight, body: null };
+      const unreadable = unreadableRequest(request);
+      return unreadable && refusalResponse(unreadable);
     },
-    onResponse({ request, response }) {
-      if (corsOrigins.length > 0) {
-        response.headers.append('vary', 'Origin');
-        const origin = request.headers.get('origin');
-        if (isAllowed(origin)) {
-          response.headers.set('access-control-allow-origin', origin!);
-          response.headers.set('access-control-expose-headers', 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id');
-        }
-      }
-      const { protocol, host } = new URL(request.url, 'http://localhost');
+
+    headersFor({ isEncrypted, headers, host }: HttpRequest): Record<string, string> {
       // A proxy that adds to the header puts its own word last.
-      const forwarded = trustedProxies > 0 ? request.headers.get('x-forwarded-proto')?.split(',').at(-1)?.trim().toLowerCase() : undefined;
-      const isSecure = protocol === 'https:' || forwarded === 'https';
-      const headers = { ...responseHeaders, ...(isSecure && strictTransport(request.headers.get('host') ?? host)) };
-      for (const [name, value] of Object.entries(headers)) if (!response.headers.has(name)) response.headers.set(name, value);
+      const forwarded = trustedProxies > 0 ? headers['x-forwarded-proto']?.split(',').at(-1)?.trim().toLowerCase() : undefined;
+      const isSecure = isEncrypted || forwarded === 'https';
+      return { ...responseHeaders, ...(isSecure && strictTransport(headers.host ?? host)) };
+    },
+
+    /** Returns the headers by which a page of another origin may read a response with this `Vary`. */
+    corsHeadersFor({ headers: { origin } }: HttpRequest, vary: string | undefined): Record<string, string> {
+      if (corsOrigins.length === 0) return {};
+      return {
+        vary: vary === undefined ? 'Origin' : `${vary}, Origin`,
+        ...(isAllowed(origin) && {
+          'access-control-allow-origin': origin!,
+          'access-control-expose-headers': 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+        }),
+      };
     },
   };
 }
 
+const textHeaders = { 'content-type': 'text/plain;charset=UTF-8' };
 const preflight = {
   'access-control-allow-methods': 'GET, POST',
   'access-control-allow-headers': 'authorization, content-type',

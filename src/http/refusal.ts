@@ -1,5 +1,5 @@
-import type { FetchAPI } from 'graphql-yoga';
 import type { ErrorCode } from '../errors.ts';
+import type { HttpResponse } from './request.ts';
 
 /** A response that says why a request is not a GraphQL-over-HTTP request, or may not be made. */
 export interface Refusal {
@@ -10,13 +10,8 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Returns the body of a refusal: a GraphQL response, so that a GraphQL client finds the code where it looks for it. */
-export function refusalBody({ code, message }: Pick<Refusal, 'code' | 'message'>): string {
-  return JSON.stringify({ errors: [{ message, extensions: { code } }] });
-}
-
-/** Returns the response that a refusal is. */
-export function refusalResponse(refusal: Refusal, { Response }: Pick<FetchAPI, 'Response'>): Response {
-  const headers = { 'content-type': 'application/json; charset=utf-8', ...refusal.headers };
-  return new Response(refusalBody(refusal), { status: refusal.status, headers });
+/** Returns the response that a refusal is: a GraphQL response, so that a GraphQL client finds the code where it looks for it. */
+export function refusalResponse({ status, code, message, headers }: Refusal): HttpResponse {
+  const body = JSON.stringify({ errors: [{ message, extensions: { code } }] });
+  return { status, headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, body };
 }

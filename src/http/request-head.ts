@@ -1,4 +1,5 @@
 import type { Refusal } from './refusal.ts';
+import type { ReadableRequest, RequestHeaders } from './request.ts';
 
 /** A token (RFC 9110, section 5.6.2), and a quoted string (section 5.6.4). */
 const TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]+";
@@ -13,25 +14,25 @@ const URL_PARAMETERS = ['query', 'variables', 'operationName', 'extensions'];
  * Returns why a request cannot be read as it was sent; undefined if it can. Nothing in a request is ever decoded by guessing, because what does not
  * fit would be replaced, and a secret would be stored that is not the one that was sent.
  */
-export function unreadableRequest(method: string, headers: Headers, search: string): Refusal | undefined {
-  if (!isUtf8(search))
+export function unreadableRequest({ method, headers, url: { search } }: ReadableRequest): Refusal | undefined {
+  if (search && !isUtf8(search))
     return { ...badRequest, message: 'The parameters of the URL must be UTF-8, percent-encoded (RFC 3986, section 2.5).' };
-  if (hasRepeatedParameter(search)) return { ...badRequest, message: 'The URL has a parameter of GraphQL more than once.' };
+  if (search && hasRepeatedParameter(search)) return { ...badRequest, message: 'The URL has a parameter of GraphQL more than once.' };
   return method === 'POST' ? unreadableBody(headers) : undefined;
 }
 
 const badRequest = { status: 400, code: 'BAD_REQUEST' } as const;
 const wrongType = { status: 415, code: 'BAD_REQUEST' } as const;
 
-function unreadableBody(headers: Headers): Refusal | undefined {
-  const charset = jsonCharset(headers.get('content-type') ?? '');
+function unreadableBody(headers: RequestHeaders): Refusal | undefined {
+  const charset = jsonCharset(headers['content-type'] ?? '');
   if (charset === undefined) {
     return { ...wrongType, message: 'The body of the request must be JSON, with Content-Type: application/json.' };
   }
   // The registration of application/json has no charset: JSON is UTF-8 (RFC 8259, section 8.1). Many clients name it nevertheless.
   if (!/^utf-?8$/i.test(charset)) return { ...wrongType, message: 'The body of the request must be JSON in UTF-8, and no other charset.' };
-  const encoding = headers.get('content-encoding');
-  if (encoding !== null && !/^[ \t]*(?:identity)?[ \t]*$/i.test(encoding)) {
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && !/^[ \t]*(?:identity)?[ \t]*$/i.test(encoding)) {
     // RFC 9110, section 15.5.16: the header tells a client which codings a request may have.
     return {
       ...wrongType,

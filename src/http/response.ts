@@ -1,7 +1,7 @@
 import type { GraphQLError } from 'graphql';
-import type { FetchAPI } from 'graphql-yoga';
 import { compressed } from './compression.ts';
 import { codingFor, type MediaType, mediaTypeFor } from './negotiation.ts';
+import type { HttpResponse, RequestHeaders } from './request.ts';
 
 /** A GraphQL response, whose errors may be shown to the caller. */
 interface Result {
@@ -41,22 +41,17 @@ export function statusOf({ data, errors = [] }: Result, mediaType: MediaType): n
  * Writes a GraphQL response. `mayCompress` must be false if the response can contain a secret: its compressed length would tell, request by
  * request, what of the secret equals text that another person can choose, such as the name of a record (the attack BREACH).
  */
-export async function respond(
-  result: Result,
-  { Response }: FetchAPI,
-  request: Request,
-  mayCompress: boolean,
-): Promise<globalThis.Response> {
+export async function respond(result: Result, given: RequestHeaders, mayCompress: boolean): Promise<HttpResponse> {
   // Who accepts neither is refused before anything is carried out. That refusal is JSON.
-  const mediaType = mediaTypeFor(request.headers) ?? 'application/json';
+  const mediaType = mediaTypeFor(given) ?? 'application/json';
   const headers: Record<string, string> = { 'content-type': `${mediaType}; charset=utf-8`, vary: 'accept, accept-encoding' };
   for (const { extensions } of result.errors ?? []) Object.assign(headers, httpOf(extensions).headers);
-  const init = { status: statusOf(result, mediaType), headers };
+  const status = statusOf(result, mediaType);
   const text = JSON.stringify(sentResult(result));
-  const coding = mayCompress ? codingFor(request.headers) : undefined;
+  const coding = mayCompress ? codingFor(given) : undefined;
   const smaller = coding && (await compressed(new TextEncoder().encode(text), coding));
-  if (!coding || !smaller) return new Response(text, init);
-  return new Response(smaller, { ...init, headers: { ...headers, 'content-encoding': coding } });
+  if (!coding || !smaller) return { status, headers, body: text };
+  return { status, headers: { ...headers, 'content-encoding': coding }, body: smaller };
 }
 
 /** Returns a GraphQL response as it is sent: what errors say to HTTP is left out. */
@@ -68,8 +63,6 @@ export function sentResult({ errors, data, extensions }: Result): object {
   return { ...(sent && { errors: sent }), ...(data !== undefined && { data }), ...(extensions !== undefined && { extensions }) };
 }
 
-/** Yoga gives validation errors a status, which it marks as one that depends on the media type. That is decided here. */
-function httpOf(extensions: Readonly<Record<string, unknown>>): HttpExtension {
-  const { spec, ...http } = (extensions.http ?? {}) as HttpExtension & { readonly spec?: boolean };
-  return spec ? {} : http;
+function httpOf({ http = {} }: { readonly http?: HttpExtension }): HttpExtension {
+  return http;
 }

@@ -18,7 +18,7 @@ export { shownEntry } from './audit.ts';
 export type { GraphQLContext, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
-export { tooOften } from './kit/per-request.ts';
+export { type TooOften, tooOften } from './kit/per-request.ts';
 export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
 
 /** The parts of the schema. Their order does not matter. */

@@ -31,7 +31,7 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
     check: (text) => {
       expect(text.trim().split('\n').slice(1)).toEqual(['cd credential-gateway', 'npm ci', 'npm start']);
       expect(scripts.prepare).toBe('npm run build');
-      expect(scripts.start).toBe('node dist/main.js start');
+      expect(scripts.start).toBe('node --max-semi-space-size=64 dist/main.js start');
     },
   },
   'function signIn({ form }) {': {

@@ -7,6 +7,8 @@ import { createLimitedServer } from '../../src/cli/server.ts';
 import { responseHeaders } from '../../src/response-headers.ts';
 import { newTlsPair } from '../cli/tls-pair.ts';
 import { type Caller, TestGateway } from '../harness.ts';
+import { serve } from '../serve.ts';
+import { corpus, throughFetch, throughSocket } from './doors.ts';
 
 /** What the contract is about: in numbers, so that a change of the table is a change here, too. */
 const required = {
@@ -20,6 +22,8 @@ const HSTS = /^max-age=63072000$/;
 
 const test = new TestGateway();
 test.corsOrigins = ['https://app.example'];
+// Such that they are never met, but told.
+test.limits = { rateLimit: 40_000_000, organizationRateLimit: 50_000_000, anonymousRateLimit: 0 };
 test.trustedProxies = 1;
 const caller: Caller = { organization: 'acme' };
 let token = '';
@@ -158,7 +162,7 @@ const kinds: Readonly<Record<string, readonly [status: number, sent: () => strin
   GraphiQL: [200, () => head('GET /graphql HTTP/1.1', 'Accept: text/html')],
   'an upgrade': [401, () => head('GET /graphql HTTP/1.1', 'Upgrade: websocket').replace('Connection: close', 'Connection: close, upgrade')],
   'too many requests': [429, () => json(query('{ __typename }'), 'X-Forwarded-For: 192.0.2.1'), 'limited'],
-  // What yoga never sees.
+  // What the gateway never sees.
   'a Host that makes no URL': [400, () => head('GET /graphql HTTP/1.1').replace('gateway.test', 'a b')],
   'what is no HTTP': [400, () => 'hello\r\n\r\n'],
   'another protocol': [400, () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
@@ -252,4 +256,31 @@ describe('HSTS', () => {
     expect(await hsts('http', host, 'X-Forwarded-Proto: https, http')).toBe(undefined);
     expect(await hsts('limited', host, 'X-Forwarded-Proto: https')).toBe(undefined);
   });
+});
+
+// There is one function that answers requests. What stands in front of it must change nothing.
+it('is the same through fetch and through a socket, with the status and the content', async () => {
+  await test.create(caller, 'Integration', { name: 'doors' });
+  const { id: endUser } = await test.create(caller, 'EndUser', { integration: { name: 'doors' }, externalId: 'u', displayName: 'U' });
+  const requests = corpus({
+    all: token,
+    few: await test.token({ ...caller, scopes: ['credentials.get'] }),
+    expired: await test.token({ ...caller, claims: { exp: 1 } }),
+    apiKey: (await test.makeAPIKey(caller, { scopes: ['credentials.get'] })).key,
+    endUser: await test.makeEndUserToken(caller, { id: endUser }),
+  });
+  const { origin, stop } = await serve(test.gateway.requestListener);
+  const statuses = new Set<number>();
+  const next = requests.values();
+  const ask = async () => {
+    for (const sent of next) {
+      const [socket, fetched] = await Promise.all([throughSocket(origin, sent), throughFetch(test.gateway, origin, sent)]);
+      expect(socket, JSON.stringify({ ...sent, body: sent.body?.slice(0, 200) })).toEqual(fetched);
+      statuses.add(socket.status);
+    }
+  };
+  await Promise.all(Array.from({ length: 8 }, ask));
+  // Otherwise the requests would not say much.
+  expect([...statuses].sort()).toEqual([200, 204, 302, 304, 400, 401, 403, 404, 405, 406, 413, 415]);
+  await stop();
 });

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { gzipSync } from 'node:zlib';
 import { exportJWK, generateKeyPair, type JWTPayload, SignJWT, UnsecuredJWT } from 'jose';
 import { pino } from 'pino';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Viewer } from '../../src/access/viewer.ts';
 import { UnauthenticatedError, UnavailableError } from '../../src/errors.ts';
 import { createGateway } from '../../src/gateway.ts';
@@ -34,7 +34,7 @@ function sign(
   return new SignJWT(payload).setProtectedHeader(header).sign(key);
 }
 function authenticate(token: string, settings: TokenSettings = withSecret): Promise<Viewer> {
-  return createAuthenticator(settings, ownTokens, () => new Date())(new Headers({ authorization: `Bearer ${token}` }));
+  return createAuthenticator(settings, ownTokens, () => new Date())({ authorization: `Bearer ${token}` });
 }
 
 /** The refusal: always of one class, and repeating nothing of the token. */
@@ -73,14 +73,14 @@ describe('the header', () => {
     ['another scheme', 'Token eyJhbGciOiJIUzI1NiJ9.e30.c2ln'],
     ['a token with what no token has', 'Bearer a"b'],
   ])('is refused: %s', async (_, authorization) => {
-    const headers = new Headers(authorization === undefined ? {} : { authorization });
+    const headers = authorization === undefined ? {} : { authorization };
     await expect(authenticator(headers)).rejects.toThrow('A bearer token or an API key is required: Authorization: Bearer <token>.');
   });
 
   // RFC 9110, section 11.1: the scheme’s case does not matter.
   // Some clients, such as Versori's, name the scheme after the token. Between the two there can be several spaces.
   it.each(['Bearer', 'bearer', 'BEARER', 'JWT', 'jwt', 'Bearer  ', 'JWT '])('takes the scheme in any case: %s', async (scheme) => {
-    const headers = new Headers({ authorization: `${scheme} ${await sign(claims())}` });
+    const headers = { authorization: `${scheme} ${await sign(claims())}` };
     expect(await authenticator(headers)).toMatchObject({ organizationId: 'acme', subject: 'ada' });
   });
 
@@ -260,6 +260,79 @@ describe('a shared secret', () => {
   });
 });
 
+describe('a token that was accepted before', () => {
+  let clock = 0;
+  let revoked: string | undefined;
+  const kept = createAuthenticator(
+    withSecret,
+    {
+      ...ownTokens,
+      issued: (viewer) => {
+        if (viewer.subject === revoked) throw new UnauthenticatedError('It is revoked.');
+        return viewer;
+      },
+    },
+    () => new Date(Date.now() + clock * 1_000),
+  );
+  const taken = (token: string) =>
+    kept({ authorization: `Bearer ${token}` }).then(
+      () => 'taken',
+      ({ message }: Error) => message,
+    );
+  afterEach(() => {
+    clock = 0;
+    revoked = undefined;
+  });
+
+  it('is verified once, and every other one each time', async () => {
+    const [good, bad] = [await sign(claims()), await sign(claims(), randomBytes(64))];
+    const changed = `${good.slice(0, -2)}${good.endsWith('AA') ? 'BB' : 'AA'}`;
+    const verify = vi.spyOn(crypto.subtle, 'verify');
+    for (let again = 0; again < 3; again++) expect(await taken(good)).toBe('taken');
+    expect(verify).toHaveBeenCalledTimes(1);
+    for (const token of [bad, changed]) {
+      for (let again = 0; again < 2; again++) expect(await taken(token)).toBe('The token’s signature is not valid.');
+    }
+    expect(verify).toHaveBeenCalledTimes(5);
+    // It is dropped when it is refused, and so verified again.
+    revoked = 'ada';
+    for (let again = 0; again < 2; again++) expect(await taken(good)).toBe('It is revoked.');
+    expect(verify).toHaveBeenCalledTimes(6);
+    verify.mockRestore();
+  });
+
+  it.each<[string, Record<string, unknown>, number, string]>([
+    ['it has expired', { exp: now() + 60 }, 90, 'The token has expired.'],
+    [
+      'the clock was set back to before it is valid',
+      { nbf: now() - 60 },
+      -120,
+      "The token's claim nbf is missing or does not have the expected value.",
+    ],
+    [
+      'the clock was set back to before it was issued',
+      { iat: now() - 60 },
+      -120,
+      "The token's claim iat is missing or does not have the expected value.",
+    ],
+    [
+      'the clock was set back, and it is valid for too long',
+      { exp: now() + 86_000 },
+      -1_000,
+      'The token is valid for longer than the gateway accepts.',
+    ],
+  ])('is refused when %s', async (_what, changed, seconds, message) => {
+    const token = await sign(claims(changed));
+    expect(await taken(token)).toBe('taken');
+    expect(await taken(token)).toBe('taken');
+    clock = seconds;
+    expect(await taken(token)).toContain(message);
+    expect(await taken(token)).toContain(message);
+    clock = 0;
+    expect(await taken(token)).toBe('taken');
+  });
+});
+
 describe('an issuer’s published keys', () => {
   interface Published {
     readonly kid: string;
@@ -338,7 +411,7 @@ describe('an issuer’s published keys', () => {
     fetches = 0;
     const authenticator = createAuthenticator(settings, ownTokens, () => new Date());
     for (let again = 0; again < 3; again++) {
-      const viewer = await authenticator(new Headers({ authorization: `Bearer ${await signWith(published[0]!)}` }));
+      const viewer = await authenticator({ authorization: `Bearer ${await signWith(published[0]!)}` });
       expect(viewer).toMatchObject({ organizationId: 'acme', subject: 'ada' });
     }
     expect(fetches).toBe(1);
@@ -441,7 +514,7 @@ describe('an issuer’s published keys', () => {
       issuerKeyLimits: limits,
     });
     const taken = (token: string): Promise<string> =>
-      authenticator(new Headers({ authorization: `Bearer ${token}` })).then(
+      authenticator({ authorization: `Bearer ${token}` }).then(
         () => 'taken',
         (error: unknown) =>
           error instanceof UnavailableError ? `unavailable, retry in ${error.retryAfter}` : String((error as Error).message),
@@ -550,6 +623,21 @@ describe('an issuer’s published keys', () => {
     for (const stranger of strangers) await taken(stranger);
     expect(fetches).toBe(1);
     expect(await taken(await longLived(key))).toBe('taken');
+  });
+
+  it('verify a token once, until the key under its name is another one', async () => {
+    const [key, other] = [await newKey('ES256', 'one'), await newKey('ES256', 'one')];
+    published = [key];
+    const { taken, clock } = kept();
+    const token = await longLived(key);
+    const verify = vi.spyOn(crypto.subtle, 'verify');
+    for (let again = 0; again < 3; again++) expect(await taken(token)).toBe('taken');
+    expect(verify).toHaveBeenCalledTimes(1);
+    published = [other];
+    clock.elapsed = 11 * 60_000;
+    for (let again = 0; again < 2; again++) expect(await taken(token)).toBe('The token’s signature is not valid.');
+    expect(await taken(await longLived(other))).toBe('taken');
+    verify.mockRestore();
   });
 
   it('are asked for again after the clock was set back', async () => {

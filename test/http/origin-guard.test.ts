@@ -61,7 +61,7 @@ describe('where a request comes from', () => {
     }
   });
 
-  // There is no CORS at all: yoga’s default reflects any origin, credentials allowed.
+  // There is no CORS at all.
   it('is told nothing that would let another origin read the answer', async () => {
     const preflight = await ask('/graphql', {
       method: 'OPTIONS',

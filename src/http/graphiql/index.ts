@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
-import type { Plugin } from 'graphql-yoga';
 import { compressed } from '../compression.ts';
 import { acceptsHtml, type Coding, codingFor } from '../negotiation.ts';
+import type { HttpResponse, ReadableRequest, RequestHeaders } from '../request.ts';
 import { clientScript } from './client.ts';
 import { pageHtml, pageStyle } from './page.ts';
 
@@ -49,34 +49,34 @@ const pageHeaders = {
 const assetHeaders = { 'cache-control': 'private, max-age=31536000, immutable' };
 
 /**
- * Serves GraphiQL to browsers at GET /graphql. Nothing is loaded from other servers. The page is the same for everybody and contains no
- * token. Its assets (11 MB, compressed 3 MB) have URLs that change with their content, so that a browser loads them only once.
+ * Creates the function that serves GraphiQL to browsers at GET /graphql, and returns undefined for other requests. Nothing is loaded from other
+ * servers. The page is the same for everybody and contains no token. Its assets (11 MB, compressed 3 MB) have URLs that change with their
+ * content, so that a browser loads them only once.
  */
-export function useGraphiql(settings: GraphiqlSettings): Plugin {
+export function createGraphiql(settings: GraphiqlSettings): (request: ReadableRequest) => Promise<HttpResponse | undefined> | undefined {
   let site: Promise<Site> | undefined;
-  return {
-    async onRequest({ request, url, endResponse, fetchAPI }) {
-      if (request.method !== 'GET') return;
-      const isPage = url.pathname === '/graphql' && acceptsHtml(request.headers);
-      if (!isPage && !url.pathname.startsWith('/graphql/')) return;
-      site ??= buildSite(settings);
-      const { page, assets } = await site;
+  return ({ method, url, headers }) => {
+    if (method !== 'GET') return undefined;
+    const isPage = url.pathname === '/graphql' && acceptsHtml(headers);
+    if (!isPage && !url.pathname.startsWith('/graphql/')) return undefined;
+    site ??= buildSite(settings);
+    return site.then(async ({ page, assets }) => {
       const content = isPage ? page : assets.get(url.pathname.slice('/graphql/'.length));
-      if (!content) return;
-      const { status, body, headers } = await served(content, request.headers);
-      endResponse(new fetchAPI.Response(body, { status, headers: { ...(isPage ? pageHeaders : assetHeaders), ...headers } }));
-    },
+      if (!content) return undefined;
+      const response = await served(content, headers);
+      return { ...response, headers: { ...(isPage ? pageHeaders : assetHeaders), ...response.headers } };
+    });
   };
 }
 
 /** Returns the content in the best coding that the client accepts, or that it has not changed (RFC 9110, section 13.1.2). */
-async function served({ type, bytes, hash, coded }: Content, given: Headers) {
+async function served({ type, bytes, hash, coded }: Content, given: RequestHeaders): Promise<HttpResponse> {
   const coding = codingFor(given);
   if (coding && !coded.has(coding)) coded.set(coding, compressed(bytes, coding));
   const smaller = coding && (await coded.get(coding));
   const etag = `"${hash}${smaller ? `-${coding}` : ''}"`;
   const headers = { etag, vary: 'accept, accept-encoding' };
-  if (isKnown(etag, given.get('if-none-match'))) return { status: 304, body: null, headers };
+  if (isKnown(etag, given['if-none-match'])) return { status: 304, body: null, headers };
   const body = smaller ?? bytes;
   return {
     status: 200,
@@ -91,7 +91,7 @@ async function served({ type, bytes, hash, coded }: Content, given: Headers) {
 }
 
 /** Returns whether a list of entity tags contains this one. A proxy can have made them weak. */
-function isKnown(etag: string, list: string | null): boolean {
+function isKnown(etag: string, list: string | undefined): boolean {
   return (list ?? '').split(',').some((known) => ['*', etag].includes(known.trim().replace(/^W\//, '')));
 }
 

@@ -1,13 +1,14 @@
 import { isIPv4, isIPv6 } from 'node:net';
+import type { RequestHeaders } from '../request.ts';
 
 /**
  * Returns the network address of the client. Each proxy appends the address of its own client to X-Forwarded-For. Behind n trusted proxies
  * the client's address is therefore the nth entry from the end. Earlier entries come from the client and are not trusted.
  */
-export function clientAddress(socketAddress: string | undefined, headers: Headers, trustedProxies: number): string | undefined {
+export function clientAddress(socketAddress: string | undefined, headers: RequestHeaders, trustedProxies: number): string | undefined {
   const direct = socketAddress && withoutMapping(socketAddress);
   if (trustedProxies === 0) return direct;
-  const entries = (headers.get('x-forwarded-for') ?? '').split(',').map((entry) => withoutMapping(entry.trim()));
+  const entries = (headers['x-forwarded-for'] ?? '').split(',').map((entry) => withoutMapping(entry.trim()));
   const seen = entries.at(-trustedProxies);
   return seen && (isIPv4(seen) || isIPv6(seen)) ? seen : direct;
 }

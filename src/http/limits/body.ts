@@ -1,6 +1,6 @@
-import type { IncomingMessage } from 'node:http';
 import { LimitExceededError } from '../../errors.ts';
 import { limitedRequest, malformedRequest, notUtf8, tooLarge } from '../error-redaction.ts';
+import type { HttpRequest } from '../request.ts';
 import { createJsonScanner } from './json.ts';
 
 /** Large bodies cost more to read and check: 1 for each this many bytes. */
@@ -9,21 +9,21 @@ const BYTES_FOR_ONE = 1_024;
 const VALUES_FOR_ONE = 100;
 /** While a body arrives, it is paid for in steps of this cost. */
 const STEP = 64;
-/** The size of the first buffer. It grows with the body. */
+/** The size of the first buffer for a body of several chunks. It grows with the body. */
 const FIRST_BYTES = 16 * 1024;
 
 /** Returns the cost of a body from its Content-Length, which must be valid. 0 if there is none: such a body is paid for while it is read. */
-export function declaredCost({ method, headers }: Request): number {
-  return method === 'POST' ? Math.floor(Number(headers.get('content-length') ?? 0) / BYTES_FOR_ONE) : 0;
+export function declaredCost({ method, headers }: HttpRequest): number {
+  return method === 'POST' ? Math.floor(Number(headers['content-length'] ?? 0) / BYTES_FOR_ONE) : 0;
 }
 
 /**
  * Checks the Content-Length before anything is read, also by the database.
  * @throws GraphQLError when it is invalid or too large
  */
-export function checkDeclaredLength({ headers }: Request, maxBytes: number): void {
-  const length = headers.get('content-length');
-  if (length === null) return;
+export function checkDeclaredLength({ headers }: HttpRequest, maxBytes: number): void {
+  const length = headers['content-length'];
+  if (length === undefined) return;
   if (!/^\d{1,15}$/.test(length)) throw malformedRequest();
   if (Number(length) > maxBytes) throw tooLarge();
 }
@@ -36,13 +36,8 @@ export function checkDeclaredLength({ headers }: Request, maxBytes: number): voi
  * @throws GraphQLError when the body exceeds a limit, or is not JSON in UTF-8
  * @throws RateLimitedError by `charge`
  */
-export async function readJsonBody(
-  request: Request,
-  incoming: IncomingMessage | undefined,
-  maxBytes: number,
-  charge: (cost: number) => Promise<void>,
-): Promise<unknown> {
-  const bytes = await readBytes(request, incoming, maxBytes, charge);
+export async function readJsonBody(request: HttpRequest, maxBytes: number, charge: (cost: number) => Promise<void>): Promise<unknown> {
+  const bytes = await readBytes(request, maxBytes, charge);
   const text = decoded(bytes);
   try {
     return JSON.parse(text);
@@ -67,16 +62,15 @@ function decoded(bytes: Uint8Array): string {
 }
 
 async function readBytes(
-  request: Request,
-  incoming: IncomingMessage | undefined,
+  { headers, incoming, body }: HttpRequest,
   maxBytes: number,
   charge: (cost: number) => Promise<void>,
 ): Promise<Uint8Array> {
-  const chunks = chunksOf(request, incoming);
+  const chunks = body();
   const scanner = createJsonScanner();
   const atStart = incoming?.socket.bytesRead ?? 0;
-  const onWire = () => (incoming && !request.headers.has('content-length') ? incoming.socket.bytesRead - atStart : 0);
-  let kept = Buffer.allocUnsafe(FIRST_BYTES);
+  const onWire = () => (incoming && headers['content-length'] === undefined ? incoming.socket.bytesRead - atStart : 0);
+  let kept: Uint8Array = new Uint8Array(0);
   let read = 0;
   let charged = 0;
   const cost = () => Math.floor(Math.max(read, onWire()) / BYTES_FOR_ONE) + Math.floor(scanner.count() / VALUES_FOR_ONE);
@@ -88,12 +82,17 @@ async function readBytes(
       read += chunk.length;
       if (read > maxBytes) throw tooLarge();
       scanner.scan(chunk);
-      if (read > kept.length) {
-        const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(read, 2 * kept.length)));
-        kept.copy(larger, 0, 0, start);
-        kept = larger;
+      if (start === 0 && incoming) {
+        // Most bodies are one chunk. Those of a socket are nobody else's, so it need not be copied.
+        kept = chunk;
+      } else {
+        if (read > kept.length) {
+          const larger = Buffer.allocUnsafe(Math.min(maxBytes, Math.max(read, 2 * kept.length, FIRST_BYTES)));
+          larger.set(kept.subarray(0, start));
+          kept = larger;
+        }
+        kept.set(chunk, start);
       }
-      kept.set(chunk, start);
       if (cost() - charged >= STEP) {
         charged = cost();
         await charge(charged);
@@ -110,12 +109,6 @@ async function readBytes(
   return kept.subarray(0, read);
 }
 
-function chunksOf(request: Request, incoming: IncomingMessage | undefined): AsyncIterator<Uint8Array> {
-  if (incoming) return incoming.iterator({ destroyOnReturn: false });
-  const body = request.body as AsyncIterable<Uint8Array> | null;
-  return (body ?? (async function* () {})())[Symbol.asyncIterator]();
-}
-
 /** @throws GraphQLError when the client ends the request early, or the stream does not consist of bytes */
 async function nextChunk(chunks: AsyncIterator<Uint8Array>): Promise<IteratorResult<Uint8Array, unknown>> {
   const next = await chunks.next().catch(() => {
@@ -129,7 +122,8 @@ async function nextChunk(chunks: AsyncIterator<Uint8Array>): Promise<IteratorRes
  * Returns whether the JSON in the parameters of a URL can be parsed within the limits.
  * @throws GraphQLError when it exceeds a limit
  */
-export function hasReadableParameters({ searchParams }: URL): boolean {
+export function hasReadableParameters({ search, searchParams }: URL): boolean {
+  if (!search) return true;
   return ['variables', 'extensions'].every((name) => {
     const text = searchParams.get(name) || '{}';
     try {

@@ -1,9 +1,7 @@
-import type { IncomingMessage } from 'node:http';
-import type { Plugin } from 'graphql-yoga';
 import type { Viewer } from '../../access/viewer.ts';
 import { RateLimitedError, UnauthenticatedError, UnavailableError } from '../../errors.ts';
 import type { Limits } from '../../limits.ts';
-import type { ServerContext } from '../access-log.ts';
+import type { HttpRequest, RequestState } from '../request.ts';
 import { addressGroup, clientAddress } from './address.ts';
 import { declaredCost } from './body.ts';
 import { createGuesses, type Guard, SpentGuessError } from './guesses.ts';
@@ -32,20 +30,15 @@ const END_USERS_SHARE = 0.5;
 const ORGANIZATION_SHARES = 200;
 
 /** Returns the network address of the client; undefined for a request that came from code and not through a socket. */
-export function addressOf(request: Request, serverContext: object, trustedProxies: number): string | undefined {
-  return clientAddress(incomingOf(serverContext)?.socket?.remoteAddress, request.headers, trustedProxies);
-}
-
-/** Returns Node's request; undefined for a request that came from code and not through a socket. */
-export function incomingOf(serverContext: object): IncomingMessage | undefined {
-  return (serverContext as { readonly req?: IncomingMessage }).req;
+export function addressOf({ headers, incoming }: HttpRequest, trustedProxies: number): string | undefined {
+  return clientAddress(incoming?.socket?.remoteAddress, headers, trustedProxies);
 }
 
 /**
  * Creates the rate limits: of each viewer and of each organization, by cost, and of each address, by requests without a valid token. The end
  * users of an organization together have a limit below that of the organization: their tokens are in browsers.
  */
-export function createRateLimits({ limits, trustedProxies, reserve, noOrganization, now, onFailure }: RateLimitSettings) {
+export function createRateLimits({ limits, reserve, noOrganization, now, onFailure }: RateLimitSettings) {
   const common = { reserve, now, onFailure };
   const viewers = createRateLimiter({ ...common, policy: 'viewer', limit: limits.rateLimit });
   const organizations = createRateLimiter({
@@ -92,9 +85,9 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
   }
 
   /** Spends the cost, and notes what remains. @throws RateLimitedError, UnavailableError */
-  async function spendOrRefuse(serverContext: ServerContext, viewer: Viewer, cost: number): Promise<void> {
-    serverContext.quota = await spend(viewer, cost);
-    if (serverContext.quota?.allowed === false) throw refusal(serverContext.quota);
+  async function spendOrRefuse(state: RequestState, viewer: Viewer, cost: number): Promise<void> {
+    state.quota = await spend(viewer, cost);
+    if (state.quota?.allowed === false) throw refusal(state.quota);
   }
 
   return {
@@ -106,55 +99,57 @@ export function createRateLimits({ limits, trustedProxies, reserve, noOrganizati
      * @throws RateLimitedError
      * @throws UnauthenticatedError
      */
-    async admit(request: Request, serverContext: ServerContext, authenticate: (guard: Guard) => Promise<Viewer>): Promise<Viewer> {
+    async admit(request: HttpRequest, state: RequestState, authenticate: (guard: Guard) => Promise<Viewer>): Promise<Viewer> {
       const spendOnAddress = async () => {
-        const address = addressOf(request, serverContext, trustedProxies);
+        const { address } = state;
         const quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
-        serverContext.quota = quota;
+        state.quota = quota;
         if (quota?.allowed === false) throw refusal(quota);
         return () => quota?.refund();
       };
       try {
-        serverContext.viewer = await authenticate(guarding(spendOnAddress));
+        state.viewer = await authenticate(guarding(spendOnAddress));
       } catch (error) {
         if (error instanceof UnauthenticatedError && !(error instanceof SpentGuessError)) await spendOnAddress();
         throw error;
       }
-      serverContext.bodyCost = declaredCost(request);
-      await spendOrRefuse(serverContext, serverContext.viewer, REQUEST_COST + serverContext.bodyCost);
-      return serverContext.viewer;
+      state.bodyCost = declaredCost(request);
+      await spendOrRefuse(state, state.viewer, REQUEST_COST + state.bodyCost);
+      return state.viewer;
     },
 
     /** Spends what a body has cost so far, as far as that is not spent yet. @throws RateLimitedError */
-    async chargeBody(serverContext: ServerContext, cost: number): Promise<void> {
-      const { viewer, bodyCost = 0 } = serverContext;
+    async chargeBody(state: RequestState, cost: number): Promise<void> {
+      const { viewer, bodyCost = 0 } = state;
       if (!viewer || cost <= bodyCost) return;
-      serverContext.bodyCost = cost;
-      await spendOrRefuse(serverContext, viewer, cost - bodyCost);
+      state.bodyCost = cost;
+      await spendOrRefuse(state, viewer, cost - bodyCost);
     },
 
-    /** Spends the cost of an operation before it runs, and reports what remains. Must come after the plugin that computes the cost. */
-    plugin: {
-      async onExecute({ args }) {
-        const serverContext = args.contextValue as unknown as ServerContext;
-        const { viewer, cost = 0 } = serverContext;
-        // An operation from code has no quota: it is trusted.
-        if (!viewer || !serverContext.quota || cost <= REQUEST_COST) return;
-        await spendOrRefuse(serverContext, viewer, cost - REQUEST_COST);
-      },
-      onResultProcess({ result, setResult, serverContext }) {
-        const { cost, bodyCost = 0, quota } = serverContext;
-        if (cost === undefined || Array.isArray(result) || Symbol.asyncIterator in result) return;
-        const { policy = null, limit = null, remaining = null, resetSeconds = null } = quota ?? {};
-        setResult({
-          ...result,
-          extensions: { ...result.extensions, cost: { requested: cost + bodyCost, policy, limit, remaining, resetSeconds } },
-        });
-      },
-      onResponse({ response, serverContext }) {
-        if (serverContext?.quota) setQuotaHeaders(response.headers, serverContext.quota);
-      },
-    } as Plugin<object, ServerContext>,
+    /** Spends the cost of an operation before it runs. @throws RateLimitedError, UnavailableError */
+    async chargeOperation(state: RequestState): Promise<void> {
+      const { viewer, cost = 0, quota } = state;
+      // An operation from code has no quota: it is trusted.
+      if (!viewer || !quota || cost <= REQUEST_COST) return;
+      await spendOrRefuse(state, viewer, cost - REQUEST_COST);
+    },
+  };
+}
+
+/** Returns what a response says about the cost of its operation, and what remains. Undefined before the cost is known. */
+export function costExtension({ cost, bodyCost = 0, quota }: RequestState): object | undefined {
+  if (cost === undefined) return undefined;
+  const { policy = null, limit = null, remaining = null, resetSeconds = null } = quota ?? {};
+  return { requested: cost + bodyCost, policy, limit, remaining, resetSeconds };
+}
+
+/** As in draft-ietf-httpapi-ratelimit-headers (version 10): the policy with its quota and window, and what remains for how many seconds. */
+export function quotaHeaders({ quota }: RequestState): Record<string, string> {
+  if (!quota) return {};
+  const { policy, limit, remaining, resetSeconds } = quota;
+  return {
+    'ratelimit-policy': `"${policy}";q=${limit};w=${WINDOW_MS / 1_000}`,
+    ratelimit: `"${policy}";r=${Math.max(0, remaining)};t=${resetSeconds}`,
   };
 }
 
@@ -168,10 +163,4 @@ function refusal({ isUnavailable, resetSeconds }: Quota): RateLimitedError | Una
 /** Viewers of different kinds can have the same subject, but do not share a limit. */
 function spenderOf({ kind, subject }: Viewer): string {
   return `${kind}:${subject}`;
-}
-
-/** As in draft-ietf-httpapi-ratelimit-headers (version 10): the policy with its quota and window, and what remains for how many seconds. */
-function setQuotaHeaders(headers: Headers, { policy, limit, remaining, resetSeconds }: Quota): void {
-  headers.set('ratelimit-policy', `"${policy}";q=${limit};w=${WINDOW_MS / 1_000}`);
-  headers.set('ratelimit', `"${policy}";r=${Math.max(0, remaining)};t=${resetSeconds}`);
 }

@@ -282,7 +282,7 @@ describe('guesses', () => {
 });
 
 describe('addresses', () => {
-  const headers = (forwarded: string) => new Headers(forwarded ? { 'x-forwarded-for': forwarded } : {});
+  const headers = (forwarded: string) => (forwarded ? { 'x-forwarded-for': forwarded } : {});
   it.each([
     ['the socket’s, when no proxy is trusted', 0, '198.51.100.7', '203.0.113.9', '198.51.100.7'],
     ['what the one proxy saw, not what the client wrote', 1, '10.0.0.1', '6.6.6.6, 203.0.113.9', '203.0.113.9'],
