@@ -63,9 +63,12 @@ export default defineConfig({
   output: {
     dir: 'dist',
     format: 'esm',
-    chunkFileNames: 'chunks/[name].js',
+    // Names of libraries' chunks list the entries that use them.
+    chunkFileNames: ({ name }) => `chunks/${name.replace(/~.*/, '')}.js`,
     sourcemap: true,
     sourcemapExcludeSources: true,
     comments: false,
+    // Code of libraries has files of its own: their maps are empty, and Node would take a place in them for the last one of ours before it.
+    codeSplitting: { groups: [{ name: 'libraries', test: /[\\/]node_modules[\\/]/, entriesAware: true }] },
   },
 });

@@ -198,6 +198,9 @@ export class OldFormatError extends Error {
   override name = 'OldFormatError';
 }
 
+/** After this time, the commands that prepare a database are on their way. */
+const COMMANDS_SENT_MS = 10;
+
 /**
  * Wires all layers together.
  * @throws OldFormatError when an earlier version wrote the database
@@ -211,12 +214,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
-    await stores.prepare();
+    const preparing = stores.prepare();
+    // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
+    await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
+    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    const schema = createSchema(kinds);
+    await preparing;
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
     }
-    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
     const { maxLifetimeSeconds } = options.tokens;
@@ -275,7 +282,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const failedLogins = createFailedLogins();
     const { yoga, execute } = createHttp({
       ...options,
-      schema: createSchema(kinds),
+      schema,
       contextOf: (viewer) => contextOf(gateway, viewer),
       authenticate,
       refusals,

@@ -4,12 +4,10 @@ import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import { type Config, ConfigError } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
-import { continueOnClosedOutput } from './messages.ts';
 import { openGateway } from './open-gateway.ts';
-import { createLimitedServer } from './server.ts';
+import { continueOnClosedOutput } from './output.ts';
 import { untilSignal } from './signals.ts';
 import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
-import { developmentToken } from './token.ts';
 import { version } from './version.ts';
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
@@ -26,6 +24,8 @@ export async function start(config: Config, print: (line: string) => void): Prom
   // Before the database is opened: what is wrong with a file is said at once.
   const tls = config.tls && readTlsPair(config.tls, options);
   const { gateway, developmentSecret, databaseDescription, notices, logger, close } = await openGateway(config, { isServer: true });
+  // They load parts of the gateway, which are loaded now.
+  const [{ createLimitedServer }, { developmentToken }] = await Promise.all([import('./server.ts'), import('./token.ts')]);
   const limits = {
     maxConnections: config.limits.maxSockets,
     // Behind a proxy, all connections have its address. The proxy must limit its clients.
