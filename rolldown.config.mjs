@@ -31,7 +31,7 @@ function licensesOf(directories) {
 export default defineConfig({
   platform: 'node',
   input: {
-    'cli/program': 'src/cli/program.ts',
+    main: 'src/main.ts',
     'embedded-mongodb/worker': 'src/embedded-mongodb/worker.ts',
     'key-files/worker': 'src/key-files/worker.ts',
   },

@@ -112,6 +112,11 @@ export interface GatewayOptions {
    */
   readonly runsJobs?: boolean;
   /**
+   * Whether another process does the jobs that are done once for all copies. This one then does only those that concern what it has in memory.
+   * False by default.
+   */
+  readonly sharesJobs?: boolean;
+  /**
    * Whether it reads each half second what other copies have revoked. True by default. Every copy must do so. If false, call
    * `refreshRevocations`.
    */
@@ -337,6 +342,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         (step) => step(),
       );
     const operator = options.operator ?? systemUser();
+    const ownJobs: readonly Job[] = [
+      [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
+      [flushCounts, 'what was counted could not be written'],
+    ];
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -350,7 +359,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const poll: Job = [revocations.refresh, 'the revocations could not be read'];
     const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
     const ends = [
-      ...(runsJobs ? [everyMinute(jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
+      ...(runsJobs ? [everyMinute(options.sharesJobs ? ownJobs : jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
     ];
     return {

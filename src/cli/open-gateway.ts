@@ -13,11 +13,20 @@ export interface OpenGateway {
   readonly developmentSecret: Uint8Array | undefined;
   /** A description of the database and its location. */
   readonly databaseDescription: string;
+  /** The connection string of the database. */
+  readonly databaseUri: string;
   /** Messages for the user about files that were created. */
   readonly notices: readonly string[];
   readonly logger: Logger;
   /** Closes the database connections, and stops the embedded database if this process started it. */
   close(): Promise<void>;
+}
+
+interface OpenOptions {
+  readonly isServer?: boolean;
+  readonly opensOldFormat?: boolean;
+  /** In a worker: the connection string of the database that the main process has opened. */
+  readonly workerDatabase?: string;
 }
 
 /** Loads what most of the start is spent with. What is wrong with the arguments or the settings is said before. */
@@ -37,15 +46,17 @@ type Modules = Awaited<ReturnType<typeof loadModules>>;
  * sent by the next server, and the output of a command stays its own. `opensOldFormat` is for the migration.
  * @throws ConfigError
  */
-export async function openGateway(config: Config, { isServer = false, opensOldFormat = false } = {}): Promise<OpenGateway> {
+export async function openGateway(config: Config, options: OpenOptions = {}): Promise<OpenGateway> {
+  const { isServer = false, opensOldFormat = false, workerDatabase } = options;
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
-  if (config.mongodbUri === undefined) prepareDataDirectory(config);
+  const isEmbedded = config.mongodbUri === undefined && workerDatabase === undefined;
+  if (isEmbedded) prepareDataDirectory(config);
   // The thread of the database starts while the modules are loaded.
-  const starting = config.mongodbUri === undefined ? startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
+  const starting = isEmbedded ? startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
   const [modules, embedded] = await Promise.all([loadModules(), starting]);
   try {
-    const uri = config.mongodbUri ?? embedded!.uri;
+    const uri = config.mongodbUri ?? workerDatabase ?? embedded!.uri;
     const developmentSecret = modules.developmentSecretOf(config);
     const logger = await modules.createLogger(config);
     // Without the database, nothing can be done, and what is being done would wait for it in vain.
@@ -64,6 +75,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
       limits: config.limits,
       policy: config.policy,
       opensOldFormat,
+      sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
@@ -77,6 +89,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
       gateway,
       developmentSecret,
       databaseDescription: embedded ? describe(embedded, paths.database) : `MongoDB, database ${config.databaseName}`,
+      databaseUri: uri,
       notices,
       logger,
       async close() {

@@ -1,7 +1,7 @@
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newDataDirectory, startServer, useProcesses } from './process.ts';
+import { newDataDirectory, run, startServer, useProcesses } from './process.ts';
 
 useProcesses();
 
@@ -32,12 +32,23 @@ it.each([
 
 // Lines of what is built help nobody.
 it('tells the place in the source', async () => {
-  const directory = newDataDirectory();
-  const onSignal = join(directory, 'on-signal.mjs');
-  const config = new URL('../../dist/config.js', import.meta.url);
-  writeFileSync(onSignal, `process.on('SIGUSR2', async () => (await import('${config}')).readConfig(null));`);
-  const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
-  server.child.kill('SIGUSR2');
-  const { defect } = JSON.parse((await server.ended).stderr);
-  expect(defect.at[0]).toMatch(/\/src\/config\.ts:\d+:\d+\)$/);
+  const preload = join(newDataDirectory(), 'preload.mjs');
+  // What a command of ours reads fails, called by a library.
+  writeFileSync(
+    preload,
+    `const { env } = process;
+     Object.defineProperty(process, 'env', {
+       get: () => {
+         if (new Error().stack.split('\\n')[2]?.includes('/cli/program.')) throw new Error();
+         return env;
+       },
+     });`,
+  );
+  const { stderr } = await run(['start'], { NODE_OPTIONS: `--import=${preload}` }).ended;
+  const [own, ...others] = JSON.parse(stderr).defect.at.slice(1) as string[];
+  const source = readFileSync(new URL('../../src/cli/program.ts', import.meta.url), 'utf8');
+  const line = source.slice(0, source.indexOf('start(readConfig(process.env)')).split('\n').length;
+  expect(own).toMatch(new RegExp(`/src/cli/program\\.ts:${line}:\\d+\\)?$`));
+  // Places of libraries are not taken for ours.
+  expect(others[0]).toMatch(/\/dist\/chunks\/libraries[^/]*\.js:\d+:\d+\)$/);
 });
