@@ -1,7 +1,8 @@
+import { randomBytes } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newDataDirectory, run, startServer, useProcesses } from './process.ts';
+import { newDataDirectory, run, useProcesses } from './process.ts';
 
 useProcesses();
 
@@ -16,12 +17,20 @@ it.each([
   ['an error of a thread', `new Worker(${JSON.stringify(`throw ${error}`)}, { eval: true });`, '"name":"Error"'],
   ['a text that is thrown', `throw '${CANARY}';`, '"thrown":"string"'],
 ])('%s that nobody handles ends the process, and is not quoted', async (_, defect, told) => {
-  const directory = newDataDirectory();
-  const onSignal = join(directory, 'on-signal.mjs');
-  writeFileSync(onSignal, `import { Worker } from 'node:worker_threads';\nprocess.on('SIGUSR2', () => { ${defect} });`);
-  const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
-  server.child.kill('SIGUSR2');
-  const { code, stdout, stderr } = await server.ended;
+  const preload = join(newDataDirectory(), 'preload.mjs');
+  // As soon as somebody handles it. The command then waits for a database that does not respond.
+  writeFileSync(
+    preload,
+    `import { Worker } from 'node:worker_threads';
+     process.on('newListener', (event) => event === 'uncaughtException' && setImmediate(() => { ${defect} }));`,
+  );
+  const settings = {
+    MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
+    MASTER_KEY: randomBytes(32).toString('base64'),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
+    NODE_OPTIONS: `--import=${preload}`,
+  };
+  const { code, stdout, stderr } = await run(['start'], settings).ended;
   expect({ code, stderr }).toEqual({
     code: 1,
     stderr: expect.stringMatching(/^\{"defect":.*"msg":"the process ends because of a bug"\}\n$/),
