@@ -121,6 +121,8 @@ export interface GatewayOptions {
    * `refreshRevocations`.
    */
   readonly readsRevocations?: boolean;
+  /** Whether what only requests need is built at the first of them: for commands, most of which make none. False by default. */
+  readonly isLazy?: boolean;
   /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
@@ -220,10 +222,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
     const preparing = stores.prepare();
-    // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
-    await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    const schema = createSchema(kinds);
+    let builtSchema: ReturnType<typeof createSchema> | undefined;
+    if (!options.isLazy) {
+      // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
+      await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
+      builtSchema = createSchema(kinds);
+    }
     await preparing;
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
@@ -285,26 +290,32 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
-    const { yoga, execute } = createHttp({
-      ...options,
-      schema,
-      contextOf: (viewer) => contextOf(gateway, viewer),
-      authenticate,
-      refusals,
-      failedLogins,
-      ready: stores.ping,
-      limits,
-      trustedProxies: options.trustedProxies ?? 0,
-      logsDefectMessages: options.logsDefectMessages ?? false,
-      reserve: stores.rateLimits.reserve,
-      noOrganization: NO_ORGANIZATION,
-      now,
-      onFailure: (error) =>
-        logger.warn(
-          { error: (error as Error).name },
-          'a share of a rate limit could not be reserved; requests are allowed up to one share',
-        ),
-    });
+    const openHttp = () =>
+      createHttp({
+        ...options,
+        schema: builtSchema ?? createSchema(kinds),
+        contextOf: (viewer) => contextOf(gateway, viewer),
+        authenticate,
+        refusals,
+        failedLogins,
+        ready: stores.ping,
+        limits,
+        trustedProxies: options.trustedProxies ?? 0,
+        logsDefectMessages: options.logsDefectMessages ?? false,
+        reserve: stores.rateLimits.reserve,
+        noOrganization: NO_ORGANIZATION,
+        now,
+        onFailure: (error) =>
+          logger.warn(
+            { error: (error as Error).name },
+            'a share of a rate limit could not be reserved; requests are allowed up to one share',
+          ),
+      });
+    let opened = options.isLazy ? undefined : openHttp();
+    const http = () => {
+      opened ??= openHttp();
+      return opened;
+    };
     const sweep = () => sweepExpired(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
@@ -363,9 +374,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
     ];
     return {
-      fetch: async (request) => stores.serve(() => yoga.fetch(request)),
-      requestListener: nodeListener((request, response) => stores.serve(() => yoga(request, response))),
-      execute: (operation) => stores.serve(() => execute(operation)),
+      fetch: async (request) => stores.serve(() => http().yoga.fetch(request)),
+      requestListener: nodeListener((request, response) => stores.serve(() => http().yoga(request, response))),
+      execute: (operation) => stores.serve(() => http().execute(operation)),
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);
         // Other copies may still accept its tokens. Whoever is told that it is deleted must be able to rely on that.

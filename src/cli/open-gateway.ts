@@ -75,6 +75,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       limits: config.limits,
       policy: config.policy,
       opensOldFormat,
+      isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
