@@ -1,4 +1,5 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
+import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
@@ -153,6 +154,13 @@ const settings = {
     .default('127.0.0.1')
     .describe('the address to listen on'),
   PORT: portNumber.default(4000).describe('the port; 0 chooses a free port'),
+  WORKERS: z
+    .string()
+    .regex(/^(auto|[1-9]|[1-5][0-9]|6[0-4])$/, 'must be a whole number from 1 to 64, or auto')
+    .default('1')
+    .describe(
+      'the number of processes that answer requests on the port; `auto` is the number of available cores. See [Several processes](#several-processes)',
+    ),
   NODE_ENV: z
     .enum(['development', 'production', 'test'], 'must be development, production or test')
     .default('development')
@@ -372,6 +380,8 @@ export interface TlsFiles {
 export interface Config {
   readonly host: string;
   readonly port: number;
+  /** The number of processes that answer requests. */
+  readonly workers: number;
   /** The absolute path of the directory of the embedded database and its keys. */
   readonly dataDirectory: string;
   /** If undefined, the embedded database is used. */
@@ -441,6 +451,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
   return {
     host: read.HOST,
     port: read.PORT,
+    workers: read.WORKERS === 'auto' ? availableParallelism() : Number(read.WORKERS),
     dataDirectory: resolve(read.DATA_DIR),
     mongodbUri: read.MONGODB_URI,
     embeddedMongodbPort: read.EMBEDDED_MONGODB_PORT,

@@ -114,10 +114,17 @@ export interface GatewayOptions {
    */
   readonly runsJobs?: boolean;
   /**
+   * Whether another process does the jobs that are done once for all copies. This one then does only those that concern what it has in memory.
+   * False by default.
+   */
+  readonly sharesJobs?: boolean;
+  /**
    * Whether it reads each half second what other copies have revoked. True by default. Every copy must do so. If false, call
    * `refreshRevocations`.
    */
   readonly readsRevocations?: boolean;
+  /** Whether what only requests need is built at the first of them: for commands, most of which make none. False by default. */
+  readonly isLazy?: boolean;
   /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
@@ -200,6 +207,9 @@ export class OldFormatError extends Error {
   override name = 'OldFormatError';
 }
 
+/** After this time, the commands that prepare a database are on their way. */
+const COMMANDS_SENT_MS = 10;
+
 /**
  * Wires all layers together.
  * @throws OldFormatError when an earlier version wrote the database
@@ -213,12 +223,19 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
-    await stores.prepare();
+    const preparing = stores.prepare();
+    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    let builtSchema: ReturnType<typeof createSchema> | undefined;
+    if (!options.isLazy) {
+      // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
+      await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
+      builtSchema = createSchema(kinds);
+    }
+    await preparing;
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
     }
-    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
     const { maxLifetimeSeconds } = options.tokens;
@@ -275,27 +292,33 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
-    const { handle, execute } = createHttp({
-      ...options,
-      schema: createSchema(kinds),
-      contextOf: (viewer) => contextOf(gateway, viewer),
-      authenticate,
-      refusals,
-      failedLogins,
-      ready: stores.ping,
-      limits,
-      trustedProxies: options.trustedProxies ?? 0,
-      logsDefectMessages: options.logsDefectMessages ?? false,
-      reserve: stores.rateLimits.reserve,
-      noOrganization: NO_ORGANIZATION,
-      now,
-      onFailure: (error) =>
-        logger.warn(
-          { error: (error as Error).name },
-          'a share of a rate limit could not be reserved; requests are allowed up to one share',
-        ),
-    });
-    const serve = (request: HttpRequest) => stores.serve(() => handle(request));
+    const openHttp = () =>
+      createHttp({
+        ...options,
+        schema: builtSchema ?? createSchema(kinds),
+        contextOf: (viewer) => contextOf(gateway, viewer),
+        authenticate,
+        refusals,
+        failedLogins,
+        ready: stores.ping,
+        limits,
+        trustedProxies: options.trustedProxies ?? 0,
+        logsDefectMessages: options.logsDefectMessages ?? false,
+        reserve: stores.rateLimits.reserve,
+        noOrganization: NO_ORGANIZATION,
+        now,
+        onFailure: (error) =>
+          logger.warn(
+            { error: (error as Error).name },
+            'a share of a rate limit could not be reserved; requests are allowed up to one share',
+          ),
+      });
+    let opened = options.isLazy ? undefined : openHttp();
+    const http = () => {
+      opened ??= openHttp();
+      return opened;
+    };
+    const serve = (request: HttpRequest) => stores.serve(() => http().handle(request));
     const sweep = () => sweepExpired(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
@@ -333,6 +356,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         (step) => step(),
       );
     const operator = options.operator ?? systemUser();
+    const ownJobs: readonly Job[] = [
+      [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
+      [flushCounts, 'what was counted could not be written'],
+    ];
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -346,13 +373,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const poll: Job = [revocations.refresh, 'the revocations could not be read'];
     const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
     const ends = [
-      ...(runsJobs ? [everyMinute(jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
+      ...(runsJobs ? [everyMinute(options.sharesJobs ? ownJobs : jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
     ];
     return {
       fetch: fetchDoor(serve),
       requestListener: nodeListener(serve),
-      execute: (operation) => stores.serve(() => execute(operation)),
+      execute: (operation) => stores.serve(() => http().execute(operation)),
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);
         // Other copies may still accept its tokens. Whoever is told that it is deleted must be able to rely on that.

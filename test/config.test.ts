@@ -78,6 +78,7 @@ describe('a start that would go wrong is stopped by a message that names the set
 const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]>> = {
   HOST: ['127.0.0.1', '::1', 'localhost', '0.0.0.0', 'fe80::1'],
   PORT: ['4000'],
+  WORKERS: ['1', '64', 'auto'],
   NODE_ENV: ['production'],
   DATA_DIR: ['/data'],
   MONGODB_URI: ['mongodb://db.example/?replicaSet=rs0'],

@@ -7,9 +7,6 @@ import { builtInKinds } from '../credential-kinds/index.ts';
 import type { Gateway } from '../gateway.ts';
 import { count } from './keys.ts';
 
-/** The maximum number of connections that one run creates. */
-export const CONNECTIONS_MAX = 100_000;
-
 const INTEGRATION = 'demo';
 const kinds = builtInKinds.filter(({ refusal }) => refusal === undefined);
 /** The number of mutations that run concurrently. */

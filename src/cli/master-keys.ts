@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { ConfigError } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
 import { keyPlaceholder } from '../placeholders.ts';
 import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
@@ -72,4 +72,10 @@ export function keptRandomBytes(file: string, options?: PrivateFileOptions): Uin
     }
   }
   return readPrivateFile(file, file, (text) => keyBytes(text.trim().split(/[\s,]+/)[0]!, file), options);
+}
+
+/** Returns the secret of development tokens, which are available only on somebody's own machine. */
+export function developmentSecretOf(config: Config): Uint8Array | undefined {
+  if (config.tokens.key || !config.isDevelopment) return undefined;
+  return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret, { mayLackPermissions: true });
 }

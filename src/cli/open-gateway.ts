@@ -4,11 +4,8 @@ import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import { createGateway, type Gateway, hasDataKeys, MasterKeyError, type MasterKeySource, OldFormatError } from '../gateway.ts';
-import { createLogger } from './logger.ts';
-import { hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } from './master-keys.ts';
+import type { Gateway, MasterKeySource } from '../gateway.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
-import { recordRestore } from './restore-note.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;
@@ -16,6 +13,8 @@ export interface OpenGateway {
   readonly developmentSecret: Uint8Array | undefined;
   /** A description of the database and its location. */
   readonly databaseDescription: string;
+  /** The connection string of the database. */
+  readonly databaseUri: string;
   /** Messages for the user about files that were created. */
   readonly notices: readonly string[];
   readonly logger: Logger;
@@ -23,26 +22,49 @@ export interface OpenGateway {
   close(): Promise<void>;
 }
 
+interface OpenOptions {
+  readonly isServer?: boolean;
+  readonly opensOldFormat?: boolean;
+  /** In a worker: the connection string of the database that the main process has opened. */
+  readonly workerDatabase?: string;
+}
+
+/** Loads what most of the start is spent with. What is wrong with the arguments or the settings is said before. */
+async function loadModules() {
+  const [gateway, logger, masterKeys, restoreNote] = await Promise.all([
+    import('../gateway.ts'),
+    import('./logger.ts'),
+    import('./master-keys.ts'),
+    import('./restore-note.ts'),
+  ]);
+  return { ...gateway, ...logger, ...masterKeys, ...restoreNote };
+}
+type Modules = Awaited<ReturnType<typeof loadModules>>;
+
 /**
  * Opens the gateway of a configuration, whether or not a server is running. Only a server streams the audit log: what a command writes is
  * sent by the next server, and the output of a command stays its own. `opensOldFormat` is for the migration.
  * @throws ConfigError
  */
-export async function openGateway(config: Config, { isServer = false, opensOldFormat = false } = {}): Promise<OpenGateway> {
+export async function openGateway(config: Config, options: OpenOptions = {}): Promise<OpenGateway> {
+  const { isServer = false, opensOldFormat = false, workerDatabase } = options;
   const paths = dataPaths(config.dataDirectory);
   const notices: string[] = [];
-  if (config.mongodbUri === undefined) prepareDataDirectory(config);
-  const embedded = config.mongodbUri === undefined ? await startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
+  const isEmbedded = config.mongodbUri === undefined && workerDatabase === undefined;
+  if (isEmbedded) prepareDataDirectory(config);
+  // The thread of the database starts while the modules are loaded.
+  const starting = isEmbedded ? startEmbedded(paths.database, config.embeddedMongodbPort) : undefined;
+  const [modules, embedded] = await Promise.all([loadModules(), starting]);
   try {
-    const uri = config.mongodbUri ?? embedded!.uri;
-    const developmentSecret = developmentSecretOf(config);
-    const logger = await createLogger(config);
+    const uri = config.mongodbUri ?? workerDatabase ?? embedded!.uri;
+    const developmentSecret = modules.developmentSecretOf(config);
+    const logger = await modules.createLogger(config);
     // Without the database, nothing can be done, and what is being done would wait for it in vain.
     embedded?.ended?.then(() => endBecauseOf(databaseEnded(paths.database)));
     if (isServer && config.auditSink) checkSink(config.auditSink.target);
-    const gateway = await createGateway({
+    const gateway = await modules.createGateway({
       database: { uri, name: config.databaseName },
-      masterKeys: await masterKeysOf(config, uri, notices),
+      masterKeys: await masterKeysOf(config, uri, notices, modules),
       tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
       logger,
       logsDefectMessages: config.isDevelopment,
@@ -53,11 +75,13 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
       limits: config.limits,
       policy: config.policy,
       opensOldFormat,
+      isLazy: !isServer,
+      sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {
-      await recordRestore(config.dataDirectory, gateway).catch(async (error) => {
+      await modules.recordRestore(config.dataDirectory, gateway).catch(async (error) => {
         await gateway.stop();
         throw error;
       });
@@ -66,6 +90,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
       gateway,
       developmentSecret,
       databaseDescription: embedded ? describe(embedded, paths.database) : `MongoDB, database ${config.databaseName}`,
+      databaseUri: uri,
       notices,
       logger,
       async close() {
@@ -75,7 +100,7 @@ export async function openGateway(config: Config, { isServer = false, opensOldFo
     };
   } catch (error) {
     await embedded?.stop();
-    throw explained(error, embedded && paths.database);
+    throw explained(error, modules, embedded && paths.database);
   }
 }
 
@@ -129,7 +154,7 @@ const databaseErrors: Readonly<Record<string, string>> = {
 };
 
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
-function explained(error: unknown, embeddedDirectory: string | undefined): unknown {
+function explained(error: unknown, { OldFormatError, MasterKeyError }: Modules, embeddedDirectory: string | undefined): unknown {
   if (error instanceof OldFormatError) {
     return new ConfigError(
       'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
@@ -147,13 +172,8 @@ function explained(error: unknown, embeddedDirectory: string | undefined): unkno
   return error;
 }
 
-/** Returns the secret of development tokens, which are available only on somebody's own machine. */
-export function developmentSecretOf(config: Config): Uint8Array | undefined {
-  if (config.tokens.key || !config.isDevelopment) return undefined;
-  return keptRandomBytes(dataPaths(config.dataDirectory).tokenSecret, { mayLackPermissions: true });
-}
-
-async function masterKeysOf(config: Config, uri: string, notices: string[]): Promise<readonly MasterKeySource[]> {
+async function masterKeysOf(config: Config, uri: string, notices: string[], modules: Modules): Promise<readonly MasterKeySource[]> {
+  const { hasDataKeys, hasFile, keptRandomBytes, parseMasterKeys, readMasterKeyFile } = modules;
   const { masterKeys } = config;
   const options = { mayLackPermissions: config.isDevelopment };
   if (masterKeys && 'base64' in masterKeys) return parseMasterKeys(masterKeys.base64, 'MASTER_KEY');

@@ -1,20 +1,17 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { ConfigError, readConfig } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
-import { printAuditHeads, printPlatformLog, verifyAudit } from './audit.ts';
-import { backup, check, recordBackup, restore } from './backup.ts';
 import { printDefect } from './crash.ts';
-import { CONNECTIONS_MAX, demo } from './demo.ts';
-import { checkIntegrity } from './integrity.ts';
-import { rewrap, rotate } from './keys.ts';
-import { endOnClosedOutput, sentenceOf } from './messages.ts';
-import { migrate } from './migrate.ts';
-import { developmentSecretOf, openGateway } from './open-gateway.ts';
+import { openGateway } from './open-gateway.ts';
 import { confirmDeletion, requireOrganizationName } from './organization.ts';
-import { noteRestore } from './restore-note.ts';
+import { endOnClosedOutput } from './output.ts';
 import { start } from './start.ts';
-import { developmentToken } from './token.ts';
 import { version } from './version.ts';
+
+// A command loads what it runs when it runs, so that help and refusals do not wait for the modules of the gateway.
+
+/** The maximum number of connections that one run of `demo` creates. */
+const CONNECTIONS_MAX = 100_000;
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
 
@@ -42,6 +39,7 @@ program
   )
   .action(async ({ organization, scope }: { organization: string; scope: string[] }) => {
     const config = readConfig(process.env);
+    const [{ developmentSecretOf }, { developmentToken }] = await Promise.all([import('./master-keys.ts'), import('./token.ts')]);
     const secret = developmentSecretOf(config);
     if (!secret)
       throw new ConfigError(
@@ -59,7 +57,10 @@ program
   .option('--connections <number>', `the number of connections to create, at most ${CONNECTIONS_MAX}`, connectionCount, 300)
   .action(async ({ organization, connections }: { organization: string; connections: number }) => {
     requireOrganizationName(organization);
-    await withGateway((gateway) => demo(gateway, organization, connections, print));
+    await withGateway(async (gateway) => {
+      const { demo } = await import('./demo.ts');
+      await demo(gateway, organization, connections, print);
+    });
   });
 
 program
@@ -92,6 +93,7 @@ keys
       const { organization, finish } = options;
       const about = organization === undefined ? {} : { organization };
       await gateway.platform.record('rotateKeys', { ...about, details: finish ? 'finish earlier rotations' : 'begin' });
+      const { rotate } = await import('./keys.ts');
       process.exitCode = await rotate(gateway, options, print);
       await gateway.platform.record('rotateKeys', { ...about, details: `end, exit code ${process.exitCode}` });
     });
@@ -103,6 +105,7 @@ keys
   .action(async () => {
     await withGateway(async (gateway) => {
       await gateway.platform.record('rewrapKeys', { details: 'begin' });
+      const { rewrap } = await import('./keys.ts');
       process.exitCode = await rewrap(gateway, print);
       await gateway.platform.record('rewrapKeys', { details: `end, exit code ${process.exitCode}` });
     });
@@ -116,6 +119,7 @@ program
   .action(async () => {
     await withGateway(
       async (gateway) => {
+        const { migrate } = await import('./migrate.ts');
         process.exitCode = await migrate(gateway, print);
       },
       { opensOldFormat: true },
@@ -130,6 +134,7 @@ program
   .option('--organization <name>', 'only for this organization')
   .action(async ({ organization }: { organization?: string }) => {
     await withGateway(async (gateway) => {
+      const { checkIntegrity } = await import('./integrity.ts');
       process.exitCode = await checkIntegrity(gateway, organization, print);
     });
   });
@@ -148,6 +153,7 @@ audit
   .option('--heads <file>', 'compare with the output of an earlier `audit heads`, or with what an AUDIT_SINK has written')
   .action(async (options: { organization?: string; platform?: boolean; heads?: string }) => {
     await withGateway(async (gateway) => {
+      const { verifyAudit } = await import('./audit.ts');
       process.exitCode = await verifyAudit(gateway, options, print);
     });
   });
@@ -156,6 +162,7 @@ audit
   .command('heads')
   .description('seal all entries and print the newest batch of each log as a line of JSON; keep the output elsewhere')
   .action(async () => {
+    const { printAuditHeads } = await import('./audit.ts');
     await withGateway((gateway) => printAuditHeads(gateway, print));
   });
 
@@ -166,6 +173,7 @@ audit
   )
   .requiredOption('--platform', 'the log of what happened to the platform itself')
   .action(async () => {
+    const { printPlatformLog } = await import('./audit.ts');
     await withGateway((gateway) => printPlatformLog(gateway, print));
   });
 
@@ -174,6 +182,7 @@ program
   .description('write a consistent snapshot of the embedded database to a file, without the master key; back that up separately')
   .action(async (file: string) => {
     const config = readConfig(process.env);
+    const { backup, recordBackup } = await import('./backup.ts');
     await backup(config, file);
     const [notice] = await recordBackup(config);
     if (notice) print(notice);
@@ -184,6 +193,7 @@ program
   .command('restore <file>')
   .description('restore a backup into a DATA_DIR that does not contain an embedded database')
   .action(async (file: string) => {
+    const [{ restore }, { noteRestore }] = await Promise.all([import('./backup.ts'), import('./restore-note.ts')]);
     const { dataDirectory } = await restore(readConfig(process.env), file);
     noteRestore(dataDirectory);
     print(`Restored into ${dataDirectory}. Put the master key of the backup there before you start the gateway.`);
@@ -193,6 +203,7 @@ program
   .command('check')
   .description('check the file of the embedded database: its structure, all checksums, and that indexes and documents agree')
   .action(async () => {
+    const { check } = await import('./backup.ts');
     process.exitCode = await check(readConfig(process.env), print);
   });
 
@@ -203,7 +214,7 @@ export async function runProgram(): Promise<void> {
     await program.parseAsync();
   } catch (error) {
     // What a user can mend is told in words; of a defect only where it is.
-    const sentence = sentenceOf(error);
+    const sentence = error instanceof ConfigError ? error.message : (await import('./messages.ts')).sentenceOf(error);
     if (sentence !== undefined) process.stderr.write(`${sentence}\n`);
     else printDefect(error);
     process.exitCode = 1;

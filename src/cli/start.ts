@@ -1,70 +1,51 @@
+import cluster from 'node:cluster';
 import { once } from 'node:events';
-import type { AddressInfo } from 'node:net';
-import { Server as TlsServer } from 'node:tls';
 import { scopes, scopesOf } from '../access/scopes.ts';
-import { type Config, ConfigError } from '../config.ts';
+import type { Config } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
-import { continueOnClosedOutput } from './messages.ts';
 import { openGateway } from './open-gateway.ts';
-import { createLimitedServer } from './server.ts';
+import { continueOnClosedOutput } from './output.ts';
+import { type Serving, serve } from './serve.ts';
 import { untilSignal } from './signals.ts';
-import { readTlsPair, reloadTls, tlsWarning } from './tls.ts';
-import { developmentToken } from './token.ts';
+import { readTlsPair, tlsWarning } from './tls.ts';
 import { version } from './version.ts';
+import { runAsWorker, startWorkers } from './workers.ts';
 
 /** The organization and scopes of the token in the printed address. It has all scopes. */
 const DEVELOPMENT_ORGANIZATION = 'example';
 const developmentScopes = ['all.Organization', ...scopes.filter((scope) => !scopesOf('all.Organization').includes(scope))];
 
-/** How long running requests may continue after a signal, in milliseconds. */
-const DRAIN_MILLISECONDS = 10_000;
-
 /** Serves until it receives a signal. Resolves when everything is closed. @throws ConfigError */
 export async function start(config: Config, print: (line: string) => void): Promise<void> {
   continueOnClosedOutput();
-  const options = { mayLackPermissions: config.isDevelopment };
   // Before the database is opened: what is wrong with a file is said at once.
-  const tls = config.tls && readTlsPair(config.tls, options);
-  const { gateway, developmentSecret, databaseDescription, notices, logger, close } = await openGateway(config, { isServer: true });
-  const limits = {
-    maxConnections: config.limits.maxSockets,
-    // Behind a proxy, all connections have its address. The proxy must limit its clients.
-    maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : config.limits.maxSocketsPerAddress,
-  };
-  const server = createLimitedServer(gateway.requestListener, limits, tls);
+  const tls = config.tls && readTlsPair(config.tls, { mayLackPermissions: config.isDevelopment });
+  if (cluster.isWorker) return runAsWorker(config, tls);
+  const open = await openGateway(config, { isServer: true });
+  const { gateway, developmentSecret, databaseDescription, notices, close } = open;
   // From here on, a signal lets running requests complete. Until here, it ends the process.
   const signal = untilSignal();
+  let serving: Serving;
   try {
-    server.listen(config.port, config.host);
-    await once(server, 'listening');
+    serving = await (config.workers > 1 ? startWorkers(config, open, signal) : serve(config, open, tls));
   } catch (error) {
     await close();
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new ConfigError(
-      `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or stop the process that uses it.`,
-    );
+    throw error;
   }
-  const { port } = server.address() as AddressInfo;
+  const { port, failed, stop } = serving;
   const address = `${tls ? 'https' : 'http'}://${config.host.includes(':') ? `[${config.host}]` : config.host}:${port}/graphql`;
-  let endReloading = () => {};
   try {
+    const { developmentToken } = await import('./token.ts');
     const token = developmentSecret && (await developmentToken(config, developmentSecret, DEVELOPMENT_ORGANIZATION, developmentScopes));
     await recordStart(gateway, token !== undefined, print);
-    if (config.tls && tls && server instanceof TlsServer) endReloading = reloadTls(server, config.tls, tls, logger, options);
     const warning = tls && tlsWarning(tls, new Date());
     for (const notice of warning ? [...notices, warning] : notices) print(notice);
     print(`Database: ${databaseDescription}.`);
-    print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
-    if (!signal.aborted) await once(signal, 'abort');
+    // Without a port, a signal has come before one of several processes has listened.
+    if (port > 0) print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
+    if (!signal.aborted) await Promise.race([once(signal, 'abort'), failed]);
   } finally {
-    endReloading();
-    // A client that keeps its connection open would otherwise send further requests over it.
-    server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
-    server.close();
-    server.closeIdleConnections();
-    const drained = once(server, 'close');
-    await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
-    server.closeAllConnections();
+    await stop();
     await recordStop(gateway).catch(() => process.stderr.write('The stop could not be written to the log of the platform.\n'));
     await close();
   }

@@ -19,11 +19,8 @@ export interface CheckResult {
 /** A longer list would not help anyone. */
 const maxDamage = 100;
 
-/**
- * Reads the whole data file of a directory, and compares indexes with documents both ways. A server in this or another process may be
- * writing at the same time: one snapshot is checked. @throws Error when the file cannot be opened at all
- */
-export async function checkEmbeddedMongodb({ directory }: { directory: string }): Promise<CheckResult> {
+/** See `checkEmbeddedMongodb`. */
+export async function check({ directory }: { directory: string }): Promise<CheckResult> {
   const path = join(directory, 'data.mdb');
   if (!existsSync(path)) throw new Error(`there is no data in ${directory}`);
   const result: CheckResult = { collections: 0, documents: 0, indexEntries: 0, damage: [] };

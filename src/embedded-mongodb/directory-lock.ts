@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, lstatSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { lstatSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -134,13 +134,4 @@ export function removeOldSockets(directory: string, current: string): void {
   for (const name of readdirSync(directory)) {
     if (socketName.test(name) && join(directory, name) !== current) rmSync(join(directory, name), { force: true });
   }
-}
-
-/** Returns the data directory. If it does not exist, creates it for this user only. If others can enter it, ends that. */
-export function prepareDirectory(directory: string): string {
-  if (!existsSync(directory)) mkdirSync(directory, { recursive: true, mode: 0o700 });
-  const path = realpathSync(directory);
-  const { uid, mode } = statSync(path);
-  if (statSync(path).isDirectory() && uid === userInfo().uid && (mode & 0o077) !== 0) chmodSync(path, 0o700);
-  return path;
 }

@@ -19,7 +19,8 @@ import { dirname, join } from 'node:path';
 import { open, type RootDatabase } from 'lmdb';
 import { keyIn, spaces } from './catalog.ts';
 import { sealed } from './checksum.ts';
-import { ownerKey, prepareDirectory } from './directory-lock.ts';
+import { prepareDirectory } from './directory.ts';
+import { ownerKey } from './directory-lock.ts';
 import { checkStructure, DamagedFile, PageFile } from './pages.ts';
 import { scrubNow } from './scrub.ts';
 
@@ -175,8 +176,8 @@ export function fileNumber(path: string): string {
   return String(statSync(path, { bigint: true }).ino);
 }
 
-/** Copies a consistent snapshot of a data directory to a file. A server in this or another process may be writing at the same time. */
-export async function backupEmbeddedMongodb({ directory, file }: { directory: string; file: string }): Promise<void> {
+/** See `backupEmbeddedMongodb`. */
+export async function backup({ directory, file }: { directory: string; file: string }): Promise<void> {
   const source = join(directory, 'data.mdb');
   if (!existsSync(source)) throw new Error(`there is no data in ${directory}`);
   if (existsSync(file)) throw new Error(`${file} exists already`);
@@ -201,8 +202,8 @@ export async function backupEmbeddedMongodb({ directory, file }: { directory: st
   renameSync(partial, file);
 }
 
-/** Restores a backup into a directory without data. */
-export async function restoreEmbeddedMongodb({ directory, file }: { directory: string; file: string }): Promise<void> {
+/** See `restoreEmbeddedMongodb`. */
+export async function restore({ directory, file }: { directory: string; file: string }): Promise<void> {
   const target = join(prepareDirectory(directory), 'data.mdb');
   if (existsSync(target)) throw new Error(`there is data in ${directory} already`);
   const partial = `${target}.partial`;

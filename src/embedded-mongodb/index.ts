@@ -1,14 +1,9 @@
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import { Cleaner } from './cleaner.ts';
-import { answers, prepareDirectory, readOwner, removeOldSockets, removeSocket, socketPath, takeOver, untilGone } from './directory-lock.ts';
-import { convert, fileNumber, openFile } from './file.ts';
-import { Server } from './server.ts';
-import { Storage } from './storage.ts';
+import type { CheckResult } from './check.ts';
+import { prepareDirectory } from './directory.ts';
 
-export { type CheckResult, checkEmbeddedMongodb } from './check.ts';
-export { backupEmbeddedMongodb, restoreEmbeddedMongodb } from './file.ts';
+// The other files are loaded only where they run: a process that starts the server in a thread needs none of them.
+export type { CheckResult };
 
 export interface EmbeddedMongodbOptions {
   /** The data directory. If it does not exist, it is created, for this user only. */
@@ -44,7 +39,7 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   const directory = prepareDirectory(options.directory);
   const known = running.get(directory);
   if (known) return { ...(await known), stop: async () => {} };
-  const starting = options.worker ? startWorker({ ...options, directory }) : start(directory, options.port);
+  const starting = options.worker ? startWorker({ ...options, directory }) : startHere(directory, options.port);
   running.set(directory, starting);
   try {
     const { uri, ended, stop } = await starting;
@@ -59,54 +54,9 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
   }
 }
 
-async function start(directory: string, port?: number): Promise<EmbeddedMongodb> {
-  const path = join(directory, 'data.mdb');
-  const db = openFile(path, { allowOlder: true });
-  let isConverted = false;
-  for (let attempt = 0; ; attempt++) {
-    db.resetReadTxn();
-    const before = readOwner((key) => db.get(key));
-    // A copied file contains the owner of the original.
-    if (before && before.file === fileNumber(path) && (await answers(before))) {
-      await db.close();
-      const attached = new AbortController();
-      return { uri: before.uri, ended: untilGone(before, attached.signal), stop: async () => attached.abort() };
-    }
-    isConverted = convert(db) || isConverted;
-    const identity = randomBytes(16).toString('hex');
-    const fence = (get: (key: Buffer) => Buffer | undefined) => {
-      if (readOwner(get)?.identity !== identity) throw new Error('another server has taken over the data directory');
-    };
-    const storage = new Storage(db, fence);
-    const server = new Server(storage, identity);
-    const address = await server.listen(port === undefined ? { path: socketPath(directory) } : { host: '127.0.0.1', port });
-    const uri = `mongodb://${'path' in address ? encodeURIComponent(address.path) : `${address.host}:${address.port}`}/?directConnection=true`;
-    if (takeOver(db, { identity, uri, address, file: fileNumber(path) }, before?.identity)) {
-      storage.reload();
-      if ('path' in address) removeOldSockets(directory, address.path);
-      if (before && before.file === fileNumber(path) && 'path' in before.address) removeSocket(before.address);
-      const cleaner = new Cleaner({ path, db, fence: () => fence((key) => db.get(key)) });
-      storage.onDelete = () => {
-        storage.hasDeleted = false;
-        cleaner.deleted();
-      };
-      // The last server was killed, perhaps before it had overwritten what was deleted.
-      if (before || isConverted) cleaner.deleted();
-      const stop = async () => {
-        await server.stop();
-        if ('path' in address) removeSocket(address);
-        await storage.close(async () => {
-          await cleaner.stop();
-          takeOver(db, undefined, identity);
-        });
-      };
-      return { uri, stop };
-    }
-    // Another process was faster: check whether it responds.
-    await server.stop();
-    if ('path' in address) removeSocket(address);
-    if (attempt > 20) throw new Error(`several processes are starting on ${directory} at the same time; try again`);
-  }
+async function startHere(directory: string, port?: number): Promise<EmbeddedMongodb> {
+  const { start } = await import('./start.ts');
+  return start(directory, port);
 }
 
 /** What the thread of a server tells: that it has started or why not, and that the server of another process, which it uses, has ended. */
@@ -149,4 +99,25 @@ async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMon
     await new Promise((resolve) => worker.once('exit', resolve));
   };
   return { uri, ended: isAttached ? gone : undefined, stop };
+}
+
+/** Copies a consistent snapshot of a data directory to a file. A server in this or another process may be writing at the same time. */
+export async function backupEmbeddedMongodb(options: { directory: string; file: string }): Promise<void> {
+  const { backup } = await import('./file.ts');
+  await backup(options);
+}
+
+/** Restores a backup into a directory without data. */
+export async function restoreEmbeddedMongodb(options: { directory: string; file: string }): Promise<void> {
+  const { restore } = await import('./file.ts');
+  await restore(options);
+}
+
+/**
+ * Reads the whole data file of a directory, and compares indexes with documents both ways. A server in this or another process may be
+ * writing at the same time: one snapshot is checked. @throws Error when the file cannot be opened at all
+ */
+export async function checkEmbeddedMongodb(options: { directory: string }): Promise<CheckResult> {
+  const { check } = await import('./check.ts');
+  return check(options);
 }

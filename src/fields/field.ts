@@ -225,9 +225,12 @@ export function objectType<const F extends Fields>(type: TypedObject<F>): TypedO
   return type;
 }
 
+/** One for all: it takes longer to create than to use. */
+const numberFormat = new Intl.NumberFormat('en');
+
 /** Returns the bounds of a field as a sentence for its description. Empty if there are none. */
 export function boundsOf(field: Field): string {
-  const number = (value: number) => value.toLocaleString('en');
+  const number = (value: number) => numberFormat.format(value);
   switch (field.type) {
     case 'String': {
       const { minLength = 1, maxLength } = field;

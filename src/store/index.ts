@@ -76,12 +76,12 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     async prepare(): Promise<void> {
       await Promise.all(
         Object.values(database.connection.models).map(async (model) => {
-          await model.createCollection();
-          // One command for all indexes of a collection; mongoose sends one for each.
+          // One command for all indexes of a collection, which also creates the collection; mongoose sends one for each.
           const indexes = model.schema
             .indexes()
             .map(([key, { background: _, ...options }]) => ({ key, ...options }) as mongo.IndexDescription);
           if (indexes.length > 0) await model.collection.createIndexes(indexes);
+          else await model.createCollection();
         }),
       );
       await database.dropIndexes('connections', replacedIndexes);

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -7,6 +6,7 @@ import { expect, it } from 'vitest';
 import { sentenceOf } from '../../src/cli/messages.ts';
 import { confirmDeletion } from '../../src/cli/organization.ts';
 import { program } from '../../src/cli/program.ts';
+import { databaseAt, databaseOf, withSettings } from './here.ts';
 import { newDataDirectory, run, send, useProcesses, useServer } from './process.ts';
 
 useProcesses();
@@ -49,17 +49,6 @@ const prepare = (command: Command) => {
 };
 prepare(program);
 
-/** Runs commands in this process, which saves their starts. They read these settings. */
-async function withSettings<T>(settings: Record<string, string>, run: () => Promise<T>): Promise<T> {
-  const environment = process.env;
-  process.env = { ...settings };
-  try {
-    return await run();
-  } finally {
-    process.env = environment;
-  }
-}
-
 /** Returns what the user is told when a command fails; undefined stands for a defect. */
 async function failureOf(name: string, args: readonly string[]): Promise<string | undefined> {
   try {
@@ -68,14 +57,6 @@ async function failureOf(name: string, args: readonly string[]): Promise<string 
     return sentenceOf(error);
   }
   throw new Error(`${name} has not failed.`);
-}
-
-/** The settings of a database that another program serves, so that a command needs no thread of its own. */
-function databaseAt(uri: string, masterKeyFile?: string): Record<string, string> {
-  const masterKey: Record<string, string> = masterKeyFile
-    ? { MASTER_KEY_FILE: masterKeyFile }
-    : { MASTER_KEY: randomBytes(32).toString('base64') };
-  return { MONGODB_URI: uri, ...masterKey, TOKEN_SECRET: randomBytes(32).toString('hex'), PORT: '0', LOG_LEVEL: 'silent' };
 }
 
 /** One sentence, with no class, code or place of a defect. */
@@ -128,8 +109,7 @@ it('says of every command in a sentence that the database does not respond', asy
 });
 
 it('says of every command in a sentence that there is no such organization, or that none can have the name', async () => {
-  const uri = /mongodb:\S+(?=\.$)/m.exec(shared.output.stdout)![0];
-  const settings = databaseAt(uri, join(shared.directory, 'master.key'));
+  const settings = databaseOf(shared, shared.directory);
   const named = leaves.flatMap(([name, { options, registeredArguments }]) =>
     options.some(({ long }) => long === '--organization') || registeredArguments.some((each) => each.name() === 'name') ? [name] : [],
   );

@@ -1,7 +1,8 @@
-import { writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { newDataDirectory, startServer, useProcesses } from './process.ts';
+import { newDataDirectory, run, useProcesses } from './process.ts';
 
 useProcesses();
 
@@ -16,12 +17,20 @@ it.each([
   ['an error of a thread', `new Worker(${JSON.stringify(`throw ${error}`)}, { eval: true });`, '"name":"Error"'],
   ['a text that is thrown', `throw '${CANARY}';`, '"thrown":"string"'],
 ])('%s that nobody handles ends the process, and is not quoted', async (_, defect, told) => {
-  const directory = newDataDirectory();
-  const onSignal = join(directory, 'on-signal.mjs');
-  writeFileSync(onSignal, `import { Worker } from 'node:worker_threads';\nprocess.on('SIGUSR2', () => { ${defect} });`);
-  const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
-  server.child.kill('SIGUSR2');
-  const { code, stdout, stderr } = await server.ended;
+  const preload = join(newDataDirectory(), 'preload.mjs');
+  // As soon as somebody handles it. The command then waits for a database that does not respond.
+  writeFileSync(
+    preload,
+    `import { Worker } from 'node:worker_threads';
+     process.on('newListener', (event) => event === 'uncaughtException' && setImmediate(() => { ${defect} }));`,
+  );
+  const settings = {
+    MONGODB_URI: 'mongodb://127.0.0.1:1/?replicaSet=rs0',
+    MASTER_KEY: randomBytes(32).toString('base64'),
+    TOKEN_SECRET: randomBytes(32).toString('hex'),
+    NODE_OPTIONS: `--import=${preload}`,
+  };
+  const { code, stdout, stderr } = await run(['start'], settings).ended;
   expect({ code, stderr }).toEqual({
     code: 1,
     stderr: expect.stringMatching(/^\{"defect":.*"msg":"the process ends because of a bug"\}\n$/),
@@ -32,12 +41,23 @@ it.each([
 
 // Lines of what is built help nobody.
 it('tells the place in the source', async () => {
-  const directory = newDataDirectory();
-  const onSignal = join(directory, 'on-signal.mjs');
-  const config = new URL('../../dist/config.js', import.meta.url);
-  writeFileSync(onSignal, `process.on('SIGUSR2', async () => (await import('${config}')).readConfig(null));`);
-  const server = await startServer(directory, { NODE_OPTIONS: `--import=${onSignal}` });
-  server.child.kill('SIGUSR2');
-  const { defect } = JSON.parse((await server.ended).stderr);
-  expect(defect.at[0]).toMatch(/\/src\/config\.ts:\d+:\d+\)$/);
+  const preload = join(newDataDirectory(), 'preload.mjs');
+  // What a command of ours reads fails, called by a library.
+  writeFileSync(
+    preload,
+    `const { env } = process;
+     Object.defineProperty(process, 'env', {
+       get: () => {
+         if (new Error().stack.split('\\n')[2]?.includes('/cli/program.')) throw new Error();
+         return env;
+       },
+     });`,
+  );
+  const { stderr } = await run(['start'], { NODE_OPTIONS: `--import=${preload}` }).ended;
+  const [own, ...others] = JSON.parse(stderr).defect.at.slice(1) as string[];
+  const source = readFileSync(new URL('../../src/cli/program.ts', import.meta.url), 'utf8');
+  const line = source.slice(0, source.indexOf('start(readConfig(process.env)')).split('\n').length;
+  expect(own).toMatch(new RegExp(`/src/cli/program\\.ts:${line}:\\d+\\)?$`));
+  // Places of libraries are not taken for ours.
+  expect(others[0]).toMatch(/\/dist\/chunks\/libraries[^/]*\.js:\d+:\d+\)$/);
 });

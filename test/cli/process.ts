@@ -86,10 +86,10 @@ export function useServer() {
 }
 
 /** Sends an operation to a server. */
-export async function send(url: string, token: string, query: string) {
+export async function send(url: string, token: string, query: string, headers: Record<string, string> = {}) {
   const response = await fetch(url, {
     method: 'POST',
-    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}` },
+    headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
     body: JSON.stringify({ query }),
   });
   const { data, errors } = (await response.json()) as {

@@ -37,7 +37,7 @@ it.each(['SIGTERM', 'SIGINT'] as const)('%s ends a start while modules are loade
   writeFileSync(
     hooks,
     `export async function resolve(specifier, context, next) {
-       if (specifier === 'mongoose') process.kill(process.pid, '${name}');
+       if (/\\/gateway\\d*\\.js$/.test(specifier)) process.kill(process.pid, '${name}');
        return next(specifier, context);
      }`,
   );

@@ -12,9 +12,15 @@ useProcesses();
 const shared = useServer();
 
 const createIntegration = 'mutation { createIntegration(input: { name: "crm" }) { __typename } }';
+const create = (name: string) => createIntegration.replace('crm', name);
 const integrations = '{ integrations { nodes { name } } }';
 const createCredential = `mutation { createCredential(input: { integration: { name: "crm" }, name: "mine", data: { string: { value: "planted-value-73" } } }) {
   ... on CreateCredentialSuccess { credential { ... on StringCredential { id value { redacted } } } } } }`;
+
+interface IntegrationPage {
+  readonly nodes: readonly { readonly name: string }[];
+  readonly pageInfo: { readonly hasNextPage: boolean; readonly endCursor: string };
+}
 
 it('starts on nothing, prints where to look, and finds everything again after a stop', async () => {
   const directory = newDataDirectory();
@@ -158,6 +164,58 @@ it('fills an organization while the server runs, and deletes it', async () => {
   expect(await run(['organization', 'delete', 'acme', '--yes'], settings).ended).toMatchObject({ code: 0 });
   expect((await send(server.url, token, totals)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   expect((await send(server.url, token, createIntegration)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
+});
+
+it('answers by several processes, loses no acknowledged write when one of them is killed, replaces it, and ends all', async () => {
+  const server = await startServer(newDataDirectory(), { WORKERS: '2' });
+  const answering = () => new Set([...server.output.stdout.matchAll(/"pid":(\d+),.*"msg":"request"/g)].map(([, pid]) => Number(pid)));
+  const acknowledged: string[] = [];
+  let isOver = false;
+  const writing = Array.from({ length: 3 }, async (_, writer) => {
+    for (let index = 0; !isOver; index++) {
+      const name = `${writer}-${index}`;
+      // Each request has a connection of its own, so that each process gets some. One of a killed process fails.
+      const { data } = await send(server.url, server.token, create(name), { connection: 'close' }).catch(() => ({ data: undefined }));
+      if (data) acknowledged.push(name);
+    }
+  });
+  await expect.poll(() => answering().size, { timeout: 60_000 }).toBe(2);
+  const [killed] = answering();
+  process.kill(killed!, 'SIGKILL');
+  await expect.poll(() => answering().size, { timeout: 60_000 }).toBe(3);
+  isOver = true;
+  await Promise.all(writing);
+  expect(answering()).not.toContain(server.child.pid);
+  expect(server.output.stdout).toMatch(new RegExp(`"worker":${killed},.*"msg":"a worker has ended; it will be replaced"`));
+  const stored = new Set<string>();
+  for (let after = ''; ; ) {
+    const page = `{ integrations(first: 100 ${after}) { nodes { name } pageInfo { hasNextPage endCursor } } }`;
+    const { nodes, pageInfo } = (await send(server.url, server.token, page)).data!.integrations as never as IntegrationPage;
+    for (const { name } of nodes) stored.add(name);
+    if (!pageInfo.hasNextPage) break;
+    after = `after: "${pageInfo.endCursor}"`;
+  }
+  expect(acknowledged.filter((name) => !stored.has(name))).toEqual([]);
+  server.child.kill('SIGTERM');
+  expect(await server.ended).toMatchObject({ code: 0, stderr: '' });
+  for (const pid of answering()) expect(() => process.kill(pid, 0), String(pid)).toThrow('ESRCH');
+});
+
+it('ends with a sentence when its processes cannot start', async () => {
+  const used = await run(['start'], { DATA_DIR: newDataDirectory(), PORT: new URL(shared.url).port, WORKERS: '2' }).ended;
+  expect({ code: used.code, stderr: used.stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/^HOST and PORT: cannot listen on [^\n]*\n$/),
+  });
+  const preload = join(newDataDirectory(), 'preload.mjs');
+  writeFileSync(preload, `import cluster from 'node:cluster'; if (cluster.isWorker) process.exit(7);`);
+  const settings = { DATA_DIR: newDataDirectory(), PORT: '0', WORKERS: '2', NODE_OPTIONS: `--import=${preload}` };
+  const { code, stdout, stderr } = await run(['start'], settings).ended;
+  expect({ code, stderr }).toEqual({
+    code: 1,
+    stderr: expect.stringMatching(/^WORKERS: 5 workers in a row ended before they were ready, [^\n]*\n$/),
+  });
+  expect(stdout.match(/"code":7,/g)).toHaveLength(5);
 });
 
 it('helps', async () => {

@@ -1,0 +1,58 @@
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { Server as TlsServer } from 'node:tls';
+import { type Config, ConfigError } from '../config.ts';
+import type { OpenGateway } from './open-gateway.ts';
+import { reloadTls, type TlsPair } from './tls.ts';
+
+/** How long running requests may continue after a signal, in milliseconds. */
+const DRAIN_MILLISECONDS = 10_000;
+
+/** What answers requests: a server in this process, or several processes. */
+export interface Serving {
+  readonly port: number;
+  /** Rejects if it cannot continue. Never resolves. */
+  readonly failed: Promise<never>;
+  /** Takes nothing new, and lets running requests complete for a while. */
+  stop(): Promise<void>;
+}
+
+/** Answers requests in this process. @throws ConfigError when the address cannot be listened on */
+export async function serve(config: Config, { gateway, logger }: OpenGateway, tls: TlsPair | undefined): Promise<Serving> {
+  // It loads parts of the gateway, which are loaded now.
+  const { createLimitedServer } = await import('./server.ts');
+  const { maxSockets, maxSocketsPerAddress } = config.limits;
+  // Each process counts its own, so each has its part.
+  const part = (limit: number) => Math.ceil(limit / config.workers);
+  const limits = {
+    maxConnections: part(maxSockets),
+    // Behind a proxy, all connections have its address. The proxy must limit its clients.
+    maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : part(maxSocketsPerAddress),
+  };
+  const server = createLimitedServer(gateway.requestListener, limits, tls);
+  try {
+    server.listen(config.port, config.host);
+    await once(server, 'listening');
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    throw new ConfigError(
+      `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or stop the process that uses it.`,
+    );
+  }
+  const options = { mayLackPermissions: config.isDevelopment };
+  const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
+  return {
+    port: (server.address() as AddressInfo).port,
+    failed: new Promise<never>(() => {}),
+    async stop() {
+      endReloading();
+      // A client that keeps its connection open would otherwise send further requests over it.
+      server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
+      server.close();
+      server.closeIdleConnections();
+      const drained = once(server, 'close');
+      await Promise.race([drained, new Promise((resolve) => setTimeout(resolve, DRAIN_MILLISECONDS).unref())]);
+      server.closeAllConnections();
+    },
+  };
+}
