@@ -33,7 +33,8 @@ export async function bench(run, onCommand) {
     const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
     await run({ gateway, client, secret, database: client.db(name), headers, port: await listen(gateway.requestListener) });
   } finally {
-    await client.db(name).dropDatabase();
+    // The directory of the embedded one is removed as a whole.
+    if (!embedded) await client.db(name).dropDatabase();
     await client.close();
     await gateway.stop();
     await embedded?.stop();
