@@ -142,7 +142,9 @@ function readValue(bytes: Buffer, type: number, at: number, end: number, depth: 
       return null;
     case 0x0b: {
       const middle = terminator(bytes, at, end);
-      return new BSONRegExp(utf8(bytes, at, middle), utf8(bytes, middle + 1, end - 1));
+      const options = utf8(bytes, middle + 1, end - 1);
+      if (/[^imxlsu]/.test(options)) throw invalid('an unknown option of a regular expression');
+      return new BSONRegExp(utf8(bytes, at, middle), options);
     }
     case 0x10:
       return new Int32(bytes.readInt32LE(at));

@@ -254,6 +254,15 @@ const unavailableNames = new Set([
 /** The errors of a server that is about to stop, is not the primary any more, or cannot reach the others: see MongoDB's `error_codes.yml`. */
 const unavailableCodes = new Set([6, 7, 64, 89, 91, 189, 202, 262, 358, 9001, 10107, 11600, 11602, 13435, 13436]);
 
+/** The errors of Node that the driver passes on when it writes to a connection that the server has just closed. */
+const closedCodes: ReadonlySet<unknown> = new Set([
+  'EPIPE',
+  'ECONNRESET',
+  'ERR_SOCKET_CLOSED',
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_WRITE_AFTER_END',
+]);
+
 /** Converts an error of the driver to ours. Returns other errors unchanged, and also those that make a transaction retry. */
 export function translate(error: unknown): unknown {
   if (typeof error !== 'object' || error === null) return error;
@@ -264,7 +273,8 @@ export function translate(error: unknown): unknown {
   }
   if (code === MAX_TIME_EXPIRED) return new TimeoutError();
   if (hasRetryLabel(error)) return error;
-  return unavailableNames.has(String(name)) || unavailableCodes.has(Number(code ?? 0)) ? noResponse() : error;
+  const isUnavailable = unavailableNames.has(String(name)) || unavailableCodes.has(Number(code ?? 0)) || closedCodes.has(code);
+  return isUnavailable ? noResponse() : error;
 }
 
 /** Whether the driver will run the transaction or its commit again because of this error. */

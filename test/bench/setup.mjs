@@ -36,7 +36,8 @@ export async function bench(run, onCommand) {
     console.error(error);
     process.exitCode = 1;
   } finally {
-    await client.db(name).dropDatabase();
+    // The directory of the embedded one is removed as a whole.
+    if (!embedded) await client.db(name).dropDatabase();
     await client.close();
     await gateway.stop();
     await embedded?.stop();

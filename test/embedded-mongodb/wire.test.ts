@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { MongoClient } from 'mongodb';
+import { BSON, BSONRegExp, MongoClient } from 'mongodb';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { encode } from '../../src/embedded-mongodb/bson.ts';
+import { decode, encode } from '../../src/embedded-mongodb/bson.ts';
 import { CommandError } from '../../src/embedded-mongodb/errors.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
 import { Framer, readRequest } from '../../src/embedded-mongodb/wire.ts';
@@ -184,6 +184,12 @@ it(`parses ${inProcess} mutated messages, or says what is wrong, in a number of 
   expect(outcomes.get('parsed')).toBeGreaterThan(inProcess / 50);
   expect(outcomes.get('22')).toBeGreaterThan(inProcess / 50);
   expect(most).toBeLessThan(512 * 2 ** 20);
+});
+
+it('refuses a regular expression with an option that there is not', async () => {
+  const message = BSON.serialize({ pattern: new BSONRegExp('x', 'i') });
+  message[message.lastIndexOf(0x69)] = 0x5b;
+  expect(() => decode(Buffer.from(message))).toThrow(expect.objectContaining({ code: 22 }));
 });
 
 it(`answers, refuses or closes after ${overSocket} mutated messages on sockets, and goes on answering others`, async () => {
