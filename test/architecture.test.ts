@@ -55,7 +55,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   '@pothos/plugin-scope-auth': ['schema'],
   graphql: ['schema', 'http'],
   'graphql-scalars': ['schema'],
-  '@graphql-tools/executor': ['http/execution.ts'],
+  'graphql-yoga': ['http/engine.ts'],
   '@graphql-yoga/render-graphiql': ['http'],
   negotiator: ['http/negotiation.ts'],
   dataloader: ['schema'],

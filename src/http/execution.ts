@@ -1,6 +1,6 @@
-import { type ExecutionArgs, execute } from '@graphql-tools/executor';
 import {
   type DocumentNode,
+  type ExecutionArgs,
   type GraphQLError,
   type GraphQLSchema,
   getOperationAST,
@@ -9,7 +9,6 @@ import {
   NoSchemaIntrospectionCustomRule,
   type OperationDefinitionNode,
   OperationTypeNode,
-  parse,
   specifiedRules,
 } from 'graphql';
 import type { Scope } from '../access/scopes.ts';
@@ -25,7 +24,7 @@ import {
   type TooOften,
   tooOften,
 } from '../schema/index.ts';
-import { validateDocument } from './document-validation.ts';
+import { createEngine } from './engine.ts';
 import { answer, mutationByGet, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import type { RequestState } from './request.ts';
@@ -86,9 +85,10 @@ interface Facts {
 export function createExecution(schema: GraphQLSchema, limits: Limits) {
   const kept = new Map<string, Prepared>();
   const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+  const engineFor = createEngine(schema, rules);
 
   /** Parses a document, or finds it among those that were parsed last. @throws LimitExceededError, GraphQLError */
-  function prepared(text: string): Prepared {
+  function prepared(text: string, parse: (text: string) => DocumentNode): Prepared {
     const known = kept.get(text);
     if (known) return known;
     checkTokens(text, limits);
@@ -101,10 +101,13 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
   }
 
   /** Returns the errors of a document. @throws LimitExceededError */
-  function errorsOf(asked: Prepared): readonly GraphQLError[] {
+  function errorsOf(
+    asked: Prepared,
+    validate: (schema: GraphQLSchema, document: DocumentNode) => readonly unknown[],
+  ): readonly GraphQLError[] {
     if (!asked.errors) {
       checkDocument(asked.document, limits);
-      asked.errors = validateDocument(schema, asked.document, rules, undefined, undefined);
+      asked.errors = validate(schema, asked.document) as readonly GraphQLError[];
     }
     return asked.errors;
   }
@@ -130,13 +133,14 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     { query, variables, operationName }: Asked,
     { state, mayMutate, createContext, charge }: Circumstances,
   ): Promise<RawResult> => {
-    const asked = prepared(query);
+    const { parse, validate, execute } = engineFor({});
+    const asked = prepared(query, parse);
     const { document } = asked;
     const operation = getOperationAST(document, operationName);
     if (!operation) throw unknownOperation();
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     if (isMutation && !mayMutate) throw mutationByGet();
-    const errors = errorsOf(asked);
+    const errors = errorsOf(asked, validate);
     if (errors.length > 0) return { errors };
     const context = createContext();
     const variableValues = variables ?? {};
