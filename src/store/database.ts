@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type Connection, type Model, Mongoose, type Schema } from 'mongoose';
+import { type ClientSession, type Connection, type Model, Mongoose, type mongo, type Schema } from 'mongoose';
 import { TimeoutError, UnavailableError } from '../errors.ts';
 import { runTransaction } from './outcomes.ts';
 
@@ -24,6 +24,13 @@ export interface Database {
   readonly connection: Connection;
   /** Creates the model of a collection. */
   model<D>(name: string, schema: Schema<D>, collection: string): Model<D>;
+  /**
+   * Returns a collection of the driver, without mongoose. Its commands take part in the running transaction only if they get `session()`. It is for
+   * what must stay outside of the transaction, and for writes, which it does with a fraction of the work.
+   */
+  collection<D extends mongo.Document>(name: string): mongo.Collection<D>;
+  /** The options that let a command of the driver take part in the running transaction. Empty outside of a transaction. */
+  session(): { readonly session?: ClientSession };
   /** Drops the indexes with these names, as far as they exist. */
   dropIndexes(collection: string, names: readonly string[]): Promise<void>;
   /** The time limit of one read, in milliseconds. */
@@ -69,6 +76,8 @@ export async function openDatabase(options: {
   // A separate instance, so that options, models and the async context of transactions are not shared with other gateways in this process.
   const mongoose = new Mongoose();
   mongoose.set('transactionAsyncLocalStorage', true);
+  // Mongoose's types do not contain it.
+  const transactions = Reflect.get(mongoose, 'transactionAsyncLocalStorage') as AsyncLocalStorage<{ readonly session: ClientSession }>;
   // A plugin, because `mongoose.set` does not affect schemas that were created without this instance.
   mongoose.plugin((schema) => schema.set('strict', 'throw').set('strictQuery', 'throw'));
   const connection = await mongoose
@@ -91,6 +100,11 @@ export async function openDatabase(options: {
   return {
     connection,
     model: <D>(name: string, schema: Schema<D>, collection: string) => connection.model<D>(name, schema, collection),
+    collection: <D extends mongo.Document>(name: string) => connection.db!.collection<D>(name),
+    session() {
+      const running = transactions.getStore();
+      return running ? { session: running.session } : {};
+    },
     async dropIndexes(name, names) {
       const collection = connection.collection(name);
       for (const index of await collection.indexes()) {
