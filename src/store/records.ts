@@ -108,6 +108,17 @@ export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof rec
 /** The functions that read records. */
 export type RecordReads<R extends BaseRecord> = Pick<RecordStore<R>, 'byIds' | 'one' | 'page' | 'pages'>;
 
+type PagesOf<R extends BaseRecord> = (asked: readonly PageOf<R>[]) => Promise<Page<R>[]>;
+
+/** How to answer pages by one read of all records of their lists. */
+export interface WholeLists<R> {
+  readonly collectionName: string;
+  readonly conditions: Conditions;
+  readonly limit: number;
+  /** Returns the pages. Null if the lists are too long, or if a record is not as the gateway wrote it: then only the database can tell the pages. */
+  readonly pages: (found: readonly Bytes[]) => Promise<Page<R>[] | null>;
+}
+
 /** What to do with an altered record: refuse to return it, or return it for display. */
 type Altered = 'refused' | 'shown';
 
@@ -271,43 +282,46 @@ export function recordStore<R extends BaseRecord>(
     }
 
     /**
-     * Returns pages of lists whose filters differ in the value of one field, such as the usages of fifty credentials, from one read of everything
-     * in these lists. Null if that is too much, or if a record is not as the gateway wrote it: then only the database can tell the pages.
+     * Returns how to answer pages of lists whose filters differ in the value of one field, such as the usages of fifty credentials: by one read of
+     * everything in these lists. Null if the filters differ otherwise, or if the lists were too long lately.
      */
-    async function pagesOfWholeLists(asked: readonly PageOf<R>[]): Promise<Page<R>[] | null> {
+    function wholeLists(asked: readonly PageOf<R>[]): WholeLists<R> | null {
       const field = differingField(asked.map(({ filter }) => filter as Document));
       if (field === null) return null;
       const { [field]: _, ...common } = asked[0]!.filter as Document;
-      const listOf = ({ filter }: PageOf<R>) => (filter as Document)[field] as string;
-      // At most twice as much as the pages themselves can have.
-      const most = 2 * asked.reduce((sum, { request }) => sum + request.limit + 1, 0);
       const lists = JSON.stringify([organizationId, field, Object.keys(common)]);
       if (longLists.has(lists)) return null;
-      const filter = { ...common, [field]: [...new Set(asked.map(listOf))] } as Filter<R>;
-      const found = await find(readable(filter), most + 1);
-      if (found.length > most) {
-        longLists.set(lists, true);
-        return null;
-      }
-      const read = await reader(filter);
-      const byValue = new Map<unknown, R[]>(asked.map((each) => [listOf(each), []]));
-      for (const bytes of found) {
-        const record = read(bytes);
-        if (!record) return null;
-        if (visible && !visible.holds(record)) continue;
-        for (const value of new Set([(record as unknown as Document)[field]].flat())) byValue.get(value)?.push(record);
-      }
-      const pages: Page<R>[] = [];
-      for (const each of asked) {
-        const page = pageOf(byValue.get(listOf(each))!, each.request);
-        if (!page) return null;
-        pages.push(page);
-      }
-      return pages;
+      const valueIn = ({ filter }: PageOf<R>) => (filter as Document)[field] as string;
+      const filter = { ...common, [field]: [...new Set(asked.map(valueIn))] } as Filter<R>;
+      // At most twice as much as the pages themselves can have.
+      const most = 2 * asked.reduce((sum, { request }) => sum + request.limit + 1, 0);
+      return {
+        collectionName,
+        conditions: readable(filter),
+        limit: most + 1,
+        async pages(found) {
+          if (found.length > most) {
+            longLists.set(lists, true);
+            return null;
+          }
+          const read = await reader(filter);
+          const byValue = new Map<unknown, R[]>(asked.map((each) => [valueIn(each), []]));
+          for (const bytes of found) {
+            const record = read(bytes);
+            if (!record) return null;
+            if (visible && !visible.holds(record)) continue;
+            const value = (record as unknown as Document)[field];
+            for (const each of Array.isArray(value) ? new Set(value) : [value]) byValue.get(each)?.push(record);
+          }
+          const pages = asked.map((each) => pageOf(byValue.get(valueIn(each))!, each.request));
+          return pages.includes(null) ? null : (pages as Page<R>[]);
+        },
+      };
     }
 
     async function pages(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
-      return (await pagesOfWholeLists(asked)) ?? pagesOneByOne(asked, altered);
+      const lists = wholeLists(asked);
+      return (lists && (await lists.pages(await find(lists.conditions, lists.limit)))) ?? pagesOneByOne(asked, altered);
     }
 
     /** Reads pages of any lists in one command. The database limits each. */
@@ -324,7 +338,7 @@ export function recordStore<R extends BaseRecord>(
       );
       const most = asked.reduce((sum, { request }) => sum + ranges(request).length * (request.limit + 1), 0);
       const found = (await collection().aggregate(union(collectionName, branches), reading(most)).toArray()) as unknown as Bytes[];
-      const byPage = isOne ? [found] : untagged(found, asked.length);
+      const byPage = isOne ? [found] : untagged(found, asked);
       const result: Page<R>[] = [];
       for (const [index, { filter, request }] of asked.entries()) {
         const own = byPage[index]!;
@@ -353,11 +367,34 @@ export function recordStore<R extends BaseRecord>(
           return (await pages([{ filter, request }], altered))[0]!;
         },
 
-        /** Reads many pages in one command, such as the first connections of fifty end users. The database limits each page. */
+        /**
+         * Reads many pages in one command, such as the first connections of fifty end users. If their lists are short, all of them are read at once.
+         * Otherwise the database limits each page. It takes one more command to find out that they are long.
+         */
         pages: (asked: readonly PageOf<R>[]): Promise<Page<R>[]> => pages(asked, altered),
+
+        /** Reads many pages of this noun and of another one, in one command if the lists of both are short. */
+        async pagesOfTwo<S extends BaseRecord>(
+          asked: readonly PageOf<R>[],
+          other: { readonly wholeLists: (asked: readonly PageOf<S>[]) => WholeLists<S> | null; readonly pages: PagesOf<S> },
+          otherAsked: readonly PageOf<S>[],
+        ): Promise<readonly [readonly Page<R>[], readonly Page<S>[]]> {
+          const lists = wholeLists(asked);
+          const otherLists = lists && other.wholeLists(otherAsked);
+          if (lists && otherLists) {
+            const found = (await collection()
+              .aggregate(bothLists(lists, otherLists), reading(lists.limit + otherLists.limit))
+              .toArray()) as unknown as Bytes[];
+            const [own, others] = untagged(found, [0, 1]);
+            const [ownPages, otherPages] = [await lists.pages(own!), await otherLists.pages(others!)];
+            if (ownPages && otherPages) return [ownPages, otherPages];
+          }
+          return Promise.all([pages(asked, altered), other.pages(otherAsked)]);
+        },
       });
 
     return {
+      wholeLists,
       /** The same reads for display and deletion: altered records are returned, marked with `isAltered`. */
       evenAltered: reads('shown'),
       /** @throws AlteredRecordError when a record that was found is altered */
@@ -519,25 +556,33 @@ function decoded(bytes: Bytes): Document {
   return mongo.BSON.deserialize(bytes);
 }
 
+/** Returns the pipeline that reads the lists of two collections. The documents of the second one are tagged with `page`, which is 1. */
+function bothLists(first: WholeLists<unknown>, second: WholeLists<unknown>): Stage[] {
+  const pipeline = [{ $match: second.conditions }, { $limit: second.limit }, { $addFields: { page: 1 } }];
+  return [{ $match: first.conditions }, { $limit: first.limit }, { $unionWith: { coll: second.collectionName, pipeline } }];
+}
+
 /** The end of a document whose last field is `page`, a BSON integer of 32 bits. */
 const PAGE_TAG = Buffer.from('\u0010page\u0000', 'latin1');
 const PAGE_TAG_LENGTH = PAGE_TAG.length + 4;
 
-/** Returns the documents of each page, without the number of the page, as they are stored. */
-function untagged(found: readonly Bytes[], pages: number): Bytes[][] {
-  const byPage = Array.from({ length: pages }, (): Bytes[] => []);
+/** Returns the documents of each page, without the number of the page, as they are stored. Those without a number belong to the page 0. */
+function untagged(found: readonly Bytes[], pages: readonly unknown[]): Bytes[][] {
+  const byPage = pages.map((): Bytes[] => []);
   for (const bytes of found) {
     const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
     const end = view.length - 1 - PAGE_TAG_LENGTH;
     if (end > 4 && view.compare(PAGE_TAG, 0, PAGE_TAG.length, end, end + PAGE_TAG.length) === 0) {
-      const stored = Buffer.alloc(end + 1);
+      const stored = new Uint8Array(end + 1);
       view.copy(stored, 0, 0, end);
-      stored.writeInt32LE(stored.length);
+      new DataView(stored.buffer).setInt32(0, stored.length, true);
       byPage[view.readInt32LE(end + PAGE_TAG.length)]?.push(stored);
-    } else {
+    } else if (view.includes(PAGE_TAG)) {
       // Somebody else wrote a field of this name, and the number has replaced it.
       const { page, ...document } = decoded(bytes);
-      byPage[Number(page)]?.push(mongo.BSON.serialize(document));
+      byPage[Number(page ?? 0)]?.push(mongo.BSON.serialize(document));
+    } else {
+      byPage[0]!.push(bytes);
     }
   }
   return byPage;
