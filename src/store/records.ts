@@ -179,8 +179,8 @@ export function recordStore<R extends BaseRecord>(
     (await collection()
       .find(conditions, { limit, ...reading(limit) })
       .toArray()) as unknown as Bytes[];
-  /** Lists that had too many records to be read as a whole, by organization and filter. Their pages are read one by one for a while. */
-  const longLists = new LRUCache<string, true>({ max: 1_000, ttl: LONG_LIST_MS });
+  /** How many records certain lists exceeded lately, by organization and filter. Until then, their pages are read one by one. */
+  const longLists = new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS });
 
   /** Returns a record for display, with values that fit their types. */
   function shownAltered(document: Document, organizationId: string): R {
@@ -290,18 +290,18 @@ export function recordStore<R extends BaseRecord>(
       if (field === null) return null;
       const { [field]: _, ...common } = asked[0]!.filter as Document;
       const lists = JSON.stringify([organizationId, field, Object.keys(common)]);
-      if (longLists.has(lists)) return null;
       const valueIn = ({ filter }: PageOf<R>) => (filter as Document)[field] as string;
       const filter = { ...common, [field]: [...new Set(asked.map(valueIn))] } as Filter<R>;
       // At most twice as much as the pages themselves can have.
       const most = 2 * asked.reduce((sum, { request }) => sum + request.limit + 1, 0);
+      if ((longLists.get(lists) ?? 0) >= most) return null;
       return {
         collectionName,
         conditions: readable(filter),
         limit: most + 1,
         async pages(found) {
           if (found.length > most) {
-            longLists.set(lists, true);
+            longLists.set(lists, most);
             return null;
           }
           const read = await reader(filter);
