@@ -475,7 +475,7 @@ export function recordStore<R extends BaseRecord>(
 
         /** Returns the ids of all matching records, including those that reads hide. */
         async ids(filter: Filter<R>): Promise<string[]> {
-          const found = await anyModel.find(written(filter), { _id: 1 }).lean();
+          const found = await anyModel.find(written(filter), { _id: 1 }).batchSize(IDS_AT_ONCE).lean();
           return found.map(({ _id }) => _id as string);
         },
 
@@ -502,6 +502,7 @@ export function recordStore<R extends BaseRecord>(
               .find(both(within(extent), { _id: { $gt: after } }))
               .sort({ _id: 1 })
               .limit(limit)
+              .batchSize(limit + 1)
               .lean();
             const isAuthentic = await authenticator();
             let adopted = 0;
@@ -535,6 +536,7 @@ export function recordStore<R extends BaseRecord>(
             .find(both(within(extent), { _id: { $gt: after } }))
             .sort({ _id: 1 })
             .limit(limit)
+            .batchSize(limit + 1)
             .lean();
           const isAuthentic = await authenticator();
           const altered = found.filter((document) => !isAuthentic(document)).map(({ _id }) => String(_id));
@@ -698,6 +700,8 @@ function conditionsOf(filter: object, fields: Fields, nameField: string): Condit
 }
 
 const COUNT_TIME_MS = 1_000;
+/** How many ids come in one reply of the database. */
+const IDS_AT_ONCE = 10_000;
 
 /** Reading backward from `before` is the same as reading forward in the opposite order. */
 function ascending(request: PageRequest): boolean {
