@@ -27,14 +27,14 @@ type RecordsByNoun = { readonly [N in Noun]: Awaited<ReturnType<OrganizationStor
 export const COUNT_MAX = 10_000;
 
 /** Returns the records with these ids that exist in the viewer's organization, in any order, even altered ones: for display. Uses one command. */
-export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<RecordOf[N][]> {
+export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<readonly RecordOf[N][]> {
   return shown(context, noun, await records(context, noun).evenAltered.byIds(ids));
 }
 
 /** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */
-export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): RecordOf[N][] {
+export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): readonly RecordOf[N][] {
+  if (noun !== 'credential') return found;
   return found.filter((record) => {
-    if (noun !== 'credential') return true;
     // No credential is stored under a kind that exists only as input, except by somebody else.
     const kind = kinds.find((record as CredentialRecord).kind);
     return kind !== undefined && !kind.storedAs;
@@ -48,6 +48,18 @@ export function readPages<N extends Noun>(
   pages: readonly PageOf<RecordOf[N]>[],
 ): Promise<Page<RecordOf[N]>[]> {
   return records(context, noun).evenAltered.pages(pages);
+}
+
+/** The same for lists of one noun and of another one. Uses one command if the lists are short. @throws TimeoutError */
+export function readPagesOfTwo<N extends Noun, M extends Noun>(
+  context: DomainContext,
+  noun: N,
+  pages: readonly PageOf<RecordOf[N]>[],
+  other: M,
+  otherPages: readonly PageOf<RecordOf[M]>[],
+): Promise<readonly [readonly Page<RecordOf[N]>[], readonly Page<RecordOf[M]>[]]> {
+  const { wholeLists, evenAltered } = records(context, other);
+  return records(context, noun).evenAltered.pagesOfTwo(pages, { wholeLists, pages: evenAltered.pages }, otherPages);
 }
 
 /** Counts the records that match each filter, exactly up to `COUNT_MAX`. Null if it takes too long. Uses one command, or two. */

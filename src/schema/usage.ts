@@ -3,7 +3,7 @@ import { usesOfCredential } from '../domain/deletion.ts';
 import type { ConnectionRecord } from '../domain/reading.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { Kit } from './kit/index.ts';
-import { loadMixedPage, pageArgs } from './kit/page.ts';
+import { loadUsagePage, pageArgs } from './kit/page.ts';
 import { shared } from './kit/shared.ts';
 
 /** The interface of what can use a credential: connections and connectors. */
@@ -31,17 +31,6 @@ export function usagesField(kit: Kit, t: OutputBuilder<{ readonly id: string }>)
       'The connections and connectors that use it, newest first: those that `deleteCredential` names. Connectors are left out, but counted, without the scope `connectors.get`. Null without the scope `connections.get`. Scope: `connections.get`.',
     authScopes: { scope: 'connections.get' },
     args: pageArgs(t.arg),
-    resolve: ({ id }, args, context) => {
-      const { connections, connectors } = usesOfCredential(id);
-      return loadMixedPage(
-        context,
-        'credentialUsage',
-        [
-          { noun: 'connection', filter: connections, isShown: true },
-          { noun: 'connector', filter: connectors, isShown: may(context.viewer, 'connectors.get') },
-        ],
-        args,
-      );
-    },
+    resolve: ({ id }, args, context) => loadUsagePage(context, usesOfCredential(id), may(context.viewer, 'connectors.get'), args),
   });
 }

@@ -15,21 +15,21 @@ export function recordKey({ keyId, bytes }: DataKey): RecordKey {
 
 /**
  * Returns the MAC of a record: the id of the key, and the HMAC-SHA-256 (RFC 2104) of the noun and the document, in base64url. The document
- * contains its organization and its id, so a MAC is valid for one record of one noun only.
+ * contains its organization and its id, so a MAC is valid for one record of one noun only. The document's own fields in `uncovered` are left out.
  *
  * @throws TypeError when the document contains a value that is not stored, such as a function
  */
-export function macOf({ keyId, key }: RecordKey, noun: string, document: object): string {
+export function macOf({ keyId, key }: RecordKey, noun: string, document: object, uncovered?: ReadonlySet<string>): string {
   // The number is the version of this form.
-  const text = `1${canonical(noun)}${canonical(document)}`;
+  const text = `1${canonical(noun)}${ofObject(document, uncovered)}`;
   return `${keyId}.${createHmac('sha256', key).update(text).digest('base64url')}`;
 }
 
 /** Returns whether a stored MAC is that of the document. Never throws. */
-export function isMacOf(recordKey: RecordKey, noun: string, document: object, mac: unknown): boolean {
+export function isMacOf(recordKey: RecordKey, noun: string, document: object, mac: unknown, uncovered?: ReadonlySet<string>): boolean {
   if (typeof mac !== 'string') return false;
   try {
-    return sameText(mac, macOf(recordKey, noun, document));
+    return sameText(mac, macOf(recordKey, noun, document, uncovered));
   } catch {
     return false;
   }
@@ -57,7 +57,7 @@ export function canonical(value: unknown): string {
   }
 }
 
-function ofObject(value: object): string {
+function ofObject(value: object, uncovered?: ReadonlySet<string>): string {
   if (Array.isArray(value)) {
     let text = '[';
     for (const item of value) text += canonical(item);
@@ -67,6 +67,6 @@ function ofObject(value: object): string {
   if (Object.getPrototypeOf(value) !== Object.prototype) throw new TypeError('A record contains a value of a type that is not stored.');
   const members = value as Readonly<Record<string, unknown>>;
   let text = '{';
-  for (const name of Object.keys(members).sort()) text += canonical(name) + canonical(members[name]);
+  for (const name of Object.keys(members).sort()) if (!uncovered?.has(name)) text += canonical(name) + canonical(members[name]);
   return `${text}}`;
 }

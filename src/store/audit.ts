@@ -283,13 +283,22 @@ export function auditStore(database: Database) {
 
     function unsealed(after: string, format?: { readonly $ne: number }): Promise<StoredEntry[]> {
       const filter = { organizationId, sequence: null, _id: { $gt: after }, ...(format && { format }) };
-      return entries.find(filter).sort({ _id: 1 }).limit(ENTRIES_PER_BATCH).lean() as unknown as Promise<StoredEntry[]>;
+      return entries
+        .find(filter)
+        .sort({ _id: 1 })
+        .limit(ENTRIES_PER_BATCH)
+        .batchSize(ENTRIES_PER_BATCH + 1)
+        .lean() as unknown as Promise<StoredEntry[]>;
     }
 
     /** Returns unsealed entries whose ids are no text, which the database does not compare with text. The gateway never writes one. */
     function unsealedWithoutId(): Promise<StoredEntry[]> {
       const filter = { organizationId, sequence: null, $nor: [{ _id: { $gte: '' } }] };
-      return entries.find(filter).limit(ENTRIES_PER_BATCH).lean() as unknown as Promise<StoredEntry[]>;
+      return entries
+        .find(filter)
+        .limit(ENTRIES_PER_BATCH)
+        .batchSize(ENTRIES_PER_BATCH + 1)
+        .lean() as unknown as Promise<StoredEntry[]>;
     }
 
     /** Chains a batch to the newest one. Returns its place in the chain. */

@@ -1,5 +1,6 @@
 import type { Noun } from '../access/nouns.ts';
 import type { RecordKey } from '../secrets/record-mac.ts';
+import type { VerifiedRecords } from './verified.ts';
 
 /** A stored record that is not as the gateway wrote it. */
 export interface Alteration {
@@ -15,4 +16,6 @@ export interface Authenticity {
   readonly key: (organizationId: string) => Promise<RecordKey>;
   /** Called with each altered record that is read. */
   readonly report: (alteration: Alteration) => void;
+  /** The records that were verified before. */
+  readonly verified: VerifiedRecords;
 }

@@ -57,7 +57,10 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
       ...translatingErrors({
         /** Returns those of the given credentials that have expired and that the job has not deleted yet. Altered ones are not among them. */
         async expiredOf(ids: readonly string[]): Promise<string[]> {
-          const found = await model.find({ ...within(extent), _id: { $in: ids }, expiresAt: { $lte: now() } }).lean();
+          const found = await model
+            .find({ ...within(extent), _id: { $in: ids }, expiresAt: { $lte: now() } })
+            .batchSize(ids.length + 1)
+            .lean();
           return own.authenticIds(found);
         },
         /**
@@ -68,6 +71,7 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
           const found = await model
             .find({ ...within(extent), expiresAt: { $lte: now() }, ...(except.length > 0 && { $nor: [{ _id: { $in: except } }] }) })
             .limit(limit)
+            .batchSize(limit + 1)
             .lean();
           const ids = new Set(await own.authenticIds(found));
           return { ids: [...ids], altered: found.map(({ _id }) => _id).filter((id) => !ids.has(id)) };

@@ -23,6 +23,7 @@ import { secretStore } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
 import { type StorageLimits, usageStore } from './usage.ts';
+import { createVerifiedRecords } from './verified.ts';
 
 export type { StorageLimits };
 
@@ -105,7 +106,7 @@ function createMembers(
   { storageLimits, onAltered = () => {} }: StoreOptions,
 ) {
   const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
-  const authenticity: Authenticity = { key: recordKeyOf, report: onAltered };
+  const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
   const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
   const audit = auditStore(database);

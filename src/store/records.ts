@@ -1,7 +1,8 @@
+import { LRUCache } from 'lru-cache';
 import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import { AlteredRecordError, ConflictError, TimeoutError } from '../errors.ts';
-import { isMacOf, macOf } from '../secrets/record-mac.ts';
+import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
@@ -50,6 +51,9 @@ type Stored<R extends BaseRecord> = Omit<R, 'id' | 'isAltered'> & { readonly _id
 
 /** A document as it is read: anybody who can write to the database can have written it. */
 type Document = Readonly<Record<string, unknown>>;
+
+/** The same, in BSON. */
+type Bytes = Uint8Array;
 
 /**
  * Selects records whose fields equal the given values and whose name matches the glob. If the given value is a list, one of its items must
@@ -118,6 +122,17 @@ export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof rec
 /** The functions that read records. */
 export type RecordReads<R extends BaseRecord> = Pick<RecordStore<R>, 'byIds' | 'one' | 'page' | 'pages'>;
 
+type PagesOf<R extends BaseRecord> = (asked: readonly PageOf<R>[]) => Promise<Page<R>[]>;
+
+/** How to answer pages by one read of all records of their lists. */
+export interface WholeLists<R> {
+  readonly collectionName: string;
+  readonly conditions: Conditions;
+  readonly limit: number;
+  /** Returns the pages. Null if the lists are too long, or if a record is not as the gateway wrote it: then only the database can tell the pages. */
+  readonly pages: (found: readonly Bytes[]) => Promise<Page<R>[] | null>;
+}
+
 /** What to do with an altered record: refuse to return it, or return it for display. */
 type Altered = 'refused' | 'shown';
 
@@ -157,20 +172,31 @@ export function recordStore<R extends BaseRecord>(
   const allFields = { ...baseFields, ...fields };
   // Anybody who can write to the database can have written these: what does not fit its type is read as blank.
   const unproven = authenticity ? Object.fromEntries(unauthenticated.map((name) => [name, fields[name]!])) : allFields;
-  const toRecord = ({ _id, touches: _, bytes: __, mac: ___, ...rest }: Document) =>
-    ({ id: _id, ...rest, ...fitting(unproven, rest) }) as unknown as R;
+  const hasUnproven = Object.keys(unproven).length > 0;
+
+  /** Returns the record of a document. */
+  function toRecord(document: Document): R {
+    const record: Record<string, unknown> = { id: document._id };
+    for (const name of Object.keys(document)) if (!notInRecords.has(name)) record[name] = document[name];
+    return (hasUnproven ? Object.assign(record, fitting(unproven, record)) : record) as unknown as R;
+  }
+
   const { collectionName } = model.collection;
-  const collection = database.collection<{ _id: string }>(collectionName);
   const { label, storedLimit } = nounTable[noun];
   const isCounted = storedLimit !== null;
   const indexes = indexesOf(model.schema);
 
-  /** Returns the part of a document that the MAC covers. */
-  function authenticated({ touches: _, bytes: __, mac: ___, ...document }: Document): Document {
-    const covered: Record<string, unknown> = document;
-    for (const field of unauthenticated) delete covered[field];
-    return covered;
-  }
+  /** What the MAC does not cover. */
+  const uncovered: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), ...unauthenticated]);
+
+  /** Reads and writes with the driver, without mongoose. What is read comes as bytes, so that what is known is not decoded. */
+  const collection = database.collection<{ _id: string }>(collectionName);
+  /** All that is read comes in one batch, unless it is too large for one. */
+  const reading = (most: number) => ({ raw: true, batchSize: most + 1, maxTimeMS: database.readTimeMs, ...database.session() });
+  const find = async (conditions: Conditions, limit: number): Promise<Bytes[]> =>
+    (await collection.find(conditions, { limit, ...reading(limit) }).toArray()) as unknown as Bytes[];
+  /** How many records certain lists exceeded lately, by organization and filter. Until then, their pages are read one by one. */
+  const longLists = new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS });
 
   /** Returns a record for display, with values that fit their types. */
   function shownAltered(document: Document, organizationId: string): R {
@@ -181,12 +207,12 @@ export function recordStore<R extends BaseRecord>(
   return (extent: Extent) => {
     const { organizationId, confines } = extent;
     const isConfined = confines === 'nothing' || Object.keys(confines).length > 0;
-    const written = (filter: Filter<R> | Filter<BaseRecord>) => both(within(extent), conditionsOf(filter, nameField));
+    const written = (filter: Filter<R> | Filter<BaseRecord>) => both(within(extent), conditionsOf(filter, allFields, nameField));
     const readable = (filter: Filter<R> | Filter<BaseRecord>) => both(written(filter), visible?.condition() ?? {});
 
     /** Returns the MAC of a document. */
     async function macFor(document: Document): Promise<object> {
-      return authenticity ? { mac: macOf(await authenticity.key(organizationId), noun, authenticated(document)) } : {};
+      return authenticity ? { mac: macOf(await authenticity.key(organizationId), noun, document, uncovered) } : {};
     }
 
     /** Reports an altered record. Returns its id, or null if it has none. */
@@ -197,29 +223,63 @@ export function recordStore<R extends BaseRecord>(
       return id;
     }
 
+    /** Returns the key that authenticates the records; null if they are not authenticated here. */
+    const recordKey = async () => (authenticity ? authenticity.key(organizationId) : null);
+
+    /** Returns whether a document is as the gateway wrote it. */
+    function isIntact(key: RecordKey | null, document: Document): boolean {
+      // What is not authenticated here must at least have its types, so that it can be shown.
+      if (!key) return isId(document._id) && Object.entries(allFields).every(([name, { fits }]) => fits(document[name]));
+      return document.organizationId === organizationId && isMacOf(key, noun, document, document.mac, uncovered);
+    }
+
     /** Returns a function that returns whether a document is as the gateway wrote it. */
     async function authenticator(): Promise<(document: Document) => boolean> {
-      // What is not authenticated here must at least have its types, so that it can be shown.
-      if (!authenticity)
-        return (document) => isId(document._id) && Object.entries(allFields).every(([name, { fits }]) => fits(document[name]));
-      const key = await authenticity.key(organizationId);
-      return (document) => document.organizationId === organizationId && isMacOf(key, noun, authenticated(document), document.mac);
+      const key = await recordKey();
+      return (document) => isIntact(key, document);
     }
 
     /**
-     * Returns the records of the documents that a query found. A document can have the same field twice, and then the database compares the
-     * one and the driver returns the other: so what the query asked for is checked again.
+     * Returns what makes records of the documents that a query found. It returns null for a document that is not as the gateway wrote it. A
+     * document can have the same field twice, and then the database compares the one and the driver returns the other: so what the query asked for
+     * is checked again.
      */
-    async function recordsOf(found: readonly Document[], filter: Filter<R> | Filter<BaseRecord>, altered: Altered): Promise<R[]> {
-      if (found.length === 0) return [];
-      const isAuthentic = await authenticator();
-      const records: R[] = [];
-      for (const document of found) {
+    async function reader(filter: Filter<R> | Filter<BaseRecord>): Promise<(found: Bytes) => R | null> {
+      const key = await recordKey();
+      const isMatch = matcherOf(filter);
+      const isWanted = (record: R) => record.organizationId === organizationId && isWithin(extent, record) && isMatch(record);
+      return (bytes) => {
+        const known = key && (authenticity?.verified.find(noun, key, bytes) as R | undefined);
+        if (known) return isWanted(known) ? known : null;
+        const document = decoded(bytes);
+        if (!isIntact(key, document)) return null;
         const record = toRecord(document);
-        if (isAuthentic(document) && isWithin(extent, record) && matches(record, filter)) {
-          if (!visible || visible.holds(record)) records.push(record);
+        if (key) authenticity?.verified.add(noun, key, bytes, record);
+        return isWanted(record) ? record : null;
+      };
+    }
+
+    /** Returns the records of the documents that a query found. If they are sorted, those without a valid value of the sort field are left out. */
+    async function recordsOf(
+      found: readonly Bytes[],
+      filter: Filter<R> | Filter<BaseRecord>,
+      altered: Altered,
+      sortField?: string,
+    ): Promise<R[]> {
+      if (found.length === 0) return [];
+      const read = await reader(filter);
+      // Such a record would have a cursor that leads anywhere.
+      const fits = sortField === undefined ? undefined : (allFields as Fields)[sortField]?.fits;
+      const isSortable = (values: object) => !fits || fits((values as Document)[sortField!]);
+      const records: R[] = [];
+      for (const bytes of found) {
+        const record = read(bytes);
+        if (record) {
+          if (isSortable(record) && (!visible || visible.holds(record))) records.push(record);
           continue;
         }
+        const document = decoded(bytes);
+        if (!isSortable(document)) continue;
         const id = report(document);
         if (isConfined || id === null) continue;
         if (altered === 'refused' && authenticity) throw new AlteredRecordError(label);
@@ -269,20 +329,63 @@ export function recordStore<R extends BaseRecord>(
       return ranges(request, edge).map((range) => [{ $match: both(inOrder, range) }, sort, most, { $match: readable(filter) }, limit]);
     }
 
+    /**
+     * Returns how to answer pages of lists whose filters differ in the value of one field, such as the usages of fifty credentials: by one read of
+     * everything in these lists. Null if the filters differ otherwise, or if the lists were too long lately.
+     */
+    function wholeLists(asked: readonly PageOf<R>[]): WholeLists<R> | null {
+      const field = differingField(asked.map(({ filter }) => filter as Document));
+      if (field === null) return null;
+      const { [field]: _, ...common } = asked[0]!.filter as Document;
+      const lists = JSON.stringify([organizationId, field, Object.keys(common)]);
+      const valueIn = ({ filter }: PageOf<R>) => (filter as Document)[field] as string;
+      const filter = { ...common, [field]: [...new Set(asked.map(valueIn))] } as Filter<R>;
+      // At most twice as much as the pages themselves can have.
+      const most = 2 * asked.reduce((sum, { request }) => sum + request.limit + 1, 0);
+      if ((longLists.get(lists) ?? 0) >= most) return null;
+      return {
+        collectionName,
+        conditions: readable(filter),
+        limit: most + 1,
+        async pages(found) {
+          if (found.length > most) {
+            longLists.set(lists, most);
+            return null;
+          }
+          const read = await reader(filter);
+          const byValue = new Map<unknown, R[]>(asked.map((each) => [valueIn(each), []]));
+          for (const bytes of found) {
+            const record = read(bytes);
+            if (!record) return null;
+            if (visible && !visible.holds(record)) continue;
+            const value = (record as unknown as Document)[field];
+            for (const each of Array.isArray(value) ? new Set(value) : [value]) byValue.get(each)?.push(record);
+          }
+          const pages = asked.map((each) => pageOf(byValue.get(valueIn(each))!, each.request));
+          return pages.includes(null) ? null : (pages as Page<R>[]);
+        },
+      };
+    }
+
     async function pages(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
+      const lists = wholeLists(asked);
+      return (lists && (await lists.pages(await find(lists.conditions, lists.limit)))) ?? pagesOneByOne(asked, altered);
+    }
+
+    /** Reads pages of any lists in one command. The database limits each. */
+    async function pagesOneByOne(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
+      const isOne = asked.length === 1;
       const readings = await readingsOf(asked);
-      const branches = asked.flatMap((one, page) =>
-        branchesOf(one, readings[page]!).map((stages): Stage[] => (asked.length > 1 ? [...stages, { $addFields: { page } }] : stages)),
+      const branches = asked.flatMap((each, page) =>
+        branchesOf(each, readings[page]!).map((stages): Stage[] => (isOne ? stages : [...stages, { $addFields: { page } }])),
       );
-      const found: Record<string, unknown>[] = await anyModel
-        .aggregate(union(collectionName, branches))
-        .option({ maxTimeMS: database.readTimeMs });
+      const most = asked.reduce((sum, { request }) => sum + ranges(request).length * (request.limit + 1), 0);
+      const found = (await collection.aggregate(union(collectionName, branches), reading(most)).toArray()) as unknown as Bytes[];
+      const byPage = isOne ? [found] : untagged(found, asked);
       const result: Page<R>[] = [];
       for (const [index, { filter, request }] of asked.entries()) {
-        const own = asked.length > 1 ? found.filter(({ page }) => page === index).map(({ page: _, ...rest }) => rest) : found;
-        // A record without a valid value of the sort field would have a cursor that leads anywhere.
-        const sortable = own.filter((document) => (allFields as Fields)[request.sortField]?.fits(document[request.sortField]) ?? true);
-        const records = (await recordsOf(sortable, filter, altered)).sort(comparing(request)).slice(0, request.limit);
+        const own = byPage[index]!;
+        const records = (await recordsOf(own, filter, altered, request.sortField)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
         const { edge } = readings[index]!;
         const continuesAt = own.length <= request.limit ? edge : undefined;
@@ -351,25 +454,47 @@ export function recordStore<R extends BaseRecord>(
       translatingErrors({
         /** Returns the records with these ids that exist, in any order. */
         async byIds(ids: readonly string[]): Promise<R[]> {
+          if (ids.length === 0) return [];
           const filter = { id: ids };
-          const found = await anyModel.find(readable(filter)).maxTimeMS(database.readTimeMs).lean();
-          return recordsOf(found, filter, altered);
+          return recordsOf(await find(readable(filter), ids.length), filter, altered);
         },
 
         async one(filter: Filter<R>): Promise<R | null> {
-          const found = await anyModel.findOne(readable(filter)).maxTimeMS(database.readTimeMs).lean();
-          return (found && (await recordsOf([found], filter, altered))[0]) ?? null;
+          return (await recordsOf(await find(readable(filter), 1), filter, altered))[0] ?? null;
         },
 
         async page(filter: Filter<R>, request: PageRequest): Promise<Page<R>> {
           return (await pages([{ filter, request }], altered))[0]!;
         },
 
-        /** Reads many pages in one command, such as the first connections of fifty end users. The database limits each page. */
+        /**
+         * Reads many pages in one command, such as the first connections of fifty end users. If their lists are short, all of them are read at once.
+         * Otherwise the database limits each page. It takes one more command to find out that they are long.
+         */
         pages: (asked: readonly PageOf<R>[]): Promise<Page<R>[]> => pages(asked, altered),
+
+        /** Reads many pages of this noun and of another one, in one command if the lists of both are short. */
+        async pagesOfTwo<S extends BaseRecord>(
+          asked: readonly PageOf<R>[],
+          other: { readonly wholeLists: (asked: readonly PageOf<S>[]) => WholeLists<S> | null; readonly pages: PagesOf<S> },
+          otherAsked: readonly PageOf<S>[],
+        ): Promise<readonly [readonly Page<R>[], readonly Page<S>[]]> {
+          const lists = wholeLists(asked);
+          const otherLists = lists && other.wholeLists(otherAsked);
+          if (lists && otherLists) {
+            const found = (await collection
+              .aggregate(bothLists(lists, otherLists), reading(lists.limit + otherLists.limit))
+              .toArray()) as unknown as Bytes[];
+            const [own, others] = untagged(found, [0, 1]);
+            const [ownPages, otherPages] = [await lists.pages(own!), await otherLists.pages(others!)];
+            if (ownPages && otherPages) return [ownPages, otherPages];
+          }
+          return Promise.all([pages(asked, altered), other.pages(otherAsked)]);
+        },
       });
 
     return {
+      wholeLists,
       /** The same reads for display and deletion: altered records are returned, marked with `isAltered`. */
       evenAltered: reads('shown'),
       /** @throws AlteredRecordError when a record that was found is altered */
@@ -436,7 +561,7 @@ export function recordStore<R extends BaseRecord>(
 
         /** Returns the ids of all matching records, including those that reads hide. */
         async ids(filter: Filter<R>): Promise<string[]> {
-          const found = await anyModel.find(written(filter), { _id: 1 }).lean();
+          const found = await anyModel.find(written(filter), { _id: 1 }).batchSize(IDS_AT_ONCE).lean();
           return found.map(({ _id }) => _id as string);
         },
 
@@ -463,6 +588,7 @@ export function recordStore<R extends BaseRecord>(
               .find(both(within(extent), { _id: { $gt: after } }))
               .sort({ _id: 1 })
               .limit(limit)
+              .batchSize(limit + 1)
               .lean();
             const isAuthentic = await authenticator();
             let adopted = 0;
@@ -496,6 +622,7 @@ export function recordStore<R extends BaseRecord>(
             .find(both(within(extent), { _id: { $gt: after } }))
             .sort({ _id: 1 })
             .limit(limit)
+            .batchSize(limit + 1)
             .lean();
           const isAuthentic = await authenticator();
           const altered = found.filter((document) => !isAuthentic(document)).map(({ _id }) => String(_id));
@@ -507,18 +634,99 @@ export function recordStore<R extends BaseRecord>(
   };
 }
 
+/** The length of the time for which the pages of a list that was too long are read one by one, in milliseconds. */
+const LONG_LIST_MS = 60_000;
+
+/** The fields of a document that are not fields of its record: its record has the id under another name. */
+const notInRecords: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), '_id', 'id', '__proto__']);
+
+function decoded(bytes: Bytes): Document {
+  return mongo.BSON.deserialize(bytes);
+}
+
+/** Returns the pipeline that reads the lists of two collections. The documents of the second one are tagged with `page`, which is 1. */
+function bothLists(first: WholeLists<unknown>, second: WholeLists<unknown>): Stage[] {
+  const pipeline = [{ $match: second.conditions }, { $limit: second.limit }, { $addFields: { page: 1 } }];
+  return [{ $match: first.conditions }, { $limit: first.limit }, { $unionWith: { coll: second.collectionName, pipeline } }];
+}
+
+/** The end of a document whose last field is `page`, a BSON integer of 32 bits. */
+const PAGE_TAG = Buffer.from('\u0010page\u0000', 'latin1');
+const PAGE_TAG_LENGTH = PAGE_TAG.length + 4;
+
+/** Returns the documents of each page, without the number of the page, as they are stored. Those without a number belong to the page 0. */
+function untagged(found: readonly Bytes[], pages: readonly unknown[]): Bytes[][] {
+  const byPage = pages.map((): Bytes[] => []);
+  for (const bytes of found) {
+    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+    const end = view.length - 1 - PAGE_TAG_LENGTH;
+    if (end > 4 && view.compare(PAGE_TAG, 0, PAGE_TAG.length, end, end + PAGE_TAG.length) === 0) {
+      const stored = new Uint8Array(end + 1);
+      view.copy(stored, 0, 0, end);
+      new DataView(stored.buffer).setInt32(0, stored.length, true);
+      byPage[view.readInt32LE(end + PAGE_TAG.length)]?.push(stored);
+    } else if (view.includes(PAGE_TAG)) {
+      // Somebody else wrote a field of this name, and the number has replaced it.
+      const { page, ...document } = decoded(bytes);
+      byPage[Number(page ?? 0)]?.push(mongo.BSON.serialize(document));
+    } else {
+      byPage[0]!.push(bytes);
+    }
+  }
+  return byPage;
+}
+
+/** Returns the field whose text is the only difference between filters. Null if they differ in more, or do not differ. */
+function differingField(filters: readonly Document[]): string | null {
+  const [first, ...others] = filters;
+  if (!first || others.length === 0) return null;
+  const names = Object.keys(first);
+  let differing: string | null = null;
+  for (const filter of others) {
+    if (Object.keys(filter).length !== names.length) return null;
+    for (const name of names) {
+      if (isSame(filter[name], first[name])) continue;
+      if (typeof filter[name] !== 'string' || (differing ?? name) !== name) return null;
+      differing = name;
+    }
+  }
+  return differing !== null && typeof first[differing] === 'string' && !notEqualities.has(differing) ? differing : null;
+}
+
+/** The members of a filter that do not compare a field with a value. */
+const notEqualities: ReadonlySet<string> = new Set(['nameGlob', 'createdSince', 'createdBefore']);
+
+/** Returns a page of the records of a whole list. Null if one has no value to sort by. */
+function pageOf<R extends BaseRecord>(list: readonly R[], request: PageRequest): Page<R> | null {
+  const sortValue = (record: R) => record[request.sortField as keyof R] as unknown;
+  if (!list.every((record) => typeof sortValue(record) === 'string' || sortValue(record) instanceof Date)) return null;
+  const compare = comparing(request);
+  const from = request.before ?? request.after;
+  const cursor = from && ({ id: from.id, [request.sortField]: from.value } as unknown as BaseRecord);
+  const rest = (cursor ? list.filter((record) => compare(record, cursor) > 0) : [...list]).sort(compare);
+  const records = rest.slice(0, request.limit);
+  if (request.before) records.reverse();
+  return { records, hasMore: rest.length > request.limit };
+}
+
 /** Ids are 24 hexadecimal digits. Only such records can be shown, because only they have a global id. */
 export function isId(id: unknown): id is string {
   return typeof id === 'string' && /^[0-9a-f]{24}$/.test(id);
 }
 
-/** Returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
-function matches(record: BaseRecord, filter: object): boolean {
+/** Returns a function that returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
+function matcherOf(filter: object): (record: BaseRecord) => boolean {
   const { nameGlob: _, createdSince: _since, createdBefore: _before, ...equalities } = filter as Filter<BaseRecord>;
-  return Object.entries(equalities).every(([field, wanted]) => {
-    const values: unknown[] = [(record as unknown as Document)[field] ?? null].flat();
-    return [wanted].flat().some((each) => values.some((value) => isSame(value, each)));
+  const tests = Object.entries(equalities).map(([field, wanted]): [string, (value: unknown) => boolean] => {
+    if (!Array.isArray(wanted)) return [field, (value) => isSame(value, wanted)];
+    const values = new Set<unknown>(wanted);
+    return [field, (value) => values.has(value) || (value instanceof Date && wanted.some((each) => isSame(value, each)))];
   });
+  return (record) =>
+    tests.every(([field, isWanted]) => {
+      const value = (record as unknown as Document)[field] ?? null;
+      return Array.isArray(value) ? value.some(isWanted) : isWanted(value);
+    });
 }
 
 function isSame(a: unknown, b: unknown): boolean {
@@ -545,10 +753,11 @@ function isPlain(value: unknown): boolean {
   return value === null || ['string', 'number', 'boolean'].includes(typeof value) || value instanceof Date;
 }
 
-function conditionsOf(filter: object, nameField: string): Conditions {
+function conditionsOf(filter: object, fields: Fields, nameField: string): Conditions {
   const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(equalities)) {
+    if (field !== 'id' && !(field in fields)) throw new TypeError(`A filter compares ${field}, which is no field.`);
     // A condition that is missing would find everything, and an object would be an operator.
     if (![value].flat().every(isPlain)) throw new TypeError(`A filter compares ${field} with a value that no field has.`);
     conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
@@ -635,6 +844,8 @@ function looksOf({ candidates, inOrder }: Exclude<Access, 'direct'>, request: Pa
  */
 export const EXAMINED_MAX = 1_000;
 const COUNT_TIME_MS = 1_000;
+/** How many ids come in one reply of the database. */
+const IDS_AT_ONCE = 10_000;
 
 /** Reading backward from `before` is the same as reading forward in the opposite order. */
 function ascending(request: PageRequest): boolean {
@@ -665,11 +876,19 @@ function ranges(request: PageRequest, to?: PageStart): Conditions[] {
   ];
 }
 
+const HIGH = /[\ud800-\uffff]/;
+
 /** Compares records in the same order as `order`, to merge the two ranges of a page. Compares strings by their UTF-8 bytes, as MongoDB does. */
 function comparing(request: PageRequest) {
   const sign = ascending(request) ? 1 : -1;
   const compare = (a: unknown, b: unknown) =>
-    a instanceof Date && b instanceof Date ? a.getTime() - b.getTime() : Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)));
+    a instanceof Date && b instanceof Date ? a.getTime() - b.getTime() : compareTexts(String(a), String(b));
   return <R extends BaseRecord>(a: R, b: R): number =>
     sign * (compare(a[request.sortField as keyof R], b[request.sortField as keyof R]) || compare(a.id, b.id));
+}
+
+/** Compares texts by their UTF-8 bytes. Below the surrogates, UTF-16 has the same order. */
+function compareTexts(a: string, b: string): number {
+  if (a === b) return 0;
+  return HIGH.test(a) || HIGH.test(b) ? Buffer.compare(Buffer.from(a), Buffer.from(b)) : a < b ? -1 : 1;
 }

@@ -137,6 +137,7 @@ export function secretStore(database: Database) {
           .find({ organizationId, keyId, _id: { $gt: after } })
           .sort({ _id: 1 })
           .limit(limit)
+          .batchSize(limit + 1)
           .lean();
         const last = found.length < limit ? null : found.at(-1)!._id;
         const opened: { readonly stored: (typeof found)[number]; readonly place: SealedPlace; readonly plain: Redacted }[] = [];
@@ -227,7 +228,10 @@ export function secretStore(database: Database) {
       async readableFields(owners: readonly SecretOwner[]): Promise<Map<string, Set<string>>> {
         const openable = await keys.openable();
         const byId = new Map(owners.map((owner) => [owner.id, owner]));
-        const found = await model.find({ organizationId, credentialId: { $in: [...byId.keys()] } }).lean();
+        const found = await model
+          .find({ organizationId, credentialId: { $in: [...byId.keys()] } })
+          .batchSize(SECRETS_AT_ONCE)
+          .lean();
         const readable = new Map(owners.map(({ id }) => [id, new Set<string>()]));
         for (const { credentialId, field, sealed } of found) {
           const owner = byId.get(credentialId);
@@ -239,6 +243,9 @@ export function secretStore(database: Database) {
     });
   };
 }
+
+/** How many secrets come in one reply of the database. */
+const SECRETS_AT_ONCE = 10_000;
 
 /** An object with access to an organization's credentials: its store. */
 interface CredentialHolder {

@@ -10,7 +10,7 @@ import { pageFields } from './walk.ts';
 
 /** What the server sends back, to see how many documents a page takes. Listened to from before the gateway connects. */
 const replies: { readonly collection: string; readonly documents: number }[] = [];
-const { MongoClient } = mongoose.mongo;
+const { BSON, MongoClient } = mongoose.mongo;
 const { connect } = MongoClient.prototype;
 MongoClient.prototype.connect = function (this: InstanceType<typeof MongoClient>) {
   const listening = this as typeof this & { isHeard?: boolean };
@@ -19,8 +19,10 @@ MongoClient.prototype.connect = function (this: InstanceType<typeof MongoClient>
   return connect.call(this);
 };
 function note(reply: Json): void {
-  const documents = reply?.cursor?.firstBatch ?? reply?.cursor?.nextBatch;
-  if (documents) replies.push({ collection: reply.cursor.ns, documents: documents.length });
+  // The gateway reads bytes, and so does who listens.
+  const cursor = reply?.cursor instanceof Uint8Array ? BSON.deserialize(reply.cursor) : reply?.cursor;
+  const documents = cursor?.firstBatch ?? cursor?.nextBatch;
+  if (documents) replies.push({ collection: cursor.ns, documents: documents.length });
 }
 afterAll(() => {
   MongoClient.prototype.connect = connect;

@@ -315,6 +315,86 @@ describe('nested pages', () => {
     expect(ids(rest.credential.usages)).toEqual(all.slice(2));
   });
 
+  // Short lists are read as a whole, and cut here; long ones are cut by the database. Nobody may be able to tell which it was.
+  it('of many lists are those of each list alone, however they were read, for every viewer', async () => {
+    const full = { organization: test.newOrganization() };
+    const start = Date.now();
+    let tick = 0;
+    // Three of them share a creation time.
+    test.time = () => new Date(start + Math.floor(tick++ / 3) * 1_000);
+    await test.create(full, 'Integration', integration);
+    const endUser = await test.create(full, 'EndUser', { integration, externalId: 'owner' });
+    const hot: string[] = [];
+    for (const name of ['hot 1', 'hot 2', 'own 1', 'own 2']) {
+      const more = name.startsWith('own') ? { endUser } : {};
+      const data = { basicAuth: { username: 'ada', password: 'pw' } };
+      hot.push((await test.create(full, 'Credential', { integration, name, data, ...more })).id);
+    }
+    const [one, two, own, ownToo] = hot as [string, string, string, string];
+    const connection = async (index: number, ids: readonly string[]) =>
+      test.create(full, 'Connection', {
+        integration,
+        endUser,
+        name: `connection ${index}`,
+        actionCredentials: ids.map((id) => ({ credential: { id } })),
+      });
+    for (let index = 0; index < 14; index++) {
+      await connection(index, [...(index % 3 ? [one] : []), ...(index % 2 ? [two] : []), index < 9 ? own : ownToo]);
+      if (index % 5) continue;
+      const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', clientCredentialId: one };
+      const authSchemes = [{ schemeId: 'client', schemeType: 'OAUTH2', oauth2 }];
+      await test.create(full, 'Connector', { integration, name: `connector ${index}`, baseUrl: 'https://api.example.com', authSchemes });
+    }
+    test.time = () => new Date();
+    const viewers = {
+      full,
+      withoutConnectors: { ...full, scopes: ['credentials.get', 'connections.get'] },
+      endUser: { ...full, token: await test.makeEndUserToken(full, endUser) },
+    };
+    const usages = (fields: string) => `usages(first: $first, last: $last, after: $after, before: $before) { ${fields} }`;
+    const variables = '$first: Int, $last: Int, $after: String, $before: String';
+    const all =
+      'nodes { __typename id name ... on Connection { integrity } } edges { cursor } totalCount pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';
+    const nested = (fields: string, name = '*') =>
+      `query (${variables}) { credentials(first: 10, name: "${name}") { nodes { ... on CredentialBase { id ${usages(fields)} } } } }`;
+    const alone = `query ($id: ID!, ${variables}) { credential(id: $id) { ... on CredentialBase { ${usages(all)} } } }`;
+    const compare = async (viewer: Caller, asking: Asking) => {
+      const { credentials } = await test.query(viewer, nested(all), asking);
+      for (const { id, usages } of credentials.nodes) {
+        expect(usages).toEqual((await test.query(viewer, alone, { ...asking, id })).credential.usages);
+      }
+      return credentials.nodes;
+    };
+    for (const [name, viewer] of Object.entries(viewers)) {
+      const [first] = await compare(viewer, { first: 1 });
+      expect(first.usages.pageInfo.hasNextPage, name).toBe(true);
+      const whole = (await compare(viewer, { first: 50 })).flatMap(({ usages }: Json) => usages.nodes);
+      expect(whole.some(({ __typename }: Json) => __typename === 'Connector')).toBe(name === 'full');
+      expect((await compare(viewer, { first: 50 })).length).toBe(name === 'endUser' ? 2 : 4);
+      const { edges } = (await test.query(viewer, alone, { id: own, first: 100 })).credential.usages;
+      for (const { cursor } of [edges[1], edges[4]]) {
+        await compare(viewer, { first: 1, after: cursor });
+        await compare(viewer, { first: 3, after: cursor });
+        await compare(viewer, { last: 1, before: cursor });
+        await compare(viewer, { last: 3, before: cursor });
+      }
+    }
+    // The two ways, told by their commands: whether the lists are long is found out once.
+    const commands = async (first: number) =>
+      (await test.countCommands(() => test.query(full, nested('nodes { id }', 'hot*'), { first }))).length;
+    const fresh = [await commands(50), await commands(1), await commands(1), await commands(5)];
+    expect(fresh.slice(2)).toEqual([3, 2]);
+    expect(fresh[0]).toBe(2);
+    // An altered record is told in both, and leaves its place to nobody.
+    await test.database
+      .collection('connections')
+      .updateOne({ organizationId: full.organization, name: 'connection 1' }, { $set: { name: 'forged' } });
+    for (const first of [1, 5, 50]) await compare(full, { first });
+    const told = await compare(full, { first: 50 });
+    expect(JSON.stringify(told)).toContain('"integrity":"ALTERED"');
+    expect(JSON.stringify(await compare(viewers.endUser, { first: 50 }))).not.toContain('forged');
+  });
+
   it('of an end user: its connections and its own credentials, newest first, both ways', async () => {
     const query = `query ($args: EndUserRef!, $last: Int, $before: String) {
       endUser(by: $args) { connections(first: 100) { totalCount nodes { id } pageInfo { endCursor } } credentials(last: $last, before: $before) { nodes { ... on CredentialBase { id } } } }

@@ -13,6 +13,7 @@ import {
   readByIds,
   readCounts,
   readPages,
+  readPagesOfTwo,
 } from '../../domain/reading.ts';
 
 /** The maximum number of pages or counts in one command. */
@@ -26,12 +27,20 @@ interface NounLoaders<N extends Noun> {
   readonly count: DataLoader<Filter<RecordOf[N]>, Count | null>;
 }
 
+/** Pages of the connections and of the connectors that use a credential. */
+export interface Uses {
+  readonly connections: PageOf<RecordOf['connection']>;
+  readonly connectors: PageOf<RecordOf['connector']>;
+}
+
 type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };
 export type Loaders = LoadersByNoun & {
   /** The problems of a credential, including secrets that cannot be opened. */
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
   /** Whether the viewer can see a credential that another record names, by its id. */
   readonly credentialVisibility: DataLoader<string, Visibility>;
+  /** The pages of connections and connectors that use a credential. */
+  readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
 
 /** Creates the loaders of one request. They batch the reads of its resolvers into few database commands. */
@@ -48,7 +57,16 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: IDS_PER_COMMAND },
   );
-  return { ...byNoun, credentialErrors: credentialErrorsLoader, credentialVisibility: visibilityLoader };
+  const usesLoader: Loaders['uses'] = new DataLoader(
+    async (uses) => {
+      const connections = uses.map(({ connections }) => connections);
+      const connectors = uses.map(({ connectors }) => connectors);
+      const [read, alsoRead] = await readPagesOfTwo(context, 'connection', connections, 'connector', connectors);
+      return uses.map((_, index) => [read[index]!, alsoRead[index]!] as const);
+    },
+    { maxBatchSize: PAGES_PER_COMMAND, cache: false },
+  );
+  return { ...byNoun, uses: usesLoader, credentialErrors: credentialErrorsLoader, credentialVisibility: visibilityLoader };
 }
 
 /** Returns the loaders of one noun. */

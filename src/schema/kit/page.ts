@@ -1,6 +1,15 @@
 import type { ArgBuilder, ObjectRef, OutputRef } from '@pothos/core';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { COUNT_MAX, type Count, type Filter, type Page, type PageRequest, type RecordOf, shown } from '../../domain/reading.ts';
+import {
+  type BaseRecord,
+  COUNT_MAX,
+  type Count,
+  type Filter,
+  type Page,
+  type PageRequest,
+  type RecordOf,
+  shown,
+} from '../../domain/reading.ts';
 import { ValidationError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import { type CostExtensions, PAGE_DEFAULT, PAGE_MAX } from './cost.ts';
@@ -176,56 +185,46 @@ export function pageArgs(t: ArgBuilder<Builder['$inferSchemaTypes']>) {
   };
 }
 
-/** A noun of a list that has records of several nouns, and the filter for its records. */
-export interface PartOfList<N extends Noun> {
-  readonly noun: N;
-  readonly filter: Filter<RecordOf[N]>;
-  /** Whether its records are in the pages. They are counted in any case. */
-  readonly isShown: boolean;
-}
-
 /**
- * Loads a page of a list that has records of several nouns, newest first. Each record is marked with its type. Uses a command for each noun,
- * however many pages are loaded at once.
+ * Loads a page of the connections and connectors that use something, newest first. Each record is marked with its type. Connectors are left out, but
+ * counted, unless `showsConnectors`. Uses one command if few records use it, or a command for each noun, however many pages are loaded at once.
  *
  * @throws ValidationError like `loadPage`
  */
-export async function loadMixedPage<N extends Noun>(
+export async function loadUsagePage(
   { loaders }: GraphQLContext,
-  list: CursorList['noun'],
-  parts: readonly [PartOfList<N>, ...PartOfList<Noun>[]],
+  filters: { readonly connections: Filter<RecordOf['connection']>; readonly connectors: Filter<RecordOf['connector']> },
+  showsConnectors: boolean,
   args: PageArgs,
-): Promise<PageSource<N>> {
-  const request = readPageArgs(list, args, 'createdAt', true);
-  const pages = await Promise.all(
-    (parts as readonly PartOfList<Noun>[])
-      .filter(({ isShown }) => isShown)
-      .map(async (part) => {
-        const page = await loadersFor(loaders, part.noun).page.load({ filter: part.filter, request });
-        return { ...page, records: page.records.map((record) => ({ ...record, __typename: nounName(part.noun) })) };
-      }),
-  );
+): Promise<PageSource<'connection'>> {
+  const request = readPageArgs('credentialUsage', args, 'createdAt', true);
+  const connections = { filter: filters.connections, request };
+  const [first, second] = showsConnectors
+    ? await loaders.uses.load({ connections, connectors: { filter: filters.connectors, request } })
+    : [await loaders.connection.page.load(connections), undefined];
+  const pages: readonly Page<BaseRecord>[] = second ? [first, second] : [first];
+  let all: BaseRecord[] = first.records.map((record) => ({ ...record, __typename: nounName('connection') }));
+  for (const record of second?.records ?? []) all.push({ ...record, __typename: nounName('connector') } as BaseRecord);
   const sign = backwards(request) ? -1 : 1;
   const inReadingOrder = (a: Position, b: Position) => sign * (b.createdAt.getTime() - a.createdAt.getTime() || (a.id < b.id ? 1 : -1));
   // Nobody knows what comes after the first position where reading has stopped.
   const [stop] = pages
     .flatMap(({ continuesAt }) => (continuesAt ? [{ createdAt: continuesAt.value as Date, id: continuesAt.id }] : []))
     .sort(inReadingOrder);
-  const all = pages
-    .flatMap(({ records }) => records)
-    .filter((record) => !stop || record.id === stop.id || inReadingOrder(record, stop) < 0)
-    .sort(inReadingOrder);
+  if (stop) all = all.filter((record) => record.id === stop.id || inReadingOrder(record, stop) < 0);
+  all.sort(inReadingOrder);
   const records = all.slice(0, request.limit);
   if (backwards(request)) records.reverse();
   const hasMore = all.length > request.limit || pages.some((page) => page.hasMore);
   const continuesAt = stop && all.length <= request.limit ? { value: stop.createdAt, id: stop.id } : undefined;
   return {
-    page: { records: records as unknown as RecordOf[N][], hasMore, ...(continuesAt && { continuesAt }) },
+    page: { records: records as RecordOf['connection'][], hasMore, ...(continuesAt && { continuesAt }) },
     request,
     count: countedOnce(async () => {
-      const counts = await Promise.all(
-        (parts as readonly PartOfList<Noun>[]).map((part) => loadersFor(loaders, part.noun).count.load(part.filter)),
-      );
+      const counts = await Promise.all([
+        loaders.connection.count.load(filters.connections),
+        loaders.connector.count.load(filters.connectors),
+      ]);
       if (counts.includes(null)) return null;
       const sum = counts.reduce((total, each) => total + each!.count, 0);
       return { count: Math.min(sum, COUNT_MAX), isExact: sum <= COUNT_MAX && counts.every((each) => each!.isExact) };
