@@ -209,7 +209,13 @@ export function auditStore(database: Database) {
       try {
         const [first] = records;
         if (records.length === 1) await insertNumbered(log, taken[0]!, first!);
-        else await entries.insertMany(records.map((record, index) => numbered(log, taken[index]!, record)));
+        else {
+          // Without mongoose documents: an import writes hundreds at once.
+          await entries.insertMany(
+            records.map((record, index) => numbered(log, taken[index]!, record)),
+            { lean: true },
+          );
+        }
       } catch (error) {
         isNumberUsed = isNumberTaken(error);
         // It must not be taken for a name that is in use.
