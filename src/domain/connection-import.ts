@@ -23,8 +23,9 @@ import {
 } from './import.ts';
 import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
 import { shown } from './reading.ts';
-import { isUnchanged, newRecord, orNameTaken } from './records.ts';
+import { asUnchanged, isUnchanged, newRecord, orNameTaken } from './records.ts';
 import { type ConnectorRef, type EndUserRef, formsOf, type IntegrationRef, requireIntegration } from './references.ts';
+import { isSameValue } from './same-value.ts';
 import { at, Checks } from './validation.ts';
 
 /** A connection to import. Its name, with its connector and its end user, decides which existing connection it is. */
@@ -306,6 +307,11 @@ async function importChunk(
     if (error) results[index] = failed(error);
   }
   const existing = await existingOf(context, integration, planned);
+  const bound = await readIds(
+    context.store.credentials,
+    [...existing.values()].flatMap(({ isAltered, credentialIds }) => (isAltered ? [] : credentialIds)),
+  );
+  const boundById = new Map(shown(context, 'credential', bound).map((record) => [record.id, record]));
 
   const creations: Creation[] = [];
   const updates: (Planned & { readonly record: ConnectionRecord })[] = [];
@@ -331,7 +337,7 @@ async function importChunk(
   for (const update of updates) {
     const written: AlsoDone[] = [];
     const error = await errorOf(async () => {
-      const record = await merge(context, update, replaceSecrets, written);
+      const record = await merge(context, update, boundById, replaceSecrets, written);
       const isSame = isUnchanged(record);
       if (!isSame) done.push({ action: 'updateConnection', noun: 'connection', ids: [record.id], object: null });
       done.push(...written.map((each) => ({ ...each, object: { noun: 'connection' as const, id: record.id } })));
@@ -421,51 +427,58 @@ async function create(context: MutationContext, integration: IntegrationRecord, 
   if (error) throw new ItemError(error);
 }
 
-/** Updates an existing connection and its credentials. Adds what it did besides to `written`. @throws ValidationError, NotFoundError, ConflictError */
+/**
+ * Updates an existing connection and its credentials. Adds what it did besides to `written`. Sends no command if nothing changes.
+ * @throws ValidationError, NotFoundError, ConflictError
+ */
 async function merge(
   context: MutationContext,
-  { item, record, connector }: Planned & { readonly record: ConnectionRecord },
+  { item, record }: Planned & { readonly record: ConnectionRecord },
+  boundById: ReadonlyMap<string, CredentialRecord>,
   replaceSecrets: boolean,
   written: AlsoDone[],
 ): Promise<ConnectionRecord> {
   const { connector: _, endUser: __, actionCredentials, triggerCredentials, name: ___, ...changes } = item.given;
   const sent: BindingLists = { actionCredentials, triggerCredentials };
-  const checked = checkChanges(connectionFields, changes);
-  if (connector && (lists.some((list) => sent[list] !== undefined) || Object.keys(checked).length > 0)) {
-    refuseClientOf(context, connector, ['connector']);
-  }
+  const checked = changed(record, checkChanges(connectionFields, changes));
   const entries: Partial<Record<List, Entry[]>> = {};
   for (const list of lists) {
     if (!item.entries[list]) continue;
-    const bound = await ownCredentials(context, record, record[list]);
-    entries[list] = [];
+    const own = ownCredentials(record, record[list], boundById);
+    const merged: Entry[] = [];
     for (const [index, entry] of item.entries[list].entries()) {
-      const match =
-        'create' in entry ? bound.find((each) => each.name === entry.create.common.name && isSameKind(each, entry.create)) : undefined;
+      const isMatch = (each: CredentialRecord) =>
+        'create' in entry && each.name === entry.create.common.name && isSameKind(each, entry.create);
+      const match = own.find(isMatch);
       if (!match) {
-        entries[list].push(entry);
+        merged.push(entry);
         continue;
       }
-      bound.splice(bound.indexOf(match), 1);
+      own.splice(own.indexOf(match), 1);
       const given = sent[list]![index]!.credential.create!;
-      const changed = await at([list, index, 'credential', 'create'], () => mergeCredential(context, match, given, replaceSecrets));
-      if (!isUnchanged(changed)) written.push({ action: 'updateCredential', noun: 'credential', ids: [match.id] });
-      entries[list].push({ id: match.id, authScheme: entry.authScheme ?? null });
+      const credential = await at([list, index, 'credential', 'create'], () => mergeCredential(context, match, given, replaceSecrets));
+      if (!isUnchanged(credential)) written.push({ action: 'updateCredential', noun: 'credential', ids: [match.id] });
+      merged.push({ id: match.id, authScheme: entry.authScheme ?? null });
     }
+    const asBindings = merged.map((entry) => ('id' in entry ? { credentialId: entry.id, authScheme: entry.authScheme ?? null } : null));
+    if (!isSameValue(record[list], asBindings)) entries[list] = merged;
   }
-  return changeConnection(context, record, checked, entries);
+  const isSame = Object.keys({ ...checked, ...entries }).length === 0;
+  return isSame ? asUnchanged({ ...record }) : changeConnection(context, record, checked, entries);
+}
+
+/** Returns the values that differ from those of the record. */
+function changed<V extends object>(record: ConnectionRecord, values: V): Partial<V> {
+  const stored: Readonly<Record<string, unknown>> = { ...record };
+  return Object.fromEntries(Object.entries(values).filter(([name, value]) => !isSameValue(stored[name], value))) as Partial<V>;
 }
 
 /** Returns the credentials of bindings that belong to the owner of their connection, in the order of the bindings. Others can be used by more. */
-async function ownCredentials(
-  context: MutationContext,
+function ownCredentials(
   { endUserId }: ConnectionRecord,
   bindings: readonly Binding[],
-): Promise<CredentialRecord[]> {
-  const found = await readIds(
-    context.store.credentials,
-    bindings.map(({ credentialId }) => credentialId),
-  );
-  const own = shown(context, 'credential', found).filter((record) => !record.isAltered && record.endUserId === endUserId);
-  return [...new Set(bindings.map(({ credentialId }) => credentialId))].flatMap((id) => own.find((record) => record.id === id) ?? []);
+  boundById: ReadonlyMap<string, CredentialRecord>,
+): CredentialRecord[] {
+  const bound = [...new Set(bindings.map(({ credentialId }) => credentialId))].flatMap((id) => boundById.get(id) ?? []);
+  return bound.filter((record) => !record.isAltered && record.endUserId === endUserId);
 }
