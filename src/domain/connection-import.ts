@@ -43,6 +43,8 @@ interface Item {
   readonly given: ImportedConnection;
   /** What is wrong with it, so that it cannot be imported. The rest is then only there to find out what else is wrong. */
   readonly error: GatewayError | undefined;
+  /** The ids in it that no record can have. */
+  readonly malformed: readonly Issue[];
   readonly checked: ValuesOf<typeof connectionFields> | undefined;
   readonly entries: Partial<Record<List, readonly Entry[]>>;
 }
@@ -122,7 +124,7 @@ async function prepareItem(context: MutationContext, given: ImportedConnection, 
   const checks = new Checks({ malformed });
   const checked = await checks.run(() => checkInput(connectionFields, fields));
   const entries = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
-  return { given, checked, entries: entries ?? {}, error: await errorOf(() => checks.end()) };
+  return { given, malformed, checked, entries: entries ?? {}, error: await errorOf(() => checks.end()) };
 }
 
 /** Returns the error of an item. Throws errors that are not about the item. */
@@ -148,8 +150,8 @@ async function refusalsOf(context: MutationContext, ref: IntegrationRef, items: 
   }
   const known = directory;
   return Promise.all(
-    items.map(async ({ given, error }) => {
-      const checks = new Checks();
+    items.map(async ({ given, malformed, error }) => {
+      const checks = new Checks({ malformed });
       checks.refuse(error);
       if (known) await findReferences(context, known, given, checks);
       return failed((await errorOf(() => checks.end())) ?? error!);
