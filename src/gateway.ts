@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto';
+import { type KeyObject, randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { grantableScopes } from './access/scopes.ts';
 import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
@@ -48,6 +49,8 @@ import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
+import { exportLines } from './domain/transfer-export.ts';
+import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
@@ -59,6 +62,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
+import { openTransferred, sealForTransfer, transferAlgorithm } from './secrets/transfer.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
@@ -76,7 +80,9 @@ export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMi
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export type { AuditSinkTarget } from './audit-sink.ts';
+export type { TransferReport } from './domain/transfer-import.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
+export { transferAlgorithm };
 
 export interface GatewayOptions {
   readonly database: {
@@ -177,6 +183,28 @@ export interface Gateway {
      * have been stopped. It can be run again.
      */
     readonly migrate: () => Promise<AuditMigrationReport>;
+  };
+  /** Moves the contents of an organization, as lines of JSON. `README.md` describes them. */
+  readonly transfer: {
+    /**
+     * Returns the lines of an organization. With `secrets`, each secret is sealed for the owner of the public key, and leaves an entry in the audit
+     * log with the reason.
+     *
+     * @throws ValidationError when the reason does not say enough
+     */
+    readonly export: (
+      organizationId: string,
+      options: {
+        readonly secrets?: { readonly recipient: KeyObject; readonly reason: string };
+        readonly onProblem: (message: string) => void;
+      },
+    ) => AsyncIterable<string>;
+    /** Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time. */
+    readonly import: (
+      organizationId: string,
+      lines: AsyncIterable<string>,
+      options: Omit<TransferImportOptions, 'open'> & { readonly key?: KeyObject },
+    ) => Promise<TransferReport>;
   };
   /** The log of what happens to the platform itself. It outlives organizations. */
   readonly platform: {
@@ -330,6 +358,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         (step) => step(),
       );
     const operator = options.operator ?? systemUser();
+    const transferContext = (organizationId: string, what: 'export' | 'import') =>
+      contextOf(gateway, { organizationId, kind: 'token', subject: `${what} by ${operator}`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -367,6 +397,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
         organizations: stores.liveOrganizations,
         migrate: () => migrateAuditLog(gateway),
+      },
+      transfer: {
+        export: (organizationId, { secrets, onProblem }) =>
+          exportLines(transferContext(organizationId, 'export'), {
+            onProblem,
+            ...(secrets && {
+              secrets: { reason: secrets.reason, seal: (place, plain) => sealForTransfer(secrets.recipient, place, plain) },
+            }),
+          }),
+        import: (organizationId, lines, { key, ...rest }) =>
+          importLines(transferContext(organizationId, 'import'), lines, {
+            ...rest,
+            ...(key && { open: (place, sealed) => openTransferred(key, place, sealed) }),
+          }),
       },
       platform: {
         id: stores.platform.organizationId,

@@ -14,6 +14,7 @@ import { confirmDeletion, requireOrganizationName } from './organization.ts';
 import { noteRestore } from './restore-note.ts';
 import { start } from './start.ts';
 import { developmentToken } from './token.ts';
+import { type ExportOptions, exportOrganization, type ImportOptions, importFile } from './transfer.ts';
 import { version } from './version.ts';
 
 const print = (line: string) => process.stdout.write(`${line}\n`);
@@ -60,6 +61,37 @@ program
   .action(async ({ organization, connections }: { organization: string; connections: number }) => {
     requireOrganizationName(organization);
     await withGateway((gateway) => demo(gateway, organization, connections, print));
+  });
+
+program
+  .command('import <file>')
+  .description(
+    'import what `export` has written, or lines of the same form, into an organization; - reads the standard input. What exists already is updated, so if it is stopped, run it again. Exit code 1: a line was not imported as it is',
+  )
+  .requiredOption('--organization <name>', 'the organization to import into')
+  .option('--key <file>', 'the private key that opens the secrets: a PEM or a JSON Web Key')
+  .option('--replace-secrets', 'replace the secrets of credentials that an earlier import has created; by default they are kept')
+  .action(async (file: string, options: ImportOptions) => {
+    requireOrganizationName(options.organization);
+    await withGateway(async (gateway) => {
+      process.exitCode = await importFile(gateway, file, options, print);
+    });
+  });
+
+program
+  .command('export <file>')
+  .description(
+    'write the integrations, end users, credentials, connectors and connections of an organization to a new file, as lines of JSON, without secrets; - writes to the standard output',
+  )
+  .requiredOption('--organization <name>', 'the organization to export')
+  .option('--with-secrets', 'include the secrets, sealed for the owner of a public key; each leaves an entry in the audit log')
+  .option('--recipient <file>', 'the public key: a PEM or a JSON Web Key')
+  .option('--reason <text>', 'why the secrets are exported, for the audit log')
+  .action(async (file: string, options: ExportOptions) => {
+    requireOrganizationName(options.organization);
+    await withGateway(async (gateway) => {
+      process.exitCode = await exportOrganization(gateway, file, options);
+    });
   });
 
 program
