@@ -1,4 +1,4 @@
-import { type KeyObject, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
@@ -62,7 +62,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
-import { openTransferred, sealForTransfer, transferAlgorithm } from './secrets/transfer.ts';
+import { openTransferred, sealForTransfer, type TransferKey, transferAlgorithm } from './secrets/transfer.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
@@ -192,18 +192,18 @@ export interface Gateway {
      *
      * @throws ValidationError when the reason does not say enough
      */
-    readonly export: (
+    readonly exportLines: (
       organizationId: string,
       options: {
-        readonly secrets?: { readonly recipient: KeyObject; readonly reason: string };
+        readonly secrets?: { readonly recipient: TransferKey; readonly reason: string };
         readonly onProblem: (message: string) => void;
       },
     ) => AsyncIterable<string>;
     /** Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time. */
-    readonly import: (
+    readonly importLines: (
       organizationId: string,
       lines: AsyncIterable<string>,
-      options: Omit<TransferImportOptions, 'open'> & { readonly key?: KeyObject },
+      options: Omit<TransferImportOptions, 'open'> & { readonly key?: TransferKey },
     ) => Promise<TransferReport>;
   };
   /** The log of what happens to the platform itself. It outlives organizations. */
@@ -399,14 +399,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         migrate: () => migrateAuditLog(gateway),
       },
       transfer: {
-        export: (organizationId, { secrets, onProblem }) =>
+        exportLines: (organizationId, { secrets, onProblem }) =>
           exportLines(transferContext(organizationId, 'export'), {
             onProblem,
             ...(secrets && {
               secrets: { reason: secrets.reason, seal: (place, plain) => sealForTransfer(secrets.recipient, place, plain) },
             }),
           }),
-        import: (organizationId, lines, { key, ...rest }) =>
+        importLines: (organizationId, lines, { key, ...rest }) =>
           importLines(transferContext(organizationId, 'import'), lines, {
             ...rest,
             ...(key && { open: (place, sealed) => openTransferred(key, place, sealed) }),

@@ -44,7 +44,7 @@ export async function demo(gateway: Gateway, organization: string, connections: 
       throw new ConfigError(`${message[0]!.toUpperCase()}${message.slice(1)}`);
     };
     try {
-      return (await gateway.transfer.import(organization, texts(), { onProblem })).counts.CREATED;
+      return (await gateway.transfer.importLines(organization, texts(), { onProblem })).counts.CREATED;
     } catch (error) {
       throw error instanceof UnauthenticatedError
         ? new ConfigError('The organization was deleted, and its name cannot be used again.')
@@ -73,7 +73,8 @@ export async function demo(gateway: Gateway, organization: string, connections: 
       const from = next;
       next = Math.min(connections, from + CONNECTIONS_PER_IMPORT);
       const items = Array.from({ length: next - from }, (_, index) => connectionInput(from + index, batch));
-      created += await importAll(gateway, viewer, items);
+      const imported = await importAll(gateway, viewer, items);
+      created += imported;
       bar.increment(items.length);
     }
   };
@@ -90,21 +91,25 @@ export async function demo(gateway: Gateway, organization: string, connections: 
 }
 
 const IMPORT = `mutation ($input: ImportConnectionsInput!) { result: importConnections(input: $input) {
-  ... on ImportConnectionsSuccess { import { createdCount failedCount results { error { code message } } } } ... on MutationError { code message } } }`;
+  ... on ImportConnectionsSuccess { imported { createdCount failedCount results { error { code message } } } } ... on MutationError { code message } } }`;
 
 /** Imports connections by the GraphQL API. Returns how many were created. @throws ConfigError */
 async function importAll(gateway: Gateway, viewer: Viewer, connections: readonly object[]): Promise<number> {
   const variables = { input: { integration: { name: INTEGRATION }, connections } };
   const { data, errors } = await gateway.execute({ query: IMPORT, variables, viewer });
   const result = data?.result as
-    | { code?: string; message?: string; import?: { createdCount: number; results: { error: { code: string; message: string } | null }[] } }
+    | {
+        code?: string;
+        message?: string;
+        imported?: { createdCount: number; results: { error: { code: string; message: string } | null }[] };
+      }
     | undefined;
   const [failure] = [
     ...(errors ?? []).map(({ message, extensions }) => ({ message, code: extensions.code })),
-    ...(result?.import?.results ?? []).flatMap(({ error }) => error ?? []),
+    ...(result?.imported?.results ?? []).flatMap(({ error }) => error ?? []),
     ...(result?.code === undefined ? [] : [{ code: result.code, message: result.message! }]),
   ];
-  if (!failure) return result!.import!.createdCount;
+  if (!failure) return result!.imported!.createdCount;
   // Our own input is valid. What else is refused is not a bug: the organization may not store more, or the database does not respond.
   const isBug = ['INTERNAL_SERVER_ERROR', 'BAD_USER_INPUT', 'VALIDATION_FAILED'].includes(String(failure.code));
   throw isBug ? new Error(`importConnections failed: ${failure.message}`) : new ConfigError(failure.message);

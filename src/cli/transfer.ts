@@ -38,7 +38,7 @@ export async function exportOrganization(gateway: Gateway, file: string, options
     tell(`Problem: ${message}.`);
   };
   async function* text() {
-    for await (const line of gateway.transfer.export(organization, { onProblem, ...(secrets && { secrets }) })) {
+    for await (const line of gateway.transfer.exportLines(organization, { onProblem, ...(secrets && { secrets }) })) {
       lines++;
       yield `${line}\n`;
     }
@@ -79,7 +79,7 @@ export async function importFile(
   };
   let report: TransferReport;
   try {
-    report = await gateway.transfer.import(organization, linesOf(input), {
+    report = await gateway.transfer.importLines(organization, linesOf(input), {
       replaceSecrets,
       onProblem: (line, message) => tell(`${isTTY ? '\r' : ''}Line ${line} ${message.replace(/\.$/, '')}.`),
       onProgress,

@@ -7,8 +7,8 @@ import { z } from 'zod';
 export const TRANSFER_VERSION = 1;
 
 const reference = z.string().min(1).max(255);
-const anything = z.unknown();
-const bindings = z.array(z.strictObject({ credential: reference, authScheme: z.record(z.string(), anything).nullish() })).max(100);
+const anything = z.unknown().optional();
+const bindings = z.array(z.strictObject({ credential: reference, authScheme: z.record(z.string(), z.unknown()).nullish() })).max(100);
 
 const forms = {
   header: z.strictObject({ type: z.literal('header'), version: z.literal(TRANSFER_VERSION), secrets: z.enum(['none', 'sealed']) }),
@@ -36,7 +36,7 @@ const forms = {
     allowedDomains: anything,
     allowedPurposes: anything,
     kind: reference,
-    settings: z.record(z.string(), anything),
+    settings: z.record(z.string(), z.unknown()),
     /** Each secret that is set: sealed, or null in a file without secrets. */
     secrets: z.record(z.string(), z.string().nullable()),
   }),
@@ -47,7 +47,7 @@ const forms = {
     description: anything,
     baseUrl: anything,
     endUsersMayUseClient: anything,
-    authSchemes: z.array(z.record(z.string(), anything)).max(100).nullish(),
+    authSchemes: z.array(z.record(z.string(), z.unknown())).max(100).nullish(),
   }),
   connection: z.strictObject({
     type: z.literal('connection'),

@@ -292,7 +292,7 @@ export function addConnection(kit: Kit): void {
         ...(connections.some(createsCredential) ? (['credentials.post', 'credentials.patch'] as const) : []),
       ],
       cost: ({ connections }) => IMPORT_COST + connections.reduce((sum, each) => sum + ITEM_COST + newCredentialsIn(each), 0),
-      success: { field: 'import', type: result, description: 'The results.' },
+      success: { field: 'imported', type: result, description: 'The results.' },
       errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
       audit: 'integration',
       run: importConnections,

@@ -3,6 +3,9 @@ import { CompactEncrypt, compactDecrypt, errors } from 'jose';
 import { UnreadableSecretError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 
+/** A key of an export: the public key of the recipient, or the private key. */
+export type TransferKey = KeyObject;
+
 /** Where a secret stands in an export. It is authenticated with the secret, so that it cannot be moved to another line. */
 export interface TransferPlace {
   /** The reference of the credential in the file. */

@@ -12,7 +12,7 @@ const ITEMS = 500;
 const ITEMS_PER_TRANSACTION = 100;
 
 const query = `mutation ($input: ImportConnectionsInput!) { result: importConnections(input: $input) {
-  ... on ImportConnectionsSuccess { import { createdCount unchangedCount } } ... on MutationError { code message } } }`;
+  ... on ImportConnectionsSuccess { imported { createdCount unchangedCount } } ... on MutationError { code message } } }`;
 const integration = { name: 'crm' };
 const connection = (name) => ({
   name,
@@ -51,7 +51,7 @@ await bench(
     let last;
     const run = async (connections, count) => {
       const { result } = await send(query, { input: { integration, connections } });
-      if (result.import?.[count] !== ITEMS) throw new Error(JSON.stringify(result));
+      if (result.imported?.[count] !== ITEMS) throw new Error(JSON.stringify(result));
     };
     const create = () => {
       last = Array.from({ length: ITEMS }, () => connection(`service ${++made}`));

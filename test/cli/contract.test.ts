@@ -18,6 +18,8 @@ const commands: Readonly<Record<string, (file: string) => readonly string[]>> = 
   start: () => [],
   token: () => ['--organization', 'example', '--scope', 'credentials.get'],
   demo: () => ['--organization', 'example', '--connections', '1'],
+  import: () => ['-', '--organization', 'example'],
+  export: (file) => [file, '--organization', 'example'],
   'organization delete': () => ['doomed', '--yes'],
   'keys rotate': () => [],
   'keys rewrap': () => [],

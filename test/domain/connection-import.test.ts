@@ -19,7 +19,7 @@ beforeAll(async () => {
 
 const IMPORT = `mutation ($input: ImportConnectionsInput!) { result: importConnections(input: $input) {
   __typename
-  ... on ImportConnectionsSuccess { import {
+  ... on ImportConnectionsSuccess { imported {
     createdCount updatedCount unchangedCount failedCount
     results { status connectionId error { code message issues { path message } } }
   } }
@@ -30,8 +30,8 @@ const send = async (connections: readonly object[], more: object = {}, as: objec
   (await test.query({ ...caller, ...as }, IMPORT, { input: { integration, connections, ...more } })).result;
 const results = async (...args: Parameters<typeof send>): Promise<Json[]> => {
   const result = await send(...args);
-  if (!result.import) throw new Error(JSON.stringify(result));
-  return result.import.results;
+  if (!result.imported) throw new Error(JSON.stringify(result));
+  return result.imported.results;
 };
 const statuses = async (...args: Parameters<typeof send>) => (await results(...args)).map(({ status }) => status);
 
@@ -156,7 +156,7 @@ it('stores as much as the limits allow, and says which items are too many', asyn
 
 it('takes a thousand, and an end user imports into its own connections only', async () => {
   const many = Array.from({ length: 1_000 }, (_, index) => ({ name: `many ${index}`, connector: { id: connector.id } }));
-  const { import: result } = await send(many);
+  const { imported: result } = await send(many);
   expect([result.createdCount, result.failedCount]).toEqual([1_000, 0]);
   const token = await test.makeEndUserToken(caller, endUser, { scopes: ['connections.*', 'credentials.*'] });
   const bob = await test.create(caller, 'EndUser', { integration, externalId: 'bob' });
