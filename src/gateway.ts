@@ -358,8 +358,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         (step) => step(),
       );
     const operator = options.operator ?? systemUser();
-    const transferContext = (organizationId: string, what: 'export' | 'import') =>
-      contextOf(gateway, { organizationId, kind: 'token', subject: `${what} by ${operator}`, scopes: new Set(grantableScopes) });
+    const transferContext = (organizationId: string, what: 'exporting' | 'importing') =>
+      contextOf(gateway, { organizationId, kind: 'token', subject: `${operator} (${what})`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -400,14 +400,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       transfer: {
         exportLines: (organizationId, { secrets, onProblem }) =>
-          exportLines(transferContext(organizationId, 'export'), {
+          exportLines(transferContext(organizationId, 'exporting'), {
             onProblem,
             ...(secrets && {
               secrets: { reason: secrets.reason, seal: (place, plain) => sealForTransfer(secrets.recipient, place, plain) },
             }),
           }),
         importLines: (organizationId, lines, { key, ...rest }) =>
-          importLines(transferContext(organizationId, 'import'), lines, {
+          importLines(transferContext(organizationId, 'importing'), lines, {
             ...rest,
             ...(key && { open: (place, sealed) => openTransferred(key, place, sealed) }),
           }),
