@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { grantableScopes } from './access/scopes.ts';
 import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
@@ -48,6 +49,8 @@ import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
+import { exportLines } from './domain/transfer-export.ts';
+import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { fetchDoor } from './http/fetch.ts';
@@ -61,6 +64,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
+import { openTransferred, sealForTransfer, type TransferKey, transferAlgorithm } from './secrets/transfer.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
@@ -78,7 +82,9 @@ export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMi
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export type { AuditSinkTarget } from './audit-sink.ts';
+export type { TransferReport } from './domain/transfer-import.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
+export { transferAlgorithm };
 
 export interface GatewayOptions {
   readonly database: {
@@ -186,6 +192,28 @@ export interface Gateway {
      * have been stopped. It can be run again.
      */
     readonly migrate: () => Promise<AuditMigrationReport>;
+  };
+  /** Moves the contents of an organization, as lines of JSON. `README.md` describes them. */
+  readonly transfer: {
+    /**
+     * Returns the lines of an organization. With `secrets`, each secret is sealed for the owner of the public key, and leaves an entry in the audit
+     * log with the reason.
+     *
+     * @throws ValidationError when the reason does not say enough
+     */
+    readonly exportLines: (
+      organizationId: string,
+      options: {
+        readonly secrets?: { readonly recipient: TransferKey; readonly reason: string };
+        readonly onProblem: (message: string) => void;
+      },
+    ) => AsyncIterable<string>;
+    /** Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time. */
+    readonly importLines: (
+      organizationId: string,
+      lines: AsyncIterable<string>,
+      options: Omit<TransferImportOptions, 'open'> & { readonly key?: TransferKey },
+    ) => Promise<TransferReport>;
   };
   /** The log of what happens to the platform itself. It outlives organizations. */
   readonly platform: {
@@ -360,6 +388,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       [flushCounts, 'what was counted could not be written'],
     ];
+    const transferContext = (organizationId: string, what: 'exporting' | 'importing') =>
+      contextOf(gateway, { organizationId, kind: 'token', subject: `${operator} (${what})`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       // The windows of different spenders begin at different times, and the clock of another copy can be late.
@@ -397,6 +427,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         verify: (organizationId, knownHead) => verifyAuditLog(gateway, organizationId, knownHead),
         organizations: stores.liveOrganizations,
         migrate: () => migrateAuditLog(gateway),
+      },
+      transfer: {
+        exportLines: (organizationId, { secrets, onProblem }) =>
+          exportLines(transferContext(organizationId, 'exporting'), {
+            onProblem,
+            ...(secrets && {
+              secrets: { reason: secrets.reason, seal: (place, plain) => sealForTransfer(secrets.recipient, place, plain) },
+            }),
+          }),
+        importLines: (organizationId, lines, { key, ...rest }) =>
+          importLines(transferContext(organizationId, 'importing'), lines, {
+            ...rest,
+            ...(key && { open: (place, sealed) => openTransferred(key, place, sealed) }),
+          }),
       },
       platform: {
         id: stores.platform.organizationId,

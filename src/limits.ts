@@ -61,7 +61,7 @@ export const defaultLimits: Limits = {
   maxAliases: 50,
   maxDirectives: 50,
   maxRootFields: 20,
-  maxListItems: 250,
+  maxListItems: 1_000,
   maxCost: 10_000,
   operationSeconds: 20,
   databaseSeconds: 10,

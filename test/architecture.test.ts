@@ -81,6 +81,7 @@ const mayExpose = [
   'secrets/sign.ts',
   'secrets/api-key.ts',
   'secrets/end-user-token.ts',
+  'secrets/transfer.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',
@@ -188,7 +189,7 @@ describe('OpenSSL', () => {
 
   it('decodes what callers sent in one file only', () => {
     // The others read the operator's own files, and make a key of the gateway's own bytes.
-    const decoding = ['cli/tls.ts', 'key-files/openssl.ts', 'secrets/record-mac.ts'];
+    const decoding = ['cli/tls.ts', 'cli/transfer-keys.ts', 'key-files/openssl.ts', 'secrets/record-mac.ts', 'secrets/transfer.ts'];
     expect(files.filter((file) => decoders.test(sources.get(file)!))).toEqual(decoding);
     expect(files.filter((file) => ofJose.test(sources.get(file)!))).toEqual([]);
   });

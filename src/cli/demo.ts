@@ -4,13 +4,16 @@ import type { Viewer } from '../access/viewer.ts';
 import { ConfigError } from '../config.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
+import { UnauthenticatedError } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 import { count } from './keys.ts';
 
 const INTEGRATION = 'demo';
 const kinds = builtInKinds.filter(({ refusal }) => refusal === undefined);
-/** The number of mutations that run concurrently. */
-const CONCURRENCY = 16;
+/** The number of imports that run at the same time. */
+const CONCURRENCY = 2;
+/** The number of connections in one import: one transaction, and well within the limit of the cost, also with the keys of some kinds. */
+const CONNECTIONS_PER_IMPORT = 100;
 const CONNECTIONS_PER_END_USER = 3;
 
 const services = ['Zendesk', 'Salesforce', 'HubSpot', 'Slack', 'GitHub', 'Stripe', 'Shopify', 'Jira', 'Snowflake', 'Twilio'];
@@ -19,78 +22,94 @@ const trades = ['Bakery', 'Cycles', 'Dairy', 'Electric', 'Freight', 'Garden', 'H
 const people = ['Ada Lovelace', 'Grace Hopper', 'Alan Turing', 'Edsger Dijkstra', 'Barbara Liskov', 'Donald Knuth', 'Radia Perlman'];
 
 /**
- * Fills an organization through the GraphQL API: creates an integration, connectors, end users, and connections with credentials of all
- * kinds, from the examples in their descriptors. Running it again adds more. Prints what it does and, at the end, what it has created.
+ * Fills an organization: creates an integration, connectors and end users, as `import` does, and connections with credentials of all kinds by
+ * `importConnections`, from the examples in their descriptors. Running it again adds more. Prints what it does and, at the end, what it has created.
  * @throws ConfigError when the organization was deleted, is not allowed to store more, or the database does not respond
  */
 export async function demo(gateway: Gateway, organization: string, connections: number, print: (line: string) => void): Promise<void> {
   const viewer: Viewer = { organizationId: organization, kind: 'token', subject: 'demo', scopes: new Set(grantableScopes) };
-  /** The numbers of created records by noun. What an earlier run has created is not created again. */
-  const created: Record<string, number> = {};
-  const run = async (field: string, input: object): Promise<Record<string, unknown>> => {
-    const type = `${field[0]!.toUpperCase()}${field.slice(1)}`;
-    const noun = field.replace(/^create/, '').replace(/^./, (letter) => letter.toLowerCase());
-    const query = `mutation ($input: ${type}Input!) { ${field}(input: $input) { ... on ${type}Success { ${noun} { id } } ... on MutationError { code message } } }`;
-    const { data, errors } = await gateway.execute({ query, variables: { input }, viewer });
-    const result = data?.[field] as Record<string, unknown> | undefined;
-    const messages = errors?.map(({ message }) => message).join(' ');
-    // Our own input is valid. What else is refused is not a bug: the organization may not store more, or the database does not respond.
-    const isBug = (code: unknown) => code === 'INTERNAL_SERVER_ERROR' || code === 'BAD_USER_INPUT' || code === 'VALIDATION_FAILED';
-    if (errors?.some(({ extensions }) => extensions.code === 'UNAUTHENTICATED')) {
-      throw new ConfigError('The organization was deleted, and its name cannot be used again.');
-    }
-    if (!result) {
-      throw errors?.some(({ extensions }) => isBug(extensions.code))
-        ? new Error(`${field} failed: ${messages}`)
-        : new ConfigError(messages!);
-    }
-    if (!result.code) created[noun] = (created[noun] ?? 0) + 1;
-    else if (isBug(result.code)) throw new Error(`${field} failed: ${result.message}`);
-    else if (result.code !== 'CONFLICT') throw new ConfigError(String(result.message));
-    return result;
-  };
-  const each = async (count: number, make: (index: number) => Promise<unknown>) => {
-    let next = 0;
-    const worker = async () => {
-      while (next < count) {
-        await make(next++).catch((error) => {
-          next = count; // the others stop, too
-          throw error;
-        });
-      }
-    };
-    const results = await Promise.allSettled(Array.from({ length: Math.min(CONCURRENCY, count) }, worker));
-    const failed = results.find(({ status }) => status === 'rejected') as PromiseRejectedResult | undefined;
-    if (failed) throw failed.reason;
-  };
-  const integration = { name: INTEGRATION };
   // Makes the names of each run unique.
   const batch = Date.now().toString(36);
-
   print(`Creating ${count(connections, 'connection')} with credentials of all kinds in the integration ${INTEGRATION} of ${organization}.`);
-  await run('createIntegration', { ...integration, description: 'Sample data.' });
-  await each(services.length, (index) => run('createConnector', connectorInput(services[index]!, integration)));
-  const endUserIds: string[] = [];
 
-  const endUsers = Math.ceil(connections / CONNECTIONS_PER_END_USER);
+  /** Imports lines, and returns how many records were created: what an earlier run has created is not created again. */
+  const create = async (lines: Iterable<object>): Promise<number> => {
+    async function* texts() {
+      for (const line of lines) yield JSON.stringify(line);
+    }
+    const onProblem = (_line: number, message: string) => {
+      throw new ConfigError(`${message[0]!.toUpperCase()}${message.slice(1)}`);
+    };
+    try {
+      return (await gateway.transfer.importLines(organization, texts(), { onProblem })).counts.CREATED;
+    } catch (error) {
+      throw error instanceof UnauthenticatedError
+        ? new ConfigError('The organization was deleted, and its name cannot be used again.')
+        : error;
+    }
+  };
+  const integrations = await create([{ type: 'integration', name: INTEGRATION, description: 'Sample data.' }]);
+  const connectors = await create(services.map(connectorLine));
+  const endUserCount = Math.ceil(connections / CONNECTIONS_PER_END_USER);
+  const endUsers = await create(
+    (function* () {
+      for (let index = 0; index < endUserCount; index++) yield endUserLine(index, batch);
+    })(),
+  );
+
   const bar = new cliProgress.SingleBar(
     { format: '{bar} {percentage}% | {value}/{total} connections | {duration_formatted}', noTTYOutput: false, stream: process.stderr },
     cliProgress.Presets.shades_classic,
   );
-  await each(endUsers, async (index) => {
-    const { endUser } = await run('createEndUser', endUserInput(index, batch, integration));
-    endUserIds[index] = (endUser as { id: string }).id;
-  });
   bar.start(connections, 0);
-  await each(connections, async (index) => {
-    await run('createConnection', connectionInput(index, batch, integration, endUserIds[Math.floor(index / CONNECTIONS_PER_END_USER)]!));
-    bar.increment();
-  });
-  bar.stop();
-  const { integration: integrations = 0, connector = 0, endUser = 0, connection = 0 } = created;
+  let next = 0;
+  let created = 0;
+  /** While one import waits for the database, another one is prepared. */
+  const worker = async () => {
+    while (next < connections) {
+      const from = next;
+      next = Math.min(connections, from + CONNECTIONS_PER_IMPORT);
+      const items = Array.from({ length: next - from }, (_, index) => connectionInput(from + index, batch));
+      const imported = await importAll(gateway, viewer, items);
+      created += imported;
+      bar.increment(items.length);
+    }
+  };
+  try {
+    await Promise.all(Array.from({ length: CONCURRENCY }, worker));
+  } finally {
+    bar.stop();
+    // The others stop, too.
+    next = connections;
+  }
   print(
-    `Created: ${count(integrations, 'integration')}, ${count(connector, 'connector')}, ${count(endUser, 'end user')} and ${count(connection, 'connection')} with ${count(credentialCount(connections), 'credential')}.`,
+    `Created: ${count(integrations, 'integration')}, ${count(connectors, 'connector')}, ${count(endUsers, 'end user')} and ${count(created, 'connection')} with ${count(credentialCount(connections), 'credential')}.`,
   );
+}
+
+const IMPORT = `mutation ($input: ImportConnectionsInput!) { result: importConnections(input: $input) {
+  ... on ImportConnectionsSuccess { imported { createdCount failedCount results { error { code message } } } } ... on MutationError { code message } } }`;
+
+/** Imports connections by the GraphQL API. Returns how many were created. @throws ConfigError */
+async function importAll(gateway: Gateway, viewer: Viewer, connections: readonly object[]): Promise<number> {
+  const variables = { input: { integration: { name: INTEGRATION }, connections } };
+  const { data, errors } = await gateway.execute({ query: IMPORT, variables, viewer });
+  const result = data?.result as
+    | {
+        code?: string;
+        message?: string;
+        imported?: { createdCount: number; results: { error: { code: string; message: string } | null }[] };
+      }
+    | undefined;
+  const [failure] = [
+    ...(errors ?? []).map(({ message, extensions }) => ({ message, code: extensions.code })),
+    ...(result?.imported?.results ?? []).flatMap(({ error }) => error ?? []),
+    ...(result?.code === undefined ? [] : [{ code: result.code, message: result.message! }]),
+  ];
+  if (!failure) return result!.imported!.createdCount;
+  // Our own input is valid. What else is refused is not a bug: the organization may not store more, or the database does not respond.
+  const isBug = ['INTERNAL_SERVER_ERROR', 'BAD_USER_INPUT', 'VALIDATION_FAILED'].includes(String(failure.code));
+  throw isBug ? new Error(`importConnections failed: ${failure.message}`) : new ConfigError(failure.message);
 }
 
 /** The number of credentials of a number of connections. */
@@ -103,10 +122,11 @@ function kindsOf(index: number): CredentialKind[] {
   return [pick(kinds, index), ...(index % 4 === 0 ? [pick(kinds, index + 7)] : [])];
 }
 
-function connectorInput(service: string, integration: object) {
+function connectorLine(service: string) {
   const host = `${service.toLowerCase()}.example.com`;
   return {
-    integration,
+    type: 'connector',
+    integration: INTEGRATION,
     name: service,
     baseUrl: `https://api.${host}`,
     description: `${service}’s API.`,
@@ -127,12 +147,13 @@ function connectorInput(service: string, integration: object) {
   };
 }
 
-function endUserInput(index: number, batch: string, integration: object) {
+function endUserLine(index: number, batch: string) {
   const displayName = `${pick(places, index)} ${pick(trades, Math.floor(index / places.length))}`;
   const domain = `${displayName.toLowerCase().replace(' ', '-')}.example`;
   return {
-    integration,
-    externalId: `customer-${batch}-${index + 1}`,
+    type: 'endUser',
+    integration: INTEGRATION,
+    externalId: externalIdOf(index, batch),
     displayName,
     contacts: [
       { type: 'REGULAR', name: pick(people, index), email: `hello@${domain}`, phone: '+31 20 555 0100' },
@@ -141,12 +162,16 @@ function endUserInput(index: number, batch: string, integration: object) {
   };
 }
 
-function connectionInput(index: number, batch: string, integration: object, endUserId: string) {
+function externalIdOf(index: number, batch: string): string {
+  return `customer-${batch}-${index + 1}`;
+}
+
+function connectionInput(index: number, batch: string) {
+  const integration = { name: INTEGRATION };
   const service = pick(services, index);
   return {
-    integration,
     connector: { inIntegration: { integration, name: service } },
-    endUser: { id: endUserId },
+    endUser: { inIntegration: { integration, externalId: externalIdOf(Math.floor(index / CONNECTIONS_PER_END_USER), batch) } },
     name: `${service} ${batch}-${index + 1}`,
     allowedDomain: `${service.toLowerCase()}.example.com`,
     variables: [{ name: 'region', value: index % 2 === 0 ? 'eu' : 'us' }],

@@ -6,6 +6,7 @@ import { openGateway } from './open-gateway.ts';
 import { confirmDeletion, requireOrganizationName } from './organization.ts';
 import { endOnClosedOutput } from './output.ts';
 import { start } from './start.ts';
+import type { ExportOptions, ImportOptions } from './transfer.ts';
 import { version } from './version.ts';
 
 // A command loads what it runs when it runs, so that help and refusals do not wait for the modules of the gateway.
@@ -60,6 +61,39 @@ program
     await withGateway(async (gateway) => {
       const { demo } = await import('./demo.ts');
       await demo(gateway, organization, connections, print);
+    });
+  });
+
+program
+  .command('import <file>')
+  .description(
+    'import what `export` has written, or lines of the same form, into an organization; - reads the standard input. What exists already is updated, so if it is stopped, run it again. Exit code 1: a line was not imported as it is',
+  )
+  .requiredOption('--organization <name>', 'the organization to import into')
+  .option('--key <file>', 'the private key that opens the secrets: a PEM or a JSON Web Key')
+  .option('--replace-secrets', 'replace the secrets of credentials that an earlier import has created; by default they are kept')
+  .action(async (file: string, options: ImportOptions) => {
+    requireOrganizationName(options.organization);
+    await withGateway(async (gateway) => {
+      const { importFile } = await import('./transfer.ts');
+      process.exitCode = await importFile(gateway, file, options, print);
+    });
+  });
+
+program
+  .command('export <file>')
+  .description(
+    'write the integrations, end users, credentials, connectors and connections of an organization to a new file, as lines of JSON, without secrets; - writes to the standard output',
+  )
+  .requiredOption('--organization <name>', 'the organization to export')
+  .option('--with-secrets', 'include the secrets, sealed for the owner of a public key; each leaves an entry in the audit log')
+  .option('--recipient <file>', 'the public key: a PEM or a JSON Web Key')
+  .option('--reason <text>', 'why the secrets are exported, for the audit log')
+  .action(async (file: string, options: ExportOptions) => {
+    requireOrganizationName(options.organization);
+    await withGateway(async (gateway) => {
+      const { exportOrganization } = await import('./transfer.ts');
+      process.exitCode = await exportOrganization(gateway, file, options);
     });
   });
 

@@ -2,6 +2,7 @@ import { NotFoundError, type Path, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
 import type { Binding } from '../store/connection.ts';
 import type { AuthScheme } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
 import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
 import { credentialsOf, type OAuth2Settings, withoutCredential } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
@@ -35,16 +36,22 @@ export async function holdCredentials(
   const ids = [...new Set(named.map(({ id }) => id))].sort();
   if (ids.length === 0) return [];
   const found = new Map(shown(context, 'credential', await store.credentials.byIds(ids)).map((credential) => [credential.id, credential]));
-  for (const { id, path } of named) {
-    const credential = found.get(id);
-    if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
-    if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
-      const message = owner.endUserId === null ? 'must not be the credential of an end user' : 'belongs to another end user';
-      throw new ValidationError([{ path, message }]);
-    }
-  }
+  for (const each of named) refuseUnusable(found.get(each.id), owner, each.path);
   for (const id of ids) await store.credentials.touch(id);
   return ids;
+}
+
+/** @throws NotFoundError, ValidationError when the credential belongs to another integration, or to an end user who is not the owner */
+export function refuseUnusable(
+  credential: CredentialRecord | undefined,
+  owner: { readonly integrationId: string; readonly endUserId: string | null },
+  path: Path,
+): asserts credential is CredentialRecord {
+  if (credential?.integrationId !== owner.integrationId) throw new NotFoundError('credential', path);
+  if (credential.endUserId !== null && credential.endUserId !== owner.endUserId) {
+    const message = owner.endUserId === null ? 'must not be the credential of an end user' : 'belongs to another end user';
+    throw new ValidationError([{ path, message }]);
+  }
 }
 
 /** The id of a credential in an input, and its path. */
@@ -77,7 +84,7 @@ export interface Destination {
 /**
  * Refuses a destination that the credential does not allow, so that a mistake shows at once. It protects nothing: the credential can change
  * later, and `forbiddenUse` decides at each use. So it accepts a credential without allowed domains, a host that is not known yet, and
- * whatever was there before: somebody else’s change must not prevent this one.
+ * whatever was there before: somebody else’s change must not prevent this one. `read` returns the credentials with these ids.
  *
  * @throws ValidationError
  */
@@ -85,12 +92,13 @@ export async function refuseForbiddenDestinations(
   { store }: DomainContext,
   destinations: readonly Destination[],
   before: readonly Omit<Destination, 'path'>[] = [],
+  read: (ids: readonly string[]) => Promise<readonly CredentialRecord[]> = (ids) => store.credentials.byIds(ids),
 ): Promise<void> {
   const keyOf = ({ credentialId, host }: Omit<Destination, 'path'>) => `${credentialId} ${host}`;
   const known = new Set(before.map(keyOf));
   const added = destinations.filter((destination) => destination.host !== undefined && !known.has(keyOf(destination)));
   if (added.length === 0) return;
-  const credentials = await store.credentials.byIds([...new Set(added.map(({ credentialId }) => credentialId))]);
+  const credentials = await read([...new Set(added.map(({ credentialId }) => credentialId))]);
   const issues = added.flatMap(({ credentialId, host, path }) => {
     const credential = credentials.find(({ id }) => id === credentialId);
     const isForbidden = credential?.allowedDomains?.length && !allowsHost(credential, host!);

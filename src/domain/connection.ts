@@ -14,6 +14,7 @@ import {
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
+import type { BaseRecord } from '../store/records.ts';
 import { refuseSameIds } from './auth-scheme.ts';
 import {
   type Destination,
@@ -28,6 +29,7 @@ import {
   type BindingInput,
   type BindingLists,
   bind,
+  type Entry,
   HIDDEN,
   type List,
   lists,
@@ -172,15 +174,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       triggerCredentials: await bind(context, { ...owner, id: base.id }, placed('triggerCredentials', entries.triggerCredentials ?? [])),
     };
     await refuseForbiddenDestinations(context, destinations({ ...checked, ...bindings }, connector));
-    const record: ConnectionRecord = {
-      ...base,
-      ...owner,
-      connectorId: connector?.id ?? null,
-      ownerId: connector?.id ?? integration.id,
-      ...checked,
-      ...bindings,
-      credentialIds: namedCredentials(bindings),
-    };
+    const record = newConnection({ ...base, ...owner }, connector?.id ?? null, checked, bindings);
     return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
   };
   return checks.thenMake(
@@ -200,6 +194,17 @@ export async function createConnection(context: MutationContext, input: Connecti
   );
 }
 
+/** Returns the record of a new connection. */
+export function newConnection(
+  base: BaseRecord & Pick<ConnectionRecord, 'integrationId' | 'endUserId'>,
+  connectorId: string | null,
+  checked: ValuesOf<typeof connectionFields>,
+  bindings: Readonly<Record<List, readonly Binding[]>>,
+): ConnectionRecord {
+  const ownerId = connectorId ?? base.integrationId;
+  return { ...base, connectorId, ownerId, ...checked, ...bindings, credentialIds: namedCredentials(bindings) };
+}
+
 /**
  * Changes the given fields. A given list replaces the whole list, except for the entries that the viewer cannot see: they are kept.
  * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError
@@ -210,24 +215,36 @@ export async function updateConnection(context: MutationContext, input: Connecti
   const valid = await checks.run(() => checkChanges(connectionFields, changes));
   const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
   const change = async () => {
-    const [checked, entries] = [valid!, prepared!];
     const record = await requireTarget(context, ref, expectedVersion);
-    const guarded = guardedIn(input);
-    const visibility = guarded.length > 0 ? await visibilityOf(context, record.credentialIds) : new Map();
-    const merged = {
-      actionCredentials: entries.actionCredentials && withKept(record, entries.actionCredentials, 'actionCredentials', visibility),
-      triggerCredentials: entries.triggerCredentials && withKept(record, entries.triggerCredentials, 'triggerCredentials', visibility),
-    };
-    refuseTooMany({
-      actionCredentials: merged.actionCredentials ?? record.actionCredentials,
-      triggerCredentials: merged.triggerCredentials ?? record.triggerCredentials,
-    });
-    const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
-    const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
-    const pathOf = (list: List, index: number) => merged[list]?.[index]?.path ?? [list, index];
-    return write(context, record, { ...checked, ...bindings }, guarded, visibility, pathOf);
+    return changeConnection(context, record, valid!, prepared!);
   };
   return checks.thenMake(() => mutate(context, change), [(all) => findTarget(context, ref, namedIn(input), all)]);
+}
+
+/**
+ * Writes checked changes of a connection, in the caller's transaction, in which the record was read. Absent lists are kept.
+ * @throws ValidationError, NotFoundError, ConflictError
+ */
+export async function changeConnection(
+  context: MutationContext,
+  record: ConnectionRecord,
+  checked: Partial<ValuesOf<typeof connectionFields>>,
+  entries: Partial<Record<List, readonly Entry[]>>,
+): Promise<ConnectionRecord> {
+  const guarded = guardedIn({ ...checked, ...entries });
+  const visibility = guarded.length > 0 ? await visibilityOf(context, record.credentialIds) : new Map();
+  const merged = {
+    actionCredentials: entries.actionCredentials && withKept(record, entries.actionCredentials, 'actionCredentials', visibility),
+    triggerCredentials: entries.triggerCredentials && withKept(record, entries.triggerCredentials, 'triggerCredentials', visibility),
+  };
+  refuseTooMany({
+    actionCredentials: merged.actionCredentials ?? record.actionCredentials,
+    triggerCredentials: merged.triggerCredentials ?? record.triggerCredentials,
+  });
+  const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
+  const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
+  const pathOf = (list: List, index: number) => merged[list]?.[index]?.path ?? [list, index];
+  return write(context, record, { ...checked, ...bindings }, guarded, visibility, pathOf);
 }
 
 /**
@@ -367,7 +384,7 @@ function entryAt(entries: readonly Binding[], credentialId: string, position: nu
 }
 
 /** Returns where the name of a connection is unique, for messages. */
-function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
+export function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
   return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
 }
 
@@ -406,7 +423,7 @@ function guardedIn(input: { readonly [F in GuardedField]?: unknown }): GuardedFi
  *
  * @throws ValidationError
  */
-function refuseClientOf({ viewer }: DomainContext, { credentialIds, endUsersMayUseClient }: ConnectorRecord, path: Path): void {
+export function refuseClientOf({ viewer }: DomainContext, { credentialIds, endUsersMayUseClient }: ConnectorRecord, path: Path): void {
   if (!viewer.confinedTo?.endUserId || credentialIds.length === 0 || endUsersMayUseClient) return;
   const message = 'has a connector whose client belongs to the integration, and which end users may not use (endUsersMayUseClient)';
   throw new ValidationError([{ path, message }]);
@@ -416,7 +433,7 @@ function refuseClientOf({ viewer }: DomainContext, { credentialIds, endUsersMayU
  * Returns where the action credentials of a connection are sent, and those that its auth schemes refer to. With `changed`, the paths are those
  * of the changed fields.
  */
-function destinations(
+export function destinations(
   { allowedDomain, ...bindings }: Pick<ConnectionRecord, 'allowedDomain' | List>,
   connector: ConnectorRecord | null | undefined,
   changed: readonly GuardedField[] = lists,

@@ -1,4 +1,4 @@
-import type { CredentialKind } from '../credential-kinds/define.ts';
+import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
 import {
   checkForm,
   type KindData,
@@ -129,23 +129,69 @@ async function prepareData(context: DomainContext, data: CredentialData): Promis
 /** Creates a credential within a transaction in which the caller has written its owners. */
 export async function insertCredential(
   context: DomainContext,
-  { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
-  { common, kind, write: { settings, facts, secrets } }: PreparedCredential,
+  owner: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
+  prepared: PreparedCredential,
 ): Promise<CredentialRecord> {
   const { store } = context;
-  const base = newRecord(context);
-  const secretFacts = await store.secrets.put({ id: base.id, integrationId, endUserId }, secrets, base.createdAt);
-  return store.credentials.insert({
-    ...base,
-    integrationId,
-    endUserId,
-    ...common,
-    kind: kind.storedAs ?? kind.kind,
-    errors: null,
-    settings,
-    facts,
-    secrets: secretFacts,
-  });
+  const record = unsealedCredential(context, owner, prepared);
+  return store.credentials.insert({ ...record, secrets: await store.secrets.put(record, prepared.write.secrets, record.createdAt) });
+}
+
+/** Returns the record of a new credential, still without its secrets. */
+export function unsealedCredential(
+  context: DomainContext,
+  { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
+  { common, kind, write: { settings, facts } }: PreparedCredential,
+): CredentialRecord {
+  const stored = { kind: kind.storedAs ?? kind.kind, errors: null, settings, facts, secrets: {} };
+  return { ...newRecord(context), integrationId, endUserId, ...common, ...stored };
+}
+
+/**
+ * Writes credentials of `unsealedCredential` and their secrets, with one command for each collection, in a transaction in which the caller has
+ * written their owners.
+ */
+export async function insertCredentials(
+  { store }: DomainContext,
+  all: readonly { readonly record: CredentialRecord; readonly prepared: PreparedCredential }[],
+): Promise<void> {
+  const [first] = all;
+  if (!first) return;
+  const secrets = all.map(({ record, prepared }) => ({ owner: record, secrets: prepared.write.secrets }));
+  const facts = await store.secrets.putAll(secrets, first.record.createdAt);
+  await store.credentials.insertAll(all.map(({ record }, index) => ({ ...record, secrets: facts[index]! })));
+}
+
+/** Returns whether a credential is of the kind of a new one, however that is given. */
+export function isSameKind(record: CredentialRecord, { kind }: PreparedCredential): boolean {
+  return isOfKind(record, kind);
+}
+
+/**
+ * Gives a credential the values of a new one, in the caller's transaction. Absent fields are kept, and null clears a field. The secrets are only written with
+ * `replaceSecrets`, and then always: whether something was written must not tell if a guess is right.
+ *
+ * @throws ValidationError, ConflictError, AlteredRecordError
+ */
+export async function mergeCredential(
+  context: DomainContext,
+  record: CredentialRecord,
+  { data, ...given }: NewCredential,
+  replaceSecrets: boolean,
+): Promise<CredentialRecord> {
+  const { enabled, ...others } = given;
+  // It cannot be cleared: null means the default, of a new credential.
+  const common = checkChanges(credentialFields, { ...others, ...(enabled != null && { enabled }) });
+  const [kind, values] = pickKind(context, data);
+  // A key pair is generated once.
+  const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret);
+  const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
+  const updatedAt = context.now();
+  // The data of a kind that is for input only are complete, with their secrets, or they are none.
+  const isWritten = replaceSecrets || !kind.storedAs;
+  const prepared = isWritten ? await prepareData(context, { [kind.kind]: kept }) : undefined;
+  const written = { ...common, ...(prepared && (await writeData(context, record, prepared, updatedAt))) };
+  return updateRecord(context, context.store.credentials, record, written, updatedAt);
 }
 
 /** Changes the given fields. Of the kind's fields, absent ones are kept and null clears a field. @throws ValidationError, NotFoundError, ConflictError */

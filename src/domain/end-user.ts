@@ -163,7 +163,7 @@ export async function deleteEndUser(
 }
 
 /** Keeps a contact verified if its email address has not changed. */
-function keepVerified(contacts: readonly Omit<Contact, 'emailVerified'>[], before: readonly Contact[]): Contact[] {
+export function keepVerified(contacts: readonly Omit<Contact, 'emailVerified'>[], before: readonly Contact[]): Contact[] {
   return contacts.map((contact) => ({
     ...contact,
     emailVerified:

@@ -76,12 +76,22 @@ export interface AlsoDone {
  */
 export async function recordAlso(
   context: MutationContext,
-  { action, noun, ids, note }: AlsoDone,
+  done: AlsoDone,
   object: { readonly noun: Noun; readonly id: string } | null,
 ): Promise<void> {
-  if (ids.length === 0) return;
-  const reason = `with ${context.action.name}${object ? ` of ${encodeId(object.noun, object.id)}` : ''}${note ? `: ${note}` : ''}`;
-  await context.store.audit.insertAll(ids.map((id) => entryOf(context, action, noun, id, reason)));
+  await recordAllAlso(context, [{ ...done, object }]);
+}
+
+/** Does the same for many actions, with one command. */
+export async function recordAllAlso(
+  context: MutationContext,
+  all: readonly (AlsoDone & { readonly object: { readonly noun: Noun; readonly id: string } | null })[],
+): Promise<void> {
+  const entries = all.flatMap(({ action, noun, ids, note, object }) => {
+    const reason = `with ${context.action.name}${object ? ` of ${encodeId(object.noun, object.id)}` : ''}${note ? `: ${note}` : ''}`;
+    return ids.map((id) => entryOf(context, action, noun, id, reason));
+  });
+  if (entries.length > 0) await context.store.audit.insertAll(entries);
 }
 
 function entryOf(

@@ -13,6 +13,8 @@ export type PlatformAction =
   | 'backup'
   | 'restore'
   | 'migrate'
+  | 'exportOrganization'
+  | 'importOrganization'
   | 'refuseToken';
 
 /** Something that happened to the platform. */

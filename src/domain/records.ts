@@ -56,6 +56,12 @@ export function isUnchanged(record: object): boolean {
   return unchanged.has(record);
 }
 
+/** Marks a result as one that changes nothing. */
+export function asUnchanged<T extends object>(result: T): T {
+  unchanged.add(result);
+  return result;
+}
+
 /**
  * Writes changes to a record that was read in the same transaction. Returns the changed record. If every value is stored already, nothing is
  * written: the version and `updatedAt` stay, and `isUnchanged` tells.
@@ -72,9 +78,7 @@ export async function updateRecord<R extends BaseRecord>(
   const stored = record as Readonly<Record<string, unknown>>;
   const isSame = ([name, value]: [string, unknown]) => isSameValue(stored[name], value) || isStillAbsent(stored[name], value);
   if (!record.isAltered && Object.entries(changes).every(isSame)) {
-    const same = { ...record };
-    unchanged.add(same);
-    return same;
+    return asUnchanged({ ...record });
   }
   return records.update(record, changes, updatedAt);
 }

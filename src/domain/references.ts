@@ -35,7 +35,7 @@ interface NameOfConnection {
  * Returns the forms in which a name can be stored: in normalization form C, or, by an earlier version, as it was sent. Almost all names have one
  * form only.
  */
-function formsOf(name: string): string | readonly string[] {
+export function formsOf(name: string): string | readonly string[] {
   const forms = [...new Set([name.normalize('NFC'), name, name.normalize('NFD')])];
   return forms.length === 1 ? name : forms;
 }

@@ -11,8 +11,10 @@ import {
   updateConnection,
 } from '../domain/connection.ts';
 import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connection-entries.ts';
+import { importConnections } from '../domain/connection-import.ts';
+import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../domain/import.ts';
 import type { Binding } from '../domain/reading.ts';
-import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import { ConflictError, type GatewayError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
@@ -23,7 +25,7 @@ import { credentialUsage } from './usage.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
-  const { builder, connection, connector, credential, endUser, integration, fields, input, mutation } = kit;
+  const { builder, connection, connector, credential, endUser, integration, issue, fields, input, mutation } = kit;
   const state = builder.enumType('ConnectionCredentialState', {
     description: 'Whether the viewer can see a credential of a connection.',
     values: {
@@ -146,6 +148,7 @@ export function addConnection(kit: Kit): void {
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
     run: createConnection,
   });
+  addImport();
   connection.update({
     description:
       'Changes a connection. A given list replaces the whole list, except for entries with a credential that is hidden from the viewer: they can be sent without `authScheme` to choose their position, and keep their place if they are left out. To change one entry, use `addConnectionCredential`, `removeConnectionCredential` or `moveConnectionCredential`. To change a credential itself, use `updateCredential`.',
@@ -195,8 +198,122 @@ export function addConnection(kit: Kit): void {
     errors: [ValidationError, NotFoundError, ConflictError],
     run: deleteConnection,
   });
+
+  function addImport(): void {
+    const status = builder.enumType('ImportStatus', {
+      description: 'What has become of an item of an import.',
+      values: {
+        CREATED: { description: 'It was created.' },
+        UPDATED: { description: 'It existed, and was changed, or one of its credentials was.' },
+        UNCHANGED: { description: 'It existed, and is as it was.' },
+        FAILED: { description: 'It was not imported. `error` says why.' },
+      } as const,
+    });
+    const error = builder.objectRef<FailedItem>('ImportError').implement({
+      description: 'Why an item was not imported.',
+      fields: (t) => ({
+        code: t.string({ description: 'A stable code for programs, such as `NOT_FOUND`.', resolve: ({ error }) => error.code }),
+        message: t.string({
+          description: 'A text for people, without any value from the input.',
+          resolve: (failed) => inArguments(failed).message,
+        }),
+        issues: t.field({
+          type: [issue],
+          description: 'What is wrong, with the paths in the arguments. Empty if it is nothing about the input.',
+          resolve: (failed) => issuesOf(inArguments(failed), []),
+        }),
+      }),
+    });
+    const item = builder.objectRef<ImportResult & { readonly index: number }>('ImportedConnection').implement({
+      description: 'The result of one item of an import.',
+      fields: (t) => ({
+        status: t.field({ type: status, description: 'What has become of it.', resolve: (source) => source.status }),
+        connectionId: t.id({
+          nullable: true,
+          description: 'The global id of the connection. Null if the item failed.',
+          resolve: ({ id }) => id && encodeId('connection', id),
+        }),
+        error: t.field({
+          type: error,
+          nullable: true,
+          description: 'Why it failed; otherwise null.',
+          resolve: ({ index, error }) => error && { index, error },
+        }),
+      }),
+    });
+    const result = builder.objectRef<readonly ImportResult[]>('ConnectionImport').implement({
+      description: 'The results of an import.',
+      fields: (t) => ({
+        results: t.field({
+          type: [item],
+          description: 'One result for each item, in the order of the items.',
+          resolve: (results) => results.map((each, index) => ({ ...each, index })),
+        }),
+        ...Object.fromEntries(
+          (['CREATED', 'UPDATED', 'UNCHANGED', 'FAILED'] as const).map((which) => [
+            `${which.toLowerCase()}Count`,
+            t.int({
+              description: `The number of items with the status \`${which}\`.`,
+              resolve: (results) => results.filter((each) => each.status === which).length,
+            }),
+          ]),
+        ),
+      }),
+    });
+    const itemInput = builder.inputType('ImportedConnectionInput', {
+      description:
+        'A connection to create, or to update if there is one with the same name, connector and end user. In an update, absent fields are kept, null clears a field, and a given list replaces the whole list.',
+      fields: () => ({
+        connector: connector.member({ description: 'A connector of the same integration.' }),
+        endUser: endUser.member({ description: 'An end user of the same integration.' }),
+        ...fields.inputFields(connectionFields),
+        ...credentialLists,
+      }),
+    });
+    mutation('importConnections', {
+      description: `Creates or updates up to ${IMPORT_MAX} connections of an integration, with their new credentials. Sending the same again changes nothing. Each hundred items are one transaction. An item that fails changes nothing, and the others are imported. If all items fail, the result is their error. A new credential that has the name and kind of one in the same list of an existing connection is that one, if both have the same owner: its settings are updated, and its secrets kept, unless \`replaceSecrets\` is set. The size of the body is limited, too.`,
+      scope: 'connections.post',
+      inputDescription: 'The connections to import.',
+      input: {
+        integration: integration.member({ required: true, description: 'The integration that the connections belong to.' }),
+        connections: input.field({
+          type: [itemInput],
+          required: true,
+          description: `The connections: 1 to ${IMPORT_MAX}. No two of them can have the same name, connector and end user.`,
+        }),
+        replaceSecrets: input.boolean({
+          defaultValue: false,
+          description:
+            'Whether the given secrets replace those of credentials that exist already. They are then written anew each time, also if they are equal.',
+        }),
+      },
+      alsoNeeds: ({ connections }) => [
+        'connections.patch',
+        ...(connections.some(createsCredential) ? (['credentials.post', 'credentials.patch'] as const) : []),
+      ],
+      cost: ({ connections }) => IMPORT_COST + connections.reduce((sum, each) => sum + ITEM_COST + newCredentialsIn(each), 0),
+      success: { field: 'imported', type: result, description: 'The results.' },
+      errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+      audit: 'integration',
+      run: importConnections,
+    });
+  }
 }
 
-function createsCredential({ actionCredentials, triggerCredentials }: BindingLists): boolean {
-  return [...(actionCredentials ?? []), ...(triggerCredentials ?? [])].some(({ credential }) => credential.create);
+/** The cost of an import without its items, as of any mutation. */
+const IMPORT_COST = 25;
+/** The cost of each item. A new connection takes a fifth of the time that a mutation for it alone takes. Each new credential adds 1. */
+const ITEM_COST = 5;
+
+function newCredentialsIn({ actionCredentials, triggerCredentials }: BindingLists): number {
+  return [...(actionCredentials ?? []), ...(triggerCredentials ?? [])].filter(({ credential }) => credential.create).length;
+}
+
+/** Returns the error of an item with paths in the arguments. */
+function inArguments({ index, error }: FailedItem): GatewayError {
+  return error.within(['input', 'connections', index]);
+}
+
+function createsCredential(lists: BindingLists): boolean {
+  return newCredentialsIn(lists) > 0;
 }

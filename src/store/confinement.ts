@@ -84,6 +84,12 @@ function confinedSecrets({ whole, ...limited }: Limited, own: OrganizationStore)
       if (!isNew) await requireOwn(owner.id);
       return secrets.put(owner, ...rest);
     },
+    async putAll(all, ...rest) {
+      for (const { owner } of all) refuseBeyond(extent, owner);
+      const existing = await whole.credentials.ids({ id: all.map(({ owner }) => owner.id) });
+      for (const id of existing) await requireOwn(id);
+      return secrets.putAll(all, ...rest);
+    },
     async unset(credentialId, fields) {
       await requireOwn(credentialId);
       return secrets.unset(credentialId, fields);

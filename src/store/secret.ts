@@ -22,6 +22,12 @@ export interface SecretFacts {
 /** The part of a credential's record that decides which sealed values are its own. */
 export type SecretOwner = Pick<CredentialRecord, 'id' | 'integrationId' | 'endUserId' | 'secrets' | 'isAltered'>;
 
+/** Secrets to seal, by field, and the credential that they belong to. */
+export interface PlainSecrets {
+  readonly owner: Omit<SecretOwner, 'secrets'>;
+  readonly secrets: Readonly<Record<string, Redacted>>;
+}
+
 const IDS_PER_COMMAND = 1_000;
 
 /** A secret that cannot be moved to another key, and the reason. */
@@ -87,28 +93,37 @@ export function secretStore(database: Database) {
       if (bytes > 0) await database.account(organizationId, { bytes: -bytes });
     }
 
-    return translatingErrors({
-      /** Seals and stores secrets of one credential, which must not be set. Returns the data about them for its record. */
-      async put(
-        { id: credentialId, integrationId, endUserId }: Omit<SecretOwner, 'secrets'>,
-        secrets: Readonly<Record<string, Redacted>>,
-        sealedAt: Date,
-      ): Promise<Record<string, SecretFacts>> {
-        const entries = Object.entries(secrets);
-        if (entries.length === 0) return {};
-        const current = await keys.current(entries.length);
+    async function sealAll(all: readonly PlainSecrets[], sealedAt: Date): Promise<Record<string, SecretFacts>[]> {
+      const count = all.reduce((sum, { secrets }) => sum + Object.keys(secrets).length, 0);
+      if (count === 0) return all.map(() => ({}));
+      const current = await keys.current(count);
+      const { keyId } = current.seal;
+      const documents = [];
+      const factsOfAll: Record<string, SecretFacts>[] = [];
+      for (const { owner, secrets } of all) {
+        const { id: credentialId, integrationId, endUserId } = owner;
         const facts: Record<string, SecretFacts> = {};
-        const documents = [];
-        for (const [field, plain] of entries) {
+        for (const [field, plain] of Object.entries(secrets)) {
           const generation = newGeneration();
           const sealed = await seal(current.seal, { organizationId, integrationId, endUserId, credentialId, field, generation }, plain);
-          documents.push({ _id: newId(), organizationId, credentialId, field, keyId: current.seal.keyId, sealed, bytes: sealed.length });
+          documents.push({ _id: newId(), organizationId, credentialId, field, keyId, sealed, bytes: sealed.length });
           facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt, generation };
         }
-        await collection.insertMany(documents, database.session());
-        await database.account(organizationId, { bytes: documents.reduce((sum, { bytes }) => sum + bytes, 0) });
-        return facts;
+        factsOfAll.push(facts);
+      }
+      await collection.insertMany(documents, database.session());
+      await database.account(organizationId, { bytes: documents.reduce((sum, { bytes }) => sum + bytes, 0) });
+      return factsOfAll;
+    }
+
+    return translatingErrors({
+      /** Seals and stores secrets of one credential, which must not be set. Returns the data about them for its record. */
+      async put(owner: PlainSecrets['owner'], secrets: PlainSecrets['secrets'], sealedAt: Date): Promise<Record<string, SecretFacts>> {
+        return (await sealAll([{ owner, secrets }], sealedAt))[0]!;
       },
+
+      /** Does the same for many credentials, with one command for each collection. The results have the order of the credentials. */
+      putAll: sealAll,
 
       async unset(credentialId: string, fields: readonly string[]): Promise<void> {
         if (fields.length > 0) await removeCounted({ credentialId, field: { $in: fields } });

@@ -4,7 +4,7 @@ import type { Database, Delta } from './database.ts';
 import { number, tenantSchema } from './fields.ts';
 import { freeSlots } from './free-slots.ts';
 import { noteOf } from './outcomes.ts';
-import { newId } from './records.ts';
+import { newId, union } from './records.ts';
 import { sumOfBytes } from './sizes.ts';
 
 /** How many records of each noun an organization can store, how many bytes, and how many credentials and connections an end user can own. */
@@ -89,16 +89,16 @@ export function usageStore(database: Database, limits: StorageLimits | undefined
 
   /** A new owner of something has been written by the same transaction, so two transactions cannot exceed this limit together. */
   async function refuseOwners(organizationId: string, owners: ReadonlySet<string>, limits: StorageLimits): Promise<void> {
-    for (const endUserId of owners) {
-      for (const plural of ['credentials', 'connections'] as const) {
-        const found = await modelOf(plural).aggregate([
-          { $match: { organizationId, endUserId } },
-          { $limit: limits.MAX_OWNED + 1 },
-          { $count: 'count' },
-        ]);
-        if ((found[0]?.count ?? 0) > limits.MAX_OWNED) {
-          throw new StorageLimitError(`The end user cannot own more ${plural}`, 'MAX_OWNED', limits.MAX_OWNED);
-        }
+    if (owners.size === 0) return;
+    for (const plural of ['credentials', 'connections'] as const) {
+      const counts = [...owners].map((endUserId) => [
+        { $match: { organizationId, endUserId } },
+        { $limit: limits.MAX_OWNED + 1 },
+        { $count: 'count' },
+      ]);
+      const found: { readonly count: number }[] = await modelOf(plural).aggregate(union(plural, counts));
+      if (found.some(({ count }) => count > limits.MAX_OWNED)) {
+        throw new StorageLimitError(`The end user cannot own more ${plural}`, 'MAX_OWNED', limits.MAX_OWNED);
       }
     }
   }

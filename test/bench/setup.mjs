@@ -12,8 +12,8 @@ import { createGateway } from '../../dist/gateway.js';
 
 export const organization = 'bench';
 
-/** Runs a benchmark on a gateway with a database of its own, and a driver beside it; ends the process. `onCommand` is told of each command that the gateway sends. */
-export async function bench(run, onCommand) {
+/** Runs a benchmark on a gateway with a database of its own, and a driver beside it; ends the process. `onCommand` is told of each command that the gateway sends; `limits` are its own. */
+export async function bench(run, onCommand, limits = {}) {
   const name = `bench-${randomBytes(4).toString('hex')}`;
   const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-bench-'));
   const embedded = process.env.MONGODB_URI ? undefined : await startEmbeddedMongodb({ directory, worker: true });
@@ -25,7 +25,7 @@ export async function bench(run, onCommand) {
     tokens: { issuer: 'bench', audience: 'bench', organizationClaim: 'organization', key: { secret } },
     logger: pino({ level: 'silent' }),
     graphiql: false,
-    limits: { rateLimit: 0, organizationRateLimit: 0 },
+    limits: { rateLimit: 0, organizationRateLimit: 0, ...limits },
   });
   const client = new MongoClient(uri);
   try {

@@ -18,6 +18,8 @@ const commands: Readonly<Record<string, (file: string) => readonly string[]>> = 
   start: () => [],
   token: () => ['--organization', 'example', '--scope', 'credentials.get'],
   demo: () => ['--organization', 'example', '--connections', '1'],
+  import: () => ['-', '--organization', 'example'],
+  export: (file) => [file, '--organization', 'example'],
   'organization delete': () => ['doomed', '--yes'],
   'keys rotate': () => [],
   'keys rewrap': () => [],
@@ -113,16 +115,28 @@ it('says of every command in a sentence that there is no such organization, or t
   const named = leaves.flatMap(([name, { options, registeredArguments }]) =>
     options.some(({ long }) => long === '--organization') || registeredArguments.some((each) => each.name() === 'name') ? [name] : [],
   );
-  expect(named.sort()).toEqual(['audit verify', 'demo', 'integrity check', 'keys rotate', 'organization delete', 'token']);
+  expect(named.sort()).toEqual([
+    'audit verify',
+    'demo',
+    'export',
+    'import',
+    'integrity check',
+    'keys rotate',
+    'organization delete',
+    'token',
+  ]);
   for (const name of named) {
     const argumentsFor = (organization: string) =>
       name === 'organization delete'
         ? [organization, '--yes']
-        : ['--organization', organization, ...(name === 'token' ? ['--scope', 'credentials.get'] : [])];
+        : [
+            ...(['export', 'import'].includes(name) ? [join(shared.directory, 'no-such-file')] : []),
+            ...['--organization', organization, ...(name === 'token' ? ['--scope', 'credentials.get'] : [])],
+          ];
     // Tokens are for the embedded database only, and their names are checked before it is opened.
     await withSettings(name === 'token' ? { DATA_DIR: newDataDirectory() } : settings, async () => {
-      // These two are for any name: the first mutation creates the organization.
-      if (name !== 'demo' && name !== 'token')
+      // These are for any name: the first mutation creates the organization.
+      if (!['demo', 'import', 'token'].includes(name))
         expect(await failureOf(name, argumentsFor('nobody')), name).toBe('There is no organization with that name.');
       for (const impossible of ['../x', '', ' example', 'x'.repeat(65)])
         expect(await failureOf(name, argumentsFor(impossible)), `${name} ${impossible}`).toMatch(

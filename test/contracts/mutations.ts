@@ -35,6 +35,10 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
     connector: { id: world.ids.connector },
     endUser: { id: world.ids.endUser },
   }),
+  importConnections: (world) => ({
+    integration: { id: world.ids.integration },
+    connections: [{ ...connectionChanges(world), connector: { id: world.ids.connector }, endUser: { id: world.ids.endUser } }],
+  }),
   updateConnection: (world) => ({ ...connectionChanges(world), connection: { id: world.ids.connection } }),
   addConnectionCredential: ({ ids, more }) => ({
     connection: { id: ids.connection },

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as apiKeys from '../../src/domain/api-key.ts';
 import * as connections from '../../src/domain/connection.ts';
+import * as connectionImports from '../../src/domain/connection-import.ts';
 import * as connectors from '../../src/domain/connector.ts';
 import * as credentials from '../../src/domain/credential.ts';
 import * as endUsers from '../../src/domain/end-user.ts';
@@ -17,7 +18,18 @@ import { kindRegistry } from '../kinds.ts';
 // The compiler lets pass a member that nobody reads, when it comes by a spread. What a caller wrote must not be dropped in silence: the
 // domain refuses what it does not know, before it reads or writes anything.
 
-const modules = { apiKeys, connections, connectors, credentials, endUserTokens, endUsers, integrations, revocations, ssoLinks };
+const modules = {
+  apiKeys,
+  connectionImports,
+  connections,
+  connectors,
+  credentials,
+  endUserTokens,
+  endUsers,
+  integrations,
+  revocations,
+  ssoLinks,
+};
 const functions = new Map(Object.values(modules).flatMap((module) => Object.entries(module as Record<string, unknown>)));
 
 /** Stands for the store: whoever asks it for anything has read the input already. */
@@ -61,6 +73,16 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
     name: 'n',
     variables: [{ name: 'v', value: '' }],
     actionCredentials: [binding, { credential: { create: { name: 'n', data } } }],
+  },
+  importConnections: {
+    integration: ref,
+    connections: [
+      {
+        name: 'n',
+        variables: [{ name: 'v', value: '' }],
+        actionCredentials: [binding, { credential: { create: { name: 'n', data } } }],
+      },
+    ],
   },
   updateConnection: { connection: ref, variables: [{ name: 'v', value: '' }], triggerCredentials: [binding] },
   addConnectionCredential: { connection: ref, list: 'ACTION', ...binding },

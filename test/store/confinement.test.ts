@@ -216,11 +216,25 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await expect(confined.secrets.sign(foreignRecord, 'value', 'utf8', {})).rejects.toEqual(missing);
       await expect(confined.secrets.unset(foreign.id, ['value'])).rejects.toEqual(missing);
       await expect(confined.secrets.put({ ...foreign, ...ours }, { other: new Redacted('y') }, now)).rejects.toEqual(missing);
+      const secrets = { other: new Redacted('y') };
+      await expect(
+        confined.secrets.putAll(
+          [
+            { owner: own, secrets },
+            { owner: foreign, secrets },
+          ],
+          now,
+        ),
+      ).rejects.toThrow('outside the limit');
+      await expect(confined.secrets.putAll([{ owner: { ...foreign, ...ours }, secrets }], now)).rejects.toEqual(missing);
+      await expect(confined.credentials.insertAll([credential(ours), credential(theirs)])).rejects.toThrow('outside the limit');
+      await confined.credentials.touchAll([foreign.id]);
+      expect((await confined.credentials.all({ id: [own.id, foreign.id] })).map(({ id }) => id)).toEqual([own.id]);
       expect([...(await confined.secrets.readableFields([ownRecord, foreignRecord])).keys()]).toEqual([own.id]);
       await confined.secrets.removeAll([own.id, foreign.id]);
       expect((await whole.secrets.open(foreignRecord, 'value')).expose()).toBe('x');
       await expect(whole.secrets.open(ownRecord, 'value')).rejects.toEqual(missing);
-      await expectRefusing(confined.secrets, ['open', 'sign', 'unset', 'put', 'readableFields', 'removeAll']);
+      await expectRefusing(confined.secrets, ['open', 'sign', 'unset', 'put', 'putAll', 'readableFields', 'removeAll']);
       await whole.credentials.remove({});
     },
     async ssoLinks() {

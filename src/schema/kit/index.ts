@@ -69,6 +69,8 @@ export function createKit(kinds: KindRegistry) {
     input: createInputBuilder(builder),
     fields: fieldTypes(builder),
     mutation: mutations.mutation,
+    /** The type of a broken rule, with its path. */
+    issue: mutations.issue,
     /** The members of the union `Credential`. */
     credentialTypes,
     /** The member for credentials of all kinds whose record is altered. */

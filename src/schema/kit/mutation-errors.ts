@@ -19,7 +19,7 @@ import type { Builder } from './builder.ts';
 import type { Nodes } from './node.ts';
 import type { ReadableExtensions } from './required-scopes.ts';
 
-/** Adds the error types that mutations return. */
+/** Adds the error types that mutations return. Returns the type of a broken rule. */
 export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   const mutationError = builder.interfaceRef<GatewayError>('MutationError').implement({
     description: 'The reason why a mutation changed nothing. All error types in result unions implement it.',
@@ -127,4 +127,5 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
       }),
     }),
   });
+  return issue;
 }

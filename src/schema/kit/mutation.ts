@@ -44,8 +44,8 @@ export interface NounMutationOptions<Members extends InputFieldMap> {
    * changes anything. This is for documentation and tests.
    */
   readonly mayNeed?: (input: InputShapeFromFields<Members>) => readonly Scope[];
-  /** The cost, without that of the selection. */
-  readonly cost?: number;
+  /** The cost, without that of the selection. It can depend on the input, which is as `alsoNeeds` gets it. */
+  readonly cost?: number | ((input: InputShapeFromFields<Members>) => number);
   /** How often one request can run it. Every mutation that answers a secret declares it. If undefined, `MAX_ROOT_FIELDS` alone limits it. */
   readonly perRequest?: number;
   readonly errors: readonly ErrorClass[];
@@ -100,10 +100,11 @@ type Untaken<Given, Taken> = Given extends readonly (infer G)[]
 type UntakenWithin<K extends string, Inner> = [Inner] extends [never] ? never : `${K}.${Inner & string}`;
 
 /** The complete options of a mutation, without their specific types. */
-interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds' | 'mayNeed'> {
+interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds' | 'mayNeed' | 'cost'> {
   readonly input: InputFieldMap;
   readonly mayNeed?: (input: never) => readonly Scope[];
   readonly alsoNeeds?: (input: never) => readonly Scope[];
+  readonly cost?: number | ((input: never) => number);
   readonly success: Success<unknown>;
   readonly run: Run<never, unknown>;
 }
@@ -112,13 +113,10 @@ export type Mutations = ReturnType<typeof addMutations>;
 
 /** Adds the error types that mutations return, and returns the functions that add mutations. */
 export function addMutations(builder: Builder, nodes: Nodes) {
-  addErrorTypes(builder, nodes);
+  const issue = addErrorTypes(builder, nodes);
 
   /** Adds a mutation: its field, input, success type and result union. */
-  function add(
-    name: string,
-    { alsoNeeds = () => [], mayNeed = () => [], cost = MUTATION_COST, perRequest, ...options }: AnyMutation,
-  ): void {
+  function add(name: string, { alsoNeeds = () => [], mayNeed = () => [], cost, perRequest, ...options }: AnyMutation): void {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
@@ -133,7 +131,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
         extensions: {
           alsoNeeds: (({ input }) => alsoNeeds(input)) satisfies AlsoNeeds,
           mayNeed: (({ input }) => mayNeed(input)) satisfies AlsoNeeds,
-          cost: { own: (given) => cost + KEY_COST * keysAsked(given) + costOfKeyFiles(given) } satisfies Cost,
+          cost: { own: (given) => costOf(cost, given) + KEY_COST * keysAsked(given) + costOfKeyFiles(given) } satisfies Cost,
           ...({ perRequest } satisfies PerRequestExtensions),
         },
         args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
@@ -186,12 +184,20 @@ export function addMutations(builder: Builder, nodes: Nodes) {
       add(name, options);
     },
     addMutation: add,
+    /** The type of a broken rule. */
+    issue,
   };
 }
 
 function oncePerRequest(perRequest: number | undefined): string {
   if (perRequest === undefined) return '';
   return perRequest === 1 ? 'A request can contain it once.' : `A request can contain it ${perRequest} times.`;
+}
+
+/** Returns the cost that a mutation declares. Without an input, which the field itself will refuse, it is that of any mutation. */
+function costOf(cost: AnyMutation['cost'], { input }: Readonly<Record<string, unknown>>): number {
+  if (typeof cost !== 'function') return cost ?? MUTATION_COST;
+  return input === undefined ? MUTATION_COST : cost(input as never);
 }
 
 /** Counts the requests to generate a key pair in the arguments, at any depth. */

@@ -46,10 +46,10 @@ const limits: readonly [limit: string, largest: number, request: (size: number) 
   ['MAX_ALIASES', 50, (size) => ({ query: `{ integrations { nodes { ${repeat(size, (index) => `a${index}: name`)} } } }` })],
   ['MAX_DIRECTIVES', 50, (size) => ({ query: `{ integrations { nodes { ${repeat(size, () => 'name @include(if: true)')} } } }` })],
   ['MAX_ROOT_FIELDS', 20, (size) => ({ query: `{ ${repeat(size, (index) => `a${index}: __typename`)} }` })],
-  ['MAX_LIST_ITEMS', 250, (size) => ({ query: `{ nodes(ids: [${repeat(size, () => '"canary"')}]) { id } }` })],
+  ['MAX_LIST_ITEMS', 1_000, (size) => ({ query: `{ nodes(ids: [${repeat(size, () => '"canary"')}]) { id } }` })],
   [
     'MAX_LIST_ITEMS',
-    250,
+    1_000,
     (size) => ({ query: 'query ($ids: [ID!]!) { nodes(ids: $ids) { id } }', variables: { ids: times(size, () => 'canary') } }),
   ],
   ['DUPLICATES', 100, (size) => ({ query: `{ integrations { nodes { ${repeat(size, () => 'name')} } } }` })],
@@ -155,7 +155,7 @@ it('lets the stock introspection query and a query of all kinds pass', async () 
 });
 
 it('names the variable whose list is too long, however deep the list lies in it', async () => {
-  const variables = { input: { name: 'a', integration: { name: 'crm' }, contacts: times(251, () => 'canary') } };
+  const variables = { input: { name: 'a', integration: { name: 'crm' }, contacts: times(1_001, () => 'canary') } };
   const { errors, text } = await test.answer(
     caller,
     'mutation ($input: CreateEndUserInput!) { createEndUser(input: $input) { __typename } }',
@@ -163,8 +163,8 @@ it('names the variable whose list is too long, however deep the list lies in it'
   );
   expect(errors).toEqual([
     {
-      message: 'The variable $input holds a list with too many items: at most 250 (MAX_LIST_ITEMS).',
-      extensions: { code: 'LIMIT_EXCEEDED', limit: 'MAX_LIST_ITEMS', maximum: 250 },
+      message: 'The variable $input holds a list with too many items: at most 1000 (MAX_LIST_ITEMS).',
+      extensions: { code: 'LIMIT_EXCEEDED', limit: 'MAX_LIST_ITEMS', maximum: 1_000 },
     },
   ]);
   expect(text).not.toContain('canary');

@@ -1,0 +1,166 @@
+// What all imports have in common: chunks, one transaction each, and a result for each item.
+
+import { ConflictError, GatewayError, type Issue, type Path, StorageLimitError, UnavailableError, ValidationError } from '../errors.ts';
+import { DuplicateKeyError } from '../store/database.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { asUnchanged } from './records.ts';
+
+/** The maximum number of items of one import. */
+export const IMPORT_MAX = 1_000;
+/**
+ * The number of items in one transaction. More save little, and a transaction that is repeated repeats all of them: at a conflict with another
+ * one, or to leave out an item that the transaction fails with.
+ */
+const ITEMS_PER_TRANSACTION = 100;
+/** The number of items that are checked at the same time. Reading a key file waits for another thread. */
+const CHECKED_AT_ONCE = 8;
+
+/** What has become of an item. */
+export type ImportStatus = 'CREATED' | 'UPDATED' | 'UNCHANGED' | 'FAILED';
+
+/** The result of one item. */
+export interface ImportResult {
+  readonly status: ImportStatus;
+  /** The id of the record. Null if the item failed. */
+  readonly id: string | null;
+  /** Why the item failed, with paths relative to the item; otherwise null. */
+  readonly error: GatewayError | null;
+}
+
+/** Imports a chunk in the current transaction, and returns the results in the order of the items. May throw `ItemError`. */
+export type ImportChunk<Item> = (items: readonly Item[], limits: ImportLimits) => Promise<readonly ImportResult[]>;
+
+/** What earlier items have shown about the later ones. */
+export interface ImportLimits {
+  /** The organization can store no more. Undefined while it is not known. */
+  exhausted?: StorageLimitError;
+}
+
+/** One item of a transaction fails, after some of it was written. The transaction is run again without the item. */
+export class ItemError extends Error {
+  override readonly cause: GatewayError;
+  constructor(cause: GatewayError) {
+    super('An item of an import fails.');
+    this.cause = cause;
+  }
+}
+
+/** Ends a transaction in which no item succeeds, so that nothing is written. */
+class NothingImported extends Error {}
+
+export function failed(error: GatewayError): ImportResult {
+  return { status: 'FAILED', id: null, error };
+}
+
+/** Runs a function for each item, some of them at the same time. */
+export async function forEachItem<Item, Result>(
+  items: readonly Item[],
+  run: (item: Item, index: number) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = [];
+  for (let start = 0; start < items.length; start += CHECKED_AT_ONCE) {
+    const group = items.slice(start, start + CHECKED_AT_ONCE);
+    results.push(...(await Promise.all(group.map((item, index) => run(item, start + index)))));
+  }
+  return results;
+}
+
+/**
+ * Imports items in chunks. Each chunk is one transaction: all of its items that succeed are committed together, with their audit entries, or none. An
+ * item that fails is left out, and the others of its chunk are imported. If the database stops responding after a chunk was committed, the remaining
+ * items fail with that error.
+ *
+ * `objectId` returns the id of the record that the audit entry of a chunk names.
+ *
+ * @throws UnavailableError when nothing was committed; whatever else is not about single items
+ */
+export async function importInChunks<Item>(
+  context: MutationContext,
+  items: readonly Item[],
+  objectId: () => string,
+  importChunk: ImportChunk<Item>,
+): Promise<ImportResult[]> {
+  const results: ImportResult[] = [];
+  const limits: ImportLimits = {};
+  let isCommitted = false;
+  let unavailable: UnavailableError | undefined;
+
+  async function run(chunk: readonly Item[]): Promise<void> {
+    if (unavailable) {
+      results.push(...chunk.map(() => failed(unavailable!.of('NOT_EXECUTED'))));
+      return;
+    }
+    let own: readonly ImportResult[] = [];
+    try {
+      await mutate(context, async () => {
+        own = await importChunk(chunk, limits);
+        if (own.every(({ status }) => status === 'FAILED')) throw new NothingImported();
+        const object = { id: objectId() };
+        return own.every(({ status }) => status === 'UNCHANGED' || status === 'FAILED') ? asUnchanged(object) : object;
+      });
+      isCommitted = true;
+    } catch (error) {
+      const cause = error instanceof ItemError ? error.cause : error;
+      if (error instanceof UnavailableError && isCommitted) {
+        unavailable = error;
+        own = chunk.map(() => failed(error));
+      } else if (!(error instanceof NothingImported)) {
+        if (!isOfItem(error)) throw error;
+        if (chunk.length > 1) return splitting(chunk);
+        if (cause instanceof StorageLimitError && cause.limit !== 'MAX_OWNED') limits.exhausted = cause;
+        own = [
+          failed(cause instanceof GatewayError ? cause : new ConflictError('Another request has written the same at the same time.', [])),
+        ];
+      }
+    }
+    results.push(...own);
+  }
+
+  /** Runs the halves one by one: which item fails is not known, or what the others have written before must not stay without it. */
+  async function splitting(chunk: readonly Item[]): Promise<void> {
+    const half = Math.ceil(chunk.length / 2);
+    await run(chunk.slice(0, half));
+    await run(chunk.slice(half));
+  }
+
+  for (let start = 0; start < items.length; start += ITEMS_PER_TRANSACTION) await run(items.slice(start, start + ITEMS_PER_TRANSACTION));
+  return results;
+}
+
+/** Whether an error that ended a transaction can be about one of its items. */
+function isOfItem(error: unknown): boolean {
+  return error instanceof ItemError || error instanceof StorageLimitError || error instanceof DuplicateKeyError;
+}
+
+/** Refuses lists that are empty or too long. @throws ValidationError */
+export function checkNumber(items: readonly unknown[], name: string): void {
+  if (items.length >= 1 && items.length <= IMPORT_MAX) return;
+  throw new ValidationError([{ path: [name], message: `must have 1 to ${IMPORT_MAX} items` }]);
+}
+
+/**
+ * Fails if every item has failed, as a mutation that changes nothing does: with the only error, or with everything that is wrong.
+ * @throws GatewayError
+ */
+export function refuseIfAllFailed(results: readonly ImportResult[], name: string): void {
+  const errors = results.flatMap(({ error }, index) => (error ? [error.within([name, index])] : []));
+  const [first] = errors;
+  if (!first || errors.length < results.length) return;
+  // Nothing about a single item: such as a limit of the organization.
+  const other = errors.find((error) => issuesOf(error, []).length === 0);
+  if (errors.length === 1 || other) throw other ?? first;
+  throw new ValidationError(errors.flatMap((error) => issuesOf(error, [])));
+}
+
+/** The error of an item, and the index of the item. */
+export interface FailedItem {
+  readonly index: number;
+  readonly error: GatewayError;
+}
+
+/** Returns what is wrong with an item: the broken rules, or the only thing, at the path that the error names. */
+export function issuesOf(error: GatewayError, path: Path): readonly Issue[] {
+  const about = error.within(path);
+  if (about instanceof ValidationError) return about.issues;
+  return 'path' in about ? [{ path: about.path as Path, message: about.message }] : [];
+}

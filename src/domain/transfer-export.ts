@@ -1,0 +1,186 @@
+import { UnreadableSecretError } from '../errors.ts';
+import { checkInput } from '../fields/check.ts';
+import type { Redacted } from '../redacted.ts';
+import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { EndUserRecord } from '../store/end-user.ts';
+import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
+import { settingsOf } from './auth-scheme.ts';
+import type { DomainContext } from './context.ts';
+import { revealFields } from './credential.ts';
+import { mutate, recordAllAlso } from './mutate.ts';
+import { shown } from './reading.ts';
+import { checkRevealReason } from './reveal-reason.ts';
+import { type Line, type LineOf, TRANSFER_VERSION } from './transfer-lines.ts';
+
+/** The number of records that are read with one command. */
+const PAGE = 200;
+
+export interface TransferExportOptions {
+  /** If given, the export contains the secrets, sealed by `seal`. Otherwise it contains none. */
+  readonly secrets?: {
+    /** Why they are revealed, for the audit log: as for `revealSecret`. */
+    readonly reason: string;
+    readonly seal: (place: { readonly reference: string; readonly field: string }, plain: Redacted) => Promise<string>;
+  };
+  /** Called with what is left out, such as records that were altered. The text contains nothing of a record. */
+  readonly onProblem: (message: string) => void;
+}
+
+/**
+ * Exports an organization as lines of JSON: integrations, and of each its end users, credentials, connectors and connections, sorted by their names. API
+ * keys, tokens, revocations and the audit log are not exported. Reads pages, so it holds little in memory, and it is no snapshot: what changes meanwhile
+ * can be in it as it was before or after.
+ *
+ * Each secret that is exported leaves an entry `revealSecret` in the audit log, which is committed before the secret is opened.
+ *
+ * @throws ValidationError when the reason does not say enough
+ */
+export async function* exportLines(context: DomainContext, { secrets, onProblem }: TransferExportOptions): AsyncGenerator<string> {
+  const { store, policy } = context;
+  if (secrets) {
+    checkInput({ reason: revealFields.reason }, { reason: secrets.reason });
+    checkRevealReason(secrets.reason, policy.revealReasonPattern);
+  }
+  const text = (line: Line) => JSON.stringify(line);
+  yield text({ type: 'header', version: TRANSFER_VERSION, secrets: secrets ? 'sealed' : 'none' });
+  for await (const integrations of pagesOf(store.integrations, {}, 'name')) {
+    for (const { id, name, description, ssoClaims = null } of integrations) {
+      yield text({ type: 'integration', name, description, ssoClaims });
+      for await (const page of pagesOf(store.endUsers, { integrationId: id }, 'externalId')) {
+        for (const { externalId, displayName, contacts } of page) {
+          yield text({ type: 'endUser', integration: name, externalId, displayName, contacts: [...contacts] });
+        }
+      }
+      for await (const page of pagesOf(store.credentials, { integrationId: id }, 'name')) {
+        const known = shown(context, 'credential', page);
+        if (known.length < page.length)
+          onProblem(`left out ${page.length - known.length} credentials of a kind that this gateway does not know`);
+        const sealed = await sealedOf(id, known);
+        const owners = await byId(store.endUsers, known, ({ endUserId }) => endUserId);
+        for (const record of known) yield text(credentialLine(name, record, owners, sealed.get(record.id)));
+      }
+      for await (const page of pagesOf(store.connectors, { integrationId: id }, 'name')) {
+        for (const record of page) yield text(connectorLine(name, record));
+      }
+      for await (const page of pagesOf(store.connections, { integrationId: id }, 'name')) {
+        const owners = await byId(store.endUsers, page, ({ endUserId }) => endUserId);
+        const connectors = await byId(store.connectors, page, ({ connectorId }) => connectorId);
+        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of page) {
+          const entry = ({ credentialId, authScheme }: (typeof actionCredentials)[number]) => ({
+            credential: credentialId,
+            authScheme: authScheme && schemeInput(authScheme),
+          });
+          yield text({
+            type: 'connection',
+            integration: name,
+            connector: connectorId === null ? null : connectors.get(connectorId)!.name,
+            endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
+            name: own,
+            allowedDomain,
+            variables,
+            actionCredentials: actionCredentials.map(entry),
+            triggerCredentials: triggerCredentials.map(entry),
+          });
+        }
+      }
+    }
+  }
+
+  /** Reads all records of a list, in pages. Leaves out altered ones. */
+  async function* pagesOf<R extends BaseRecord>(
+    records: RecordStore<R>,
+    filter: Filter<R>,
+    sortField: keyof R & string,
+  ): AsyncGenerator<R[]> {
+    for (let after: { readonly value: string; readonly id: string } | undefined; ; ) {
+      const page = await records.evenAltered.page(filter, { limit: PAGE, sortField, descending: false, ...(after && { after }) });
+      const intact = page.records.filter(({ isAltered }) => !isAltered);
+      if (intact.length < page.records.length) {
+        onProblem(`left out ${page.records.length - intact.length} objects that were changed, but not by the gateway`);
+      }
+      yield intact;
+      const last = page.records.at(-1);
+      if (!page.hasMore || !last) return;
+      after = { value: String(last[sortField]), id: last.id };
+    }
+  }
+
+  /** Returns the records that others refer to, by id. */
+  async function byId<R extends BaseRecord, Source>(
+    records: RecordStore<R>,
+    sources: readonly Source[],
+    idOf: (source: Source) => string | null,
+  ): Promise<Map<string, R>> {
+    const ids = [...new Set(sources.flatMap((source) => idOf(source) ?? []))];
+    const found = ids.length === 0 ? [] : await records.byIds(ids);
+    return new Map(found.map((record) => [record.id, record]));
+  }
+
+  /** Reveals and seals the secrets of credentials, by credential and field. */
+  async function sealedOf(integrationId: string, credentials: readonly CredentialRecord[]): Promise<Map<string, Record<string, string>>> {
+    const sealed = new Map<string, Record<string, string>>();
+    const places = credentials.flatMap((record) => Object.keys(record.secrets).map((field) => ({ record, field })));
+    if (!secrets || places.length === 0) return sealed;
+    const action = { name: 'exportSecrets', noun: 'integration', address: null, requestId: null } as const;
+    const acting = { ...context, action };
+    // The entries are committed before anything is opened.
+    await mutate(acting, async () => {
+      const revealed = places.map(({ record, field }) => ({
+        ...({ action: 'revealSecret', noun: 'credential' } as const),
+        ids: [record.id],
+        note: `${field}: ${secrets.reason}`,
+        object: null,
+      }));
+      await recordAllAlso(acting, revealed);
+      return integrationId;
+    });
+    for (const { record, field } of places) {
+      const own = sealed.get(record.id) ?? {};
+      sealed.set(record.id, own);
+      try {
+        own[field] = await secrets.seal({ reference: record.id, field }, await store.secrets.open(record, field));
+      } catch (error) {
+        if (!(error instanceof UnreadableSecretError)) throw error;
+        onProblem('left out a secret that cannot be opened; `integrity check` names it');
+      }
+    }
+    return sealed;
+  }
+}
+
+function credentialLine(
+  integration: string,
+  { id, endUserId, name, description, enabled, expiresAt, kind, settings, secrets, ...rest }: CredentialRecord,
+  owners: ReadonlyMap<string, EndUserRecord>,
+  sealed: Readonly<Record<string, string>> = {},
+): LineOf<'credential'> {
+  return {
+    type: 'credential',
+    integration,
+    reference: id,
+    endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
+    name,
+    description,
+    enabled,
+    expiresAt: expiresAt === null ? null : expiresAt.toISOString(),
+    allowedDomains: rest.allowedDomains ?? [],
+    allowedPurposes: rest.allowedPurposes ?? [],
+    kind,
+    settings: { ...settings },
+    secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, sealed[field] ?? null])),
+  };
+}
+
+function connectorLine(
+  integration: string,
+  { name, description, baseUrl, endUsersMayUseClient = false, authSchemes }: ConnectorRecord,
+): LineOf<'connector'> {
+  return { type: 'connector', integration, name, description, baseUrl, endUsersMayUseClient, authSchemes: authSchemes.map(schemeInput) };
+}
+
+/** Returns a stored scheme in the form in which callers write it. Its ids of credentials are references of the file. */
+function schemeInput({ id: schemeId, schemeType, description, settings }: AuthScheme): Record<string, unknown> {
+  const own = settingsOf[schemeType as keyof typeof settingsOf];
+  return { schemeId, schemeType, description, ...(own && { [own.member]: settings }) };
+}

@@ -1,0 +1,463 @@
+import { createHash } from 'node:crypto';
+import {
+  AlteredRecordError,
+  GatewayError,
+  type Issue,
+  NotFoundError,
+  UnavailableError,
+  UnreadableSecretError,
+  ValidationError,
+} from '../errors.ts';
+import { checkChanges, checkInput } from '../fields/check.ts';
+import type { Redacted } from '../redacted.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import type { ContactType, EndUserRecord } from '../store/end-user.ts';
+import type { AuthSchemeInput } from './auth-scheme.ts';
+import { type ImportedConnection, importEachConnection } from './connection-import.ts';
+import { createConnector, updateConnector } from './connector.ts';
+import type { DomainContext } from './context.ts';
+import {
+  insertCredentials,
+  mergeCredential,
+  type NewCredential,
+  type PreparedCredential,
+  prepareCredential,
+  unsealedCredential,
+} from './credential.ts';
+import { endUserFields, endUserIdentity, keepVerified } from './end-user.ts';
+import { failed, forEachItem, type ImportResult, type ImportStatus, ItemError, importInChunks, issuesOf } from './import.ts';
+import { createIntegration, updateIntegration } from './integration.ts';
+import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
+import { isUnchanged, newRecord, updateRecord } from './records.ts';
+import { findConnector, findIntegration, requireIntegration } from './references.ts';
+import { type Line, LineError, type LineOf, type LineType, parseLine } from './transfer-lines.ts';
+
+/** The number of lines that are imported together, at most. */
+const LINES_AT_ONCE = 500;
+
+/** How an import proceeds, and what it finds. */
+export interface TransferReport {
+  /** The number of records by what has become of them. */
+  readonly counts: Record<ImportStatus, number>;
+  /** The number of lines that were read. */
+  lines: number;
+  /** The number of lines with a problem: not imported, or not as the file says. */
+  problems: number;
+}
+
+export interface TransferImportOptions {
+  /** Opens a sealed secret. Undefined if there is no key. @throws UnreadableSecretError */
+  readonly open?: (place: { readonly reference: string; readonly field: string }, sealed: string) => Promise<Redacted>;
+  /** Whether the secrets in the file replace those of credentials that exist already. */
+  readonly replaceSecrets?: boolean;
+  /** Called with the number of a line, from 1, and what is wrong. The text contains nothing from the file. */
+  readonly onProblem: (line: number, message: string) => void;
+  readonly onProgress?: (report: TransferReport) => void;
+}
+
+interface Numbered<T extends LineType = LineType> {
+  readonly number: number;
+  readonly line: LineOf<T>;
+}
+
+/** Returns the id of the credential that a reference of a file stands for. It is always the same, so an import can be repeated. */
+function idOf(organizationId: string, integrationId: string, reference: string): string {
+  return createHash('sha256')
+    .update(JSON.stringify([organizationId, integrationId, reference]))
+    .digest('hex')
+    .slice(0, 24);
+}
+
+/**
+ * Imports the lines of an export. What exists already is updated: integrations and connectors by name, end users by external id, credentials by their
+ * reference in the file, connections by name, connector and end user. So it can be stopped, and run again: what was imported before is unchanged. A line
+ * that cannot be imported is reported, and the others are imported. Reads the lines as they are needed.
+ *
+ * @throws UnavailableError when the database does not respond
+ */
+export async function importLines(
+  context: DomainContext,
+  lines: AsyncIterable<string>,
+  { open, replaceSecrets = false, onProblem, onProgress }: TransferImportOptions,
+): Promise<TransferReport> {
+  const report: TransferReport = { counts: { CREATED: 0, UPDATED: 0, UNCHANGED: 0, FAILED: 0 }, lines: 0, problems: 0 };
+  let pending: Numbered[] = [];
+
+  const act = (name: string, noun: 'integration' | 'connector'): MutationContext => ({
+    ...context,
+    action: { name, noun, address: null, requestId: null },
+  });
+  function problem(number: number, message: string): void {
+    report.problems++;
+    onProblem(number, message);
+  }
+  function count(numbered: readonly Numbered[], results: readonly ImportResult[]): void {
+    for (const [index, { status, error }] of results.entries()) {
+      if (error instanceof UnavailableError) throw error;
+      report.counts[status]++;
+      if (error) problem(numbered[index]!.number, sentenceAbout(error));
+    }
+  }
+  /** Runs a mutation for one line. */
+  async function one(numbered: Numbered, run: () => Promise<ImportResult>): Promise<void> {
+    const result = await run().catch((error: unknown) => {
+      if (!(error instanceof GatewayError) || error instanceof UnavailableError || error.code === 'UNAUTHENTICATED') throw error;
+      return failed(error);
+    });
+    count([numbered], [result]);
+  }
+
+  const importers: { readonly [T in LineType]: (all: readonly Numbered<T>[]) => Promise<void> } = {
+    async header() {},
+    async integration(all) {
+      for (const each of all) {
+        const { type: _, ...fields } = each.line;
+        await one(each, async () => {
+          const existing = await findIntegration(context, { name: fields.name });
+          const record = existing
+            ? await updateIntegration(act('updateIntegration', 'integration'), { integration: { id: existing.id }, ...fields } as never)
+            : await createIntegration(act('createIntegration', 'integration'), fields as never);
+          return resultOf(existing, record);
+        });
+      }
+    },
+    async connector(all) {
+      for (const each of all) {
+        const { type: _, integration: name, authSchemes, ...fields } = each.line;
+        await one(each, async () => {
+          const integration = await requireIntegration(context, { name }, ['integration']);
+          const schemes = await withIds(integration.id, authSchemes ?? [], each.number);
+          const existing = await findConnector(context, { inIntegration: { integration: { id: integration.id }, name: fields.name } });
+          const input = { ...fields, authSchemes: schemes };
+          const record = existing
+            ? await updateConnector(act('updateConnector', 'connector'), { connector: { id: existing.id }, ...input } as never)
+            : await createConnector(act('createConnector', 'connector'), { integration: { id: integration.id }, ...input } as never);
+          return resultOf(existing, record);
+        });
+      }
+    },
+    async endUser(all) {
+      count(
+        all,
+        await importEndUsers(
+          act('importEndUsers', 'integration'),
+          all[0]!.line.integration,
+          all.map(({ line }) => line),
+        ),
+      );
+    },
+    async credential(all) {
+      const opened = await forEachItem(all, ({ line }) => withSecrets(line));
+      count(all, await importCredentials(act('importCredentials', 'integration'), all[0]!.line.integration, opened, replaceSecrets));
+    },
+    async connection(all) {
+      const name = all[0]!.line.integration;
+      const integration = await requireIntegration(context, { name }, ['integration']);
+      const references = all.flatMap(({ line }) => referencesIn(line));
+      const known = await existingIds(integration.id, references);
+      const connections = all.map(({ line, number }): ImportedConnection => {
+        const { type: _, integration: __, connector, endUser, actionCredentials, triggerCredentials, ...fields } = line;
+        const named = { id: integration.id };
+        const entries = (list: typeof actionCredentials) =>
+          (list ?? []).flatMap(({ credential, authScheme }) => {
+            const id = known.get(credential);
+            return id === undefined ? [] : [{ credential: { id }, authScheme: authScheme && replaceReferences(authScheme, known) }];
+          });
+        const missing = referencesIn(line).filter((reference) => !known.has(reference)).length;
+        if (missing > 0)
+          problem(number, `was imported without ${missing} of its credentials, which do not exist: their lines were not imported`);
+        return {
+          ...fields,
+          connector: connector == null ? null : { inIntegration: { integration: named, name: connector } },
+          endUser: endUser == null ? null : { inIntegration: { integration: named, externalId: endUser } },
+          actionCredentials: entries(actionCredentials),
+          triggerCredentials: entries(triggerCredentials),
+        } as ImportedConnection;
+      });
+      count(all, await importEachConnection(act('importConnections', 'integration'), { integration: { id: integration.id }, connections }));
+    },
+  };
+
+  /** Returns the ids of the credentials that exist, by reference. */
+  async function existingIds(integrationId: string, references: readonly string[]): Promise<Map<string, string>> {
+    const ids = new Map(references.map((reference) => [reference, idOf(context.viewer.organizationId, integrationId, reference)]));
+    const existing = new Set(ids.size === 0 ? [] : await context.store.credentials.ids({ id: [...ids.values()] }));
+    return new Map([...ids].filter(([, id]) => existing.has(id)));
+  }
+
+  async function withIds(integrationId: string, schemes: readonly Record<string, unknown>[], number: number): Promise<AuthSchemeInput[]> {
+    const references = schemes.flatMap(referencesOfScheme);
+    const known = await existingIds(integrationId, references);
+    const missing = references.filter((reference) => !known.has(reference)).length;
+    if (missing > 0)
+      problem(number, `was imported without ${missing} of its credentials, which do not exist: their lines were not imported`);
+    return schemes.map((scheme) => replaceReferences(scheme, known));
+  }
+
+  /** Opens the secrets of a line. The secrets that it does not contain are undefined. */
+  async function withSecrets(line: LineOf<'credential'>): Promise<OpenedCredential> {
+    const secrets: Record<string, Redacted> = {};
+    let lacks: 'file' | 'key' | undefined;
+    for (const [field, sealed] of Object.entries(line.secrets)) {
+      if (sealed === null) lacks = 'file';
+      else if (!open) lacks ??= 'key';
+      else {
+        try {
+          secrets[field] = await open({ reference: line.reference, field }, sealed);
+        } catch (error) {
+          if (!(error instanceof UnreadableSecretError)) throw error;
+          return { line, secrets, lacks, error };
+        }
+      }
+    }
+    return { line, secrets, lacks, error: undefined };
+  }
+
+  async function flush(): Promise<void> {
+    const all = pending;
+    pending = [];
+    const [first] = all;
+    if (!first) return;
+    try {
+      await (importers[first.line.type] as (all: readonly Numbered[]) => Promise<void>)(all);
+    } catch (error) {
+      // Such as an integration that does not exist: it is said of each line.
+      if (!(error instanceof GatewayError) || error instanceof UnavailableError || error.code === 'UNAUTHENTICATED') throw error;
+      count(
+        all,
+        all.map(() => failed(error)),
+      );
+    }
+    onProgress?.(report);
+  }
+
+  for await (const text of lines) {
+    const number = ++report.lines;
+    if (text.trim() === '') continue;
+    try {
+      const line: Line = parseLine(text);
+      const [first] = pending;
+      const isNext = first && first.line.type === line.type && integrationOf(first.line) === integrationOf(line);
+      if (first && (!isNext || pending.length >= LINES_AT_ONCE)) await flush();
+      pending.push({ number, line });
+    } catch (error) {
+      if (!(error instanceof LineError)) throw error;
+      report.counts.FAILED++;
+      problem(number, error.message);
+    }
+  }
+  await flush();
+  return report;
+}
+
+function integrationOf(line: Line): string | undefined {
+  return 'integration' in line ? line.integration : undefined;
+}
+
+function resultOf(existing: object | null, record: { readonly id: string }): ImportResult {
+  return { status: !existing ? 'CREATED' : isUnchanged(record) ? 'UNCHANGED' : 'UPDATED', id: record.id, error: null };
+}
+
+/** Says what is wrong with a line: each broken rule with its path in the line. */
+function sentenceAbout(error: GatewayError): string {
+  const issues: readonly Issue[] = issuesOf(error, []);
+  if (issues.length === 0) return `was not imported: ${error.message}`;
+  return `was not imported: ${issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message)).join('; ')}`;
+}
+
+/** The members of a scheme that name credentials. */
+const namingMembers = ['mtlsCredentialId', 'clientCredentialId'] as const;
+
+function referencesOfScheme(scheme: Readonly<Record<string, unknown>>): string[] {
+  const settings = (typeof scheme.oauth2 === 'object' && scheme.oauth2 !== null ? scheme.oauth2 : {}) as Readonly<Record<string, unknown>>;
+  return namingMembers.flatMap((member) => (typeof settings[member] === 'string' ? settings[member] : []));
+}
+
+function referencesIn({ actionCredentials, triggerCredentials }: LineOf<'connection'>): string[] {
+  const entries = [...(actionCredentials ?? []), ...(triggerCredentials ?? [])];
+  return entries.flatMap(({ credential, authScheme }) => [credential, ...(authScheme ? referencesOfScheme(authScheme) : [])]);
+}
+
+/** Returns the scheme with ids in the place of references. Those that stand for nothing are null. */
+function replaceReferences(scheme: Readonly<Record<string, unknown>>, ids: ReadonlyMap<string, string>): AuthSchemeInput {
+  if (referencesOfScheme(scheme).length === 0) return scheme as unknown as AuthSchemeInput;
+  const settings = scheme.oauth2 as Readonly<Record<string, unknown>>;
+  const replaced = namingMembers.flatMap((member) =>
+    typeof settings[member] === 'string' ? [[member, ids.get(settings[member]) ?? null] as const] : [],
+  );
+  return { ...scheme, oauth2: { ...settings, ...Object.fromEntries(replaced) } } as unknown as AuthSchemeInput;
+}
+
+/** Creates end users, and updates those that exist, with the contacts whose email addresses are verified. */
+async function importEndUsers(
+  context: MutationContext,
+  integrationName: string,
+  lines: readonly LineOf<'endUser'>[],
+): Promise<ImportResult[]> {
+  const { store } = context;
+  let integrationId = '';
+  return importInChunks(
+    context,
+    lines,
+    () => integrationId,
+    async (chunk) => {
+      integrationId = (await requireIntegration(context, { name: integrationName }, ['integration'])).id;
+      const found = await store.endUsers.evenAltered.all({ integrationId, externalId: chunk.map(({ externalId }) => externalId) });
+      const existing = new Map(found.map((record) => [record.externalId, record]));
+      const results: ImportResult[] = [];
+      const created: EndUserRecord[] = [];
+      const updated: string[] = [];
+      for (const [index, { type: _, integration: __, contacts: sent, ...line }] of chunk.entries()) {
+        const verified = (sent ?? []).flatMap(({ type, emailVerified }) => (emailVerified ? [type as ContactType] : []));
+        const contacts = (sent ?? []).map(({ emailVerified: _, ...contact }) => contact);
+        try {
+          const given = { ...line, contacts } as never;
+          const before = existing.get(line.externalId);
+          if (before?.isAltered) throw new AlteredRecordError('end user');
+          if (before && created.includes(before)) {
+            throw new ValidationError([{ path: ['externalId'], message: 'must not be that of an earlier line' }]);
+          }
+          if (before) {
+            const { externalId: _, ...changes } = { ...line, contacts };
+            const { contacts: checked, ...rest } = checkChanges(endUserFields, changes as never);
+            const kept = checked && withVerified(keepVerified(checked, before.contacts), verified);
+            const record = await updateRecord(context, store.endUsers, before, { ...rest, ...(kept && { contacts: kept }) });
+            if (!isUnchanged(record)) updated.push(record.id);
+            results[index] = resultOf(before, record);
+          } else {
+            const checked = checkInput({ ...endUserIdentity, ...endUserFields }, given);
+            const record = {
+              ...newRecord(context),
+              integrationId,
+              ...checked,
+              contacts: withVerified(keepVerified(checked.contacts, []), verified),
+            };
+            existing.set(record.externalId, record);
+            created.push(record);
+            results[index] = { status: 'CREATED', id: record.id, error: null };
+          }
+        } catch (error) {
+          if (!(error instanceof GatewayError)) throw error;
+          results[index] = failed(error);
+        }
+      }
+      if (created.length > 0) {
+        await store.slots.attach(integrationId);
+        await store.endUsers.insertAll(created);
+      }
+      await recordAllAlso(context, [
+        { action: 'createEndUser', noun: 'endUser', ids: created.map(({ id }) => id), object: null },
+        { action: 'updateEndUser', noun: 'endUser', ids: updated, object: null },
+      ]);
+      return results;
+    },
+  );
+}
+
+function withVerified(contacts: EndUserRecord['contacts'], verified: readonly ContactType[]): EndUserRecord['contacts'] {
+  return contacts.map((contact) => ({
+    ...contact,
+    emailVerified: contact.email !== null && (contact.emailVerified || verified.includes(contact.type)),
+  }));
+}
+
+interface OpenedCredential {
+  readonly line: LineOf<'credential'>;
+  readonly secrets: Readonly<Record<string, Redacted>>;
+  /** Why a secret is missing: the file does not contain it, or there is no key to open it. */
+  readonly lacks: 'file' | 'key' | undefined;
+  readonly error: UnreadableSecretError | undefined;
+}
+
+/** A new credential lacks a secret that the source has. */
+class MissingSecretsError extends GatewayError {
+  constructor(lacks: 'file' | 'key') {
+    super(
+      'UNREADABLE_SECRET',
+      lacks === 'file' ? 'The file does not contain its secrets.' : 'Its secrets are sealed. Give the key with --key.',
+    );
+  }
+}
+
+/** Creates credentials, and updates those that exist: those that an earlier import has created for the same reference. */
+async function importCredentials(
+  context: MutationContext,
+  integrationName: string,
+  opened: readonly OpenedCredential[],
+  replaceSecrets: boolean,
+): Promise<ImportResult[]> {
+  const { store, viewer } = context;
+  const keyFiles = context.keyFiles();
+  const own: MutationContext = { ...context, keyFiles: () => keyFiles };
+  const items = await forEachItem(opened, async ({ line, secrets, lacks, error }) => {
+    const { type: _, integration: __, reference, endUser, kind, settings, secrets: ___, expiresAt, ...fields } = line;
+    const data = { [kind]: { ...settings, ...secrets } };
+    const given = { ...fields, expiresAt: expiresAt == null ? null : new Date(expiresAt), data } as NewCredential;
+    let prepared: PreparedCredential | undefined;
+    let wrong: GatewayError | undefined = error;
+    if (!wrong) {
+      try {
+        prepared = lacks ? undefined : await prepareCredential(own, given);
+      } catch (cause) {
+        if (!(cause instanceof GatewayError) || cause.code === 'RATE_LIMITED' || cause.code === 'TIMEOUT') throw cause;
+        wrong = cause;
+      }
+    }
+    return { reference, endUser: endUser ?? null, given, prepared, lacks, wrong };
+  });
+  let integrationId = '';
+  return importInChunks(
+    own,
+    items,
+    () => integrationId,
+    async (chunk) => {
+      integrationId = (await requireIntegration(own, { name: integrationName }, ['integration'])).id;
+      const externalIds = [...new Set(chunk.flatMap(({ endUser }) => endUser ?? []))];
+      const endUsers = externalIds.length === 0 ? [] : await store.endUsers.all({ integrationId, externalId: externalIds });
+      const ids = chunk.map(({ reference }) => idOf(viewer.organizationId, integrationId, reference));
+      const existing = new Map((await store.credentials.evenAltered.byIds(ids)).map((record) => [record.id, record]));
+      const results: ImportResult[] = [];
+      const created: { record: CredentialRecord; prepared: PreparedCredential }[] = [];
+      const updates: { index: number; record: CredentialRecord }[] = [];
+      for (const [index, { endUser: externalId, prepared, lacks, wrong }] of chunk.entries()) {
+        const id = ids[index]!;
+        const record = existing.get(id);
+        const endUser = externalId === null ? null : endUsers.find((each) => each.externalId === externalId);
+        if (wrong) results[index] = failed(wrong);
+        else if (endUser === undefined) results[index] = failed(new NotFoundError('end user', ['endUser']));
+        else if (record?.isAltered) results[index] = failed(new AlteredRecordError('credential'));
+        else if (record) updates.push({ index, record });
+        else if (lacks || !prepared) results[index] = failed(new MissingSecretsError(lacks ?? 'file'));
+        else if (created.some((each) => each.record.id === id)) results[index] = { status: 'UNCHANGED', id, error: null };
+        else {
+          const owner = { integrationId, endUserId: endUser?.id ?? null };
+          created.push({ record: { ...unsealedCredential(own, owner, prepared), id }, prepared });
+          results[index] = { status: 'CREATED', id, error: null };
+        }
+      }
+      if (created.length > 0) {
+        await store.slots.attach(integrationId);
+        await store.endUsers.touchAll([...new Set(created.flatMap(({ record }) => record.endUserId ?? []))]);
+        await insertCredentials(own, created);
+      }
+      const updated: string[] = [];
+      for (const { index, record } of updates) {
+        const { given, lacks } = chunk[index]!;
+        try {
+          const merged = await mergeCredential(own, record, given, replaceSecrets && !lacks);
+          if (!isUnchanged(merged)) updated.push(record.id);
+          results[index] = resultOf(record, merged);
+        } catch (error) {
+          if (!(error instanceof GatewayError) || error instanceof UnavailableError) throw error;
+          throw new ItemError(error);
+        }
+      }
+      const done: (AlsoDone & { readonly object: null })[] = [
+        { action: 'createCredential', noun: 'credential', ids: created.map(({ record }) => record.id), object: null },
+        { action: 'updateCredential', noun: 'credential', ids: updated, object: null },
+      ];
+      await recordAllAlso(own, done);
+      return results;
+    },
+  );
+}

@@ -1,0 +1,48 @@
+import type { KeyObject } from 'node:crypto';
+import { CompactEncrypt, compactDecrypt, errors } from 'jose';
+import { UnreadableSecretError } from '../errors.ts';
+import { Redacted } from '../redacted.ts';
+
+/** A key of an export: the public key of the recipient, or the private key. */
+export type TransferKey = KeyObject;
+
+/** Where a secret stands in an export. It is authenticated with the secret, so that it cannot be moved to another line. */
+export interface TransferPlace {
+  /** The reference of the credential in the file. */
+  readonly reference: string;
+  readonly field: string;
+}
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+const keyAlgorithms = ['RSA-OAEP-256', 'ECDH-ES'];
+
+/** Returns the algorithm of RFC 7518 that seals for a key: RSA-OAEP-256 for RSA, otherwise ECDH-ES. Undefined if there is none for it. */
+export function transferAlgorithm({ asymmetricKeyType }: KeyObject): string | undefined {
+  if (asymmetricKeyType === 'rsa') return 'RSA-OAEP-256';
+  return asymmetricKeyType === 'ec' || asymmetricKeyType === 'x25519' ? 'ECDH-ES' : undefined;
+}
+
+/** Seals a secret for the owner of a public key. Returns a compact JWE (RFC 7516) with A256GCM, and the place in the protected header. */
+export function sealForTransfer(publicKey: KeyObject, { reference, field }: TransferPlace, plain: Redacted): Promise<string> {
+  return new CompactEncrypt(new TextEncoder().encode(plain.expose()))
+    .setProtectedHeader({ alg: transferAlgorithm(publicKey)!, enc: 'A256GCM', ref: reference, fld: field })
+    .encrypt(publicKey);
+}
+
+/** Opens a sealed secret of an export. @throws UnreadableSecretError when it was changed, moved, or sealed for another key */
+export async function openTransferred(privateKey: KeyObject, { reference, field }: TransferPlace, sealed: string): Promise<Redacted> {
+  try {
+    const { plaintext, protectedHeader } = await compactDecrypt(sealed, privateKey, {
+      keyManagementAlgorithms: keyAlgorithms,
+      contentEncryptionAlgorithms: ['A256GCM'],
+    });
+    if (protectedHeader.ref !== reference || protectedHeader.fld !== field)
+      throw new UnreadableSecretError('it was sealed for another place');
+    return new Redacted(decoder.decode(plaintext));
+  } catch (error) {
+    if (error instanceof errors.JOSEError || error instanceof TypeError) {
+      throw new UnreadableSecretError('it was changed, or sealed for another key');
+    }
+    throw error;
+  }
+}
