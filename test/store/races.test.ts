@@ -357,6 +357,19 @@ describe('writers of one object', () => {
   });
 });
 
+describe('writers of one process', () => {
+  it('do not meet when they create things of one integration at once', async () => {
+    const create = (name: string) =>
+      via(first, ['createCredential', { integration: { name: 'first' }, name, data: { basicAuth: { username: 'ada', password: name } } }]);
+    await create('opens the counters');
+    test.commands.length = 0;
+    const results = await Promise.all(Array.from({ length: 24 }, (_, index) => create(`writer ${index}`)));
+    expect(results.map(({ __typename }) => __typename)).toEqual(results.map(() => 'CreateCredentialSuccess'));
+    expect(test.commands.filter((name) => name === 'commitTransaction')).toHaveLength(24);
+    expect(test.commands).not.toContain('abortTransaction');
+  });
+});
+
 describe('expiry', () => {
   // What happens at another time is an organization's own.
   let usual: typeof caller;
