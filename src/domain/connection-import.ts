@@ -88,8 +88,12 @@ export async function importEachConnection(
   const isOfItem = ({ path }: Issue) => path[0] === 'connections' && typeof path[1] === 'number';
   const checks = new Checks({ malformed: malformed.filter((issue) => !isOfItem(issue)) });
   await checks.run(() => refuseUnknown(rest));
-  await checks.run(() => checkNumber(connections, 'connections'));
-  checks.end();
+  try {
+    checkNumber(connections, 'connections');
+  } catch (error) {
+    checks.refuse(error);
+    checks.end();
+  }
 
   // Equal key files are read once, and what was read before the transaction takes no time in it.
   const keyFiles = context.keyFiles();
@@ -102,6 +106,27 @@ export async function importEachConnection(
       ofThis.map(({ path, message }) => ({ path: path.slice(2), message })),
     );
   });
+  const refuseItems = async () => {
+    for (const [index, { error }] of items.entries()) if (error) checks.refuse(error.within(['connections', index]));
+  };
+  return checks.thenMake(
+    () => importItems(own, ref, items, replaceSecrets === true),
+    [
+      refuseItems,
+      async () => {
+        await checks.run(() => requireIntegration(own, ref, ['integration']));
+      },
+    ],
+  );
+}
+
+/** Imports items that were checked. @throws InvalidIntegrationError */
+async function importItems(
+  own: MutationContext,
+  ref: IntegrationRef,
+  items: readonly Item[],
+  replaceSecrets: boolean,
+): Promise<readonly ImportResult[]> {
   let integration: IntegrationRecord | undefined;
   const sound = items.filter(({ error }) => !error);
   const imported = await importInChunks(
@@ -110,7 +135,7 @@ export async function importEachConnection(
     () => integration!.id,
     async (chunk, limits) => {
       integration = await requireIntegration(own, ref, ['integration']);
-      return importChunk(own, integration, chunk, { ...limits, replaceSecrets: replaceSecrets === true });
+      return importChunk(own, integration, chunk, { ...limits, replaceSecrets });
     },
   );
   const unsound = items.filter(({ error }) => error);

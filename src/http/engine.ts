@@ -1,23 +1,14 @@
-import type { GraphQLSchema, ValidationRule } from 'graphql';
-import { createYoga, type Plugin } from 'graphql-yoga';
-import { validateDocument } from './document-validation.ts';
-
-/** Parses, validates and executes documents. */
-export type Engine = ReturnType<typeof createEngine>;
+import type { GraphQLSchema } from 'graphql';
+import { createYoga } from 'graphql-yoga';
 
 /**
- * Creates the engine of GraphQL Yoga for a schema, with its plugins. `handle` reads requests and makes responses itself, so Yoga's parts for HTTP are
- * off. Yoga's caches are off as well: `createExecution` keeps what it has found out about a document together with the document.
+ * Creates the engine of GraphQL Yoga, which parses and executes documents. Yoga's parts for HTTP are off: `handle` reads requests and makes responses
+ * itself. Its caches are off as well: `createExecution` keeps what it has found out about a document together with the document. It does not validate,
+ * because it would give errors statuses of its own: `validateDocument` does.
  */
-export function createEngine(schema: GraphQLSchema, rules: readonly ValidationRule[]) {
-  const plugin: Plugin = {
-    onValidate({ setValidationFn }) {
-      setValidationFn((_, document) => validateDocument(schema, document, rules, undefined, undefined));
-    },
-  };
+export function createEngine(schema: GraphQLSchema) {
   const yoga = createYoga({
     schema,
-    plugins: [plugin],
     parserAndValidationCache: false,
     graphiql: false,
     landingPage: false,

@@ -24,6 +24,7 @@ import {
   type TooOften,
   tooOften,
 } from '../schema/index.ts';
+import { validateDocument } from './document-validation.ts';
 import { createEngine } from './engine.ts';
 import { answer, mutationByGet, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
@@ -85,7 +86,7 @@ interface Facts {
 export function createExecution(schema: GraphQLSchema, limits: Limits) {
   const kept = new Map<string, Prepared>();
   const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
-  const engineFor = createEngine(schema, rules);
+  const engineFor = createEngine(schema);
 
   /** Parses a document, or finds it among those that were parsed last. @throws LimitExceededError, GraphQLError */
   function prepared(text: string, parse: (text: string) => DocumentNode): Prepared {
@@ -101,13 +102,10 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
   }
 
   /** Returns the errors of a document. @throws LimitExceededError */
-  function errorsOf(
-    asked: Prepared,
-    validate: (schema: GraphQLSchema, document: DocumentNode) => readonly unknown[],
-  ): readonly GraphQLError[] {
+  function errorsOf(asked: Prepared): readonly GraphQLError[] {
     if (!asked.errors) {
       checkDocument(asked.document, limits);
-      asked.errors = validate(schema, asked.document) as readonly GraphQLError[];
+      asked.errors = validateDocument(schema, asked.document, rules, undefined, undefined);
     }
     return asked.errors;
   }
@@ -133,14 +131,14 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     { query, variables, operationName }: Asked,
     { state, mayMutate, createContext, charge }: Circumstances,
   ): Promise<RawResult> => {
-    const { parse, validate, execute } = engineFor({});
+    const { parse, execute } = engineFor({});
     const asked = prepared(query, parse);
     const { document } = asked;
     const operation = getOperationAST(document, operationName);
     if (!operation) throw unknownOperation();
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     if (isMutation && !mayMutate) throw mutationByGet();
-    const errors = errorsOf(asked, validate);
+    const errors = errorsOf(asked);
     if (errors.length > 0) return { errors };
     const context = createContext();
     const variableValues = variables ?? {};

@@ -382,7 +382,7 @@ describe('a document', () => {
   it('that lacks members is told which, once', async () => {
     const errors = await errorsOf('mutation { createCredential(input: {}) { __typename } }');
     expect(errors.map(({ message }: Json) => message)).toEqual([
-      'The input type CreateCredentialInput requires the fields data: CredentialDataInput!, integration: IntegrationRef!, name: String!, which are missing here.',
+      'The input type CreateCredentialInput requires the fields integration: IntegrationRef!, name: String!, data: CredentialDataInput!, which are missing here.',
     ]);
   });
 

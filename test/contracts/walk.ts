@@ -22,8 +22,10 @@ import { kindRegistry } from '../kinds.ts';
 export const schema = createSchema(kindRegistry);
 export type Field = GraphQLField<unknown, unknown>;
 
-export const queryFields: readonly Field[] = Object.values(schema.getQueryType()!.getFields());
-export const mutationFields: readonly Field[] = Object.values(schema.getMutationType()!.getFields());
+const byName = (a: Field, b: Field) => (a.name < b.name ? -1 : 1);
+export const queryFields: readonly Field[] = Object.values(schema.getQueryType()!.getFields()).sort(byName);
+// In a fixed order: several files send all of them to one world, and some change what others need.
+export const mutationFields: readonly Field[] = Object.values(schema.getMutationType()!.getFields()).sort(byName);
 
 /** The members of a mutation's input. */
 export function inputFields({ args: [input] }: Field): GraphQLInputFieldMap {
