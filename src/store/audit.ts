@@ -543,11 +543,16 @@ export function auditStore(database: Database) {
       let head: Head | null = null;
       for (let after = ''; ; ) {
         if (!head) {
-          const record = await heads.findOne({ organizationId }).lean();
+          const newest = await heads.findOne({ organizationId }).lean();
           // Without new entries, the chain is compared with what this process remembers only.
-          const isIdle = record && isSameHead(record, log.seen) && !(await entries.exists({ organizationId, sequence: null }));
+          const isIdle = newest && isSameHead(newest, log.seen) && !(await entries.exists({ organizationId, sequence: null }));
           if (isIdle) return;
-          report.refusal = await refusal(log, record);
+          // In one snapshot: another process can seal between two reads, and then they would not fit together.
+          const { record, why } = await database.transaction(async () => {
+            const record = await heads.findOne({ organizationId }).lean();
+            return { record, why: await refusal(log, record) };
+          });
+          report.refusal = why;
           if (report.refusal) return;
           const { sequence, headHash, legacyBatches } = record!;
           head = { sequence, headHash, legacyBatches };

@@ -124,6 +124,12 @@ export function storable(fields: Fields, values: Readonly<Record<string, unknown
   return stored;
 }
 
+/** The same for all fields: those that must be there are. */
+export function storableWhole(fields: Fields, values: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const absent = Object.keys(fields).filter((name) => !Object.hasOwn(values, name));
+  return storable(fields, absent.length === 0 ? values : { ...values, ...Object.fromEntries(absent.map((name) => [name, undefined])) });
+}
+
 const MISFIT = Symbol('a value that does not fit its field');
 
 function storedValue(field: Field<unknown>, value: unknown): unknown {
@@ -133,7 +139,7 @@ function storedValue(field: Field<unknown>, value: unknown): unknown {
     const kept = value.map((each) => storedValue(item, each));
     return kept.includes(MISFIT) ? MISFIT : kept;
   }
-  if (fields && isObject(value)) return storable(fields, value);
+  if (fields && isObject(value)) return storableWhole(fields, value);
   return fits(value) ? value : MISFIT;
 }
 

@@ -27,12 +27,15 @@ export function freeSlots(count: number): FreeSlots {
   return {
     take(name) {
       const queue = queueOf(name);
-      const slot = queue.shift() ?? Math.floor(Math.random() * count);
+      let slot: number | undefined;
       const giveBack = () => {
-        if (!queue.includes(slot)) queue.push(slot);
+        if (slot !== undefined && !queue.includes(slot)) queue.push(slot);
       };
-      if (isInTransaction()) onOutcome(giveBack);
-      else giveBack();
+      // First, because it throws if the attempt has ended meanwhile. The slot would stay taken for ever.
+      const isHeld = isInTransaction();
+      if (isHeld) onOutcome(giveBack);
+      slot = queue.shift() ?? Math.floor(Math.random() * count);
+      if (!isHeld) giveBack();
       return slot;
     },
   };

@@ -7,7 +7,7 @@ import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPa
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
-import { date, type Fields, fitting, number, optional, storable, tenantSchema, text, type ValuesOf } from './fields.ts';
+import { date, type Fields, fitting, number, optional, storable, storableWhole, tenantSchema, text, type ValuesOf } from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
@@ -195,7 +195,10 @@ export function recordStore<R extends BaseRecord>(
   const reading = (most: number) => ({ raw: true, batchSize: most + 1, maxTimeMS: database.readTimeMs, ...database.session() });
   const find = async (conditions: Conditions, limit: number): Promise<Bytes[]> =>
     (await collection.find(conditions, { limit, ...reading(limit) }).toArray()) as unknown as Bytes[];
-  /** How many records certain lists exceeded lately, by organization and filter. Until then, their pages are read one by one. */
+  /**
+   * How many records certain lists exceeded lately, or held besides one that is not as the gateway wrote it, by organization and filter. Until then,
+   * their pages are read one by one.
+   */
   const longLists = new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS });
 
   /** Returns a record for display, with values that fit their types. */
@@ -212,7 +215,7 @@ export function recordStore<R extends BaseRecord>(
 
     /** Returns the document of a record, without its MAC. */
     function storedForm({ id, organizationId: _, ...values }: R): Document & { readonly _id: string } {
-      return { _id: id, organizationId, ...storable(allFields, values) };
+      return { _id: id, organizationId, ...storableWhole(allFields, values) };
     }
 
     /** Returns the MAC of a document. */
@@ -361,7 +364,10 @@ export function recordStore<R extends BaseRecord>(
           const byValue = new Map<unknown, R[]>(asked.map((each) => [valueIn(each), []]));
           for (const bytes of found) {
             const record = read(bytes);
-            if (!record) return null;
+            if (!record) {
+              longLists.set(lists, most);
+              return null;
+            }
             if (visible && !visible.holds(record)) continue;
             const value = (record as unknown as Document)[field];
             for (const each of Array.isArray(value) ? new Set(value) : [value]) byValue.get(each)?.push(record);

@@ -383,8 +383,9 @@ describe('nested pages', () => {
     const commands = async (first: number) =>
       (await test.countCommands(() => test.query(full, nested('nodes { id }', 'hot*'), { first }))).length;
     const fresh = [await commands(50), await commands(1), await commands(1), await commands(5)];
-    expect(fresh.slice(2)).toEqual([3, 2]);
-    expect(fresh[0]).toBe(2);
+    // One of them looks in the indexes how much the list of credentials has to read, because none serves its pattern and its order together.
+    expect(fresh.slice(2)).toEqual([4, 3]);
+    expect(fresh[0]).toBe(3);
     // An altered record is told in both, and leaves its place to nobody.
     await test.database
       .collection('connections')

@@ -277,8 +277,9 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     async organization() {
       const { organization } = side.confined;
       expect(await organization.state()).toBe('live');
+      expect(await organization.begin()).toBe('live');
       await organization.ensure(now);
-      await expectRefusing(organization, ['state', 'ensure']);
+      await expectRefusing(organization, ['state', 'begin', 'ensure']);
     },
     keys: () => expectRefusing(side.confined.keys),
     async slots() {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { anyText, list, mixed, nullable, number, object, optional, storable, text } from '../../src/store/fields.ts';
+import { anyText, list, mixed, nullable, number, object, optional, storable, storableWhole, text } from '../../src/store/fields.ts';
 
 const fields = {
   name: text(),
@@ -27,7 +27,14 @@ describe('what is stored', () => {
     ['an item of another type', { entries: [1] }],
     ['a field of an item that is not known', { entries: [{ id: 'c', other: 1 }] }],
     ['a value of another type within an item', { entries: [{ id: 1 }] }],
+    ['an item that lacks a field', { entries: [{}] }],
   ])('is never %s', (_, values) => {
     expect(() => storable(fields, { ...valid, ...values })).toThrow(TypeError);
+  });
+
+  it('lacks no field of a whole record', () => {
+    expect(storableWhole(fields, valid)).toStrictEqual(valid);
+    const { count: _, ...incomplete } = valid;
+    expect(() => storableWhole(fields, incomplete)).toThrow(TypeError);
   });
 });
