@@ -133,7 +133,9 @@ it('says of each item what is wrong with it, and imports the others', async () =
   // An update that fails after another item of its chunk was written.
   const shop = await test.create(caller, 'Credential', { integration: { name: 'shop' }, name: 's', data: basicAuth('s') });
   const goodBefore = await read(mixed[0]!.connectionId);
-  const foreign = item('good', { variables: [], actionCredentials: [{ credential: { id: shop.id } }] });
+  // Its credential is written before the other one is refused.
+  const renamed = login('new', { data: basicAuth('new', 'bob') });
+  const foreign = item('good', { variables: [], actionCredentials: [renamed, { credential: { id: shop.id } }] });
   const after = await results([item('before', { actionCredentials: [] }), foreign, item('last', { variables: [] })]);
   expect(after.map(({ status, error }) => [status, error?.code])).toEqual([
     ['CREATED', undefined],
