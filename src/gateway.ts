@@ -64,7 +64,7 @@ import { defaultLimits, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
-import { openTransferred, sealForTransfer, type TransferKey, transferAlgorithm } from './secrets/transfer.ts';
+import { openTransferred, requireTransferKey, sealForTransfer, type TransferKey } from './secrets/transfer.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
@@ -84,7 +84,7 @@ export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 export type { AuditSinkTarget } from './audit-sink.ts';
 export type { TransferReport } from './domain/transfer-import.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
-export { transferAlgorithm };
+export { requireTransferKey };
 
 export interface GatewayOptions {
   readonly database: {
@@ -199,7 +199,7 @@ export interface Gateway {
      * Returns the lines of an organization. With `secrets`, each secret is sealed for the owner of the public key, and leaves an entry in the audit
      * log with the reason.
      *
-     * @throws ValidationError when the reason does not say enough
+     * @throws ValidationError when the reason does not say enough, or the key is too weak
      */
     readonly exportLines: (
       organizationId: string,
@@ -208,7 +208,10 @@ export interface Gateway {
         readonly onProblem: (message: string) => void;
       },
     ) => AsyncIterable<string>;
-    /** Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time. */
+    /**
+     * Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time.
+     * @throws ValidationError when the key is not a private key that can open secrets
+     */
     readonly importLines: (
       organizationId: string,
       lines: AsyncIterable<string>,
@@ -429,18 +432,22 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         migrate: () => migrateAuditLog(gateway),
       },
       transfer: {
-        exportLines: (organizationId, { secrets, onProblem }) =>
-          exportLines(transferContext(organizationId, 'exporting'), {
+        async *exportLines(organizationId, { secrets, onProblem }) {
+          if (secrets) requireTransferKey(secrets.recipient, 'public', ['secrets', 'recipient']);
+          yield* exportLines(transferContext(organizationId, 'exporting'), {
             onProblem,
             ...(secrets && {
               secrets: { reason: secrets.reason, seal: (place, plain) => sealForTransfer(secrets.recipient, place, plain) },
             }),
-          }),
-        importLines: (organizationId, lines, { key, ...rest }) =>
-          importLines(transferContext(organizationId, 'importing'), lines, {
+          });
+        },
+        async importLines(organizationId, lines, { key, ...rest }) {
+          if (key) requireTransferKey(key, 'private', ['key']);
+          return importLines(transferContext(organizationId, 'importing'), lines, {
             ...rest,
             ...(key && { open: (place, sealed) => openTransferred(key, place, sealed) }),
-          }),
+          });
+        },
       },
       platform: {
         id: stores.platform.organizationId,

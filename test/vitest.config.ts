@@ -48,7 +48,7 @@ export default defineConfig({
         test: {
           name: 'gateway',
           include: ['test/**/*.test.ts'],
-          exclude: ['test/embedded-mongodb/**', ...(isElsewhere ? sameElsewhere : [])],
+          exclude: ['**/node_modules/**', 'test/embedded-mongodb/**', ...(isElsewhere ? sameElsewhere : [])],
           env: scratch(),
         },
       },

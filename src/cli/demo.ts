@@ -6,7 +6,7 @@ import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
-import { count } from './keys.ts';
+import { count } from './messages.ts';
 
 const INTEGRATION = 'demo';
 const kinds = builtInKinds.filter(({ refusal }) => refusal === undefined);

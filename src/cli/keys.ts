@@ -2,6 +2,7 @@ import cliProgress from 'cli-progress';
 import { ConfigError } from '../config.ts';
 import { NotFoundError } from '../errors.ts';
 import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gateway.ts';
+import { count } from './messages.ts';
 import { untilSignal } from './signals.ts';
 
 type Print = (line: string) => void;
@@ -117,9 +118,4 @@ export async function withBar<T>(noun: string, run: (onProgress: (progress: KeyP
   } finally {
     if (isStarted) bar.stop();
   }
-}
-
-/** Returns a number with its noun, such as `1 secret` or `2 secrets`. */
-export function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -13,3 +13,8 @@ export function sentenceOf(error: unknown): string | undefined {
   if (isDatabaseUnavailable(error)) return 'The database does not respond. Run the command again when it does.';
   return error instanceof Error && error.cause instanceof Error ? sentenceOf(error.cause) : undefined;
 }
+
+/** Returns a number with its noun, such as `1 secret` or `2 secrets`. */
+export function count(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}

@@ -1,5 +1,6 @@
 import type { Gateway } from '../gateway.ts';
-import { count, STOPPED, tellUnreadable, withBar } from './keys.ts';
+import { STOPPED, tellUnreadable, withBar } from './keys.ts';
+import { count } from './messages.ts';
 import { untilSignal } from './signals.ts';
 
 /** Migrates a database of an earlier version. Returns the exit code: 1 if something could not be migrated. */

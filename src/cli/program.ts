@@ -71,7 +71,7 @@ program
   )
   .requiredOption('--organization <name>', 'the organization to import into')
   .option('--key <file>', 'the private key that opens the secrets: a PEM or a JSON Web Key')
-  .option('--replace-secrets', 'replace the secrets of credentials that an earlier import has created; by default they are kept')
+  .option('--replace-secrets', 'replace the secrets of credentials that exist already; by default they are kept')
   .action(async (file: string, options: ImportOptions) => {
     requireOrganizationName(options.organization);
     await withGateway(async (gateway) => {

@@ -1,50 +1,48 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { ConfigError } from '../config.ts';
-import { transferAlgorithm } from '../gateway.ts';
-
-const RSA_BITS_MIN = 2_048;
-const curves = ['prime256v1', 'secp384r1', 'secp521r1'];
+import { ValidationError } from '../errors.ts';
+import { requireTransferKey } from '../gateway.ts';
+import { readPrivateFile } from './private-files.ts';
 
 /** Reads the public key that the secrets of an export are sealed for: a PEM, or a JSON Web Key (RFC 7517). @throws ConfigError */
 export function readRecipientKey(file: string): KeyObject {
-  return readKey('--recipient', file, (source, isPrivate) => {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new ConfigError(`--recipient cannot be read: ${(error as NodeJS.ErrnoException).code}.`);
+  }
+  return keyIn('--recipient', text, 'public', (source, isPrivate) => {
     if (isPrivate)
       throw new ConfigError('--recipient: this is a private key. Give the public key, and keep the private key where the import is.');
     return createPublicKey(source);
   });
 }
 
-/** Reads the private key that opens the secrets of an export. @throws ConfigError */
+/** Reads the private key that opens the secrets of an export, see `readPrivateFile`. @throws ConfigError */
 export function readImportKey(file: string): KeyObject {
-  return readKey('--key', file, (source) => createPrivateKey(source));
+  return readPrivateFile(file, '--key', (text) => keyIn('--key', text, 'private', (source) => createPrivateKey(source)));
 }
 
 type Source = Parameters<typeof createPublicKey>[0] & Parameters<typeof createPrivateKey>[0];
 
-function readKey(option: string, file: string, make: (source: Source, isPrivate: boolean) => KeyObject): KeyObject {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8').trim();
-  } catch (error) {
-    throw new ConfigError(`${option}: the file cannot be read (${(error as NodeJS.ErrnoException).code}).`);
-  }
-  let key: KeyObject;
+function keyIn(
+  option: string,
+  content: string,
+  type: 'public' | 'private',
+  make: (source: Source, isPrivate: boolean) => KeyObject,
+): KeyObject {
+  const text = content.trim();
   try {
     const jwk = text.startsWith('{') ? (JSON.parse(text) as Record<string, unknown>) : undefined;
     const isPrivate = jwk ? 'd' in jwk : text.includes('PRIVATE KEY-----');
-    key = make((jwk ? { key: jwk, format: 'jwk' } : text) as Source, isPrivate);
+    const key = make((jwk ? { key: jwk, format: 'jwk' } : text) as Source, isPrivate);
+    requireTransferKey(key, type, []);
+    return key;
   } catch (error) {
     if (error instanceof ConfigError) throw error;
+    if (error instanceof ValidationError) throw new ConfigError(`${option} ${error.issues[0]!.message}.`);
     throw new ConfigError(`${option}: the file contains no key in PEM or as a JSON Web Key.`);
   }
-  const { modulusLength, namedCurve } = key.asymmetricKeyDetails ?? {};
-  const isWeak =
-    (modulusLength !== undefined && modulusLength < RSA_BITS_MIN) || (namedCurve !== undefined && !curves.includes(namedCurve));
-  if (!transferAlgorithm(key) || isWeak) {
-    throw new ConfigError(
-      `${option}: the key must be an RSA key of at least ${RSA_BITS_MIN} bits, or a key for P-256, P-384, P-521 or X25519.`,
-    );
-  }
-  return key;
 }

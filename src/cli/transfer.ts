@@ -1,10 +1,12 @@
-import { createReadStream, createWriteStream } from 'node:fs';
-import { Readable, type Writable } from 'node:stream';
+import { randomBytes } from 'node:crypto';
+import { createReadStream, existsSync } from 'node:fs';
+import { link, open, rename, rm } from 'node:fs/promises';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { StringDecoder } from 'node:string_decoder';
 import { ConfigError } from '../config.ts';
 import type { Gateway, TransferReport } from '../gateway.ts';
-import { count } from './keys.ts';
+import { count } from './messages.ts';
 import { readImportKey, readRecipientKey } from './transfer-keys.ts';
 
 /** The maximum length of a line, in characters. Each is held in memory. */
@@ -43,18 +45,52 @@ export async function exportOrganization(gateway: Gateway, file: string, options
       yield `${line}\n`;
     }
   }
-  await gateway.platform.record('exportOrganization', { organization, details: secrets ? 'with sealed secrets' : 'without secrets' });
-  const output: Writable = file === '-' ? process.stdout : createWriteStream(file, { flags: 'wx', mode: 0o600 });
+  const record = () =>
+    gateway.platform.record('exportOrganization', { organization, details: secrets ? 'with sealed secrets' : 'without secrets' });
   try {
-    await pipeline(Readable.from(text()), output, { end: file !== '-' });
+    if (file === '-') {
+      await record();
+      await pipeline(Readable.from(text()), process.stdout, { end: false });
+    } else {
+      await writeNewFile(file, text(), record);
+    }
   } catch (error) {
     throw fileError(error, 'written');
   }
   tell(
     `Exported ${count(lines, 'line')}${secrets ? ', with secrets that only the owner of the private key can open' : ', without secrets'}.`,
   );
+  if (problems > 0) tell('The command `integrity check` names the objects that were changed, and the secrets that cannot be opened.');
   return problems === 0 ? 0 : 1;
 }
+
+/**
+ * Writes a file that does not exist yet, for this user only. It gets its name when it is complete, so a failure leaves nothing. `begin` runs before the
+ * first text is asked for, and after it is known that the file can be written.
+ */
+async function writeNewFile(file: string, text: AsyncIterable<string>, begin: () => Promise<unknown>): Promise<void> {
+  if (existsSync(file)) throw fileExists();
+  const unfinished = `${file}.${randomBytes(6).toString('hex')}.part`;
+  const handle = await open(unfinished, 'wx', 0o600);
+  try {
+    await begin();
+    await pipeline(Readable.from(text), handle.createWriteStream({ flush: true }));
+    // Unlike `rename`, it does not replace a file that somebody has made in the meantime. Not every file system has links.
+    const isLinked = await link(unfinished, file).then(
+      () => true,
+      (error: NodeJS.ErrnoException) => {
+        if (error.code === 'EEXIST' || existsSync(file)) throw fileExists();
+        return false;
+      },
+    );
+    if (!isLinked) await rename(unfinished, file);
+  } finally {
+    await handle.close().catch(() => undefined);
+    await rm(unfinished, { force: true });
+  }
+}
+
+const fileExists = () => new ConfigError('The file exists already.');
 
 /** The options of `import`, as commander gives them. */
 export interface ImportOptions {
@@ -91,8 +127,10 @@ export async function importFile(
   if (isTTY) process.stderr.write('\n');
   const { CREATED, UPDATED, UNCHANGED, FAILED } = report.counts;
   print(`${count(report.lines, 'line')}: ${CREATED} created, ${UPDATED} updated, ${UNCHANGED} unchanged, ${FAILED} not imported.`);
-  if (report.problems > 0)
+  if (report.problems > 0) {
     tell('Some lines were not imported as they are. Correct them, or import a file with secrets, and run the command again.');
+    if (!key) tell('If the secrets in the file are sealed, give the private key that opens them: --key.');
+  }
   return report.problems === 0 ? 0 : 1;
 }
 
@@ -123,5 +161,5 @@ export async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator
 function fileError(error: unknown, what: 'read' | 'written'): unknown {
   const { code, syscall } = error as NodeJS.ErrnoException;
   if (typeof code !== 'string' || syscall === undefined) return error;
-  return new ConfigError(code === 'EEXIST' ? 'The file exists already.' : `The file cannot be ${what} (${code}).`);
+  return new ConfigError(`The file cannot be ${what} (${code}).`);
 }

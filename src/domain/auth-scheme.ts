@@ -266,6 +266,12 @@ export function toStored(values: ValuesOf<typeof authScheme.fields>): AuthScheme
   return { id, schemeType, description, settings: { ...own } };
 }
 
+/** Returns a stored scheme in the form in which callers write it. */
+export function schemeInput({ id: schemeId, schemeType, description, settings }: AuthScheme): Record<string, unknown> {
+  const own = settingsOf[schemeType as TypeWithSettings];
+  return { schemeId, schemeType, description, ...(own && { [own.member]: settings }) };
+}
+
 /** @throws ValidationError for each scheme that has the id of an earlier one in the list. No id is that of an entry without a scheme. */
 export function refuseSameIds(schemeIds: readonly (string | null | undefined)[], pathOf: (index: number) => Path): void {
   const repeated = schemeIds.map((id, index) => id != null && schemeIds.indexOf(id) < index);

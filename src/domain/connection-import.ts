@@ -1,4 +1,4 @@
-import { AlteredRecordError, ConflictError, GatewayError, type Issue, NotFoundError, ValidationError } from '../errors.ts';
+import { AlteredRecordError, GatewayError, type Issue, NotFoundError, type StorageLimitError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import type { InputOf, ValuesOf } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
@@ -15,10 +15,10 @@ import {
   checkNumber,
   failed,
   forEachItem,
-  type ImportLimits,
   type ImportResult,
   ItemError,
   importInChunks,
+  isAboutItem,
   refuseIfAllFailed,
 } from './import.ts';
 import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
@@ -79,10 +79,17 @@ export async function importConnections(context: MutationContext, input: Connect
   return results;
 }
 
-/** Does the same, but returns the results if all items fail. */
+/** The lists of connections that lack entries that they should have. */
+export type IncompleteLists = ReadonlyMap<ImportedConnection, readonly List[]>;
+
+/**
+ * Does the same, but returns the results if all items fail. A list that is incomplete is for new connections only: an existing connection keeps its
+ * own.
+ */
 export async function importEachConnection(
   context: MutationContext,
   { integration: ref, connections, replaceSecrets, ...rest }: ConnectionImportInput,
+  incomplete: IncompleteLists = new Map(),
 ): Promise<readonly ImportResult[]> {
   const { malformed = [] } = context;
   const isOfItem = ({ path }: Issue) => path[0] === 'connections' && typeof path[1] === 'number';
@@ -110,7 +117,7 @@ export async function importEachConnection(
     for (const [index, { error }] of items.entries()) if (error) checks.refuse(error.within(['connections', index]));
   };
   return checks.thenMake(
-    () => importItems(own, ref, items, replaceSecrets === true),
+    () => importItems(own, ref, items, { replaceSecrets: replaceSecrets === true, incomplete }),
     [
       refuseItems,
       async () => {
@@ -125,19 +132,14 @@ async function importItems(
   own: MutationContext,
   ref: IntegrationRef,
   items: readonly Item[],
-  replaceSecrets: boolean,
+  options: Pick<ChunkOptions, 'replaceSecrets' | 'incomplete'>,
 ): Promise<readonly ImportResult[]> {
-  let integration: IntegrationRecord | undefined;
   const sound = items.filter(({ error }) => !error);
-  const imported = await importInChunks(
-    own,
-    sound,
-    () => integration!.id,
-    async (chunk, limits) => {
-      integration = await requireIntegration(own, ref, ['integration']);
-      return importChunk(own, integration, chunk, { ...limits, replaceSecrets });
-    },
-  );
+  const imported = await importInChunks(own, sound, async (chunk, exhausted) => {
+    const integration = await requireIntegration(own, ref, ['integration']);
+    const results = await importChunk(own, integration, chunk, { exhausted, ...options });
+    return { objectId: integration.id, results };
+  });
   const unsound = items.filter(({ error }) => error);
   const refused = unsound.length === 0 ? [] : await refusalsOf(own, ref, unsound);
   return items.map((item) => (item.error ? refused[unsound.indexOf(item)]! : imported[sound.indexOf(item)]!));
@@ -158,8 +160,7 @@ async function errorOf(run: () => unknown): Promise<GatewayError | undefined> {
     await run();
     return undefined;
   } catch (error) {
-    if (error instanceof ValidationError || error instanceof NotFoundError || error instanceof AlteredRecordError) return error;
-    if (error instanceof ConflictError) return error;
+    if (isAboutItem(error)) return error;
     throw error;
   }
 }
@@ -300,8 +301,10 @@ async function findReferences(
   return { connector, endUser };
 }
 
-interface ChunkOptions extends ImportLimits {
+interface ChunkOptions {
+  readonly exhausted: StorageLimitError | undefined;
   readonly replaceSecrets: boolean;
+  readonly incomplete: IncompleteLists;
 }
 
 /** Imports a chunk in the current transaction. Everything is read and checked before the first write. */
@@ -309,7 +312,7 @@ async function importChunk(
   context: MutationContext,
   integration: IntegrationRecord,
   items: readonly Item[],
-  { exhausted, replaceSecrets }: ChunkOptions,
+  { exhausted, replaceSecrets, incomplete }: ChunkOptions,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const directory = await directoryOf(context, integration, items);
@@ -364,7 +367,8 @@ async function importChunk(
   for (const update of updates) {
     const written: AlsoDone[] = [];
     const error = await errorOf(async () => {
-      const record = await merge(context, update, boundById, replaceSecrets, written);
+      const kept = incomplete.get(update.item.given) ?? [];
+      const record = await merge(context, update, { boundById, replaceSecrets, kept }, written);
       const isSame = isUnchanged(record);
       if (!isSame) done.push({ action: 'updateConnection', noun: 'connection', ids: [record.id], object: null });
       done.push(...written.map((each) => ({ ...each, object: { noun: 'connection' as const, id: record.id } })));
@@ -454,15 +458,22 @@ async function create(context: MutationContext, integration: IntegrationRecord, 
   if (error) throw new ItemError(error);
 }
 
+interface MergeOptions {
+  /** The credentials in the lists of existing connections. */
+  readonly boundById: ReadonlyMap<string, CredentialRecord>;
+  readonly replaceSecrets: boolean;
+  readonly kept: readonly List[];
+}
+
 /**
- * Updates an existing connection and its credentials. Adds what it did besides to `written`. Sends no command if nothing changes.
+ * Updates an existing connection and its credentials, except for the lists that are `kept`. Adds what it did besides to `written`. Sends no command if
+ * nothing changes.
  * @throws ValidationError, NotFoundError, ConflictError
  */
 async function merge(
   context: MutationContext,
   { item, record }: Planned & { readonly record: ConnectionRecord },
-  boundById: ReadonlyMap<string, CredentialRecord>,
-  replaceSecrets: boolean,
+  { boundById, replaceSecrets, kept }: MergeOptions,
   written: AlsoDone[],
 ): Promise<ConnectionRecord> {
   const { connector: _, endUser: __, actionCredentials, triggerCredentials, name: ___, ...changes } = item.given;
@@ -470,7 +481,7 @@ async function merge(
   const checked = changed(record, checkChanges(connectionFields, changes));
   const entries: Partial<Record<List, Entry[]>> = {};
   for (const list of lists) {
-    if (!item.entries[list]) continue;
+    if (!item.entries[list] || kept.includes(list)) continue;
     const own = ownCredentials(record, record[list], boundById);
     const merged: Entry[] = [];
     for (const [index, entry] of item.entries[list].entries()) {

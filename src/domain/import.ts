@@ -1,6 +1,17 @@
 // What all imports have in common: chunks, one transaction each, and a result for each item.
 
-import { ConflictError, GatewayError, type Issue, type Path, StorageLimitError, UnavailableError, ValidationError } from '../errors.ts';
+import {
+  AlteredRecordError,
+  ConflictError,
+  GatewayError,
+  InvalidIntegrationError,
+  type Issue,
+  NotFoundError,
+  type Path,
+  StorageLimitError,
+  UnavailableError,
+  ValidationError,
+} from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { asUnchanged } from './records.ts';
@@ -27,13 +38,28 @@ export interface ImportResult {
   readonly error: GatewayError | null;
 }
 
-/** Imports a chunk in the current transaction, and returns the results in the order of the items. May throw `ItemError`. */
-export type ImportChunk<Item> = (items: readonly Item[], limits: ImportLimits) => Promise<readonly ImportResult[]>;
+/** What has become of a chunk. */
+export interface ImportedChunk {
+  /** The id of the record that the audit entry of the chunk names. */
+  readonly objectId: string;
+  /** In the order of the items. */
+  readonly results: readonly ImportResult[];
+}
 
-/** What earlier items have shown about the later ones. */
-export interface ImportLimits {
-  /** The organization can store no more. Undefined while it is not known. */
-  exhausted?: StorageLimitError;
+/**
+ * Imports a chunk in the current transaction. `exhausted` is set when an earlier item has shown that the organization can store no more. May throw
+ * `ItemError`.
+ */
+export type ImportChunk<Item> = (items: readonly Item[], exhausted: StorageLimitError | undefined) => Promise<ImportedChunk>;
+
+const errorsOfItems = [ValidationError, NotFoundError, InvalidIntegrationError, ConflictError, AlteredRecordError, StorageLimitError];
+
+/**
+ * Returns whether an error is about the item that caused it, so that the other items can be imported without it. Any other error ends the import:
+ * the gateway or its database cannot work at the moment, the viewer may not do it, or it is a bug.
+ */
+export function isAboutItem(error: unknown): error is GatewayError {
+  return errorsOfItems.some((each) => error instanceof each);
 }
 
 /** One item of a transaction fails, after some of it was written. The transaction is run again without the item. */
@@ -70,18 +96,15 @@ export async function forEachItem<Item, Result>(
  * item that fails is left out, and the others of its chunk are imported. If the database stops responding after a chunk was committed, the remaining
  * items fail with that error.
  *
- * `objectId` returns the id of the record that the audit entry of a chunk names.
- *
  * @throws UnavailableError when nothing was committed; whatever else is not about single items
  */
 export async function importInChunks<Item>(
   context: MutationContext,
   items: readonly Item[],
-  objectId: () => string,
   importChunk: ImportChunk<Item>,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
-  const limits: ImportLimits = {};
+  let exhausted: StorageLimitError | undefined;
   let isCommitted = false;
   let unavailable: UnavailableError | undefined;
 
@@ -93,9 +116,10 @@ export async function importInChunks<Item>(
     let own: readonly ImportResult[] = [];
     try {
       await mutate(context, async () => {
-        own = await importChunk(chunk, limits);
+        const imported = await importChunk(chunk, exhausted);
+        own = imported.results;
         if (own.every(({ status }) => status === 'FAILED')) throw new NothingImported();
-        const object = { id: objectId() };
+        const object = { id: imported.objectId };
         return own.every(({ status }) => status === 'UNCHANGED' || status === 'FAILED') ? asUnchanged(object) : object;
       });
       isCommitted = true;
@@ -105,9 +129,9 @@ export async function importInChunks<Item>(
         unavailable = error;
         own = chunk.map(() => failed(error));
       } else if (!(error instanceof NothingImported)) {
-        if (!isOfItem(error)) throw error;
+        if (!canBeOfItem(error)) throw error;
         if (chunk.length > 1) return splitting(chunk);
-        if (cause instanceof StorageLimitError && cause.limit !== 'MAX_OWNED') limits.exhausted = cause;
+        if (cause instanceof StorageLimitError && cause.limit !== 'MAX_OWNED') exhausted = cause;
         own = [
           failed(cause instanceof GatewayError ? cause : new ConflictError('Another request has written the same at the same time.', [])),
         ];
@@ -127,8 +151,11 @@ export async function importInChunks<Item>(
   return results;
 }
 
-/** Whether an error that ended a transaction can be about one of its items. */
-function isOfItem(error: unknown): boolean {
+/**
+ * Returns whether a transaction that ended with this error can succeed without one of its items. Any other error that `isAboutItem` accepts is about
+ * the input as a whole, if it ends a transaction.
+ */
+function canBeOfItem(error: unknown): boolean {
   return error instanceof ItemError || error instanceof StorageLimitError || error instanceof DuplicateKeyError;
 }
 

@@ -1,11 +1,11 @@
 import { UnreadableSecretError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
-import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
+import type { ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
-import { settingsOf } from './auth-scheme.ts';
+import { schemeInput } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { revealFields } from './credential.ts';
 import { mutate, recordAllAlso } from './mutate.ts';
@@ -55,18 +55,23 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
       for await (const page of pagesOf(store.credentials, { integrationId: id }, 'name')) {
         const known = shown(context, 'credential', page);
         if (known.length < page.length)
-          onProblem(`left out ${page.length - known.length} credentials of a kind that this gateway does not know`);
-        const sealed = await sealedOf(id, known);
-        const owners = await byId(store.endUsers, known, ({ endUserId }) => endUserId);
-        for (const record of known) yield text(credentialLine(name, record, owners, sealed.get(record.id)));
+          onProblem(`left out ${counted(page.length - known.length, 'credential')} of a kind that this gateway does not know`);
+        const owners = await intactById(store.endUsers, known, ({ endUserId }) => endUserId);
+        const owned = withAll(known, 'credential', ({ endUserId }) => [[owners, endUserId]]);
+        const sealed = await sealedOf(id, owned);
+        for (const record of owned) yield text(credentialLine(name, record, owners, sealed.get(record.id)));
       }
       for await (const page of pagesOf(store.connectors, { integrationId: id }, 'name')) {
         for (const record of page) yield text(connectorLine(name, record));
       }
       for await (const page of pagesOf(store.connections, { integrationId: id }, 'name')) {
-        const owners = await byId(store.endUsers, page, ({ endUserId }) => endUserId);
-        const connectors = await byId(store.connectors, page, ({ connectorId }) => connectorId);
-        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of page) {
+        const owners = await intactById(store.endUsers, page, ({ endUserId }) => endUserId);
+        const connectors = await intactById(store.connectors, page, ({ connectorId }) => connectorId);
+        const owned = withAll(page, 'connection', ({ endUserId, connectorId }) => [
+          [owners, endUserId],
+          [connectors, connectorId],
+        ]);
+        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of owned) {
           const entry = ({ credentialId, authScheme }: (typeof actionCredentials)[number]) => ({
             credential: credentialId,
             authScheme: authScheme && schemeInput(authScheme),
@@ -97,7 +102,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
       const page = await records.evenAltered.page(filter, { limit: PAGE, sortField, descending: false, ...(after && { after }) });
       const intact = page.records.filter(({ isAltered }) => !isAltered);
       if (intact.length < page.records.length) {
-        onProblem(`left out ${page.records.length - intact.length} objects that were changed, but not by the gateway`);
+        onProblem(`left out ${counted(page.records.length - intact.length, 'object')} changed by somebody else than the gateway`);
       }
       yield intact;
       const last = page.records.at(-1);
@@ -106,15 +111,31 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
     }
   }
 
-  /** Returns the records that others refer to, by id. */
-  async function byId<R extends BaseRecord, Source>(
+  /** Returns the records that others refer to, by id, without altered ones: nothing proves what these say. */
+  async function intactById<R extends BaseRecord, Source>(
     records: RecordStore<R>,
     sources: readonly Source[],
     idOf: (source: Source) => string | null,
   ): Promise<Map<string, R>> {
     const ids = [...new Set(sources.flatMap((source) => idOf(source) ?? []))];
-    const found = ids.length === 0 ? [] : await records.byIds(ids);
-    return new Map(found.map((record) => [record.id, record]));
+    const found = ids.length === 0 ? [] : await records.evenAltered.byIds(ids);
+    return new Map(found.filter(({ isAltered }) => !isAltered).map((record) => [record.id, record]));
+  }
+
+  /** Leaves out records whose owners are not among those that were found: they were altered, or deleted in the meantime. */
+  function withAll<R>(
+    records: readonly R[],
+    noun: string,
+    ownersOf: (record: R) => readonly (readonly [ReadonlyMap<string, unknown>, string | null])[],
+  ): R[] {
+    const kept = records.filter((record) => ownersOf(record).every(([found, id]) => id === null || found.has(id)));
+    const leftOut = records.length - kept.length;
+    if (leftOut > 0) {
+      onProblem(
+        `left out ${counted(leftOut, noun)} of an end user or a connector that does not exist any more, or was changed by somebody else than the gateway`,
+      );
+    }
+    return kept;
   }
 
   /** Reveals and seals the secrets of credentials, by credential and field. */
@@ -142,12 +163,14 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
         own[field] = await secrets.seal({ reference: record.id, field }, await store.secrets.open(record, field));
       } catch (error) {
         if (!(error instanceof UnreadableSecretError)) throw error;
-        onProblem('left out a secret that cannot be opened; `integrity check` names it');
+        onProblem('left out a secret that cannot be opened');
       }
     }
     return sealed;
   }
 }
+
+const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
 function credentialLine(
   integration: string,
@@ -177,10 +200,4 @@ function connectorLine(
   { name, description, baseUrl, endUsersMayUseClient = false, authSchemes }: ConnectorRecord,
 ): LineOf<'connector'> {
   return { type: 'connector', integration, name, description, baseUrl, endUsersMayUseClient, authSchemes: authSchemes.map(schemeInput) };
-}
-
-/** Returns a stored scheme in the form in which callers write it. Its ids of credentials are references of the file. */
-function schemeInput({ id: schemeId, schemeType, description, settings }: AuthScheme): Record<string, unknown> {
-  const own = settingsOf[schemeType as keyof typeof settingsOf];
-  return { schemeId, schemeType, description, ...(own && { [own.member]: settings }) };
 }

@@ -10,9 +10,11 @@ import {
 } from '../errors.ts';
 import { checkChanges, checkInput } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
+import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { ContactType, EndUserRecord } from '../store/end-user.ts';
-import type { AuthSchemeInput } from './auth-scheme.ts';
+import { type AuthSchemeInput, schemeInput } from './auth-scheme.ts';
+import { type List, lists } from './connection-entries.ts';
 import { type ImportedConnection, importEachConnection } from './connection-import.ts';
 import { createConnector, updateConnector } from './connector.ts';
 import type { DomainContext } from './context.ts';
@@ -25,7 +27,7 @@ import {
   unsealedCredential,
 } from './credential.ts';
 import { endUserFields, endUserIdentity, keepVerified } from './end-user.ts';
-import { failed, forEachItem, type ImportResult, type ImportStatus, ItemError, importInChunks, issuesOf } from './import.ts';
+import { failed, forEachItem, type ImportResult, type ImportStatus, ItemError, importInChunks, isAboutItem, issuesOf } from './import.ts';
 import { createIntegration, updateIntegration } from './integration.ts';
 import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
 import { isUnchanged, newRecord, updateRecord } from './records.ts';
@@ -60,8 +62,17 @@ interface Numbered<T extends LineType = LineType> {
   readonly line: LineOf<T>;
 }
 
-/** Returns the id of the credential that a reference of a file stands for. It is always the same, so an import can be repeated. */
-function idOf(organizationId: string, integrationId: string, reference: string): string {
+/** What has become of a line. */
+interface LineResult extends ImportResult {
+  /** How the record differs from the line. Said only if the line did not fail. */
+  readonly note?: string | undefined;
+}
+
+/** The form of a record's id. A reference in a file can have any form. */
+const ID = /^[0-9a-f]{24}$/;
+
+/** Returns the id that an import gives to the credential of a reference. It is always the same, so an import can be repeated. */
+function derivedId(organizationId: string, integrationId: string, reference: string): string {
   return createHash('sha256')
     .update(JSON.stringify([organizationId, integrationId, reference]))
     .digest('hex')
@@ -69,11 +80,38 @@ function idOf(organizationId: string, integrationId: string, reference: string):
 }
 
 /**
+ * Returns the existing credentials of an integration that references of a file stand for, even altered ones. A reference that is the id of a credential
+ * stands for that one: the file was exported from here. Otherwise it stands for the one that an earlier import has created for it.
+ */
+async function existingCredentials(
+  { store, viewer }: DomainContext,
+  integrationId: string,
+  references: readonly string[],
+): Promise<Map<string, CredentialRecord>> {
+  const idsOf = (reference: string) => [
+    ...(ID.test(reference) ? [reference] : []),
+    derivedId(viewer.organizationId, integrationId, reference),
+  ];
+  const ids = [...new Set(references.flatMap(idsOf))];
+  const found = ids.length === 0 ? [] : await store.credentials.evenAltered.byIds(ids);
+  const byId = new Map(found.filter((record) => record.integrationId === integrationId).map((record) => [record.id, record]));
+  return new Map(
+    references.flatMap((reference) => {
+      const record = idsOf(reference)
+        .map((id) => byId.get(id))
+        .find(Boolean);
+      return record ? [[reference, record] as const] : [];
+    }),
+  );
+}
+
+/**
  * Imports the lines of an export. What exists already is updated: integrations and connectors by name, end users by external id, credentials by their
  * reference in the file, connections by name, connector and end user. So it can be stopped, and run again: what was imported before is unchanged. A line
- * that cannot be imported is reported, and the others are imported. Reads the lines as they are needed.
+ * that cannot be imported is reported, and the others are imported. Where a line names a credential that does not exist, what exists already keeps the
+ * credentials that it has. Reads the lines as they are needed.
  *
- * @throws UnavailableError when the database does not respond
+ * @throws UnavailableError when the database does not respond; whatever else is not about single lines
  */
 export async function importLines(
   context: DomainContext,
@@ -91,17 +129,18 @@ export async function importLines(
     report.problems++;
     onProblem(number, message);
   }
-  function count(numbered: readonly Numbered[], results: readonly ImportResult[]): void {
-    for (const [index, { status, error }] of results.entries()) {
+  function count(numbered: readonly Numbered[], results: readonly LineResult[]): void {
+    for (const [index, { status, error, note }] of results.entries()) {
       if (error instanceof UnavailableError) throw error;
       report.counts[status]++;
-      if (error) problem(numbered[index]!.number, sentenceAbout(error));
+      const message = error ? sentenceAbout(error) : note;
+      if (message !== undefined) problem(numbered[index]!.number, message);
     }
   }
   /** Runs a mutation for one line. */
-  async function one(numbered: Numbered, run: () => Promise<ImportResult>): Promise<void> {
+  async function one(numbered: Numbered, run: () => Promise<LineResult>): Promise<void> {
     const result = await run().catch((error: unknown) => {
-      if (!(error instanceof GatewayError) || error instanceof UnavailableError || error.code === 'UNAUTHENTICATED') throw error;
+      if (!isAboutItem(error)) throw error;
       return failed(error);
     });
     count([numbered], [result]);
@@ -126,13 +165,13 @@ export async function importLines(
         const { type: _, integration: name, authSchemes, ...fields } = each.line;
         await one(each, async () => {
           const integration = await requireIntegration(context, { name }, ['integration']);
-          const schemes = await withIds(integration.id, authSchemes ?? [], each.number);
           const existing = await findConnector(context, { inIntegration: { integration: { id: integration.id }, name: fields.name } });
+          const { schemes, note } = await withIds(integration.id, authSchemes ?? [], existing?.authSchemes ?? []);
           const input = { ...fields, authSchemes: schemes };
           const record = existing
             ? await updateConnector(act('updateConnector', 'connector'), { connector: { id: existing.id }, ...input } as never)
             : await createConnector(act('createConnector', 'connector'), { integration: { id: integration.id }, ...input } as never);
-          return resultOf(existing, record);
+          return { ...resultOf(existing, record), note };
         });
       }
     },
@@ -153,45 +192,72 @@ export async function importLines(
     async connection(all) {
       const name = all[0]!.line.integration;
       const integration = await requireIntegration(context, { name }, ['integration']);
-      const references = all.flatMap(({ line }) => referencesIn(line));
-      const known = await existingIds(integration.id, references);
-      const connections = all.map(({ line, number }): ImportedConnection => {
+      const known = await existingCredentials(
+        context,
+        integration.id,
+        all.flatMap(({ line }) => lists.flatMap((list) => referencesIn(line[list]))),
+      );
+      const incomplete = new Map<ImportedConnection, readonly List[]>();
+      const missing: number[] = [];
+      const connections = all.map(({ line }, index): ImportedConnection => {
         const { type: _, integration: __, connector, endUser, actionCredentials, triggerCredentials, ...fields } = line;
         const named = { id: integration.id };
         const entries = (list: typeof actionCredentials) =>
           (list ?? []).flatMap(({ credential, authScheme }) => {
-            const id = known.get(credential);
+            const id = known.get(credential)?.id;
             return id === undefined ? [] : [{ credential: { id }, authScheme: authScheme && replaceReferences(authScheme, known) }];
           });
-        const missing = referencesIn(line).filter((reference) => !known.has(reference)).length;
-        if (missing > 0)
-          problem(number, `was imported without ${missing} of its credentials, which do not exist: their lines were not imported`);
-        return {
+        const item = {
           ...fields,
           connector: connector == null ? null : { inIntegration: { integration: named, name: connector } },
           endUser: endUser == null ? null : { inIntegration: { integration: named, externalId: endUser } },
           actionCredentials: entries(actionCredentials),
           triggerCredentials: entries(triggerCredentials),
         } as ImportedConnection;
+        const unknown = (list: List) => referencesIn(line[list]).filter((reference) => !known.has(reference));
+        incomplete.set(
+          item,
+          lists.filter((list) => unknown(list).length > 0),
+        );
+        missing[index] = new Set(lists.flatMap(unknown)).size;
+        return item;
       });
-      count(all, await importEachConnection(act('importConnections', 'integration'), { integration: { id: integration.id }, connections }));
+      const input = { integration: { id: integration.id }, connections };
+      const results = await importEachConnection(act('importConnections', 'integration'), input, incomplete);
+      const noteOf = ({ status }: ImportResult, index: number): string | undefined => {
+        if (missing[index] === 0) return undefined;
+        return status === 'CREATED' ? importedWithout(missing[index]!) : keptBecause(missing[index]!, incomplete.get(connections[index]!)!);
+      };
+      count(
+        all,
+        results.map((result, index) => ({ ...result, note: noteOf(result, index) })),
+      );
     },
   };
 
-  /** Returns the ids of the credentials that exist, by reference. */
-  async function existingIds(integrationId: string, references: readonly string[]): Promise<Map<string, string>> {
-    const ids = new Map(references.map((reference) => [reference, idOf(context.viewer.organizationId, integrationId, reference)]));
-    const existing = new Set(ids.size === 0 ? [] : await context.store.credentials.ids({ id: [...ids.values()] }));
-    return new Map([...ids].filter(([, id]) => existing.has(id)));
-  }
-
-  async function withIds(integrationId: string, schemes: readonly Record<string, unknown>[], number: number): Promise<AuthSchemeInput[]> {
-    const references = schemes.flatMap(referencesOfScheme);
-    const known = await existingIds(integrationId, references);
-    const missing = references.filter((reference) => !known.has(reference)).length;
-    if (missing > 0)
-      problem(number, `was imported without ${missing} of its credentials, which do not exist: their lines were not imported`);
-    return schemes.map((scheme) => replaceReferences(scheme, known));
+  /**
+   * Returns the schemes of a connector with ids in the place of references. A scheme with a reference that stands for nothing stays as it is stored; if it
+   * is new, it has no id there.
+   */
+  async function withIds(
+    integrationId: string,
+    schemes: readonly Record<string, unknown>[],
+    stored: readonly AuthScheme[],
+  ): Promise<{ readonly schemes: AuthSchemeInput[]; readonly note: string | undefined }> {
+    const known = await existingCredentials(context, integrationId, schemes.flatMap(referencesOfScheme));
+    const kept = new Set<string>();
+    const left = new Set<string>();
+    const replaced = schemes.map((scheme) => {
+      const missing = referencesOfScheme(scheme).filter((reference) => !known.has(reference));
+      const existing = missing.length > 0 && stored.find(({ id }) => id === scheme.schemeId);
+      for (const reference of missing) (existing ? kept : left).add(reference);
+      return existing ? (schemeInput(existing) as unknown as AuthSchemeInput) : replaceReferences(scheme, known);
+    });
+    const notes = [
+      ...(left.size > 0 ? [importedWithout(left.size)] : []),
+      ...(kept.size > 0 ? [keptBecause(kept.size, ['authSchemes'])] : []),
+    ];
+    return { schemes: replaced, note: notes.length > 0 ? notes.join('; ') : undefined };
   }
 
   /** Opens the secrets of a line. The secrets that it does not contain are undefined. */
@@ -222,7 +288,7 @@ export async function importLines(
       await (importers[first.line.type] as (all: readonly Numbered[]) => Promise<void>)(all);
     } catch (error) {
       // Such as an integration that does not exist: it is said of each line.
-      if (!(error instanceof GatewayError) || error instanceof UnavailableError || error.code === 'UNAUTHENTICATED') throw error;
+      if (!isAboutItem(error)) throw error;
       count(
         all,
         all.map(() => failed(error)),
@@ -265,6 +331,16 @@ function sentenceAbout(error: GatewayError): string {
   return `was not imported: ${issues.map(({ path, message }) => (path.length > 0 ? `${path.join('.')}: ${message}` : message)).join('; ')}`;
 }
 
+/** Says that a new record lacks credentials. */
+function importedWithout(missing: number): string {
+  return `was imported without ${missing} of its credentials, which do not exist: their lines were not imported`;
+}
+
+/** Says that an existing record keeps what would lack credentials. */
+function keptBecause(missing: number, members: readonly string[]): string {
+  return `was imported, but what exists keeps its ${members.join(' and ')}: ${missing} of the credentials in the line do not exist`;
+}
+
 /** The members of a scheme that name credentials. */
 const namingMembers = ['mtlsCredentialId', 'clientCredentialId'] as const;
 
@@ -273,17 +349,19 @@ function referencesOfScheme(scheme: Readonly<Record<string, unknown>>): string[]
   return namingMembers.flatMap((member) => (typeof settings[member] === 'string' ? settings[member] : []));
 }
 
-function referencesIn({ actionCredentials, triggerCredentials }: LineOf<'connection'>): string[] {
-  const entries = [...(actionCredentials ?? []), ...(triggerCredentials ?? [])];
-  return entries.flatMap(({ credential, authScheme }) => [credential, ...(authScheme ? referencesOfScheme(authScheme) : [])]);
+function referencesIn(entries: LineOf<'connection'>[List]): string[] {
+  return (entries ?? []).flatMap(({ credential, authScheme }) => [credential, ...(authScheme ? referencesOfScheme(authScheme) : [])]);
 }
 
 /** Returns the scheme with ids in the place of references. Those that stand for nothing are null. */
-function replaceReferences(scheme: Readonly<Record<string, unknown>>, ids: ReadonlyMap<string, string>): AuthSchemeInput {
+function replaceReferences(
+  scheme: Readonly<Record<string, unknown>>,
+  known: ReadonlyMap<string, { readonly id: string }>,
+): AuthSchemeInput {
   if (referencesOfScheme(scheme).length === 0) return scheme as unknown as AuthSchemeInput;
   const settings = scheme.oauth2 as Readonly<Record<string, unknown>>;
   const replaced = namingMembers.flatMap((member) =>
-    typeof settings[member] === 'string' ? [[member, ids.get(settings[member]) ?? null] as const] : [],
+    typeof settings[member] === 'string' ? [[member, known.get(settings[member])?.id ?? null] as const] : [],
   );
   return { ...scheme, oauth2: { ...settings, ...Object.fromEntries(replaced) } } as unknown as AuthSchemeInput;
 }
@@ -295,63 +373,61 @@ async function importEndUsers(
   lines: readonly LineOf<'endUser'>[],
 ): Promise<ImportResult[]> {
   const { store } = context;
-  let integrationId = '';
-  return importInChunks(
-    context,
-    lines,
-    () => integrationId,
-    async (chunk) => {
-      integrationId = (await requireIntegration(context, { name: integrationName }, ['integration'])).id;
-      const found = await store.endUsers.evenAltered.all({ integrationId, externalId: chunk.map(({ externalId }) => externalId) });
-      const existing = new Map(found.map((record) => [record.externalId, record]));
-      const results: ImportResult[] = [];
-      const created: EndUserRecord[] = [];
-      const updated: string[] = [];
-      for (const [index, { type: _, integration: __, contacts: sent, ...line }] of chunk.entries()) {
-        const verified = (sent ?? []).flatMap(({ type, emailVerified }) => (emailVerified ? [type as ContactType] : []));
-        const contacts = (sent ?? []).map(({ emailVerified: _, ...contact }) => contact);
-        try {
-          const given = { ...line, contacts } as never;
-          const before = existing.get(line.externalId);
-          if (before?.isAltered) throw new AlteredRecordError('end user');
-          if (before && created.includes(before)) {
-            throw new ValidationError([{ path: ['externalId'], message: 'must not be that of an earlier line' }]);
-          }
-          if (before) {
-            const { externalId: _, ...changes } = { ...line, contacts };
-            const { contacts: checked, ...rest } = checkChanges(endUserFields, changes as never);
-            const kept = checked && withVerified(keepVerified(checked, before.contacts), verified);
-            const record = await updateRecord(context, store.endUsers, before, { ...rest, ...(kept && { contacts: kept }) });
-            if (!isUnchanged(record)) updated.push(record.id);
-            results[index] = resultOf(before, record);
-          } else {
-            const checked = checkInput({ ...endUserIdentity, ...endUserFields }, given);
-            const record = {
-              ...newRecord(context),
-              integrationId,
-              ...checked,
-              contacts: withVerified(keepVerified(checked.contacts, []), verified),
-            };
-            existing.set(record.externalId, record);
-            created.push(record);
-            results[index] = { status: 'CREATED', id: record.id, error: null };
-          }
-        } catch (error) {
-          if (!(error instanceof GatewayError)) throw error;
-          results[index] = failed(error);
+  return importInChunks(context, lines, async (chunk) => {
+    const integrationId = (await requireIntegration(context, { name: integrationName }, ['integration'])).id;
+    const found = await store.endUsers.evenAltered.all({ integrationId, externalId: chunk.map(({ externalId }) => externalId) });
+    const existing = new Map(found.map((record) => [record.externalId, record]));
+    const results: ImportResult[] = [];
+    const created: EndUserRecord[] = [];
+    const updated: string[] = [];
+    const taken = new Set<string>();
+    for (const [index, { type: _, integration: __, contacts: sent, ...line }] of chunk.entries()) {
+      const verified = (sent ?? []).flatMap(({ type, emailVerified }) => (emailVerified ? [type as ContactType] : []));
+      const contacts = (sent ?? []).map(({ emailVerified: _, ...contact }) => contact);
+      try {
+        const given = { ...line, contacts } as never;
+        const before = existing.get(line.externalId);
+        if (before?.isAltered) throw new AlteredRecordError('end user');
+        if (taken.has(line.externalId)) throw sameAsEarlier('externalId');
+        if (before) {
+          const { externalId: _, ...changes } = { ...line, contacts };
+          const { contacts: checked, ...rest } = checkChanges(endUserFields, changes as never);
+          const kept = checked && withVerified(keepVerified(checked, before.contacts), verified);
+          const record = await updateRecord(context, store.endUsers, before, { ...rest, ...(kept && { contacts: kept }) });
+          if (!isUnchanged(record)) updated.push(record.id);
+          results[index] = resultOf(before, record);
+        } else {
+          const checked = checkInput({ ...endUserIdentity, ...endUserFields }, given);
+          const record = {
+            ...newRecord(context),
+            integrationId,
+            ...checked,
+            contacts: withVerified(keepVerified(checked.contacts, []), verified),
+          };
+          created.push(record);
+          results[index] = { status: 'CREATED', id: record.id, error: null };
         }
+        taken.add(line.externalId);
+      } catch (error) {
+        if (!isAboutItem(error)) throw error;
+        results[index] = failed(error);
       }
-      if (created.length > 0) {
-        await store.slots.attach(integrationId);
-        await store.endUsers.insertAll(created);
-      }
-      await recordAllAlso(context, [
-        { action: 'createEndUser', noun: 'endUser', ids: created.map(({ id }) => id), object: null },
-        { action: 'updateEndUser', noun: 'endUser', ids: updated, object: null },
-      ]);
-      return results;
-    },
-  );
+    }
+    if (created.length > 0) {
+      await store.slots.attach(integrationId);
+      await store.endUsers.insertAll(created);
+    }
+    await recordAllAlso(context, [
+      { action: 'createEndUser', noun: 'endUser', ids: created.map(({ id }) => id), object: null },
+      { action: 'updateEndUser', noun: 'endUser', ids: updated, object: null },
+    ]);
+    return { objectId: integrationId, results };
+  });
+}
+
+/** The error of a line that stands for the same record as an earlier one. */
+function sameAsEarlier(member: string): ValidationError {
+  return new ValidationError([{ path: [member], message: 'must not be that of an earlier line' }]);
 }
 
 function withVerified(contacts: EndUserRecord['contacts'], verified: readonly ContactType[]): EndUserRecord['contacts'] {
@@ -374,12 +450,12 @@ class MissingSecretsError extends GatewayError {
   constructor(lacks: 'file' | 'key') {
     super(
       'UNREADABLE_SECRET',
-      lacks === 'file' ? 'The file does not contain its secrets.' : 'Its secrets are sealed. Give the key with --key.',
+      lacks === 'file' ? 'The file does not contain its secrets.' : 'Its secrets are sealed, and no key was given to open them.',
     );
   }
 }
 
-/** Creates credentials, and updates those that exist: those that an earlier import has created for the same reference. */
+/** Creates credentials, and updates those that exist, see `existingCredentials`. */
 async function importCredentials(
   context: MutationContext,
   integrationName: string,
@@ -399,65 +475,65 @@ async function importCredentials(
       try {
         prepared = lacks ? undefined : await prepareCredential(own, given);
       } catch (cause) {
-        if (!(cause instanceof GatewayError) || cause.code === 'RATE_LIMITED' || cause.code === 'TIMEOUT') throw cause;
+        if (!isAboutItem(cause)) throw cause;
         wrong = cause;
       }
     }
     return { reference, endUser: endUser ?? null, given, prepared, lacks, wrong };
   });
-  let integrationId = '';
-  return importInChunks(
-    own,
-    items,
-    () => integrationId,
-    async (chunk) => {
-      integrationId = (await requireIntegration(own, { name: integrationName }, ['integration'])).id;
-      const externalIds = [...new Set(chunk.flatMap(({ endUser }) => endUser ?? []))];
-      const endUsers = externalIds.length === 0 ? [] : await store.endUsers.all({ integrationId, externalId: externalIds });
-      const ids = chunk.map(({ reference }) => idOf(viewer.organizationId, integrationId, reference));
-      const existing = new Map((await store.credentials.evenAltered.byIds(ids)).map((record) => [record.id, record]));
-      const results: ImportResult[] = [];
-      const created: { record: CredentialRecord; prepared: PreparedCredential }[] = [];
-      const updates: { index: number; record: CredentialRecord }[] = [];
-      for (const [index, { endUser: externalId, prepared, lacks, wrong }] of chunk.entries()) {
-        const id = ids[index]!;
-        const record = existing.get(id);
-        const endUser = externalId === null ? null : endUsers.find((each) => each.externalId === externalId);
-        if (wrong) results[index] = failed(wrong);
-        else if (endUser === undefined) results[index] = failed(new NotFoundError('end user', ['endUser']));
-        else if (record?.isAltered) results[index] = failed(new AlteredRecordError('credential'));
-        else if (record) updates.push({ index, record });
-        else if (lacks || !prepared) results[index] = failed(new MissingSecretsError(lacks ?? 'file'));
-        else if (created.some((each) => each.record.id === id)) results[index] = { status: 'UNCHANGED', id, error: null };
-        else {
-          const owner = { integrationId, endUserId: endUser?.id ?? null };
-          created.push({ record: { ...unsealedCredential(own, owner, prepared), id }, prepared });
-          results[index] = { status: 'CREATED', id, error: null };
-        }
+  return importInChunks(own, items, async (chunk) => {
+    const integrationId = (await requireIntegration(own, { name: integrationName }, ['integration'])).id;
+    const externalIds = [...new Set(chunk.flatMap(({ endUser }) => endUser ?? []))];
+    const endUsers = externalIds.length === 0 ? [] : await store.endUsers.evenAltered.all({ integrationId, externalId: externalIds });
+    const existing = await existingCredentials(
+      own,
+      integrationId,
+      chunk.map(({ reference }) => reference),
+    );
+    const results: ImportResult[] = [];
+    const created: { record: CredentialRecord; prepared: PreparedCredential }[] = [];
+    const updates: { index: number; record: CredentialRecord }[] = [];
+    const taken = new Set<string>();
+    for (const [index, { reference, endUser: externalId, prepared, lacks, wrong }] of chunk.entries()) {
+      const record = existing.get(reference);
+      const id = record?.id ?? derivedId(viewer.organizationId, integrationId, reference);
+      const endUser = externalId === null ? null : endUsers.find((each) => each.externalId === externalId);
+      if (wrong) results[index] = failed(wrong);
+      else if (endUser === undefined) results[index] = failed(new NotFoundError('end user', ['endUser']));
+      else if (endUser?.isAltered) results[index] = failed(new AlteredRecordError('end user'));
+      else if (record?.isAltered) results[index] = failed(new AlteredRecordError('credential'));
+      else if (taken.has(id)) results[index] = failed(sameAsEarlier('reference'));
+      else if (record) updates.push({ index, record });
+      else if (lacks || !prepared) results[index] = failed(new MissingSecretsError(lacks ?? 'file'));
+      else {
+        const owner = { integrationId, endUserId: endUser?.id ?? null };
+        created.push({ record: { ...unsealedCredential(own, owner, prepared), id }, prepared });
+        results[index] = { status: 'CREATED', id, error: null };
       }
-      if (created.length > 0) {
-        await store.slots.attach(integrationId);
-        await store.endUsers.touchAll([...new Set(created.flatMap(({ record }) => record.endUserId ?? []))]);
-        await insertCredentials(own, created);
+      if (!results[index]?.error) taken.add(id);
+    }
+    if (created.length > 0) {
+      await store.slots.attach(integrationId);
+      await store.endUsers.touchAll([...new Set(created.flatMap(({ record }) => record.endUserId ?? []))]);
+      await insertCredentials(own, created);
+    }
+    const updated: string[] = [];
+    for (const { index, record } of updates) {
+      const { given, lacks } = chunk[index]!;
+      try {
+        const merged = await mergeCredential(own, record, given, replaceSecrets && !lacks);
+        if (!isUnchanged(merged)) updated.push(record.id);
+        results[index] = resultOf(record, merged);
+      } catch (error) {
+        if (!isAboutItem(error)) throw error;
+        throw new ItemError(error);
       }
-      const updated: string[] = [];
-      for (const { index, record } of updates) {
-        const { given, lacks } = chunk[index]!;
-        try {
-          const merged = await mergeCredential(own, record, given, replaceSecrets && !lacks);
-          if (!isUnchanged(merged)) updated.push(record.id);
-          results[index] = resultOf(record, merged);
-        } catch (error) {
-          if (!(error instanceof GatewayError) || error instanceof UnavailableError) throw error;
-          throw new ItemError(error);
-        }
-      }
-      const done: (AlsoDone & { readonly object: null })[] = [
-        { action: 'createCredential', noun: 'credential', ids: created.map(({ record }) => record.id), object: null },
-        { action: 'updateCredential', noun: 'credential', ids: updated, object: null },
-      ];
-      await recordAllAlso(own, done);
-      return results;
-    },
-  );
+    }
+    const done: (AlsoDone & { readonly object: null })[] = [
+      { action: 'createCredential', noun: 'credential', ids: created.map(({ record }) => record.id), object: null },
+      { action: 'updateCredential', noun: 'credential', ids: updated, object: null },
+    ];
+    await recordAllAlso(own, done);
+    return { objectId: integrationId, results };
+  });
 }

@@ -1,6 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { CompactEncrypt, compactDecrypt, errors } from 'jose';
-import { UnreadableSecretError } from '../errors.ts';
+import { type Path, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 
 /** A key of an export: the public key of the recipient, or the private key. */
@@ -15,17 +15,30 @@ export interface TransferPlace {
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 const keyAlgorithms = ['RSA-OAEP-256', 'ECDH-ES'];
+const RSA_BITS_MIN = 2_048;
+const curves = ['prime256v1', 'secp384r1', 'secp521r1'];
 
-/** Returns the algorithm of RFC 7518 that seals for a key: RSA-OAEP-256 for RSA, otherwise ECDH-ES. Undefined if there is none for it. */
-export function transferAlgorithm({ asymmetricKeyType }: KeyObject): string | undefined {
-  if (asymmetricKeyType === 'rsa') return 'RSA-OAEP-256';
-  return asymmetricKeyType === 'ec' || asymmetricKeyType === 'x25519' ? 'ECDH-ES' : undefined;
+/**
+ * Refuses a key that cannot seal or open the secrets of an export, or is too weak for it. `path` is that of the key in the input.
+ * @throws ValidationError
+ */
+export function requireTransferKey(key: KeyObject, type: 'public' | 'private', path: Path): void {
+  if (key.type === type && algorithmFor(key) !== undefined) return;
+  const message = `must be the ${type} key of an RSA key pair of at least ${RSA_BITS_MIN} bits, or of one for P-256, P-384, P-521 or X25519`;
+  throw new ValidationError([{ path, message }]);
+}
+
+/** Returns the algorithm of RFC 7518 that seals for a key: RSA-OAEP-256 for RSA, otherwise ECDH-ES. Undefined if there is none that is strong enough. */
+function algorithmFor({ asymmetricKeyType, asymmetricKeyDetails = {} }: KeyObject): string | undefined {
+  const { modulusLength = 0, namedCurve = '' } = asymmetricKeyDetails;
+  if (asymmetricKeyType === 'rsa') return modulusLength >= RSA_BITS_MIN ? 'RSA-OAEP-256' : undefined;
+  return asymmetricKeyType === 'x25519' || (asymmetricKeyType === 'ec' && curves.includes(namedCurve)) ? 'ECDH-ES' : undefined;
 }
 
 /** Seals a secret for the owner of a public key. Returns a compact JWE (RFC 7516) with A256GCM, and the place in the protected header. */
 export function sealForTransfer(publicKey: KeyObject, { reference, field }: TransferPlace, plain: Redacted): Promise<string> {
   return new CompactEncrypt(new TextEncoder().encode(plain.expose()))
-    .setProtectedHeader({ alg: transferAlgorithm(publicKey)!, enc: 'A256GCM', ref: reference, fld: field })
+    .setProtectedHeader({ alg: algorithmFor(publicKey)!, enc: 'A256GCM', ref: reference, fld: field })
     .encrypt(publicKey);
 }
 

@@ -1,4 +1,6 @@
 import { beforeAll, expect, it } from 'vitest';
+import { isAboutItem } from '../../src/domain/import.ts';
+import * as errors from '../../src/errors.ts';
 import { contents } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 
@@ -129,14 +131,18 @@ it('says of each item what is wrong with it, and imports the others', async () =
     ['VALIDATION_FAILED', ['input.connections.6.name']],
   ]);
   // An update that fails after another item of its chunk was written.
-  const [shop] = await Promise.all([test.create(caller, 'Credential', { integration: { name: 'shop' }, name: 's', data: basicAuth('s') })]);
-  const foreign = item('good', { variables: [], actionCredentials: [{ credential: { id: shop.id } }] });
+  const shop = await test.create(caller, 'Credential', { integration: { name: 'shop' }, name: 's', data: basicAuth('s') });
+  const goodBefore = await read(mixed[0]!.connectionId);
+  // Its credential is written before the other one is refused.
+  const renamed = login('new', { data: basicAuth('new', 'bob') });
+  const foreign = item('good', { variables: [], actionCredentials: [renamed, { credential: { id: shop.id } }] });
   const after = await results([item('before', { actionCredentials: [] }), foreign, item('last', { variables: [] })]);
   expect(after.map(({ status, error }) => [status, error?.code])).toEqual([
     ['CREATED', undefined],
     ['FAILED', 'NOT_FOUND'],
     ['UPDATED', undefined],
   ]);
+  expect(await read(mixed[0]!.connectionId)).toEqual(goodBefore);
   expect((await test.gateway.audit.verify(caller.organization))!.problems).toEqual([]);
 });
 
@@ -163,4 +169,20 @@ it('takes a thousand, and an end user imports into its own connections only', as
   const own = await results([item('own'), item('a', { endUser: { id: bob.id } }), item('b', { variables: [] })], {}, { token });
   expect(own.map(({ status, error }) => error?.code ?? status)).toEqual(['CREATED', 'NOT_FOUND', 'UPDATED']);
   expect((await read(own[0]!.connectionId)).endUser).toEqual({ externalId: 'ada' });
+});
+
+it('goes on with the other items only after errors that are about one', () => {
+  const classes = Object.values(errors).filter(
+    (each): each is typeof errors.GatewayError => typeof each === 'function' && each.prototype instanceof errors.GatewayError,
+  );
+  const aboutItem = classes.filter(({ prototype }) => isAboutItem(Object.create(prototype))).map(({ name }) => name);
+  expect(aboutItem.sort()).toEqual([
+    'AlteredRecordError',
+    'ConflictError',
+    'InvalidIntegrationError',
+    'NotFoundError',
+    'StorageLimitError',
+    'ValidationError',
+  ]);
+  expect(classes.length).toBeGreaterThan(15);
 });

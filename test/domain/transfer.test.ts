@@ -1,5 +1,10 @@
 import { createHash, generateKeyPairSync } from 'node:crypto';
-import { beforeAll, expect, it } from 'vitest';
+import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ObjectId } from 'mongodb';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { exportOrganization, importFile } from '../../src/cli/transfer.ts';
 import { openTransferred } from '../../src/secrets/transfer.ts';
 import { contents } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
@@ -65,14 +70,17 @@ const exported = async (organization: string, withSecrets = false): Promise<stri
   expect(problems).toEqual([]);
   return lines;
 };
-async function imported(organization: string, lines: readonly string[], options: object = {}) {
+async function imported(organization: string, lines: readonly (string | object)[], options: object = {}) {
   const problems: string[] = [];
   async function* each() {
-    yield* lines;
+    for (const line of lines) yield typeof line === 'string' ? line : JSON.stringify(line);
   }
   const onProblem = (line: number, message: string) => void problems.push(`${line} ${message}`);
-  const { counts } = await test.gateway.transfer.importLines(organization, each(), { onProblem, ...options });
-  return { counts, problems };
+  const report = await test.gateway.transfer.importLines(organization, each(), { onProblem, ...options });
+  // One for each line, whatever is wrong with it.
+  expect(problems).toHaveLength(report.problems);
+  expect(new Set(problems.map((text) => text.split(' ')[0])).size).toBe(report.problems);
+  return { counts: report.counts, problems };
 }
 /** The lines with references by order, and secrets in clear: what remains equal. */
 async function comparable(lines: readonly string[]): Promise<Json[]> {
@@ -139,7 +147,7 @@ it('without secrets, says of each credential that it is missing, and keeps the s
   expect(lacking.counts.FAILED).toBe(plain.filter(isLacking).length);
   expect(lacking.problems[0]).toMatch(/^\d+ was not imported: The file does not contain its secrets\.$/);
   expect(lacking.problems.at(-1)).toMatch(/^\d+ was imported without \d+ of its credentials, which do not exist/);
-  expect((await imported(target, sealed)).problems[0]).toContain('Its secrets are sealed. Give the key');
+  expect((await imported(target, sealed)).problems[0]).toContain('Its secrets are sealed, and no key was given');
   // The other key, and a secret of another line.
   const other = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey;
   expect((await imported(target, sealed, { key: other })).problems[0]).toContain('cannot be opened');
@@ -180,3 +188,190 @@ it('reports bad lines by their numbers, without what stands in them, and imports
     })(),
   ).rejects.toThrow('must have at least 10 characters');
 });
+
+it('changes nothing in the organization that the file was exported from', async () => {
+  const before = hash(await stored(source.organization));
+  for (const lines of [await exported(source.organization, true), await exported(source.organization)]) {
+    const again = await imported(source.organization, lines, { key: privateKey });
+    expect(again).toEqual({ counts: { CREATED: 0, UPDATED: 0, UNCHANGED: lines.length - 1, FAILED: 0 }, problems: [] });
+    expect(hash(await stored(source.organization))).toBe(before);
+  }
+  // The ids of an integration mean nothing in another one.
+  const renamed = (await exported(source.organization, true)).map((line) => line.replaceAll('"crm"', '"crm 2"'));
+  const other = test.newOrganization();
+  await imported(other, await exported(source.organization, true), { key: privateKey });
+  const own = hash(JSON.stringify(await exported(other)));
+  const lines = (await exported(other, true)).map((line) => line.replaceAll('"crm"', '"crm 2"'));
+  expect((await imported(other, lines, { key: privateKey })).problems).toEqual([]);
+  expect(hash(JSON.stringify((await exported(other)).filter((line) => !line.includes('"crm 2"'))))).toBe(own);
+  const isRenamed = (line: string) => line.includes('"crm 2"');
+  expect(await comparable((await exported(other, true)).filter(isRenamed))).toEqual(await comparable(renamed.filter(isRenamed)));
+});
+
+it('keeps the credentials of what exists, where the line names one that does not exist', async () => {
+  const lines = await exported(source.organization, true);
+  const target = test.newOrganization();
+  await imported(target, lines, { key: privateKey });
+  const before = hash(await stored(target));
+  const isOf = (type: string) => (line: string) => JSON.parse(line).type === type;
+  const client = JSON.parse(lines.find((line) => JSON.parse(line).name === 'client')!).reference;
+  const unknown = (line: string) => JSON.parse(line.replaceAll(client, 'f'.repeat(24)));
+  const connector = unknown(lines.find(isOf('connector'))!);
+  const connection = unknown(lines.find((line) => isOf('connection')(line) && line.includes(client))!);
+  const kept = await imported(target, [connector, connection]);
+  expect(kept.counts).toEqual({ CREATED: 0, UPDATED: 0, UNCHANGED: 2, FAILED: 0 });
+  expect(kept.problems).toEqual([
+    '1 was imported, but what exists keeps its authSchemes: 1 of the credentials in the line do not exist',
+    '2 was imported, but what exists keeps its actionCredentials: 1 of the credentials in the line do not exist',
+  ]);
+  expect(hash(await stored(target))).toBe(before);
+  // What else is in the line is imported, also the other list.
+  const changed = { ...connection, allowedDomain: 'api.example.com', triggerCredentials: [] };
+  const schemes = { ...connector, description: 'new', authSchemes: [connector.authSchemes[0]] };
+  expect((await imported(target, [changed, schemes])).counts).toMatchObject({ UPDATED: 2 });
+  const after = (await exported(target)).map((line) => JSON.parse(line));
+  const [newConnection, newConnector] = [after.find(({ name }) => name === connection.name), after.find(({ name }) => name === 'service')];
+  expect(newConnection).toMatchObject({ allowedDomain: 'api.example.com', triggerCredentials: [] });
+  expect(newConnection.actionCredentials).toHaveLength(connection.actionCredentials.length);
+  expect(newConnector).toMatchObject({ description: 'new', authSchemes: [{ oauth2: { clientCredentialId: expect.any(String) } }] });
+  // New ones lack it, and a line that is wrong is only that.
+  const fresh = [
+    { ...connector, name: 'fresh' },
+    { ...connection, name: 'fresh' },
+    { ...connection, name: 'wrong', endUser: 'nobody' },
+  ];
+  const lacking = await imported(target, fresh);
+  expect(lacking.counts).toEqual({ CREATED: 2, UPDATED: 0, UNCHANGED: 0, FAILED: 1 });
+  expect(lacking.problems.map((text) => text.split(':')[0])).toEqual([
+    '1 was imported without 1 of its credentials, which do not exist',
+    '2 was imported without 1 of its credentials, which do not exist',
+    '3 was not imported',
+  ]);
+});
+
+it('refuses a second line of the same record, whether it exists or is new', async () => {
+  const target = test.newOrganization();
+  const lines = [
+    { type: 'endUser', integration: 'crm', externalId: 'a' },
+    { type: 'endUser', integration: 'crm', externalId: 'a', displayName: 'Other' },
+    { type: 'credential', integration: 'crm', reference: 'r', name: 'one', kind: 'none', settings: {}, secrets: {} },
+    { type: 'credential', integration: 'crm', reference: 'r', name: 'other', kind: 'none', settings: {}, secrets: {} },
+  ];
+  const kind = credentialKinds.find(
+    ({ refusal, storedAs, fields }) => !refusal && !storedAs && Object.values(fields).every(({ secret }) => !secret),
+  );
+  expect(kind).toBeDefined();
+  const settings = Object.fromEntries(Object.entries(kind!.fields).map(([name, { example }]) => [name, example]));
+  const own = lines.map((line) => ('kind' in line ? { ...line, kind: kind!.kind, settings } : line));
+  await imported(target, [{ type: 'integration', name: 'crm' }]);
+  for (const status of ['CREATED', 'UNCHANGED']) {
+    const { counts, problems } = await imported(target, own);
+    expect(counts).toMatchObject({ [status]: 2, FAILED: 2 });
+    expect(problems).toEqual([
+      '2 was not imported: externalId: must not be that of an earlier line',
+      '4 was not imported: reference: must not be that of an earlier line',
+    ]);
+  }
+});
+
+it('leaves out what was altered, and what belongs to it, and exports and imports the rest', async () => {
+  const lines = await exported(source.organization, true);
+  const target = test.newOrganization();
+  await imported(target, lines, { key: privateKey });
+  const { endUsers, connectors, credentials } = await contents(test, target);
+  const [ada] = endUsers!;
+  const leftOut = async () => {
+    const problems: string[] = [];
+    const left: Json[] = [];
+    const options = { onProblem: (text: string) => void problems.push(text), secrets: { recipient: publicKey, reason } };
+    for await (const line of test.gateway.transfer.exportLines(target, options)) left.push(JSON.parse(line));
+    return { left, problems };
+  };
+  const owned = credentials!.filter(({ endUserId }) => String(endUserId) === String(ada._id)).length;
+  const missing = 'of an end user or a connector that does not exist any more, or was changed by somebody else than the gateway';
+  const change = (name: string, _id: unknown, set: object) =>
+    test.database.collection(name).updateOne({ _id: _id as ObjectId }, { $set: set });
+  await change('endUsers', ada._id, { displayName: 'Mallory' });
+  const altered = await leftOut();
+  expect(altered.problems).toEqual([
+    'left out 1 object changed by somebody else than the gateway',
+    `left out ${owned} credentials ${missing}`,
+    `left out 1 connection ${missing}`,
+  ]);
+  expect(altered.left.filter(({ endUser, externalId }) => endUser ?? externalId)).toEqual([]);
+  // Nothing else of the file depends on it.
+  const isOfAda = (line: string) => (JSON.parse(line).endUser ?? JSON.parse(line).externalId) === 'ada';
+  const again = await imported(target, lines, { key: privateKey });
+  expect(again.counts).toMatchObject({ CREATED: 0, UPDATED: 0, FAILED: lines.filter(isOfAda).length });
+  expect(again.problems[0]).toMatch(/^\d+ was not imported: The stored end user was changed, but not by the gateway/);
+
+  // Deleted between two pages: here, by somebody else.
+  await test.database.collection('endUsers').deleteOne({ _id: ada._id });
+  expect((await leftOut()).problems).toEqual(altered.problems.slice(1));
+  await test.database.collection('endUsers').insertOne(ada);
+  expect((await leftOut()).problems).toEqual([]);
+  await test.database.collection('connectors').deleteOne({ _id: connectors![0]._id });
+  expect((await leftOut()).problems).toEqual([`left out 1 connection ${missing}`]);
+});
+
+it('accepts only keys that are strong enough', async () => {
+  const weak = [
+    generateKeyPairSync('rsa', { modulusLength: 1_024 }),
+    generateKeyPairSync('ec', { namedCurve: 'secp224r1' }),
+    generateKeyPairSync('ed25519'),
+  ];
+  const keyRule = (type: string) =>
+    `must be the ${type} key of an RSA key pair of at least 2048 bits, or of one for P-256, P-384, P-521 or X25519`;
+  const exportFor = async (recipient: typeof publicKey) => {
+    for await (const _ of test.gateway.transfer.exportLines(source.organization, { secrets: { recipient, reason }, onProblem: () => {} }));
+  };
+  for (const recipient of [...weak.map((pair) => pair.publicKey), privateKey])
+    await expect(exportFor(recipient)).rejects.toThrow(keyRule('public'));
+  for (const key of [...weak.map((pair) => pair.privateKey), publicKey])
+    await expect(imported(source.organization, [], { key })).rejects.toThrow(keyRule('private'));
+});
+
+const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-transfer-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
+
+it.skipIf(process.platform === 'win32')(
+  'writes a file when it is complete, for this user only, and reads the private key as other key files',
+  async () => {
+    const told = vi.spyOn(process.stderr, 'write').mockReturnValue(true);
+    const path = (name: string) => join(directory, name);
+    writeFileSync(path('public'), publicKey.export({ type: 'spki', format: 'pem' }));
+    writeFileSync(path('private'), privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    writeFileSync(path('other'), 'mine');
+    const options = { organization: source.organization, withSecrets: true, recipient: path('public'), reason };
+    const before = readdirSync(directory);
+    const reveals = async () =>
+      (await test.query(source, '{ auditLog(first: 1, action: "revealSecret") { totalCount } }')).auditLog.totalCount;
+    const revealed = await reveals();
+    await expect(exportOrganization(test.gateway, path('new'), { ...options, reason: 'x' })).rejects.toThrow('at least 10 characters');
+    await expect(exportOrganization(test.gateway, path('other'), options)).rejects.toThrow('The file exists already.');
+    await expect(exportOrganization(test.gateway, path('none/new'), options)).rejects.toThrow('The file cannot be written (ENOENT).');
+    expect(readdirSync(directory)).toEqual(before);
+    expect(readFileSync(path('other'), 'utf8')).toBe('mine');
+    expect(await reveals()).toBe(revealed);
+
+    expect(await exportOrganization(test.gateway, path('new'), options)).toBe(0);
+    expect(readdirSync(directory)).toEqual([...before, 'new'].sort());
+    expect(statSync(path('new')).mode & 0o777).toBe(0o600);
+
+    const printed: string[] = [];
+    const importWith = (key: string) =>
+      importFile(test.gateway, path('new'), { organization: source.organization, key: path(key) }, (line) => printed.push(line));
+    await expect(importWith('public')).rejects.toThrow('--key: the file contains no key in PEM or as a JSON Web Key.');
+    chmodSync(path('private'), 0o644);
+    expect(await importWith('private')).toBe(0);
+    expect(printed).toEqual([expect.stringMatching(/^\d+ lines: 0 created, 0 updated, \d+ unchanged, 0 not imported\.$/)]);
+    expect(statSync(path('private')).mode & 0o777).toBe(0o600);
+    // Only root can give files away.
+    if (process.geteuid?.() === 0) {
+      chmodSync(path('private'), 0o644);
+      chownSync(path('private'), 54_321, 54_321);
+      await expect(importWith('private')).rejects.toThrow(/^--key: others can read /);
+    }
+    told.mockRestore();
+  },
+);
