@@ -86,9 +86,10 @@ export function useServer() {
 }
 
 /** Sends an operation to a server. */
-export async function send(url: string, token: string, query: string, headers: Record<string, string> = {}) {
+export async function send(url: string, token: string, query: string, headers: Record<string, string> = {}, seconds = 100) {
   const response = await fetch(url, {
     method: 'POST',
+    signal: AbortSignal.timeout(seconds * 1_000),
     headers: { 'content-type': 'application/json', authorization: `Bearer ${token}`, ...headers },
     body: JSON.stringify({ query }),
   });

@@ -174,8 +174,8 @@ it('answers by several processes, loses no acknowledged write when one of them i
   const writing = Array.from({ length: 3 }, async (_, writer) => {
     for (let index = 0; !isOver; index++) {
       const name = `${writer}-${index}`;
-      // Each request has a connection of its own, so that each process gets some. One of a killed process fails.
-      const { data } = await send(server.url, server.token, create(name), { connection: 'close' }).catch(() => ({ data: undefined }));
+      // Each request has a connection of its own, so that each process gets some. One of a killed process fails, or is never answered.
+      const { data } = await send(server.url, server.token, create(name), { connection: 'close' }, 10).catch(() => ({ data: undefined }));
       if (data) acknowledged.push(name);
     }
   });
