@@ -89,13 +89,13 @@ export function fitting<F extends Fields>(fields: F, document: Readonly<Record<s
   return Object.fromEntries(values) as ValuesOf<F>;
 }
 
-/** A list. Empty by default in a new document. */
+/** A list. */
 export function list<T>(item: Field<T>): Field<readonly T[]> {
   const fits = (value: unknown) => Array.isArray(value) && value.every(item.fits);
   return { definition: { type: [item.definition.type] }, fits, blank: [], item };
 }
 
-/** A field whose value can be null. Null by default. */
+/** A field whose value can be null. */
 export function nullable<T>({ definition, fits, ...rest }: Field<T>): Field<T | null> {
   return {
     ...rest,
