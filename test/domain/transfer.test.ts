@@ -268,7 +268,7 @@ it('reports hostile lines, and goes on', async () => {
     `{"type":"integration","name":"deep","ssoClaims":${deep}}`,
     `{${credential},"settings":{"__proto__":{"a":1}},"secrets":{}}`,
     `{${credential},"settings":{"\\u005f_proto__":"x"},"secrets":{}}`,
-    `{${credential},"settings":{"a":{"b":${deep}}},"secrets":{}}`,
+    `{${credential},"settings":{"a":{"b":${deep}}},"secrets":{"key":"eyJh.b.c.d.e"}}`,
     `{${credential},"settings":{},"secrets":{"__proto__":null}}`,
     `{${credential.replace('apiKey', '__proto__')},"settings":{},"secrets":{}}`,
     `{${credential.replace('apiKey', 'constructor')},"settings":{},"secrets":{}}`,
@@ -282,6 +282,11 @@ it('reports hostile lines, and goes on', async () => {
   const numbers = problems.map((text) => Number(text.split(' ')[0])).sort((one, other) => one - other);
   expect(numbers).toEqual(bad.map((_, index) => index + 2));
   expect(counts).toEqual({ CREATED: 2, UPDATED: 0, UNCHANGED: 0, FAILED: bad.length });
+  const [tooDeep, impossible] = ['is nested too deep', 'has a member with a name that no member can have'];
+  for (const [index, line] of bad.entries()) {
+    const expected = line.includes('[[') ? tooDeep : line.includes('_proto__":') ? impossible : '';
+    expect(problems.find((text) => text.startsWith(`${index + 2} `))).toContain(expected);
+  }
 });
 
 it('reads files in bytes, and says what is missing in them', async () => {
