@@ -51,6 +51,7 @@ import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
+import { LineError } from './domain/transfer-lines.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { fetchDoor } from './http/fetch.ts';
@@ -84,7 +85,7 @@ export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 export type { AuditSinkTarget } from './audit-sink.ts';
 export type { TransferReport } from './domain/transfer-import.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
-export { requireTransferKey };
+export { LineError, requireTransferKey };
 
 export interface GatewayOptions {
   readonly database: {
@@ -209,12 +210,13 @@ export interface Gateway {
       },
     ) => AsyncIterable<string>;
     /**
-     * Imports lines into an organization. `key` opens its secrets. Can be stopped, and run again, at any time.
+     * Imports lines into an organization. `key` opens its secrets. A `LineError` stands for a line that could not be read. Can be stopped, and run
+     * again, at any time.
      * @throws ValidationError when the key is not a private key that can open secrets
      */
     readonly importLines: (
       organizationId: string,
-      lines: AsyncIterable<string>,
+      lines: AsyncIterable<string | LineError>,
       options: Omit<TransferImportOptions, 'open'> & { readonly key?: TransferKey },
     ) => Promise<TransferReport>;
   };

@@ -67,11 +67,14 @@ program
 program
   .command('import <file>')
   .description(
-    'import what `export` has written, or lines of the same form, into an organization; - reads the standard input. What exists already is updated, so if it is stopped, run it again. Exit code 1: a line was not imported as it is',
+    'import what `export` has written, or lines of the same form, into an organization; - reads the standard input. What exists already is updated, so if it is stopped, run it again. Exit code 1: a line was not imported as it is, or the file is not complete',
   )
   .requiredOption('--organization <name>', 'the organization to import into')
   .option('--key <file>', 'the private key that opens the secrets: a PEM or a JSON Web Key')
-  .option('--replace-secrets', 'replace the secrets of credentials that exist already; by default they are kept')
+  .option(
+    '--replace-secrets',
+    'replace the secrets of existing credentials by those of the lines with their references; by default they are kept',
+  )
   .action(async (file: string, options: ImportOptions) => {
     requireOrganizationName(options.organization);
     await withGateway(async (gateway) => {

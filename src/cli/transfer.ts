@@ -3,13 +3,13 @@ import { createReadStream, existsSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { StringDecoder } from 'node:string_decoder';
 import { ConfigError } from '../config.ts';
-import type { Gateway, TransferReport } from '../gateway.ts';
+import { type Gateway, LineError, type TransferReport } from '../gateway.ts';
 import { count } from './messages.ts';
 import { readImportKey, readRecipientKey } from './transfer-keys.ts';
+import { TransferLog } from './transfer-log.ts';
 
-/** The maximum length of a line, in characters. Each is held in memory. */
+/** The maximum length of a line, in bytes. Each is held in memory. */
 const LINE_MAX = 8 * 1024 * 1024;
 
 const tell = (line: string) => process.stderr.write(`${line}\n`);
@@ -99,7 +99,10 @@ export interface ImportOptions {
   readonly replaceSecrets?: boolean;
 }
 
-/** Imports a file, or the standard input for `-`. Returns the exit code: 1 if a line could not be imported as it is. @throws ConfigError */
+/**
+ * Imports a file, or the standard input for `-`. Returns the exit code: 1 if a line could not be imported as it is, or lines are missing.
+ * @throws ConfigError, SealedFileError
+ */
 export async function importFile(
   gateway: Gateway,
   file: string,
@@ -109,52 +112,73 @@ export async function importFile(
   const key = keyFile === undefined ? undefined : readImportKey(keyFile);
   await gateway.platform.record('importOrganization', { organization });
   const input: Readable = file === '-' ? process.stdin : createReadStream(file);
-  const { isTTY } = process.stderr;
-  const onProgress = (report: TransferReport) => {
-    if (isTTY) process.stderr.write(`\r${report.lines} lines, ${report.problems} problems`);
-  };
+  const log = new TransferLog((text) => process.stderr.write(text), process.stderr.isTTY === true);
   let report: TransferReport;
   try {
     report = await gateway.transfer.importLines(organization, linesOf(input), {
       replaceSecrets,
-      onProblem: (line, message) => tell(`${isTTY ? '\r' : ''}Line ${line} ${message.replace(/\.$/, '')}.`),
-      onProgress,
+      onProblem: (line, message) => log.problem(line, message),
+      onProgress: (progress) => log.progress(progress),
       ...(key && { key }),
     });
   } catch (error) {
     throw fileError(error, 'read');
   }
-  if (isTTY) process.stderr.write('\n');
+  log.summary();
   const { CREATED, UPDATED, UNCHANGED, FAILED } = report.counts;
   print(`${count(report.lines, 'line')}: ${CREATED} created, ${UPDATED} updated, ${UNCHANGED} unchanged, ${FAILED} not imported.`);
   if (report.problems > 0) {
     tell('Some lines were not imported as they are. Correct them, or import a file with secrets, and run the command again.');
-    if (!key) tell('If the secrets in the file are sealed, give the private key that opens them: --key.');
   }
-  return report.problems === 0 ? 0 : 1;
+  const { hasHeader, hasEnd } = report;
+  if (!hasHeader) tell('The file is not complete: its first line is not the header of an export.');
+  if (!hasEnd) tell('The file is not complete: its last line is not the end of an export, or says another number of lines.');
+  if (!hasHeader || !hasEnd) tell('What it contains was imported. Import a complete file to import the rest.');
+  return report.problems === 0 && hasHeader && hasEnd ? 0 : 1;
 }
 
-/** Reads lines of UTF-8. Of a line that is too long, only the beginning is returned, which is no JSON. */
-export async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new StringDecoder('utf8');
-  let rest = '';
-  let isTooLong = false;
+const NEWLINE = 0x0a;
+
+/**
+ * Reads lines of UTF-8. A line with other bytes, which would become other characters, and one that is too long are returned as errors, and the next
+ * lines are read.
+ */
+export async function* linesOf(input: AsyncIterable<Uint8Array>): AsyncGenerator<string | LineError> {
+  /** The beginning of the current line. */
+  let parts: Uint8Array[] = [];
+  let length = 0;
+  const add = (bytes: Uint8Array) => {
+    length += bytes.length;
+    if (length > LINE_MAX) parts = [];
+    else if (bytes.length > 0) parts.push(bytes);
+  };
+  const end = () => {
+    const line = length > LINE_MAX ? new LineError(`is longer than ${LINE_MAX} bytes`) : textOf(parts);
+    parts = [];
+    length = 0;
+    return line;
+  };
   for await (const chunk of input) {
-    const parts = decoder.write(Buffer.from(chunk)).split('\n');
-    for (const [index, part] of parts.entries()) {
-      if (!isTooLong) rest += part;
-      if (rest.length > LINE_MAX) {
-        rest = rest.slice(0, 1);
-        isTooLong = true;
-      }
-      if (index === parts.length - 1) continue;
-      yield rest;
-      rest = '';
-      isTooLong = false;
+    let start = 0;
+    for (let index = chunk.indexOf(NEWLINE); index >= 0; index = chunk.indexOf(NEWLINE, start)) {
+      add(chunk.subarray(start, index));
+      yield end();
+      start = index + 1;
     }
+    add(chunk.subarray(start));
   }
-  rest += decoder.end();
-  if (rest !== '') yield rest;
+  if (length > 0) yield end();
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+/** Decodes a line, without the byte order mark that a file can begin with. */
+function textOf(parts: readonly Uint8Array[]): string | LineError {
+  try {
+    return decoder.decode(parts.length === 1 ? parts[0] : Buffer.concat(parts));
+  } catch {
+    return new LineError('is not UTF-8');
+  }
 }
 
 /** Returns a sentence for an error of the file system, and any other error unchanged. */

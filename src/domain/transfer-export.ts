@@ -11,7 +11,7 @@ import { revealFields } from './credential.ts';
 import { mutate, recordAllAlso } from './mutate.ts';
 import { shown } from './reading.ts';
 import { checkRevealReason } from './reveal-reason.ts';
-import { type Line, type LineOf, TRANSFER_VERSION } from './transfer-lines.ts';
+import { type Line, type LineOf, placeOf, type SecretPlace, TRANSFER_VERSION } from './transfer-lines.ts';
 
 /** The number of records that are read with one command. */
 const PAGE = 200;
@@ -21,7 +21,7 @@ export interface TransferExportOptions {
   readonly secrets?: {
     /** Why they are revealed, for the audit log: as for `revealSecret`. */
     readonly reason: string;
-    readonly seal: (place: { readonly reference: string; readonly field: string }, plain: Redacted) => Promise<string>;
+    readonly seal: (place: SecretPlace, plain: Redacted) => Promise<string>;
   };
   /** Called with what is left out, such as records that were altered. The text contains nothing of a record. */
   readonly onProblem: (message: string) => void;
@@ -42,7 +42,11 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
     checkInput({ reason: revealFields.reason }, { reason: secrets.reason });
     checkRevealReason(secrets.reason, policy.revealReasonPattern);
   }
-  const text = (line: Line) => JSON.stringify(line);
+  let count = 0;
+  const text = (line: Line) => {
+    count++;
+    return JSON.stringify(line);
+  };
   yield text({ type: 'header', version: TRANSFER_VERSION, secrets: secrets ? 'sealed' : 'none' });
   for await (const integrations of pagesOf(store.integrations, {}, 'name')) {
     for (const { id, name, description, ssoClaims = null } of integrations) {
@@ -58,8 +62,9 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
           onProblem(`left out ${counted(page.length - known.length, 'credential')} of a kind that this gateway does not know`);
         const owners = await intactById(store.endUsers, known, ({ endUserId }) => endUserId);
         const owned = withAll(known, 'credential', ({ endUserId }) => [[owners, endUserId]]);
-        const sealed = await sealedOf(id, owned);
-        for (const record of owned) yield text(credentialLine(name, record, owners, sealed.get(record.id)));
+        const lines = new Map(owned.map((record) => [record.id, credentialLine(name, record, owners)]));
+        const sealed = await sealedOf(id, owned, lines);
+        for (const line of lines.values()) yield text({ ...line, secrets: { ...line.secrets, ...sealed.get(line.reference) } });
       }
       for await (const page of pagesOf(store.connectors, { integrationId: id }, 'name')) {
         for (const record of page) yield text(connectorLine(name, record));
@@ -91,6 +96,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
       }
     }
   }
+  yield text({ type: 'end', lines: count });
 
   /** Reads all records of a list, in pages. Leaves out altered ones. */
   async function* pagesOf<R extends BaseRecord>(
@@ -139,7 +145,11 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
   }
 
   /** Reveals and seals the secrets of credentials, by credential and field. */
-  async function sealedOf(integrationId: string, credentials: readonly CredentialRecord[]): Promise<Map<string, Record<string, string>>> {
+  async function sealedOf(
+    integrationId: string,
+    credentials: readonly CredentialRecord[],
+    lines: ReadonlyMap<string, LineOf<'credential'>>,
+  ): Promise<Map<string, Record<string, string>>> {
     const sealed = new Map<string, Record<string, string>>();
     const places = credentials.flatMap((record) => Object.keys(record.secrets).map((field) => ({ record, field })));
     if (!secrets || places.length === 0) return sealed;
@@ -160,7 +170,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
       const own = sealed.get(record.id) ?? {};
       sealed.set(record.id, own);
       try {
-        own[field] = await secrets.seal({ reference: record.id, field }, await store.secrets.open(record, field));
+        own[field] = await secrets.seal(placeOf(lines.get(record.id)!, field), await store.secrets.open(record, field));
       } catch (error) {
         if (!(error instanceof UnreadableSecretError)) throw error;
         onProblem('left out a secret that cannot be opened');
@@ -172,11 +182,11 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
 
 const counted = (number: number, noun: string) => `${number} ${noun}${number === 1 ? '' : 's'}`;
 
+/** Returns the line of a credential, without its secrets: null stands for each that is set. */
 function credentialLine(
   integration: string,
   { id, endUserId, name, description, enabled, expiresAt, kind, settings, secrets, ...rest }: CredentialRecord,
   owners: ReadonlyMap<string, EndUserRecord>,
-  sealed: Readonly<Record<string, string>> = {},
 ): LineOf<'credential'> {
   return {
     type: 'credential',
@@ -191,7 +201,7 @@ function credentialLine(
     allowedPurposes: rest.allowedPurposes ?? [],
     kind,
     settings: { ...settings },
-    secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, sealed[field] ?? null])),
+    secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, null])),
   };
 }
 

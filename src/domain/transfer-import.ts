@@ -32,7 +32,7 @@ import { createIntegration, updateIntegration } from './integration.ts';
 import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
 import { isUnchanged, newRecord, updateRecord } from './records.ts';
 import { findConnector, findIntegration, requireIntegration } from './references.ts';
-import { type Line, LineError, type LineOf, type LineType, parseLine } from './transfer-lines.ts';
+import { isSealed, type Line, LineError, type LineOf, parseLine, placeOf, type RecordType, type SecretPlace } from './transfer-lines.ts';
 
 /** The number of lines that are imported together, at most. */
 const LINES_AT_ONCE = 500;
@@ -41,15 +41,19 @@ const LINES_AT_ONCE = 500;
 export interface TransferReport {
   /** The number of records by what has become of them. */
   readonly counts: Record<ImportStatus, number>;
-  /** The number of lines that were read. */
+  /** The number of lines that were read, without the header, the end and blank lines. */
   lines: number;
   /** The number of lines with a problem: not imported, or not as the file says. */
   problems: number;
+  /** Whether the first line is the header of an export. */
+  hasHeader: boolean;
+  /** Whether the last line is the end of an export, and says how many lines there are. Otherwise lines are missing. */
+  hasEnd: boolean;
 }
 
 export interface TransferImportOptions {
   /** Opens a sealed secret. Undefined if there is no key. @throws UnreadableSecretError */
-  readonly open?: (place: { readonly reference: string; readonly field: string }, sealed: string) => Promise<Redacted>;
+  readonly open?: (place: SecretPlace, sealed: string) => Promise<Redacted>;
   /** Whether the secrets in the file replace those of credentials that exist already. */
   readonly replaceSecrets?: boolean;
   /** Called with the number of a line, from 1, and what is wrong. The text contains nothing from the file. */
@@ -57,7 +61,7 @@ export interface TransferImportOptions {
   readonly onProgress?: (report: TransferReport) => void;
 }
 
-interface Numbered<T extends LineType = LineType> {
+interface Numbered<T extends RecordType = RecordType> {
   readonly number: number;
   readonly line: LineOf<T>;
 }
@@ -109,16 +113,23 @@ async function existingCredentials(
  * Imports the lines of an export. What exists already is updated: integrations and connectors by name, end users by external id, credentials by their
  * reference in the file, connections by name, connector and end user. So it can be stopped, and run again: what was imported before is unchanged. A line
  * that cannot be imported is reported, and the others are imported. Where a line names a credential that does not exist, what exists already keeps the
- * credentials that it has. Reads the lines as they are needed.
+ * credentials that it has. Reads the lines as they are needed. A `LineError` stands for a line that could not be read.
  *
+ * @throws SealedFileError when the header says that there are sealed secrets, and there is no key. Nothing was imported then
  * @throws UnavailableError when the database does not respond; whatever else is not about single lines
  */
 export async function importLines(
   context: DomainContext,
-  lines: AsyncIterable<string>,
+  lines: AsyncIterable<string | LineError>,
   { open, replaceSecrets = false, onProblem, onProgress }: TransferImportOptions,
 ): Promise<TransferReport> {
-  const report: TransferReport = { counts: { CREATED: 0, UPDATED: 0, UNCHANGED: 0, FAILED: 0 }, lines: 0, problems: 0 };
+  const report: TransferReport = {
+    counts: { CREATED: 0, UPDATED: 0, UNCHANGED: 0, FAILED: 0 },
+    lines: 0,
+    problems: 0,
+    hasHeader: false,
+    hasEnd: false,
+  };
   let pending: Numbered[] = [];
 
   const act = (name: string, noun: 'integration' | 'connector'): MutationContext => ({
@@ -146,8 +157,7 @@ export async function importLines(
     count([numbered], [result]);
   }
 
-  const importers: { readonly [T in LineType]: (all: readonly Numbered<T>[]) => Promise<void> } = {
-    async header() {},
+  const importers: { readonly [T in RecordType]: (all: readonly Numbered<T>[]) => Promise<void> } = {
     async integration(all) {
       for (const each of all) {
         const { type: _, ...fields } = each.line;
@@ -264,12 +274,17 @@ export async function importLines(
   async function withSecrets(line: LineOf<'credential'>): Promise<OpenedCredential> {
     const secrets: Record<string, Redacted> = {};
     let lacks: 'file' | 'key' | undefined;
+    const fields = context.kinds.find(line.kind)?.fields;
+    const isPlain = Object.keys(line.settings).some((name) => fields && Object.hasOwn(fields, name) && fields[name]!.secret);
+    if (isPlain || Object.values(line.secrets).some((secret) => secret !== null && !isSealed(secret))) {
+      return { line, secrets, lacks, error: new NotSealedError() };
+    }
     for (const [field, sealed] of Object.entries(line.secrets)) {
       if (sealed === null) lacks = 'file';
       else if (!open) lacks ??= 'key';
       else {
         try {
-          secrets[field] = await open({ reference: line.reference, field }, sealed);
+          secrets[field] = await open(placeOf(line, field), sealed);
         } catch (error) {
           if (!(error instanceof UnreadableSecretError)) throw error;
           return { line, secrets, lacks, error };
@@ -297,17 +312,35 @@ export async function importLines(
     onProgress?.(report);
   }
 
+  let number = 0;
+  /** The number of lines that are not blank. */
+  let written = 0;
   for await (const text of lines) {
-    const number = ++report.lines;
-    if (text.trim() === '') continue;
+    number++;
+    if (typeof text === 'string' && text.trim() === '') continue;
+    written++;
+    report.hasEnd = false;
     try {
+      if (typeof text !== 'string') throw text;
       const line: Line = parseLine(text);
+      if (line.type === 'header') {
+        if (written > 1) throw new LineError('is a header, and not the first line');
+        if (line.secrets === 'sealed' && !open) throw new SealedFileError();
+        report.hasHeader = true;
+        continue;
+      }
+      if (line.type === 'end') {
+        report.hasEnd = line.lines === written - 1;
+        continue;
+      }
+      report.lines++;
       const [first] = pending;
       const isNext = first && first.line.type === line.type && integrationOf(first.line) === integrationOf(line);
       if (first && (!isNext || pending.length >= LINES_AT_ONCE)) await flush();
       pending.push({ number, line });
     } catch (error) {
       if (!(error instanceof LineError)) throw error;
+      report.lines++;
       report.counts.FAILED++;
       problem(number, error.message);
     }
@@ -442,7 +475,24 @@ interface OpenedCredential {
   readonly secrets: Readonly<Record<string, Redacted>>;
   /** Why a secret is missing: the file does not contain it, or there is no key to open it. */
   readonly lacks: 'file' | 'key' | undefined;
-  readonly error: UnreadableSecretError | undefined;
+  readonly error: GatewayError | undefined;
+}
+
+/** A file with sealed secrets, and no key. */
+export class SealedFileError extends GatewayError {
+  constructor() {
+    super(
+      'UNREADABLE_SECRET',
+      'The file contains sealed secrets, and nothing was imported. Give the private key with --key, or export without --with-secrets.',
+    );
+  }
+}
+
+/** A line contains a secret in clear, which was not exported by a gateway. */
+class NotSealedError extends GatewayError {
+  constructor() {
+    super('UNREADABLE_SECRET', 'A secret in it is not sealed. Secrets in clear are not imported.');
+  }
 }
 
 /** A new credential lacks a secret that the source has. */
@@ -502,7 +552,9 @@ async function importCredentials(
       else if (endUser === undefined) results[index] = failed(new NotFoundError('end user', ['endUser']));
       else if (endUser?.isAltered) results[index] = failed(new AlteredRecordError('end user'));
       else if (record?.isAltered) results[index] = failed(new AlteredRecordError('credential'));
-      else if (taken.has(id)) results[index] = failed(sameAsEarlier('reference'));
+      else if (record && record.endUserId !== (endUser?.id ?? null)) {
+        results[index] = failed(new ValidationError([{ path: ['endUser'], message: 'must be the end user of the existing credential' }]));
+      } else if (taken.has(id)) results[index] = failed(sameAsEarlier('reference'));
       else if (record) updates.push({ index, record });
       else if (lacks || !prepared) results[index] = failed(new MissingSecretsError(lacks ?? 'file'));
       else {

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { z } from 'zod';
 
 // The lines of an export: JSON texts, one each. The members that hold references and the outer form are checked here; the values are checked by the
@@ -5,6 +6,9 @@ import { z } from 'zod';
 
 /** The version of the form of the lines. */
 export const TRANSFER_VERSION = 1;
+
+/** The maximum depth of objects and lists in a line. The deepest that the gateway writes are the members of a scheme. */
+const DEPTH_MAX = 32;
 
 const reference = z.string().min(1).max(255);
 const anything = z.unknown().optional();
@@ -60,6 +64,8 @@ const forms = {
     actionCredentials: bindings.nullish(),
     triggerCredentials: bindings.nullish(),
   }),
+  /** The last line, so that a file that ends too early is recognized. */
+  end: z.strictObject({ type: z.literal('end'), lines: z.int().nonnegative() }),
 };
 
 type Forms = typeof forms;
@@ -67,6 +73,45 @@ export type LineType = keyof Forms;
 /** A line of an export, by its type. */
 export type LineOf<T extends LineType> = z.infer<Forms[T]>;
 export type Line = { [T in LineType]: LineOf<T> }[LineType];
+/** The types of the lines that stand for a record. */
+export type RecordType = Exclude<LineType, 'header' | 'end'>;
+
+/** Where a secret stands in a file, and what it is bound to. */
+export interface SecretPlace {
+  readonly reference: string;
+  readonly field: string;
+  readonly binding: string;
+}
+
+/**
+ * Returns the place of a secret of a line. Its binding is a digest of what decides where and when the secret may be used. The order of members has no
+ * meaning in JSON, so they are sorted.
+ */
+export function placeOf(line: LineOf<'credential'>, field: string): SecretPlace {
+  const {
+    reference,
+    integration,
+    endUser = null,
+    kind,
+    settings,
+    allowedDomains,
+    allowedPurposes,
+    enabled = null,
+    expiresAt = null,
+  } = line;
+  const bound = { integration, endUser, kind, settings, allowedDomains, allowedPurposes, enabled, expiresAt };
+  const text = JSON.stringify(bound, (_, value: unknown) =>
+    typeof value === 'object' && value !== null && !Array.isArray(value)
+      ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))
+      : value,
+  );
+  return { reference, field, binding: createHash('sha256').update(text).digest('base64url') };
+}
+
+/** Whether a text has the form of a compact JWE (RFC 7516, section 7.1). Its header is a JSON object. */
+export function isSealed(text: string): boolean {
+  return /^eyJ[\w-]+\.[\w-]*\.[\w-]+\.[\w-]*\.[\w-]+$/.test(text);
+}
 
 /** A line that cannot be read. The message says why, without anything that stands in the line. */
 export class LineError extends Error {}
@@ -79,8 +124,9 @@ export function parseLine(text: string): Line {
   } catch {
     throw new LineError('is not JSON');
   }
-  const type = typeof value === 'object' && value !== null && 'type' in value ? String(value.type) : '';
-  if (!Object.hasOwn(forms, type)) throw new LineError(`has no type: one of ${Object.keys(forms).join(', ')}`);
+  refuseStructure(value, DEPTH_MAX);
+  const type = typeof value === 'object' && value !== null && 'type' in value ? value.type : undefined;
+  if (typeof type !== 'string' || !Object.hasOwn(forms, type)) throw new LineError(`has no type: one of ${Object.keys(forms).join(', ')}`);
   const form = forms[type as LineType];
   const { data, error } = form.safeParse(value);
   if (data) return data;
@@ -88,4 +134,12 @@ export function parseLine(text: string): Line {
   throw new LineError(
     known.length > 0 ? `has a wrong value: ${known.join(', ')}` : `has members that a line of the type ${type} does not have`,
   );
+}
+
+/** Refuses what cannot be processed as it is: values nested so deep that a recursion would fail, and the member that assignments drop. @throws LineError */
+function refuseStructure(value: unknown, depthLeft: number): void {
+  if (typeof value !== 'object' || value === null) return;
+  if (depthLeft === 0) throw new LineError('is nested too deep');
+  if (Object.hasOwn(value, '__proto__')) throw new LineError('has a member with a name that no member can have');
+  for (const member of Object.values(value)) refuseStructure(member, depthLeft - 1);
 }

@@ -1,5 +1,5 @@
 import type { KeyObject } from 'node:crypto';
-import { CompactEncrypt, compactDecrypt, errors } from 'jose';
+import { type CompactDecryptResult, CompactEncrypt, compactDecrypt, errors } from 'jose';
 import { type Path, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { Redacted } from '../redacted.ts';
 
@@ -11,9 +11,12 @@ export interface TransferPlace {
   /** The reference of the credential in the file. */
   readonly reference: string;
   readonly field: string;
+  /** A digest of what decides where and when the secret may be used. */
+  readonly binding: string;
 }
 
-const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+/** Fatal: bytes that are not UTF-8 are refused, because they would become other characters. */
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 const keyAlgorithms = ['RSA-OAEP-256', 'ECDH-ES'];
 const RSA_BITS_MIN = 2_048;
 const curves = ['prime256v1', 'secp384r1', 'secp521r1'];
@@ -36,22 +39,36 @@ function algorithmFor({ asymmetricKeyType, asymmetricKeyDetails = {} }: KeyObjec
 }
 
 /** Seals a secret for the owner of a public key. Returns a compact JWE (RFC 7516) with A256GCM, and the place in the protected header. */
-export function sealForTransfer(publicKey: KeyObject, { reference, field }: TransferPlace, plain: Redacted): Promise<string> {
+export function sealForTransfer(publicKey: KeyObject, { reference, field, binding }: TransferPlace, plain: Redacted): Promise<string> {
   return new CompactEncrypt(new TextEncoder().encode(plain.expose()))
-    .setProtectedHeader({ alg: algorithmFor(publicKey)!, enc: 'A256GCM', ref: reference, fld: field })
+    .setProtectedHeader({ alg: algorithmFor(publicKey)!, enc: 'A256GCM', ref: reference, fld: field, bnd: binding })
     .encrypt(publicKey);
 }
 
-/** Opens a sealed secret of an export. @throws UnreadableSecretError when it was changed, moved, or sealed for another key */
-export async function openTransferred(privateKey: KeyObject, { reference, field }: TransferPlace, sealed: string): Promise<Redacted> {
+/**
+ * Opens a sealed secret of an export.
+ * @throws UnreadableSecretError when it was changed, moved, or sealed for another key, its line was changed, or it is not UTF-8
+ */
+export async function openTransferred(privateKey: KeyObject, place: TransferPlace, sealed: string): Promise<Redacted> {
+  const { plaintext, protectedHeader } = await decrypted(privateKey, sealed);
+  const { ref, fld, bnd } = protectedHeader as { readonly ref?: unknown; readonly fld?: unknown; readonly bnd?: unknown };
+  if (ref !== place.reference || fld !== place.field) throw new UnreadableSecretError('it was sealed for another place');
+  if (bnd !== place.binding) {
+    throw new UnreadableSecretError('its line was changed after the export, and says something else about where or when it may be used');
+  }
   try {
-    const { plaintext, protectedHeader } = await compactDecrypt(sealed, privateKey, {
+    return new Redacted(decoder.decode(plaintext));
+  } catch {
+    throw new UnreadableSecretError('it is not UTF-8');
+  }
+}
+
+async function decrypted(privateKey: KeyObject, sealed: string): Promise<CompactDecryptResult> {
+  try {
+    return await compactDecrypt(sealed, privateKey, {
       keyManagementAlgorithms: keyAlgorithms,
       contentEncryptionAlgorithms: ['A256GCM'],
     });
-    if (protectedHeader.ref !== reference || protectedHeader.fld !== field)
-      throw new UnreadableSecretError('it was sealed for another place');
-    return new Redacted(decoder.decode(plaintext));
   } catch (error) {
     if (error instanceof errors.JOSEError || error instanceof TypeError) {
       throw new UnreadableSecretError('it was changed, or sealed for another key');

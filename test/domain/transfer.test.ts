@@ -2,13 +2,19 @@ import { createHash, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, chownSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { CompactEncrypt } from 'jose';
 import type { ObjectId } from 'mongodb';
 import { afterAll, beforeAll, expect, it, vi } from 'vitest';
-import { exportOrganization, importFile } from '../../src/cli/transfer.ts';
+import { exportOrganization, importFile, linesOf } from '../../src/cli/transfer.ts';
+import { TransferLog } from '../../src/cli/transfer-log.ts';
+import { placeOf } from '../../src/domain/transfer-lines.ts';
 import { openTransferred } from '../../src/secrets/transfer.ts';
 import { contents } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 import { credentialKinds } from '../kinds.ts';
+
+const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-transfer-'));
+afterAll(() => rmSync(directory, { recursive: true, force: true }));
 
 const test = useTestGateway();
 const source = { organization: test.newOrganization() };
@@ -76,11 +82,12 @@ async function imported(organization: string, lines: readonly (string | object)[
     for (const line of lines) yield typeof line === 'string' ? line : JSON.stringify(line);
   }
   const onProblem = (line: number, message: string) => void problems.push(`${line} ${message}`);
-  const report = await test.gateway.transfer.importLines(organization, each(), { onProblem, ...options });
+  const { counts, ...report } = await test.gateway.transfer.importLines(organization, each(), { onProblem, ...options });
+  expect(report.lines).toBe(Object.values(counts).reduce((sum, number) => sum + number));
   // One for each line, whatever is wrong with it.
   expect(problems).toHaveLength(report.problems);
   expect(new Set(problems.map((text) => text.split(' ')[0])).size).toBe(report.problems);
-  return { counts: report.counts, problems };
+  return { counts, problems };
 }
 /** The lines with references by order, and secrets in clear: what remains equal. */
 async function comparable(lines: readonly string[]): Promise<Json[]> {
@@ -89,9 +96,9 @@ async function comparable(lines: readonly string[]): Promise<Json[]> {
   return Promise.all(
     replaced.split('\n').map(async (text, index) => {
       const line = JSON.parse(text);
-      const { reference } = JSON.parse(lines[index]!);
+      const place = (field: string) => placeOf(JSON.parse(lines[index]!), field);
       for (const [field, sealed] of Object.entries<string | null>(line.secrets instanceof Object ? line.secrets : {})) {
-        if (sealed !== null) line.secrets[field] = (await openTransferred(privateKey, { reference, field }, sealed)).expose();
+        if (sealed !== null) line.secrets[field] = (await openTransferred(privateKey, place(field), sealed)).expose();
       }
       return line;
     }),
@@ -108,7 +115,7 @@ it('moves an organization: an export of the copy is equal, but for references an
   expect(lines.join('\n')).not.toContain(plaintext);
   const target = test.newOrganization();
   const first = await imported(target, lines, { key: privateKey });
-  expect(first).toEqual({ counts: { CREATED: lines.length - 1, UPDATED: 0, UNCHANGED: 0, FAILED: 0 }, problems: [] });
+  expect(first).toEqual({ counts: { CREATED: lines.length - 2, UPDATED: 0, UNCHANGED: 0, FAILED: 0 }, problems: [] });
   expect(await comparable(await exported(target, true))).toEqual(await comparable(lines));
   expect((await comparable(lines)).find(({ name }) => name === 'client').secrets.clientSecret).toBe(plaintext);
 
@@ -147,7 +154,12 @@ it('without secrets, says of each credential that it is missing, and keeps the s
   expect(lacking.counts.FAILED).toBe(plain.filter(isLacking).length);
   expect(lacking.problems[0]).toMatch(/^\d+ was not imported: The file does not contain its secrets\.$/);
   expect(lacking.problems.at(-1)).toMatch(/^\d+ was imported without \d+ of its credentials, which do not exist/);
-  expect((await imported(target, sealed)).problems[0]).toContain('Its secrets are sealed, and no key was given');
+  const before = hash(await stored(target));
+  await expect(imported(target, sealed)).rejects.toThrow(
+    'The file contains sealed secrets, and nothing was imported. Give the private key',
+  );
+  expect(hash(await stored(target))).toBe(before);
+  expect((await imported(target, sealed.slice(1))).problems[0]).toContain('Its secrets are sealed, and no key was given');
   // The other key, and a secret of another line.
   const other = generateKeyPairSync('rsa', { modulusLength: 2_048 }).privateKey;
   expect((await imported(target, sealed, { key: other })).problems[0]).toContain('cannot be opened');
@@ -193,7 +205,7 @@ it('changes nothing in the organization that the file was exported from', async 
   const before = hash(await stored(source.organization));
   for (const lines of [await exported(source.organization, true), await exported(source.organization)]) {
     const again = await imported(source.organization, lines, { key: privateKey });
-    expect(again).toEqual({ counts: { CREATED: 0, UPDATED: 0, UNCHANGED: lines.length - 1, FAILED: 0 }, problems: [] });
+    expect(again).toEqual({ counts: { CREATED: 0, UPDATED: 0, UNCHANGED: lines.length - 2, FAILED: 0 }, problems: [] });
     expect(hash(await stored(source.organization))).toBe(before);
   }
   // The ids of an integration mean nothing in another one.
@@ -331,9 +343,6 @@ it('accepts only keys that are strong enough', async () => {
     await expect(imported(source.organization, [], { key })).rejects.toThrow(keyRule('private'));
 });
 
-const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-transfer-'));
-afterAll(() => rmSync(directory, { recursive: true, force: true }));
-
 it.skipIf(process.platform === 'win32')(
   'writes a file when it is complete, for this user only, and reads the private key as other key files',
   async () => {
@@ -375,3 +384,187 @@ it.skipIf(process.platform === 'win32')(
     told.mockRestore();
   },
 );
+
+it('opens a sealed secret only in the line that it was exported in', async () => {
+  const target = test.newOrganization();
+  const lines = await exported(source.organization, true);
+  const parsed = lines.map((line) => JSON.parse(line) as Json);
+  const others = lines.filter((_, index) => parsed[index].type === 'integration' || parsed[index].type === 'endUser');
+  expect((await imported(target, [...others, '{"type":"endUser","integration":"crm","externalId":"eve"}'])).problems).toEqual([]);
+  const line = parsed.find(({ secrets, endUser }) => secrets instanceof Object && Object.keys(secrets).length === 1 && endUser === 'ada');
+  const [field] = Object.keys(line.secrets);
+  const another = parsed.find(({ type, settings }) => type === 'credential' && Object.keys(settings).length > 0);
+  const sealedText = (bytes: Uint8Array, place: { reference: string; field: string; binding: string }) =>
+    new CompactEncrypt(bytes)
+      .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', ref: place.reference, fld: place.field, bnd: place.binding })
+      .encrypt(publicKey);
+  const wasChanged = 'its line was changed after the export';
+  const edits: [edit: object, problem: string][] = [
+    [{ integration: 'empty', endUser: null }, wasChanged],
+    [{ endUser: 'eve' }, wasChanged],
+    [{ endUser: null }, wasChanged],
+    [{ kind: another.kind }, wasChanged],
+    [{ settings: another.settings }, wasChanged],
+    [{ settings: { ...line.settings, added: 'x' } }, wasChanged],
+    [{ allowedDomains: ['evil.example'] }, wasChanged],
+    [{ allowedDomains: undefined }, wasChanged],
+    [{ allowedPurposes: ['ACTION'] }, wasChanged],
+    [{ expiresAt: null }, wasChanged],
+    [{ enabled: false }, wasChanged],
+    [{ reference: another.reference }, 'it was sealed for another place'],
+    [{ secrets: { [field!]: plaintext } }, 'A secret in it is not sealed'],
+    [{ settings: { ...line.settings, [field!]: plaintext }, secrets: {} }, 'A secret in it is not sealed'],
+    // As of a Latin-1 file: these bytes would become U+FFFD.
+    [{ secrets: { [field!]: await sealedText(Buffer.from('70e9ff41', 'hex'), placeOf(line, field!)) } }, 'it is not UTF-8'],
+  ];
+  const before = hash(await stored(target));
+  const edited = edits.map(([edit]) => JSON.stringify({ ...line, ...edit }));
+  const { counts, problems } = await imported(target, edited, { key: privateKey });
+  expect(problems).toEqual(edits.map(([, problem]) => expect.stringContaining(problem)));
+  expect(counts).toMatchObject({ CREATED: 0, FAILED: edits.length });
+  expect(hash(await stored(target))).toBe(before);
+  expect((await imported(target, [edited.at(-2)!.replace(plaintext, 'x')])).problems[0]).toContain('A secret in it is not sealed');
+
+  // Names can be edited, and the order of members has no meaning. An existing credential keeps its owner.
+  const renamed = Object.fromEntries(Object.entries({ ...line, name: 'renamed', settings: reversed(line.settings) }).reverse());
+  const twice = await imported(target, [JSON.stringify(renamed), JSON.stringify(line)], { key: privateKey });
+  expect(twice.counts).toMatchObject({ CREATED: 1, FAILED: 1 });
+  expect(twice.problems).toEqual(['2 was not imported: reference: must not be that of an earlier line']);
+  const bare = { ...line, secrets: { [field!]: null } };
+  for (const endUser of ['eve', null]) {
+    expect(await imported(target, [JSON.stringify({ ...bare, endUser })])).toEqual({
+      counts: { CREATED: 0, UPDATED: 0, UNCHANGED: 0, FAILED: 1 },
+      problems: ['1 was not imported: endUser: must be the end user of the existing credential'],
+    });
+  }
+  const { problems: kindProblems } = await imported(target, [JSON.stringify({ ...bare, kind: another.kind, settings: another.settings })]);
+  expect(kindProblems).toHaveLength(1);
+});
+
+const reversed = (value: object) => Object.fromEntries(Object.entries(value).reverse());
+
+it('reports hostile lines, and goes on', async () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  const credential = '"type":"credential","integration":"crm","reference":"r","kind":"apiKey"';
+  const bad = [
+    '{"type":{"toString":1,"valueOf":1}}',
+    '{"type":["header"]}',
+    '{"type":"constructor"}',
+    'null',
+    '[]',
+    deep,
+    `{"type":"integration","name":"deep","ssoClaims":${deep}}`,
+    `{${credential},"settings":{"__proto__":{"a":1}},"secrets":{}}`,
+    `{${credential},"settings":{"\\u005f_proto__":"x"},"secrets":{}}`,
+    `{${credential},"settings":{"a":{"b":${deep}}},"secrets":{"key":"eyJh.b.c.d.e"}}`,
+    `{${credential},"settings":{},"secrets":{"__proto__":null}}`,
+    `{${credential.replace('apiKey', '__proto__')},"settings":{},"secrets":{}}`,
+    `{${credential.replace('apiKey', 'constructor')},"settings":{},"secrets":{}}`,
+    '{"type":"integration","name":"x","ssoClaims":{"__proto__":{}}}',
+    '{"type":"integration","name":"x","__proto__":1}',
+    '{"type":"header","version":1,"secrets":"none"}',
+    '{"type":"end","lines":-1}',
+  ];
+  const lines = ['{"type":"integration","name":"crm"}', ...bad, '{"type":"integration","name":"last"}'];
+  const { counts, problems } = await imported(test.newOrganization(), lines, { key: privateKey });
+  const numbers = problems.map((text) => Number(text.split(' ')[0])).sort((one, other) => one - other);
+  expect(numbers).toEqual(bad.map((_, index) => index + 2));
+  expect(counts).toEqual({ CREATED: 2, UPDATED: 0, UNCHANGED: 0, FAILED: bad.length });
+  const [tooDeep, impossible] = ['is nested too deep', 'has a member with a name that no member can have'];
+  for (const [index, line] of bad.entries()) {
+    const expected = line.includes('[[') ? tooDeep : line.includes('_proto__":') ? impossible : '';
+    expect(problems.find((text) => text.startsWith(`${index + 2} `))).toContain(expected);
+  }
+});
+
+it('reads files in bytes, and says what is missing in them', async () => {
+  const organization = test.newOrganization();
+  const integrationLine = (name: string) => `{"type":"integration","name":"${name}"}\n`;
+  const header = '{"type":"header","version":1,"secrets":"none"}\n';
+  const end = (lines: number) => `{"type":"end","lines":${lines}}\n`;
+  const outcome = async (content: string | Buffer, options: object = {}) => {
+    const file = join(directory, 'file');
+    writeFileSync(file, content);
+    const printed: string[] = [];
+    const written = vi.spyOn(process.stderr, 'write').mockImplementation((text) => printed.push(String(text)) > 0);
+    try {
+      const code = await importFile(test.gateway, file, { organization, ...options }, (line) => printed.push(`${line}\n`));
+      return { code, text: printed.join('') };
+    } finally {
+      written.mockRestore();
+    }
+  };
+  const complete = `${header}${integrationLine('a')}\n${integrationLine('b')}${end(3)}\n`;
+  expect(await outcome(complete)).toEqual({ code: 0, text: '2 lines: 2 created, 0 updated, 0 unchanged, 0 not imported.\n' });
+  // With a byte order mark, line breaks of Windows, and without the last one.
+  expect((await outcome(`\ufeff${complete.trim().replaceAll('\n', '\r\n')}`)).code).toBe(0);
+  const [noHeader, noEnd] = ['its first line is not the header', 'its last line is not the end'];
+  for (const [content, ...missing] of [
+    ['', noHeader, noEnd],
+    ['\n \n', noHeader, noEnd],
+    [header, noEnd],
+    [complete.slice(header.length), noHeader, noEnd],
+    [`${header}${integrationLine('a')}`, noEnd],
+    [`${header}${integrationLine('a')}${end(3)}`, noEnd],
+    [`${complete}${integrationLine('a')}`, noEnd],
+    [`${integrationLine('a')}${end(1)}`, noHeader],
+  ] as const) {
+    const { code, text } = await outcome(content);
+    expect({ code, missing: [noHeader, noEnd].filter((sentence) => text.includes(sentence)) }, content).toEqual({ code: 1, missing });
+  }
+  const latin1 = Buffer.from(`${header}${integrationLine('café')}${integrationLine('c')}${end(3)}`, 'latin1');
+  expect(await outcome(latin1)).toEqual({
+    code: 1,
+    text: expect.stringMatching(
+      /^Line 2 is not UTF-8\.\nProblems by kind:\n +1 {2}is not UTF-8\.\n2 lines: 1 created, .* 1 not imported\./,
+    ),
+  });
+  await expect(outcome((await exported(source.organization, true)).join('\n'))).rejects.toThrow('Give the private key with --key');
+
+  // In chunks of any size, and lines that are too long, also those that begin with a space.
+  const chunks = async function* (...all: (string | Buffer)[]) {
+    for (const chunk of all) yield Buffer.from(chunk);
+  };
+  const read = async (input: AsyncIterable<Uint8Array>) => {
+    const lines: string[] = [];
+    for await (const line of linesOf(input)) lines.push(typeof line === 'string' ? line : `(${line.message})`);
+    return lines;
+  };
+  const [half, rest] = [Buffer.from('é').subarray(0, 1), Buffer.from('é').subarray(1)];
+  expect(await read(chunks('a', half, rest, 'b\n\nc\n', half, '\nd'))).toEqual(['aéb', '', 'c', '(is not UTF-8)', 'd']);
+  const mebibytes = (number: number) => Array.from({ length: number }, () => ' '.repeat(1024 * 1024));
+  const tooLong = '(is longer than 8388608 bytes)';
+  expect(await read(chunks(...mebibytes(8), '{\nd\n', ...mebibytes(9)))).toEqual([tooLong, 'd', tooLong]);
+  expect(await read(chunks(...mebibytes(8), '\n'))).toEqual([mebibytes(8).join('')]);
+});
+
+it('prints the first problems of each kind, all of them by kind, and the progress', () => {
+  let time = 0;
+  const written: string[] = [];
+  const log = new TransferLog(
+    (text) => written.push(text),
+    false,
+    () => time,
+  );
+  for (let line = 1; line <= 1_000; line++) {
+    log.problem(line, `was imported without ${line} of its credentials.`);
+    if (line % 2 === 0) log.problem(line, 'is not JSON');
+    time += 50;
+    log.progress({ lines: line, problems: 0 });
+  }
+  log.summary();
+  const lines = written.join('').split('\n');
+  expect(lines.filter((line) => /^Line \d+ is not JSON\.$/.test(line))).toHaveLength(20);
+  expect(lines.filter((line) => /^Line (\d+) was imported without \1 of its credentials\.$/.test(line))).toHaveLength(20);
+  expect(lines.filter((line) => line.startsWith('Further lines'))).toHaveLength(2);
+  expect(lines.filter((line) => / lines, 0 problems$/.test(line))).toEqual(
+    [200, 400, 600, 800, 1_000].map((number) => `${number} lines, 0 problems`),
+  );
+  expect(lines.slice(-4)).toEqual([
+    'Problems by kind:',
+    '    1000  was imported without N of its credentials.',
+    '     500  is not JSON.',
+    '',
+  ]);
+  expect(lines).toHaveLength(20 + 20 + 2 + 5 + 4);
+});
