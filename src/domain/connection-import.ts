@@ -1,4 +1,12 @@
-import { AlteredRecordError, ConflictError, GatewayError, type Issue, NotFoundError, ValidationError } from '../errors.ts';
+import {
+  AlteredRecordError,
+  ConflictError,
+  GatewayError,
+  type Issue,
+  NotFoundError,
+  StorageLimitError,
+  ValidationError,
+} from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import type { InputOf, ValuesOf } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
@@ -158,6 +166,8 @@ async function importItems(
   replaceSecrets: boolean,
 ): Promise<readonly ImportResult[]> {
   let integration: IntegrationRecord | undefined;
+  const full = new Map<string | undefined, StorageLimitError>();
+  const ownerOf: ChunkOptions['ownerOf'] = new Map();
   const items = await withoutRepeated(own, ref, checked);
   const sound = items.filter(({ error }) => !error);
   const imported = await importInChunks(
@@ -166,7 +176,10 @@ async function importItems(
     () => integration!.id,
     async (chunk, limits) => {
       integration = await requireIntegration(own, ref, ['integration']);
-      return importChunk(own, integration, chunk, { ...limits, replaceSecrets });
+      return importChunk(own, integration, chunk, { ...limits, full, ownerOf, replaceSecrets });
+    },
+    (item, error) => {
+      if (error instanceof StorageLimitError && error.limit === 'MAX_OWNED') full.set(ownerOf.get(item), error);
     },
   );
   const unsound = items.filter(({ error }) => error);
@@ -378,6 +391,10 @@ async function findReferences(
 
 interface ChunkOptions extends ImportLimits {
   readonly replaceSecrets: boolean;
+  /** The end users that can own no more, as earlier items have shown. */
+  readonly full: ReadonlyMap<string | undefined, StorageLimitError>;
+  /** The end users of the items that were tried, to find out which of them can own no more. */
+  readonly ownerOf: Map<Item, string | undefined>;
 }
 
 /** Imports a chunk in the current transaction. Everything is read and checked before the first write. */
@@ -385,7 +402,7 @@ async function importChunk(
   context: MutationContext,
   integration: IntegrationRecord,
   items: readonly Item[],
-  { exhausted, replaceSecrets }: ChunkOptions,
+  { exhausted, full, ownerOf, replaceSecrets }: ChunkOptions,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const directory = await directoryOf(context, integration, items);
@@ -438,7 +455,12 @@ async function importChunk(
     });
     if (error) results[plan.index] = failed(error);
   }
-  if (exhausted) for (const { index } of creations.splice(0)) results[index] = failed(exhausted);
+  for (const creation of creations.splice(0)) {
+    ownerOf.set(creation.item, creation.endUser?.id);
+    const limit = exhausted ?? full.get(creation.endUser?.id);
+    if (limit) results[creation.index] = failed(limit);
+    else creations.push(creation);
+  }
 
   const done: Parameters<typeof recordAllAlso>[1][number][] = [];
   const createdIn = (id: string, { credentials }: Creation | ConnectionChange) => {

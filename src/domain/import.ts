@@ -82,7 +82,8 @@ export async function forEachItem<Item, Result>(
  * item that fails is left out, and the others of its chunk are imported. If the database stops responding after a chunk was committed, or the operation has
  * no time left, the remaining items fail with that error.
  *
- * `objectId` returns the id of the record that the audit entry of a chunk names.
+ * `objectId` returns the id of the record that the audit entry of a chunk names. `onRefused` is told of an item that the database refuses, before the
+ * next one is tried.
  *
  * @throws UnavailableError when nothing was committed; whatever else is not about single items
  */
@@ -91,6 +92,7 @@ export async function importInChunks<Item>(
   items: readonly Item[],
   objectId: () => string,
   importChunk: ImportChunk<Item>,
+  onRefused?: (item: Item, error: GatewayError) => void,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const limits: ImportLimits = {};
@@ -132,6 +134,7 @@ export async function importInChunks<Item>(
         );
         const ofOne = cause instanceof GatewayError ? cause : conflict;
         const ofEach = chunk.length === 1 || cause instanceof StorageLimitError ? ofOne : many;
+        if (chunk.length === 1) onRefused?.(chunk[0]!, ofOne);
         own = chunk.map(() => failed(ofEach));
       }
     }

@@ -297,9 +297,11 @@ mutation Import {
           integration: { name: "webshop" }
           name: "parcels"
         } }
-        variables: [{ name: "warehouse", value: "south" }]
+        variables: [
+          { name: "warehouse", value: "south" }
+        ]
       }
-      { name: "Newsletter", allowedDomain: "mail.example" }
+      { name: "Mail", allowedDomain: "mail.example" }
     ]
   }) {
     ... on ImportConnectionsSuccess {
