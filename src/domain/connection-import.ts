@@ -166,8 +166,8 @@ async function importItems(
   replaceSecrets: boolean,
 ): Promise<readonly ImportResult[]> {
   let integration: IntegrationRecord | undefined;
-  const full = new Map<string | undefined, StorageLimitError>();
-  const ownerOf: ChunkOptions['ownerOf'] = new Map();
+  const full: ChunkOptions['full'][number][] = [];
+  const tried: ChunkOptions['tried'] = new Map();
   const items = await withoutRepeated(own, ref, checked);
   const sound = items.filter(({ error }) => !error);
   const imported = await importInChunks(
@@ -176,10 +176,11 @@ async function importItems(
     () => integration!.id,
     async (chunk, limits) => {
       integration = await requireIntegration(own, ref, ['integration']);
-      return importChunk(own, integration, chunk, { ...limits, full, ownerOf, replaceSecrets });
+      return importChunk(own, integration, chunk, { ...limits, full, tried, replaceSecrets });
     },
     (item, error) => {
-      if (error instanceof StorageLimitError && error.limit === 'MAX_OWNED') full.set(ownerOf.get(item), error);
+      const owned = tried.get(item);
+      if (owned && error instanceof StorageLimitError && error.limit === 'MAX_OWNED') full.push({ ...owned, error });
     },
   );
   const unsound = items.filter(({ error }) => error);
@@ -391,10 +392,16 @@ async function findReferences(
 
 interface ChunkOptions extends ImportLimits {
   readonly replaceSecrets: boolean;
-  /** The end users that can own no more, as earlier items have shown. */
-  readonly full: ReadonlyMap<string | undefined, StorageLimitError>;
-  /** The end users of the items that were tried, to find out which of them can own no more. */
-  readonly ownerOf: Map<Item, string | undefined>;
+  /** The end users that can own no other connection with this many new credentials, or more, as earlier items have shown. */
+  readonly full: readonly (Owned & { readonly error: StorageLimitError })[];
+  /** What the items that were tried would add to what an end user owns. */
+  readonly tried: Map<Item, Owned>;
+}
+
+/** A connection that an end user would own, with a number of new credentials. */
+interface Owned {
+  readonly endUserId: string | undefined;
+  readonly count: number;
 }
 
 /** Imports a chunk in the current transaction. Everything is read and checked before the first write. */
@@ -402,7 +409,7 @@ async function importChunk(
   context: MutationContext,
   integration: IntegrationRecord,
   items: readonly Item[],
-  { exhausted, full, ownerOf, replaceSecrets }: ChunkOptions,
+  { exhausted, full, tried, replaceSecrets }: ChunkOptions,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const directory = await directoryOf(context, integration, items);
@@ -456,8 +463,10 @@ async function importChunk(
     if (error) results[plan.index] = failed(error);
   }
   for (const creation of creations.splice(0)) {
-    ownerOf.set(creation.item, creation.endUser?.id);
-    const limit = exhausted ?? full.get(creation.endUser?.id);
+    const owned = { endUserId: creation.endUser?.id, count: creation.credentials.length };
+    tried.set(creation.item, owned);
+    const over = full.find(({ endUserId, count }) => endUserId === owned.endUserId && owned.count >= count);
+    const limit = exhausted ?? over?.error;
     if (limit) results[creation.index] = failed(limit);
     else creations.push(creation);
   }

@@ -158,6 +158,14 @@ it('stores as much as the limits allow, and says which items are too many', asyn
     'LIMIT_EXCEEDED',
     'CREATED',
   ]);
+  // One that needs less is still tried.
+  const partly = await test.create(caller, 'EndUser', { integration, externalId: 'partly' });
+  const having = (name: string, count: number) =>
+    item(name, { endUser: { id: partly.id }, actionCredentials: Array.from({ length: count }, (_, index) => login(`${name} ${index}`)) });
+  const codes = (await results([having('four', 4), having('two', 2), having('three', 3), having('one', 1)])).map(
+    ({ error }) => error?.code,
+  );
+  expect(codes).toEqual([undefined, 'LIMIT_EXCEEDED', 'LIMIT_EXCEEDED', undefined]);
   const outside = await send([]);
   expect(outside).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'connections'] }] });
 });
