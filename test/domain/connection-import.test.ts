@@ -54,7 +54,7 @@ const reveal = async (credential: string) => {
 };
 const read = async (id: string): Promise<Json> => {
   const query = `query ($id: ID!) { connection(by: { id: $id }) { version name allowedDomain endUser { externalId } actionCredentials {
-    credential { ... on BasicAuthCredential { id version name username integrity } } } } }`;
+    credential { ... on BasicAuthCredential { id version name description username integrity } } } } }`;
   return (await test.query(caller, query, { id })).connection;
 };
 /** How often an import runs a transaction, and how many commands it sends. */
@@ -200,9 +200,15 @@ it('checks changes before it writes, and writes a credential once, however many 
   });
   expect(await reveal(shared.id)).toBe('secret 119');
   // In both lists of one connection, the later one sees what the earlier one changes.
-  const both = { name: 'shared 0', actionCredentials: own('bob', 'first'), triggerCredentials: own('carol', 'second') };
+  const [first] = own('bob', 'first');
+  const described = { credential: { create: { ...first!.credential.create, description: 'of the earlier one' } } };
+  const both = { name: 'shared 0', actionCredentials: [described], triggerCredentials: own('carol', 'second') };
   expect(await statuses([both, { name: 'shared 1' }], { replaceSecrets: true })).toEqual(['UPDATED', 'UNCHANGED']);
-  expect((await read(result[0]!.connectionId)).actionCredentials[0].credential).toMatchObject({ version: 4, username: 'carol' });
+  expect((await read(result[0]!.connectionId)).actionCredentials[0].credential).toMatchObject({
+    version: 4,
+    username: 'carol',
+    description: 'of the earlier one',
+  });
   expect(await reveal(shared.id)).toBe('second');
 
   // An item that fails changes nothing, also none of its credentials, and costs no transaction.
