@@ -53,7 +53,7 @@ export type Entry = ({ readonly id: string } | { readonly create: PreparedCreden
 export const HIDDEN = 'the entry names a credential that the viewer cannot see';
 
 /** An entry, or a binding that stays as it is, and its path in the input. */
-interface Placed {
+export interface Placed {
   readonly entry: Entry | Binding;
   readonly path: Path;
 }

@@ -1,4 +1,4 @@
-import { AlteredRecordError, GatewayError, type Issue, NotFoundError, type StorageLimitError, ValidationError } from '../errors.ts';
+import { AlteredRecordError, GatewayError, type Issue, NotFoundError, StorageLimitError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import type { InputOf, ValuesOf } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
@@ -8,9 +8,29 @@ import type { EndUserRecord } from '../store/end-user.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { BaseRecord, Filter, PageOf, RecordStore } from '../store/records.ts';
 import { refuseForbiddenDestinations, refuseUnusable } from './binding.ts';
-import { changeConnection, connectionFields, destinations, newConnection, refuseClientOf, scopeOfName } from './connection.ts';
+import {
+  type ConnectionChange,
+  connectionFields,
+  destinations,
+  newConnection,
+  planChange,
+  type ReadForChange,
+  refuseClientOf,
+  scopeOfName,
+} from './connection.ts';
 import { type BindingLists, type Entry, type List, lists, namedIn, prepareLists } from './connection-entries.ts';
-import { insertCredentials, isSameKind, mergeCredential, type PreparedCredential, unsealedCredential } from './credential.ts';
+import {
+  asMerged,
+  type CredentialMerge,
+  insertCredentials,
+  isSameKind,
+  noMerge,
+  type PreparedCredential,
+  planMerge,
+  saveMerges,
+  unsealedCredential,
+} from './credential.ts';
+import { visibilityOf } from './credential-visibility.ts';
 import {
   checkNumber,
   failed,
@@ -21,9 +41,9 @@ import {
   isAboutItem,
   refuseIfAllFailed,
 } from './import.ts';
-import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
+import { type MutationContext, recordAllAlso } from './mutate.ts';
 import { shown } from './reading.ts';
-import { asUnchanged, isUnchanged, newRecord, orNameTaken } from './records.ts';
+import { isUnchanged, newRecord, orNameTaken, updateRecord } from './records.ts';
 import { type ConnectorRef, type EndUserRef, formsOf, type IntegrationRef, requireIntegration } from './references.ts';
 import { isSameValue } from './same-value.ts';
 import { at, Checks } from './validation.ts';
@@ -64,6 +84,15 @@ interface Creation extends Planned {
   readonly held: readonly string[];
 }
 
+/** A checked change of an existing connection and of its credentials, before it is written. */
+interface Update extends Planned {
+  readonly record: ConnectionRecord;
+  /** Undefined if the connection itself has everything already. */
+  readonly change: ConnectionChange | undefined;
+  /** The ids of the credentials that change. */
+  readonly changed: readonly string[];
+}
+
 /**
  * Creates connections with their new credentials, and updates those that exist: with the same name, connector and end user. Sending the same again
  * changes nothing. A new credential that has the name and the kind of one in the same list of the existing connection, is that one. Returns a result for
@@ -76,6 +105,7 @@ interface Creation extends Planned {
 export async function importConnections(context: MutationContext, input: ConnectionImportInput): Promise<readonly ImportResult[]> {
   const results = await importEachConnection(context, input);
   refuseIfAllFailed(results, 'connections');
+  for (const { error } of results) if (error) context.refused?.(error.code);
   return results;
 }
 
@@ -131,18 +161,74 @@ export async function importEachConnection(
 async function importItems(
   own: MutationContext,
   ref: IntegrationRef,
-  items: readonly Item[],
+  checked: readonly Item[],
   options: Pick<ChunkOptions, 'replaceSecrets' | 'incomplete'>,
 ): Promise<readonly ImportResult[]> {
+  const full: ChunkOptions['full'][number][] = [];
+  const tried: ChunkOptions['tried'] = new Map();
+  const items = await withoutRepeated(own, ref, checked);
   const sound = items.filter(({ error }) => !error);
-  const imported = await importInChunks(own, sound, async (chunk, exhausted) => {
-    const integration = await requireIntegration(own, ref, ['integration']);
-    const results = await importChunk(own, integration, chunk, { exhausted, ...options });
-    return { objectId: integration.id, results };
-  });
+  const imported = await importInChunks(
+    own,
+    sound,
+    async (chunk, exhausted) => {
+      const integration = await requireIntegration(own, ref, ['integration']);
+      const results = await importChunk(own, integration, chunk, { exhausted, full, tried, ...options });
+      return { objectId: integration.id, results };
+    },
+    (item, error) => {
+      const owned = tried.get(item);
+      if (owned && error instanceof StorageLimitError && error.limit === 'MAX_OWNED') full.push({ ...owned, error });
+    },
+  );
   const unsound = items.filter(({ error }) => error);
   const refused = unsound.length === 0 ? [] : await refusalsOf(own, ref, unsound);
   return items.map((item) => (item.error ? refused[unsound.indexOf(item)]! : imported[sound.indexOf(item)]!));
+}
+
+/**
+ * Refuses items that are the same connection as an earlier one. This is decided over all items, before the first of them is written. Reads nothing if
+ * every name is there once. @throws InvalidIntegrationError
+ */
+async function withoutRepeated(context: MutationContext, ref: IntegrationRef, items: readonly Item[]): Promise<readonly Item[]> {
+  const nameOf = ({ checked }: Item) => checked!.name.normalize('NFC');
+  const sound = items.filter(({ error }) => !error);
+  const counts = new Map<string, number>();
+  for (const item of sound) counts.set(nameOf(item), (counts.get(nameOf(item)) ?? 0) + 1);
+  const repeated = new Set(sound.filter((item) => counts.get(nameOf(item))! > 1));
+  if (repeated.size === 0) return items;
+  const integration = await requireIntegration(context, ref, ['integration']);
+  const directory = await directoryOf(context, integration, [...repeated]);
+  const taken = new Set<string>();
+  const result: Item[] = [];
+  for (const item of items) {
+    const error =
+      repeated.has(item) &&
+      (await errorOf(async () => {
+        const key = keyOf(integration, { item, ...(await findOwners(context, directory, item)) });
+        if (taken.has(key)) {
+          throw new ValidationError([
+            { path: ['name'], message: 'must not be that of an earlier item, with the same connector and end user' },
+          ]);
+        }
+        taken.add(key);
+      }));
+    // Whether its references exist is decided in the transaction.
+    result.push(error instanceof ValidationError ? { ...item, error } : item);
+  }
+  return result;
+}
+
+/** Finds the connector and the end user of an item. */
+async function findOwners(
+  context: MutationContext,
+  directory: Directory,
+  { given }: Item,
+): Promise<Pick<Planned, 'connector' | 'endUser'>> {
+  const checks = new Checks();
+  const found = await findReferences(context, directory, { ...given, actionCredentials: null, triggerCredentials: null }, checks);
+  checks.end();
+  return found;
 }
 
 /** Checks an item as far as this needs no transaction. */
@@ -305,6 +391,16 @@ interface ChunkOptions {
   readonly exhausted: StorageLimitError | undefined;
   readonly replaceSecrets: boolean;
   readonly incomplete: IncompleteLists;
+  /** The end users that can own no other connection with this many new credentials, or more, as earlier items have shown. */
+  readonly full: readonly (Owned & { readonly error: StorageLimitError })[];
+  /** What the items that were tried would add to what an end user owns. */
+  readonly tried: Map<Item, Owned>;
+}
+
+/** A connection that an end user would own, with a number of new credentials. */
+interface Owned {
+  readonly endUserId: string | undefined;
+  readonly count: number;
 }
 
 /** Imports a chunk in the current transaction. Everything is read and checked before the first write. */
@@ -312,71 +408,92 @@ async function importChunk(
   context: MutationContext,
   integration: IntegrationRecord,
   items: readonly Item[],
-  { exhausted, replaceSecrets, incomplete }: ChunkOptions,
+  { exhausted, full, tried, replaceSecrets, incomplete }: ChunkOptions,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const directory = await directoryOf(context, integration, items);
   const planned: Planned[] = [];
-  const taken = new Set<string>();
   for (const [index, item] of items.entries()) {
     const error = await errorOf(async () => {
-      const checks = new Checks();
       // An entry of an existing connection may name a credential that the viewer does not find: that is decided below.
-      const found = await findReferences(context, directory, { ...item.given, actionCredentials: null, triggerCredentials: null }, checks);
-      checks.end();
-      const plan = { item, index, ...found };
-      const key = keyOf(integration, plan);
-      if (taken.has(key)) {
-        throw new ValidationError([
-          { path: ['name'], message: 'must not be that of an earlier item, with the same connector and end user' },
-        ]);
-      }
-      taken.add(key);
-      planned.push(plan);
+      planned.push({ item, index, ...(await findOwners(context, directory, item)) });
     });
     if (error) results[index] = failed(error);
   }
   const existing = await existingOf(context, integration, planned);
-  const bound = await readIds(
-    context.store.credentials,
-    [...existing.values()].flatMap(({ isAltered, credentialIds }) => (isAltered ? [] : credentialIds)),
+  const named = [...existing.values()].flatMap(({ isAltered, credentialIds }) => (isAltered ? [] : credentialIds));
+  const boundById = new Map(
+    shown(context, 'credential', await readIds(context.store.credentials, named)).map((record) => [record.id, record]),
   );
-  const boundById = new Map(shown(context, 'credential', bound).map((record) => [record.id, record]));
+  const visibility = await visibilityOf(context, [...new Set(named)]);
+  /** What will be written to existing credentials. An item sees what earlier ones write. */
+  const merges = new Map<string, CredentialMerge>();
+  const credentialOf = (id: string, own: ReadonlyMap<string, CredentialMerge> = merges) => {
+    const merge = own.get(id) ?? merges.get(id);
+    const found = merge ? asMerged(merge) : (boundById.get(id) ?? directory.credentials.get(id));
+    if (found?.isAltered) throw new AlteredRecordError('credential');
+    return found;
+  };
 
   const creations: Creation[] = [];
-  const updates: (Planned & { readonly record: ConnectionRecord })[] = [];
+  const updates: Update[] = [];
   for (const plan of planned) {
     const record = existing.get(keyOf(integration, plan));
     const error = await errorOf(async () => {
       if (record?.isAltered) throw new AlteredRecordError('connection');
-      if (record) return void updates.push({ ...plan, record });
-      creations.push(await creationOf(context, directory, plan));
+      if (!record) return void creations.push(await creationOf(context, directory, plan, credentialOf));
+      // An item that fails changes no credential.
+      const own = new Map<string, CredentialMerge>();
+      updates.push(
+        await updateOf(context, { ...plan, record }, replaceSecrets, {
+          kept: incomplete.get(plan.item.given) ?? [],
+          boundById,
+          mergeOf: (stored) => own.get(stored.id) ?? merges.get(stored.id) ?? noMerge(stored),
+          merged: (merge) => void own.set(merge.stored.id, merge),
+          read: {
+            connector: plan.connector,
+            // A hidden credential of another connection must look like one that does not exist.
+            visibility: new Map(record.credentialIds.map((id) => [id, visibility.get(id)!])),
+            credentialOf: (id) => credentialOf(id, own),
+          },
+        }),
+      );
+      for (const [id, merge] of own) merges.set(id, merge);
     });
     if (error) results[plan.index] = failed(error);
   }
-  if (exhausted) for (const { index } of creations.splice(0)) results[index] = failed(exhausted);
+  for (const creation of creations.splice(0)) {
+    const owned = { endUserId: creation.endUser?.id, count: creation.credentials.length };
+    tried.set(creation.item, owned);
+    const over = full.find(({ endUserId, count }) => endUserId === owned.endUserId && owned.count >= count);
+    const limit = exhausted ?? over?.error;
+    if (limit) results[creation.index] = failed(limit);
+    else creations.push(creation);
+  }
 
   const done: Parameters<typeof recordAllAlso>[1][number][] = [];
-  await create(context, integration, creations);
-  for (const { index, record, credentials } of creations) {
+  const createdIn = (id: string, { credentials }: Creation | ConnectionChange) => {
+    const ids = credentials.map((credential) => credential.record.id);
+    done.push({ action: 'createCredential', noun: 'credential', ids, object: { noun: 'connection', id } });
+  };
+  await insert(context, integration, creations, updates);
+  for (const creation of creations) {
+    const { index, record } = creation;
     results[index] = { status: 'CREATED', id: record.id, error: null };
     done.push({ action: 'createConnection', noun: 'connection', ids: [record.id], object: null });
-    const ids = credentials.map((credential) => credential.record.id);
-    done.push({ action: 'createCredential', noun: 'credential', ids, object: { noun: 'connection', id: record.id } });
+    createdIn(record.id, creation);
   }
-  for (const update of updates) {
-    const written: AlsoDone[] = [];
-    const error = await errorOf(async () => {
-      const kept = incomplete.get(update.item.given) ?? [];
-      const record = await merge(context, update, { boundById, replaceSecrets, kept }, written);
-      const isSame = isUnchanged(record);
+  const error = await errorOf(async () => {
+    await saveMerges(context, [...merges.values()]);
+    for (const { index, record, change, changed } of updates) {
+      const isSame = !change || isUnchanged(await updateRecord(context, context.store.connections, record, change.changes));
       if (!isSame) done.push({ action: 'updateConnection', noun: 'connection', ids: [record.id], object: null });
-      done.push(...written.map((each) => ({ ...each, object: { noun: 'connection' as const, id: record.id } })));
-      results[update.index] = { status: isSame && written.length === 0 ? 'UNCHANGED' : 'UPDATED', id: record.id, error: null };
-    });
-    // Something of it can be written already.
-    if (error) throw new ItemError(error);
-  }
+      if (change) createdIn(record.id, change);
+      done.push({ action: 'updateCredential', noun: 'credential', ids: changed, object: { noun: 'connection', id: record.id } });
+      results[index] = { status: isSame && changed.length === 0 ? 'UNCHANGED' : 'UPDATED', id: record.id, error: null };
+    }
+  });
+  if (error) throw new ItemError(error);
   if (creations.length + updates.length > 0) await recordAllAlso(context, done);
   return results;
 }
@@ -414,9 +531,14 @@ async function existingOf(
 }
 
 /** Makes the records of a new connection. @throws ValidationError, NotFoundError, AlteredRecordError */
-async function creationOf(context: MutationContext, directory: Directory, plan: Planned): Promise<Creation> {
+async function creationOf(
+  context: MutationContext,
+  directory: Directory,
+  plan: Planned,
+  credentialOf: ReadForChange['credentialOf'],
+): Promise<Creation> {
   const { item, connector, endUser } = plan;
-  const { integration, credentials: known } = directory;
+  const { integration } = directory;
   if (connector) refuseClientOf(context, connector, ['connector']);
   const checks = new Checks();
   await findReferences(context, directory, item.given, checks);
@@ -435,51 +557,65 @@ async function creationOf(context: MutationContext, directory: Directory, plan: 
   const record = newConnection({ ...newRecord(context), ...owner }, connector?.id ?? null, item.checked!, bindings);
   const created = new Map(credentials.map((each) => [each.record.id, each.record]));
   await refuseForbiddenDestinations(context, destinations(record, connector), [], async (ids) =>
-    ids.flatMap((id) => created.get(id) ?? known.get(id) ?? []),
+    ids.flatMap((id) => created.get(id) ?? credentialOf(id) ?? []),
   );
   return { ...plan, record, credentials, held: record.credentialIds.filter((id) => !created.has(id)) };
 }
 
-/** Writes new connections and their credentials, with one command for each collection. @throws ConflictError */
-async function create(context: MutationContext, integration: IntegrationRecord, creations: readonly Creation[]): Promise<void> {
-  if (creations.length === 0) return;
+/**
+ * Writes new connections, and the new credentials of all connections, with one command for each collection. Protects existing credentials from being
+ * deleted at the same time. @throws ItemError
+ */
+async function insert(
+  context: MutationContext,
+  integration: IntegrationRecord,
+  creations: readonly Creation[],
+  updates: readonly Update[],
+): Promise<void> {
   const { store } = context;
-  await store.slots.attach(integration.id);
-  for (const id of new Set(creations.flatMap(({ connector }) => connector?.id ?? []))) await store.slots.attach(id);
-  await store.endUsers.touchAll([...new Set(creations.flatMap(({ endUser }) => endUser?.id ?? []))]);
-  await store.credentials.touchAll([...new Set(creations.flatMap(({ held }) => held))]);
+  if (creations.length > 0) {
+    await store.slots.attach(integration.id);
+    for (const id of new Set(creations.flatMap(({ connector }) => connector?.id ?? []))) await store.slots.attach(id);
+    await store.endUsers.touchAll([...new Set(creations.flatMap(({ endUser }) => endUser?.id ?? []))]);
+  }
+  const all = [...creations, ...updates.flatMap(({ change }) => change ?? [])];
+  await store.credentials.touchAll([...new Set(all.flatMap(({ held }) => held))]);
   await insertCredentials(
     context,
-    creations.flatMap(({ credentials }) => credentials),
+    all.flatMap(({ credentials }) => credentials),
   );
+  if (creations.length === 0) return;
   const error = await errorOf(() =>
     orNameTaken('connection', scopeOfName(creations[0]!.record), () => store.connections.insertAll(creations.map(({ record }) => record))),
   );
   if (error) throw new ItemError(error);
 }
 
-interface MergeOptions {
-  /** The credentials in the lists of existing connections. */
+/** What the update of a connection needs to know about credentials. */
+interface Credentials {
   readonly boundById: ReadonlyMap<string, CredentialRecord>;
-  readonly replaceSecrets: boolean;
+  /** Returns what will be written to a credential so far. */
+  readonly mergeOf: (stored: CredentialRecord) => CredentialMerge;
+  /** Takes what will be written to a credential now. */
+  readonly merged: (merge: CredentialMerge) => void;
+  readonly read: ReadForChange;
+  /** The lists of the connection that stay as they are. */
   readonly kept: readonly List[];
 }
 
-/**
- * Updates an existing connection and its credentials, except for the lists that are `kept`. Adds what it did besides to `written`. Sends no command if
- * nothing changes.
- * @throws ValidationError, NotFoundError, ConflictError
- */
-async function merge(
+/** Checks the changes of an existing connection and of its credentials. Writes nothing. @throws ValidationError, NotFoundError, AlteredRecordError */
+async function updateOf(
   context: MutationContext,
-  { item, record }: Planned & { readonly record: ConnectionRecord },
-  { boundById, replaceSecrets, kept }: MergeOptions,
-  written: AlsoDone[],
-): Promise<ConnectionRecord> {
+  plan: Planned & { readonly record: ConnectionRecord },
+  replaceSecrets: boolean,
+  { boundById, mergeOf, merged: take, read, kept }: Credentials,
+): Promise<Update> {
+  const { item, record } = plan;
   const { connector: _, endUser: __, actionCredentials, triggerCredentials, name: ___, ...changes } = item.given;
   const sent: BindingLists = { actionCredentials, triggerCredentials };
   const checked = changed(record, checkChanges(connectionFields, changes));
   const entries: Partial<Record<List, Entry[]>> = {};
+  const changedIds = new Set<string>();
   for (const list of lists) {
     if (!item.entries[list] || kept.includes(list)) continue;
     const own = ownCredentials(record, record[list], boundById);
@@ -494,15 +630,19 @@ async function merge(
       }
       own.splice(own.indexOf(match), 1);
       const given = sent[list]![index]!.credential.create!;
-      const credential = await at([list, index, 'credential', 'create'], () => mergeCredential(context, match, given, replaceSecrets));
-      if (!isUnchanged(credential)) written.push({ action: 'updateCredential', noun: 'credential', ids: [match.id] });
+      const merge = await at([list, index, 'credential', 'create'], () => planMerge(context, mergeOf(match), given, replaceSecrets));
+      if (!merge.isSame) {
+        changedIds.add(match.id);
+        take(merge);
+      }
       merged.push({ id: match.id, authScheme: entry.authScheme ?? null });
     }
     const asBindings = merged.map((entry) => ('id' in entry ? { credentialId: entry.id, authScheme: entry.authScheme ?? null } : null));
     if (!isSameValue(record[list], asBindings)) entries[list] = merged;
   }
   const isSame = Object.keys({ ...checked, ...entries }).length === 0;
-  return isSame ? asUnchanged({ ...record }) : changeConnection(context, record, checked, entries);
+  const change = isSame ? undefined : await planChange(context, record, checked, entries, read);
+  return { ...plan, record, change, changed: [...changedIds] };
 }
 
 /** Returns the values that differ from those of the record. */

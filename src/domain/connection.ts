@@ -14,8 +14,9 @@ import {
 import { canonicalHost, hostOfUrl } from '../fields/hosts.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
 import type { BaseRecord } from '../store/records.ts';
-import { refuseSameIds } from './auth-scheme.ts';
+import { credentialsOf, refuseSameIds } from './auth-scheme.ts';
 import {
   type Destination,
   destinationsOf,
@@ -23,6 +24,7 @@ import {
   namedCredentials,
   refuseForbiddenDestinations,
   refuseUnknownCredentials,
+  refuseUnusable,
 } from './binding.ts';
 import {
   BINDINGS_MAX,
@@ -35,6 +37,7 @@ import {
   lists,
   namedBy,
   namedIn,
+  type Placed,
   placed,
   prepareEntry,
   prepareLists,
@@ -42,6 +45,7 @@ import {
   withKept,
 } from './connection-entries.ts';
 import type { DomainContext } from './context.ts';
+import { type PreparedCredential, unsealedCredential } from './credential.ts';
 import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
@@ -233,6 +237,76 @@ export async function changeConnection(
 ): Promise<ConnectionRecord> {
   const guarded = guardedIn({ ...checked, ...entries });
   const visibility = guarded.length > 0 ? await visibilityOf(context, record.credentialIds) : new Map();
+  const merged = mergedLists(record, entries, visibility);
+  const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
+  const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
+  const pathOf = (list: List, index: number) => merged[list]?.[index]?.path ?? [list, index];
+  return write(context, record, { ...checked, ...bindings }, guarded, visibility, pathOf);
+}
+
+/** A checked change of a connection, before it is written. */
+export interface ConnectionChange {
+  readonly record: ConnectionRecord;
+  readonly changes: Partial<Omit<ConnectionRecord, keyof BaseRecord>>;
+  /** The new credentials. */
+  readonly credentials: readonly { readonly record: CredentialRecord; readonly prepared: PreparedCredential }[];
+  /** The ids of the existing credentials in its entries, which must not be deleted at the same time. */
+  readonly held: readonly string[];
+}
+
+/** What was read for a change of a connection. */
+export interface ReadForChange {
+  readonly connector: ConnectorRecord | null;
+  /** Of the credentials that the connection names. */
+  readonly visibility: ReadonlyMap<string, Visibility>;
+  /** Returns a credential, if the viewer can see it. @throws AlteredRecordError */
+  readonly credentialOf: (id: string) => CredentialRecord | undefined;
+}
+
+/** Does the same as `changeConnection`, but reads and writes nothing. @throws ValidationError, NotFoundError, AlteredRecordError */
+export async function planChange(
+  context: MutationContext,
+  record: ConnectionRecord,
+  checked: Partial<ValuesOf<typeof connectionFields>>,
+  entries: Partial<Record<List, readonly Entry[]>>,
+  { connector, visibility, credentialOf }: ReadForChange,
+): Promise<ConnectionChange> {
+  const guarded = guardedIn({ ...checked, ...entries });
+  const merged = mergedLists(record, entries, visibility);
+  const credentials: { record: CredentialRecord; prepared: PreparedCredential }[] = [];
+  const named: NamedCredential[] = [];
+  const rebound = (list: List): readonly Binding[] =>
+    merged[list]?.map(({ entry, path }) => {
+      if ('credentialId' in entry) return entry;
+      const authScheme = entry.authScheme ?? null;
+      named.push(...credentialsOf(authScheme).map((id) => ({ id, path: [...path, 'authScheme', 'oauth2'] })));
+      if ('id' in entry) {
+        named.push({ id: entry.id, path: [...path, 'credential', 'id'] });
+        return { credentialId: entry.id, authScheme };
+      }
+      const created = unsealedCredential(context, record, entry.create);
+      credentials.push({ record: created, prepared: entry.create });
+      return { credentialId: created.id, authScheme };
+    }) ?? record[list];
+  const bindings = { actionCredentials: rebound('actionCredentials'), triggerCredentials: rebound('triggerCredentials') };
+  for (const { id, path } of named) refuseUnusable(credentialOf(id), record, path);
+  const created = new Map(credentials.map((each) => [each.record.id, each.record]));
+  const changes = await checkWritten(context, record, { ...checked, ...bindings }, guarded, {
+    connector: async () => connector,
+    connectorPath: ['connector'],
+    visibility,
+    pathOf: (list, index) => merged[list]?.[index]?.path ?? [list, index],
+    read: async (ids) => ids.flatMap((id) => created.get(id) ?? credentialOf(id) ?? []),
+  });
+  return { record, changes, credentials, held: named.map(({ id }) => id) };
+}
+
+/** Returns what becomes of the given lists. @throws ValidationError */
+function mergedLists(
+  record: ConnectionRecord,
+  entries: Partial<Record<List, readonly Entry[]>>,
+  visibility: ReadonlyMap<string, Visibility>,
+): Partial<Record<List, Placed[]>> {
   const merged = {
     actionCredentials: entries.actionCredentials && withKept(record, entries.actionCredentials, 'actionCredentials', visibility),
     triggerCredentials: entries.triggerCredentials && withKept(record, entries.triggerCredentials, 'triggerCredentials', visibility),
@@ -241,10 +315,7 @@ export async function changeConnection(
     actionCredentials: merged.actionCredentials ?? record.actionCredentials,
     triggerCredentials: merged.triggerCredentials ?? record.triggerCredentials,
   });
-  const rebound = async (list: List) => (merged[list] ? bind(context, record, merged[list]) : record[list]);
-  const bindings = { actionCredentials: await rebound('actionCredentials'), triggerCredentials: await rebound('triggerCredentials') };
-  const pathOf = (list: List, index: number) => merged[list]?.[index]?.path ?? [list, index];
-  return write(context, record, { ...checked, ...bindings }, guarded, visibility, pathOf);
+  return Object.fromEntries(Object.entries(merged).filter(([, list]) => list));
 }
 
 /**
@@ -347,16 +418,41 @@ async function write(
   visibility: ReadonlyMap<string, Visibility> = new Map(),
   pathOf?: (list: List, index: number) => Path,
 ): Promise<ConnectionRecord> {
+  const connector = async () => (record.connectorId === null ? null : context.store.connectors.one({ id: record.connectorId }));
+  const written = await checkWritten(context, record, changes, guarded, { connector, connectorPath: ['connection'], visibility, pathOf });
+  return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
+}
+
+/** Checks what changes of a connection lead to, and returns what is written. @throws ValidationError */
+async function checkWritten(
+  context: MutationContext,
+  record: ConnectionRecord,
+  changes: Partial<ValuesOf<typeof connectionFields> & Record<List, readonly Binding[]>>,
+  guarded: readonly GuardedField[],
+  {
+    connector: connectorOf,
+    connectorPath,
+    visibility,
+    pathOf,
+    read,
+  }: {
+    readonly connector: () => Promise<ConnectorRecord | null>;
+    readonly connectorPath: Path;
+    readonly visibility: ReadonlyMap<string, Visibility>;
+    readonly pathOf: ((list: List, index: number) => Path) | undefined;
+    readonly read?: (ids: readonly string[]) => Promise<readonly CredentialRecord[]>;
+  },
+) {
   const { actionCredentials, triggerCredentials } = { ...record, ...changes };
   const written = { ...changes, credentialIds: namedCredentials({ actionCredentials, triggerCredentials }) };
   refuseAiming(context, record, changes, written.credentialIds, visibility);
   if (guarded.length > 0) {
-    const connector = record.connectorId === null ? null : await context.store.connectors.one({ id: record.connectorId });
-    if (connector) refuseClientOf(context, connector, ['connection']);
+    const connector = await connectorOf();
+    if (connector) refuseClientOf(context, connector, connectorPath);
     const before = destinations(record, connector);
-    await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded, pathOf), before);
+    await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded, pathOf), before, read);
   }
-  return orNameTaken('connection', scopeOfName(record), () => updateRecord(context, context.store.connections, record, written));
+  return written;
 }
 
 /** @throws ValidationError when the position is not in the list */

@@ -13,7 +13,7 @@ import { type ChangesOf, flag, type InputOf, instant, text, type ValuesOf } from
 import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
-import type { Filter } from '../store/records.ts';
+import type { BaseRecord, Filter } from '../store/records.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
@@ -21,7 +21,7 @@ import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from 
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
-import { type EvenAltered, expectVersion, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
+import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration, requireOwner } from './references.ts';
 import { checkRevealReason } from './reveal-reason.ts';
 import { at, Checks, refusePast } from './validation.ts';
@@ -167,6 +167,29 @@ export function isSameKind(record: CredentialRecord, { kind }: PreparedCredentia
   return isOfKind(record, kind);
 }
 
+/** What will be written to a credential. Several merges of one credential are one write. */
+export interface CredentialMerge {
+  readonly stored: CredentialRecord;
+  /** The values that it gets, except its secrets. */
+  readonly changes: Partial<Omit<CredentialRecord, keyof BaseRecord | 'secrets'>>;
+  /** The secrets that it gets. */
+  readonly secrets: PreparedWrite['secrets'];
+  /** The names of the secrets that it loses. */
+  readonly unset: readonly string[];
+  /** Whether the last merge changes nothing. */
+  readonly isSame: boolean;
+}
+
+/** Returns a merge that changes nothing, to begin with. */
+export function noMerge(stored: CredentialRecord): CredentialMerge {
+  return { stored, changes: {}, secrets: {}, unset: [], isSame: true };
+}
+
+/** Returns a credential as it will be, except for what is known about its secrets. */
+export function asMerged({ stored, changes }: CredentialMerge): CredentialRecord {
+  return { ...stored, ...changes };
+}
+
 /**
  * Gives a credential the values of a new one, in the caller's transaction. Absent fields are kept, and null clears a field. The secrets are only written with
  * `replaceSecrets`, and then always: whether something was written must not tell if a guess is right.
@@ -176,9 +199,19 @@ export function isSameKind(record: CredentialRecord, { kind }: PreparedCredentia
 export async function mergeCredential(
   context: DomainContext,
   record: CredentialRecord,
-  { data, ...given }: NewCredential,
+  given: NewCredential,
   replaceSecrets: boolean,
 ): Promise<CredentialRecord> {
+  return (await saveMerges(context, [await planMerge(context, noMerge(record), given, replaceSecrets)]))[0]!;
+}
+
+/** Does the same as `mergeCredential`, on top of what will be written already, but writes nothing. @throws ValidationError */
+export async function planMerge(
+  context: DomainContext,
+  before: CredentialMerge,
+  { data, ...given }: NewCredential,
+  replaceSecrets: boolean,
+): Promise<CredentialMerge> {
   const { enabled, ...others } = given;
   // It cannot be cleared: null means the default, of a new credential.
   const common = checkChanges(credentialFields, { ...others, ...(enabled != null && { enabled }) });
@@ -186,12 +219,42 @@ export async function mergeCredential(
   // A key pair is generated once.
   const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret);
   const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
-  const updatedAt = context.now();
+  const record = asMerged(before);
   // The data of a kind that is for input only are complete, with their secrets, or they are none.
   const isWritten = replaceSecrets || !kind.storedAs;
-  const prepared = isWritten ? await prepareData(context, { [kind.kind]: kept }) : undefined;
-  const written = { ...common, ...(prepared && (await writeData(context, record, prepared, updatedAt))) };
-  return updateRecord(context, context.store.credentials, record, written, updatedAt);
+  if (!isWritten) return { ...before, changes: { ...before.changes, ...common }, isSame: hasAlready(record, common) };
+  const set = Object.keys({ ...keptSecrets(before.stored, before.unset), ...before.secrets });
+  const prepared = await prepareData(context, { [kind.kind]: kept });
+  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared, set);
+  const changes = { ...common, settings, facts };
+  const isSame = hasAlready(record, changes) && Object.keys(secrets).length === 0 && !unset.some((name) => set.includes(name));
+  return {
+    stored: before.stored,
+    changes: { ...before.changes, ...changes },
+    secrets: Object.fromEntries(Object.entries({ ...before.secrets, ...secrets }).filter(([name]) => !unset.includes(name))),
+    unset: [...new Set([...before.unset, ...unset])],
+    isSame,
+  };
+}
+
+/**
+ * Writes merges of different credentials in the caller's transaction, with one command for all of their new secrets. Returns the credentials in the same
+ * order. @throws ConflictError, AlteredRecordError
+ */
+export async function saveMerges(context: DomainContext, merges: readonly CredentialMerge[]): Promise<CredentialRecord[]> {
+  const { store } = context;
+  const updatedAt = context.now();
+  for (const { stored, secrets, unset } of merges) await store.secrets.unset(stored.id, [...unset, ...Object.keys(secrets)]);
+  const withSecrets = merges.filter(({ secrets }) => Object.keys(secrets).length > 0);
+  const puts = withSecrets.map(({ stored, secrets }) => ({ owner: stored, secrets }));
+  const facts = puts.length === 0 ? [] : await store.secrets.putAll(puts, updatedAt);
+  const records: CredentialRecord[] = [];
+  for (const merge of merges) {
+    const { stored, changes, unset } = merge;
+    const secrets = { ...keptSecrets(stored, unset), ...facts[withSecrets.indexOf(merge)] };
+    records.push(await updateRecord(context, store.credentials, stored, { ...changes, secrets }, updatedAt));
+  }
+  return records;
 }
 
 /** Changes the given fields. Of the kind's fields, absent ones are kept and null clears a field. @throws ValidationError, NotFoundError, ConflictError */
@@ -239,11 +302,15 @@ async function readKeyFiles(context: DomainContext, id: string, prepared: Prepar
 }
 
 /** @throws ValidationError */
-function prepareUpdate(record: CredentialRecord, { kind, data, keyFiles }: PreparedData): Promise<PreparedWrite> {
+function prepareUpdate(
+  record: CredentialRecord,
+  { kind, data, keyFiles }: PreparedData,
+  set: readonly string[] = Object.keys(record.secrets),
+): Promise<PreparedWrite> {
   if (!isOfKind(record, kind)) {
     throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
   }
-  const isSet = Object.fromEntries(Object.keys(record.secrets).map((field) => [field, true]));
+  const isSet = Object.fromEntries(set.map((field) => [field, true]));
   const stored = { settings: record.settings, facts: record.facts, isSet };
   return at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, stored));
 }
@@ -254,10 +321,13 @@ function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
 
 async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
   const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
-  const kept = Object.entries(record.secrets).filter(([field]) => !unset.includes(field));
   await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(record, secrets, updatedAt);
-  return { settings, facts, secrets: { ...Object.fromEntries(kept), ...put } };
+  return { settings, facts, secrets: { ...keptSecrets(record, unset), ...put } };
+}
+
+function keptSecrets({ secrets }: CredentialRecord, unset: readonly string[]): CredentialRecord['secrets'] {
+  return Object.fromEntries(Object.entries(secrets).filter(([name]) => !unset.includes(name)));
 }
 
 /**

@@ -23,6 +23,11 @@ export const IMPORT_MAX = 1_000;
  * one, or to leave out an item that the transaction fails with.
  */
 const ITEMS_PER_TRANSACTION = 100;
+/**
+ * How often the transactions of an import are repeated for parts of their items, to find those that the database refuses. Afterwards, a transaction that
+ * fails fails for all of its items: an import must not send more commands than its cost pays for.
+ */
+const REPETITIONS_MAX = 100;
 /** The number of items that are checked at the same time. Reading a key file waits for another thread. */
 const CHECKED_AT_ONCE = 8;
 
@@ -74,6 +79,13 @@ export class ItemError extends Error {
 /** Ends a transaction in which no item succeeds, so that nothing is written. */
 class NothingImported extends Error {}
 
+/** The time limit of the operation is close, and an item was not tried. */
+class NoTimeLeftError extends GatewayError {
+  constructor() {
+    super('TIMEOUT', 'The operation has no time left for this item, which was not imported. Import it again, or fewer at once.');
+  }
+}
+
 export function failed(error: GatewayError): ImportResult {
   return { status: 'FAILED', id: null, error };
 }
@@ -93,8 +105,11 @@ export async function forEachItem<Item, Result>(
 
 /**
  * Imports items in chunks. Each chunk is one transaction: all of its items that succeed are committed together, with their audit entries, or none. An
- * item that fails is left out, and the others of its chunk are imported. If the database stops responding after a chunk was committed, the remaining
- * items fail with that error.
+ * item that fails is left out, and the others of its chunk are imported. If the database stops responding after a chunk was committed, or the operation has
+ * no time left, the remaining items fail with that error.
+ *
+ * `onRefused` is told of an item that the database refuses, before the
+ * next one is tried.
  *
  * @throws UnavailableError when nothing was committed; whatever else is not about single items
  */
@@ -102,15 +117,21 @@ export async function importInChunks<Item>(
   context: MutationContext,
   items: readonly Item[],
   importChunk: ImportChunk<Item>,
+  onRefused?: (item: Item, error: GatewayError) => void,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   let exhausted: StorageLimitError | undefined;
   let isCommitted = false;
   let unavailable: UnavailableError | undefined;
+  let repetitions = 0;
 
   async function run(chunk: readonly Item[]): Promise<void> {
     if (unavailable) {
       results.push(...chunk.map(() => failed(unavailable!.of('NOT_EXECUTED'))));
+      return;
+    }
+    if (context.isOver?.()) {
+      results.push(...chunk.map(() => failed(new NoTimeLeftError())));
       return;
     }
     let own: readonly ImportResult[] = [];
@@ -130,11 +151,17 @@ export async function importInChunks<Item>(
         own = chunk.map(() => failed(error));
       } else if (!(error instanceof NothingImported)) {
         if (!canBeOfItem(error)) throw error;
-        if (chunk.length > 1) return splitting(chunk);
+        if (chunk.length > 1 && repetitions < REPETITIONS_MAX) return splitting(chunk);
         if (cause instanceof StorageLimitError && cause.limit !== 'MAX_OWNED') exhausted = cause;
-        own = [
-          failed(cause instanceof GatewayError ? cause : new ConflictError('Another request has written the same at the same time.', [])),
-        ];
+        const conflict = new ConflictError('Another request has written the same at the same time.', []);
+        const many = new ConflictError(
+          'Too many items of the import fail. Nothing is wrong with this one, as far as is known. Import it again.',
+          [],
+        );
+        const ofOne = cause instanceof GatewayError ? cause : conflict;
+        const ofEach = chunk.length === 1 || cause instanceof StorageLimitError ? ofOne : many;
+        if (chunk.length === 1) onRefused?.(chunk[0]!, ofOne);
+        own = chunk.map(() => failed(ofEach));
       }
     }
     results.push(...own);
@@ -142,6 +169,7 @@ export async function importInChunks<Item>(
 
   /** Runs the halves one by one: which item fails is not known, or what the others have written before must not stay without it. */
   async function splitting(chunk: readonly Item[]): Promise<void> {
+    repetitions += 2;
     const half = Math.ceil(chunk.length / 2);
     await run(chunk.slice(0, half));
     await run(chunk.slice(half));

@@ -1,6 +1,6 @@
 import { encodeId } from '../access/global-id.ts';
 import type { Noun } from '../access/scopes.ts';
-import { type Issue, UnauthenticatedError, UnavailableError, ValidationError } from '../errors.ts';
+import { type ErrorCode, type Issue, UnauthenticatedError, UnavailableError, ValidationError } from '../errors.ts';
 import type { AuditRecord } from '../store/audit.ts';
 import type { DomainContext } from './context.ts';
 import { isUnchanged, newRecord } from './records.ts';
@@ -19,6 +19,10 @@ export interface MutationContext extends DomainContext {
   readonly action: Action;
   /** The ids in the input that no record can have. A function that uses `Checks` reports them with everything else that is wrong. */
   readonly malformed?: readonly Issue[];
+  /** Whether it is time to end: the time limit of the operation is close. Asked between the transactions of a mutation that has several. */
+  readonly isOver?: () => boolean;
+  /** Counts a part of the mutation that is refused, for the audit log, though the mutation itself succeeds. */
+  readonly refused?: (code: ErrorCode) => void;
 }
 
 /** The record that a mutation affected, or the id of a deleted record. */

@@ -75,10 +75,12 @@ export async function updateRecord<R extends BaseRecord>(
   changes: Partial<Omit<R, keyof BaseRecord>>,
   updatedAt: Date = now(),
 ): Promise<R> {
-  const stored = record as Readonly<Record<string, unknown>>;
-  const isSame = ([name, value]: [string, unknown]) => isSameValue(stored[name], value) || isStillAbsent(stored[name], value);
-  if (!record.isAltered && Object.entries(changes).every(isSame)) {
-    return asUnchanged({ ...record });
-  }
+  if (!record.isAltered && hasAlready(record, changes)) return asUnchanged({ ...record });
   return records.update(record, changes, updatedAt);
+}
+
+/** Returns whether a record has all of these values. */
+export function hasAlready(record: object, values: object): boolean {
+  const stored = record as Readonly<Record<string, unknown>>;
+  return Object.entries(values).every(([name, value]) => isSameValue(stored[name], value) || isStillAbsent(stored[name], value));
 }

@@ -34,6 +34,11 @@ import { variableIssues } from './variables.ts';
 /** The maximum number of errors about variables that are reported at once, and of those that say the same of different items of a list. */
 const ISSUES_MAX = 50;
 const SAME_ISSUES_MAX = 5;
+/**
+ * The part of the time limit of an operation after which a mutation with several transactions starts no other one. So it can still tell what was
+ * committed.
+ */
+const ENDING_AFTER = 0.7;
 /** How many parsed documents are cached, and how long each may be. They are keyed by their text, so large ones would fill the memory. */
 const KEPT_DOCUMENTS_MAX = 1_000;
 const KEPT_DOCUMENT_MAX_LENGTH = 8 * 1024;
@@ -179,6 +184,7 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
       return { errors: missing.map(forbidden) };
     }
     await charge(state);
+    context.progress.endsAt = performance.now() + limits.operationSeconds * ENDING_AFTER * 1_000;
     const args = { schema, document, contextValue: context, variableValues, ...(operationName && { operationName }) };
     return withinTime((signal) => execute({ ...args, signal } as ExecutionArgs) as RawResult | Promise<RawResult>, limits.operationSeconds);
   };

@@ -110,7 +110,7 @@ export function createHttp(settings: HttpSettings) {
 
   /** Answers a request of GraphQL. */
   async function graphqlResponse(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
-    const progress: Progress = { hasSucceeded: false, unavailable: undefined };
+    const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
     let parameters: unknown;
     let result: RawResult;
     try {
@@ -179,7 +179,7 @@ export function createHttp(settings: HttpSettings) {
     /** Runs an operation without HTTP, with the same checks. */
     async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
       const state: RequestState = { viewer };
-      const progress: Progress = { hasSucceeded: false, unavailable: undefined };
+      const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
       const result = await run(
         { query, variables, operationName },
         { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },

@@ -266,12 +266,19 @@ export function addConnection(kit: Kit): void {
       fields: () => ({
         connector: connector.member({ description: 'A connector of the same integration.' }),
         endUser: endUser.member({ description: 'An end user of the same integration.' }),
-        ...fields.inputFields(connectionFields),
+        ...fields.inputFields({
+          ...connectionFields,
+          name: {
+            ...connectionFields.name,
+            description:
+              'The name. With the connector and the end user, it decides which connection it is, so an import does not change it.',
+          },
+        }),
         ...credentialLists,
       }),
     });
     mutation('importConnections', {
-      description: `Creates or updates up to ${IMPORT_MAX} connections of an integration, with their new credentials. Sending the same again changes nothing. Each hundred items are one transaction. An item that fails changes nothing, and the others are imported. If all items fail, the result is their error. A new credential that has the name and kind of one in the same list of an existing connection is that one, if both have the same owner: its settings are updated, and its secrets kept, unless \`replaceSecrets\` is set. The size of the body is limited, too.`,
+      description: `Creates or updates up to ${IMPORT_MAX} connections of an integration, with their new credentials. Sending the same again changes nothing. Each hundred items are one transaction. An item that fails changes nothing, and the others are imported. If all items fail, the result is their error. A new credential that has the name and kind of one in the same list of an existing connection is that one, if both have the same owner: its settings are updated, and its secrets kept, unless \`replaceSecrets\` is set. The size of the body is limited, too. If the time limit of the operation is close, the remaining items fail with \`TIMEOUT\`. Always also requires \`connections.patch\`, and with new credentials \`credentials.post\` and \`credentials.patch\`.`,
       scope: 'connections.post',
       inputDescription: 'The connections to import.',
       input: {
@@ -291,7 +298,9 @@ export function addConnection(kit: Kit): void {
         'connections.patch',
         ...(connections.some(createsCredential) ? (['credentials.post', 'credentials.patch'] as const) : []),
       ],
-      cost: ({ connections }) => IMPORT_COST + connections.reduce((sum, each) => sum + ITEM_COST + newCredentialsIn(each), 0),
+      cost: ({ connections, replaceSecrets }) =>
+        IMPORT_COST +
+        connections.reduce((sum, each) => sum + ITEM_COST + (1 + (replaceSecrets ? REPLACED_COST : 0)) * newCredentialsIn(each), 0),
       success: { field: 'imported', type: result, description: 'The results.' },
       errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
       audit: 'integration',
@@ -304,6 +313,8 @@ export function addConnection(kit: Kit): void {
 const IMPORT_COST = 25;
 /** The cost of each item. A new connection takes a fifth of the time that a mutation for it alone takes. Each new credential adds 1. */
 const ITEM_COST = 5;
+/** The additional cost of each new credential if secrets are replaced. A credential that exists already is written on its own then. */
+const REPLACED_COST = 3;
 
 function newCredentialsIn({ actionCredentials, triggerCredentials }: BindingLists): number {
   return [...(actionCredentials ?? []), ...(triggerCredentials ?? [])].filter(({ credential }) => credential.create).length;

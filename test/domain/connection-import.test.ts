@@ -1,4 +1,4 @@
-import { beforeAll, expect, it } from 'vitest';
+import { beforeAll, expect, it, vi } from 'vitest';
 import { isAboutItem } from '../../src/domain/import.ts';
 import * as errors from '../../src/errors.ts';
 import { contents } from '../database.ts';
@@ -26,6 +26,7 @@ const IMPORT = `mutation ($input: ImportConnectionsInput!) { result: importConne
     results { status connectionId error { code message issues { path message } } }
   } }
   ... on MutationError { code message } ... on ValidationError { issues { path message } }
+  ... on NotFoundError { path }
 } }`;
 
 const send = async (connections: readonly object[], more: object = {}, as: object = {}): Promise<Json> =>
@@ -55,8 +56,15 @@ const reveal = async (credential: string) => {
 };
 const read = async (id: string): Promise<Json> => {
   const query = `query ($id: ID!) { connection(by: { id: $id }) { version name allowedDomain endUser { externalId } actionCredentials {
-    credential { ... on BasicAuthCredential { id version name username integrity } } } } }`;
+    credential { ... on BasicAuthCredential { id version name description username integrity } } } } }`;
   return (await test.query(caller, query, { id })).connection;
+};
+/** How often an import runs a transaction, and how many commands it sends. */
+const counted = async <T>(run: () => Promise<T>): Promise<{ result: T; commands: number; transactions: number }> => {
+  const before = test.commands.length;
+  const result = await run();
+  const sent = test.commands.slice(before);
+  return { result, commands: sent.length, transactions: sent.filter((name) => /^(?:commit|abort)Transaction$/.test(name)).length };
 };
 /** What is stored, without what each request leaves. */
 const stored = async () => {
@@ -156,6 +164,14 @@ it('stores as much as the limits allow, and says which items are too many', asyn
     'LIMIT_EXCEEDED',
     'CREATED',
   ]);
+  // One that needs less is still tried.
+  const partly = await test.create(caller, 'EndUser', { integration, externalId: 'partly' });
+  const having = (name: string, count: number) =>
+    item(name, { endUser: { id: partly.id }, actionCredentials: Array.from({ length: count }, (_, index) => login(`${name} ${index}`)) });
+  const codes = (await results([having('four', 4), having('two', 2), having('three', 3), having('one', 1)])).map(
+    ({ error }) => error?.code,
+  );
+  expect(codes).toEqual([undefined, 'LIMIT_EXCEEDED', 'LIMIT_EXCEEDED', undefined]);
   const outside = await send([]);
   expect(outside).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', 'connections'] }] });
 });
@@ -185,4 +201,114 @@ it('goes on with the other items only after errors that are about one', () => {
     'ValidationError',
   ]);
   expect(classes.length).toBeGreaterThan(15);
+});
+
+it('checks changes before it writes, and writes a credential once, however many connections have it', async () => {
+  const shared = await test.create(caller, 'Credential', { integration, name: 'shared', data: basicAuth('old') });
+  const names = Array.from({ length: 120 }, (_, index) => `shared ${index}`);
+  const existing = [{ credential: { id: shared.id } }];
+  await send(names.map((name) => ({ name, actionCredentials: existing, triggerCredentials: existing })));
+  const own = (username: string, password: string) => [{ credential: { create: { name: 'shared', data: basicAuth(password, username) } } }];
+  const again = names.map((name, index) => ({ name, actionCredentials: own(`user ${index}`, `secret ${index}`) }));
+  const { result, commands, transactions } = await counted(() => results(again, { replaceSecrets: true }));
+  expect(result.map(({ status }) => status)).toEqual(names.map(() => 'UPDATED'));
+  expect(transactions).toBe(2);
+  expect(commands).toBeLessThan(120);
+  // The last one is stored. It is written once for each transaction.
+  expect((await read(result[0]!.connectionId)).actionCredentials[0].credential).toMatchObject({
+    version: 3,
+    username: 'user 119',
+    integrity: 'INTACT',
+  });
+  expect(await reveal(shared.id)).toBe('secret 119');
+  // In both lists of one connection, the later one sees what the earlier one changes.
+  const [first] = own('bob', 'first');
+  const described = { credential: { create: { ...first!.credential.create, description: 'of the earlier one' } } };
+  const both = { name: 'shared 0', actionCredentials: [described], triggerCredentials: own('carol', 'second') };
+  expect(await statuses([both, { name: 'shared 1' }], { replaceSecrets: true })).toEqual(['UPDATED', 'UNCHANGED']);
+  expect((await read(result[0]!.connectionId)).actionCredentials[0].credential).toMatchObject({
+    version: 4,
+    username: 'carol',
+    description: 'of the earlier one',
+  });
+  expect(await reveal(shared.id)).toBe('second');
+
+  // An item that fails changes nothing, also none of its credentials, and costs no transaction.
+  const half = Array.from({ length: 40 }, (_, index) => item(`half ${index}`, { connector: null }));
+  await send(half);
+  const changed = half.map((each, index) => ({
+    ...each,
+    allowedDomain: index % 2 === 0 ? 'api.example.com' : 'other.example.com',
+    actionCredentials: [login('x', { data: basicAuth('x', 'changed') })],
+  }));
+  const halves = await counted(() => send(changed));
+  expect(halves.transactions).toBe(1);
+  const told: Json[] = halves.result.imported.results;
+  expect(told.map(({ error }) => error?.issues[0].path.join('.'))).toEqual(
+    half.map((_, index) => (index % 2 === 0 ? undefined : `input.connections.${index}.allowedDomain`)),
+  );
+  const query = `{ credentials(integration: { name: "crm" }, name: "login", first: 100) { nodes { ... on BasicAuthCredential { username } } } }`;
+  const { credentials } = await test.query(caller, query);
+  expect(credentials.nodes.filter(({ username }: Json) => username === 'changed')).toHaveLength(20);
+  expect((await test.gateway.audit.verify(caller.organization))!.problems).toEqual([]);
+});
+
+it('ends in time, repeats few transactions, and logs the items that it refuses', async () => {
+  // The second transaction is not started: the clock moves when the first one is committed.
+  const before = test.commands.length;
+  const real = performance.now.bind(performance);
+  const isCommitted = () => test.commands.includes('commitTransaction', before);
+  const clock = vi.spyOn(performance, 'now').mockImplementation(() => real() + (isCommitted() ? 15_000 : 0));
+  const late = await results(Array.from({ length: 120 }, (_, index) => ({ name: `late ${index}` }))).finally(() => clock.mockRestore());
+  expect(late.map(({ status, error }) => error?.code ?? status)).toEqual([...Array(100).fill('CREATED'), ...Array(20).fill('TIMEOUT')]);
+
+  const owner = await test.create(caller, 'EndUser', { integration, externalId: 'full' });
+  const many = Array.from({ length: 300 }, (_, index) => ({ name: `full ${index}`, endUser: { id: owner.id } }));
+  const { result, transactions } = await counted(() => results([...many, { name: 'not full' }]));
+  expect(transactions).toBeLessThan(30);
+  const codes = result.map(({ status, error }) => error?.code ?? status);
+  expect(codes.filter((code) => code === 'CREATED')).toHaveLength(6);
+  expect(codes.filter((code) => code === 'LIMIT_EXCEEDED')).toHaveLength(295);
+
+  // The same item in another transaction is refused too, before anything is written.
+  const apart = [
+    { name: 'twice' },
+    ...Array.from({ length: 109 }, (_, index) => ({ name: `late ${index}` })),
+    { name: 'twice', variables: [] },
+  ];
+  const twice = await results(apart);
+  expect([twice[0]!.status, twice[110]!.status]).toEqual(['CREATED', 'FAILED']);
+  expect(twice[110]!.error.issues.map(({ path }: Json) => path.join('.'))).toEqual(['input.connections.110.name']);
+
+  const unknown = { name: 'guess', endUser: { inIntegration: { integration, externalId: 'nobody' } } };
+  expect(await send([unknown])).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'connections', '0', 'endUser'] });
+  expect(await statuses([{ name: 'late 0' }, unknown, { ...unknown, name: 'other guess' }])).toEqual(['UNCHANGED', 'FAILED', 'FAILED']);
+  await test.gateway.audit.seal();
+  const log = '{ auditLog(first: 100) { nodes { action outcome count } } }';
+  const entries: Json[] = (await test.query(caller, log)).auditLog.nodes;
+  expect(entries.filter(({ outcome }) => outcome === 'NOT_FOUND').reduce((sum, { count }) => sum + count, 0)).toBeGreaterThanOrEqual(3);
+  expect(entries.find(({ outcome }) => outcome === 'TIMEOUT')).toMatchObject({ action: 'importConnections', count: 20 });
+});
+
+it('tells an end user nothing about the hidden credentials of its other connections', async () => {
+  const carl = await test.create(caller, 'EndUser', { integration, externalId: 'carl' });
+  const hidden = await test.create(caller, 'Credential', { integration, name: 'hidden', data: basicAuth('h') });
+  const name = (each: string) => ({ name: each, endUser: { id: carl.id } });
+  const [one] = await results([{ ...name('one'), actionCredentials: [{ credential: { id: hidden.id } }] }, name('two')]);
+  const token = await test.makeEndUserToken(caller, carl, { scopes: ['connections.*', 'credentials.*'] });
+  const aim = (id: string) => ({ ...name('two'), actionCredentials: [{ credential: { id } }] });
+  const { id: absent } = await test.create(caller, 'Credential', {
+    integration: { name: 'shop' },
+    name: 'elsewhere',
+    data: basicAuth('e'),
+  });
+  for (const id of [hidden.id, absent]) {
+    const [kept, refused] = await results(
+      [{ ...name('one'), actionCredentials: [{ credential: { id: hidden.id } }] }, aim(id)],
+      {},
+      { token },
+    );
+    expect([kept!.status, refused!.error?.code]).toEqual(['UNCHANGED', 'NOT_FOUND']);
+  }
+  expect((await read(one!.connectionId)).actionCredentials[0].credential.version).toBe(1);
 });

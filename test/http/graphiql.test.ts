@@ -76,6 +76,8 @@ describe('the examples', () => {
       const sealedAt = (await runExample(caller, 'Change')).updateCredential.credential.password.sealedAt;
       const changed = (await runExample(caller, 'Change')).updateCredential.credential;
       expect(changed).toMatchObject({ username: 'maple.books', password: { redacted: '*****', sealedAt } });
+      const { imported } = (await runExample(caller, 'Import')).importConnections;
+      expect([imported.createdCount, imported.unchangedCount]).toEqual(round === 'first' ? [2, 0] : [0, 2]);
       expect((await runExample(caller, 'Reveal')).revealSecret.secret).toEqual({
         field: 'password',
         plaintext: 'correct horse battery staple',

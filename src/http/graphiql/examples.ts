@@ -281,6 +281,46 @@ mutation Change($id: ID!) {
     variables: { id: '<id of Parcels login>' },
   },
 
+  // Many connections at once, which can be sent again.
+  {
+    query: `# Creates up to 1,000 connections, or updates them. The
+# name, connector and end user decide which connection it
+# is, so if you run it again, it changes nothing. An item
+# can also have new credentials, as in SetUp.
+mutation Import {
+  importConnections(input: {
+    integration: { name: "webshop" }
+    connections: [
+      {
+        name: "Returns"
+        connector: { inIntegration: {
+          integration: { name: "webshop" }
+          name: "parcels"
+        } }
+        variables: [
+          { name: "warehouse", value: "south" }
+        ]
+      }
+      { name: "Mail", allowedDomain: "mail.example" }
+    ]
+  }) {
+    ... on ImportConnectionsSuccess {
+      imported {
+        createdCount
+        unchangedCount
+        results {
+          status
+          connectionId
+          error { code issues { path message } }
+        }
+      }
+    }
+    ... on MutationError { code message }
+  }
+}
+`,
+  },
+
   // The only operation that returns a plaintext.
   {
     query: `# The only operation that returns a plaintext: one field

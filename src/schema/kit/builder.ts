@@ -26,6 +26,8 @@ export interface Progress {
   hasSucceeded: boolean;
   /** The error of the first one that got no answer from the database. The others are not tried. */
   unavailable: UnavailableError | undefined;
+  /** When a mutation with several transactions starts no other one, as a value of `performance.now()`: before the time limit of the operation. */
+  endsAt: number;
 }
 
 interface Types {

@@ -4,7 +4,7 @@ import type { Noun, Scope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import { GENERATE } from '../../credential-kinds/define.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
-import { AlteredRecordError, ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
+import { AlteredRecordError, type ErrorCode, ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
 import { examineInput } from './input.ts';
@@ -153,7 +153,9 @@ export function addMutations(builder: Builder, nodes: Nodes) {
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
             const action = { name, noun: options.audit, address, requestId };
             const { input: taken, malformed } = examineInput(argument!.type, input);
-            const result = await options.run({ ...context, action, malformed }, taken as never);
+            const isOver = () => performance.now() >= progress.endsAt;
+            const refused = (code: ErrorCode) => refusals.add(viewer, name, code, { requestId, address });
+            const result = await options.run({ ...context, action, malformed, isOver, refused }, taken as never);
             progress.hasSucceeded = true;
             return result;
           } catch (error) {
