@@ -160,7 +160,8 @@ export function createHttp(settings: HttpSettings) {
     async handle(request: HttpRequest): Promise<HttpResponse> {
       const startedAt = performance.now();
       const state: RequestState = { requestId: randomUUID() };
-      const url = parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
+      // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
+      const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
       // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path.
       const method = request.method === 'HEAD' ? 'GET' : request.method;
       const answer = url ? await responseTo({ ...request, method, url }, state) : refusalResponse(noUrl);
@@ -172,7 +173,7 @@ export function createHttp(settings: HttpSettings) {
         ...quotaHeaders(state),
         'x-request-id': state.requestId!,
       };
-      logRequest(logger, state, { method: request.method, pathname: url?.pathname ?? '', status: answer.status, startedAt });
+      logRequest(logger, state, { method: request.method, pathname: url ? url.pathname : '', status: answer.status, startedAt });
       return { status: answer.status, headers, body: request.method === 'HEAD' ? null : answer.body };
     },
 
@@ -190,6 +191,7 @@ export function createHttp(settings: HttpSettings) {
   };
 }
 
+const isHost = /^[^/?#@\\\s]*$/;
 const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
 
 /**

@@ -164,6 +164,8 @@ const kinds: Readonly<Record<string, readonly [status: number, sent: () => strin
   'too many requests': [429, () => json(query('{ __typename }'), 'X-Forwarded-For: 192.0.2.1'), 'limited'],
   // What the gateway never sees.
   'a Host that makes no URL': [400, () => head('GET /graphql HTTP/1.1').replace('gateway.test', 'a b')],
+  'a Host with a path': [400, () => head('GET / HTTP/1.1').replace('gateway.test', 'gateway.test/graphql?')],
+  'a Host with a user': [400, () => head('GET /graphql HTTP/1.1').replace('gateway.test', 'a@gateway.test')],
   'what is no HTTP': [400, () => 'hello\r\n\r\n'],
   'another protocol': [400, () => 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
   'a method that is none': [400, () => head('HACK /graphql HTTP/1.1')],
