@@ -101,7 +101,8 @@ export async function startWorkers(config: Config, { databaseUri, logger }: Open
     const workers = Object.values(cluster.workers ?? {}).filter((worker): worker is Worker => worker !== undefined);
     const ended = workers.map(async (worker) => {
       if (worker.isDead()) return;
-      const exit = once(worker, 'exit');
+      // Not `once` of node:events, which fails if a message cannot be sent to a worker that is about to end.
+      const exit = new Promise((resolve) => worker.once('exit', resolve));
       if (worker.isConnected()) worker.send({ stop: true } satisfies MainMessage);
       const isLate = await Promise.race([exit, sleep(STOP_MILLISECONDS, 'late', { ref: false })]);
       if (isLate === 'late') worker.process.kill('SIGKILL');
