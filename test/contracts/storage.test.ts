@@ -232,6 +232,25 @@ describe('the counters', () => {
     const [told, there] = await counts(caller.organization);
     expect(told).toEqual(there);
   });
+
+  it('of an earlier version, which had fewer, are kept, and the others are added', async () => {
+    const { caller, integration } = await seed();
+    const usage = test.database.collection<Json>('usage');
+    const ofThis = { organizationId: caller.organization };
+    const later = await usage.find({ ...ofThis, slot: { $gte: 16 } }).toArray();
+    expect(later).toHaveLength(16);
+    // What the missing ones have counted is in the first one.
+    const names = Object.keys(later[0]!).filter((name) => typeof later[0]![name] === 'number' && name !== 'slot');
+    const sums = Object.fromEntries(names.map((name) => [name, later.reduce((sum, slot) => sum + slot[name], 0)]));
+    await usage.deleteMany({ ...ofThis, slot: { $gte: 16 } });
+    await usage.updateOne({ ...ofThis, slot: 0 }, { $inc: sums });
+    const gateway = await withLimits({});
+    const create = { integration, name: newName(), data: { string: { value: 'v' } } };
+    expect(isDone(await run(gateway, caller, 'createCredential', create))).toBe(true);
+    expect((await usage.distinct('slot', ofThis)).sort((a, b) => a - b)).toEqual(Array.from({ length: 32 }, (_, slot) => slot));
+    const [told, there] = await counts(caller.organization);
+    expect(told).toEqual(there);
+  });
 });
 
 // Whoever writes to the database can change the counters, but no request may fail for it, and no limit end.
