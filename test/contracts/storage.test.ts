@@ -244,9 +244,12 @@ describe('the counters', () => {
     const sums = Object.fromEntries(names.map((name) => [name, later.reduce((sum, slot) => sum + slot[name], 0)]));
     await usage.deleteMany({ ...ofThis, slot: { $gte: 16 } });
     await usage.updateOne({ ...ofThis, slot: 0 }, { $inc: sums });
+    const ids = async () => (await usage.find({ ...ofThis, slot: { $lt: 16 } }).toArray()).map(({ _id }) => String(_id)).sort();
+    const before = await ids();
     const gateway = await withLimits({});
     const create = { integration, name: newName(), data: { string: { value: 'v' } } };
     expect(isDone(await run(gateway, caller, 'createCredential', create))).toBe(true);
+    expect(await ids()).toEqual(before);
     expect((await usage.distinct('slot', ofThis)).sort((a, b) => a - b)).toEqual(Array.from({ length: 32 }, (_, slot) => slot));
     const [told, there] = await counts(caller.organization);
     expect(told).toEqual(there);
