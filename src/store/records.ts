@@ -193,8 +193,9 @@ export function recordStore<R extends BaseRecord>(
   const collection = database.collection<{ _id: string }>(collectionName);
   /** All that is read comes in one batch, unless it is too large for one. */
   const reading = (most: number) => ({ raw: true, batchSize: most + 1, maxTimeMS: database.readTimeMs, ...database.session() });
+  /** Reads at most `limit` documents; all if it is 0, as for the driver. */
   const find = async (conditions: Conditions, limit: number): Promise<Bytes[]> =>
-    (await collection.find(conditions, { limit, ...reading(limit) }).toArray()) as unknown as Bytes[];
+    (await collection.find(conditions, { limit, ...reading(limit || IDS_AT_ONCE) }).toArray()) as unknown as Bytes[];
   /**
    * How many records certain lists exceeded lately, or held besides one that is not as the gateway wrote it, by organization and filter. Until then,
    * their pages are read one by one.
@@ -221,6 +222,27 @@ export function recordStore<R extends BaseRecord>(
     /** Returns the MAC of a document. */
     async function macFor(document: Document): Promise<object> {
       return authenticity ? { mac: macOf(await authenticity.key(organizationId), noun, document, uncovered) } : {};
+    }
+
+    /** Inserts records with one command, and counts them. Returns their documents, without the bookkeeping. */
+    async function insertAll(records: readonly R[]): Promise<readonly Document[]> {
+      const stored = records.map((record) => {
+        refuseBeyond(extent, record);
+        return storedForm(record);
+      });
+      const sizes = stored.map((document) => mongo.BSON.calculateObjectSize(document));
+      const documents = await Promise.all(
+        stored.map(async (document, at) => ({ ...document, ...(await macFor(document)), ...(isCounted && { bytes: sizes[at] }) })),
+      );
+      // Of one document, the driver tells which index has refused it.
+      if (documents.length === 1) await collection.insertOne(documents[0]!, database.session());
+      else await collection.insertMany(documents, database.session());
+      if (!isCounted) return stored;
+      const bytes = sizes.reduce((sum, size) => sum + size, 0);
+      await database.account(organizationId, { [collectionName]: documents.length, bytes });
+      const owners = new Set(records.map((record) => ('endUserId' in record ? (record.endUserId as string | null) : null)));
+      for (const owner of owners) if (owner !== null) await database.account(organizationId, {}, owner);
+      return stored;
     }
 
     /** Reports an altered record. Returns its id, or null if it has none. */
@@ -531,40 +553,16 @@ export function recordStore<R extends BaseRecord>(
 
         /** @throws Error when the record is outside the extent */
         async insert(record: R): Promise<R> {
-          refuseBeyond(extent, record);
-          const stored = storedForm(record);
-          const bytes = mongo.BSON.calculateObjectSize(stored);
-          const kept = { ...stored, ...(await macFor(stored)), ...(isCounted && { bytes }) };
-          await collection.insertOne(kept, database.session());
-          if (!isCounted) return toRecord(stored);
-          const owner = 'endUserId' in record ? (record.endUserId as string | null) : null;
-          await database.account(organizationId, { [collectionName]: 1, bytes }, owner);
-          return toRecord(stored);
+          const [stored] = await insertAll([record]);
+          return toRecord(stored!);
         },
 
         /**
-         * Inserts many records with one command, without mongoose documents, which take most of the time. The records must have all fields, with
-         * values of their types.
-         *
-         * @throws Error when one is outside the extent, or has an unknown or a missing field
+         * Inserts many records with one command.
+         * @throws Error when one is outside the extent; TypeError when it has an unknown or a missing field
          */
         async insertAll(records: readonly R[]): Promise<void> {
-          if (records.length === 0) return;
-          const documents: Document[] = [];
-          const owners = new Set<string | null>();
-          let bytes = 0;
-          for (const record of records) {
-            refuseBeyond(extent, record);
-            const stored = storedForm(record);
-            const size = mongo.BSON.calculateObjectSize(stored);
-            documents.push({ ...stored, ...(await macFor(stored)), ...(isCounted && { bytes: size }) });
-            if ('endUserId' in record) owners.add(record.endUserId as string | null);
-            bytes += size;
-          }
-          await collection.insertMany(documents as { _id: string }[], database.session());
-          if (!isCounted) return;
-          await database.account(organizationId, { [collectionName]: documents.length, bytes });
-          for (const owner of owners) if (owner !== null) await database.account(organizationId, {}, owner);
+          if (records.length > 0) await insertAll(records);
         },
 
         /**

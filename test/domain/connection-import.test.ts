@@ -64,6 +64,8 @@ const counted = async <T>(run: () => Promise<T>): Promise<{ result: T; commands:
   const before = test.commands.length;
   const result = await run();
   const sent = test.commands.slice(before);
+  // Each read comes in one batch.
+  expect(sent).not.toContain('getMore');
   return { result, commands: sent.length, transactions: sent.filter((name) => /^(?:commit|abort)Transaction$/.test(name)).length };
 };
 /** What is stored, without what each request leaves. */
@@ -185,6 +187,9 @@ it('takes a thousand, and an end user imports into its own connections only', as
   const own = await results([item('own'), item('a', { endUser: { id: bob.id } }), item('b', { variables: [] })], {}, { token });
   expect(own.map(({ status, error }) => error?.code ?? status)).toEqual(['CREATED', 'NOT_FOUND', 'UPDATED']);
   expect((await read(own[0]!.connectionId)).endUser).toEqual({ externalId: 'ada' });
+  // All end users that the items name are read at once.
+  const named = ['ada', 'bob'].map((externalId) => ({ name: 'named', endUser: { inIntegration: { integration, externalId } } }));
+  expect((await counted(() => statuses(named))).result).toEqual(['CREATED', 'CREATED']);
 });
 
 it('goes on with the other items only after errors that are about one', () => {
