@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader, errors, type JWTHeaderParameters, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import { LRUCache } from 'lru-cache';
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
 import { organizationPattern, SUBJECT_MAX, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
@@ -164,7 +165,7 @@ function issuedTokens(
   };
   const findKey =
     'jwksUrl' in key ? createIssuerKeys({ url: key.jwksUrl, now, onFailure: onKeyFailure, ...(limits && { limits }) }) : undefined;
-  const kept = new Map<string, Verified>();
+  const kept = new LRUCache<string, Verified>({ max: KEPT_TOKENS_MAX });
   const nameOf = (token: string) => hash('sha256', token, 'base64url');
   const keyFor: JWTVerifyGetKey = 'secret' in key ? () => key.secret : findKey!;
 
@@ -222,11 +223,7 @@ function issuedTokens(
     },
 
     keep(token: string, verified: Verified): void {
-      if (token.length > KEPT_TOKEN_MAX_LENGTH) return;
-      const name = nameOf(token);
-      kept.delete(name);
-      kept.set(name, verified);
-      if (kept.size > KEPT_TOKENS_MAX) kept.delete(kept.keys().next().value!);
+      if (token.length <= KEPT_TOKEN_MAX_LENGTH) kept.set(nameOf(token), verified);
     },
 
     drop(token: string): void {

@@ -11,6 +11,7 @@ import {
   OperationTypeNode,
   specifiedRules,
 } from 'graphql';
+import { LRUCache } from 'lru-cache';
 import type { Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
 import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
@@ -89,7 +90,7 @@ interface Facts {
  * the input; and if any scope is missing for any part of a mutation operation, none of it is carried out.
  */
 export function createExecution(schema: GraphQLSchema, limits: Limits) {
-  const kept = new Map<string, Prepared>();
+  const kept = new LRUCache<string, Prepared>({ max: KEPT_DOCUMENTS_MAX });
   const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
   const engineFor = createEngine(schema);
 
@@ -99,10 +100,7 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     if (known) return known;
     checkTokens(text, limits);
     const added: Prepared = { document: parse(text), errors: undefined, facts: new Map() };
-    if (text.length <= KEPT_DOCUMENT_MAX_LENGTH) {
-      kept.set(text, added);
-      if (kept.size > KEPT_DOCUMENTS_MAX) kept.delete(kept.keys().next().value!);
-    }
+    if (text.length <= KEPT_DOCUMENT_MAX_LENGTH) kept.set(text, added);
     return added;
   }
 
