@@ -256,15 +256,14 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
-    const preparing = stores.prepare();
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
-    let builtSchema: ReturnType<typeof createSchema> | undefined;
-    if (!options.isLazy) {
-      // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
+    const preparing = stores.prepare();
+    // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
+    const whilePreparing = async () => {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
-      builtSchema = createSchema(kinds);
-    }
-    await preparing;
+      return createSchema(kinds);
+    };
+    let [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
