@@ -263,7 +263,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
       return createSchema(kinds);
     };
-    let [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
+    const [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
