@@ -66,6 +66,8 @@ import { createSchema, schemaText as printedSchema, shownEntry } from './schema/
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openTransferred, requireTransferKey, sealForTransfer, type TransferKey } from './secrets/transfer.ts';
+import { createOAuth } from './services/oauth/index.ts';
+import { createOutbound, defaultOutbound, type OutboundSettings } from './services/outbound/index.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
@@ -136,6 +138,8 @@ export interface GatewayOptions {
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
   readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** Settings of requests to third parties that override `defaultOutbound`. */
+  readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
   readonly logsReads?: boolean;
   /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
@@ -300,6 +304,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             ),
         },
       );
+    const outbound = createOutbound({ ...defaultOutbound, ...options.outbound });
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway = {
       stores,
@@ -308,6 +313,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy },
       revocations,
       keyFiles,
+      outbound,
+      oauth: createOAuth(outbound, now),
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
@@ -466,6 +473,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             .catch(() => logger.error('the last entries of the audit log could not be sealed'));
           await stores.serve(stream).catch(() => logger.error('the last entries of the audit log could not be sent to its sink'));
         }
+        await outbound.stop();
         await stores.close();
       },
     };

@@ -67,6 +67,8 @@ export class TestGateway {
   jwksUrl: URL | undefined;
   /** Where the audit log is streamed to; nowhere unless told. */
   auditSink: GatewayOptions['auditSink'];
+  /** How requests go out to third parties. The services of tests are on this machine. */
+  outbound: GatewayOptions['outbound'] = { allowedAddresses: ['127.0.0.0/8', '::1/128'], allowsHttp: true };
   /** Whether reads of credentials are logged. */
   logsReads = false;
   /** Whether messages of defects are logged, as in development. */
@@ -111,6 +113,7 @@ export class TestGateway {
       limits: this.limits,
       policy: this.policy,
       ...(this.auditSink && { auditSink: this.auditSink }),
+      ...(this.outbound && { outbound: this.outbound }),
       logsReads: this.logsReads,
       corsOrigins: this.corsOrigins,
       trustedProxies: this.trustedProxies,

@@ -11,6 +11,8 @@ import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
 import { macOf, recordKey } from '../src/secrets/record-mac.ts';
 import { open, type SealedPlace, seal } from '../src/secrets/seal.ts';
+import { createOAuth } from '../src/services/oauth/index.ts';
+import { createOutbound, defaultOutbound } from '../src/services/outbound/index.ts';
 import { openDatabase } from '../src/store/database.ts';
 import { createStore, type Store } from '../src/store/index.ts';
 import { type Caller, type Json, TestGateway } from './harness.ts';
@@ -158,7 +160,9 @@ export async function openStore(test: TestGateway): Promise<Store> {
 /** What functions of the gateway itself get, on a store. */
 export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
   const revocations = createRevocationList({ stores, now, elapsed: () => 0 });
-  return { stores, now, kinds: kindRegistry, keyFiles: createKeyFilesPool(), policy: defaultPolicy, revocations };
+  const outbound = createOutbound(defaultOutbound);
+  const oauth = createOAuth(outbound, now);
+  return { stores, now, kinds: kindRegistry, keyFiles: createKeyFilesPool(), policy: defaultPolicy, revocations, outbound, oauth };
 }
 
 /** A document with the MAC that the gateway would give it: for what no version writes any more. */

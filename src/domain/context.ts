@@ -1,6 +1,8 @@
 import type { Viewer } from '../access/viewer.ts';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import type { KeyFiles } from '../key-files/index.ts';
+import type { OAuth } from '../services/oauth/index.ts';
+import type { Outbound } from '../services/outbound/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
@@ -20,6 +22,9 @@ export interface GatewayContext {
   readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that viewers read. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
+  /** The way out to third parties. */
+  readonly outbound: Outbound;
+  readonly oauth: OAuth;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -37,6 +42,9 @@ export interface DomainContext {
   readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
+  /** The way out to third parties. */
+  readonly outbound: Outbound;
+  readonly oauth: OAuth;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */

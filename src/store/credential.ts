@@ -7,7 +7,7 @@ import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
 /** What a credential can be used for. The domain describes each. */
-export type CredentialPurpose = 'SSO_SIGNING';
+export type CredentialPurpose = 'ACTION' | 'TRIGGER' | 'TOKEN_REQUEST' | 'SSO_SIGNING';
 
 const fields = {
   integrationId: text(),
