@@ -80,7 +80,8 @@ export interface Received {
   readonly clientCertificate: string | undefined;
   /** The name of the server that the client asked for in the handshake (SNI). */
   readonly serverName: string | undefined;
-  readonly socket: Socket;
+  /** The number of the connection, from 1 in the order of their beginning. */
+  readonly connection: number;
 }
 
 /** An answer. */
@@ -121,6 +122,8 @@ export class LocalService {
   readonly authority: TestAuthority;
   /** What every request gets. An empty JSON object unless told. */
   answer: Answer | Responder = { body: {} };
+  /** The connections by their numbers. */
+  readonly sockets: Socket[] = [];
   readonly #isPlain: boolean;
   readonly #server: Server;
 
@@ -139,6 +142,7 @@ export class LocalService {
           },
           listen,
         );
+    this.#server.on(isPlain ? 'connection' : 'secureConnection', (socket: Socket) => this.sockets.push(socket));
     this.#server.on('tlsClientError', () => {});
     this.#server.on('clientError', (_error, socket) => socket.destroy());
   }
@@ -160,6 +164,11 @@ export class LocalService {
       trustedAuthorities: this.authority.certificate,
       lookup: async (name) => (name === 'service.test' || name.endsWith('.service.test') || name === 'localhost' ? ['127.0.0.1'] : []),
     };
+  }
+
+  /** The connection that the last request came in. */
+  get lastSocket(): Socket {
+    return this.sockets[this.last.connection - 1]!;
   }
 
   /** The last request that arrived. */
@@ -187,7 +196,7 @@ export class LocalService {
       // The client has gone. What it sent is no request.
       return;
     }
-    const received = receivedFrom(request, Buffer.concat(chunks));
+    const received = receivedFrom(request, Buffer.concat(chunks), this.sockets.indexOf(request.socket) + 1);
     this.received.push(received);
     const answer = typeof this.answer === 'function' ? await this.answer(received, response) : this.answer;
     if (!answer) return;
@@ -198,7 +207,7 @@ export class LocalService {
   }
 }
 
-function receivedFrom(request: IncomingMessage, body: Buffer): Received {
+function receivedFrom(request: IncomingMessage, body: Buffer, connection: number): Received {
   const socket = request.socket as TLSSocket;
   const subject = socket.authorized ? socket.getPeerCertificate().subject : undefined;
   const name = subject?.CN;
@@ -211,7 +220,7 @@ function receivedFrom(request: IncomingMessage, body: Buffer): Received {
     body,
     clientCertificate: Array.isArray(name) ? name[0] : name,
     serverName: (socket as TLSSocket & { servername?: string | false }).servername || undefined,
-    socket,
+    connection,
   };
 }
 
