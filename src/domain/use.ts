@@ -4,6 +4,7 @@ import type { ClientCertificate } from '../services/outbound/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialPurpose, CredentialRecord } from '../store/credential.ts';
 import type { DomainContext } from './context.ts';
+import type { MutationContext } from './mutate.ts';
 
 /** A part of a request that a credential adds. */
 export interface PlanStep {
@@ -95,5 +96,9 @@ export async function prepareRequest(_context: DomainContext, _plan: UsePlan, _r
   throw new CredentialNotUsableError('NOT_SUPPORTED');
 }
 
-/** Notes that a prepared request was sent over the proxy: for the audit log, and for `lastUsedAt`. Cheap, never fails. */
-export function noteUse(_context: DomainContext, _plan: UsePlan): void {}
+/**
+ * Writes that a prepared request is about to be sent: to the audit log, at once or summed per minute, and for `lastUsedAt`. Call it before the request
+ * is sent, and do not send it if this fails. `action` names the connection's noun, such as `{ name: 'proxyRequest', noun: 'connection', … }`.
+ * @throws UnavailableError, UnauthenticatedError as `mutate` does
+ */
+export async function recordUse(_context: MutationContext, _request: PreparedRequest): Promise<void> {}
