@@ -10,6 +10,7 @@ export const errorCodes = {
   IN_USE: 'The object is in use or not empty; set force to delete it anyway.',
   EMAIL_NOT_VERIFIED: 'The contact’s email address is not verified.',
   SSO_NOT_CONFIGURED: 'No connection can sign the SSO link, or the named connection is not configured for it.',
+  SERVICE_FAILED: 'The service of a third party could not be reached, refused the request of the gateway, or answered in an unusable way.',
 
   UNAUTHENTICATED: 'The token is missing, malformed, expired or not valid for this gateway.',
   FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
@@ -159,6 +160,29 @@ export class SSONotConfiguredError extends GatewayError {
   constructor(missing: SSOMissing) {
     super('SSO_NOT_CONFIGURED', `The SSO link cannot be signed: ${ssoRequirements[missing]}.`);
     this.missing = missing;
+  }
+}
+
+/** What the service of a third party did not do. */
+export const serviceFailures = {
+  UNREACHABLE: 'no connection to the service could be opened, or it broke',
+  NOT_ALLOWED: 'the gateway may not send requests to the address of the service, or not without TLS',
+  TIMEOUT: 'the service did not answer in time',
+  REFUSED: 'the service refused the request',
+  INVALID_ANSWER: 'the answer of the service was not as the standard requires',
+} as const;
+export type ServiceFailure = keyof typeof serviceFailures;
+
+/** The service of a third party failed. Nothing of its answer is repeated, except an error code that a standard defines. */
+export class ServiceFailedError extends GatewayError {
+  readonly reason: ServiceFailure;
+  /** The error code of the service if a standard defines it, such as `invalid_grant` (RFC 6749, section 5.2). */
+  readonly serviceCode: string | null;
+  /** `serviceCode` must be one of a fixed list. */
+  constructor(reason: ServiceFailure, serviceCode: string | null = null) {
+    super('SERVICE_FAILED', `The service failed: ${serviceFailures[reason]}${serviceCode === null ? '' : ` (${serviceCode})`}.`);
+    this.reason = reason;
+    this.serviceCode = serviceCode;
   }
 }
 
