@@ -350,6 +350,12 @@ const settings = {
     .enum(['true', 'false'], 'must be true or false')
     .default('false')
     .describe('whether reads of credentials are written to the audit log, too, summed per minute, viewer, and end user or integration'),
+  AUDIT_PROXIED_REQUESTS: z
+    .enum(['each', 'minute'], 'must be each or minute')
+    .default('each')
+    .describe(
+      'whether each proxied request is written to the audit log before it is sent, or they are summed per minute, viewer and connection',
+    ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -420,6 +426,7 @@ export interface Config {
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
   /** Whether reads of credentials are logged. */
   readonly logsReads: boolean;
+  readonly auditsProxied: 'each' | 'minute';
   readonly logLevel: string;
   /** Whether this is somebody's own machine, see `publicBecause`. Only there are development tokens accepted. */
   readonly isDevelopment: boolean;
@@ -510,6 +517,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
       : undefined,
     logsReads: read.AUDIT_READS === 'true',
+    auditsProxied: read.AUDIT_PROXIED_REQUESTS,
     logLevel: read.LOG_LEVEL,
     isDevelopment: publicBecause(read) === undefined,
   };

@@ -78,6 +78,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
+      auditsProxied: config.auditsProxied,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {
