@@ -37,6 +37,8 @@ export interface OutboundSettings {
   /** Certificates of further authorities, in PEM, that are trusted besides those that Node.js knows. */
   readonly trustedAuthorities?: string;
   readonly limits: OutboundLimits;
+  /** Returns all addresses of a host name. The resolver of the operating system by default. */
+  readonly lookup?: (hostname: string) => Promise<readonly string[]>;
 }
 
 /** A request to a third party. */
@@ -111,9 +113,46 @@ export const defaultOutbound: OutboundSettings = {
   },
 };
 
+/**
+ * Reads the body of an answer, at most that many bytes.
+ * @throws OutboundError when it is larger, or does not arrive whole
+ */
+export async function readAll({ body }: OutboundResponse, maxBytes: number): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  try {
+    for await (const chunk of body) {
+      size += (chunk as Buffer).length;
+      if (size > maxBytes) throw new OutboundError('TOO_LARGE', false);
+      chunks.push(chunk as Buffer);
+    }
+  } catch (error) {
+    throw error instanceof OutboundError ? error : new OutboundError('CONNECTION_FAILED', false);
+  } finally {
+    body.destroy();
+  }
+  return Buffer.concat(chunks);
+}
+
 /** Opens the way out. To be replaced: this first form guards nothing. */
 export function createOutbound(settings: OutboundSettings): Outbound {
-  const agent = new Agent({ connect: { ca: settings.trustedAuthorities ?? undefined } });
+  const agent = new Agent({
+    connect: {
+      ...(settings.trustedAuthorities && { ca: settings.trustedAuthorities }),
+      ...(settings.lookup && {
+        lookup: (name: string, _options: object, done: (error: Error | null, found: { address: string; family: number }[]) => void) => {
+          settings.lookup!(name).then(
+            (found) =>
+              done(
+                null,
+                found.map((address) => ({ address, family: address.includes(':') ? 6 : 4 })),
+              ),
+            (error) => done(error as Error, []),
+          );
+        },
+      }),
+    } as object,
+  });
   return {
     async request({ method, url, headers, body, signal }) {
       const answer = await send(url, {
