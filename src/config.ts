@@ -417,6 +417,12 @@ const settings = {
     .enum(['true', 'false'], 'must be true or false')
     .default('false')
     .describe('whether reads of credentials are written to the audit log, too, summed per minute, viewer, and end user or integration'),
+  AUDIT_PROXIED_REQUESTS: z
+    .enum(['each', 'minute'], 'must be each or minute')
+    .default('each')
+    .describe(
+      'whether each proxied request is written to the audit log before it is sent, or they are summed per minute, viewer and connection',
+    ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -494,6 +500,7 @@ export interface Config {
   };
   /** Whether reads of credentials are logged. */
   readonly logsReads: boolean;
+  readonly auditsProxied: 'each' | 'minute';
   readonly logLevel: string;
   /** Whether this is somebody's own machine, see `publicBecause`. Only there are development tokens accepted. */
   readonly isDevelopment: boolean;
@@ -595,6 +602,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       noProxy: read.NO_PROXY ?? [],
     },
     logsReads: read.AUDIT_READS === 'true',
+    auditsProxied: read.AUDIT_PROXIED_REQUESTS,
     logLevel: read.LOG_LEVEL,
     isDevelopment: publicBecause(read) === undefined,
   };

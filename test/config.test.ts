@@ -139,6 +139,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   AUDIT_SINK_TOKEN: ['token'],
   AUDIT_SINK_REQUIRED: ['true'],
   AUDIT_READS: ['true'],
+  AUDIT_PROXIED_REQUESTS: ['minute'],
   LOG_LEVEL: ['warn'],
 };
 /** What some settings need beside them. */

@@ -10,7 +10,7 @@ import type { Limits } from '../limits.ts';
 import { OutboundError, type OutboundFailure, type OutboundResponse } from '../services/outbound/index.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
-import { type BodyToSign, type PreparedRequest, planUse, prepareRequest, recordUse, type UsePlan } from './use.ts';
+import { type BodyToSign, type PreparedRequest, planUse, prepareRequest, recordUse, refuseUnplanned, type UsePlan } from './use.ts';
 
 type Headers = OutboundResponse['headers'];
 
@@ -81,13 +81,13 @@ export function createProxy(limits: Limits): SendProxied {
     const leave = enter(connection.id);
     try {
       const plan = await planUse(context, connection, call.purpose);
-      const [problem] = plan.problems;
-      if (problem) throw new CredentialNotUsableError(problem.code, problem.credentialId);
       const url = plan.resolve(call.path);
-      if (!url || !plan.permits(url)) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
+      if (!url && plan.baseUrl) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
+      // Before the body is read. Without a base URL, the plan has a problem.
+      refuseUnplanned(plan, { url: url ?? new URL('https://localhost'), headers: call.headers });
       const body = new SentBody(call, limits);
       const toSign = plan.signs === 'NOTHING' ? body.unsigned : await body.toSign();
-      const prepared = await prepareRequest(context, plan, { method: call.method, url, headers: call.headers, body: toSign });
+      const prepared = await prepareRequest(context, plan, { method: call.method, url: url!, headers: call.headers, body: toSign });
       await recordUse(context, prepared);
       return await send(context, { call, plan, prepared, body, leave });
     } catch (error) {

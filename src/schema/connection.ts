@@ -22,6 +22,7 @@ import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialUsage } from './usage.ts';
+import { requestPlanField } from './use.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
@@ -87,6 +88,14 @@ export function addConnection(kit: Kit): void {
         type: [binding],
         description: 'The credentials for requests from the service (triggers), in the order in which they are applied.',
         resolve: ({ triggerCredentials }) => triggerCredentials,
+      }),
+      requestPlan: requestPlanField(kit, t as never),
+      lastUsedAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+        resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
       }),
     }),
   });

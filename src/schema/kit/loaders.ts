@@ -15,6 +15,7 @@ import {
   readPages,
   readPagesOfTwo,
 } from '../../domain/reading.ts';
+import { type PlannedUse, planUses, type UsePlan } from '../../domain/use.ts';
 
 /** The maximum number of pages or counts in one command. */
 const PAGES_PER_COMMAND = 200;
@@ -39,6 +40,8 @@ export type Loaders = LoadersByNoun & {
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
   /** Whether the viewer can see a credential that another record names, by its id. */
   readonly credentialVisibility: DataLoader<string, Visibility>;
+  /** How the credentials of a connection are applied to requests. */
+  readonly requestPlan: DataLoader<PlannedUse, UsePlan>;
   /** The pages of connections and connectors that use a credential. */
   readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
@@ -57,6 +60,10 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: IDS_PER_COMMAND },
   );
+  const requestPlanLoader = new DataLoader((uses: readonly PlannedUse[]) => planUses(context, uses), {
+    cache: false,
+    maxBatchSize: PAGES_PER_COMMAND,
+  });
   const usesLoader: Loaders['uses'] = new DataLoader(
     async (uses) => {
       const connections = uses.map(({ connections }) => connections);
@@ -66,7 +73,13 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: PAGES_PER_COMMAND, cache: false },
   );
-  return { ...byNoun, uses: usesLoader, credentialErrors: credentialErrorsLoader, credentialVisibility: visibilityLoader };
+  return {
+    ...byNoun,
+    uses: usesLoader,
+    requestPlan: requestPlanLoader,
+    credentialErrors: credentialErrorsLoader,
+    credentialVisibility: visibilityLoader,
+  };
 }
 
 /** Returns the loaders of one noun. */
