@@ -1,7 +1,7 @@
 import type { ViewerKind } from '../access/viewer.ts';
 import { UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
-import { type AuthorizationSecrets, hashOfState, packed, unpacked } from '../secrets/authorization-state.ts';
+import { type AuthorizationSecrets, hashOfState, packed, randomText, unpacked } from '../secrets/authorization-state.ts';
 import { open, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { both, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
@@ -50,6 +50,11 @@ export interface AuthorizationDetails {
 export interface PendingAuthorization extends AuthorizationDetails {
   readonly id: string;
   readonly secrets: AuthorizationSecrets;
+}
+
+/** Returns a new state, and the secrets of its authorization. */
+export function newState(): { readonly state: Redacted; readonly secrets: AuthorizationSecrets } {
+  return { state: randomText(), secrets: { codeVerifier: randomText(), nonce: randomText() } };
 }
 
 /** The authorizations that were started. Each is read once: whoever takes it completes it. */
