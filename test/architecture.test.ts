@@ -89,6 +89,7 @@ const mayExpose = [
   'secrets/transfer.ts',
   'secrets/authorization-state.ts',
   'services/oauth/index.ts',
+  'services/outbound/tls.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',

@@ -1,7 +1,7 @@
 import type { Authenticity } from './authenticity.ts';
 import { authScheme } from './connector.ts';
 import type { Database } from './database.ts';
-import { anyText, list, nullable, object, text, type ValueOf } from './fields.ts';
+import { anyText, date, list, nullable, object, optional, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
@@ -18,9 +18,13 @@ const fields = {
   ownerId: text(),
   name: text(),
   allowedDomain: nullable(text()),
+  /** Overrides the base URL of the connector. Absent, like null, in older records. */
+  baseUrl: optional(nullable(text())),
   variables: list(object({ name: text(), value: anyText() })),
   actionCredentials: list(binding),
   triggerCredentials: list(binding),
+  /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
+  lastUsedAt: optional(nullable(date())),
   /** All credentials that the bindings and their auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
 };
@@ -39,5 +43,5 @@ export function connectionStore(database: Database, authenticity: Authenticity) 
   schema.index({ organizationId: 1, connectorId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
   const model = database.model('Connection', schema, 'connections');
-  return recordStore<ConnectionRecord>(database, model, { noun: 'connection', fields, authenticity });
+  return recordStore<ConnectionRecord>(database, model, { noun: 'connection', fields, authenticity, unauthenticated: ['lastUsedAt'] });
 }

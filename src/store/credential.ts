@@ -22,6 +22,8 @@ const fields = {
   allowedDomains: optional(list(text())),
   /** What it may be used for. Absent in records that are older than this field, like an empty list. */
   allowedPurposes: optional(list(text<CredentialPurpose>())),
+  /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
+  lastUsedAt: optional(nullable(date())),
   /** Null or absent if never checked; empty if valid. */
   errors: optional(nullable(list(text()))),
   /** The readable fields of the kind. */
@@ -49,7 +51,14 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
     hidden: () => ({ expiresAt: { $lte: now() } }),
     holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
   };
-  const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });
+  const records = recordStore<CredentialRecord>(database, model, {
+    noun: 'credential',
+    fields,
+    authenticity,
+    visible,
+    // Written by `noteUsed`. It is shown and decides nothing.
+    unauthenticated: ['lastUsedAt'],
+  });
   return (extent: Extent) => {
     const own = records(extent);
     return {
