@@ -1,6 +1,6 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Configuration, Provider } from 'oidc-provider';
+import { type ClientMetadata, type Configuration, Provider } from 'oidc-provider';
 
 /** The client of the tests at the OAuth server. */
 export const oauthClient = { id: 'gateway-client', secret: 'Zk3 client+9fQ/%&=' } as const;
@@ -35,7 +35,7 @@ export interface OAuthServerOptions {
   /** The lifetime of access tokens in seconds. An hour unless told. */
   readonly accessTokenSeconds?: number;
   /** Further clients, in the terms of OpenID Connect Dynamic Client Registration 1.0. */
-  readonly clients?: readonly Readonly<Record<string, unknown>>[];
+  readonly clients?: readonly ClientMetadata[];
   /** Overrides of the configuration of the server. */
   readonly configuration?: Configuration;
 }
