@@ -10,6 +10,10 @@ export interface Policy {
   readonly tokenLifetimeMs: number;
   /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
   readonly allowsHttp: boolean;
+  /** The URL under which browsers reach the gateway. Null if it is not known: then there is no callback for authorizations. */
+  readonly publicUrl: string | null;
+  /** The origins to which browsers are sent after an authorization. */
+  readonly returnOrigins: readonly string[];
 }
 
 export const defaultPolicy: Policy = {
@@ -17,4 +21,6 @@ export const defaultPolicy: Policy = {
   apiKeyLifetimeMs: null,
   tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000,
   allowsHttp: false,
+  publicUrl: null,
+  returnOrigins: [],
 };

@@ -8,7 +8,7 @@ import type { SendProxied } from '../domain/proxy.ts';
 import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext, type Progress } from '../schema/index.ts';
-import { parsedUrl } from '../url.ts';
+import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
@@ -18,6 +18,7 @@ import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
+import { type Callback, callbackResponse } from './oauth-callback.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
 import { createProxyDoor, isProxied } from './proxy.ts';
@@ -37,6 +38,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   /** Counts requests without a valid token, for the log of the platform. */
   readonly failedLogins: FailedLogins;
   readonly logger: Logger;
+  /** Handles the redirects of OAuth 2.0 services. */
+  readonly callback: Callback;
   /** Whether GET /graphql serves GraphiQL to browsers. */
   readonly graphiql: boolean;
   /** Whether the log tells of a defect's message what is surely ours: for development. */
@@ -156,8 +159,9 @@ export function createHttp(settings: HttpSettings) {
 
   /** Answers a request, whatever it is. */
   async function responseTo(asSent: ReadableRequest, state: RequestState): Promise<HttpResponse> {
-    // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path but those of other services.
-    const request = asSent.method === 'HEAD' ? { ...asSent, method: 'GET' } : asSent;
+    // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path but those of other services, and that of their redirects, which
+    // can be answered once.
+    const request = asSent.method === 'HEAD' && asSent.url.pathname !== OAUTH_CALLBACK_PATH ? { ...asSent, method: 'GET' } : asSent;
     try {
       const guarded = guard.check(request, isProxied(request));
       if (guarded) return await guarded;
@@ -167,6 +171,11 @@ export function createHttp(settings: HttpSettings) {
           state,
           onDefect(() => sentWith(request, undefined, state.viewer), state.requestId),
         );
+      }
+      if (request.url.pathname === OAUTH_CALLBACK_PATH) {
+        state.address = addressOf(request, settings.trustedProxies);
+        await rateLimits.admitAnonymous(state);
+        return await callbackResponse(request, settings.callback, { address: state.address ?? null, requestId: state.requestId! });
       }
       const page = graphiql?.(request);
       const served = page && (await page);
