@@ -44,7 +44,9 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
       throw new Error(`Credential kind ${kind} is stored as ${storedAs}, which is not a kind that can be read.`);
 
     for (const [name, member] of Object.entries<KindField | Fact>({ ...fields, ...facts })) {
-      if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is a field that every credential has.`);
+      // Nobody reads a credential of a kind that is for input only.
+      if (commonNames.includes(name) && (!storedAs || name === GENERATE))
+        throw new Error(`Credential kind ${kind}: ${name} is a field that every credential has.`);
       const type = outputType(member);
       const other = types.get(name);
       if (other && other.type !== type)
