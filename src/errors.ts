@@ -10,6 +10,7 @@ export const errorCodes = {
   IN_USE: 'The object is in use or not empty; set force to delete it anyway.',
   EMAIL_NOT_VERIFIED: 'The contact’s email address is not verified.',
   SSO_NOT_CONFIGURED: 'No connection can sign the SSO link, or the named connection is not configured for it.',
+  CREDENTIAL_NOT_USABLE: 'A credential may not or cannot be used for the request; the reason says why.',
 
   UNAUTHENTICATED: 'The token is missing, malformed, expired or not valid for this gateway.',
   FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
@@ -159,6 +160,39 @@ export class SSONotConfiguredError extends GatewayError {
   constructor(missing: SSOMissing) {
     super('SSO_NOT_CONFIGURED', `The SSO link cannot be signed: ${ssoRequirements[missing]}.`);
     this.missing = missing;
+  }
+}
+
+/** Why a request cannot be sent over a connection, each with the message. */
+export const notUsable = {
+  NO_HOST: 'the connection has neither an allowed domain nor a connector with a valid base URL, so it leads to no host',
+  URL_NOT_ALLOWED: 'the URL is not one that the connection and its credentials allow',
+  HEADER_NOT_ALLOWED: 'the request has a header, a cookie or a query parameter that a credential sets, or one that the gateway sets itself',
+  BODY_REQUIRED: 'a signature covers the body, and the request does not contain what it needs of the body',
+  CREDENTIAL_MISSING: 'a credential of the connection does not exist or has expired',
+  DISABLED: 'a credential is not enabled',
+  PURPOSE: 'a credential does not allow the purpose; updateCredential sets its allowedPurposes',
+  DOMAIN: 'the allowed domains of a credential do not include the host; updateCredential sets its allowedDomains',
+  SECRET_MISSING: 'a secret that the request needs is not set',
+  SECRET_NOT_SUITABLE: 'a secret cannot be put where it belongs, such as a text with line breaks into a header',
+  KIND_DOES_NOT_FIT: 'the kind of a credential does not fit its auth scheme',
+  SCHEME_REQUIRED: 'a credential needs an auth scheme that says how it is applied',
+  NOT_FOR_REQUESTS: 'a credential is of a kind that is not for HTTP requests',
+  NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
+  SAME_PLACE: 'two credentials set the same header, query parameter or cookie, or each present a client certificate',
+  NEEDS_AUTHORIZATION: 'there is no valid token, and a person must consent again',
+} as const;
+export type NotUsable = keyof typeof notUsable;
+
+/** A credential may not or cannot be used for a request. */
+export class CredentialNotUsableError extends GatewayError {
+  readonly reason: NotUsable;
+  /** Null if the reason is not one of a single credential. */
+  readonly credentialId: string | null;
+  constructor(reason: NotUsable, credentialId: string | null = null) {
+    super('CREDENTIAL_NOT_USABLE', `The request cannot be authorized: ${notUsable[reason]}.`);
+    this.reason = reason;
+    this.credentialId = credentialId;
   }
 }
 

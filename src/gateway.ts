@@ -318,7 +318,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             ),
         },
       );
-    const outbound = createOutbound({ ...defaultOutbound, ...options.outbound });
+    const outbound = createOutbound({ ...defaultOutbound, ...options.outbound }, (event) => logger.info(event, 'request to a third party'));
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway = {
       stores,

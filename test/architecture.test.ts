@@ -87,6 +87,7 @@ const mayExpose = [
   'secrets/api-key.ts',
   'secrets/end-user-token.ts',
   'secrets/transfer.ts',
+  'services/outbound/tls.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',

@@ -2,7 +2,7 @@ import type { Authenticity } from './authenticity.ts';
 import { authScheme } from './connector.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
-import { anyText, list, nullable, object, text, type ValueOf } from './fields.ts';
+import { anyText, date, list, nullable, object, optional, text, type ValueOf } from './fields.ts';
 import { healthFieldNames, healthFields, UNSETTLED, unsettledAt } from './health.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
@@ -21,9 +21,13 @@ const fields = {
   ownerId: text(),
   name: text(),
   allowedDomain: nullable(text()),
+  /** Overrides the base URL of the connector. Absent, like null, in older records. */
+  baseUrl: optional(nullable(text())),
   variables: list(object({ name: text(), value: anyText() })),
   actionCredentials: list(binding),
   triggerCredentials: list(binding),
+  /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
+  lastUsedAt: optional(nullable(date())),
   /** All credentials that the bindings and their auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
   ...healthFields,
@@ -53,7 +57,8 @@ export function connectionStore(database: Database, authenticity: Authenticity, 
     noun: 'connection',
     fields,
     authenticity,
-    unauthenticated: healthFieldNames,
+    // They are shown and decide nothing: `noteUsed` writes the first one.
+    unauthenticated: ['lastUsedAt', ...healthFieldNames],
     derived,
   });
   return (extent: Extent) => {

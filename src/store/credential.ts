@@ -23,6 +23,8 @@ const fields = {
   allowedDomains: optional(list(text())),
   /** What it may be used for. Absent in records that are older than this field, like an empty list. */
   allowedPurposes: optional(list(text<CredentialPurpose>())),
+  /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
+  lastUsedAt: optional(nullable(date())),
   /** The readable fields of the kind. */
   settings: mixed<Readonly<Record<string, unknown>>>(),
   /** The values that the server computed from settings and secrets. */
@@ -38,8 +40,8 @@ const fields = {
   isUnspread: optional(boolean()),
 };
 
-/** The fields that follow from the others, or that were learned: the MAC does not cover them. */
-const unauthenticated = [...healthFieldNames, 'runsOutAt', 'isUnspread'] as const;
+/** What is shown and decides nothing: the MAC does not cover it. `noteUsed` writes the first one, and the others follow from the record or were learned. */
+const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread'] as const;
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 

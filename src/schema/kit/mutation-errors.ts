@@ -2,12 +2,14 @@ import type { Noun } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
   ConflictError,
+  CredentialNotUsableError,
   EmailNotVerifiedError,
   type GatewayError,
   InUseError,
   InvalidIntegrationError,
   type Issue,
   NotFoundError,
+  notUsable,
   type Path,
   SSONotConfiguredError,
   ssoRequirements,
@@ -16,6 +18,7 @@ import {
   ValidationError,
 } from '../../errors.ts';
 import type { Builder } from './builder.ts';
+import { encodeId } from './global-id.ts';
 import type { Nodes } from './node.ts';
 import type { ReadableExtensions } from './required-scopes.ts';
 
@@ -99,6 +102,25 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
     description: 'A requirement for signing in to Zendesk is not met.',
     interfaces: [mutationError],
     fields: (t) => ({ missing: t.expose('missing', { type: requirement, description: 'The requirement that is not met.' }) }),
+  });
+  const reason = builder.enumType('CredentialNotUsableReason', {
+    description: 'Why a request cannot be sent over a connection.',
+    values: Object.fromEntries(
+      Object.entries(notUsable).map(([name, text]) => [name, { description: `${text[0]!.toUpperCase()}${text.slice(1)}.` }]),
+    ) as Record<keyof typeof notUsable, { description: string }>,
+  });
+  builder.objectType(CredentialNotUsableError, {
+    name: 'CredentialNotUsableError',
+    description: 'A credential may not or cannot be used for the request. `Connection.requestPlan` shows all problems of a connection.',
+    interfaces: [mutationError],
+    fields: (t) => ({
+      reason: t.expose('reason', { type: reason, description: 'The reason.' }),
+      credentialId: t.id({
+        nullable: true,
+        description: 'The global id of the credential. Null if the reason is not one of a single credential.',
+        resolve: ({ credentialId }) => credentialId && encodeId('credential', credentialId),
+      }),
+    }),
   });
   builder.objectType(ConflictError, {
     name: 'ConflictError',
