@@ -199,6 +199,7 @@ function credentialLine(
     expiresAt: expiresAt === null ? null : expiresAt.toISOString(),
     allowedDomains: rest.allowedDomains ?? [],
     allowedPurposes: rest.allowedPurposes ?? [],
+    ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
     settings: { ...settings },
     secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, null])),

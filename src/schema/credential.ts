@@ -2,6 +2,7 @@ import {
   createCredential,
   credentialFields,
   deleteCredential,
+  newCredentialFields,
   revealFields,
   revealSecret,
   updateCredential,
@@ -35,7 +36,7 @@ const sortFields = {
 /** The input fields of a new credential, alone or within a connection. */
 function newMembers(kit: Kit) {
   return {
-    ...kit.fields.inputFields(credentialFields),
+    ...kit.fields.inputFields(newCredentialFields),
     data: kit.input.field({ type: credentialData(kit).create, required: true, description: 'The kind and its fields.' }),
   };
 }
