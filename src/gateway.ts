@@ -55,6 +55,7 @@ import { settleStates } from './domain/states.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
+import { createUses, type ProxiedAudit } from './domain/uses.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { fetchDoor } from './http/fetch.ts';
@@ -118,8 +119,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: number;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
-  /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`. */
-  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs'>>;
+  /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
+  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs' | 'allowsHttp'>>;
   /**
    * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
    * do so.
@@ -145,6 +146,8 @@ export interface GatewayOptions {
   readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
   readonly logsReads?: boolean;
+  /** Whether each proxied request gets an entry in the audit log, or all of a viewer over one connection in a minute get one. `each` by default. */
+  readonly auditsProxied?: ProxiedAudit;
   /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
   readonly operator?: string;
   /** The clock. */
@@ -318,15 +321,18 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             ),
         },
       );
-    const outbound = createOutbound({ ...defaultOutbound, ...options.outbound }, (event) => logger.info(event, 'request to a third party'));
+    const outboundSettings = { ...defaultOutbound, ...options.outbound };
+    const outbound = createOutbound(outboundSettings, (event) => logger.info(event, 'request to a third party'));
+    const uses = createUses(options.auditsProxied ?? 'each');
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway = {
       stores,
       now,
       kinds,
-      policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy },
+      policy: { ...defaultPolicy, tokenLifetimeMs, allowsHttp: outboundSettings.allowsHttp, ...options.policy },
       revocations,
       keyFiles,
+      uses,
       outbound,
       oauth: createOAuth(outbound, now),
       findings,
@@ -398,6 +404,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           },
           async () => reads?.flush(stores, now()),
           () => findings.flush(stores),
+          () => uses.flush(stores, now()),
           async () => {
             try {
               const failed = await failedLogins.flush(gateway);

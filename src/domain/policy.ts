@@ -8,6 +8,13 @@ export interface Policy {
   readonly apiKeyLifetimeMs: number | null;
   /** The longest lifetime of a token of the issuer in milliseconds. A revocation is kept for as long as a token that it refuses can be valid. */
   readonly tokenLifetimeMs: number;
+  /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
+  readonly allowsHttp: boolean;
 }
 
-export const defaultPolicy: Policy = { revealReasonPattern: null, apiKeyLifetimeMs: null, tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000 };
+export const defaultPolicy: Policy = {
+  revealReasonPattern: null,
+  apiKeyLifetimeMs: null,
+  tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000,
+  allowsHttp: false,
+};
