@@ -21,6 +21,7 @@ import {
   verifyAuditLog,
 } from './domain/audit.ts';
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
+import { checkDueConnections } from './domain/check.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
@@ -142,6 +143,8 @@ export interface GatewayOptions {
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
   readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** After how many hours each connection is checked again whose connector says how. By default, connections are checked only when somebody asks. */
+  readonly checkConnectionsHours?: number;
   /** Settings of requests to third parties that override `defaultOutbound`. */
   readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
@@ -189,6 +192,8 @@ export interface Gateway {
    * minute.
    */
   readonly updateHealth: () => Promise<void>;
+  /** Checks the connections that are due, if they are checked at all. Runs automatically each minute. */
+  readonly checkConnections: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
@@ -422,6 +427,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       [flushCounts, 'what was counted could not be written'],
     ];
+    const checkDue = async () => options.checkConnectionsHours && checkDueConnections(gateway, options.checkConnectionsHours);
     const transferContext = (organizationId: string, what: 'exporting' | 'importing') =>
       contextOf(gateway, { organizationId, kind: 'token', subject: `${operator} (${what})`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
@@ -432,6 +438,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
+      [checkDue, 'connections could not be checked'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
@@ -456,6 +463,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
       updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
+      checkConnections: async () => void (await checkDue()),
       refreshRevocations: revocations.refresh,
       audit: {
         seal: sealAuditLog,

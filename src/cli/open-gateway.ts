@@ -78,6 +78,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
+      checkConnectionsHours: config.checkConnectionsHours,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {

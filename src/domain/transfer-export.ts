@@ -208,7 +208,16 @@ function credentialLine(
 
 function connectorLine(
   integration: string,
-  { name, description, baseUrl, endUsersMayUseClient = false, authSchemes }: ConnectorRecord,
+  { name, description, baseUrl, endUsersMayUseClient = false, check = null, authSchemes }: ConnectorRecord,
 ): LineOf<'connector'> {
-  return { type: 'connector', integration, name, description, baseUrl, endUsersMayUseClient, authSchemes: authSchemes.map(schemeInput) };
+  return {
+    type: 'connector',
+    integration,
+    name,
+    description,
+    baseUrl,
+    endUsersMayUseClient,
+    check,
+    authSchemes: authSchemes.map(schemeInput),
+  };
 }

@@ -53,6 +53,7 @@ const forms = {
     description: anything,
     baseUrl: anything,
     endUsersMayUseClient: anything,
+    check: anything,
     authSchemes: z.array(z.record(z.string(), z.unknown())).max(100).nullish(),
   }),
   connection: z.strictObject({

@@ -1,3 +1,4 @@
+import { checkCredential } from '../domain/check.ts';
 import {
   createCredential,
   credentialFields,
@@ -9,7 +10,15 @@ import {
 } from '../domain/credential.ts';
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
-import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
+import {
+  ConflictError,
+  CredentialNotUsableError,
+  InUseError,
+  InvalidIntegrationError,
+  NotFoundError,
+  UnreadableSecretError,
+  ValidationError,
+} from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
@@ -194,6 +203,19 @@ export function addCredential(kit: Kit): void {
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     run: deleteCredential,
+  });
+
+  mutation('checkCredential', {
+    description:
+      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
+    scope: 'credentials.check',
+    cost: 100,
+    inputDescription: 'The credential to check.',
+    input: { credential: credential.member({ required: true, description: 'The global id of the credential.' }) },
+    success: { field: 'credential', type: credential.type, description: 'The credential, as it is after the check.' },
+    errors: [ValidationError, NotFoundError, CredentialNotUsableError],
+    audit: 'credential',
+    run: checkCredential,
   });
 
   const revealed = builder.objectRef<Awaited<ReturnType<typeof revealSecret>>>('RevealedSecret').implement({
