@@ -301,6 +301,9 @@ const settings = {
     description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',
   }),
+  CHECK_CONNECTIONS_HOURS: whole(0, 8_760, 0).describe(
+    'after how many hours each connection is checked again, if its connector says how (`check`); 0 means only when somebody asks',
+  ),
   MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe(
     'the maximum size of a request body; a larger one gets status 413',
   ),
@@ -496,6 +499,8 @@ export interface Config {
   readonly allowedHosts: readonly string[] | undefined;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
+  /** 0 if connections are only checked when somebody asks. */
+  readonly checkConnectionsHours: number;
   readonly graphiql: boolean;
   readonly limits: Limits;
   /** The operator's rules. */
@@ -576,6 +581,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     allowedHosts: read.ALLOWED_HOSTS ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
+    checkConnectionsHours: read.CHECK_CONNECTIONS_HOURS,
     limits: {
       maxBodyBytes: read.MAX_BODY_BYTES,
       maxTokens: read.MAX_TOKENS,

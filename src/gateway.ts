@@ -22,10 +22,13 @@ import {
 } from './domain/audit.ts';
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { handleCallback } from './domain/authorization.ts';
+import { checkDueConnections } from './domain/check.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
+import { createFindings } from './domain/findings.ts';
+import { derivedConnectionHealth, derivedHealth } from './domain/health.ts';
 import { failuresOf, inTurn, OrganizationError } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
@@ -51,6 +54,7 @@ import { createProxy } from './domain/proxy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
+import { settleStates } from './domain/states.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
@@ -141,6 +145,8 @@ export interface GatewayOptions {
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
   readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** After how many hours each connection is checked again whose connector says how. By default, connections are checked only when somebody asks. */
+  readonly checkConnectionsHours?: number;
   /** Settings of requests to third parties that override `defaultOutbound`. */
   readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
@@ -183,6 +189,13 @@ export interface Gateway {
   readonly checkIntegrity: (organizationId: string) => Promise<IntegrityReport>;
   /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
+  /**
+   * Writes what was learned by using credentials, and determines the states of credentials and connections that have changed. Runs automatically each
+   * minute.
+   */
+  readonly updateHealth: () => Promise<void>;
+  /** Checks the connections that are due, if they are checked at all. Runs automatically each minute. */
+  readonly checkConnections: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
@@ -264,7 +277,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
-    const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
+    const findings = createFindings();
+    const stores = createStore(database, provider, now, {
+      storageLimits: storageLimits(limits),
+      onAltered: alterations.add,
+      onUnreadable: (secret) => findings.noteUnreadable(secret, now()),
+      health: { credential: derivedHealth(now), connection: derivedConnectionHealth },
+    });
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const preparing = stores.prepare();
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
@@ -323,6 +342,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       uses,
       outbound,
       oauth: createOAuth(outbound, now),
+      findings,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
@@ -392,6 +412,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
               logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
           },
           async () => reads?.flush(stores, now()),
+          () => findings.flush(stores),
           () => uses.flush(stores, now()),
           async () => {
             try {
@@ -410,6 +431,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       [flushCounts, 'what was counted could not be written'],
     ];
+    const checkDue = async () => options.checkConnectionsHours && checkDueConnections(gateway, options.checkConnectionsHours);
     const transferContext = (organizationId: string, what: 'exporting' | 'importing') =>
       contextOf(gateway, { organizationId, kind: 'token', subject: `${operator} (${what})`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
@@ -419,6 +441,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
+      [checkDue, 'connections could not be checked'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
@@ -442,6 +466,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       migrate: (run = {}) => migrateDatabase(gateway, run),
       checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
+      updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
+      checkConnections: async () => void (await checkDue()),
       refreshRevocations: revocations.refresh,
       audit: {
         seal: sealAuditLog,

@@ -80,6 +80,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       logsReads: config.logsReads,
       outbound: config.outbound,
       auditsProxied: config.auditsProxied,
+      checkConnectionsHours: config.checkConnectionsHours,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {

@@ -19,6 +19,7 @@ import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
 import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
+import { credentialHealth, problemMessages } from './health.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
@@ -37,6 +38,17 @@ export const credentialFields = {
   }),
   ...useFields,
 } satisfies FieldsIn<CredentialRecord>;
+/** The further fields of a new credential that callers write. */
+export const newCredentialFields = {
+  ...credentialFields,
+  pending: flag({
+    optional: true,
+    default: false,
+    clearable: false,
+    description:
+      'Whether required secrets may be absent, because they are still to come. The credential is then in the state NEEDS_ATTENTION with the problem SECRET_MISSING, and cannot be used until an update has set them.',
+  }),
+};
 /** The input fields of a reveal. */
 export const revealFields = {
   field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),
@@ -52,7 +64,7 @@ export const revealFields = {
 export type CredentialData = Readonly<Record<string, KindData | null | undefined>>;
 
 /** A credential to create, alone or together with a connection. */
-export type NewCredential = InputOf<typeof credentialFields> & { readonly data: CredentialData };
+export type NewCredential = InputOf<typeof newCredentialFields> & { readonly data: CredentialData };
 export type CredentialInput = NewCredential & { readonly integration: IntegrationRef; readonly endUser?: EndUserRef | null };
 export type CredentialChanges = Target<'credential', string> &
   ChangesOf<typeof credentialFields> & { readonly data?: CredentialData | null };
@@ -109,14 +121,22 @@ export async function createCredential(context: MutationContext, input: Credenti
  */
 export async function prepareCredential(context: DomainContext, { data, ...given }: NewCredential): Promise<PreparedCredential> {
   const checks = new Checks();
-  const common = await checks.run(() => checkInput(credentialFields, given));
+  const checked = await checks.run(() => checkInput(newCredentialFields, given));
   await checks.run(() => refusePast(given.expiresAt, context.now()));
   const prepared = await checks.run(() => prepareData(context, data));
-  const write =
-    prepared &&
-    (await checks.run(() => at(['data', prepared.kind.kind], () => prepareWrite(prepared.kind, prepared.data, prepared.keyFiles))));
+  const isPending = given.pending === true;
+  if (isPending && prepared?.kind.storedAs) {
+    // Without its secrets, nothing would be left of it.
+    checks.refuse(
+      new ValidationError([{ path: ['pending'], message: `must not be true with ${prepared.kind.kind}, which is for input only` }]),
+    );
+  }
+  const written = ({ kind, data, keyFiles }: PreparedData) =>
+    at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, undefined, isPending));
+  const write = prepared && (await checks.run(() => written(prepared)));
   checks.end();
-  return { common: common!, kind: prepared!.kind, write: write! };
+  const { pending: _, ...common } = checked!;
+  return { common, kind: prepared!.kind, write: write! };
 }
 
 /** Generates the secret that the data ask for. @throws ValidationError when the data have no kind, or several */
@@ -141,9 +161,9 @@ export async function insertCredential(
 export function unsealedCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
-  { common, kind, write: { settings, facts } }: PreparedCredential,
+  { common, kind, write: { settings, facts, pending } }: PreparedCredential,
 ): CredentialRecord {
-  const stored = { kind: kind.storedAs ?? kind.kind, errors: null, settings, facts, secrets: {} };
+  const stored = { kind: kind.storedAs ?? kind.kind, settings, facts, secrets: {}, ...(pending.length > 0 && { pendingSecrets: pending }) };
   return { ...newRecord(context), integrationId, endUserId, ...common, ...stored };
 }
 
@@ -212,21 +232,24 @@ export async function planMerge(
   { data, ...given }: NewCredential,
   replaceSecrets: boolean,
 ): Promise<CredentialMerge> {
-  const { enabled, ...others } = given;
+  // It is a matter of new credentials only.
+  const { enabled, pending: _, ...others } = given;
   // It cannot be cleared: null means the default, of a new credential.
   const common = checkChanges(credentialFields, { ...others, ...(enabled != null && { enabled }) });
   const [kind, values] = pickKind(context, data);
   // A key pair is generated once.
-  const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret);
-  const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
   const record = asMerged(before);
+  // A secret that is still to come is not replaced.
+  const isAwaited = (name: string) => record.pendingSecrets?.includes(name) === true;
+  const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret || isAwaited(name));
+  const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
   // The data of a kind that is for input only are complete, with their secrets, or they are none.
   const isWritten = replaceSecrets || !kind.storedAs;
   if (!isWritten) return { ...before, changes: { ...before.changes, ...common }, isSame: hasAlready(record, common) };
   const set = Object.keys({ ...keptSecrets(before.stored, before.unset), ...before.secrets });
   const prepared = await prepareData(context, { [kind.kind]: kept });
-  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared, set);
-  const changes = { ...common, settings, facts };
+  const { settings, facts, secrets, unset, pending } = await prepareUpdate(record, prepared, set);
+  const changes = { ...common, settings, facts, ...pendingAfter(record, pending) };
   const isSame = hasAlready(record, changes) && Object.keys(secrets).length === 0 && !unset.some((name) => set.includes(name));
   return {
     stored: before.stored,
@@ -311,7 +334,7 @@ function prepareUpdate(
     throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(set.map((field) => [field, true]));
-  const stored = { settings: record.settings, facts: record.facts, isSet };
+  const stored = { settings: record.settings, facts: record.facts, isSet, pending: record.pendingSecrets ?? [] };
   return at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, stored));
 }
 
@@ -320,10 +343,15 @@ function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
 }
 
 async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
-  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
+  const { settings, facts, secrets, unset, pending } = await prepareUpdate(record, prepared);
   await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
   const put = await store.secrets.put(record, secrets, updatedAt);
-  return { settings, facts, secrets: { ...keptSecrets(record, unset), ...put } };
+  return { settings, facts, secrets: { ...keptSecrets(record, unset), ...put }, ...pendingAfter(record, pending) };
+}
+
+/** Returns what is written about the secrets that are still to come: nothing, if there were none and are none. */
+function pendingAfter({ pendingSecrets }: CredentialRecord, pending: readonly string[]): Pick<CredentialRecord, 'pendingSecrets'> {
+  return pendingSecrets || pending.length > 0 ? { pendingSecrets: pending } : {};
 }
 
 function keptSecrets({ secrets }: CredentialRecord, unset: readonly string[]): CredentialRecord['secrets'] {
@@ -395,20 +423,26 @@ export async function revealSecret(
   return { credential, field, plain: await store.secrets.open(credential, field) };
 }
 
-/** What `errors` of an altered credential says. */
-const ALTERED = 'The stored credential was changed, but not by the gateway. It is not used, and only its common fields are shown.';
-
-/** Returns the problems of each credential: those found by the last check, and the secrets that cannot be opened. Null if never checked. */
+/**
+ * Returns the problems of each credential as texts, and the secrets that cannot be opened, by opening them. Empty if it was found to work; null if that is
+ * not known. What is found is noted, so that the state of the credential follows.
+ */
 export async function credentialErrors(
-  { store }: DomainContext,
+  { store, findings, now }: DomainContext,
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const readable = withSecrets.length > 0 ? await store.secrets.readableFields(withSecrets) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, isAltered, errors = null }) => {
-    if (isAltered) return [ALTERED];
-    const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
-    return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+  return credentials.map((credential) => {
+    const { id, organizationId, secrets, isAltered } = credential;
+    const { problems, checkedAt } = credentialHealth(credential, now());
+    const unreadable = isAltered ? [] : Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
+    const wasUnreadable = problems.some(({ code }) => code === 'SECRET_UNREADABLE');
+    if (unreadable.length > 0 && !wasUnreadable) findings.noteUnreadable({ organizationId, credentialId: id }, now());
+    if (unreadable.length === 0 && wasUnreadable) findings.noteReadable({ organizationId, id }, now());
+    const errors = problems.filter(({ code }) => code !== 'SECRET_UNREADABLE').map(({ code }) => problemMessages[code]);
+    errors.push(...unreadable.map((field) => `The secret ${field} cannot be opened.`));
+    return errors.length === 0 && checkedAt === null ? null : errors;
   });
 }
 

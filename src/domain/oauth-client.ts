@@ -20,6 +20,7 @@ export function oauth2SettingsOf({ settings }: AuthScheme): StoredSettings {
 
 const misused = {
   DISABLED: 'is not enabled',
+  SECRET_MISSING: 'still lacks a required secret',
   PURPOSE: 'does not allow the purpose TOKEN_REQUEST; updateCredential sets its allowedPurposes',
   DOMAIN: 'does not list the host of the token endpoint in its allowedDomains; updateCredential sets them',
 } as const;

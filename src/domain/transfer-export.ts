@@ -209,6 +209,7 @@ function credentialLine(
     expiresAt: expiresAt === null ? null : expiresAt.toISOString(),
     allowedDomains: rest.allowedDomains ?? [],
     allowedPurposes: rest.allowedPurposes ?? [],
+    ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
     settings: { ...settings },
     secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, null])),
@@ -217,7 +218,16 @@ function credentialLine(
 
 function connectorLine(
   integration: string,
-  { name, description, baseUrl, endUsersMayUseClient = false, authSchemes }: ConnectorRecord,
+  { name, description, baseUrl, endUsersMayUseClient = false, check = null, authSchemes }: ConnectorRecord,
 ): LineOf<'connector'> {
-  return { type: 'connector', integration, name, description, baseUrl, endUsersMayUseClient, authSchemes: authSchemes.map(schemeInput) };
+  return {
+    type: 'connector',
+    integration,
+    name,
+    description,
+    baseUrl,
+    endUsersMayUseClient,
+    check,
+    authSchemes: authSchemes.map(schemeInput),
+  };
 }

@@ -122,6 +122,11 @@ export const formats = {
       'must be an http, https or git URL without a user name or password, or an ssh URL without a password, or user@host:path. Put them into username and secretValue',
     accepts: isCloneUrl,
   },
+  // The query can contain anything that the URL parser keeps. A fragment is never sent.
+  requestPath: {
+    message: 'must be a path that begins with one slash, with a query if needed, in the visible characters of ASCII, without a fragment',
+    accepts: (text) => /^\/(?![/\\])[\x21\x22\x24-\x5b\x5d-\x7e]*$/.test(text),
+  },
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',
     accepts: isHostName,

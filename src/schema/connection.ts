@@ -1,3 +1,4 @@
+import { checkConnection } from '../domain/check.ts';
 import {
   addConnectionCredential,
   addedEntryFields,
@@ -14,10 +15,18 @@ import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connec
 import { importConnections } from '../domain/connection-import.ts';
 import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../domain/import.ts';
 import type { Binding } from '../domain/reading.ts';
-import { ConflictError, type GatewayError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import {
+  ConflictError,
+  CredentialNotUsableError,
+  type GatewayError,
+  InvalidIntegrationError,
+  NotFoundError,
+  ValidationError,
+} from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
+import { byState, connectionHealthFields } from './health.ts';
 import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -97,13 +106,14 @@ export function addConnection(kit: Kit): void {
           'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
         resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
       }),
+      ...connectionHealthFields(kit, t),
     }),
   });
 
   connection.one('Returns a connection by id or name. Null if not found.');
   connection.list({
     description:
-      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, or an allowed domain; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
+      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, an allowed domain, or a state, also within an integration; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
       connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
@@ -113,6 +123,7 @@ export function addConnection(kit: Kit): void {
         // Earlier versions stored domains as they were given.
         return { allowedDomain: canonical === allowedDomain ? canonical : [canonical, allowedDomain] };
       }),
+      state: byState(kit, 'connection'),
       name: byGlob(),
     },
   });
@@ -201,6 +212,18 @@ export function addConnection(kit: Kit): void {
     inputDescription: 'The connection, the list, the entry and its new position.',
     input: { ...connection.which(), ...fields.inputFields(movedEntryFields), credential: boundCredential },
     run: moveConnectionCredential,
+  });
+  mutation('checkConnection', {
+    description:
+      'Asks the service whether a connection works, by the request that `check` of its connector describes, and writes what it answers: read `state` and `problems` of the result. The answer itself is not returned.',
+    scope: 'connections.check',
+    cost: 100,
+    inputDescription: 'The connection to check.',
+    input: { connection: connection.member({ required: true, description: 'The connection.' }) },
+    success: { field: 'connection', type: connection.type, description: 'The connection, as it is after the check.' },
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, CredentialNotUsableError],
+    audit: 'connection',
+    run: checkConnection,
   });
   connection.remove({
     description: 'Deletes a connection. Its credentials are not deleted.',

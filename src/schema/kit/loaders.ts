@@ -3,7 +3,9 @@ import { type Noun, nouns } from '../../access/scopes.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import { credentialErrors } from '../../domain/credential.ts';
 import { type Visibility, visibilityOf } from '../../domain/credential-visibility.ts';
+import type { ConnectionHealth } from '../../domain/health.ts';
 import {
+  type ConnectionRecord,
   type Count,
   type CredentialRecord,
   type Filter,
@@ -42,6 +44,8 @@ export type Loaders = LoadersByNoun & {
   readonly credentialVisibility: DataLoader<string, Visibility>;
   /** How the credentials of a connection are applied to requests. */
   readonly requestPlan: DataLoader<PlannedUse, UsePlan>;
+  /** Whether a connection works. */
+  readonly connectionHealth: DataLoader<ConnectionRecord, ConnectionHealth>;
   /** The pages of connections and connectors that use a credential. */
   readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
@@ -52,6 +56,10 @@ export function createLoaders(context: DomainContext): Loaders {
   const credentialErrorsLoader = new DataLoader((credentials: readonly CredentialRecord[]) => credentialErrors(context, credentials), {
     cache: false,
     maxBatchSize: IDS_PER_COMMAND,
+  });
+  const connectionHealthLoader = new DataLoader((connections: readonly ConnectionRecord[]) => context.health.ofConnections(connections), {
+    cache: false,
+    maxBatchSize: PAGES_PER_COMMAND,
   });
   const visibilityLoader = new DataLoader(
     async (ids: readonly string[]) => {
@@ -76,9 +84,10 @@ export function createLoaders(context: DomainContext): Loaders {
   return {
     ...byNoun,
     uses: usesLoader,
-    requestPlan: requestPlanLoader,
     credentialErrors: credentialErrorsLoader,
     credentialVisibility: visibilityLoader,
+    requestPlan: requestPlanLoader,
+    connectionHealth: connectionHealthLoader,
   };
 }
 
