@@ -76,7 +76,16 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
           [owners, endUserId],
           [connectors, connectorId],
         ]);
-        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of owned) {
+        for (const {
+          id: ownId,
+          name: own,
+          connectorId,
+          endUserId,
+          allowedDomain,
+          variables,
+          actionCredentials,
+          triggerCredentials,
+        } of owned) {
           const entry = ({ credentialId, authScheme }: (typeof actionCredentials)[number]) => ({
             credential: credentialId,
             authScheme: authScheme && schemeInput(authScheme),
@@ -87,6 +96,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
             connector: connectorId === null ? null : connectors.get(connectorId)!.name,
             endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
             name: own,
+            ...(endUserId !== null && owners.get(endUserId)!.primaryConnectionId === ownId && { isPrimary: true }),
             allowedDomain,
             variables,
             actionCredentials: actionCredentials.map(entry),
