@@ -38,7 +38,7 @@ export function addAudit(kit: Kit): void {
         }),
         requestId: t.exposeString('requestId', {
           nullable: true,
-          description: 'The `x-request-id` of the response. Null in the same cases as `address`.',
+          description: 'The `X-Request-Id` of the response, which errors tell as `requestId`. Null in the same cases as `address`.',
         }),
         action: t.exposeString('action', {
           description:
