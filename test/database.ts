@@ -88,6 +88,7 @@ export async function danglingReferences(test: TestGateway): Promise<string[]> {
   see('connections', connections, 'credentialIds', credential);
   see('connectors', connectors, 'credentialIds', credential);
   see('credentials', credentials, 'endUserId', endUser);
+  see('endUsers', endUsers, 'primaryConnectionId', ids(connections));
   see('secrets', secrets, 'credentialId', credential);
   see('slots', slots, 'parentId', new Set([...integration!, ...connector!]));
   for (const { _id, actionCredentials, triggerCredentials, credentialIds } of connections ?? []) {

@@ -172,7 +172,7 @@ export class TestGateway {
     const response = await this.gateway.fetch(request);
     const text = await response.text();
     const { data, errors } = text.startsWith('{') ? JSON.parse(text) : { data: undefined, errors: undefined };
-    return { status: response.status, headers: response.headers, text, data, errors };
+    return { status: response.status, headers: response.headers, text, data, errors: errors && withoutRequestId(errors, response.headers) };
   }
 
   /** Runs an operation and gives the whole answer, whatever it is. */
@@ -237,6 +237,15 @@ export class TestGateway {
     await run();
     return this.commands.slice(before).filter((name) => !['hello', 'ping', 'endSessions', 'killCursors'].includes(name));
   }
+}
+
+/** Errors without the id of the request, which each must tell as the header does. It is another one each time, so tests would not compare it. */
+export function withoutRequestId(errors: readonly Json[], headers: Headers): Json[] {
+  return errors.map(({ extensions: { requestId, ...extensions }, ...error }) => {
+    if (!requestId || requestId !== headers.get('x-request-id'))
+      throw new Error(`The error ${error.message} has not the id of its request.`);
+    return { ...error, extensions };
+  });
 }
 
 /** A gateway for the tests of a file: started before them, stopped after. */

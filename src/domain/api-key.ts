@@ -10,7 +10,7 @@ import type { DomainContext, GatewayContext } from './context.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { checkGrantable, requireGrant } from './grant.ts';
 import { type MutationContext, mutate, recordAlso } from './mutate.ts';
-import { type EvenAltered, expectVersion, newRecord, orNameTaken, readsOf, required, type Target } from './records.ts';
+import { actorOf, type EvenAltered, expectVersion, newRecord, orNameTaken, readsOf, required, type Target } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { wasIssuedSince } from './revocation-list.ts';
 import { Checks, refusePast } from './validation.ts';
@@ -151,7 +151,7 @@ export async function rotateAPIKey(
     const { receivers } = await requireUnrevoked(context);
     const updatedAt = now();
     const previousUntil = new Date(updatedAt.getTime() + valid!.overlapSeconds * 1_000);
-    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, updatedAt, receivers);
+    const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, { updatedAt, updatedBy: actorOf(context) }, receivers);
     return { id, apiKey, key };
   };
   return checks.thenMake(() => mutate(context, reissue), [() => requireAPIKey(context, id)]);
@@ -204,7 +204,7 @@ export async function revokeKeysOf(context: MutationContext, subject: string, be
     // It can have been removed with the key that created it.
     const key = await store.apiKeys.evenAltered.one({ id });
     if (!key || key.isAltered) continue;
-    await store.apiKeys.endOverlap(key, now());
+    await store.apiKeys.endOverlap(key, { updatedAt: now(), updatedBy: actorOf(context) });
     if (key.previousUntil && key.previousUntil > now()) ended.push(id);
   }
   await recordAlso(context, { action: 'revokeAPIKey', noun: 'apiKey', ids: ended, note: 'only the replaced key' }, null);

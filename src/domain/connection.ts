@@ -49,6 +49,7 @@ import { type PreparedCredential, unsealedCredential } from './credential.ts';
 import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
 import { type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { forgetPrimary } from './primary-connection.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
@@ -565,6 +566,7 @@ export async function deleteConnection(
   return mutate(context, async () => {
     const { id, version } = await requireConnection(context, ref, ['connection'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
+    await forgetPrimary(context, [id], { noun: 'connection', id });
     await store.connections.remove({ id });
     return id;
   });

@@ -28,6 +28,7 @@ import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { asService, oauth2SettingsOf } from './oauth-client.ts';
+import { forgetPrimary } from './primary-connection.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
 import { Checks } from './validation.ts';
@@ -171,9 +172,10 @@ export async function deleteConnector(
     const connections = { connectorId: record.id };
     await store.slots.close([record.id]);
     if (!force) await refuseIfInUse(context, 'connector', { connections });
-    await recordCascades(context, { noun: 'connector', id: record.id }, [
-      { noun: 'connection', verb: 'delete', ids: await store.connections.ids(connections) },
-    ]);
+    const object = { noun: 'connector', id: record.id } as const;
+    const ids = await store.connections.ids(connections);
+    await recordCascades(context, object, [{ noun: 'connection', verb: 'delete', ids }]);
+    await forgetPrimary(context, ids, object);
     await store.connections.remove(connections);
     await store.connectors.remove({ id: record.id });
     return record.id;

@@ -7,8 +7,16 @@ import { removeCredentials } from './credential.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { holdPrimary } from './primary-connection.ts';
 import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
-import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration } from './references.ts';
+import {
+  type ConnectionRef,
+  type EndUserRef,
+  type IntegrationRef,
+  requireConnection,
+  requireEndUser,
+  requireIntegration,
+} from './references.ts';
 import { Checks } from './validation.ts';
 
 /** The types of contacts. */
@@ -97,19 +105,27 @@ export async function createEndUser(
 /** @throws ValidationError, NotFoundError, ConflictError */
 export async function updateEndUser(
   context: MutationContext,
-  input: Target<'endUser', EndUserRef> & ChangesOf<typeof endUserFields>,
+  input: Target<'endUser', EndUserRef> & ChangesOf<typeof endUserFields> & { readonly primaryConnection?: ConnectionRef | null },
 ): Promise<EndUserRecord> {
-  const { endUser: ref, expectedVersion, ...changes } = input;
+  const { endUser: ref, expectedVersion, primaryConnection: primary, ...changes } = input;
   const checks = new Checks(context);
   const checked = await checks.run(() => checkChanges(endUserFields, changes));
   const change = async () => {
     const { contacts, ...rest } = checked!;
     const record = await requireEndUser(context, ref, ['endUser']);
     expectVersion(record, expectedVersion);
-    const written = { ...rest, ...(contacts && { contacts: keepVerified(contacts, record.contacts) }) };
+    const primaryConnectionId = primary && (await holdPrimary(context, record, primary, ['primaryConnection']));
+    const written = {
+      ...rest,
+      ...(contacts && { contacts: keepVerified(contacts, record.contacts) }),
+      ...(primaryConnectionId !== undefined && { primaryConnectionId }),
+    };
     return updateRecord(context, context.store.endUsers, record, written);
   };
-  return checks.thenMake(() => mutate(context, change), [() => requireEndUser(context, ref, ['endUser'])]);
+  return checks.thenMake(
+    () => mutate(context, change),
+    [() => requireEndUser(context, ref, ['endUser']), () => primary && requireConnection(context, primary, ['primaryConnection'])],
+  );
 }
 
 /**

@@ -3,7 +3,7 @@ import type { Noun } from '../access/scopes.ts';
 import { type ErrorCode, type Issue, UnauthenticatedError, UnavailableError, ValidationError } from '../errors.ts';
 import type { AuditRecord } from '../store/audit.ts';
 import type { DomainContext } from './context.ts';
-import { isUnchanged, newRecord } from './records.ts';
+import { isUnchanged, newEntry } from './records.ts';
 
 /** The current action, for the audit log: the name of a mutation, and the noun of the record. Null if the object has no global id. */
 export interface Action {
@@ -108,7 +108,7 @@ function entryOf(
   const { viewer } = context;
   const { address, requestId } = context.action;
   return {
-    ...newRecord(context),
+    ...newEntry(context),
     viewerKind: viewer.kind,
     subject: viewer.subject,
     address,

@@ -15,7 +15,7 @@ export type { AuthScheme } from '../store/connector.ts';
 export { type Contact, contactTypes } from '../store/end-user.ts';
 export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
-export type { BaseRecord, Count, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
+export type { Actor, BaseRecord, Count, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
 export type { SecretFacts } from '../store/secret.ts';
 export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
 

@@ -1,17 +1,28 @@
 import type { Noun } from '../access/scopes.ts';
 import { ConflictError, type NotFoundError } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
-import { type BaseRecord, newId, type RecordReads, type RecordStore } from '../store/records.ts';
+import { type Actor, type BaseRecord, newId, type RecordReads, type RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 import { isSameValue, isStillAbsent } from './same-value.ts';
 
 /** The members of an input that identify the record and its expected version. */
 export type Target<N extends Noun, Ref> = { readonly [K in N]: Ref } & { readonly expectedVersion?: number | null };
 
-/** Returns the initial fields of a new record. */
-export function newRecord({ viewer, now }: DomainContext) {
+/** Returns the initial fields of a new entry of a log or a list, which names who wrote it elsewhere or not at all. */
+export function newEntry({ viewer, now }: DomainContext) {
   const createdAt = now();
   return { id: newId(), organizationId: viewer.organizationId, version: 1, createdAt, updatedAt: createdAt };
+}
+
+/** Returns the initial fields of a new record of a noun: the viewer has created it, and is the last who changed it. */
+export function newRecord(context: DomainContext) {
+  const createdBy = actorOf(context);
+  return { ...newEntry(context), createdBy, updatedBy: createdBy };
+}
+
+/** Returns who writes records in this context. */
+export function actorOf({ viewer: { kind, subject } }: DomainContext): Actor {
+  return { kind, subject };
 }
 
 /**
@@ -63,20 +74,20 @@ export function asUnchanged<T extends object>(result: T): T {
 }
 
 /**
- * Writes changes to a record that was read in the same transaction. Returns the changed record. If every value is stored already, nothing is
+ * Writes changes to a record that was read in the same transaction, and that the viewer made them. Returns the changed record. If every value is stored already, nothing is
  * written: the version and `updatedAt` stay, and `isUnchanged` tells.
  *
  * @throws ConflictError when the record has changed since it was read; AlteredRecordError when it is only shown
  */
 export async function updateRecord<R extends BaseRecord>(
-  { now }: DomainContext,
+  context: DomainContext,
   records: Pick<RecordStore<R>, 'update'>,
   record: R,
   changes: Partial<Omit<R, keyof BaseRecord>>,
-  updatedAt: Date = now(),
+  updatedAt: Date = context.now(),
 ): Promise<R> {
   if (!record.isAltered && hasAlready(record, changes)) return asUnchanged({ ...record });
-  return records.update(record, changes, updatedAt);
+  return records.update(record, changes, { updatedAt, updatedBy: actorOf(context) });
 }
 
 /** Returns whether a record has all of these values. */

@@ -6,7 +6,7 @@ import type { RevocationRecord, Revoked } from '../store/revocation.ts';
 import { revokeKeysOf } from './api-key.ts';
 import { tokenLifetime } from './end-user-token.ts';
 import { type MutationContext, mutate } from './mutate.ts';
-import { newRecord } from './records.ts';
+import { newEntry } from './records.ts';
 import { type EndUserRef, requireEndUser } from './references.ts';
 import { Checks } from './validation.ts';
 
@@ -122,7 +122,7 @@ async function write(
     throw new ValidationError([{ path: [], message }]);
   }
   const expiresAt = new Date(Math.max(before.getTime(), now().getTime()) + lifetimeMs + MARGIN_MS);
-  const record = await revocations.insert({ ...newRecord(context), ...whose, integrationId, before, expiresAt });
+  const record = await revocations.insert({ ...newEntry(context), ...whose, integrationId, before, expiresAt });
   await revocations.announce(record.id, now());
   return record;
 }

@@ -77,6 +77,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
           [connectors, connectorId],
         ]);
         for (const {
+          id: ownId,
           name: own,
           connectorId,
           endUserId,
@@ -96,6 +97,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
             connector: connectorId === null ? null : connectors.get(connectorId)!.name,
             endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
             name: own,
+            ...(endUserId !== null && owners.get(endUserId)!.primaryConnectionId === ownId && { isPrimary: true }),
             allowedDomain,
             baseUrl,
             variables,

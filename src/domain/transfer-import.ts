@@ -29,7 +29,7 @@ import {
 import { endUserFields, endUserIdentity, keepVerified } from './end-user.ts';
 import { failed, forEachItem, type ImportResult, type ImportStatus, ItemError, importInChunks, isAboutItem, issuesOf } from './import.ts';
 import { createIntegration, updateIntegration } from './integration.ts';
-import { type AlsoDone, type MutationContext, recordAllAlso } from './mutate.ts';
+import { type AlsoDone, type MutationContext, mutate, recordAllAlso } from './mutate.ts';
 import { isUnchanged, newRecord, updateRecord } from './records.ts';
 import { findConnector, findIntegration, requireIntegration } from './references.ts';
 import { isSealed, type Line, LineError, type LineOf, parseLine, placeOf, type RecordType, type SecretPlace } from './transfer-lines.ts';
@@ -210,7 +210,7 @@ export async function importLines(
       const incomplete = new Map<ImportedConnection, readonly List[]>();
       const missing: number[] = [];
       const connections = all.map(({ line }, index): ImportedConnection => {
-        const { type: _, integration: __, connector, endUser, actionCredentials, triggerCredentials, ...fields } = line;
+        const { type: _, integration: __, connector, endUser, isPrimary: ___, actionCredentials, triggerCredentials, ...fields } = line;
         const named = { id: integration.id };
         const entries = (list: typeof actionCredentials) =>
           (list ?? []).flatMap(({ credential, authScheme }) => {
@@ -234,6 +234,11 @@ export async function importLines(
       });
       const input = { integration: { id: integration.id }, connections };
       const results = await importEachConnection(act('importConnections', 'integration'), input, incomplete);
+      await importPrimaries(
+        act('importConnections', 'integration'),
+        integration.id,
+        results.flatMap(({ id }, index) => (id !== null && all[index]!.line.isPrimary ? id : [])),
+      );
       const noteOf = ({ status }: ImportResult, index: number): string | undefined => {
         if (missing[index] === 0) return undefined;
         return status === 'CREATED' ? importedWithout(missing[index]!) : keptBecause(missing[index]!, incomplete.get(connections[index]!)!);
@@ -455,6 +460,33 @@ async function importEndUsers(
       { action: 'updateEndUser', noun: 'endUser', ids: updated, object: null },
     ]);
     return { objectId: integrationId, results };
+  });
+}
+
+/** Makes connections the primary ones of their end users, in one transaction. What was deleted or altered since they were imported is left out. */
+async function importPrimaries(context: MutationContext, integrationId: string, connectionIds: readonly string[]): Promise<void> {
+  const { store } = context;
+  /** Returns the end users that have another primary connection, each with the new one. */
+  async function changes(): Promise<(readonly [EndUserRecord, string])[]> {
+    const connections = (await store.connections.evenAltered.byIds(connectionIds)).filter(({ isAltered }) => !isAltered);
+    const owners = new Map(connections.flatMap(({ id, endUserId }) => (endUserId === null ? [] : [[endUserId, id] as const])));
+    const endUsers = await store.endUsers.evenAltered.byIds([...owners.keys()]);
+    return endUsers.flatMap((each) => {
+      const id = owners.get(each.id)!;
+      return each.isAltered || each.primaryConnectionId === id ? [] : [[each, id] as const];
+    });
+  }
+  if (connectionIds.length === 0 || (await changes()).length === 0) return;
+  await mutate(context, async () => {
+    const updated: string[] = [];
+    for (const [endUser, primaryConnectionId] of await changes()) {
+      // So it cannot be deleted at the same time.
+      if (!(await store.connections.touch(primaryConnectionId))) continue;
+      await updateRecord(context, store.endUsers, endUser, { primaryConnectionId });
+      updated.push(endUser.id);
+    }
+    await recordAllAlso(context, [{ action: 'updateEndUser', noun: 'endUser', ids: updated, object: null }]);
+    return integrationId;
   });
 }
 

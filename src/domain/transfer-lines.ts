@@ -62,6 +62,8 @@ const forms = {
     connector: reference.nullish(),
     endUser: reference.nullish(),
     name: reference,
+    /** Whether it is the primary connection of its end user. */
+    isPrimary: z.literal(true).optional(),
     allowedDomain: anything,
     baseUrl: anything,
     variables: anything,

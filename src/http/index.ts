@@ -70,7 +70,7 @@ const PROXY_COST = 25;
 export function createHttp(settings: HttpSettings) {
   const { schema, contextOf, authenticate, logger, refusals, failedLogins, limits } = settings;
   const tellOf = settings.logsDefectMessages ? defectMessages(schema) : undefined;
-  const onDefect = (sent: () => Sent, requestId?: string): OnDefect => {
+  const onDefect = (sent: () => Sent, requestId: string): OnDefect => {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
   };
   const run = createExecution(schema, limits);
@@ -89,7 +89,7 @@ export function createHttp(settings: HttpSettings) {
         return loaders;
       },
       refusals,
-      requestId: requestId ?? null,
+      requestId,
       address: address ?? null,
       progress,
     };
@@ -154,7 +154,7 @@ export function createHttp(settings: HttpSettings) {
     );
     const completed = withOutcome(shown, state.isMutation === true, progress);
     const cost = costExtension(state);
-    return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false);
+    return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false, state.requestId);
   }
 
   /** Answers a request, whatever it is. */
@@ -186,7 +186,7 @@ export function createHttp(settings: HttpSettings) {
         { errors: [error] },
         onDefect(() => sentWith(request, undefined, state.viewer), state.requestId),
       );
-      return respond(shown, request.headers, false);
+      return respond(shown, request.headers, false, state.requestId);
     }
   }
 
@@ -197,32 +197,33 @@ export function createHttp(settings: HttpSettings) {
      */
     async handle(request: HttpRequest): Promise<HttpResponse> {
       const startedAt = performance.now();
-      const state: RequestState = { requestId: randomUUID() };
+      const requestId = randomUUID();
+      const state: RequestState = { requestId };
       // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
       const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
-      const answer = url ? await responseTo({ ...request, url }, state) : refusalResponse(noUrl);
+      const answer = url ? await responseTo({ ...request, url, requestId }, state) : refusalResponse(noUrl, requestId);
       const { vary } = answer.headers;
       const headers = {
         ...guard.headersFor(request),
         ...answer.headers,
         ...guard.corsHeadersFor(request, vary),
         ...quotaHeaders(state),
-        'x-request-id': state.requestId!,
+        'x-request-id': requestId,
       };
       logRequest(logger, state, { method: request.method, pathname: url ? url.pathname : '', status: answer.status, startedAt });
       return { status: answer.status, headers, body: request.method === 'HEAD' ? null : answer.body };
     },
 
-    /** Runs an operation without HTTP, with the same checks. */
+    /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
     async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
-      const state: RequestState = { viewer };
+      const state: RequestState = { requestId: randomUUID(), viewer };
       const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
       const result = await run(
         { query, variables, operationName },
         { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
       ).catch((error: unknown): RawResult => ({ errors: [error] }));
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
-      return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent)))));
+      return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent, state.requestId)), state.requestId)));
     },
   };
 }

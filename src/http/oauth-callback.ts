@@ -40,11 +40,11 @@ const onlyGet: Refusal = { status: 405, code: 'BAD_REQUEST', message: 'Only GET 
  * times counts as absent (RFC 6749, section 3.1).
  */
 export async function callbackResponse(
-  { method, url: { searchParams } }: ReadableRequest,
+  { method, url: { searchParams }, requestId }: ReadableRequest,
   callback: Callback,
   from: Parameters<Callback>[1],
 ): Promise<HttpResponse> {
-  if (method !== 'GET') return refusalResponse(onlyGet);
+  if (method !== 'GET') return refusalResponse(onlyGet, requestId);
   const one = (name: string) => {
     const [value, another] = searchParams.getAll(name);
     return value === undefined || value === '' || another !== undefined ? null : value;

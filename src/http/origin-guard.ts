@@ -30,12 +30,12 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
   const hasDatabase = createReadiness(ready);
   const isAllowed = (origin: string | undefined) => origin !== undefined && corsOrigins.includes(origin);
   const names = allowedHosts?.map(hostnameOf);
-  const forbid = (message: string) => refusalResponse({ status: 403, code: 'FORBIDDEN', message });
+  const forbid = (message: string, requestId: string) => refusalResponse({ status: 403, code: 'FORBIDDEN', message }, requestId);
 
   return {
     /** With `isProxied`, the parameters and the body are for another service, and not looked at. */
     check(request: ReadableRequest, isProxied = false): HttpResponse | undefined | Promise<HttpResponse> {
-      const { method, url, headers } = request;
+      const { method, url, headers, requestId } = request;
       if (url.pathname === '/health') return { status: 200, headers: textHeaders, body: 'alive\n' };
       if (url.pathname === '/ready') {
         return hasDatabase().then((isReady) => ({
@@ -46,15 +46,18 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
       }
       const { origin, host = url.host } = headers;
       if (names && !names.includes(hostnameOf(host))) {
-        return forbid('This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.');
+        return forbid('This Host is not accepted. The setting ALLOWED_HOSTS lists the accepted ones.', requestId);
       }
       if (origin !== undefined && !isOwnOrigin(origin, host) && !isAllowed(origin)) {
-        return forbid('Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.');
+        return forbid(
+          'Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.',
+          requestId,
+        );
       }
       if (method === 'OPTIONS' && isAllowed(origin)) return { status: 204, headers: preflight, body: null };
       if (isProxied) return undefined;
       const unreadable = unreadableRequest(request);
-      return unreadable && refusalResponse(unreadable);
+      return unreadable && refusalResponse(unreadable, requestId);
     },
 
     headersFor({ isEncrypted, headers, host }: HttpRequest): Record<string, string> {

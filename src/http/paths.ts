@@ -13,10 +13,10 @@ const notAcceptable: Refusal = {
  * Leads browsers from the root to GraphiQL, and says where GraphQL is. Refuses what accepts no GraphQL response before anything is carried out.
  * Returns undefined for a request of GraphQL. Must come after all that serves paths.
  */
-export function pathResponse({ method, url, headers }: ReadableRequest, graphiql: boolean): HttpResponse | undefined {
+export function pathResponse({ method, url, headers, requestId }: ReadableRequest, graphiql: boolean): HttpResponse | undefined {
   if (url.pathname === '/graphql' || url.pathname === '/graphql/') {
-    return mediaTypeFor(headers) ? undefined : refusalResponse(notAcceptable);
+    return mediaTypeFor(headers) ? undefined : refusalResponse(notAcceptable, requestId);
   }
   if (graphiql && url.pathname === '/' && method === 'GET') return { status: 302, headers: { location: '/graphql' }, body: null };
-  return refusalResponse(nothing);
+  return refusalResponse(nothing, requestId);
 }

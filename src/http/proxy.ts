@@ -123,10 +123,10 @@ export function isProxied({ url }: ReadableRequest): boolean {
  */
 export function createProxyDoor({ proxy, contextOf, admit, refusals }: ProxySettings) {
   async function send(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
-    const { headers } = request;
+    const { headers, requestId } = request;
     // Browsers send at least one of them.
     if (headers.origin !== undefined || headers['sec-fetch-site'] !== undefined) {
-      return refusalResponse({ status: 403, code: 'FORBIDDEN', message: 'Requests of browsers are not sent over connections.' });
+      return refusalResponse({ status: 403, code: 'FORBIDDEN', message: 'Requests of browsers are not sent over connections.' }, requestId);
     }
     const viewer = await admit(request, state);
     const refuse = (error: { readonly code: ErrorCode }) => {
@@ -135,7 +135,7 @@ export function createProxyDoor({ proxy, contextOf, admit, refusals }: ProxySett
     };
     if (!may(viewer, SCOPE)) throw refuse(new ForbiddenError(SCOPE));
     const call = callOf(request);
-    if ('message' in call) return refusalResponse(call);
+    if ('message' in call) return refusalResponse(call, requestId);
     const action = { name: ACTION, noun: 'connection', address: state.address ?? null, requestId: state.requestId ?? null } as const;
     const {
       status,
@@ -153,7 +153,7 @@ export function createProxyDoor({ proxy, contextOf, admit, refusals }: ProxySett
     try {
       return await send(request, state);
     } catch (error) {
-      return errorResponse(error, onDefect);
+      return errorResponse(error, onDefect, request.requestId);
     }
   };
 }
@@ -240,7 +240,7 @@ function answerHeaders(pairs: Pairs, status: number, method: string): Record<str
   };
 }
 
-function errorResponse(error: unknown, onDefect: OnDefect): HttpResponse {
+function errorResponse(error: unknown, onDefect: OnDefect, requestId: string): HttpResponse {
   const { message, extensions } = publicError(error, onDefect);
   const { http, code, ...more } = extensions as { code: ErrorCode; http?: { status: number; headers?: Record<string, string> } };
   const isBusy = error instanceof LimitExceededError && error.limit === 'PROXY_REQUESTS_PER_CONNECTION';
@@ -253,7 +253,7 @@ function errorResponse(error: unknown, onDefect: OnDefect): HttpResponse {
       ...(isBusy && { 'retry-after': String(RETRY_SECONDS) }),
       ...http?.headers,
     },
-    body: JSON.stringify({ errors: [{ message: shown.message, extensions: shown.extensions }] }),
+    body: JSON.stringify({ errors: [{ message: shown.message, extensions: { ...shown.extensions, requestId } }] }),
   };
 }
 

@@ -10,8 +10,8 @@ export interface Refusal {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Returns the response that a refusal is: a GraphQL response, so that a GraphQL client finds the code where it looks for it. */
-export function refusalResponse({ status, code, message, headers }: Refusal): HttpResponse {
-  const body = JSON.stringify({ errors: [{ message, extensions: { code } }] });
+/** Returns the response that a refusal is: a GraphQL response, so that a GraphQL client finds the code and the id of the request where it looks for them. */
+export function refusalResponse({ status, code, message, headers }: Refusal, requestId: string): HttpResponse {
+  const body = JSON.stringify({ errors: [{ message, extensions: { code, requestId } }] });
   return { status, headers: { 'content-type': 'application/json; charset=utf-8', ...headers }, body };
 }

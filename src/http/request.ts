@@ -31,6 +31,8 @@ export interface HttpRequest {
 /** A request whose URL can be read. */
 export interface ReadableRequest extends HttpRequest {
   readonly url: URL;
+  /** Identifies the request in the response, in the log and in the audit log. */
+  readonly requestId: string;
 }
 
 /** A response in plain values. The names of the headers are in lower case. */
@@ -43,8 +45,7 @@ export interface HttpResponse {
 
 /** What is known of a request while it is answered. */
 export interface RequestState {
-  /** Undefined for an operation that is run from code. */
-  readonly requestId?: string;
+  readonly requestId: string;
   viewer?: Viewer;
   /** The client's network address. */
   address?: string | undefined;

@@ -41,24 +41,24 @@ export function statusOf({ data, errors = [] }: Result, mediaType: MediaType): n
  * Writes a GraphQL response. `mayCompress` must be false if the response can contain a secret: its compressed length would tell, request by
  * request, what of the secret equals text that another person can choose, such as the name of a record (the attack BREACH).
  */
-export async function respond(result: Result, given: RequestHeaders, mayCompress: boolean): Promise<HttpResponse> {
+export async function respond(result: Result, given: RequestHeaders, mayCompress: boolean, requestId: string): Promise<HttpResponse> {
   // Who accepts neither is refused before anything is carried out. That refusal is JSON.
   const mediaType = mediaTypeFor(given) ?? 'application/json';
   const headers: Record<string, string> = { 'content-type': `${mediaType}; charset=utf-8`, vary: 'accept, accept-encoding' };
   for (const { extensions } of result.errors ?? []) Object.assign(headers, httpOf(extensions).headers);
   const status = statusOf(result, mediaType);
-  const text = JSON.stringify(sentResult(result));
+  const text = JSON.stringify(sentResult(result, requestId));
   const coding = mayCompress ? codingFor(given) : undefined;
   const smaller = coding && (await compressed(new TextEncoder().encode(text), coding));
   if (!coding || !smaller) return { status, headers, body: text };
   return { status, headers: { ...headers, 'content-encoding': coding }, body: smaller };
 }
 
-/** Returns a GraphQL response as it is sent: what errors say to HTTP is left out. */
-export function sentResult({ errors, data, extensions }: Result): object {
+/** Returns a GraphQL response as it is sent: each error tells the id of the request, and what errors say to HTTP is left out. */
+export function sentResult({ errors, data, extensions }: Result, requestId: string): object {
   const sent = errors?.map((error) => {
     const { http, ...own } = error.extensions;
-    return { ...error.toJSON(), extensions: own };
+    return { ...error.toJSON(), extensions: { ...own, requestId } };
   });
   return { ...(sent && { errors: sent }), ...(data !== undefined && { data }), ...(extensions !== undefined && { extensions }) };
 }

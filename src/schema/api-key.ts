@@ -1,23 +1,15 @@
 import { scopesOf } from '../access/scopes.ts';
-import type { Viewer } from '../access/viewer.ts';
 import { apiKeyFields, createAPIKey, endOf, type IssuedAPIKey, overlapSeconds, revokeAPIKey, rotateAPIKey } from '../domain/api-key.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { boundsOf } from '../fields/field.ts';
+import { actorType } from './kit/actor.ts';
 import { byGlob, byReference } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
-import { subjectOf, viewerKind } from './viewer.ts';
 
 /** Adds `APIKey`, its queries and its mutations. */
 export function addAPIKey(kit: Kit): void {
   const { builder, apiKey, integration, fields, input, mutation } = kit;
-  const creator = builder.objectRef<Pick<Viewer, 'kind' | 'subject'>>('APIKeyCreator').implement({
-    description: 'The viewer who created an API key.',
-    fields: (t) => ({
-      kind: t.expose('kind', { type: viewerKind(kit), description: 'How the viewer was authenticated.' }),
-      subject: t.string({ description: 'The viewer, in the same form as in the audit log.', resolve: subjectOf }),
-    }),
-  });
   apiKey.implement({
     description:
       'A key that authenticates a service that cannot get tokens from an issuer. Not to be confused with `APIKeyCredential`, a credential for another company’s service. The key itself is returned once, when it is created; only a hash is stored.',
@@ -31,7 +23,7 @@ export function addAPIKey(kit: Kit): void {
         resolve: (record, _args, { policy }) => endOf(record, policy.apiKeyLifetimeMs),
       }),
       createdBy: t.field({
-        type: creator,
+        type: actorType(builder),
         nullable: true,
         description: 'Who created it. If that is an API key, this key ends with it. Null for keys that are too old to contain it.',
         resolve: ({ createdByKind: kind, createdBySubject: subject }) => (kind && subject !== undefined ? { kind, subject } : null),

@@ -1,10 +1,10 @@
 import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
+import { subjectOf, viewerKind } from './kit/actor.ts';
 import { byGlobalId, byText, byTime } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { recordFields } from './kit/record-fields.ts';
-import { subjectOf, viewerKind } from './viewer.ts';
 
 const sortFields = { CREATED_AT: { field: 'createdAt', description: 'The time of the entry.' } } as const;
 
@@ -22,7 +22,7 @@ export function addAudit(kit: Kit): void {
         id,
         createdAt,
         viewerKind: t.expose('viewerKind', {
-          type: viewerKind(kit),
+          type: viewerKind(kit.builder),
           nullable: true,
           description: 'How the viewer was authenticated. Null if the entry sums up several viewers, or is too old to contain it.',
         }),
@@ -38,7 +38,7 @@ export function addAudit(kit: Kit): void {
         }),
         requestId: t.exposeString('requestId', {
           nullable: true,
-          description: 'The `x-request-id` of the response. Null in the same cases as `address`.',
+          description: 'The `X-Request-Id` of the response, which errors tell as `requestId`. Null in the same cases as `address`.',
         }),
         action: t.exposeString('action', {
           description:

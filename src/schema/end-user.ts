@@ -40,6 +40,10 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
       integration: integration.owner(t),
       ...fields.outputFields(t, { ...endUserIdentity, ...ownFields }),
       contacts: t.field({ type: [contact], description: contacts.description, resolve: (record) => record.contacts }),
+      primaryConnection: connection.related(t, {
+        description: 'The connection of this end user to use if nothing else is said. Null if not set, or if that connection was deleted.',
+        id: ({ primaryConnectionId }) => primaryConnectionId,
+      }),
       connections: connection.relatedPage(t, {
         description: 'The connections of this end user, newest first.',
         filter: ({ id }) => ({ endUserId: id }),
@@ -74,7 +78,13 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
   });
   endUser.update({
     description: 'Changes an end user.',
-    input: fields.inputFields(endUserFields, { partial: true }),
+    input: {
+      ...fields.inputFields(endUserFields, { partial: true }),
+      primaryConnection: connection.member({
+        description:
+          'The connection to use if nothing else is said. It must belong to this end user. Null clears it; deleting the connection, too.',
+      }),
+    },
     errors: [ValidationError, NotFoundError, ConflictError],
     run: updateEndUser,
   });

@@ -1,21 +1,8 @@
 import { scopes } from '../access/scopes.ts';
-import { may, type Viewer, type ViewerKind } from '../access/viewer.ts';
-import { encodeId, VIEWER, viewerId } from './kit/global-id.ts';
+import { may, type Viewer } from '../access/viewer.ts';
+import { subjectOf, viewerKind } from './kit/actor.ts';
+import { VIEWER, viewerId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
-import { shared } from './kit/shared.ts';
-
-/** The GraphQL enum of the ways to authenticate a viewer. */
-export const viewerKind = shared(({ builder }: Kit) =>
-  builder.enumType('ViewerKind', {
-    description: 'How a viewer was authenticated.',
-    values: {
-      TOKEN: { value: 'token', description: 'By a token of the organization’s issuer.' },
-      API_KEY: { value: 'apiKey', description: 'By an API key.' },
-      END_USER: { value: 'endUser', description: 'By an end user’s token.' },
-      GATEWAY: { value: 'gateway', description: 'The gateway itself.' },
-    } as const satisfies Record<string, { readonly value: ViewerKind; readonly description: string }>,
-  }),
-);
 
 /** Adds `Viewer`, and the query that returns the viewer of the request. */
 export function addViewer(kit: Kit): void {
@@ -31,7 +18,7 @@ export function addViewer(kit: Kit): void {
       organization: t.exposeString('organizationId', {
         description: 'The organization of the viewer. Data of other organizations cannot be accessed.',
       }),
-      kind: t.expose('kind', { type: viewerKind(kit), description: 'How the viewer was authenticated.' }),
+      kind: t.expose('kind', { type: viewerKind(builder), description: 'How the viewer was authenticated.' }),
       subject: t.string({
         description: 'The viewer’s id within the organization, in the same form as in the audit log.',
         resolve: subjectOf,
@@ -57,9 +44,4 @@ export function addViewer(kit: Kit): void {
       resolve: (_root, _args, context) => context.viewer,
     }),
   );
-}
-
-/** Returns a viewer's subject as it is shown: for an API key or an end user, the global id. */
-export function subjectOf({ kind, subject }: Pick<Viewer, 'kind' | 'subject'>): string {
-  return kind === 'apiKey' || kind === 'endUser' ? encodeId(kind, subject) : subject;
 }

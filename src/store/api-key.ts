@@ -1,4 +1,3 @@
-import type { ViewerKind } from '../access/viewer.ts';
 import type { Redacted } from '../redacted.ts';
 import { apiKeyHash, newAPIKey } from '../secrets/api-key.ts';
 import { sameText } from '../secrets/same-text.ts';
@@ -6,10 +5,7 @@ import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { date, list, nullable, object, oneOf, optional, text, type ValuesOf } from './fields.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
-
-/** The kinds of viewers who can create keys. `gateway` is the gateway itself. */
-const creatorKinds = ['token', 'apiKey', 'endUser', 'gateway'] as const satisfies readonly ViewerKind[];
+import { type Change, type RecordOf, recordSchema, recordStore, viewerKinds } from './records.ts';
 
 const receiver = {
   /** The `sub` of the issuer's token. */
@@ -35,7 +31,7 @@ const fields = {
   previousHash: nullable(text()),
   previousUntil: nullable(date()),
   /** Who created it. Absent if it was created before this was stored. */
-  createdByKind: optional(oneOf(creatorKinds)),
+  createdByKind: optional(oneOf(viewerKinds)),
   createdBySubject: optional(text()),
   /** Who received the present key. Absent if it was created before this was stored. */
   receivers: optional(list(object(receiver))),
@@ -86,13 +82,13 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
         async reissue(
           record: APIKeyRecord,
           previousUntil: Date,
-          updatedAt: Date,
+          change: Change,
           receivers: readonly Receiver[],
         ): Promise<[APIKeyRecord, Redacted]> {
           const { key, hash } = newAPIKey(organizationId, record.id);
           const previousReceivers = record.receivers ?? [];
           const kept = { hash, previousHash: record.hash, previousUntil, receivers, previousReceivers };
-          return [await records.update(record, kept, updatedAt), key];
+          return [await records.update(record, kept, change), key];
         },
 
         /** Returns the keys of which a subject received the present or the replaced one, also altered ones. */
@@ -103,8 +99,8 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
         },
 
         /** Ends the overlap: the replaced key is refused from now on. @throws ConflictError */
-        async endOverlap(record: APIKeyRecord, updatedAt: Date): Promise<void> {
-          await records.update(record, { previousHash: null, previousUntil: null, previousReceivers: [] }, updatedAt);
+        async endOverlap(record: APIKeyRecord, change: Change): Promise<void> {
+          await records.update(record, { previousHash: null, previousUntil: null, previousReceivers: [] }, change);
         },
 
         /**

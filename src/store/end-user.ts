@@ -1,6 +1,6 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
-import { anyText, boolean, list, nullable, object, oneOf, text, type ValueOf } from './fields.ts';
+import { anyText, boolean, list, nullable, object, oneOf, optional, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
@@ -24,6 +24,8 @@ const fields = {
   externalId: text(),
   displayName: anyText(),
   contacts: list(contact),
+  /** One of its own connections. Absent in records that are older than this field. */
+  primaryConnectionId: optional(nullable(text())),
 };
 
 /** A customer of the organization. Connections and credentials can belong to it. */
@@ -33,6 +35,8 @@ export function endUserStore(database: Database, authenticity: Authenticity) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, integrationId: 1, externalId: 1 }, { unique: true });
   addSortIndexes(schema, ['displayName', 'createdAt', 'updatedAt']);
+  // Finds the end user whose primary connection is deleted.
+  schema.index({ organizationId: 1, primaryConnectionId: 1 });
   const model = database.model('EndUser', schema, 'endUsers');
   return recordStore<EndUserRecord>(database, model, { noun: 'endUser', fields, authenticity, nameField: 'displayName' });
 }

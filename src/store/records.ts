@@ -1,16 +1,40 @@
 import { LRUCache } from 'lru-cache';
 import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
+import type { ViewerKind } from '../access/viewer.ts';
 import { AlteredRecordError, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
-import { date, type Fields, fitting, number, optional, storable, storableWhole, tenantSchema, text, type ValuesOf } from './fields.ts';
+import {
+  date,
+  type Fields,
+  fitting,
+  nullable,
+  number,
+  object,
+  oneOf,
+  optional,
+  storable,
+  storableWhole,
+  tenantSchema,
+  text,
+  type ValueOf,
+  type ValuesOf,
+} from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
+
+/** The kinds of viewers who write records. `gateway` is the gateway itself. */
+export const viewerKinds = ['token', 'apiKey', 'endUser', 'gateway'] as const satisfies readonly ViewerKind[];
+
+const actor = object({ kind: oneOf(viewerKinds), subject: text() });
+
+/** Who created or changed a record: the kind and the subject of the viewer. */
+export interface Actor extends ValueOf<typeof actor> {}
 
 /** The fields of every record, besides its ids. */
 export const baseFields = {
@@ -18,7 +42,17 @@ export const baseFields = {
   version: number(),
   createdAt: date(),
   updatedAt: date(),
+  /** Who created it. Absent if it was created before this was stored, and in records that no viewer writes. */
+  createdBy: optional(nullable(actor)),
+  /** Who changed it last: after its creation, who created it. Absent likewise. */
+  updatedBy: optional(nullable(actor)),
 };
+
+/** The time of a change, and who makes it. */
+export interface Change {
+  readonly updatedAt: Date;
+  readonly updatedBy: Actor;
+}
 
 /** The fields of every record. Ids are 24 hexadecimal digits. Records are plain objects; mongoose documents stay in `store/`. */
 export interface BaseRecord extends ValuesOf<typeof baseFields> {
@@ -583,11 +617,11 @@ export function recordStore<R extends BaseRecord>(
          *
          * @throws ConflictError when the version is another; AlteredRecordError
          */
-        async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<R> {
+        async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, { updatedAt, updatedBy }: Change): Promise<R> {
           if (record.isAltered) throw new AlteredRecordError(label);
           const { id, version, ...rest } = record;
           const following = derived({ ...record, ...changes, updatedAt }, record);
-          const set = { ...storable(allFields, { ...changes, ...following }), version: version + 1, updatedAt };
+          const set = { ...storable(allFields, { ...changes, ...following }), version: version + 1, updatedAt, updatedBy };
           const merged = { ...rest, _id: id, ...set };
           const mac = await macFor(merged);
           const change = { $set: { ...set, ...mac } };

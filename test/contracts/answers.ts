@@ -7,7 +7,7 @@ export function comparable({ status, text, headers }: Answer): Json {
   const { extensions: _, ...body } = JSON.parse(text);
   return {
     status,
-    body: JSON.stringify(body),
+    body: JSON.stringify(body, (name, value) => (name === 'requestId' ? undefined : value)),
     headers: [...headers].filter(([name]) => !changing.test(name) && name !== 'content-length'),
   };
 }
@@ -21,12 +21,19 @@ export function codesOf({ data, errors = [] }: Pick<Answer, 'data' | 'errors'>):
   return [...errors.map(({ extensions }) => extensions?.code), ...ofResults];
 }
 
-/** A gateway for the tests of a file. Whatever they ask, no answer holds a code that is not among those that are written down. */
+/** A gateway for the tests of a file. Whatever they ask, no answer holds a code that is not among those that are written down, or another id than its own. */
 export function useTestGateway(): TestGateway {
   const test = useAnyTestGateway();
   const send = test.send.bind(test);
   test.send = async (...args) => {
     const answer = await send(...args);
+    // Every error tells the id of its request, another one each time.
+    for (const result of Object.values<Json>(answer.data ?? {})) {
+      if (typeof result?.requestId !== 'string') continue;
+      if (result.requestId !== answer.headers.get('x-request-id'))
+        throw new Error(`A result has not the id of its request.\n${answer.text}`);
+      delete result.requestId;
+    }
     for (const code of codesOf(answer)) if (!(code in errorCodes)) throw new Error(`The code ${code} is none.\n${answer.text}`);
     return answer;
   };

@@ -11,7 +11,7 @@ beforeAll(async () => {
   world = await seedBoundWorld(test);
 });
 
-const MESSAGE = '{ ... on MutationError { code message } }';
+const MESSAGE = '{ ... on MutationError { code message requestId } }';
 
 /** Runs something on a gateway with other limits. */
 async function within(limits: Partial<Limits>, run: () => Promise<Answer>): Promise<Answer> {
@@ -134,6 +134,11 @@ describe('each code comes about, and is told with a message and the status of th
     expect(codesOf(answer), answer.text).toEqual([code]);
     const told: Json[] = [...(answer.errors ?? []), ...Object.values(answer.data ?? {})].filter((each) => each?.message);
     expect(told.map(({ message }) => message)).toEqual([expect.stringMatching(/^.{10,}\.?$/)]);
+    // Whoever has the answer finds the request in the log.
+    const id = answer.headers.get('x-request-id')!;
+    expect(JSON.stringify(JSON.parse(answer.text)).match(/"requestId":"[^"]*"/g), answer.text).toEqual([`"requestId":"${id}"`]);
+    expect(test.logs.filter((line) => JSON.parse(line).msg === 'request' && JSON.parse(line).requestId === id)).toHaveLength(1);
+    if (code === 'INTERNAL_SERVER_ERROR') expect(test.logs.some((line) => line.includes('"defect"') && line.includes(id))).toBe(true);
     // What a defect says is in the log, and never in the answer.
     expect(answer.text).not.toMatch(/node_modules|\.ts:\d|at Object|Error:/);
   });

@@ -244,7 +244,9 @@ describe('a response', () => {
       ] as const) {
         const answer = await post({ query }, { ...nobody, accept });
         expect([query, answer.status]).toEqual([query, status]);
-        expect(answer.body.errors.map(({ extensions }: Json) => extensions)).toEqual(scopes.map((scope) => ({ code: 'FORBIDDEN', scope })));
+        expect(answer.body.errors.map(({ extensions }: Json) => extensions)).toEqual(
+          scopes.map((scope) => ({ code: 'FORBIDDEN', scope, requestId: answer.headers.get('x-request-id') })),
+        );
         expect(answer.body).not.toHaveProperty('data');
       }
     }

@@ -11,6 +11,8 @@ import {
   type Field,
   inputFields,
   mutationFields,
+  nodeTypes,
+  objectsOf,
   operationOf,
   type Reference,
   referencePlaces,
@@ -59,6 +61,14 @@ describe('a result', () => {
     expect(others.map((error) => error.name)).toContain('ValidationError');
   });
 
+  it('every object that is stored tells who created it and who changed it last', () => {
+    const lacking = nodeTypes.filter(
+      (type) => type.name !== 'AuditEntry' && !['createdBy', 'updatedBy'].every((each) => each in type.getFields()),
+    );
+    expect(lacking.map(({ name }) => name)).toEqual([]);
+    expect(nodeTypes.length).toBeGreaterThan(6);
+  });
+
   it('every error type is used, and is one of the codes', () => {
     const base = schema.getType('MutationError');
     if (!isInterfaceType(base)) throw new Error('MutationError is no interface.');
@@ -103,6 +113,31 @@ describe.each(mutations)('%s', (name, field) => {
     const { result } = await test.query({ ...own.caller, scopes: needed }, query, variables);
     expect(result.__typename).toMatch(/Success$/);
   });
+
+  const written = Object.values(
+    objectsOf(field)
+      .find((type) => type.name.endsWith('Success'))
+      ?.getFields() ?? {},
+  )[0];
+  const noun = written && getNamedType(written.type);
+  if (noun && 'getFields' in noun && 'updatedBy' in noun.getFields()) {
+    it('leaves in what it writes who wrote it', async () => {
+      const author = { kind: 'TOKEN', subject: `author of ${name}` };
+      const { query, variables } = operationOf(
+        field,
+        argumentsIn(scratch, name),
+        `{ ... on ${name[0]!.toUpperCase()}${name.slice(1)}Success { ${written.name} { ... on ${noun.name} { version createdBy { kind subject } updatedBy { kind subject } } } } }`,
+      );
+      const { result } = await test.query({ ...scratch.caller, claims: { sub: author.subject } }, query, variables);
+      const { version, createdBy, updatedBy } = result[written.name];
+      const seeder = { kind: 'TOKEN', subject: 'tester' };
+      if (/^create/.test(name)) expect([version, createdBy]).toEqual([1, author]);
+      else expect(createdBy).toEqual(seeder);
+      // Whoever writes what is stored already changes nothing.
+      if (/^move/.test(name)) expect(updatedBy).not.toEqual(author);
+      else expect(updatedBy).toEqual(author);
+    });
+  }
 
   it('writes nothing without each of its scopes, even before another mutation', async () => {
     const { query, variables } = operationOf(field, argumentsIn(world, name), resultSelection(field));

@@ -19,7 +19,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   deleteConnector: ({ ids }) => ({ connector: { id: ids.connector }, force: true }),
 
   createEndUser: ({ ids }) => ({ integration: { id: ids.integration }, externalId: newName() }),
-  updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, displayName: newName() }),
+  updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, displayName: newName(), primaryConnection: { id: ids.connection } }),
   deleteEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, force: true }),
   setEmailVerified: ({ ids }) => ({ endUser: { id: ids.endUser }, contactType: 'REGULAR', email: emailOfContact, verified: false }),
   createSSOLink: (world) => ({

@@ -55,7 +55,7 @@ beforeAll(async () => {
     endUsersMayUseClient: true,
     authSchemes: [authScheme, { schemeId: 'key', schemeType: 'API_KEY', apiKey: { name: 'X-Key', in: 'HEADER' } }],
   });
-  await test.create(source, 'Connection', {
+  const own = await test.create(source, 'Connection', {
     integration,
     connector: { id: connector.id },
     endUser: { id: ada.id },
@@ -64,6 +64,11 @@ beforeAll(async () => {
     actionCredentials: [...ids.slice(0, 10).map((id) => ({ credential: { id } })), { credential: { id: client.id }, authScheme }],
     triggerCredentials: [{ credential: { id: ids[0] } }],
   });
+  await test.query(
+    source,
+    `mutation ($id: ID!, $own: ID!) { updateEndUser(input: { endUser: { id: $id }, primaryConnection: { id: $own } }) { ... on UpdateEndUserSuccess { endUser { id } } } }`,
+    { id: ada.id, own: own.id },
+  );
   await test.create(source, 'Connection', { integration, name: 'shared', allowedDomain: 'api.example.com' });
 });
 

@@ -687,9 +687,8 @@ describe('at the front door', () => {
         expect(Number(response.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
         expect([...response.headers.keys()].filter((name) => name.startsWith('ratelimit'))).toEqual([]);
         const retryAfter = Number(response.headers.get('retry-after'));
-        expect(await response.json()).toEqual({
-          errors: [{ message: expect.stringMatching(/keys could not be fetched/), extensions: { code: 'UNAVAILABLE', retryAfter } }],
-        });
+        const extensions = { code: 'UNAVAILABLE', retryAfter, requestId: response.headers.get('x-request-id') };
+        expect(await response.json()).toEqual({ errors: [{ message: expect.stringMatching(/keys could not be fetched/), extensions }] });
       }
       expect(commands).toEqual([]);
       expect(logs.filter((line) => line.includes('(TOKEN_JWKS_URL) could not be fetched')).length).toBeGreaterThan(0);

@@ -296,7 +296,7 @@ function expectRefusal(errors: Json[], { code, says, path }: Refusal): void {
   // No stack, no original error, no stock text beside the message that was written for callers.
   for (const { extensions, ...error } of errors) {
     expect(Object.keys(error).filter((name) => !['message', 'locations', 'path'].includes(name))).toEqual([]);
-    expect(Object.keys(extensions).filter((name) => !['code', 'path', 'issues', 'scope'].includes(name))).toEqual([]);
+    expect(Object.keys(extensions).filter((name) => !['code', 'path', 'issues', 'scope', 'requestId'].includes(name))).toEqual([]);
   }
 }
 

@@ -28,7 +28,9 @@ const get = (parameters: Record<string, string>, headers: Record<string, string>
 async function refused(response: Response, status: number, code: string): Promise<void> {
   const text = await response.text();
   expect([response.status, text]).toEqual([status, expect.stringContaining(code)]);
-  expect(JSON.parse(text)).toEqual({ errors: [{ message: expect.any(String), extensions: { code } }] });
+  expect(JSON.parse(text)).toEqual({
+    errors: [{ message: expect.any(String), extensions: { code, requestId: response.headers.get('x-request-id') } }],
+  });
 }
 
 describe('where a request comes from', () => {
@@ -219,7 +221,8 @@ describe('a gateway that answers to its own names', () => {
     ['localhost:99999', '/graphql'],
   ])('refuses a Host and path that make no URL, and shows nothing of itself: %s %s', async (host, path) => {
     const { status, text } = await raw({ host }, path);
-    expect([status, JSON.parse(text)]).toEqual([400, { errors: [{ message: expect.any(String), extensions: { code: 'BAD_REQUEST' } }] }]);
+    const extensions = { code: 'BAD_REQUEST', requestId: expect.stringMatching(/^[0-9a-f-]{36}$/) };
+    expect([status, JSON.parse(text)]).toEqual([400, { errors: [{ message: expect.any(String), extensions }] }]);
   });
 
   it.each(['localhost', 'localhost:4000', '127.0.0.1', '127.0.0.1:80', '[::1]:4000', 'LOCALHOST'])('takes %s', async (host) => {

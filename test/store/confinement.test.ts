@@ -12,6 +12,7 @@ import { openStore, signed } from '../vault.ts';
 // does not compile.
 const test = useTestGateway();
 const now = new Date();
+const change = { updatedAt: now, updatedBy: { kind: 'token', subject: 'someone' } } as const;
 let stores: Store;
 beforeAll(async () => {
   stores = await openStore(test);
@@ -100,7 +101,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     ]);
     expect(await confined.ids(all)).toEqual([ours.id]);
     expect(await confined.touch(id)).toBe(false);
-    await expect(confined.update(theirs, changes, now)).rejects.toMatchObject({ code: 'CONFLICT' });
+    await expect(confined.update(theirs, changes, change)).rejects.toMatchObject({ code: 'CONFLICT' });
     expect(await confined.remove(beyond)).toBe(0);
     await expect(confined.insert({ ...theirs, id: newId() })).rejects.toThrow('outside the limit');
     expect(await whole.byIds([id])).toMatchObject([{ id, version: 1 }]);
@@ -187,7 +188,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       expect((await confined.apiKeys.page({}, page)).records).toEqual([]);
       expect(await confined.apiKeys.remove({})).toBe(0);
       await expect(confined.apiKeys.issue({ ...key, id: newId(), name: 'other' })).rejects.toThrow('outside the limit');
-      await expect(confined.apiKeys.reissue(record, now, now, [])).rejects.toMatchObject({ code: 'CONFLICT' });
+      await expect(confined.apiKeys.reissue(record, now, change, [])).rejects.toMatchObject({ code: 'CONFLICT' });
       expect(await whole.apiKeys.byIds([record.id])).toMatchObject([{ version: 1 }]);
     },
     async audit() {

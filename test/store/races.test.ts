@@ -317,6 +317,25 @@ describe('writers of one object', () => {
     expect(credential).toEqual({ username: 'changed', description: 'changed, too', version: 3 });
   });
 
+  it('one makes a connection the primary one, the other deletes it: no end user names a connection that is gone', async () => {
+    for (const [held, commands] of [
+      ['set', ['commitTransaction']],
+      ['set', writes],
+      ['delete', ['commitTransaction']],
+      ['delete', writes],
+    ] as const) {
+      const integration = await integrationNamed();
+      const endUser = { id: await create('EndUser', { integration, externalId: 'x' }) };
+      const connection = { id: await create('Connection', { integration, endUser, name: 'x' }) };
+      const set: Mutation = ['updateEndUser', { endUser, primaryConnection: connection }, 'primaryConnection { name }'];
+      const remove: Mutation = ['deleteConnection', { connection }];
+      const results = await (held === 'set' ? whileHeld(set, commands, remove) : whileHeld(remove, commands, set));
+      const [isSet, isRemoved] = held === 'set' ? results : results.toReversed();
+      expect(isRemoved).toSatisfy(succeeded);
+      if (!succeeded(isSet)) expect(isSet).toMatchObject({ code: 'NOT_FOUND', path: ['input', 'primaryConnection'] });
+    }
+  });
+
   it('two that take one name: one wins, the other is told that it is taken', async () => {
     const integration = await integrationNamed();
     for (const commands of [['commitTransaction'], writes]) {

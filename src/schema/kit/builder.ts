@@ -16,7 +16,7 @@ export interface GraphQLContext extends DomainContext {
   readonly refusals: Refusals;
   /** For the audit log: where the request came from (null: from within the process), and its id. */
   readonly address: string | null;
-  readonly requestId: string | null;
+  readonly requestId: string;
   readonly progress: Progress;
 }
 

@@ -31,6 +31,11 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
     fields: (t) => ({
       code: t.exposeString('code', { description: 'A stable code for programs, such as `NOT_FOUND`.' }),
       message: t.exposeString('message', { description: 'A text for people, without any value from the input.' }),
+      requestId: t.string({
+        description:
+          'The id of the request, as in the response header `X-Request-Id`. The logs contain it: name it when you report the error.',
+        resolve: (_error, _args, { requestId }) => requestId,
+      }),
     }),
   });
   const pathDescription = 'The path in the arguments, such as `["input", "contacts", "0", "email"]`.';

@@ -1,5 +1,6 @@
 import type { Noun } from '../../access/scopes.ts';
 import type { BaseRecord } from '../../domain/reading.ts';
+import { actorType } from './actor.ts';
 import type { Builder, OutputBuilder } from './builder.ts';
 import { encodeId } from './global-id.ts';
 import { shared } from './shared.ts';
@@ -27,12 +28,25 @@ export function recordFields(noun: Noun, builder: Builder) {
       resolve: ({ version }) => version,
     }),
     createdAt: t.field({ type: 'DateTime', description: 'The time of creation.', resolve: ({ createdAt }) => createdAt }),
+    createdBy: t.field({
+      type: actorType(builder),
+      nullable: true,
+      description: 'Who created it. Null if it was created before this was recorded.',
+      resolve: ({ createdBy }) => createdBy,
+    }),
     integrity: t.field({
       type: integrityOf(builder),
       description: 'Whether the stored object is as the gateway wrote it.',
       resolve: ({ isAltered }) => (isAltered ? ('ALTERED' as const) : ('INTACT' as const)),
     }),
     updatedAt: t.field({ type: 'DateTime', description: 'The time of the last change.', resolve: ({ updatedAt }) => updatedAt }),
+    updatedBy: t.field({
+      type: actorType(builder),
+      nullable: true,
+      description:
+        'Who changed it last; after its creation, who created it. Null if that was before this was recorded. A change that goes along with another one, such as the deletion of a credential that a connection names, is of the viewer who asked for that.',
+      resolve: ({ updatedBy }) => updatedBy,
+    }),
   });
 }
 

@@ -252,6 +252,7 @@ describe('of a gateway with other settings', () => {
         code: 'COST_LIMIT_EXCEEDED',
         cost: 52,
         maxCost: 20,
+        requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
       });
     });
   });
