@@ -93,7 +93,7 @@ function claim(byDefault: string) {
 }
 
 /** Settings in whose values spaces or quotation marks at the ends can have a meaning, or are removed later. */
-const anyEnds: readonly string[] = ['MASTER_KEY', 'ALLOWED_HOSTS', 'CORS_ORIGINS', 'REVEAL_REASON_PATTERN'];
+const anyEnds: readonly string[] = ['MASTER_KEY', 'ALLOWED_HOSTS', 'CORS_ORIGINS', 'OAUTH_RETURN_ORIGINS', 'REVEAL_REASON_PATTERN'];
 
 /**
  * Returns what is wrong with the ends of a value: what files of settings and shells leave there by mistake. Such a value would be compared with what
@@ -327,6 +327,22 @@ const settings = {
   API_KEY_MAX_LIFETIME_DAYS: whole(0, 3_650, 0).describe(
     'the longest lifetime of an API key in days, counted from its creation, also for existing keys; 0 means no limit',
   ),
+  PUBLIC_URL: z
+    .string()
+    .transform((text, { addIssue }) => {
+      const url = parsedUrl(text);
+      const isPlain = url && /^https?:$/.test(url.protocol) && !url.username && !url.password && !url.search && !url.hash;
+      if (!url || !isPlain) addIssue('must be an https URL without user name, query or fragment, such as https://gateway.example.com');
+      else if (url.protocol === 'http:' && !isLoopback(url.hostname)) addIssue('must be an https URL: http is accepted for loopback only');
+      return text.replace(/\/+$/, '');
+    })
+    .optional()
+    .describe(
+      'the URL under which browsers reach the gateway, such as `https://gateway.example.com`. `<PUBLIC_URL>/oauth/callback` is the redirect URL to register at OAuth 2.0 services, see [Connect a service with OAuth 2.0](#connect-a-service-with-oauth-20)',
+    ),
+  OAUTH_RETURN_ORIGINS: listOf(canonicalOrigin)
+    .optional()
+    .describe('the origins to which browsers may be sent after an authorization, separated by commas, such as `https://app.example.com`'),
   AUDIT_SINK: z
     .string()
     .refine(
@@ -415,6 +431,10 @@ export interface Config {
     readonly revealReasonPattern: RegExp | null;
     /** The longest lifetime of an API key in milliseconds. Null if it is not limited. */
     readonly apiKeyLifetimeMs: number | null;
+    /** The URL under which browsers reach the gateway. Null if it is not known. */
+    readonly publicUrl: string | null;
+    /** The origins to which browsers may be sent after an authorization. */
+    readonly returnOrigins: readonly string[];
   };
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
@@ -504,6 +524,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     policy: {
       revealReasonPattern: read.REVEAL_REASON_PATTERN ?? null,
       apiKeyLifetimeMs: read.API_KEY_MAX_LIFETIME_DAYS === 0 ? null : read.API_KEY_MAX_LIFETIME_DAYS * 24 * 60 * 60 * 1_000,
+      publicUrl: read.PUBLIC_URL ?? null,
+      returnOrigins: read.OAUTH_RETURN_ORIGINS ?? [],
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     auditSink: read.AUDIT_SINK

@@ -21,6 +21,7 @@ import {
   verifyAuditLog,
 } from './domain/audit.ts';
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
+import { handleCallback } from './domain/authorization.ts';
 import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
@@ -337,6 +338,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         schema: builtSchema ?? createSchema(kinds),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
+        callback: (parameters, from) => handleCallback(gateway, parameters, from),
         refusals,
         failedLogins,
         ready: stores.ping,

@@ -9,3 +9,6 @@ export function parsedUrl(text: string): URL | undefined {
     return undefined;
   }
 }
+
+/** The path, below the URL of the gateway, to which OAuth 2.0 services redirect browsers. */
+export const OAUTH_CALLBACK_PATH = '/oauth/callback';

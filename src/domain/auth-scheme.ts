@@ -132,7 +132,7 @@ const hmacSettings = objectType({
   check: placeIssues,
 });
 
-const namedText = objectType({
+export const namedText = objectType({
   typeName: 'NamedText',
   inputName: 'NamedTextInput',
   description: 'A name and a value.',

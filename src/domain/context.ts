@@ -45,10 +45,22 @@ export interface DomainContext {
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
+  /**
+   * Returns the context without the viewer’s limit, for what the gateway does itself for a limited viewer: an end user’s consent uses the client of
+   * the integration, which the end user cannot see. What it reads must not be returned to the viewer.
+   */
+  readonly unlimited: () => DomainContext;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
 export function contextOf({ stores, keyFiles, ...shared }: GatewayContext, viewer: Viewer): DomainContext {
   const { organizationId, confinedTo } = viewer;
-  return { viewer, store: stores.of(organizationId, confinedTo), keyFiles: () => keyFiles.of(organizationId), ...shared };
+  const { confinedTo: _, ...unlimitedViewer } = viewer;
+  return {
+    viewer,
+    store: stores.of(organizationId, confinedTo),
+    keyFiles: () => keyFiles.of(organizationId),
+    unlimited: () => contextOf({ stores, keyFiles, ...shared }, unlimitedViewer),
+    ...shared,
+  };
 }

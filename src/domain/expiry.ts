@@ -28,6 +28,7 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
     const { store } = context;
     // Zendesk refuses older tokens anyway. The records only document that a link existed.
     await store.ssoLinks.removeExpired();
+    await store.authorizations.removeExpired();
     await store.revocations.removeExpired(gateway.now());
     const kept: string[] = [];
     for (let batch = 0; batch < BATCHES_MAX; batch++) {

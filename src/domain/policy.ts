@@ -8,6 +8,16 @@ export interface Policy {
   readonly apiKeyLifetimeMs: number | null;
   /** The longest lifetime of a token of the issuer in milliseconds. A revocation is kept for as long as a token that it refuses can be valid. */
   readonly tokenLifetimeMs: number;
+  /** The URL under which browsers reach the gateway. Null if it is not known: then there is no callback for authorizations. */
+  readonly publicUrl: string | null;
+  /** The origins to which browsers are sent after an authorization. */
+  readonly returnOrigins: readonly string[];
 }
 
-export const defaultPolicy: Policy = { revealReasonPattern: null, apiKeyLifetimeMs: null, tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000 };
+export const defaultPolicy: Policy = {
+  revealReasonPattern: null,
+  apiKeyLifetimeMs: null,
+  tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000,
+  publicUrl: null,
+  returnOrigins: [],
+};

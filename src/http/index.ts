@@ -7,7 +7,7 @@ import type { FailedLogins } from '../domain/failed-logins.ts';
 import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext, type Progress } from '../schema/index.ts';
-import { parsedUrl } from '../url.ts';
+import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
@@ -17,6 +17,7 @@ import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
+import { type Callback, callbackResponse } from './oauth-callback.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
@@ -33,6 +34,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   /** Counts requests without a valid token, for the log of the platform. */
   readonly failedLogins: FailedLogins;
   readonly logger: Logger;
+  /** Handles the redirects of OAuth 2.0 services. */
+  readonly callback: Callback;
   /** Whether GET /graphql serves GraphiQL to browsers. */
   readonly graphiql: boolean;
   /** Whether the log tells of a defect's message what is surely ours: for development. */
@@ -139,6 +142,11 @@ export function createHttp(settings: HttpSettings) {
     try {
       const guarded = guard.check(request);
       if (guarded) return await guarded;
+      if (request.url.pathname === OAUTH_CALLBACK_PATH) {
+        state.address = addressOf(request, settings.trustedProxies);
+        await rateLimits.admitAnonymous(state);
+        return await callbackResponse(request, settings.callback, { address: state.address ?? null, requestId: state.requestId! });
+      }
       const page = graphiql?.(request);
       const served = page && (await page);
       return served ?? pathResponse(request, settings.graphiql) ?? (await graphqlResponse(request, state));
@@ -163,7 +171,9 @@ export function createHttp(settings: HttpSettings) {
       // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
       const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
       // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path.
-      const method = request.method === 'HEAD' ? 'GET' : request.method;
+      // The redirect of a service can be answered once, so HEAD is no GET there.
+      const isHead = request.method === 'HEAD' && (url || undefined)?.pathname !== OAUTH_CALLBACK_PATH;
+      const method = isHead ? 'GET' : request.method;
       const answer = url ? await responseTo({ ...request, method, url }, state) : refusalResponse(noUrl);
       const { vary } = answer.headers;
       const headers = {

@@ -2,6 +2,7 @@ import { GraphQLOneOfDirective, type GraphQLSchema, lexicographicSortSchema, pri
 import type { KindRegistry } from '../credential-kinds/registry.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
+import { addAuthorization } from './authorization.ts';
 import { addConnection } from './connection.ts';
 import { addConnector } from './connector.ts';
 import { addCredential } from './credential.ts';
@@ -30,6 +31,7 @@ const parts = [
   addCredential,
   addCredentialKinds,
   addSSOLink,
+  addAuthorization,
   addAPIKey,
   addEndUserToken,
   addRevocation,

@@ -26,6 +26,8 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   credentials: (limited) => limited.members.credentials(extentOf('credential', limited)),
   apiKeys: (limited) => limited.members.apiKeys(extentOf('apiKey', limited)),
   ssoLinks: (limited) => limited.members.ssoLinks(extentOf('ssoLink', limited)),
+  // Each leads to a connection.
+  authorizations: (limited) => limited.members.authorizations(extentOf('connection', limited), { keys: limited.whole.keys }),
   // Only the tokens of end users are revoked within a limit.
   revocations: (limited) => limited.members.revocations(extentOf('endUserToken', limited)),
   endUserTokens: (limited) => limited.members.endUserTokens(extentOf('endUserToken', limited), { keys: limited.whole.keys }),

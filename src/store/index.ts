@@ -4,6 +4,7 @@ import type { KeyProvider } from '../secrets/key-provider.ts';
 import { apiKeyStore } from './api-key.ts';
 import { auditStore } from './audit.ts';
 import type { Alteration, Authenticity } from './authenticity.ts';
+import { authorizationStore } from './authorization.ts';
 import { confinedMembers, type Limited } from './confinement.ts';
 import { connectionStore, replacedIndexes } from './connection.ts';
 import { connectorStore } from './connector.ts';
@@ -46,7 +47,7 @@ export interface StoreOptions {
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, options: StoreOptions = {}) {
-  const { keyring, organizations, revocations, members, platform } = createMembers(database, keyProvider, now, options);
+  const { keyring, organizations, revocations, authorizations, members, platform } = createMembers(database, keyProvider, now, options);
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -59,6 +60,8 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     liveOrganizations: organizations.live,
     deletedOrganizations: organizations.deleted,
     revocations: revocations.ofAll,
+    /** Returns the organization that has an authorization with this state. */
+    organizationOfState: authorizations.organizationOf,
     /** Returns the organizations whose audit logs this process has written to. */
     writtenAuditLogs: members.audit.written,
     /** Returns those that it has written to since this was called last. */
@@ -109,6 +112,7 @@ function createMembers(
   const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
   const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
+  const authorizations = authorizationStore(database, now);
   const audit = auditStore(database);
   const platform = platformLog(database, (extent) => {
     const keys = keysOf(extent);
@@ -127,10 +131,11 @@ function createMembers(
     secrets: secretStore(database),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
+    authorizations: authorizations.of,
     endUserTokens: endUserTokenStore,
     revocations: revocations.of,
     keys: keysOf,
     transaction: () => database.transaction,
   };
-  return { keyring, organizations, revocations, members, platform };
+  return { keyring, organizations, revocations, authorizations, members, platform };
 }

@@ -47,7 +47,8 @@ export async function startOAuthServer({
 }: OAuthServerOptions = {}): Promise<OAuthServer> {
   const server = createServer();
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  // A name, because credentials can be limited to names only.
+  const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
   const tokenRequests: TokenRequest[] = [];
   const provider = new Provider(issuer, {
     clients: [
@@ -55,13 +56,12 @@ export async function startOAuthServer({
         client_id: oauthClient.id,
         client_secret: oauthClient.secret,
         grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
-        redirect_uris: [...(redirectUrls ?? ['https://gateway.example/oauth/callback'])],
+        redirect_uris: [...(redirectUrls ?? ['https://gateway.example/oauth/callback', 'https://app.example.com/landed'])],
         response_types: ['code'],
         scope: 'openid offline_access tickets:read users:read',
       },
     ],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
-    // The callback of a test can be one without TLS.
     scopes: ['openid', 'offline_access', 'tickets:read', 'users:read'],
     findAccount: async (_context, id) => ({ accountId: id, claims: async () => ({ sub: id }) }),
     cookies: { keys: ['a key of the tests for cookies'] },

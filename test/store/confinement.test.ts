@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Confinement } from '../../src/access/viewer.ts';
 import { Redacted } from '../../src/redacted.ts';
+import { newState } from '../../src/store/authorization.ts';
 import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
 import type { SecretOwner } from '../../src/store/secret.ts';
@@ -247,6 +248,35 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await confined.ssoLinks.removeExpired();
       const left = await test.database.collection('ssoLinks').find({ organizationId: side.organizationId }).toArray();
       expect(left).toMatchObject([theirs]);
+    },
+    async authorizations() {
+      const { confined, whole, ours, theirs } = side;
+      const start = async (store: typeof whole, place: Place) => {
+        const { state, secrets } = newState();
+        const details = {
+          ...place,
+          connectorId: 'c',
+          schemeId: 's',
+          connectionId: null,
+          name: 'n',
+          scopes: [],
+          redirectUrl: 'https://a.example/',
+        };
+        const startedBy = { kind: 'token', subject: 's', issuedAt: null, keyHash: null, scopes: [] } as const;
+        const more = { returnTo: null, confirmation: false, startedBy };
+        await store.authorizations.insert(newId(), state, { ...details, ...more }, secrets, new Date(now.getTime() + 60_000));
+        return state;
+      };
+      const [own, foreign] = [await start(confined, ours), await start(whole, theirs)];
+      await expect(start(confined, theirs)).rejects.toThrow('outside the limit');
+      expect(await confined.authorizations.peek(foreign)).toBeUndefined();
+      expect(await confined.authorizations.take(foreign)).toBeUndefined();
+      expect(await confined.authorizations.count(10)).toBe(1);
+      await confined.authorizations.removeExpired();
+      expect(await whole.authorizations.peek(foreign)).toMatchObject(theirs);
+      expect(await confined.authorizations.take(own)).toMatchObject(ours);
+      expect(await whole.authorizations.take(own)).toBeUndefined();
+      expect(await whole.authorizations.take(foreign)).toMatchObject(theirs);
     },
     async revocations() {
       const { confined, whole, ours, theirs } = side;

@@ -118,6 +118,13 @@ export function createRateLimits({ limits, reserve, noOrganization, now, onFailu
       return state.viewer;
     },
 
+    /** Admits a request that needs no token. @throws RateLimitedError */
+    async admitAnonymous(state: RequestState): Promise<void> {
+      const { address } = state;
+      state.quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
+      if (state.quota?.allowed === false) throw refusal(state.quota);
+    },
+
     /** Spends what a body has cost so far, as far as that is not spent yet. @throws RateLimitedError */
     async chargeBody(state: RequestState, cost: number): Promise<void> {
       const { viewer, bodyCost = 0 } = state;

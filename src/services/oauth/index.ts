@@ -1,6 +1,9 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { decodeJwt, SignJWT } from 'jose';
 import type { ClientAuth } from 'openid-client';
 import { Redacted } from '../../redacted.ts';
 import { type ClientCertificate, type Outbound, OutboundError } from '../outbound/index.ts';
+import { storedPrivateKey } from './private-key.ts';
 import { readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
@@ -29,8 +32,12 @@ export interface OAuthClient {
   readonly authentication: ClientAuthentication;
   /** Presented to the token endpoint (RFC 8705). */
   readonly clientCertificate?: ClientCertificate;
+  /** The issuer identifier of the server. If it is known, an ID token must come from it. */
+  readonly issuer?: string | null;
   /** Further parameters of each token request. */
   readonly parameters: readonly (readonly [name: string, value: Redacted | string])[];
+  /** More of them, URL-encoded. */
+  readonly sealedParameters?: Redacted;
 }
 
 export type Grant =
@@ -39,6 +46,8 @@ export type Grant =
       readonly code: Redacted;
       readonly redirectUrl: string | null;
       readonly codeVerifier: Redacted | null;
+      /** The nonce of the authorization request. If there is an ID token with a nonce, it must be this one. */
+      readonly nonce?: Redacted | null;
     }
   | { readonly type: 'refresh_token'; readonly refreshToken: Redacted; readonly scopes?: readonly string[] }
   | { readonly type: 'client_credentials'; readonly scopes: readonly string[] }
@@ -46,8 +55,40 @@ export type Grant =
   /** RFC 7523, section 2.1: Google's service accounts, and others. */
   | { readonly type: 'jwt_bearer'; readonly assertion: Redacted; readonly scopes: readonly string[] };
 
+/** A request to consent, which a browser makes (RFC 6749, section 4.1.1). */
+export interface AuthorizationUrlRequest {
+  readonly authorizeUrl: URL;
+  readonly clientId: string;
+  readonly redirectUrl: string;
+  readonly scopes: readonly string[];
+  readonly state: Redacted;
+  readonly codeVerifier: Redacted;
+  /** Sent only if an ID token is requested. */
+  readonly nonce: Redacted;
+  /** Further parameters. The others replace them. */
+  readonly parameters: readonly (readonly [name: string, value: string])[];
+}
+
+/** The names of the parameters of an authorization request that the gateway sets, or that would replace those that it sets. */
+export const ownAuthorizeParameters: readonly string[] = [
+  'client_id',
+  'client_secret',
+  'code_challenge',
+  'code_challenge_method',
+  'nonce',
+  'redirect_uri',
+  'request',
+  'request_uri',
+  'response_mode',
+  'response_type',
+  'scope',
+  'state',
+];
+
 /** Speaks OAuth 2.0 with third parties. Knows no store and no viewer. */
 export interface OAuth {
+  /** Returns the URL of the page of consent, with a challenge of PKCE (RFC 7636). */
+  authorizationUrl(request: AuthorizationUrlRequest): URL;
   /** @throws TokenRequestError */
   requestToken(client: OAuthClient, grant: Grant): Promise<TokenAnswer>;
 }
@@ -69,6 +110,22 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
   };
 
   return {
+    authorizationUrl({ authorizeUrl, clientId, redirectUrl, scopes, state, codeVerifier, nonce, parameters }) {
+      const url = new URL(authorizeUrl);
+      const own = {
+        response_type: 'code',
+        client_id: clientId,
+        redirect_uri: redirectUrl,
+        ...(scopes.length > 0 && { scope: scopes.join(' ') }),
+        state: plain(state),
+        code_challenge: createHash('sha256').update(plain(codeVerifier)).digest('base64url'),
+        code_challenge_method: 'S256',
+        ...(scopes.includes('openid') && { nonce: plain(nonce) }),
+      };
+      for (const [name, value] of [...parameters, ...Object.entries(own)]) url.searchParams.set(name, value);
+      return url;
+    },
+
     async requestToken(client, grant) {
       const openid = await load();
       let answer: TokenAnswer | undefined;
@@ -78,7 +135,7 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
         // Not sent if there is no client: the authentication below then adds nothing.
         client.clientId ?? 'none',
         {},
-        clientAuthentication(openid, client),
+        clientAuthentication(openid, client, now),
       );
       // Whether a request may go out without TLS is decided by the way out.
       openid.allowInsecureRequests(config);
@@ -101,13 +158,15 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
         }
       };
       const { type, parameters } = grantParameters(grant);
+      const sealed = client.sealedParameters ? [...new URLSearchParams(plain(client.sealedParameters))] : [];
       // Ours come last: no parameter of a connector replaces them.
-      const all = [...client.parameters, ...parameters].map(([name, value]) => [name, plain(value)] as const);
+      const all = [...client.parameters, ...sealed, ...parameters].map(([name, value]) => [name, plain(value)] as const);
       try {
         await openid.genericGrantRequest(config, type, new URLSearchParams(Object.fromEntries(all)));
       } catch (error) {
         throw tokenRequestError(failure ?? error);
       }
+      if (grant.type === 'authorization_code') checkIdToken(answer!, client, grant.nonce ?? null);
       return answer!;
     },
   };
@@ -121,7 +180,11 @@ function tokenRequestError(error: unknown): TokenRequestError {
 }
 
 /** Returns how the client authenticates, in the form of the library. */
-function clientAuthentication(openid: typeof import('openid-client'), { clientId, authentication }: OAuthClient): ClientAuth {
+function clientAuthentication(
+  openid: typeof import('openid-client'),
+  { clientId, authentication, tokenUrl }: OAuthClient,
+  now: () => Date,
+): ClientAuth {
   if (clientId === null) return () => {};
   switch (authentication.method) {
     case 'NONE':
@@ -136,8 +199,58 @@ function clientAuthentication(openid: typeof import('openid-client'), { clientId
     case 'TLS':
       return openid.TlsClientAuth();
     case 'PRIVATE_KEY_JWT':
-      throw new TokenRequestError('unsupported_client_authentication', true, false);
+      return async (_server, _client, body) => {
+        body.set('client_id', clientId);
+        body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer');
+        body.set('client_assertion', await clientAssertion(clientId, authentication, tokenUrl, now()));
+      };
   }
+}
+
+/** The lifetime of a client's assertion in seconds. */
+const ASSERTION_SECONDS = 60;
+
+/** Returns a JWT that says who the client is (RFC 7523, section 3). The library takes keys only in a form that it cannot make of a PEM file. */
+async function clientAssertion(
+  clientId: string,
+  { privateKey, keyId, algorithm }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
+  tokenUrl: URL,
+  now: Date,
+): Promise<string> {
+  const key = storedPrivateKey(plain(privateKey));
+  if (!key) throw new TokenRequestError('invalid_private_key', true, false);
+  const issuedAt = Math.floor(now.getTime() / 1_000);
+  return new SignJWT({})
+    .setProtectedHeader({ alg: algorithm, ...(keyId !== null && { kid: keyId }) })
+    .setIssuer(clientId)
+    .setSubject(clientId)
+    .setAudience(tokenUrl.href)
+    .setJti(randomUUID())
+    .setIssuedAt(issuedAt)
+    .setExpirationTime(issuedAt + ASSERTION_SECONDS)
+    .sign(key);
+}
+
+/**
+ * Refuses an ID token that is not for this client or this authorization. It came directly from the token endpoint over TLS, so its signature need not be
+ * checked (OpenID Connect Core 1.0, section 3.1.3.7, item 6). The gateway takes nothing else from it. One that cannot be read says nothing.
+ *
+ * @throws TokenRequestError
+ */
+function checkIdToken({ idToken }: TokenAnswer, { clientId, issuer }: OAuthClient, nonce: Redacted | null): void {
+  if (idToken === null) return;
+  let claims: ReturnType<typeof decodeJwt>;
+  try {
+    claims = decodeJwt(plain(idToken));
+  } catch {
+    return;
+  }
+  const audiences = [claims.aud].flat();
+  const isOurs =
+    (claims.nonce === undefined || (nonce !== null && claims.nonce === plain(nonce))) &&
+    (claims.aud === undefined || audiences.includes(clientId ?? undefined)) &&
+    (!issuer || claims.iss === issuer);
+  if (!isOurs) throw new TokenRequestError('invalid_id_token', true, true);
 }
 
 /** Returns the type of a grant (RFC 6749, section 4) and its parameters. */

@@ -1,0 +1,141 @@
+import { ServiceFailedError, type ServiceFailure, ValidationError } from '../errors.ts';
+import { hostOfUrl } from '../fields/hosts.ts';
+import type { Redacted } from '../redacted.ts';
+import { type ClientAuthentication, type OAuthClient, TokenRequestError } from '../services/oauth/index.ts';
+import type { ClientCertificate } from '../services/outbound/index.ts';
+import type { AuthScheme } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
+import { parsedUrl } from '../url.ts';
+import type { OAuth2Settings } from './auth-scheme.ts';
+import type { DomainContext } from './context.ts';
+import { forbiddenUse } from './credential-use.ts';
+import { shown } from './reading.ts';
+
+/** The settings of a stored scheme. Those of earlier versions lack what was added later. */
+type StoredSettings = Partial<OAuth2Settings> & Pick<OAuth2Settings, 'grant' | 'tokenUrl'>;
+
+export function oauth2SettingsOf({ settings }: AuthScheme): StoredSettings {
+  return settings as unknown as StoredSettings;
+}
+
+const misused = {
+  DISABLED: 'is not enabled',
+  PURPOSE: 'does not allow the purpose TOKEN_REQUEST; updateCredential sets its allowedPurposes',
+  DOMAIN: 'does not list the host of the token endpoint in its allowedDomains; updateCredential sets them',
+} as const;
+
+/**
+ * Returns the client of an OAuth 2.0 scheme, with its opened secrets. The context must not be limited to an end user, who cannot see the client.
+ *
+ * @throws ValidationError, with the path of the scheme, when the scheme has no client, or one of its credentials may not be used for this
+ * @throws UnreadableSecretError
+ */
+export async function oauthClientOf(context: DomainContext, scheme: AuthScheme): Promise<OAuthClient> {
+  const settings = oauth2SettingsOf(scheme);
+  const tokenUrl = parsedUrl(settings.tokenUrl);
+  const host = hostOfUrl(settings.tokenUrl);
+  if (!tokenUrl || host === undefined) throw refused('has a token endpoint without a host name');
+  const usable = (id: string | null | undefined, kinds: readonly string[], what: string) =>
+    usableCredential(context, id, kinds, what, host);
+  const { store } = context;
+
+  const client = await usable(settings.clientCredentialId, ['oauth2Client'], 'client (clientCredentialId)');
+  const clientSecret = 'clientSecret' in client.secrets ? await store.secrets.open(client, 'clientSecret') : null;
+  const clientParameters = 'additionalParams' in client.secrets ? await store.secrets.open(client, 'additionalParams') : null;
+  const method = settings.clientAuthentication ?? 'BASIC';
+  const needsCertificate = settings.mtlsEnabled === true || method === 'TLS';
+  const clientCertificate = needsCertificate
+    ? await certificateOf(
+        context,
+        await usable(settings.mtlsCredentialId, ['certificateKeyPair', 'certificate'], 'client certificate (mtlsCredentialId)'),
+      )
+    : undefined;
+  const privateKey =
+    method === 'PRIVATE_KEY_JWT'
+      ? await usable(settings.privateKeyCredentialId, ['jwt'], 'private key (privateKeyCredentialId)')
+      : undefined;
+  return {
+    tokenUrl,
+    clientId: String(client.settings.clientId),
+    authentication: await authenticationOf(context, method, clientSecret, privateKey),
+    ...(clientCertificate && { clientCertificate }),
+    issuer: settings.issuer ?? null,
+    parameters: (settings.additionalTokenParams ?? []).map(({ name, value }) => [name, value ?? ''] as const),
+    ...(clientParameters && { sealedParameters: clientParameters }),
+  };
+}
+
+async function authenticationOf(
+  { store }: DomainContext,
+  method: OAuth2Settings['clientAuthentication'],
+  secret: Redacted | null,
+  privateKey: CredentialRecord | undefined,
+): Promise<ClientAuthentication> {
+  if (method === 'TLS') return { method };
+  if (method === 'PRIVATE_KEY_JWT') {
+    const algorithm = String(privateKey!.settings.algorithm);
+    if (algorithm.startsWith('HS')) throw refused('has a shared secret in the place of the private key (privateKeyCredentialId)');
+    return { method, privateKey: await store.secrets.open(privateKey!, 'secret'), keyId: null, algorithm };
+  }
+  return secret === null || method === 'NONE' ? { method: 'NONE' } : { method, secret };
+}
+
+async function certificateOf({ store }: DomainContext, credential: CredentialRecord): Promise<ClientCertificate> {
+  const field = credential.kind === 'certificate' ? 'key' : 'privateKey';
+  if (!(field in credential.secrets)) throw refused('has a client certificate without a private key (mtlsCredentialId)');
+  return { certificates: String(credential.settings.certificate), privateKey: await store.secrets.open(credential, field) };
+}
+
+/** @throws ValidationError */
+async function usableCredential(
+  context: DomainContext,
+  id: string | null | undefined,
+  kinds: readonly string[],
+  what: string,
+  host: string,
+): Promise<CredentialRecord> {
+  const [found] = id ? shown(context, 'credential', await context.store.credentials.byIds([id])) : [];
+  if (!found) throw refused(`has no ${what}`);
+  if (!kinds.includes(found.kind)) throw refused(`has a ${what} of another kind than ${kinds.join(' or ')}`);
+  const reason = forbiddenUse(found, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null });
+  if (reason) throw refused(`has a ${what} that ${misused[reason]}`);
+  return found;
+}
+
+function refused(message: string): ValidationError {
+  return new ValidationError([{ path: [], message }]);
+}
+
+const failures: Readonly<Record<string, ServiceFailure>> = {
+  https_required: 'NOT_ALLOWED',
+  address_not_allowed: 'NOT_ALLOWED',
+  timeout: 'TIMEOUT',
+  name_not_found: 'UNREACHABLE',
+  connection_failed: 'UNREACHABLE',
+  tls_failed: 'UNREACHABLE',
+  aborted: 'UNREACHABLE',
+  request_failed: 'UNREACHABLE',
+  too_large: 'INVALID_ANSWER',
+  invalid_answer: 'INVALID_ANSWER',
+  invalid_id_token: 'INVALID_ANSWER',
+  unexpected_status: 'INVALID_ANSWER',
+  unsupported_token_type: 'INVALID_ANSWER',
+};
+
+/** Codes that the gateway makes itself, of answers without one. */
+const ownCodes: readonly string[] = ['unknown_error', 'request_refused', 'invalid_private_key'];
+
+/** Returns the error that a caller gets for a failed token request. */
+export function serviceFailed({ code }: TokenRequestError): ServiceFailedError {
+  const reason = failures[code];
+  return reason ? new ServiceFailedError(reason) : new ServiceFailedError('REFUSED', ownCodes.includes(code) ? null : code);
+}
+
+/** Runs token requests, and says in the terms of callers why one failed. @throws ServiceFailedError */
+export async function asService<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw error instanceof TokenRequestError ? serviceFailed(error) : error;
+  }
+}

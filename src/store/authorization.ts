@@ -1,0 +1,129 @@
+import type { ViewerKind } from '../access/viewer.ts';
+import { UnreadableSecretError } from '../errors.ts';
+import type { Redacted } from '../redacted.ts';
+import { type AuthorizationSecrets, hashOfState, packed, randomText, unpacked } from '../secrets/authorization-state.ts';
+import { open, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
+import { type Database, translatingErrors } from './database.ts';
+import { both, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
+import { date, nullable, tenantSchema, text, type ValuesOf } from './fields.ts';
+import type { KeyHolder } from './keyring.ts';
+
+const fields = {
+  /** The hash of the state. The state itself is not stored. */
+  stateHash: text(),
+  integrationId: text(),
+  endUserId: nullable(text()),
+  /** The details and the secrets. Sealed, they cannot be changed either. */
+  sealed: text(),
+  expiresAt: date(),
+};
+
+/** What an authorization will lead to, as it was started. */
+export interface AuthorizationDetails {
+  readonly integrationId: string;
+  readonly endUserId: string | null;
+  readonly connectorId: string;
+  readonly schemeId: string;
+  /** The connection to renew. Null if a new one will be created. */
+  readonly connectionId: string | null;
+  /** The name of the new connection. */
+  readonly name: string | null;
+  /** The requested scopes. */
+  readonly scopes: readonly string[];
+  readonly redirectUrl: string;
+  /** Where the browser goes after the callback. Null if nowhere. */
+  readonly returnTo: string | null;
+  /** Whether who started it must complete it. */
+  readonly confirmation: boolean;
+  /** Who started it. */
+  readonly startedBy: {
+    readonly kind: ViewerKind;
+    readonly subject: string;
+    /** When the token was issued, in milliseconds since 1970. */
+    readonly issuedAt: number | null;
+    readonly keyHash: string | null;
+    readonly scopes: readonly string[];
+  };
+}
+
+/** An authorization that was started and not completed. */
+export interface PendingAuthorization extends AuthorizationDetails {
+  readonly id: string;
+  readonly secrets: AuthorizationSecrets;
+}
+
+/** Returns a new state, and the secrets of its authorization. */
+export function newState(): { readonly state: Redacted; readonly secrets: AuthorizationSecrets } {
+  return { state: randomText(), secrets: { codeVerifier: randomText(), nonce: randomText() } };
+}
+
+/** The authorizations that were started. Each is read once: whoever takes it completes it. */
+export function authorizationStore(database: Database, now: () => Date) {
+  const schema = tenantSchema(fields);
+  schema.index({ stateHash: 1 }, { unique: true });
+  schema.index({ organizationId: 1, expiresAt: 1 });
+  schema.index({ organizationId: 1, integrationId: 1, endUserId: 1 });
+  const model = database.model('Authorization', schema, 'authorizations');
+
+  const of = (extent: Extent, { keys }: KeyHolder) => {
+    const { organizationId } = extent;
+    const placeOf = ({ stateHash, integrationId, endUserId }: Pick<ValuesOf<typeof fields>, 'stateHash' | 'integrationId' | 'endUserId'>) =>
+      ({ organizationId, integrationId, endUserId, credentialId: stateHash, field: 'authorization', generation: '' }) satisfies SealedPlace;
+
+    /** Opens a record. Undefined if it has expired, or is not as it was written. */
+    async function opened(record: (ValuesOf<typeof fields> & { readonly _id: string }) | null): Promise<PendingAuthorization | undefined> {
+      if (!record || record.expiresAt <= now()) return undefined;
+      try {
+        const key = await keys.byId(sealingKeyId(record.sealed));
+        const { details, secrets } = unpacked<AuthorizationDetails>(await open(key, placeOf(record), record.sealed));
+        return isWithin(extent, details) ? { ...details, id: record._id, secrets } : undefined;
+      } catch (error) {
+        // A key that was destroyed meanwhile, too.
+        if (error instanceof UnreadableSecretError) return undefined;
+        throw error;
+      }
+    }
+
+    return translatingErrors({
+      /** Stores an authorization under its state, in a transaction. */
+      async insert(
+        id: string,
+        state: Redacted,
+        details: AuthorizationDetails,
+        secrets: AuthorizationSecrets,
+        expiresAt: Date,
+      ): Promise<void> {
+        const { integrationId, endUserId } = details;
+        refuseBeyond(extent, details);
+        const key = (await keys.current(1)).seal;
+        const record = { stateHash: hashOfState(state), integrationId, endUserId };
+        const sealed = await seal(key, placeOf(record), packed(details, secrets));
+        await model.create([{ ...record, _id: id, organizationId, sealed, expiresAt }]);
+      },
+      /** Returns the number of those that have not expired, up to a maximum. With an end user, only that one’s. */
+      async count(max: number, endUserId?: string): Promise<number> {
+        const own = endUserId === undefined ? {} : { endUserId };
+        return model.countDocuments({ ...both(within(extent), own), expiresAt: { $gt: now() } }, { limit: max });
+      },
+      /** Returns the authorization with this state, and leaves it. */
+      async peek(state: Redacted): Promise<PendingAuthorization | undefined> {
+        return opened(await model.findOne({ ...within(extent), stateHash: hashOfState(state) }).lean());
+      },
+      /** Returns the authorization with this state, and removes it, so that nobody else gets it. Call it outside of a transaction. */
+      async take(state: Redacted): Promise<PendingAuthorization | undefined> {
+        return opened(await model.findOneAndDelete({ ...within(extent), stateHash: hashOfState(state) }).lean());
+      },
+      async removeExpired(): Promise<void> {
+        await model.deleteMany({ ...within(extent), expiresAt: { $lte: now() } });
+      },
+    });
+  };
+
+  return {
+    of,
+    /** Returns the organization that has an authorization with this state. */
+    async organizationOf(state: Redacted): Promise<string | undefined> {
+      return (await model.findOne({ stateHash: hashOfState(state) }, { organizationId: 1 }).lean())?.organizationId;
+    },
+  };
+}
