@@ -243,6 +243,13 @@ export class TimeoutError extends GatewayError {
   }
 }
 
+/** The stored states that a query searches are being determined anew. */
+export class UnsettledError extends GatewayError {
+  constructor() {
+    super('TIMEOUT', 'The states of many objects have changed, and are being determined. Try again in a minute, or leave out the filter.');
+  }
+}
+
 /** An operation exceeded its time limit and was aborted. */
 export class OperationTimeoutError extends GatewayError {
   constructor(seconds: number) {

@@ -26,6 +26,8 @@ import { contextOf } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
+import { createFindings } from './domain/findings.ts';
+import { derivedConnectionHealth, derivedHealth } from './domain/health.ts';
 import { failuresOf, inTurn, OrganizationError } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
@@ -50,6 +52,7 @@ import { defaultPolicy, type Policy } from './domain/policy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
+import { settleStates } from './domain/states.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
@@ -179,6 +182,11 @@ export interface Gateway {
   readonly checkIntegrity: (organizationId: string) => Promise<IntegrityReport>;
   /** Deletes expired credentials and returns their number. Runs automatically each minute. */
   readonly sweep: () => Promise<number>;
+  /**
+   * Writes what was learned by using credentials, and determines the states of credentials and connections that have changed. Runs automatically each
+   * minute.
+   */
+  readonly updateHealth: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
@@ -260,7 +268,13 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
-    const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
+    const findings = createFindings();
+    const stores = createStore(database, provider, now, {
+      storageLimits: storageLimits(limits),
+      onAltered: alterations.add,
+      onUnreadable: (secret) => findings.noteUnreadable(secret, now()),
+      health: { credential: derivedHealth(now), connection: derivedConnectionHealth },
+    });
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const preparing = stores.prepare();
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
@@ -316,6 +330,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       keyFiles,
       outbound,
       oauth: createOAuth(outbound, now),
+      findings,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
@@ -384,6 +399,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
               logger.warn({ count: altered }, 'stored objects were changed, but not by the gateway; the audit log names them');
           },
           async () => reads?.flush(stores, now()),
+          () => findings.flush(stores),
           async () => {
             try {
               const failed = await failedLogins.flush(gateway);
@@ -410,6 +426,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
@@ -433,6 +450,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       migrate: (run = {}) => migrateDatabase(gateway, run),
       checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
+      updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
       refreshRevocations: revocations.refresh,
       audit: {
         seal: sealAuditLog,

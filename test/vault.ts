@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { expect } from 'vitest';
 import { type Noun, nounTable } from '../src/access/nouns.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
+import { createFindings } from '../src/domain/findings.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
@@ -14,6 +15,7 @@ import { open, type SealedPlace, seal } from '../src/secrets/seal.ts';
 import { createOAuth } from '../src/services/oauth/index.ts';
 import { createOutbound, defaultOutbound } from '../src/services/outbound/index.ts';
 import { openDatabase } from '../src/store/database.ts';
+import { healthFieldNames } from '../src/store/health.ts';
 import { createStore, type Store } from '../src/store/index.ts';
 import { type Caller, type Json, TestGateway } from './harness.ts';
 import { kindRegistry } from './kinds.ts';
@@ -162,7 +164,18 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
   const revocations = createRevocationList({ stores, now, elapsed: () => 0 });
   const outbound = createOutbound(defaultOutbound);
   const oauth = createOAuth(outbound, now);
-  return { stores, now, kinds: kindRegistry, keyFiles: createKeyFilesPool(), policy: defaultPolicy, revocations, outbound, oauth };
+  const findings = createFindings();
+  return {
+    stores,
+    now,
+    kinds: kindRegistry,
+    keyFiles: createKeyFilesPool(),
+    policy: defaultPolicy,
+    revocations,
+    outbound,
+    oauth,
+    findings,
+  };
 }
 
 /** A document with the MAC that the gateway would give it: for what no version writes any more. */
@@ -173,6 +186,7 @@ export async function signed(test: TestGateway, noun: Noun, document: Json): Pro
   const place = { organizationId, keyId: key._id, purpose: 'records' };
   const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
   const { mac: _, touches: _touches, bytes: _bytes, ...covered } = document;
+  for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread']) delete covered[field];
   return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
 }
 

@@ -5,7 +5,19 @@ import type { Fact, FactObject } from './facts.ts';
 /** The fields that every credential has, whatever its kind. No kind may use these names for fields of its own. */
 const commonNames = [
   ...['id', 'name', 'description', 'kind', 'enabled', 'version', 'expiresAt', 'errors', 'usages', 'createdAt', 'updatedAt'],
-  ...['integration', 'endUser', 'connections', 'allowedDomains', 'allowedPurposes', '__typename', GENERATE],
+  ...[
+    'integration',
+    'endUser',
+    'connections',
+    'allowedDomains',
+    'allowedPurposes',
+    'state',
+    'problems',
+    'checkedAt',
+    'runsOutAt',
+    '__typename',
+    GENERATE,
+  ],
 ];
 
 /**
@@ -32,7 +44,9 @@ export function assertConsistent(kinds: readonly CredentialKind[]): void {
       throw new Error(`Credential kind ${kind} is stored as ${storedAs}, which is not a kind that can be read.`);
 
     for (const [name, member] of Object.entries<KindField | Fact>({ ...fields, ...facts })) {
-      if (commonNames.includes(name)) throw new Error(`Credential kind ${kind}: ${name} is a field that every credential has.`);
+      // Nobody reads a credential of a kind that is for input only.
+      if (commonNames.includes(name) && (!storedAs || name === GENERATE))
+        throw new Error(`Credential kind ${kind}: ${name} is a field that every credential has.`);
       const type = outputType(member);
       const other = types.get(name);
       if (other && other.type !== type)

@@ -4,9 +4,11 @@ import type { KeyFiles } from '../key-files/index.ts';
 import type { OAuth } from '../services/oauth/index.ts';
 import type { Outbound } from '../services/outbound/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
+import type { Findings } from './findings.ts';
 import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
 import type { RevocationList } from './revocation-list.ts';
+import { type OrganizationHealth, organizationHealth } from './states.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
 export interface GatewayContext {
@@ -25,6 +27,8 @@ export interface GatewayContext {
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
+  /** Collects what is learned by using credentials. */
+  readonly findings: Findings;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -50,17 +54,23 @@ export interface DomainContext {
    * the integration, which the end user cannot see. What it reads must not be returned to the viewer.
    */
   readonly unlimited: () => DomainContext;
+  /** Collects what is learned by using credentials. */
+  readonly findings: Findings;
+  /** The health of the organization's credentials and connections. */
+  readonly health: OrganizationHealth;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
-export function contextOf({ stores, keyFiles, ...shared }: GatewayContext, viewer: Viewer): DomainContext {
+export function contextOf(gateway: GatewayContext, viewer: Viewer): DomainContext {
+  const { stores, keyFiles, ...shared } = gateway;
   const { organizationId, confinedTo } = viewer;
   const { confinedTo: _, ...unlimitedViewer } = viewer;
   return {
     viewer,
     store: stores.of(organizationId, confinedTo),
     keyFiles: () => keyFiles.of(organizationId),
-    unlimited: () => contextOf({ stores, keyFiles, ...shared }, unlimitedViewer),
+    health: organizationHealth(gateway, organizationId),
+    unlimited: () => contextOf(gateway, unlimitedViewer),
     ...shared,
   };
 }

@@ -19,6 +19,7 @@ import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
 import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
+import { credentialHealth, problemMessages } from './health.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
@@ -143,7 +144,7 @@ export function unsealedCredential(
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
   { common, kind, write: { settings, facts } }: PreparedCredential,
 ): CredentialRecord {
-  const stored = { kind: kind.storedAs ?? kind.kind, errors: null, settings, facts, secrets: {} };
+  const stored = { kind: kind.storedAs ?? kind.kind, settings, facts, secrets: {} };
   return { ...newRecord(context), integrationId, endUserId, ...common, ...stored };
 }
 
@@ -395,20 +396,26 @@ export async function revealSecret(
   return { credential, field, plain: await store.secrets.open(credential, field) };
 }
 
-/** What `errors` of an altered credential says. */
-const ALTERED = 'The stored credential was changed, but not by the gateway. It is not used, and only its common fields are shown.';
-
-/** Returns the problems of each credential: those found by the last check, and the secrets that cannot be opened. Null if never checked. */
+/**
+ * Returns the problems of each credential as texts, and the secrets that cannot be opened, by opening them. Empty if it was found to work; null if that is
+ * not known. What is found is noted, so that the state of the credential follows.
+ */
 export async function credentialErrors(
-  { store }: DomainContext,
+  { store, findings, now }: DomainContext,
   credentials: readonly CredentialRecord[],
 ): Promise<(readonly string[] | null)[]> {
   const withSecrets = credentials.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const readable = withSecrets.length > 0 ? await store.secrets.readableFields(withSecrets) : new Map<string, Set<string>>();
-  return credentials.map(({ id, secrets, isAltered, errors = null }) => {
-    if (isAltered) return [ALTERED];
-    const unreadable = Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
-    return unreadable.length === 0 ? errors : [...(errors ?? []), ...unreadable.map((field) => `The secret ${field} cannot be opened.`)];
+  return credentials.map((credential) => {
+    const { id, organizationId, secrets, isAltered } = credential;
+    const { problems, checkedAt } = credentialHealth(credential, now());
+    const unreadable = isAltered ? [] : Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
+    const wasUnreadable = problems.some(({ code }) => code === 'SECRET_UNREADABLE');
+    if (unreadable.length > 0 && !wasUnreadable) findings.noteUnreadable({ organizationId, credentialId: id }, now());
+    if (unreadable.length === 0 && wasUnreadable) findings.noteReadable({ organizationId, id }, now());
+    const errors = problems.filter(({ code }) => code !== 'SECRET_UNREADABLE').map(({ code }) => problemMessages[code]);
+    errors.push(...unreadable.map((field) => `The secret ${field} cannot be opened.`));
+    return errors.length === 0 && checkedAt === null ? null : errors;
   });
 }
 

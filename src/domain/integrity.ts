@@ -21,7 +21,7 @@ export interface IntegrityReport {
 }
 
 /** Verifies all records and opens all secrets of an organization. @throws NotFoundError when there is no such organization */
-export async function checkIntegrity({ stores }: GatewayContext, organizationId: string): Promise<IntegrityReport> {
+export async function checkIntegrity({ stores, findings, now }: GatewayContext, organizationId: string): Promise<IntegrityReport> {
   const store = stores.of(organizationId);
   if ((await store.organization.state()) !== 'live') throw new NotFoundError('organization', ['organizationId']);
   const altered: { noun: Noun; id: string }[] = [];
@@ -30,7 +30,17 @@ export async function checkIntegrity({ stores }: GatewayContext, organizationId:
     for (let after: string | null = ''; after !== null; ) {
       const { last, ...batch }: Found = await store[nounTable[noun].plural].findAltered(after, RECORDS_PER_BATCH);
       altered.push(...batch.altered.map((id) => ({ noun, id })));
-      if (noun === 'credential') unreadable.push(...(await store.secrets.findUnreadable(batch.intact as readonly CredentialRecord[])));
+      if (noun === 'credential') {
+        const credentials = batch.intact as readonly CredentialRecord[];
+        const found = await store.secrets.findUnreadable(credentials);
+        unreadable.push(...found);
+        // The store has noted those that cannot be opened.
+        const broken = new Set(found.map(({ credentialId }) => credentialId));
+        const mended = credentials.filter(
+          (each) => !broken.has(each.id) && each.findings?.some(({ code }) => code === 'SECRET_UNREADABLE'),
+        );
+        for (const each of mended) findings.noteReadable(each, now());
+      }
       after = last;
     }
   }

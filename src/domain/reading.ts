@@ -32,7 +32,11 @@ export async function readByIds<N extends Noun>(context: DomainContext, noun: N,
 }
 
 /** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */
-export function shown<N extends Noun>({ kinds }: DomainContext, noun: N, found: readonly RecordOf[N][]): readonly RecordOf[N][] {
+export function shown<N extends Noun>(
+  { kinds }: Pick<DomainContext, 'kinds'>,
+  noun: N,
+  found: readonly RecordOf[N][],
+): readonly RecordOf[N][] {
   if (noun !== 'credential') return found;
   return found.filter((record) => {
     // No credential is stored under a kind that exists only as input, except by somebody else.

@@ -18,6 +18,7 @@ import { ConflictError, type GatewayError, InvalidIntegrationError, NotFoundErro
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
+import { byState, connectionHealthFields } from './health.ts';
 import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -88,13 +89,14 @@ export function addConnection(kit: Kit): void {
         description: 'The credentials for requests from the service (triggers), in the order in which they are applied.',
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
+      ...connectionHealthFields(kit, t),
     }),
   });
 
   connection.one('Returns a connection by id or name. Null if not found.');
   connection.list({
     description:
-      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, or an allowed domain; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
+      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, an allowed domain, or a state, also within an integration; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
       connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
@@ -104,6 +106,7 @@ export function addConnection(kit: Kit): void {
         // Earlier versions stored domains as they were given.
         return { allowedDomain: canonical === allowedDomain ? canonical : [canonical, allowedDomain] };
       }),
+      state: byState(kit, 'connection'),
       name: byGlob(),
     },
   });

@@ -6,15 +6,18 @@ import {
   revealSecret,
   updateCredential,
 } from '../domain/credential.ts';
+import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
+import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, byValues } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialTypeName } from './kit/node.ts';
+import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
 import { usagesField } from './usage.ts';
@@ -22,7 +25,12 @@ import { usagesField } from './usage.ts';
 const sortFields = {
   ...recordSortFields,
   KIND: { field: 'kind', description: 'The kind, in alphabetical order of `CredentialKindInfo.name`.' },
-} as const;
+  RUNS_OUT_AT: {
+    field: 'runsOutAt',
+    description: 'The time at which it stops working by itself. Those that never do come last.',
+    prepare: ({ health }) => health.settle('credential'),
+  },
+} as const satisfies SortFields;
 
 /** The input fields of a new credential, alone or within a connection. */
 function newMembers(kit: Kit) {
@@ -72,10 +80,39 @@ export function addCredential(kit: Kit): void {
           nullable: true,
           // All secrets are opened.
           extensions: { cost: { own: 5 } } satisfies CostExtensions,
-          description: 'Problems found by the last check, and secrets that cannot be opened. Empty if valid; null if never checked.',
+          description:
+            'The messages of `problems`, and the secrets that cannot be opened, which are tried for this. Empty if it was found to work; null if nothing is known to be wrong and it was never checked.',
           resolve: async (record, _args, { loaders }) => {
             const errors = await loaders.credentialErrors.load(record);
             return errors && [...errors];
+          },
+        }),
+        state: t.field({
+          type: healthState(kit),
+          description:
+            'Whether it works now. It follows from what is stored about it, and from what was learned by using or checking it. Nothing is opened for it: `errors` does that, and what it finds is known here a minute later.',
+          resolve: (record, _args, { now }) => credentialHealth(record, now()).state,
+        }),
+        problems: t.field({
+          type: [problemType(kit)],
+          description: 'What is wrong with it.',
+          resolve: (record, _args, { now }) => [...credentialHealth(record, now()).problems],
+        }),
+        checkedAt: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its settings or secrets.',
+          resolve: ({ checkedAt }) => checkedAt ?? null,
+        }),
+        runsOutAt: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When it stops working by itself: the first of `expiresAt`, the end of its certificate, and the end of an access token without a refresh token. Null if it does not.',
+          resolve: (record) => {
+            const end = runsOutAt(record);
+            return end < NEVER ? end : null;
           },
         }),
         usages: usagesField(kit, t),
@@ -101,13 +138,26 @@ export function addCredential(kit: Kit): void {
   credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
-      'Lists credentials. Indexed: every sort, with and without an integration; newest first for kinds, with and without an integration, for an end user, or if disabled. Other combinations can have short pages: see `CredentialPage`.',
+      'Lists credentials. Indexed: every sort, with and without an integration; newest first for kinds or a state, with and without an integration, for an end user, or if disabled. Other combinations can have short pages: see `CredentialPage`.',
     sort: { fields: sortFields },
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only credentials of this integration.'),
       endUser: byReference(endUser.reference, 'endUserId', 'Only credentials of this end user.'),
       kinds: byValues(kindEnum, 'kind', 'Only credentials of these kinds.'),
       enabled: byFlag('enabled', 'Only enabled, or only disabled credentials.'),
+      state: byState(kit, 'credential'),
+      expiresBefore: {
+        argument: (t) =>
+          t({
+            type: 'DateTime',
+            description:
+              'Only those that stop working by themselves before this time, or already have: see `runsOutAt`. Indexed, if sorted by `RUNS_OUT_AT`.',
+          }),
+        async condition(runsOutBefore: Date, { health }) {
+          await health.settle('credential');
+          return { runsOutBefore };
+        },
+      },
       name: byGlob(),
     },
   });

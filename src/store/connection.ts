@@ -1,9 +1,12 @@
 import type { Authenticity } from './authenticity.ts';
 import { authScheme } from './connector.ts';
-import type { Database } from './database.ts';
+import { type Database, translatingErrors } from './database.ts';
+import { type Extent, within } from './extent.ts';
 import { anyText, date, list, nullable, object, optional, text, type ValueOf } from './fields.ts';
+import { healthFieldNames, healthFields, UNSETTLED, unsettledAt } from './health.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
+import { newTouch } from './touch.ts';
 
 const binding = object({ credentialId: text(), authScheme: nullable(authScheme) });
 
@@ -27,6 +30,7 @@ const fields = {
   lastUsedAt: optional(nullable(date())),
   /** All credentials that the bindings and their auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
+  ...healthFields,
 };
 
 /** Binds an ordered list of credentials to a connector, an end user or a domain. */
@@ -35,13 +39,43 @@ export interface ConnectionRecord extends RecordOf<typeof fields> {}
 /** The indexes of earlier versions, by name. The first one would refuse names that are valid now; the others only cost time. */
 export const replacedIndexes = ['organizationId_1_ownerId_1_name_1', 'organizationId_1_integrationId_1_allowedDomain_1_createdAt_1__id_1'];
 
-export function connectionStore(database: Database, authenticity: Authenticity) {
+/** Returns the fields that follow from a record that is written: a new one, or one that replaces `before`. */
+export type DerivedConnectionHealth = (record: ConnectionRecord, before: ConnectionRecord | null) => Partial<ConnectionRecord>;
+
+export function connectionStore(database: Database, authenticity: Authenticity, now: () => Date, derived: DerivedConnectionHealth) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, ownerId: 1, endUserId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   for (const owner of ['connectorId', 'endUserId', 'credentialIds']) schema.index({ organizationId: 1, [owner]: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, connectorId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, allowedDomain: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, state: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, stateChangesAt: 1 });
   const model = database.model('Connection', schema, 'connections');
-  return recordStore<ConnectionRecord>(database, model, { noun: 'connection', fields, authenticity, unauthenticated: ['lastUsedAt'] });
+  const records = recordStore<ConnectionRecord>(database, model, {
+    noun: 'connection',
+    fields,
+    authenticity,
+    // They are shown and decide nothing: `noteUsed` writes the first one.
+    unauthenticated: ['lastUsedAt', ...healthFieldNames],
+    derived,
+  });
+  return (extent: Extent) => {
+    const own = records(extent);
+    return {
+      ...own,
+      ...translatingErrors({
+        /** Returns at most `limit` of those whose state must be determined again. */
+        unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
+        /** Notes that the states of all connections that use a credential must be determined again. It conflicts with whoever determines one. */
+        async unsettle(credentialId: string): Promise<void> {
+          const change = { $set: { stateChangesAt: UNSETTLED, touches: newTouch() } };
+          await database
+            .collection('connections')
+            .updateMany({ ...within(extent), credentialIds: credentialId }, change, database.session());
+        },
+      }),
+    };
+  };
 }

@@ -2,6 +2,7 @@ import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
+import { healthFieldNames, healthFields, unsettledAt } from './health.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
@@ -24,27 +25,42 @@ const fields = {
   allowedPurposes: optional(list(text<CredentialPurpose>())),
   /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
   lastUsedAt: optional(nullable(date())),
-  /** Null or absent if never checked; empty if valid. */
-  errors: optional(nullable(list(text()))),
   /** The readable fields of the kind. */
   settings: mixed<Readonly<Record<string, unknown>>>(),
   /** The values that the server computed from settings and secrets. */
   facts: mixed<Readonly<Record<string, unknown>>>(),
   /** By field. Contains only secrets that are set. */
   secrets: mixed<Readonly<Record<string, SecretFacts>>>(),
+  /** The required secrets that are still to come. Absent or empty if there are none. */
+  pendingSecrets: optional(list(text())),
+  ...healthFields,
+  /** When it stops working by time alone. `NEVER` if time does not end it. Absent in records that are older than this field. */
+  runsOutAt: optional(date()),
+  /** Whether the connections that use it are still to be told that its state has changed. */
+  isUnspread: optional(boolean()),
 };
+
+/** What is shown and decides nothing: the MAC does not cover it. `noteUsed` writes the first one, and the others follow from the record or were learned. */
+const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread'] as const;
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
-export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date) {
+/** Returns the fields that follow from a record that is written: a new one, or one that replaces `before`. */
+export type DerivedHealth = (record: CredentialRecord, before: CredentialRecord | null) => Partial<CredentialRecord>;
+
+export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date, derived: DerivedHealth) {
   const schema = recordSchema(fields);
-  addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
+  addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt', 'runsOutAt']);
   schema.index({ organizationId: 1, kind: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, kind: 1, createdAt: 1, _id: 1 });
   // Few credentials are disabled, so this index is small. What is enabled is nearly everything.
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 }, { name: 'disabled', partialFilterExpression: { enabled: false } });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
+  schema.index({ organizationId: 1, state: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
+  schema.index({ organizationId: 1, stateChangesAt: 1 });
+  schema.index({ organizationId: 1, updatedAt: 1 }, { name: 'unspread', partialFilterExpression: { isUnspread: true } });
   const model = database.model('Credential', schema, 'credentials');
   const visible = {
     condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
@@ -55,15 +71,19 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
     noun: 'credential',
     fields,
     authenticity,
+    unauthenticated,
+    derived,
     visible,
-    // Written by `noteUsed`. It is shown and decides nothing.
-    unauthenticated: ['lastUsedAt'],
   });
   return (extent: Extent) => {
     const own = records(extent);
     return {
       ...own,
       ...translatingErrors({
+        /** Returns at most `limit` of those whose connections are still to be told that their state has changed. */
+        unspread: (limit: number) => own.matching([{ isUnspread: true }], limit),
+        /** Returns at most `limit` of those whose state must be determined again. */
+        unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
         /** Returns those of the given credentials that have expired and that the job has not deleted yet. Altered ones are not among them. */
         async expiredOf(ids: readonly string[]): Promise<string[]> {
           const found = await model

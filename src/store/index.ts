@@ -6,13 +6,14 @@ import { auditStore } from './audit.ts';
 import type { Alteration, Authenticity } from './authenticity.ts';
 import { authorizationStore } from './authorization.ts';
 import { confinedMembers, type Limited } from './confinement.ts';
-import { connectionStore, replacedIndexes } from './connection.ts';
+import { connectionStore, type DerivedConnectionHealth, replacedIndexes } from './connection.ts';
 import { connectorStore } from './connector.ts';
-import { credentialStore } from './credential.ts';
+import { credentialStore, type DerivedHealth } from './credential.ts';
 import type { Database } from './database.ts';
 import { endUserStore } from './end-user.ts';
 import { endUserTokenStore } from './end-user-token.ts';
 import type { Extent } from './extent.ts';
+import { UNSETTLED } from './health.ts';
 import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
@@ -20,7 +21,7 @@ import { organizationStore } from './organization.ts';
 import { platformLog } from './platform.ts';
 import { rateLimitStore } from './rate-limit.ts';
 import { revocationStore } from './revocation.ts';
-import { secretStore } from './secret.ts';
+import { secretStore, type UnreadableSecret } from './secret.ts';
 import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
 import { type StorageLimits, usageStore } from './usage.ts';
@@ -43,6 +44,10 @@ export interface StoreOptions {
   readonly storageLimits?: StorageLimits;
   /** Called with each altered record that is read. */
   readonly onAltered?: (alteration: Alteration) => void;
+  /** Called with each secret that cannot be opened. */
+  readonly onUnreadable?: (secret: Omit<UnreadableSecret, 'why'>) => void;
+  /** The health of a credential and of a connection that are written. By default, it is determined when somebody searches by it. */
+  readonly health?: { readonly credential: DerivedHealth; readonly connection: DerivedConnectionHealth };
 }
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
@@ -106,7 +111,7 @@ function createMembers(
   database: Database,
   keyProvider: KeyProvider,
   now: () => Date,
-  { storageLimits, onAltered = () => {} }: StoreOptions,
+  { storageLimits, onAltered = () => {}, onUnreadable = () => {}, health = unsettledHealth }: StoreOptions,
 ) {
   const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
   const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
@@ -124,11 +129,11 @@ function createMembers(
     integrations: integrationStore(database, authenticity),
     connectors: connectorStore(database, authenticity),
     endUsers: endUserStore(database, authenticity),
-    connections: connectionStore(database, authenticity),
-    credentials: credentialStore(database, authenticity, now),
+    connections: connectionStore(database, authenticity, now, health.connection),
+    credentials: credentialStore(database, authenticity, now, health.credential),
     apiKeys: apiKeyStore(database, authenticity),
     audit,
-    secrets: secretStore(database),
+    secrets: secretStore(database, onUnreadable),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
     authorizations: authorizations.of,
@@ -139,3 +144,8 @@ function createMembers(
   };
   return { keyring, organizations, revocations, authorizations, members, platform };
 }
+
+const unsettledHealth = {
+  credential: () => ({ stateChangesAt: UNSETTLED, isUnspread: true }),
+  connection: () => ({ stateChangesAt: UNSETTLED }),
+};

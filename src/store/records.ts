@@ -61,7 +61,12 @@ type Bytes = Uint8Array;
  */
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
-} & { readonly nameGlob?: string /** Inclusive. */; readonly createdSince?: Date /** Exclusive. */; readonly createdBefore?: Date };
+} & {
+  readonly nameGlob?: string /** Inclusive. */;
+  readonly createdSince?: Date /** Exclusive. */;
+  readonly createdBefore?: Date /** Exclusive. */;
+  readonly runsOutBefore?: Date;
+};
 
 /** The last record before a page, as encoded in a cursor: its value of the sort field, and its id. */
 export interface PageStart {
@@ -147,6 +152,11 @@ interface RecordStoreOptions<R extends BaseRecord> {
   readonly authenticity: Authenticity | null;
   /** Fields that the MAC does not cover: they decide nothing, and are written without reading the record. Values that do not fit their type are read as blank. */
   readonly unauthenticated?: readonly (keyof R & string)[];
+  /**
+   * Returns fields that follow from a record that is written, a new one or one that replaces `before`. They are among those that the MAC does not
+   * cover.
+   */
+  readonly derived?: (record: R, before: R | null) => Partial<R>;
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
   /**
@@ -165,7 +175,7 @@ interface RecordStoreOptions<R extends BaseRecord> {
 export function recordStore<R extends BaseRecord>(
   database: Database,
   model: Model<Stored<R>>,
-  { noun, fields, authenticity, unauthenticated = [], nameField = 'name', visible }: RecordStoreOptions<R>,
+  { noun, fields, authenticity, unauthenticated = [], derived = () => ({}), nameField = 'name', visible }: RecordStoreOptions<R>,
 ) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
@@ -228,7 +238,7 @@ export function recordStore<R extends BaseRecord>(
     async function insertAll(records: readonly R[]): Promise<readonly Document[]> {
       const stored = records.map((record) => {
         refuseBeyond(extent, record);
-        return storedForm(record);
+        return storedForm({ ...record, ...derived(record, null) });
       });
       const sizes = stored.map((document) => mongo.BSON.calculateObjectSize(document));
       const documents = await Promise.all(
@@ -300,7 +310,8 @@ export function recordStore<R extends BaseRecord>(
       const read = await reader(filter);
       // Such a record would have a cursor that leads anywhere.
       const fits = sortField === undefined ? undefined : (allFields as Fields)[sortField]?.fits;
-      const isSortable = (values: object) => !fits || fits((values as Document)[sortField!]);
+      const isSortable = (values: object) =>
+        !fits || ((values as Document)[sortField!] !== undefined && fits((values as Document)[sortField!]));
       const records: R[] = [];
       for (const bytes of found) {
         const record = read(bytes);
@@ -575,7 +586,8 @@ export function recordStore<R extends BaseRecord>(
         async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, updatedAt: Date): Promise<R> {
           if (record.isAltered) throw new AlteredRecordError(label);
           const { id, version, ...rest } = record;
-          const set = { ...storable(allFields, changes), version: version + 1, updatedAt };
+          const following = derived({ ...record, ...changes, updatedAt }, record);
+          const set = { ...storable(allFields, { ...changes, ...following }), version: version + 1, updatedAt };
           const merged = { ...rest, _id: id, ...set };
           const mac = await macFor(merged);
           const change = { $set: { ...set, ...mac } };
@@ -589,6 +601,37 @@ export function recordStore<R extends BaseRecord>(
             await database.account(organizationId, { bytes: grown });
           }
           return { ...record, ...set } as R;
+        },
+
+        /**
+         * Writes fields that the MAC does not cover. Neither the version nor the times change, so it is in nobody's way. If what is written follows from
+         * other fields, the caller has read the record in the same transaction.
+         */
+        async annotateAll(all: readonly { readonly id: string; readonly fields: Partial<R> }[]): Promise<void> {
+          if (all.length === 0) return;
+          const updates = all.map(({ id, fields: values }) => {
+            const covered = Object.keys(values).filter((name) => !uncovered.has(name));
+            if (covered.length > 0) throw new TypeError(`The MAC covers ${covered.join(' and ')}.`);
+            return { updateOne: { filter: written({ id }), update: { $set: storable(allFields, values) } } };
+          });
+          await collection.bulkWrite(updates as never, { ordered: true, ...database.session() });
+        },
+
+        /**
+         * Returns the records that satisfy one of some conditions of the store itself, including those that reads hide: at most `limit` of each. `altered` are
+         * the ids of those that are not as the gateway wrote them.
+         */
+        async matching(
+          any: readonly Conditions[],
+          limit: number,
+        ): Promise<{ readonly intact: readonly R[]; readonly altered: readonly string[] }> {
+          const branches = any.map((conditions): Stage[] => [{ $match: both(within(extent), conditions) }, { $limit: limit }]);
+          const most = limit * any.length;
+          const found = (await collection.aggregate(union(collectionName, branches), reading(most)).toArray()) as unknown as Bytes[];
+          const read = await reader({});
+          const intact = found.map(read);
+          const altered = found.flatMap((bytes, index) => (intact[index] ? [] : [decoded(bytes)._id]));
+          return { intact: intact.filter((record) => record !== null), altered: altered.filter(isId) };
         },
 
         /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
@@ -737,7 +780,7 @@ function differingField(filters: readonly Document[]): string | null {
 }
 
 /** The members of a filter that do not compare a field with a value. */
-const notEqualities: ReadonlySet<string> = new Set(['nameGlob', 'createdSince', 'createdBefore']);
+const notEqualities: ReadonlySet<string> = new Set(['nameGlob', 'createdSince', 'createdBefore', 'runsOutBefore']);
 
 /** Returns a page of the records of a whole list. Null if one has no value to sort by. */
 function pageOf<R extends BaseRecord>(list: readonly R[], request: PageRequest): Page<R> | null {
@@ -759,7 +802,7 @@ export function isId(id: unknown): id is string {
 
 /** Returns a function that returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
 function matcherOf(filter: object): (record: BaseRecord) => boolean {
-  const { nameGlob: _, createdSince: _since, createdBefore: _before, ...equalities } = filter as Filter<BaseRecord>;
+  const { nameGlob: _, createdSince: _since, createdBefore: _before, runsOutBefore: _end, ...equalities } = filter as Filter<BaseRecord>;
   const tests = Object.entries(equalities).map(([field, wanted]): [string, (value: unknown) => boolean] => {
     if (!Array.isArray(wanted)) return [field, (value) => isSame(value, wanted)];
     const values = new Set<unknown>(wanted);
@@ -797,7 +840,7 @@ function isPlain(value: unknown): boolean {
 }
 
 function conditionsOf(filter: object, fields: Fields, nameField: string): Conditions {
-  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
+  const { nameGlob, createdSince, createdBefore, runsOutBefore, ...equalities } = filter as Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(equalities)) {
     if (field !== 'id' && !(field in fields)) throw new TypeError(`A filter compares ${field}, which is no field.`);
@@ -808,6 +851,7 @@ function conditionsOf(filter: object, fields: Fields, nameField: string): Condit
   if (createdSince || createdBefore) {
     conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
   }
+  if (runsOutBefore) conditions.runsOutAt = { $lt: runsOutBefore };
   return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
 }
 
@@ -816,7 +860,7 @@ function conditionsOf(filter: object, fields: Fields, nameField: string): Condit
  * @throws TypeError when it compares a field with a value that no field has
  */
 function requirementsOf({ organizationId, confines }: Extent, filter: object, nameField: string): Requirement[] {
-  const { nameGlob, createdSince, createdBefore, ...equalities } = filter as Filter<BaseRecord>;
+  const { nameGlob, createdSince, createdBefore, runsOutBefore, ...equalities } = filter as Filter<BaseRecord>;
   const values = new Map<string, readonly unknown[]>();
   const require = (field: string, wanted: readonly unknown[]) => {
     const already = values.get(field);
@@ -837,6 +881,7 @@ function requirementsOf({ organizationId, confines }: Extent, filter: object, na
     const condition = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
     requirements.push({ field: 'createdAt', condition, form: 'range' });
   }
+  if (runsOutBefore) requirements.push({ field: 'runsOutAt', condition: { $lt: runsOutBefore }, form: 'range' });
   if (nameGlob !== undefined) {
     const { name, range, pattern, isPrefix } = globParts(nameGlob);
     if (name !== undefined) requirements.push({ field: nameField, condition: name, form: 'values', size: 1 });

@@ -50,7 +50,7 @@ export interface Resealed {
  * The sealed secrets, one document each, in a collection that only this file reads. So no query for credentials can read ciphertext. They are
  * written in the same transaction as the credential.
  */
-export function secretStore(database: Database) {
+export function secretStore(database: Database, onUnreadable: (secret: Omit<UnreadableSecret, 'why'>) => void) {
   const schema = tenantSchema({ credentialId: text(), field: text(), keyId: text(), sealed: text(), bytes: optional(number()) });
   schema.index({ organizationId: 1, credentialId: 1, field: 1 }, { unique: true });
   schema.index({ organizationId: 1, keyId: 1, _id: 1 });
@@ -72,14 +72,21 @@ export function secretStore(database: Database) {
         if (owner.isAltered) throw new AlteredRecordError('credential');
         const place = placeOf(owner, field);
         const stored = await model.findOne({ organizationId, credentialId, field }).lean();
-        if (!place || !stored) throw new UnreadableSecretError('its ciphertext is missing');
+        if (!place || !stored) {
+          if (place) onUnreadable({ organizationId, credentialId, field });
+          throw new UnreadableSecretError('its ciphertext is missing');
+        }
         const read = JSON.stringify([place, stored.sealed]);
         try {
           const dataKey = await keys.byId(sealingKeyId(stored.sealed));
           return await open(dataKey, place, stored.sealed);
         } catch (error) {
           // Since it was read, it can have been replaced, or moved to another key and the old key destroyed. If so, read it again.
-          if (!(error instanceof UnreadableSecretError) || read === before) throw error;
+          if (!(error instanceof UnreadableSecretError)) throw error;
+          if (read === before) {
+            onUnreadable({ organizationId, credentialId, field });
+            throw error;
+          }
           before = read;
           owner = (await credentials.one({ id: credentialId })) ?? owner;
         }

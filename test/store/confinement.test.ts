@@ -63,7 +63,6 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
     kind: 'string',
     enabled: true,
     expiresAt: null,
-    errors: null,
     settings: {},
     facts: {},
     secrets: {},
@@ -351,7 +350,7 @@ it('a credential that was stored before it had errors is read and changed as one
   await test.create(caller, 'Integration', { name: 'crm' });
   const { id } = await test.create(caller, 'Credential', { integration: { name: 'crm' }, name: 'old', data: { none: {} } });
   const stored = { organizationId: caller.organization, name: 'old' };
-  const { errors: _, ...before } = (await test.database.collection('credentials').findOne(stored))!;
+  const before = (await test.database.collection('credentials').findOne(stored))!;
   await test.database.collection('credentials').replaceOne(stored, await signed(test, 'credential', { ...before, problems: null }));
   const read = 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { name errors } } }';
   expect((await test.query(caller, read, { id })).credential).toEqual({ name: 'old', errors: null });

@@ -3,7 +3,9 @@ import { type Noun, nouns } from '../../access/scopes.ts';
 import type { DomainContext } from '../../domain/context.ts';
 import { credentialErrors } from '../../domain/credential.ts';
 import { type Visibility, visibilityOf } from '../../domain/credential-visibility.ts';
+import type { ConnectionHealth } from '../../domain/health.ts';
 import {
+  type ConnectionRecord,
   type Count,
   type CredentialRecord,
   type Filter,
@@ -39,6 +41,8 @@ export type Loaders = LoadersByNoun & {
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
   /** Whether the viewer can see a credential that another record names, by its id. */
   readonly credentialVisibility: DataLoader<string, Visibility>;
+  /** Whether a connection works. */
+  readonly connectionHealth: DataLoader<ConnectionRecord, ConnectionHealth>;
   /** The pages of connections and connectors that use a credential. */
   readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
@@ -49,6 +53,10 @@ export function createLoaders(context: DomainContext): Loaders {
   const credentialErrorsLoader = new DataLoader((credentials: readonly CredentialRecord[]) => credentialErrors(context, credentials), {
     cache: false,
     maxBatchSize: IDS_PER_COMMAND,
+  });
+  const connectionHealthLoader = new DataLoader((connections: readonly ConnectionRecord[]) => context.health.ofConnections(connections), {
+    cache: false,
+    maxBatchSize: PAGES_PER_COMMAND,
   });
   const visibilityLoader = new DataLoader(
     async (ids: readonly string[]) => {
@@ -66,7 +74,13 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: PAGES_PER_COMMAND, cache: false },
   );
-  return { ...byNoun, uses: usesLoader, credentialErrors: credentialErrorsLoader, credentialVisibility: visibilityLoader };
+  return {
+    ...byNoun,
+    uses: usesLoader,
+    credentialErrors: credentialErrorsLoader,
+    credentialVisibility: visibilityLoader,
+    connectionHealth: connectionHealthLoader,
+  };
 }
 
 /** Returns the loaders of one noun. */

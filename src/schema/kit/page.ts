@@ -47,8 +47,10 @@ export interface PageArgs {
   readonly before?: string | null;
 }
 
-/** The fields by which a list can be sorted: the GraphQL value and the record's field. */
-export type SortFields = Readonly<Record<string, { readonly field: string; readonly description: string }>>;
+/** The fields by which a list can be sorted: the GraphQL value and the record's field. `prepare` makes sure that the stored values are right. */
+export type SortFields = Readonly<
+  Record<string, { readonly field: string; readonly description: string; readonly prepare?: (context: GraphQLContext) => Promise<void> }>
+>;
 export interface SortArg {
   readonly field?: string | null;
   readonly direction?: string | null;
@@ -234,16 +236,17 @@ export async function loadUsagePage(
 
 /** Loads a page of a list. @throws ValidationError when the arguments contradict each other or a cursor does not belong to this list */
 export async function loadPage<N extends Noun>(
-  { loaders }: GraphQLContext,
+  context: GraphQLContext,
   noun: N,
   filter: Filter<RecordOf[N]>,
   args: PageArgs,
   sort: SortArg | null | undefined = undefined,
   sortFields: SortFields = recordSortFields,
 ): Promise<PageSource<N>> {
-  const sortField = sortFields[sort?.field ?? 'CREATED_AT']!.field;
+  const { field: sortField, prepare } = sortFields[sort?.field ?? 'CREATED_AT']!;
   const request = readPageArgs(noun, args, sortField, (sort?.direction ?? 'DESC') === 'DESC');
-  const { page, count } = loadersFor(loaders, noun);
+  await prepare?.(context);
+  const { page, count } = loadersFor(context.loaders, noun);
   return { page: await page.load({ filter, request }), request, count: countedOnce(() => count.load(filter)) };
 }
 
