@@ -8,6 +8,7 @@ import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
+import { createTokens } from './domain/access-token.ts';
 import { createAlterations } from './domain/alterations.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
 import {
@@ -22,7 +23,7 @@ import {
 } from './domain/audit.ts';
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { handleCallback } from './domain/authorization.ts';
-import { contextOf } from './domain/context.ts';
+import { contextOf, type GatewayContext } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
@@ -53,6 +54,8 @@ import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
 import { settleStates } from './domain/states.ts';
+import { refreshDue } from './domain/token-facts.ts';
+import { refreshDueTokens } from './domain/token-refreshing.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
@@ -187,6 +190,8 @@ export interface Gateway {
    * minute.
    */
   readonly updateHealth: () => Promise<void>;
+  /** Refreshes the tokens that end soon, though nobody uses them. Runs automatically each minute. */
+  readonly refreshTokens: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
@@ -269,11 +274,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const findings = createFindings();
+    const { maxLifetimeSeconds } = options.tokens;
+    const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
+    const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, ...options.policy };
+    const healthOf = derivedHealth(now);
+    const derivedFields: typeof healthOf = (record, before) => ({ ...healthOf(record, before), refreshAt: refreshDue(record, policy) });
     const stores = createStore(database, provider, now, {
       storageLimits: storageLimits(limits),
       onAltered: alterations.add,
       onUnreadable: (secret) => findings.noteUnreadable(secret, now()),
-      health: { credential: derivedHealth(now), connection: derivedConnectionHealth },
+      health: { credential: derivedFields, connection: derivedConnectionHealth },
     });
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const preparing = stores.prepare();
@@ -289,8 +299,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
-    const { maxLifetimeSeconds } = options.tokens;
-    const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
     const keyFiles = createKeyFilesPool();
     const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
       const log = { organization: organizationId };
@@ -321,15 +329,16 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       );
     const outbound = createOutbound({ ...defaultOutbound, ...options.outbound }, (event) => logger.info(event, 'request to a third party'));
     const reads = options.logsReads ? createCredentialReads() : undefined;
-    const gateway = {
+    const gateway: GatewayContext = {
       stores,
       now,
       kinds,
-      policy: { ...defaultPolicy, tokenLifetimeMs, ...options.policy },
+      policy,
       revocations,
       keyFiles,
       outbound,
       oauth: createOAuth(outbound, now),
+      tokens: createTokens(() => gateway),
       findings,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
@@ -376,6 +385,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     };
     const serve = (request: HttpRequest) => stores.serve(() => http().handle(request));
     const sweep = () => sweepExpired(gateway);
+    const refreshTokens = () => refreshDueTokens(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
       try {
@@ -426,6 +436,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
     ];
     const stream = async () => auditStream?.run();
@@ -452,6 +463,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       sweep,
       updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
       refreshRevocations: revocations.refresh,
+      refreshTokens,
       audit: {
         seal: sealAuditLog,
         stream,
@@ -485,6 +497,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         await Promise.all(ends.map((end) => end()));
+        await gateway.tokens.stop();
         await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
         await stores.serve(flushCounts).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         if (runsJobs) {

@@ -12,6 +12,10 @@ export interface Policy {
   readonly publicUrl: string | null;
   /** The origins to which browsers are sent after an authorization. */
   readonly returnOrigins: readonly string[];
+  /** An access token that has less time left is refreshed before it is used, in milliseconds. */
+  readonly tokenRefreshMs: number;
+  /** An access token that has less time left is refreshed though nobody uses it, in milliseconds. 0 for never. */
+  readonly tokenRefreshAheadMs: number;
 }
 
 export const defaultPolicy: Policy = {
@@ -20,4 +24,6 @@ export const defaultPolicy: Policy = {
   tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000,
   publicUrl: null,
   returnOrigins: [],
+  tokenRefreshMs: 60_000,
+  tokenRefreshAheadMs: 5 * 60_000,
 };

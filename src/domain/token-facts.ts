@@ -1,13 +1,6 @@
 import type { CredentialRecord } from '../store/credential.ts';
 import { NEVER } from '../store/health.ts';
-
-/** How long before its end a token is refreshed, in milliseconds. */
-export interface RefreshTimes {
-  /** A token that has less time left is refreshed before it is used. */
-  readonly beforeUseMs: number;
-  /** A token that has less time left is refreshed though nobody uses it, so that its refresh token does not die of disuse. 0 for never. */
-  readonly aheadMs: number;
-}
+import type { Policy } from './policy.ts';
 
 /** What is known about the tokens of a credential, for people. */
 export interface TokenFacts {
@@ -48,7 +41,7 @@ export function isLost({ token }: CredentialRecord): boolean {
  * Returns when the tokens of a credential should be refreshed though nobody uses them: some time before the access token expires, but not before half of its
  * lifetime is over. The time differs between credentials, so that those that were made together are not refreshed together. `NEVER` if they should not be.
  */
-export function refreshDue(record: CredentialRecord, { aheadMs }: RefreshTimes): Date {
+export function refreshDue(record: CredentialRecord, { tokenRefreshAheadMs: aheadMs }: Pick<Policy, 'tokenRefreshAheadMs'>): Date {
   const { id, kind, settings, secrets, token, enabled } = record;
   const end = (settings as { readonly accessTokenExpiresAt?: unknown }).accessTokenExpiresAt;
   const isRefreshed = kind === 'oauth2Token' && enabled && aheadMs > 0 && 'refreshToken' in secrets && !isLost(record);

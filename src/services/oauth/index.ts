@@ -7,6 +7,7 @@ import { storedPrivateKey } from './private-key.ts';
 import { readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
+export { serviceAccountAssertion } from './service-account.ts';
 export { type TokenAnswer, TokenRequestError };
 
 /** How a client proves to the token endpoint who it is (RFC 6749, section 2.3; RFC 7523; RFC 8705). */
