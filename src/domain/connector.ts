@@ -1,6 +1,7 @@
-import { ValidationError } from '../errors.ts';
+import { ServiceFailedError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import { type ChangesOf, flag, type InputOf, objectList, text } from '../fields/field.ts';
+import { formats } from '../fields/formats.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import {
   type AuthSchemeInput,
@@ -9,6 +10,7 @@ import {
   credentialsOf,
   refuseOtherTypes,
   refuseSameIds,
+  schemeInput,
   toStored,
 } from './auth-scheme.ts';
 import {
@@ -24,6 +26,7 @@ import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visib
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { asService, oauth2SettingsOf } from './oauth-client.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type ConnectorRef, type IntegrationRef, requireConnector, requireIntegration } from './references.ts';
 import { Checks } from './validation.ts';
@@ -198,4 +201,95 @@ function hold(
     isKept(scheme) ? [] : credentialsOf(scheme).map((id) => ({ id, path: ['authSchemes', index, 'oauth2'] })),
   );
   return holdCredentials(context, { integrationId, endUserId: null }, named);
+}
+
+/** The input fields of a discovery. */
+export const discoveryFields = {
+  issuer: text({
+    ...urlText,
+    description:
+      'The issuer identifier of the server: an https URL without query and fragment, such as `https://login.example.com`. The document that the server publishes must name the same issuer.',
+  }),
+  authSchemeId: text({
+    optional: true,
+    default: 'oauth2',
+    maxLength: 64,
+    format: 'externalId',
+    description: 'The `schemeId` of the auth scheme to fill. If the connector has none with this id, one is added.',
+  }),
+};
+
+/** How a server calls the ways in which clients authenticate, in the order in which they are chosen. */
+const authenticationNames = {
+  client_secret_basic: 'BASIC',
+  client_secret_post: 'POST',
+  private_key_jwt: 'PRIVATE_KEY_JWT',
+  tls_client_auth: 'TLS',
+  self_signed_tls_client_auth: 'TLS',
+  none: 'NONE',
+} as const;
+
+/**
+ * Fills an OAuth 2.0 scheme of a connector with what the server says about itself (RFC 8414). What the server does not say stays as it is. The
+ * request is sent before the transaction.
+ *
+ * @throws ValidationError, NotFoundError, ConflictError, ServiceFailedError
+ */
+export async function discoverConnector(
+  context: MutationContext,
+  { connector: ref, expectedVersion, ...given }: Target<'connector', ConnectorRef> & InputOf<typeof discoveryFields>,
+): Promise<ConnectorRecord> {
+  const checks = new Checks(context);
+  const valid = await checks.run(() => checkInput(discoveryFields, given));
+  const found = await checks.run(() => requireConnector(context, ref, ['connector']));
+  checks.end();
+  const [{ issuer, authSchemeId }, record] = [valid!, found!];
+  expectVersion(record, expectedVersion);
+  const facts = await asService(() => context.oauth.discover(new URL(issuer)));
+  const { authorizeUrl, tokenUrl, revocationUrl, introspectionUrl, clientAuthentications } = facts;
+  const unencrypted = [authorizeUrl, tokenUrl, revocationUrl, introspectionUrl].some((url) => url && !isAsSafe(url, issuer));
+  if (!tokenUrl || unencrypted) throw new ServiceFailedError('INVALID_ANSWER');
+  const before = record.authSchemes.find(({ id }) => id === authSchemeId);
+  if (before && before.schemeType !== 'OAUTH2') {
+    throw new ValidationError([{ path: ['authSchemeId'], message: 'must not be the id of a scheme of another type than OAUTH2' }]);
+  }
+  const kept = before ? oauth2SettingsOf(before) : { grant: authorizeUrl ? 'AUTHORIZATION_CODE' : 'CLIENT_CREDENTIALS' };
+  const [authentication] = Object.entries(authenticationNames).flatMap(([name, method]) =>
+    clientAuthentications.includes(name) ? [method] : [],
+  );
+  const scopes = facts.scopes.filter((name) => name.length <= nameText.maxLength && formats.name.accepts(name)).slice(0, SCOPES_MAX);
+  const oauth2 = {
+    ...kept,
+    issuer: facts.issuer,
+    tokenUrl: tokenUrl.href,
+    ...(authorizeUrl && { authorizeUrl: authorizeUrl.href }),
+    ...(revocationUrl && { revocationUrl: revocationUrl.href }),
+    ...(introspectionUrl && { introspectionUrl: introspectionUrl.href }),
+    ...(scopes.length > 0 && !before && { scopes: scopes.map((name) => ({ name })) }),
+    ...(authentication && !before && { clientAuthentication: authentication }),
+  };
+  const scheme = { schemeId: authSchemeId, schemeType: 'OAUTH2', description: before?.description ?? null, oauth2 } as AuthSchemeInput;
+  const schemes = record.authSchemes.map((each) => (each === before ? scheme : (schemeInput(each) as AuthSchemeInput)));
+  try {
+    // What was read before the request must still be so.
+    return await updateConnector(context, {
+      connector: { id: record.id },
+      expectedVersion: record.version,
+      authSchemes: before ? schemes : [...schemes, scheme],
+    });
+  } catch (error) {
+    // The paths are those of an input that the caller has not sent.
+    if (!(error instanceof ValidationError)) throw error;
+    throw new ValidationError(
+      error.issues.map(({ message }) => ({ path: ['authSchemeId'], message: `cannot be filled: its scheme ${message}` })),
+    );
+  }
+}
+
+/** The maximum number of scopes of a scheme. */
+const SCOPES_MAX = 100;
+
+/** Whether a URL that a server names is encrypted, or at least as much as the server itself. */
+function isAsSafe(url: URL, issuer: string): boolean {
+  return url.protocol === 'https:' || url.protocol === new URL(issuer).protocol;
 }

@@ -1,5 +1,5 @@
 import type { CredentialRecord } from '../store/credential.ts';
-import { NEVER } from '../store/health.ts';
+import { NEVER, type ProblemCode } from '../store/health.ts';
 import type { Policy } from './policy.ts';
 
 /** What is known about the tokens of a credential, for people. */
@@ -8,7 +8,7 @@ export interface TokenFacts {
   readonly expiresAt: Date | null;
   readonly refreshedAt: Date | null;
   readonly refreshAt: Date | null;
-  readonly failure: string | null;
+  readonly failure: ProblemCode | null;
   readonly failureCode: string | null;
   readonly failures: number;
 }

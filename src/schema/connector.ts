@@ -1,5 +1,12 @@
-import { connectorFields, createConnector, deleteConnector, updateConnector } from '../domain/connector.ts';
-import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import {
+  connectorFields,
+  createConnector,
+  deleteConnector,
+  discoverConnector,
+  discoveryFields,
+  updateConnector,
+} from '../domain/connector.ts';
+import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { byGlob, byReference } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
@@ -7,7 +14,7 @@ import { credentialUsage } from './usage.ts';
 
 /** Adds `Connector`, its queries and its mutations. */
 export function addConnector(kit: Kit): void {
-  const { connector, integration, fields } = kit;
+  const { connector, integration, fields, input, mutation } = kit;
   const { authSchemes, ...ownFields } = connectorFields;
   connector.implement({
     interfaces: [credentialUsage(kit) as never],
@@ -47,6 +54,22 @@ export function addConnector(kit: Kit): void {
     input: fields.inputFields(connectorFields, { partial: true }),
     errors: [ValidationError, NotFoundError, ConflictError],
     run: updateConnector,
+  });
+  mutation('discoverConnector', {
+    description:
+      'Fills an `OAUTH2` scheme of a connector with what the server says about itself (RFC 8414, OpenID Connect Discovery 1.0): its endpoints, and for a new scheme the scopes and the way in which clients authenticate. The gateway sends a request to the issuer. Check the hosts in the result before you bind a client to the scheme.',
+    scope: 'connectors.patch',
+    cost: 50,
+    inputDescription: 'A connector, and the issuer whose endpoints it gets.',
+    input: {
+      connector: connector.member({ required: true, description: 'The connector.' }),
+      expectedVersion: input.int({ description: 'The version that the connector must have. If it has another, nothing is changed.' }),
+      ...fields.inputFields(discoveryFields),
+    },
+    success: { field: 'connector', type: connector.type, description: 'The changed connector.' },
+    errors: [ValidationError, NotFoundError, ConflictError, ServiceFailedError],
+    audit: 'connector',
+    run: discoverConnector,
   });
   connector.remove({
     description: 'Deletes a connector. If it has connections, `force` is required.',

@@ -8,7 +8,18 @@ import {
 } from '../domain/credential.ts';
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
-import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
+import { refreshCredential } from '../domain/refresh-credential.ts';
+import { tokenFacts } from '../domain/token-facts.ts';
+import {
+  ConflictError,
+  CredentialNotUsableError,
+  InUseError,
+  InvalidIntegrationError,
+  NotFoundError,
+  ServiceFailedError,
+  UnreadableSecretError,
+  ValidationError,
+} from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
@@ -20,6 +31,7 @@ import { credentialTypeName } from './kit/node.ts';
 import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
+import { tokenFactsType } from './token-facts.ts';
 import { usagesField } from './usage.ts';
 
 const sortFields = {
@@ -104,6 +116,13 @@ export function addCredential(kit: Kit): void {
           description:
             'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its settings or secrets.',
           resolve: ({ checkedAt }) => checkedAt ?? null,
+        }),
+        token: t.field({
+          type: tokenFactsType(kit),
+          nullable: true,
+          description:
+            'What is known about its access token, which the gateway obtains or refreshes. Null for kinds without such tokens. A refresh changes neither `version` nor `updatedAt`.',
+          resolve: tokenFacts,
         }),
         runsOutAt: t.field({
           type: 'DateTime',
@@ -193,6 +212,19 @@ export function addCredential(kit: Kit): void {
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     run: deleteCredential,
+  });
+
+  mutation('refreshCredential', {
+    description:
+      'Refreshes the tokens of a credential, or obtains a new one, though the old one may be valid. The gateway does so by itself when a token is about to end, so this is for tokens that you do not trust any more. Within ten seconds after a refresh, it does nothing.',
+    scope: 'credentials.patch',
+    cost: 100,
+    inputDescription: 'The credential.',
+    input: credential.which(),
+    success: { field: 'credential', type: base, description: 'The credential, with its new tokens.' },
+    errors: [ValidationError, NotFoundError, ConflictError, CredentialNotUsableError, ServiceFailedError, UnreadableSecretError],
+    audit: 'credential',
+    run: refreshCredential,
   });
 
   const revealed = builder.objectRef<Awaited<ReturnType<typeof revealSecret>>>('RevealedSecret').implement({

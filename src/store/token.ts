@@ -1,4 +1,5 @@
-import { date, list, nullable, number, object, optional, text, type ValueOf } from './fields.ts';
+import { date, list, nullable, number, object, oneOf, optional, text, type ValueOf } from './fields.ts';
+import { problemCodes } from './health.ts';
 import type { SecretFacts } from './secret.ts';
 
 /** A token that the gateway obtained with a credential. Its text is a hidden secret of the credential. */
@@ -23,8 +24,8 @@ export const tokenField = optional(
       expiresAt: nullable(date()),
       /** When tokens were obtained or refreshed last. Null if never. */
       refreshedAt: nullable(date()),
-      /** Why the last try failed: a `ProblemCode`. Null if it did not. */
-      failure: nullable(text()),
+      /** Why the last try failed: Null if it did not. */
+      failure: nullable(oneOf(problemCodes)),
       /** The error code of the service, if a standard defines it. */
       failureCode: nullable(text()),
       /** How many tries have failed in a row. */

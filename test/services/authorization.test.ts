@@ -166,9 +166,9 @@ it('makes a connection of a consent, and renews it', async () => {
   expect(after.actionCredentials[0].credential.scopes).toEqual(expect.arrayContaining(['tickets:read', 'offline_access']));
 
   // The audit log names who has started them.
-  const query = '{ audit(first: 50) { nodes { action subject outcome } } }';
-  const { audit } = await test.query({ organization: world.organization }, query);
-  const done = audit.nodes.filter(({ action }: Json) => action === 'completeAuthorization');
+  const query = '{ auditLog(first: 50) { nodes { action subject outcome } } }';
+  const { auditLog } = await test.query({ organization: world.organization }, query);
+  const done = auditLog.nodes.filter(({ action }: Json) => action === 'completeAuthorization');
   expect(done).toEqual(Array(2).fill({ action: 'completeAuthorization', subject: 'tester', outcome: 'SUCCESS' }));
 });
 

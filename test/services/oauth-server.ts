@@ -1,9 +1,11 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { type Configuration, Provider } from 'oidc-provider';
+import { type ClientMetadata, type Configuration, Provider } from 'oidc-provider';
 
 /** The client of the tests at the OAuth server. */
 export const oauthClient = { id: 'gateway-client', secret: 'Zk3 client+9fQ/%&=' } as const;
+
+const defaultRedirectUrls = ['https://gateway.example/oauth/callback', 'https://app.example.com/landed'];
 
 /** A request that reached the token endpoint. */
 export interface TokenRequest {
@@ -32,6 +34,8 @@ export interface OAuthServerOptions {
   readonly redirectUrls?: readonly string[];
   /** The lifetime of access tokens in seconds. An hour unless told. */
   readonly accessTokenSeconds?: number;
+  /** Further clients, in the terms of OpenID Connect Dynamic Client Registration 1.0. */
+  readonly clients?: readonly ClientMetadata[];
   /** Overrides of the configuration of the server. */
   readonly configuration?: Configuration;
 }
@@ -43,6 +47,7 @@ export interface OAuthServerOptions {
 export async function startOAuthServer({
   redirectUrls,
   accessTokenSeconds = 3_600,
+  clients = [],
   configuration,
 }: OAuthServerOptions = {}): Promise<OAuthServer> {
   const server = createServer();
@@ -56,10 +61,15 @@ export async function startOAuthServer({
         client_id: oauthClient.id,
         client_secret: oauthClient.secret,
         grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
-        redirect_uris: [...(redirectUrls ?? ['https://gateway.example/oauth/callback', 'https://app.example.com/landed'])],
+        redirect_uris: [...(redirectUrls ?? defaultRedirectUrls)],
         response_types: ['code'],
         scope: 'openid offline_access tickets:read users:read',
       },
+      ...clients.map((client) => ({
+        grant_types: ['authorization_code', 'refresh_token', 'client_credentials'],
+        redirect_uris: [...(redirectUrls ?? defaultRedirectUrls)],
+        ...client,
+      })),
     ],
     clientAuthMethods: ['client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none'],
     scopes: ['openid', 'offline_access', 'tickets:read', 'users:read'],

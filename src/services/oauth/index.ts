@@ -1,14 +1,15 @@
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash, type KeyObject, randomUUID } from 'node:crypto';
 import { decodeJwt, SignJWT } from 'jose';
-import type { ClientAuth } from 'openid-client';
+import type { ClientAuth, Configuration, ServerMetadata } from 'openid-client';
 import { Redacted } from '../../redacted.ts';
-import { type ClientCertificate, type Outbound, OutboundError } from '../outbound/index.ts';
+import { parsedUrl } from '../../url.ts';
+import { type ClientCertificate, type Outbound, OutboundError, type OutboundResponse } from '../outbound/index.ts';
 import { storedPrivateKey } from './private-key.ts';
-import { readTokenAnswer, type TokenAnswer } from './token-answer.ts';
+import { type Introspection, MAX_ANSWER_BYTES, readAnswer, readIntrospection, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
 export { serviceAccountAssertion } from './service-account.ts';
-export { type TokenAnswer, TokenRequestError };
+export { type Introspection, type TokenAnswer, TokenRequestError };
 
 /** How a client proves to the token endpoint who it is (RFC 6749, section 2.3; RFC 7523; RFC 8705). */
 export type ClientAuthentication =
@@ -92,10 +93,44 @@ export interface OAuth {
   authorizationUrl(request: AuthorizationUrlRequest): URL;
   /** @throws TokenRequestError */
   requestToken(client: OAuthClient, grant: Grant): Promise<TokenAnswer>;
+  /** Revokes a token (RFC 7009). A token that the server does not know counts as revoked. @throws TokenRequestError */
+  revoke(client: OAuthClient, revocationUrl: URL, token: Redacted, kind: 'access_token' | 'refresh_token'): Promise<void>;
+  /** Asks whether a token is active (RFC 7662). @throws TokenRequestError */
+  introspect(client: OAuthClient, introspectionUrl: URL, token: Redacted): Promise<Introspection>;
+  /**
+   * Reads what a server says about itself (RFC 8414, or OpenID Connect Discovery 1.0). The document must name the same issuer.
+   * @throws TokenRequestError
+   */
+  discover(issuer: URL): Promise<ServerFacts>;
 }
 
-/** Answers of token endpoints are small. */
-const MAX_ANSWER_BYTES = 256 * 1024;
+/** What a server says about itself. The URLs can lead anywhere. */
+export interface ServerFacts {
+  readonly issuer: string;
+  readonly authorizeUrl: URL | null;
+  readonly tokenUrl: URL | null;
+  readonly revocationUrl: URL | null;
+  readonly introspectionUrl: URL | null;
+  readonly scopes: readonly string[];
+  /** How clients can authenticate (`token_endpoint_auth_methods_supported`). Without it, Basic is the default (RFC 8414, section 2). */
+  readonly clientAuthentications: readonly string[];
+}
+
+function discovered(metadata: Readonly<ServerMetadata>): ServerFacts {
+  const url = (value: unknown) => (typeof value === 'string' ? (parsedUrl(value) ?? null) : null);
+  const texts = (value: unknown) => (Array.isArray(value) ? value.filter((each): each is string => typeof each === 'string') : []);
+  return {
+    issuer: metadata.issuer,
+    authorizeUrl: url(metadata.authorization_endpoint),
+    tokenUrl: url(metadata.token_endpoint),
+    revocationUrl: url(metadata.revocation_endpoint),
+    introspectionUrl: url(metadata.introspection_endpoint),
+    scopes: texts(metadata.scopes_supported),
+    clientAuthentications: texts(metadata.token_endpoint_auth_methods_supported),
+  };
+}
+
+const answerLimits = { maxBodyBytes: MAX_ANSWER_BYTES };
 
 /** Opens a value that is sent to the server of a third party. */
 function plain(value: Redacted | string): string {
@@ -104,7 +139,7 @@ function plain(value: Redacted | string): string {
 
 /** Creates the client of all OAuth 2.0 servers. The library is loaded when it is needed first: most processes start without a token request. */
 export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
-  let library: Promise<typeof import('openid-client')> | undefined;
+  let library: Promise<Library> | undefined;
   const load = () => {
     library ??= import('openid-client');
     return library;
@@ -128,11 +163,74 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
     },
 
     async requestToken(client, grant) {
-      const openid = await load();
       let answer: TokenAnswer | undefined;
+      const { type, parameters } = grantParameters(grant);
+      await withServer(client, { token_endpoint: client.tokenUrl.href }, async (response) => {
+        answer = await readTokenAnswer(response, now());
+        // What the library gets is what it expects: it would refuse the answers of many servers.
+        return { access_token: 'received', token_type: 'bearer' };
+      })((openid, config) => openid.genericGrantRequest(config, type, new URLSearchParams(parametersOf(client, parameters))));
+      if (grant.type === 'authorization_code') checkIdToken(answer!, client, grant.nonce ?? null);
+      return answer!;
+    },
+
+    async revoke(client, revocationUrl, token, kind) {
+      await withServer(client, { revocation_endpoint: revocationUrl.href }, async (response) => {
+        await readAnswer(response);
+        return {};
+      })((openid, config) =>
+        openid.tokenRevocation(config, plain(token), new URLSearchParams(parametersOf(client, [['token_type_hint', kind]]))),
+      );
+    },
+
+    async introspect(client, introspectionUrl, token) {
+      let facts: Introspection | undefined;
+      await withServer(client, { introspection_endpoint: introspectionUrl.href }, async (response) => {
+        facts = await readIntrospection(response);
+        return { active: facts.isActive };
+      })((openid, config) => openid.tokenIntrospection(config, plain(token), new URLSearchParams(parametersOf(client, []))));
+      return facts!;
+    },
+
+    async discover(issuer) {
+      const openid = await load();
+      let failure: unknown;
+      for (const algorithm of ['oidc', 'oauth2'] as const) {
+        failure = undefined;
+        try {
+          const config = await openid.discovery(issuer, 'none', {}, openid.None(), {
+            algorithm,
+            // Whether a request may go out without TLS is decided by the way out.
+            execute: [openid.allowInsecureRequests],
+            [openid.customFetch]: async (url, { method, headers }) => {
+              try {
+                const response = await outbound.request({ method, url: new URL(url), headers: ownHeaders(headers), limits: answerLimits });
+                return Response.json(await readAnswer(response));
+              } catch (error) {
+                failure = error;
+                throw error;
+              }
+            },
+          });
+          return discovered(config.serverMetadata());
+        } catch (error) {
+          const known = tokenRequestError(failure ?? error, 'invalid_answer');
+          failure = known;
+          // A server has one of the two documents.
+          if (known.code !== 'request_refused' && known.code !== 'unexpected_status') throw known;
+        }
+      }
+      throw failure;
+    },
+  };
+
+  /** Returns a function that calls the library, which gets the members that `read` makes of the answer of the server. */
+  function withServer(client: OAuthClient, endpoints: object, read: (response: OutboundResponse) => Promise<object>) {
+    return async (call: (openid: Library, config: Configuration) => Promise<unknown>): Promise<void> => {
+      const openid = await load();
       let failure: unknown;
       const config = new openid.Configuration(
-        { issuer: client.tokenUrl.origin, token_endpoint: client.tokenUrl.href },
+        { issuer: client.tokenUrl.origin, ...endpoints },
         // Not sent if there is no client: the authentication below then adds nothing.
         client.clientId ?? 'none',
         {},
@@ -145,67 +243,83 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
           const response = await outbound.request({
             method,
             url: new URL(url),
-            headers: [...Object.entries(headers).filter(([name]) => name !== 'user-agent'), ['user-agent', 'credential-gateway']],
+            headers: ownHeaders(headers),
             body: Buffer.from(String(body)),
             ...(client.clientCertificate && { clientCertificate: client.clientCertificate }),
-            limits: { maxBodyBytes: MAX_ANSWER_BYTES },
+            limits: answerLimits,
           });
-          answer = await readTokenAnswer(response, MAX_ANSWER_BYTES, now());
-          // What the library gets is what it expects: it would refuse the answers of many servers.
-          return Response.json({ access_token: 'received', token_type: 'bearer' });
+          return Response.json(await read(response));
         } catch (error) {
           failure = error;
           throw error;
         }
       };
-      const { type, parameters } = grantParameters(grant);
-      const sealed = client.sealedParameters ? [...new URLSearchParams(plain(client.sealedParameters))] : [];
-      // Ours come last: no parameter of a connector replaces them.
-      const all = [...client.parameters, ...sealed, ...parameters].map(([name, value]) => [name, plain(value)] as const);
       try {
-        await openid.genericGrantRequest(config, type, new URLSearchParams(Object.fromEntries(all)));
+        await call(openid, config);
       } catch (error) {
         throw tokenRequestError(failure ?? error);
       }
-      if (grant.type === 'authorization_code') checkIdToken(answer!, client, grant.nonce ?? null);
-      return answer!;
-    },
-  };
+    };
+  }
+}
+
+type Library = typeof import('openid-client');
+
+/** Returns the parameters of a request. Those of the request come last: no parameter of a connector replaces them. */
+function parametersOf(
+  { parameters, sealedParameters }: OAuthClient,
+  own: readonly (readonly [name: string, value: Redacted | string])[],
+): Record<string, string> {
+  const sealed = sealedParameters ? [...new URLSearchParams(plain(sealedParameters))] : [];
+  return Object.fromEntries([...parameters, ...sealed, ...own].map(([name, value]) => [name, plain(value)]));
+}
+
+function ownHeaders(headers: Readonly<Record<string, string>>): [string, string][] {
+  return [...Object.entries(headers).filter(([name]) => name !== 'user-agent'), ['user-agent', 'credential-gateway']];
 }
 
 /** Returns the error for whatever went wrong. Nothing of the cause is kept: it can contain parts of the request and of the answer. */
-function tokenRequestError(error: unknown): TokenRequestError {
+function tokenRequestError(error: unknown, otherwise = 'request_failed'): TokenRequestError {
   if (error instanceof TokenRequestError) return error;
   if (error instanceof OutboundError) return new TokenRequestError(error.failure.toLowerCase(), false, !error.wasNotSent);
-  return new TokenRequestError('request_failed', false, true);
+  return new TokenRequestError(otherwise, false, true);
 }
 
 /** Returns how the client authenticates, in the form of the library. */
-function clientAuthentication(
-  openid: typeof import('openid-client'),
-  { clientId, authentication, tokenUrl }: OAuthClient,
-  now: () => Date,
-): ClientAuth {
+function clientAuthentication(openid: Library, { clientId, authentication, tokenUrl }: OAuthClient, now: () => Date): ClientAuth {
   if (clientId === null) return () => {};
   switch (authentication.method) {
     case 'NONE':
       return openid.None();
     case 'BASIC':
-      return openid.ClientSecretBasic(plain(authentication.secret));
+      // The library also encodes `-`, `_` and `.`, which servers take literally that do not decode at all.
+      return basic(formEncoded(clientId), formEncoded(plain(authentication.secret)));
     case 'RAW_BASIC':
-      return (_server, _client, _body, headers) =>
-        headers.set('authorization', `Basic ${Buffer.from(`${clientId}:${plain(authentication.secret)}`).toString('base64')}`);
+      return basic(clientId, plain(authentication.secret));
     case 'POST':
       return openid.ClientSecretPost(plain(authentication.secret));
     case 'TLS':
       return openid.TlsClientAuth();
-    case 'PRIVATE_KEY_JWT':
+    case 'PRIVATE_KEY_JWT': {
+      const key = storedPrivateKey(plain(authentication.privateKey));
+      if (!key) throw new TokenRequestError('invalid_private_key', true, false);
       return async (_server, _client, body) => {
         body.set('client_id', clientId);
         body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer');
-        body.set('client_assertion', await clientAssertion(clientId, authentication, tokenUrl, now()));
+        body.set('client_assertion', await clientAssertion(clientId, key, authentication, tokenUrl, now()));
       };
+    }
   }
+}
+
+/** Encodes a text as RFC 6749, appendix B, requires. */
+function formEncoded(text: string): string {
+  return new URLSearchParams([['', text]]).toString().slice(1);
+}
+
+function basic(user: string, password: string): ClientAuth {
+  const credentials = Buffer.from(`${user}:${password}`).toString('base64');
+  return (_server, _client, _body, headers) => headers.set('authorization', `Basic ${credentials}`);
 }
 
 /** The lifetime of a client's assertion in seconds. */
@@ -214,12 +328,11 @@ const ASSERTION_SECONDS = 60;
 /** Returns a JWT that says who the client is (RFC 7523, section 3). The library takes keys only in a form that it cannot make of a PEM file. */
 async function clientAssertion(
   clientId: string,
-  { privateKey, keyId, algorithm }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
+  key: KeyObject,
+  { keyId, algorithm }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
   tokenUrl: URL,
   now: Date,
 ): Promise<string> {
-  const key = storedPrivateKey(plain(privateKey));
-  if (!key) throw new TokenRequestError('invalid_private_key', true, false);
   const issuedAt = Math.floor(now.getTime() / 1_000);
   return new SignJWT({})
     .setProtectedHeader({ alg: algorithm, ...(keyId !== null && { kid: keyId }) })

@@ -1,8 +1,6 @@
-import { promisify } from 'node:util';
-import { brotliDecompress, gunzip, inflate } from 'node:zlib';
 import { formats } from '../../fields/formats.ts';
 import { Redacted } from '../../redacted.ts';
-import type { OutboundResponse } from '../outbound/index.ts';
+import { type OutboundResponse, readAll } from '../outbound/index.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
 /** The answer of a token endpoint (RFC 6749, section 5.1), in one form for all servers. */
@@ -56,6 +54,10 @@ const otherErrors: Readonly<Record<string, string>> = {
 /** Tokens whose lifetime is longer are used until the service refuses them: ten years, in seconds. */
 const MAX_LIFETIME = 315_360_000;
 const MAX_TOKEN_LENGTH = 16_384;
+/** The year 9999, in seconds since 1970. */
+const MAX_TIME = 253_402_300_799;
+/** Answers of OAuth 2.0 servers are small. */
+export const MAX_ANSWER_BYTES = 256 * 1024;
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -63,17 +65,37 @@ type Members = Readonly<Record<string, unknown>>;
  * Reads the answer of a token endpoint. It forgives what servers get wrong and what does not matter: `src/README.md` lists it.
  * @throws TokenRequestError
  */
-export async function readTokenAnswer(response: OutboundResponse, maxBytes: number, now: Date): Promise<TokenAnswer> {
+export async function readTokenAnswer(response: OutboundResponse, now: Date): Promise<TokenAnswer> {
+  const members = await readAnswer(response);
+  const tokens = tokensOf(members);
+  if (!tokens) throw new TokenRequestError('invalid_answer', false, true);
+  return tokenAnswer(tokens, now);
+}
+
+/** What a server says about a token (RFC 7662, section 2.2). */
+export interface Introspection {
+  readonly isActive: boolean;
+  readonly expiresAt: Date | null;
+  readonly scopes: readonly string[] | null;
+}
+
+/** Reads the answer of an introspection endpoint. @throws TokenRequestError */
+export async function readIntrospection(response: OutboundResponse): Promise<Introspection> {
+  const { active, exp, scope } = await readAnswer(response);
+  if (typeof active !== 'boolean') throw new TokenRequestError('invalid_answer', false, true);
+  const isTime = typeof exp === 'number' && exp > 0 && exp < MAX_TIME;
+  return { isActive: active, expiresAt: isTime ? new Date(exp * 1_000) : null, scopes: scopesOf(scope) };
+}
+
+/** Reads the members of any answer of an OAuth 2.0 server. An empty answer has none. @throws TokenRequestError when it is an error */
+export async function readAnswer(response: OutboundResponse): Promise<Members> {
   const { status } = response;
-  const text = await readText(response, maxBytes);
-  const isSuccess = status >= 200 && status < 300;
+  const text = decoded(await readAll(response, MAX_ANSWER_BYTES));
   const members = text === undefined ? undefined : parse(text);
   const error = members && errorOf(members);
   if (error) throw new TokenRequestError(error, status < 500 && registeredErrors[error] === true, status >= 500);
-  if (!isSuccess) throw new TokenRequestError(failureOf(status), false, status < 400 || status >= 500);
-  const tokens = members && tokensOf(members);
-  if (!tokens) throw new TokenRequestError('invalid_answer', false, true);
-  return tokenAnswer(tokens, now);
+  if (status < 200 || status >= 300) throw new TokenRequestError(failureOf(status), false, status < 400 || status >= 500);
+  return members ?? {};
 }
 
 /** Returns a code for an answer without an error code that is known. */
@@ -83,33 +105,13 @@ function failureOf(status: number): string {
   return status >= 400 ? 'request_refused' : 'unexpected_status';
 }
 
-/** Returns the body as text, or undefined when it cannot be read as UTF-8. A byte order mark is left out. */
-async function readText({ headers, body }: OutboundResponse, maxBytes: number): Promise<string | undefined> {
-  const parts: Buffer[] = [];
-  let size = 0;
-  for await (const part of body) {
-    size += part.length;
-    // Leaving the loop destroys the body.
-    if (size > maxBytes) throw new TokenRequestError('too_large', false, true);
-    parts.push(part);
-  }
-  const coding = headers
-    .find(([name]) => name.toLowerCase() === 'content-encoding')?.[1]
-    .trim()
-    .toLowerCase();
+/** Returns bytes as text, or undefined when they are not UTF-8. A byte order mark is left out. */
+function decoded(bytes: Uint8Array): string | undefined {
   try {
-    const bytes = await decoded(Buffer.concat(parts), coding, maxBytes);
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes).trim();
   } catch {
     return undefined;
   }
-}
-
-/** Some servers compress although it was not asked for. */
-async function decoded(bytes: Buffer, coding: string | undefined, maxOutputLength: number): Promise<Uint8Array> {
-  const decoders = { gzip: gunzip, 'x-gzip': gunzip, deflate: inflate, br: brotliDecompress };
-  if (coding === undefined || !(coding in decoders)) return bytes;
-  return promisify<Buffer, object, Buffer>(decoders[coding as keyof typeof decoders])(bytes, { maxOutputLength });
 }
 
 /** Returns the members of an answer in JSON, or in the form of a query string, whatever its media type says. */
