@@ -11,6 +11,7 @@ export const errorCodes = {
   EMAIL_NOT_VERIFIED: 'The contact’s email address is not verified.',
   SSO_NOT_CONFIGURED: 'No connection can sign the SSO link, or the named connection is not configured for it.',
   CREDENTIAL_NOT_USABLE: 'A credential may not or cannot be used for the request; the reason says why.',
+  SERVICE_FAILED: 'The service of a third party could not be reached, refused the request of the gateway, or answered in an unusable way.',
 
   UNAUTHENTICATED: 'The token is missing, malformed, expired or not valid for this gateway.',
   FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
@@ -203,6 +204,29 @@ export class CredentialNotUsableError extends GatewayError {
     super('CREDENTIAL_NOT_USABLE', `The request cannot be authorized: ${notUsable[reason]}.`);
     this.reason = reason;
     this.credentialId = credentialId;
+  }
+}
+
+/** What the service of a third party did not do. */
+export const serviceFailures = {
+  UNREACHABLE: 'no connection to the service could be opened, or it broke',
+  NOT_ALLOWED: 'the gateway may not send requests to the address of the service, or not without TLS',
+  TIMEOUT: 'the service did not answer in time',
+  REFUSED: 'the service refused the request',
+  INVALID_ANSWER: 'the answer of the service was not as the standard requires',
+} as const;
+export type ServiceFailure = keyof typeof serviceFailures;
+
+/** The service of a third party failed. Nothing of its answer is repeated, except an error code that a standard defines. */
+export class ServiceFailedError extends GatewayError {
+  readonly reason: ServiceFailure;
+  /** The error code of the service if a standard defines it, such as `invalid_grant` (RFC 6749, section 5.2). */
+  readonly serviceCode: string | null;
+  /** `serviceCode` must be one of a fixed list. */
+  constructor(reason: ServiceFailure, serviceCode: string | null = null) {
+    super('SERVICE_FAILED', `The service failed: ${serviceFailures[reason]}${serviceCode === null ? '' : ` (${serviceCode})`}.`);
+    this.reason = reason;
+    this.serviceCode = serviceCode;
   }
 }
 

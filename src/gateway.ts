@@ -49,6 +49,7 @@ import {
   recordPlatformEvent,
 } from './domain/platform.ts';
 import { defaultPolicy, type Policy } from './domain/policy.ts';
+import { createProxy } from './domain/proxy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
@@ -363,6 +364,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         schema: builtSchema ?? createSchema(kinds),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
+        proxy: createProxy(limits),
         refusals,
         failedLogins,
         ready: stores.ping,

@@ -1,5 +1,5 @@
 /** An action on the objects of a noun. */
-type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'verifyEmail' | 'check';
+type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'use' | 'verifyEmail' | 'check';
 
 /** The properties of a noun that decide who may do what with which of its objects. */
 interface NounRow {
@@ -60,7 +60,7 @@ export const nounTable = {
     plural: 'connections',
     typeName: 'Connection',
     verbs: checked,
-    confinedVerbs: { integration: checked, endUser: checked },
+    confinedVerbs: { integration: [...checked, 'use'], endUser: checked },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
     storedLimit: 'MAX_CONNECTIONS',
   },
@@ -121,11 +121,14 @@ export const nounTable = {
   },
 } as const satisfies Readonly<Record<string, NounRow>>;
 
-/** The verbs that no wildcard covers, because they reveal, fingerprint, confirm or give lasting access; and what they allow. */
+/** The verbs that no wildcard covers, because they reveal, use, fingerprint, confirm or give lasting access; and what they allow. */
 export const namedVerbs = {
   credential: {
     reveal: 'Read the plaintext of one secret, with a reason.',
     fingerprint: 'Read fingerprints, which show whether secrets are equal.',
+  },
+  connection: {
+    use: 'Authorize and send requests over connections, with their credentials.',
   },
   endUser: {
     verifyEmail: 'Confirm that an email address belongs to the contact.',

@@ -72,6 +72,19 @@ const oauth2Grant = {
   },
 } as const satisfies Choices;
 
+const clientAuthentication = {
+  enumName: 'OAuth2ClientAuthentication',
+  description: 'How the client proves to the token endpoint who it is.',
+  values: {
+    NONE: 'Only the client id is sent: for public clients.',
+    BASIC: 'Client id and secret in the Authorization header, encoded as RFC 6749, section 2.3.1, requires.',
+    RAW_BASIC: 'The same without that encoding, as many services expect. It makes a difference only if the secret has special characters.',
+    POST: 'Client id and secret in the body.',
+    PRIVATE_KEY_JWT: 'A JWT signed with the key of `privateKeyCredentialId` (RFC 7523, section 2.2).',
+    TLS: 'The client certificate of `mtlsCredentialId` alone (RFC 8705, section 2).',
+  },
+} as const satisfies Choices;
+
 /** The severity of a message about an auth scheme. */
 export const severity = {
   enumName: 'Severity',
@@ -172,6 +185,30 @@ const oauth2Settings = objectType({
     clientCredentialId: idOf('credential', {
       optional: true,
       description: 'The `oauth2Client` credential with the client id and secret. Null if not set.',
+    }),
+    clientAuthentication: choice({
+      choices: clientAuthentication,
+      optional: true,
+      default: 'BASIC',
+      description: 'How the client proves to the token endpoint who it is. A client without a secret sends only its id, whatever is set.',
+    }),
+    privateKeyCredentialId: idOf('credential', {
+      optional: true,
+      description: 'The `jwt` credential with the private key for `PRIVATE_KEY_JWT`. Null if not set.',
+    }),
+    issuer: text({
+      ...urlText,
+      optional: true,
+      description:
+        'The issuer identifier of the server (RFC 8414). If set, an authorization response must come from it (RFC 9207), and so must an ID token. Null if not set.',
+    }),
+    revocationUrl: text({ ...urlText, optional: true, description: 'The revocation endpoint (RFC 7009). Null if not set.' }),
+    introspectionUrl: text({ ...urlText, optional: true, description: 'The introspection endpoint (RFC 7662). Null if not set.' }),
+    disableOfflineAccess: flag({
+      optional: true,
+      default: false,
+      description:
+        'Whether the scope `offline_access` is not added to the scopes of an authorization. Without it, many services issue no refresh token; some refuse the scope.',
     }),
   },
   // Everyone who can read the connector or the connection can read them.
@@ -281,8 +318,8 @@ export function refuseSameIds(schemeIds: readonly (string | null | undefined)[],
 
 /** Returns the ids of the credentials that a scheme in an input refers to. */
 export function credentialsIn(scheme: AuthSchemeInput | null | undefined): string[] {
-  const { mtlsCredentialId, clientCredentialId } = scheme?.oauth2 ?? {};
-  return [mtlsCredentialId, clientCredentialId].filter((id) => id != null);
+  const { mtlsCredentialId, clientCredentialId, privateKeyCredentialId } = scheme?.oauth2 ?? {};
+  return [mtlsCredentialId, clientCredentialId, privateKeyCredentialId].filter((id) => id != null);
 }
 
 /**
@@ -304,10 +341,16 @@ export function refuseOtherTypes(
   if (issues.length > 0) throw new ValidationError(issues);
 }
 
+/** Returns a stored scheme with the defaults of the settings that earlier versions did not know. */
+export function withDefaults(scheme: AuthScheme): AuthScheme {
+  if (scheme.schemeType !== 'OAUTH2') return scheme;
+  return { ...scheme, settings: { clientAuthentication: 'BASIC', disableOfflineAccess: false, ...scheme.settings } };
+}
+
 /** Returns the ids of the credentials that a scheme refers to. */
 export function credentialsOf(scheme: AuthScheme | null): string[] {
-  const { mtlsCredentialId, clientCredentialId } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;
-  return [mtlsCredentialId, clientCredentialId].filter((id) => id != null);
+  const { mtlsCredentialId, clientCredentialId, privateKeyCredentialId } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;
+  return [mtlsCredentialId, clientCredentialId, privateKeyCredentialId].filter((id) => id != null);
 }
 
 /** Returns the scheme without references to the credential. */

@@ -1,6 +1,6 @@
 import type { Binding } from '../store/connection.ts';
 import type { AuthScheme } from '../store/connector.ts';
-import { credentialsOf } from './auth-scheme.ts';
+import { credentialsOf, withDefaults } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { shown } from './reading.ts';
 import { isSameValue } from './same-value.ts';
@@ -38,7 +38,7 @@ export function bindsIn(visibility: ReadonlyMap<string, Visibility>, { credentia
 }
 
 export function isSameScheme(a: AuthScheme | null, b: AuthScheme | null): boolean {
-  return isSameValue(a, b);
+  return isSameValue(a && withDefaults(a), b && withDefaults(b));
 }
 
 /**

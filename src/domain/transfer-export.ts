@@ -76,7 +76,16 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
           [owners, endUserId],
           [connectors, connectorId],
         ]);
-        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of owned) {
+        for (const {
+          name: own,
+          connectorId,
+          endUserId,
+          allowedDomain,
+          baseUrl = null,
+          variables,
+          actionCredentials,
+          triggerCredentials,
+        } of owned) {
           const entry = ({ credentialId, authScheme }: (typeof actionCredentials)[number]) => ({
             credential: credentialId,
             authScheme: authScheme && schemeInput(authScheme),
@@ -88,6 +97,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
             endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
             name: own,
             allowedDomain,
+            baseUrl,
             variables,
             actionCredentials: actionCredentials.map(entry),
             triggerCredentials: triggerCredentials.map(entry),

@@ -375,7 +375,7 @@ function keptBecause(missing: number, members: readonly string[]): string {
 }
 
 /** The members of a scheme that name credentials. */
-const namingMembers = ['mtlsCredentialId', 'clientCredentialId'] as const;
+const namingMembers = ['mtlsCredentialId', 'clientCredentialId', 'privateKeyCredentialId'] as const;
 
 function referencesOfScheme(scheme: Readonly<Record<string, unknown>>): string[] {
   const settings = (typeof scheme.oauth2 === 'object' && scheme.oauth2 !== null ? scheme.oauth2 : {}) as Readonly<Record<string, unknown>>;

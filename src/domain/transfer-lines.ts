@@ -63,6 +63,7 @@ const forms = {
     endUser: reference.nullish(),
     name: reference,
     allowedDomain: anything,
+    baseUrl: anything,
     variables: anything,
     actionCredentials: bindings.nullish(),
     triggerCredentials: bindings.nullish(),

@@ -31,6 +31,7 @@ import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialUsage } from './usage.ts';
+import { requestPlanField } from './use.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
@@ -98,6 +99,14 @@ export function addConnection(kit: Kit): void {
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
       ...connectionHealthFields(kit, t),
+      requestPlan: requestPlanField(kit, t as never),
+      lastUsedAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+        resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
+      }),
     }),
   });
 

@@ -125,6 +125,13 @@ export function addCredential(kit: Kit): void {
             return end < NEVER ? end : null;
           },
         }),
+        lastUsedAt: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+          resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
+        }),
         usages: usagesField(kit, t),
       };
     },

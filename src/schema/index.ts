@@ -12,6 +12,7 @@ import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
 import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
+import { addUse } from './use.ts';
 import { addViewer } from './viewer.ts';
 
 export { shownEntry } from './audit.ts';
@@ -34,6 +35,7 @@ const parts = [
   addEndUserToken,
   addRevocation,
   addAudit,
+  addUse,
   addViewer,
 ];
 

@@ -11,7 +11,9 @@ import {
   NotFoundError,
   notUsable,
   type Path,
+  ServiceFailedError,
   SSONotConfiguredError,
+  serviceFailures,
   ssoRequirements,
   UnreadableSecretError,
   type Usage,
@@ -119,6 +121,26 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
         nullable: true,
         description: 'The global id of the credential. Null if the reason is not one of a single credential.',
         resolve: ({ credentialId }) => credentialId && encodeId('credential', credentialId),
+      }),
+    }),
+  });
+  const serviceFailure = builder.enumType('ServiceFailure', {
+    description: 'Why the service of a third party did not do what the gateway asked for.',
+    values: Object.fromEntries(Object.entries(serviceFailures).map(([name, text]) => [name, { description: `Here, ${text}.` }])) as Record<
+      keyof typeof serviceFailures,
+      { description: string }
+    >,
+  });
+  builder.objectType(ServiceFailedError, {
+    name: 'ServiceFailedError',
+    description: 'The service of a third party could not be reached, refused the request of the gateway, or answered in an unusable way.',
+    interfaces: [mutationError],
+    fields: (t) => ({
+      reason: t.expose('reason', { type: serviceFailure, description: 'Why.' }),
+      serviceCode: t.exposeString('serviceCode', {
+        nullable: true,
+        description:
+          'The error code of the service, if a standard defines it, such as `invalid_grant` (RFC 6749, section 5.2). Null for any other.',
       }),
     }),
   });

@@ -1,0 +1,16 @@
+/** A token request failed. The message contains nothing of the request or of the answer. */
+export class TokenRequestError extends Error {
+  override name = 'TokenRequestError';
+  /** The error code of RFC 6749, section 5.2, if it is a registered one, such as `invalid_grant`; otherwise why there is no usable answer. */
+  readonly code: string;
+  /** Whether the request will fail again until a person does something: consent again, or another secret. */
+  readonly isFinal: boolean;
+  /** Whether the server may have carried it out although there is no answer. */
+  readonly mayHaveSucceeded: boolean;
+  constructor(code: string, isFinal: boolean, mayHaveSucceeded: boolean) {
+    super(`A token request failed: ${code}.`);
+    this.code = code;
+    this.isFinal = isFinal;
+    this.mayHaveSucceeded = mayHaveSucceeded;
+  }
+}
