@@ -75,6 +75,39 @@ function canonicalOrigin(text: string, refuse: (message: string) => void): strin
   return text;
 }
 
+/** Returns a block of addresses (CIDR), or one address, without brackets. */
+function canonicalBlock(text: string, refuse: (message: string) => void): string {
+  const [, address = '', bits] = /^([^/]*?)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  const family = isIP(address);
+  const isBlock = family !== 0 && !address.includes('%') && Number(bits ?? 0) <= (family === 4 ? 32 : 128);
+  if (!isBlock) refuse('must be addresses or blocks of addresses, such as 10.1.0.0/16 or fd12::/16');
+  return text.toLowerCase();
+}
+
+/** Returns an item of NO_PROXY: a host or a domain, with a port or without. */
+function canonicalNoProxy(text: string, refuse: (message: string) => void): string {
+  if (!/^(?:\*|(?:\*?\.)?[\w.-]+(?::\d{1,5})?|\[[\da-fA-F:.]+\](?::\d{1,5})?|[\da-fA-F:]+)$/.test(text)) {
+    refuse('must be host names, such as example.com or example.com:8443');
+  }
+  return text.toLowerCase();
+}
+
+/** Returns whether a text is the URL of a proxy. Its user name and password must be percent-encoded. */
+function isProxyUrl(text: string): boolean {
+  const url = parsedUrl(text);
+  return (
+    url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.hash === '' && isDecodable(url)
+  );
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    return decodeURIComponent(`${username}${password}`) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
 /** Returns the host to listen on as the system takes it: in lower case, IPv6 without brackets. Undefined if it is neither a name nor an address. */
 function canonicalListenHost(text: string): string | undefined {
   const [, inBrackets] = /^\[(.*)\]$/.exec(text) ?? [];
@@ -268,6 +301,9 @@ const settings = {
     description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',
   }),
+  CHECK_CONNECTIONS_HOURS: whole(0, 8_760, 0).describe(
+    'after how many hours each connection is checked again, if its connector says how (`check`); 0 means only when somebody asks',
+  ),
   MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe(
     'the maximum size of a request body; a larger one gets status 413',
   ),
@@ -308,6 +344,40 @@ const settings = {
   ),
   MAX_STORED_BYTES: whole(0, 2 ** 50, defaultLimits.maxStoredBytes).describe(
     'the maximum size of all records and sealed secrets of an organization, in bytes; the audit log is not included',
+  ),
+  OUTBOUND_ALLOWED_ADDRESSES: listOf(canonicalBlock)
+    .optional()
+    .describe(
+      'the addresses, such as `10.1.0.0/16`, that the gateway may send requests to though they are not public, separated by commas. By default, it reaches no private network, and not itself',
+    ),
+  OUTBOUND_ALLOW_HTTP: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether the gateway sends requests to third parties without TLS, too'),
+  HTTPS_PROXY: z
+    .string()
+    .refine(isProxyUrl, 'must be the URL of a proxy without a path, such as http://proxy.example.com:3128')
+    .optional()
+    .describe(
+      'the proxy that requests to third parties pass, such as `http://user:password@proxy.example.com:3128`. The gateway looks up the names of their hosts itself, too, and checks the addresses',
+    ),
+  NO_PROXY: listOf(canonicalNoProxy)
+    .optional()
+    .describe('the hosts to which requests do not pass `HTTPS_PROXY`, with all hosts below them, separated by commas. `*` means all'),
+  PROXY_SECONDS: whole(1, 86_400, defaultLimits.proxySeconds).describe(
+    'the maximum time of one request by `/proxy`, with its answer, in seconds',
+  ),
+  PROXY_WAIT_SECONDS: whole(1, 3_600, defaultLimits.proxyWaitSeconds).describe(
+    'how long such a request waits for its service or its client without any progress, in seconds',
+  ),
+  PROXY_MAX_BODY_BYTES: whole(0, 2 ** 50, defaultLimits.proxyMaxBodyBytes).describe(
+    'the maximum size of the body of such a request, and of its answer, in bytes',
+  ),
+  PROXY_BUFFER_BYTES: whole(0, 64 * 1024 * 1024, defaultLimits.proxyBufferBytes).describe(
+    'the maximum size of a body that is kept in memory, in bytes: one that a signature covers, or that is sent again after a refresh of the access token',
+  ),
+  PROXY_REQUESTS_PER_CONNECTION: whole(1, 10_000, defaultLimits.proxyRequestsPerConnection).describe(
+    'the maximum number of requests by `/proxy` that are under way over one connection, in each process',
   ),
   REVEAL_REASON_PATTERN: z
     .string()
@@ -370,6 +440,12 @@ const settings = {
     .enum(['true', 'false'], 'must be true or false')
     .default('false')
     .describe('whether reads of credentials are written to the audit log, too, summed per minute, viewer, and end user or integration'),
+  AUDIT_PROXIED_REQUESTS: z
+    .enum(['each', 'minute'], 'must be each or minute')
+    .default('each')
+    .describe(
+      'whether each proxied request is written to the audit log before it is sent, or they are summed per minute, viewer and connection',
+    ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])
     .default('info')
@@ -427,6 +503,8 @@ export interface Config {
   readonly allowedHosts: readonly string[] | undefined;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
+  /** 0 if connections are only checked when somebody asks. */
+  readonly checkConnectionsHours: number;
   readonly graphiql: boolean;
   readonly limits: Limits;
   /** The operator's rules. */
@@ -444,8 +522,16 @@ export interface Config {
   };
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
+  /** Requests to third parties. */
+  readonly outbound: {
+    readonly allowedAddresses: readonly string[];
+    readonly allowsHttp: boolean;
+    readonly proxy?: URL;
+    readonly noProxy: readonly string[];
+  };
   /** Whether reads of credentials are logged. */
   readonly logsReads: boolean;
+  readonly auditsProxied: 'each' | 'minute';
   readonly logLevel: string;
   /** Whether this is somebody's own machine, see `publicBecause`. Only there are development tokens accepted. */
   readonly isDevelopment: boolean;
@@ -501,6 +587,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     allowedHosts: read.ALLOWED_HOSTS ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
+    checkConnectionsHours: read.CHECK_CONNECTIONS_HOURS,
     limits: {
       maxBodyBytes: read.MAX_BODY_BYTES,
       maxTokens: read.MAX_TOKENS,
@@ -525,6 +612,11 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxAPIKeys: read.MAX_API_KEYS,
       maxOwned: read.MAX_OWNED,
       maxStoredBytes: read.MAX_STORED_BYTES,
+      proxySeconds: read.PROXY_SECONDS,
+      proxyWaitSeconds: read.PROXY_WAIT_SECONDS,
+      proxyMaxBodyBytes: read.PROXY_MAX_BODY_BYTES,
+      proxyBufferBytes: read.PROXY_BUFFER_BYTES,
+      proxyRequestsPerConnection: read.PROXY_REQUESTS_PER_CONNECTION,
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
     },
     policy: {
@@ -539,7 +631,14 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     auditSink: read.AUDIT_SINK
       ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
       : undefined,
+    outbound: {
+      allowedAddresses: read.OUTBOUND_ALLOWED_ADDRESSES ?? [],
+      allowsHttp: read.OUTBOUND_ALLOW_HTTP === 'true',
+      ...(read.HTTPS_PROXY && { proxy: new URL(read.HTTPS_PROXY) }),
+      noProxy: read.NO_PROXY ?? [],
+    },
     logsReads: read.AUDIT_READS === 'true',
+    auditsProxied: read.AUDIT_PROXIED_REQUESTS,
     logLevel: read.LOG_LEVEL,
     isDevelopment: publicBecause(read) === undefined,
   };

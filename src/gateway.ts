@@ -23,6 +23,7 @@ import {
 } from './domain/audit.ts';
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { handleCallback } from './domain/authorization.ts';
+import { checkDueConnections } from './domain/check.ts';
 import { contextOf, type GatewayContext } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
@@ -50,6 +51,7 @@ import {
   recordPlatformEvent,
 } from './domain/platform.ts';
 import { defaultPolicy, type Policy } from './domain/policy.ts';
+import { createProxy } from './domain/proxy.ts';
 import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
@@ -59,6 +61,7 @@ import { refreshDueTokens } from './domain/token-refreshing.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
+import { createUses, type ProxiedAudit } from './domain/uses.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { fetchDoor } from './http/fetch.ts';
@@ -122,8 +125,8 @@ export interface GatewayOptions {
   readonly trustedProxies?: number;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
-  /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`. */
-  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs'>>;
+  /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
+  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs' | 'allowsHttp'>>;
   /**
    * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
    * do so.
@@ -145,10 +148,14 @@ export interface GatewayOptions {
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
   readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
+  /** After how many hours each connection is checked again whose connector says how. By default, connections are checked only when somebody asks. */
+  readonly checkConnectionsHours?: number;
   /** Settings of requests to third parties that override `defaultOutbound`. */
   readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
   readonly logsReads?: boolean;
+  /** Whether each proxied request gets an entry in the audit log, or all of a viewer over one connection in a minute get one. `each` by default. */
+  readonly auditsProxied?: ProxiedAudit;
   /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
   readonly operator?: string;
   /** The clock. */
@@ -192,6 +199,8 @@ export interface Gateway {
   readonly updateHealth: () => Promise<void>;
   /** Refreshes the tokens that end soon, though nobody uses them. Runs automatically each minute. */
   readonly refreshTokens: () => Promise<void>;
+  /** Checks the connections that are due, if they are checked at all. Runs automatically each minute. */
+  readonly checkConnections: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
   readonly audit: {
@@ -276,7 +285,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const findings = createFindings();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
-    const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, ...options.policy };
+    const outboundSettings = { ...defaultOutbound, ...options.outbound };
+    const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, allowsHttp: outboundSettings.allowsHttp, ...options.policy };
     const healthOf = derivedHealth(now);
     const derivedFields: typeof healthOf = (record, before) => ({ ...healthOf(record, before), refreshAt: refreshDue(record, policy) });
     const stores = createStore(database, provider, now, {
@@ -327,7 +337,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             ),
         },
       );
-    const outbound = createOutbound({ ...defaultOutbound, ...options.outbound }, (event) => logger.info(event, 'request to a third party'));
+    const outbound = createOutbound(outboundSettings, (event) => logger.info(event, 'request to a third party'));
+    const uses = createUses(options.auditsProxied ?? 'each');
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway: GatewayContext = {
       stores,
@@ -336,6 +347,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       policy,
       revocations,
       keyFiles,
+      uses,
       outbound,
       oauth: createOAuth(outbound, now),
       tokens: createTokens(() => gateway),
@@ -363,6 +375,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
+        proxy: createProxy(limits),
         refusals,
         failedLogins,
         ready: stores.ping,
@@ -410,6 +423,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
           },
           async () => reads?.flush(stores, now()),
           () => findings.flush(stores),
+          () => uses.flush(stores, now()),
           async () => {
             try {
               const failed = await failedLogins.flush(gateway);
@@ -427,6 +441,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [() => replaceWornKeys(gateway), 'a worn data key could not be replaced'],
       [flushCounts, 'what was counted could not be written'],
     ];
+    const checkDue = async () => options.checkConnectionsHours && checkDueConnections(gateway, options.checkConnectionsHours);
     const transferContext = (organizationId: string, what: 'exporting' | 'importing') =>
       contextOf(gateway, { organizationId, kind: 'token', subject: `${operator} (${what})`, scopes: new Set(grantableScopes) });
     const jobs: readonly Job[] = [
@@ -438,6 +453,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sweep, 'expired credentials could not be deleted'],
       [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
+      [checkDue, 'connections could not be checked'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
@@ -462,6 +478,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       checkIntegrity: (organizationId) => checkIntegrity(gateway, organizationId),
       sweep,
       updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
+      checkConnections: async () => void (await checkDue()),
       refreshRevocations: revocations.refresh,
       refreshTokens,
       audit: {

@@ -49,6 +49,16 @@ export interface Limits {
   readonly maxOwned: number;
   /** MAX_STORED_BYTES: the maximum size of all records and sealed secrets of an organization. */
   readonly maxStoredBytes: number;
+  /** PROXY_SECONDS: the maximum duration of one proxied request, from its headers to the end of the answer. */
+  readonly proxySeconds: number;
+  /** PROXY_WAIT_SECONDS: the longest time without anything of a proxied request or of its answer. */
+  readonly proxyWaitSeconds: number;
+  /** PROXY_MAX_BODY_BYTES: the maximum size of the body of a proxied request, and of its answer. */
+  readonly proxyMaxBodyBytes: number;
+  /** PROXY_BUFFER_BYTES: the maximum size of a body that a signature covers, or that can be sent once more. It is kept in memory. */
+  readonly proxyBufferBytes: number;
+  /** PROXY_REQUESTS_PER_CONNECTION: the maximum number of proxied requests under way over one connection, in each copy of the gateway. */
+  readonly proxyRequestsPerConnection: number;
   /** INTROSPECTION: whether introspection is allowed. */
   readonly introspection: boolean;
 }
@@ -78,6 +88,11 @@ export const defaultLimits: Limits = {
   maxAPIKeys: 1_000,
   maxOwned: 500,
   maxStoredBytes: 10 * 1024 ** 3,
+  proxySeconds: 600,
+  proxyWaitSeconds: 30,
+  proxyMaxBodyBytes: 8 * 1024 ** 3,
+  proxyBufferBytes: 1024 * 1024,
+  proxyRequestsPerConnection: 64,
   introspection: true,
 };
 

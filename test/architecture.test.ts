@@ -88,6 +88,8 @@ const mayExpose = [
   'secrets/end-user-token.ts',
   'secrets/transfer.ts',
   'secrets/authorization-state.ts',
+  'domain/proxy.ts',
+  'services/oauth/service-account.ts',
   'services/oauth/index.ts',
   'services/outbound/tls.ts',
   'schema/credential.ts',

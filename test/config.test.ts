@@ -99,6 +99,8 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   ALLOWED_HOSTS: ['gateway.example.com', 'a.example.com,b.example.com', '127.0.0.1', '[::1]', 'xn--bcher-kva.example'],
   PUBLIC_URL: ['https://gateway.example.com', 'https://example.com/gateway/', 'http://localhost:4000'],
   OAUTH_RETURN_ORIGINS: ['https://app.example.com', 'http://localhost:3000,https://app.example.com'],
+  TOKEN_REFRESH_SECONDS: ['0', '60'],
+  TOKEN_REFRESH_AHEAD_SECONDS: ['0', '600'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],
   TRUSTED_PROXIES: ['1'],
   GRAPHIQL: ['true'],
@@ -126,12 +128,22 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   MAX_API_KEYS: ['5'],
   MAX_OWNED: ['5'],
   MAX_STORED_BYTES: ['5'],
+  OUTBOUND_ALLOWED_ADDRESSES: ['10.1.0.0/16', '192.168.1.1,fd12::/16'],
+  OUTBOUND_ALLOW_HTTP: ['true'],
+  HTTPS_PROXY: ['http://proxy.example.com:3128', 'https://user:pass%20word@proxy.example.com'],
+  NO_PROXY: ['*', 'example.com,.example.org,*.example.net', 'example.com:8443,10.1.2.3,fd12::1,[fd12::1]:8443'],
+  PROXY_SECONDS: ['5'],
+  PROXY_WAIT_SECONDS: ['5'],
+  PROXY_MAX_BODY_BYTES: ['5'],
+  PROXY_BUFFER_BYTES: ['5'],
+  PROXY_REQUESTS_PER_CONNECTION: ['5'],
   REVEAL_REASON_PATTERN: ['^[A-Z]+-[0-9]+'],
   API_KEY_MAX_LIFETIME_DAYS: ['5'],
   AUDIT_SINK: ['stdout', 'file:/var/log/audit', 'https://collector.example/'],
   AUDIT_SINK_TOKEN: ['token'],
   AUDIT_SINK_REQUIRED: ['true'],
   AUDIT_READS: ['true'],
+  AUDIT_PROXIED_REQUESTS: ['minute'],
   LOG_LEVEL: ['warn'],
 };
 /** What some settings need beside them. */
@@ -256,6 +268,32 @@ describe('a look-alike of a value is the value, or stops the start with a messag
     }
     expect(() => readConfig({ TOKEN_SCOPE_CLAIM: 'organization' })).toThrow(/name the same claim/);
   });
+});
+
+it('what guards requests to third parties is not understood by guessing', () => {
+  const wrong: Partial<Record<(typeof settingNames)[number], readonly string[]>> = {
+    OUTBOUND_ALLOWED_ADDRESSES: [
+      '10.1.0.0/33',
+      'fd12::/129',
+      '10.1/16',
+      '0x0a.1.0.0/16',
+      'localhost',
+      'fe80::1%lo/64',
+      '10.1.0.0/',
+      '10.0.0.1-9',
+      '*',
+    ],
+    OUTBOUND_ALLOW_HTTP: ['yes', '1'],
+    HTTPS_PROXY: ['proxy.example.com:3128', 'socks5://hunter2.example', 'http://hunter2.example/path', 'http://hunter2%@proxy.example'],
+    NO_PROXY: ['https://hunter2.example', 'hunter2.example/path', 'hunter2*', 'a b'],
+  };
+  for (const [name, values] of Object.entries(wrong)) {
+    for (const value of values) {
+      expect(() => readConfig({ [name]: value }), value).toThrow(new RegExp(`^${name} must`));
+      expect(() => readConfig({ [name]: value }), value).not.toThrow(/hunter2/);
+    }
+  }
+  expect(readConfig({}).outbound).toEqual({ allowedAddresses: [], allowsHttp: false, noProxy: [] });
 });
 
 describe('the pattern of reasons', () => {

@@ -1,5 +1,5 @@
 /** An action on the objects of a noun. */
-type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'verifyEmail';
+type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'use' | 'verifyEmail' | 'check';
 
 /** The properties of a noun that decide who may do what with which of its objects. */
 interface NounRow {
@@ -23,6 +23,8 @@ interface NounRow {
 }
 
 const crud = ['get', 'post', 'patch', 'delete'] as const;
+/** What can also be checked by asking the service. */
+const checked = [...crud, 'check'] as const;
 
 /** The nouns, in the order in which their scopes are listed. */
 export const nounTable = {
@@ -57,8 +59,8 @@ export const nounTable = {
     label: 'connection',
     plural: 'connections',
     typeName: 'Connection',
-    verbs: crud,
-    confinedVerbs: { integration: crud, endUser: crud },
+    verbs: checked,
+    confinedVerbs: { integration: [...checked, 'use'], endUser: checked },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
     storedLimit: 'MAX_CONNECTIONS',
   },
@@ -66,8 +68,8 @@ export const nounTable = {
     label: 'credential',
     plural: 'credentials',
     typeName: 'Credential',
-    verbs: crud,
-    confinedVerbs: { integration: [...crud, 'reveal', 'fingerprint'], endUser: crud },
+    verbs: checked,
+    confinedVerbs: { integration: [...checked, 'reveal', 'fingerprint'], endUser: checked },
     confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
     storedLimit: 'MAX_CREDENTIALS',
   },
@@ -119,11 +121,14 @@ export const nounTable = {
   },
 } as const satisfies Readonly<Record<string, NounRow>>;
 
-/** The verbs that no wildcard covers, because they reveal, fingerprint, confirm or give lasting access; and what they allow. */
+/** The verbs that no wildcard covers, because they reveal, use, fingerprint, confirm or give lasting access; and what they allow. */
 export const namedVerbs = {
   credential: {
     reveal: 'Read the plaintext of one secret, with a reason.',
     fingerprint: 'Read fingerprints, which show whether secrets are equal.',
+  },
+  connection: {
+    use: 'Authorize and send requests over connections, with their credentials.',
   },
   endUser: {
     verifyEmail: 'Confirm that an email address belongs to the contact.',

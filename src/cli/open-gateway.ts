@@ -78,6 +78,9 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
+      checkConnectionsHours: config.checkConnectionsHours,
+      outbound: config.outbound,
+      auditsProxied: config.auditsProxied,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {

@@ -5,6 +5,10 @@ export const apiKey = defineCredentialKind({
   kind: 'apiKey',
   typeName: 'APIKeyCredential',
   description: 'An API key that is sent in a header of the service’s choice. For `Authorization: Bearer`, use BearerTokenCredential.',
+  apply: {
+    alone: { put: 'HEADER', name: '{headerName}', value: '{apiKey}' },
+    schemes: { API_KEY: '{apiKey}', SECRET: '{apiKey}', HMAC: { key: '{apiKey}', encoding: 'utf8' } },
+  },
   fields: {
     headerName: text({
       description: 'The header that carries the key.',

@@ -5,6 +5,12 @@ export const aws = defineCredentialKind({
   kind: 'aws',
   typeName: 'AWSCredential',
   description: 'An access key of AWS: a long-term key of an IAM user, or a temporary key with its session token.',
+  apply: {
+    alone: {
+      put: 'AWS_SIGNATURE',
+      parts: { accessKeyId: '{accessKeyId}', secretAccessKey: '{secretAccessKey}', sessionToken: '{sessionToken|}', region: '{region}' },
+    },
+  },
   fields: {
     accessKeyId: text({
       description: 'Not secret: requests contain it in plain text. A long-term key begins with AKIA, a temporary key with ASIA.',

@@ -5,6 +5,7 @@ export const azure = defineCredentialKind({
   kind: 'azure',
   typeName: 'AzureCredential',
   description: 'An Azure storage account and one of its two shared keys. For an Entra ID application, use OAuth2ClientCredential.',
+  apply: { alone: { put: 'AZURE_SHARED_KEY', parts: { account: '{account}', key: '{accountKey}' } } },
   fields: {
     account: text({
       description: 'Not secret. The name of the storage account.',

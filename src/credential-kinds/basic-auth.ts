@@ -6,6 +6,10 @@ export const basicAuth = defineCredentialKind({
   kind: 'basicAuth',
   typeName: 'BasicAuthCredential',
   description: 'A user name and a password for HTTP Basic authentication (RFC 7617).',
+  apply: {
+    alone: { put: 'BASIC', user: '{username}', password: '{password}' },
+    schemes: { BASIC_AUTH: { user: '{username}', password: '{password}' } },
+  },
   fields: {
     username: text({
       description:

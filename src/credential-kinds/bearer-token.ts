@@ -6,6 +6,10 @@ export const bearerToken = defineCredentialKind({
   typeName: 'BearerTokenCredential',
   description:
     'A token for `Authorization: Bearer` (RFC 6750) that was created by hand and is not refreshed. For one with a refresh token, use OAuth2TokenCredential.',
+  apply: {
+    alone: { put: 'HEADER', name: 'Authorization', value: 'Bearer {token}' },
+    schemes: { API_KEY: '{token}', SECRET: '{token}', OAUTH2: true },
+  },
   fields: {
     token: secret({
       description: 'The token, without the word Bearer.',

@@ -8,6 +8,7 @@ export const binary = defineCredentialKind({
   typeName: 'BinaryCredential',
   description:
     'Secret bytes, such as a keystore file. The connector decides how they are used. For certificates in PEM, use the certificate kinds.',
+  apply: { alone: { not: 'WITHOUT_SCHEME' }, schemes: { HMAC: { key: '{valueBase64}', encoding: 'base64' } } },
   fields: {
     valueBase64: secret({
       description:

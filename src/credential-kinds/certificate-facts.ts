@@ -34,7 +34,7 @@ const certificateInfo: FactObject = {
     keyMatches: {
       type: 'Boolean',
       description:
-        'Whether the stored private key belongs to the certificate. False in between when two updates replace one after the other. Null if the certificate was stored before its algorithm was refused.',
+        'Whether the stored private key belongs to the certificate. False in between when two updates replace one after the other. Null if there is no private key yet, or if the certificate was stored before its algorithm was refused.',
     },
   },
 };
@@ -66,5 +66,5 @@ export async function deriveCertificateFacts(
     return { publicKeyHash, certificateInfo: certificate !== undefined && known ? { ...known, keyMatches: null } : null };
   }
   const { publicKeyHash: hashOfOwner, ...info } = own;
-  return { publicKeyHash, certificateInfo: { ...info, keyMatches: publicKeyHash !== undefined && publicKeyHash === hashOfOwner } };
+  return { publicKeyHash, certificateInfo: { ...info, keyMatches: publicKeyHash === undefined ? null : publicKeyHash === hashOfOwner } };
 }

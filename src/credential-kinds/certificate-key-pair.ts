@@ -8,6 +8,10 @@ export const certificateKeyPair = defineCredentialKind({
   typeName: 'CertificateKeyPairCredential',
   description:
     'A certificate and its private key, for TLS client authentication or signing. To include a certificate authority, use CertificateCredential.',
+  apply: {
+    alone: { put: 'CLIENT_CERTIFICATE', certificate: '{certificate}', privateKey: '{privateKey}' },
+    schemes: { CERTIFICATE: true },
+  },
   fields: {
     certificate: text({
       description: 'Not secret. The certificate in PEM; intermediate certificates may follow. Must not contain the private key.',

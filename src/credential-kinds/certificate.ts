@@ -8,6 +8,10 @@ export const certificate = defineCredentialKind({
   typeName: 'CertificateCredential',
   description:
     'A certificate, its private key and the authorities to trust, for TLS client authentication. Without authorities, use CertificateKeyPairCredential.',
+  apply: {
+    alone: { put: 'CLIENT_CERTIFICATE', certificate: '{certificate}', privateKey: '{key}' },
+    schemes: { CERTIFICATE: true },
+  },
   fields: {
     certificate: text({
       description: 'Not secret. The client certificate in PEM; intermediate certificates may follow. Must not contain the private key.',

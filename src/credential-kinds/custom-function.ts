@@ -6,6 +6,7 @@ export const customFunction = defineCredentialKind({
   typeName: 'CustomFunctionCredential',
   description:
     'A reference to a function that authenticates requests, and its parameters. The function is registered elsewhere; its code is not stored here.',
+  apply: { alone: { not: 'SUPPORTED', purpose: 'a function that is registered elsewhere, which the gateway cannot call' } },
   fields: {
     functionName: text({
       description: 'The name under which the function is registered.',

@@ -5,6 +5,12 @@ export const datadog = defineCredentialKind({
   kind: 'datadog',
   typeName: 'DatadogCredential',
   description: 'An API key of a Datadog organization, for sending data to it. Not an application key, which is for reading.',
+  apply: {
+    alone: { put: 'HEADER', name: 'DD-API-KEY', value: '{secretValue}' },
+    schemes: { API_KEY: '{secretValue}', SECRET: '{secretValue}' },
+    // The hosts of a site are the site itself and those below it, such as `api.` and `http-intake.logs.`.
+    only: { hosts: ['{site|datadoghq.com}', '*.{site|datadoghq.com}'] },
+  },
   destinations: ['site'],
   fields: {
     site: text({

@@ -2,6 +2,7 @@ import type { Issue } from '../errors.ts';
 import type { Field, Fields, ValueOf } from '../fields/field.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
+import { type Apply, allTemplates, fieldsOf } from './apply.ts';
 import type { Fact } from './facts.ts';
 
 /** The types of field that a credential kind may have. */
@@ -62,6 +63,8 @@ export interface Definition<F extends KindFields> {
    * every secret: otherwise who knows no secret could send a stored one to a host of its own. Clearing one restores a default and needs none.
    */
   readonly destinations?: readonly (keyof F & string)[];
+  /** How its credentials are applied to requests. If absent, they are not for requests. */
+  readonly apply?: Apply;
   /**
    * Whether `check` or `derive` reads key files in fields whose format is another than a key's or certificate's. What is read is then read
    * before the transaction, and no transaction waits for it.
@@ -100,7 +103,25 @@ export function defineCredentialKind<const F extends KindFields>(definition: Def
   const names = [...Object.keys(fields), ...Object.keys(facts), ...Object.keys(internalFacts)];
   for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is defined twice, as a field or a fact`);
   for (const name of definition.destinations ?? []) if (fields[name]?.secret !== false) refuse(`${name} is not a setting`);
+  if (definition.apply) refuseApply(definition.apply, fields, refuse);
   if (generate && !fields[generate.field]?.secret) refuse('only a secret can be generated');
   // The only place where the exact field types are dropped. TypeScript has already checked `derive` and `check` against them.
   return { derive: () => ({}), check: () => [], ...definition } as unknown as CredentialKind;
+}
+
+/** Calls `refuse` when a kind is applied with fields that it does not have, or chooses the way by something that is not a choice. */
+function refuseApply(apply: Apply, fields: KindFields, refuse: (why: string) => never): void {
+  for (const { name } of allTemplates(apply).flatMap(fieldsOf)) {
+    const field = fields[name];
+    if (field?.type !== 'String' && field?.type !== 'Choice') refuse(`apply uses ${name}, which is not a text field`);
+  }
+  const { hosts = [], urls = '', hostOf = '' } = apply.only ?? {};
+  for (const { name } of [...hosts, urls, hostOf].flatMap(fieldsOf)) {
+    if (fields[name]?.secret) refuse(`apply.only uses ${name}, which is secret`);
+  }
+  if (!('by' in apply)) return;
+  const by = fields[apply.by];
+  if (by?.type !== 'Choice' || by.optional) throw refuse(`apply chooses by ${apply.by}, which is not a required choice`);
+  const missing = (by.only ?? Object.keys(by.choices.values)).filter((value) => !apply.each[value]);
+  if (missing.length > 0) refuse(`apply says nothing about ${missing.join(', ')} of ${apply.by}`);
 }

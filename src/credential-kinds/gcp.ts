@@ -38,6 +38,7 @@ export const gcp = defineCredentialKind({
   kind: 'gcp',
   typeName: 'GCPCredential',
   description: 'The JSON key file of a Google Cloud service account, or another Google credential file that has a `type`.',
+  apply: { alone: { put: 'TOKEN' }, schemes: { GOOGLE_SERVICE_ACCOUNT: true, OAUTH2: true } },
   fields: {
     keyJson: secret({
       description: 'The whole file, as JSON text. Its public members are returned as keyMeta.',

@@ -15,6 +15,17 @@ export const git = defineCredentialKind({
   kind: 'git',
   typeName: 'GitCredential',
   description: 'Access to one Git repository, and the name and email address for commits to it.',
+  apply: {
+    by: 'type',
+    each: {
+      SSH_KEY: { alone: { not: 'FOR_REQUESTS', purpose: 'access to a Git repository over SSH' } },
+      HTTP_PASSWORD: {
+        alone: { put: 'BASIC', user: '{username|}', password: '{secretValue}' },
+        schemes: { BASIC_AUTH: { user: '{username|}', password: '{secretValue}' } },
+      },
+    },
+    only: { hostOf: '{cloneUrl}' },
+  },
   fields: {
     type: choice({
       description: 'How to authenticate. A change must also replace or clear secretValue.',

@@ -25,6 +25,28 @@ export const http: CredentialKind = defineCredentialKind({
   kind: 'http',
   typeName: 'HTTPCredential',
   description: 'A secret for all requests whose URL matches uriMatch.',
+  apply: {
+    by: 'authMethod',
+    each: {
+      HEADER: {
+        alone: { put: 'HEADER', name: '{publicValue|Authorization}', value: '{secretValue}' },
+        schemes: { API_KEY: '{secretValue}', SECRET: '{secretValue}' },
+      },
+      QUERY_PARAM: {
+        alone: { put: 'QUERY', name: '{publicValue}', value: '{secretValue}' },
+        schemes: { API_KEY: '{secretValue}', SECRET: '{secretValue}' },
+      },
+      BASIC_AUTH: {
+        alone: { put: 'BASIC', user: '{publicValue}', password: '{secretValue}' },
+        schemes: { BASIC_AUTH: { user: '{publicValue}', password: '{secretValue}' } },
+      },
+      CLIENT_CERTIFICATE: {
+        alone: { put: 'CLIENT_CERTIFICATE', certificate: '{publicValue}', privateKey: '{secretValue}' },
+        schemes: { CERTIFICATE: true },
+      },
+    },
+    only: { urls: '{uriMatch}' },
+  },
   destinations: ['uriMatch'],
   fields: {
     uriMatch: text({

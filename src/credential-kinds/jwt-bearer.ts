@@ -4,6 +4,9 @@ import { defineCredentialKind } from './define.ts';
 import { signingAlgorithm } from './signing-algorithm.ts';
 import { type KeyForm, signingKeyIssues } from './signing-key.ts';
 
+/** Returns the texts as which a key in base64 may be read. */
+export const keyTexts = (base64: string) => form.asKeyFiles(base64);
+
 /** A file in PEM is read as it is. A file in DER can be PKCS#8, PKCS#1 or SEC 1. */
 const form: KeyForm = {
   decode: (base64) => Buffer.from(base64, 'base64'),
@@ -22,6 +25,19 @@ export const jwtBearer = defineCredentialKind({
   typeName: 'JWTBearerCredential',
   description:
     'A signing key and claims, to create a JSON Web Token for each request. For a signing key alone, use JWTCredential; for a token created elsewhere, BearerTokenCredential.',
+  apply: {
+    alone: {
+      put: 'JWT',
+      parts: {
+        algorithm: '{algorithm}',
+        key: '{secret}',
+        claims: '{payload}',
+        lifetime: '{expiresIn}',
+        prefix: '{authorizationHeaderPrefix}',
+      },
+    },
+    schemes: { JWT_BEARER: true },
+  },
   fields: {
     algorithm: choice({
       description: 'How the token is signed.',

@@ -20,6 +20,7 @@ export const jwt = defineCredentialKind({
   kind: 'jwt',
   typeName: 'JWTCredential',
   description: 'A key to sign or verify JSON Web Tokens. It does not contain claims; JWTBearerCredential does.',
+  apply: { alone: { not: 'FOR_REQUESTS', purpose: 'signing and verifying tokens, such as those of SSO links' } },
   fields: {
     issuer: text({
       description: 'The `iss` claim to set or to expect. Null if there is none.',

@@ -5,6 +5,7 @@ export const mongodb = defineCredentialKind({
   kind: 'mongodb',
   typeName: 'MongoDBCredential',
   description: 'A connection string of a MongoDB deployment. The whole string is secret because it contains the password.',
+  apply: { alone: { not: 'FOR_REQUESTS', purpose: 'a connection to a MongoDB deployment' } },
   fields: {
     connectionUri: secret({
       description: 'The connection string, including user name and password, both percent-encoded.',

@@ -6,6 +6,7 @@ export const oauth2Client = defineCredentialKind({
   typeName: 'OAuth2ClientCredential',
   description:
     'The client id of your application at an OAuth 2.0 server (RFC 6749, section 2.3), and its secret if it has one. For the tokens of a user, use OAuth2TokenCredential.',
+  apply: { alone: { put: 'TOKEN' }, schemes: { OAUTH2: true } },
   destinations: ['tokenUrl'],
   fields: {
     clientId: text({

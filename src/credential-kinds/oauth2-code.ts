@@ -10,6 +10,7 @@ export const oauth2Code = defineCredentialKind({
   // A stored code would be neither exchanged nor shown, and it is valid for a few minutes only.
   refusal:
     'cannot be stored, because the gateway does not exchange codes: exchange it at the token endpoint, and store the tokens as oauth2Token',
+  apply: { alone: { not: 'FOR_REQUESTS', purpose: 'the exchange for tokens, which are stored as oauth2Token' } },
   fields: {
     code: secret({
       description: 'The code from the redirect. Valid for one exchange and usually for a few minutes.',

@@ -6,6 +6,7 @@ export const oauth2Password = defineCredentialKind({
   typeName: 'OAuth2PasswordCredential',
   description:
     'A user name and password for the OAuth 2.0 password grant (RFC 6749, section 4.3). If the server requires a client id and secret, the connector defines them.',
+  apply: { alone: { not: 'WITHOUT_SCHEME' }, schemes: { OAUTH2: true } },
   fields: {
     username: text({
       description: 'Not secret. The user name of the resource owner.',

@@ -5,6 +5,7 @@ export const oauth2Token = defineCredentialKind({
   kind: 'oauth2Token',
   typeName: 'OAuth2TokenCredential',
   description: 'The tokens that a user consented to (RFC 6749, section 5.1).',
+  apply: { alone: { put: 'TOKEN' }, schemes: { OAUTH2: true } },
   fields: {
     scopes: textList({
       description: 'The scopes that were granted. If you need others, ask the user for consent again.',

@@ -5,6 +5,10 @@ export const sendgrid = defineCredentialKind({
   kind: 'sendgrid',
   typeName: 'SendGridCredential',
   description: 'An API key of the email service Twilio SendGrid. For Twilio itself, use TwilioCredential.',
+  apply: {
+    alone: { put: 'HEADER', name: 'Authorization', value: 'Bearer {apiKey}' },
+    schemes: { API_KEY: '{apiKey}', SECRET: '{apiKey}' },
+  },
   fields: {
     apiKey: secret({
       description: 'The API key. Begins with SG.',

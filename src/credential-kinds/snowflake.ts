@@ -7,6 +7,10 @@ export const snowflake = defineCredentialKind({
   typeName: 'SnowflakeCredential',
   description:
     'A Snowflake user that authenticates with a key pair. Set privateKey or let the server generate it, then register publicKey for the user in Snowflake.',
+  apply: {
+    alone: { put: 'SNOWFLAKE_TOKEN', parts: { host: '{host}', user: '{username}', privateKey: '{privateKey}' } },
+    only: { hosts: ['{host}'] },
+  },
   destinations: ['host'],
   fields: {
     host: text({

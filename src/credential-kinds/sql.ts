@@ -13,6 +13,7 @@ export const sql = defineCredentialKind({
   typeName: 'SQLCredential',
   description:
     'A login to a relational database server. The connection defines which database on the server. For Snowflake, use SnowflakeCredential.',
+  apply: { alone: { not: 'FOR_REQUESTS', purpose: 'a login to a relational database' } },
   destinations: ['host', 'port', 'secureConnection', 'caCertificate', 'disableSSLVerification'],
   fields: {
     system: choice({ description: 'The type of the database server.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),

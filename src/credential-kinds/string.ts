@@ -6,6 +6,10 @@ export const string = defineCredentialKind({
   typeName: 'StringCredential',
   description:
     'A secret text. The connector decides how it is used. For an API key in a header or a bearer token, use APIKeyCredential or BearerTokenCredential.',
+  apply: {
+    alone: { not: 'WITHOUT_SCHEME' },
+    schemes: { API_KEY: '{value}', SECRET: '{value}', HMAC: { key: '{value}', encoding: 'utf8' } },
+  },
   fields: {
     value: secret({
       description: 'The text, stored unchanged, including spaces and line breaks.',

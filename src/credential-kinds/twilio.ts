@@ -5,6 +5,11 @@ export const twilio = defineCredentialKind({
   kind: 'twilio',
   typeName: 'TwilioCredential',
   description: 'An API key of a Twilio account. Not the account’s auth token: replacing that token affects everything that uses it.',
+  apply: {
+    // Twilio, "REST API: Authentication": an API key is the user name, its secret the password.
+    alone: { put: 'BASIC', user: '{apiKeySid}', password: '{apiKeySecret}' },
+    schemes: { BASIC_AUTH: { user: '{apiKeySid}', password: '{apiKeySecret}' } },
+  },
   fields: {
     accountSid: text({
       description: 'Not secret. The id of the account. Begins with AC.',

@@ -11,6 +11,8 @@ export interface StoredParts {
   readonly settings: Record<string, unknown>;
   readonly isSet: Record<string, boolean>;
   readonly facts: Record<string, unknown>;
+  /** The required secrets that are still to come. */
+  readonly pending: readonly string[];
 }
 
 /** A valid write: what to store and what to seal. */
@@ -23,6 +25,8 @@ export interface PreparedWrite {
   readonly secrets: Readonly<Record<string, Redacted>>;
   /** The secrets to remove. */
   readonly unset: readonly string[];
+  /** The required secrets that are still to come, after this write. */
+  readonly pending: readonly string[];
 }
 
 /** The input data of one kind: its fields, in which every secret is wrapped, and the flag `generatePrivateKey`. */
@@ -44,6 +48,8 @@ export async function withGeneratedSecret(kind: CredentialKind, data: KindData, 
  * input only has no partial updates: its data are complete, and are added to what is stored. Data that ask for a secret must have passed
  * `withGeneratedSecret`. What `keyFiles` has read before takes no time: call it before the transaction too, with the same ones.
  *
+ * With `isPending`, and if required secrets of what is stored are still to come, a required secret may be absent. All other rules hold.
+ *
  * @throws ValidationError listing every issue, with paths relative to `data` and without values
  */
 export async function prepareWrite(
@@ -51,10 +57,20 @@ export async function prepareWrite(
   { [GENERATE]: flag = null, ...given }: KindData,
   keyFiles: KeyFiles,
   stored?: StoredParts,
+  isPending = false,
 ): Promise<PreparedWrite> {
   const data = flag instanceof Redacted ? { ...given, [kind.generate!.field]: flag } : given;
   const examined = checkValues(kind, data, stored);
-  const issues: Issue[] = [...flagIssues(kind, flag, given), ...examined.issues];
+  const mayPend = isPending || (stored?.pending ?? []).length > 0;
+  const pending = new Set(stored?.pending);
+  /** Takes out what is said about secrets that are still to come: they are not set, and not given. */
+  const withoutPending = (found: readonly Issue[], isSet: Readonly<Record<string, boolean>>): Issue[] =>
+    found.filter(({ path: [name] }) => {
+      const isToCome = mayPend && typeof name === 'string' && kind.fields[name]?.secret && isAbsent(data[name]) && !isSet[name];
+      if (isToCome) pending.add(name);
+      return !isToCome;
+    });
+  const issues: Issue[] = [...flagIssues(kind, flag, given), ...withoutPending(examined.issues, stored?.isSet ?? {})];
   issues.push(...(await keyFileIssues(kind, examined.value, issues, keyFiles)));
 
   // Rules between fields see a field that breaks its own rule as absent, so that they do not judge it again.
@@ -81,10 +97,16 @@ export async function prepareWrite(
     generated: flag === true || flag instanceof Redacted,
     facts: stored?.facts ?? {},
   };
-  issues.push(...withoutRepeated([...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])], issues));
+  const broken = [...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])];
+  issues.push(...withoutRepeated(withoutPending(broken, write.isSet), issues));
   if (kind.refusal) issues.push({ path: [], message: kind.refusal });
   if (issues.length > 0) throw new ValidationError(inOrder(kind, issues));
-  return { settings: write.settings, facts: withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) }), secrets, unset };
+  const facts = withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) });
+  return { settings: write.settings, facts, secrets, unset, pending: [...pending].filter((name) => !write.isSet[name]).sort() };
+}
+
+function isAbsent(value: unknown): boolean {
+  return value === undefined || value === null;
 }
 
 /** Checks the single fields of a partial update, when what is stored is not known. @throws ValidationError */

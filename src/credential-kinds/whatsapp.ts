@@ -5,6 +5,10 @@ export const whatsapp = defineCredentialKind({
   kind: 'whatsapp',
   typeName: 'WhatsAppCredential',
   description: 'Access to one sender of the WhatsApp Business Platform.',
+  apply: {
+    alone: { put: 'HEADER', name: 'Authorization', value: 'Bearer {accessToken}' },
+    schemes: { API_KEY: '{accessToken}', SECRET: '{accessToken}' },
+  },
   fields: {
     fromNumberId: text({
       description: 'Not secret. Meta’s id of the sending phone number, not the number itself.',

@@ -40,6 +40,8 @@ const RETRY_MIN_MS = 30_000;
 const RETRY_MAX_MS = 6 * 60 * 60_000;
 /** For this time, in milliseconds, a new token is not replaced by another one, whoever asks for it. */
 const RECENT_MS = 10_000;
+/** After a lost answer, the same is sent once more if no more time has passed, in milliseconds: the lease must last. */
+const AGAIN_MS = 30_000;
 /** How often it is tried to store new tokens while the database does not respond. */
 const STORE_TRIES = 8;
 /** The hidden tokens of a credential: it can be used through several schemes. The oldest are dropped. */
@@ -246,12 +248,17 @@ async function obtained(context: DomainContext, record: CredentialRecord, { sour
     const request = await tokenRequest(context, { credential: record, scheme });
     requested = request.scopes;
     const ask = () => context.oauth.requestToken(request.client, request.grant);
-    answer = await ask().catch((error: unknown) => {
-      // The service may have answered with a new refresh token. Many services accept the old one for a moment.
+    const begin = performance.now();
+    try {
+      answer = await ask();
+    } catch (error) {
       const isLostAnswer = error instanceof TokenRequestError && error.mayHaveSucceeded && lostAnswers.has(error.code);
-      if (!isLostAnswer) throw error;
-      return ask();
-    });
+      if (!isLostAnswer || performance.now() - begin > AGAIN_MS) throw error;
+      // The service may have answered with a new refresh token. Many services accept the old one for a moment, unless another copy has used it.
+      const now = await current(context, record.id);
+      if (materialOf(now) !== materialOf(record)) return now;
+      answer = await ask();
+    }
   } catch (error) {
     const failure = failureOf(error, field === null);
     if (failure) await storeFailure(context, record, failure, error instanceof TokenRequestError ? error.code : null);

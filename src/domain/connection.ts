@@ -47,7 +47,7 @@ import {
 import type { DomainContext } from './context.ts';
 import { type PreparedCredential, unsealedCredential } from './credential.ts';
 import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
-import { type FieldsIn, nameText } from './fields.ts';
+import { type FieldsIn, nameText, urlText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
@@ -92,6 +92,12 @@ export const connectionFields = {
     format: 'hostname',
     description:
       'The only host that the credentials may be sent to, without scheme, port or path. It narrows the `allowedDomains` of each credential and cannot extend them. Null if it is the host of the connector.',
+  }),
+  baseUrl: text({
+    ...urlText,
+    optional: true,
+    description:
+      'Overrides the base URL of the connector, on the same host: that of `allowedDomain` or, without it, of the connector. `{name}` stands for a variable. Null if it is that of the connector.',
   }),
   variables: objectList(variable, {
     optional: true,
@@ -484,6 +490,9 @@ export function scopeOfName({ connectorId, endUserId }: ConnectionRecord): strin
   return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
 }
 
+/** The fields that decide where credentials are sent. */
+const aimingFields = ['allowedDomain', 'baseUrl', 'variables'] as const;
+
 /**
  * Refuses to let an end user decide where credentials are sent that the end user may not see. Such credentials belong to the integration,
  * and the organization has added them to the end user's connection.
@@ -493,11 +502,11 @@ export function scopeOfName({ connectorId, endUserId }: ConnectionRecord): strin
 function refuseAiming(
   { viewer }: DomainContext,
   record: ConnectionRecord,
-  changes: Partial<Pick<ConnectionRecord, 'allowedDomain' | 'variables'>>,
+  changes: Partial<Pick<ConnectionRecord, (typeof aimingFields)[number]>>,
   credentialIds: readonly string[],
   visibility: ReadonlyMap<string, Visibility>,
 ): void {
-  const aims = (['allowedDomain', 'variables'] as const).filter((field) => field in changes && !isSameValue(record[field], changes[field]));
+  const aims = aimingFields.filter((field) => field in changes && !isSameValue(record[field] ?? null, changes[field] ?? null));
   // Whatever is not among the credentials that the record named before, the viewer has just named, and so can see.
   if (!viewer.confinedTo?.endUserId || !credentialIds.some((id) => visibility.get(id) === 'HIDDEN')) return;
   const message = 'cannot be changed by an end user if the connection has credentials that do not belong to the end user';
@@ -505,7 +514,7 @@ function refuseAiming(
 }
 
 /** The fields that decide which credentials a connection has, and where it leads. */
-const guardedFields = ['allowedDomain', 'variables', ...lists] as const;
+const guardedFields = [...aimingFields, ...lists] as const;
 type GuardedField = (typeof guardedFields)[number];
 
 /** Returns which of these fields an input has. */

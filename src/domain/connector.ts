@@ -1,6 +1,6 @@
 import { ServiceFailedError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
-import { type ChangesOf, flag, type InputOf, objectList, text } from '../fields/field.ts';
+import { type ChangesOf, flag, type InputOf, object, objectList, text } from '../fields/field.ts';
 import { formats } from '../fields/formats.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import {
@@ -21,6 +21,7 @@ import {
   refuseForbiddenDestinations,
   refuseUnknownCredentials,
 } from './binding.ts';
+import { connectorCheck } from './check.ts';
 import type { DomainContext } from './context.ts';
 import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
@@ -51,6 +52,10 @@ export const connectorFields = {
     clearable: false,
     description:
       'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Connections that exist already are kept.',
+  }),
+  check: object(connectorCheck, {
+    optional: true,
+    description: 'How to find out whether a connection works, for `checkConnection`. Null if there is no way.',
   }),
 } satisfies FieldsIn<ConnectorRecord>;
 

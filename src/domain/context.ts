@@ -10,6 +10,7 @@ import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
 import type { RevocationList } from './revocation-list.ts';
 import { type OrganizationHealth, organizationHealth } from './states.ts';
+import type { Uses } from './uses.ts';
 
 /** The context that does not depend on a viewer: the store of all organizations, and a clock. */
 export interface GatewayContext {
@@ -25,6 +26,8 @@ export interface GatewayContext {
   readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that viewers read. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
+  /** Collects the uses of connections and credentials. */
+  readonly uses?: Uses;
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
@@ -49,6 +52,8 @@ export interface DomainContext {
   readonly auditStream?: { requireWorking(organizationId: string): void };
   /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
+  /** Collects the uses of connections and credentials. */
+  readonly uses?: Uses;
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;

@@ -46,7 +46,7 @@ export interface CredentialUse {
 }
 
 /** A reason why a credential may not be used. */
-export type ForbiddenUse = 'DISABLED' | 'PURPOSE' | 'DOMAIN';
+export type ForbiddenUse = 'DISABLED' | 'SECRET_MISSING' | 'PURPOSE' | 'DOMAIN';
 
 /**
  * The purposes for which the host itself must be listed. Below a domain such as `zendesk.com` are the accounts of others, and a token for one
@@ -60,6 +60,7 @@ const exactPurposes: ReadonlySet<CredentialPurpose> = new Set(['SSO_SIGNING']);
  */
 export function forbiddenUse(credential: CredentialRecord, { purpose, host, narrowedTo }: CredentialUse): ForbiddenUse | null {
   if (!credential.enabled) return 'DISABLED';
+  if (credential.pendingSecrets?.length) return 'SECRET_MISSING';
   if (!credential.allowedPurposes?.includes(purpose)) return 'PURPOSE';
   const isNarrowedAway = narrowedTo !== null && canonicalHost(narrowedTo) !== canonicalHost(host);
   return isNarrowedAway || !allowsHost(credential, host, exactPurposes.has(purpose)) ? 'DOMAIN' : null;

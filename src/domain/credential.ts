@@ -39,6 +39,17 @@ export const credentialFields = {
   }),
   ...useFields,
 } satisfies FieldsIn<CredentialRecord>;
+/** The further fields of a new credential that callers write. */
+export const newCredentialFields = {
+  ...credentialFields,
+  pending: flag({
+    optional: true,
+    default: false,
+    clearable: false,
+    description:
+      'Whether required secrets may be absent, because they are still to come. The credential is then in the state NEEDS_ATTENTION with the problem SECRET_MISSING, and cannot be used until an update has set them.',
+  }),
+};
 /** The input fields of a reveal. */
 export const revealFields = {
   field: text({ description: 'The name of the secret field, such as `password`.', minLength: 0, maxLength: 255, format: 'any' }),
@@ -54,7 +65,7 @@ export const revealFields = {
 export type CredentialData = Readonly<Record<string, KindData | null | undefined>>;
 
 /** A credential to create, alone or together with a connection. */
-export type NewCredential = InputOf<typeof credentialFields> & { readonly data: CredentialData };
+export type NewCredential = InputOf<typeof newCredentialFields> & { readonly data: CredentialData };
 export type CredentialInput = NewCredential & { readonly integration: IntegrationRef; readonly endUser?: EndUserRef | null };
 export type CredentialChanges = Target<'credential', string> &
   ChangesOf<typeof credentialFields> & { readonly data?: CredentialData | null };
@@ -111,14 +122,22 @@ export async function createCredential(context: MutationContext, input: Credenti
  */
 export async function prepareCredential(context: DomainContext, { data, ...given }: NewCredential): Promise<PreparedCredential> {
   const checks = new Checks();
-  const common = await checks.run(() => checkInput(credentialFields, given));
+  const checked = await checks.run(() => checkInput(newCredentialFields, given));
   await checks.run(() => refusePast(given.expiresAt, context.now()));
   const prepared = await checks.run(() => prepareData(context, data));
-  const write =
-    prepared &&
-    (await checks.run(() => at(['data', prepared.kind.kind], () => prepareWrite(prepared.kind, prepared.data, prepared.keyFiles))));
+  const isPending = given.pending === true;
+  if (isPending && prepared?.kind.storedAs) {
+    // Without its secrets, nothing would be left of it.
+    checks.refuse(
+      new ValidationError([{ path: ['pending'], message: `must not be true with ${prepared.kind.kind}, which is for input only` }]),
+    );
+  }
+  const written = ({ kind, data, keyFiles }: PreparedData) =>
+    at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, undefined, isPending));
+  const write = prepared && (await checks.run(() => written(prepared)));
   checks.end();
-  return { common: common!, kind: prepared!.kind, write: write! };
+  const { pending: _, ...common } = checked!;
+  return { common, kind: prepared!.kind, write: write! };
 }
 
 /** Generates the secret that the data ask for. @throws ValidationError when the data have no kind, or several */
@@ -143,9 +162,9 @@ export async function insertCredential(
 export function unsealedCredential(
   context: DomainContext,
   { integrationId, endUserId }: Pick<CredentialRecord, 'integrationId' | 'endUserId'>,
-  { common, kind, write: { settings, facts } }: PreparedCredential,
+  { common, kind, write: { settings, facts, pending } }: PreparedCredential,
 ): CredentialRecord {
-  const stored = { kind: kind.storedAs ?? kind.kind, settings, facts, secrets: {} };
+  const stored = { kind: kind.storedAs ?? kind.kind, settings, facts, secrets: {}, ...(pending.length > 0 && { pendingSecrets: pending }) };
   return { ...newRecord(context), integrationId, endUserId, ...common, ...stored };
 }
 
@@ -214,21 +233,24 @@ export async function planMerge(
   { data, ...given }: NewCredential,
   replaceSecrets: boolean,
 ): Promise<CredentialMerge> {
-  const { enabled, ...others } = given;
+  // It is a matter of new credentials only.
+  const { enabled, pending: _, ...others } = given;
   // It cannot be cleared: null means the default, of a new credential.
   const common = checkChanges(credentialFields, { ...others, ...(enabled != null && { enabled }) });
   const [kind, values] = pickKind(context, data);
   // A key pair is generated once.
-  const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret);
-  const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
   const record = asMerged(before);
+  // A secret that is still to come is not replaced.
+  const isAwaited = (name: string) => record.pendingSecrets?.includes(name) === true;
+  const isKept = (name: string) => name !== GENERATE && (replaceSecrets || !kind.fields[name]?.secret || isAwaited(name));
+  const kept = Object.fromEntries(Object.entries(values).filter(([name]) => isKept(name)));
   // The data of a kind that is for input only are complete, with their secrets, or they are none.
   const isWritten = replaceSecrets || !kind.storedAs;
   if (!isWritten) return { ...before, changes: { ...before.changes, ...common }, isSame: hasAlready(record, common) };
   const set = Object.keys({ ...keptSecrets(before.stored, before.unset), ...before.secrets });
   const prepared = await prepareData(context, { [kind.kind]: kept });
-  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared, set);
-  const changes = { ...common, settings, facts };
+  const { settings, facts, secrets, unset, pending } = await prepareUpdate(record, prepared, set);
+  const changes = { ...common, settings, facts, ...pendingAfter(record, pending) };
   const isSame = hasAlready(record, changes) && Object.keys(secrets).length === 0 && !unset.some((name) => set.includes(name));
   return {
     stored: before.stored,
@@ -316,7 +338,7 @@ function prepareUpdate(
     throw new ValidationError([{ path: ['data', kind.kind], message: 'is not the kind of the credential, which cannot be changed' }]);
   }
   const isSet = Object.fromEntries(set.map((field) => [field, true]));
-  const stored = { settings: record.settings, facts: record.facts, isSet };
+  const stored = { settings: record.settings, facts: record.facts, isSet, pending: record.pendingSecrets ?? [] };
   return at(['data', kind.kind], () => prepareWrite(kind, data, keyFiles, stored));
 }
 
@@ -325,12 +347,17 @@ function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
 }
 
 async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
-  const { settings, facts, secrets, unset } = await prepareUpdate(record, prepared);
+  const { settings, facts, secrets, unset, pending } = await prepareUpdate(record, prepared);
   // Tokens that were made from the old values are not used any more. After a failure, the new values are tried again.
   const dropped = [...unset, ...hiddenSecrets(record.secrets)];
   await store.secrets.unset(record.id, [...dropped, ...Object.keys(secrets)]);
   const put = await store.secrets.put(record, secrets, updatedAt);
-  return { settings, facts, secrets: { ...keptSecrets(record, dropped), ...put }, token: null };
+  return { settings, facts, secrets: { ...keptSecrets(record, dropped), ...put }, token: null, ...pendingAfter(record, pending) };
+}
+
+/** Returns what is written about the secrets that are still to come: nothing, if there were none and are none. */
+function pendingAfter({ pendingSecrets }: CredentialRecord, pending: readonly string[]): Pick<CredentialRecord, 'pendingSecrets'> {
+  return pendingSecrets || pending.length > 0 ? { pendingSecrets: pending } : {};
 }
 
 function keptSecrets({ secrets }: CredentialRecord, unset: readonly string[]): CredentialRecord['secrets'] {

@@ -127,6 +127,11 @@ export async function writeFinding(store: OrganizationStore, finding: Finding, a
   for (const subject of subjectsOf(finding)) await applyOutcome(store, subject, { problem: finding.problem, since: at, at });
 }
 
+/** Writes at once that all secrets of a credential can be opened. */
+export async function writeReadable(store: OrganizationStore, id: string, at: Date): Promise<void> {
+  await applyOutcome(store, { noun: 'credential', id }, { problem: 'READABLE', since: at, at });
+}
+
 /**
  * Returns what a finding is about. If it worked, everything that took part works. A problem is one of the connection if it has several credentials,
  * because nobody knows which of them was meant.

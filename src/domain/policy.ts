@@ -16,6 +16,8 @@ export interface Policy {
   readonly tokenRefreshMs: number;
   /** An access token that has less time left is refreshed though nobody uses it, in milliseconds. 0 for never. */
   readonly tokenRefreshAheadMs: number;
+  /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
+  readonly allowsHttp: boolean;
 }
 
 export const defaultPolicy: Policy = {
@@ -26,4 +28,5 @@ export const defaultPolicy: Policy = {
   returnOrigins: [],
   tokenRefreshMs: 60_000,
   tokenRefreshAheadMs: 5 * 60_000,
+  allowsHttp: false,
 };

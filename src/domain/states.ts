@@ -3,6 +3,7 @@ import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import type { GatewayContext } from './context.ts';
+import { type Finding, writeFinding, writeReadable } from './findings.ts';
 import { type ConnectionHealth, connectionHealth, credentialHealth, NEVER, runsOutAt, stored } from './health.ts';
 import { inTurnByOrganization } from './in-turn.ts';
 import { shown } from './reading.ts';
@@ -23,6 +24,10 @@ export interface OrganizationHealth {
    * @throws UnsettledError when too many are not: the job does the rest within minutes
    */
   settle(noun: 'credential' | 'connection'): Promise<void>;
+  /** Writes at once what was learned by asking. `at` is when the question was asked: what has changed since then was not asked about. */
+  write(finding: Finding, at: Date): Promise<void>;
+  /** Writes at once that all secrets of a credential can be opened. */
+  writeReadable(credentialId: string, at: Date): Promise<void>;
   /** Returns the health of connections, with the problems of all of their credentials, also of those that the viewer cannot see. */
   ofConnections(connections: readonly ConnectionRecord[]): Promise<ConnectionHealth[]>;
 }
@@ -36,6 +41,8 @@ export function organizationHealth(gateway: Parts, organizationId: string): Orga
       const steps = noun === 'credential' ? [settleCredentials] : [spreadStates, settleConnections];
       for (const step of steps) if (!(await repeated(() => step(gateway, store()), BATCHES_OF_QUERY))) throw new UnsettledError();
     },
+    write: (finding, at) => writeFinding(store(), finding, at),
+    writeReadable: (id, at) => writeReadable(store(), id, at),
     ofConnections: (connections) => healthOfConnections(gateway, store(), connections),
   };
 }

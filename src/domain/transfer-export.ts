@@ -77,7 +77,16 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
           [owners, endUserId],
           [connectors, connectorId],
         ]);
-        for (const { name: own, connectorId, endUserId, allowedDomain, variables, actionCredentials, triggerCredentials } of owned) {
+        for (const {
+          name: own,
+          connectorId,
+          endUserId,
+          allowedDomain,
+          baseUrl = null,
+          variables,
+          actionCredentials,
+          triggerCredentials,
+        } of owned) {
           const entry = ({ credentialId, authScheme }: (typeof actionCredentials)[number]) => ({
             credential: credentialId,
             authScheme: authScheme && schemeInput(authScheme),
@@ -89,6 +98,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
             endUser: endUserId === null ? null : owners.get(endUserId)!.externalId,
             name: own,
             allowedDomain,
+            baseUrl,
             variables,
             actionCredentials: actionCredentials.map(entry),
             triggerCredentials: triggerCredentials.map(entry),
@@ -200,6 +210,7 @@ function credentialLine(
     expiresAt: expiresAt === null ? null : expiresAt.toISOString(),
     allowedDomains: rest.allowedDomains ?? [],
     allowedPurposes: rest.allowedPurposes ?? [],
+    ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
     settings: { ...settings },
     secrets: Object.fromEntries(shownSecrets(secrets).map((field) => [field, null])),
@@ -208,7 +219,16 @@ function credentialLine(
 
 function connectorLine(
   integration: string,
-  { name, description, baseUrl, endUsersMayUseClient = false, authSchemes }: ConnectorRecord,
+  { name, description, baseUrl, endUsersMayUseClient = false, check = null, authSchemes }: ConnectorRecord,
 ): LineOf<'connector'> {
-  return { type: 'connector', integration, name, description, baseUrl, endUsersMayUseClient, authSchemes: authSchemes.map(schemeInput) };
+  return {
+    type: 'connector',
+    integration,
+    name,
+    description,
+    baseUrl,
+    endUsersMayUseClient,
+    check,
+    authSchemes: authSchemes.map(schemeInput),
+  };
 }

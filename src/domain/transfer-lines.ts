@@ -39,6 +39,8 @@ const forms = {
     expiresAt: z.iso.datetime({ offset: true }).nullish(),
     allowedDomains: anything,
     allowedPurposes: anything,
+    /** Whether required secrets are still to come. */
+    pending: anything,
     kind: reference,
     settings: z.record(z.string(), z.unknown()),
     /** Each secret that is set: sealed, or null in a file without secrets. */
@@ -51,6 +53,7 @@ const forms = {
     description: anything,
     baseUrl: anything,
     endUsersMayUseClient: anything,
+    check: anything,
     authSchemes: z.array(z.record(z.string(), z.unknown())).max(100).nullish(),
   }),
   connection: z.strictObject({
@@ -60,6 +63,7 @@ const forms = {
     endUser: reference.nullish(),
     name: reference,
     allowedDomain: anything,
+    baseUrl: anything,
     variables: anything,
     actionCredentials: bindings.nullish(),
     triggerCredentials: bindings.nullish(),

@@ -1,23 +1,27 @@
-import { CredentialNotUsableError, type NotUsable } from '../errors.ts';
+import type { Application, Template } from '../credential-kinds/apply.ts';
+import { filled } from '../credential-kinds/apply.ts';
+import { AlteredRecordError, CredentialNotUsableError, type NotUsable, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
-import type { ClientCertificate } from '../services/outbound/index.ts';
+import { type AppliedCredentials, applyCredentials, type OpenedCredential, type RequestToSign } from '../services/requests/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
+import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import type { CredentialPurpose, CredentialRecord } from '../store/credential.ts';
+import { type AccessToken, accessToken, anotherAccessToken } from './access-token.ts';
 import type { DomainContext } from './context.ts';
-import type { MutationContext } from './mutate.ts';
+import { forbiddenUse } from './credential-use.ts';
+import { visibilityOf } from './credential-visibility.ts';
+import { noteFinding } from './findings.ts';
+import { type MutationContext, mutate } from './mutate.ts';
+import { shown } from './reading.ts';
+import { applicationOf, isSignature, type Place, placesOf, secretsIn, signedBody } from './use-application.ts';
+import { below, coversSite, isAt, matchesUrl, type Site, siteOf } from './use-site.ts';
+
+export type { BodyToSign } from '../services/requests/index.ts';
 
 /** A part of a request that a credential adds. */
-export interface PlanStep {
+export interface PlanStep extends Place {
   readonly credentialId: string;
-  readonly location: StepLocation;
-  /** The name of the header, the query parameter or the cookie. Null for a client certificate and a path. */
-  readonly name: string | null;
-  /** What is added, with every secret replaced, such as `Bearer *****`. */
-  readonly value: string;
 }
-
-/** Where a step adds something. */
-export type StepLocation = 'HEADER' | 'QUERY' | 'COOKIE' | 'PATH' | 'CLIENT_CERTIFICATE';
 
 /** A reason why requests cannot be sent over a connection, or not with one of its credentials. */
 export interface PlanProblem {
@@ -30,12 +34,12 @@ export interface PlanProblem {
 export interface UsePlan {
   readonly connection: ConnectionRecord;
   readonly purpose: CredentialPurpose;
-  /** In the order of application. */
+  /** In the order of application: that of the connection, with signatures after everything that they cover. */
   readonly steps: readonly PlanStep[];
   readonly problems: readonly PlanProblem[];
-  /** With the variables of the connection in it. Null if there is none, or it is no URL. */
+  /** With the variables of the connection in it. Null if it is not known where the connection leads. */
   readonly baseUrl: URL | null;
-  /** The hosts that all credentials allow. Canonical host names, or `*.example.com`. */
+  /** The hosts that requests may go to: canonical host names, or `*.example.com`. */
   readonly allowedHosts: readonly string[];
   readonly credentials: readonly CredentialRecord[];
   /** What must be known of the body before the request is prepared: a signature covers it. Otherwise it need not be read before. */
@@ -43,35 +47,18 @@ export interface UsePlan {
   /** Whether a request to this URL may be prepared. */
   permits(url: URL): boolean;
   /**
-   * Returns the URL of a path with its query under the base URL: what the caller sends begins with a slash, or is empty. Null if it leads elsewhere.
+   * Returns the URL of a path with its query below the base URL: what the caller sends begins with a slash or a question mark, or is empty. Null if it
+   * is no URL of this host.
    */
   resolve(pathAndQuery: string): URL | null;
 }
 
-/** The body of a request, for signatures. `ABSENT` stands for no body, or an empty one. */
-export type BodyToSign = { readonly bytes: Uint8Array } | { readonly sha256: string } | 'ABSENT' | 'NOT_READ';
-
 /** A request that is to be sent over a connection. */
-export interface RequestToPrepare {
-  readonly method: string;
-  readonly url: URL;
-  /** The headers that the request will have, without those of the credentials. A name can occur several times. */
-  readonly headers: readonly (readonly [name: string, value: string])[];
-  readonly body: BodyToSign;
-}
+export interface RequestToPrepare extends RequestToSign {}
 
 /** What a request needs to be sent over a connection. */
-export interface PreparedRequest {
+export interface PreparedRequest extends AppliedCredentials {
   readonly plan: UsePlan;
-  /** Headers to set, `Cookie` among them: each replaces any of its name. */
-  readonly headers: readonly (readonly [name: string, value: Redacted])[];
-  /** Query parameters that are added. They are in the URL of `toSend` already. */
-  readonly query: readonly (readonly [name: string, value: Redacted])[];
-  readonly clientCertificate: ClientCertificate | null;
-  /** From when on the service may refuse it: a token or a signature runs out. Null if that is not known. */
-  readonly expiresAt: Date | null;
-  /** The URL and all headers, those of the caller and those of the credentials, in plaintext: for the request itself and nothing else. */
-  toSend(): { readonly url: URL; readonly headers: readonly (readonly [name: string, value: string])[] };
   /**
    * After the service has refused it (401): prepares the request again with another token. Null if no other can be had. Call it once, and only if
    * the body can be sent again.
@@ -79,21 +66,227 @@ export interface PreparedRequest {
   renew(): Promise<PreparedRequest | null>;
 }
 
-/**
- * Reads how the credentials of a connection are applied. Opens no secret and sends nothing. Problems are in the plan, not thrown.
- * @throws AlteredRecordError
- */
-export async function planUse(_context: DomainContext, _connection: ConnectionRecord, _purpose: CredentialPurpose): Promise<UsePlan> {
-  throw new CredentialNotUsableError('NOT_SUPPORTED');
+/** A credential of a plan, and how it is applied. */
+interface Applied {
+  readonly credential: CredentialRecord;
+  readonly scheme: AuthScheme | null;
+  readonly application: Application;
+}
+
+/** The part of a plan that only this file needs. */
+interface OwnPlan extends UsePlan {
+  readonly applied: readonly Applied[];
+}
+
+/** A connection and the purpose of requests over it. */
+export interface PlannedUse {
+  readonly connection: ConnectionRecord;
+  readonly purpose: CredentialPurpose;
+}
+
+/** Reads how the credentials of a connection are applied. Opens no secret and sends nothing. Problems are in the plan, not thrown. */
+export async function planUse(context: DomainContext, connection: ConnectionRecord, purpose: CredentialPurpose): Promise<UsePlan> {
+  return (await planUses(context, [{ connection, purpose }]))[0]!;
+}
+
+/** Does the same for many connections, with the same number of commands: two, and up to three more if credentials are not found. */
+export async function planUses(context: DomainContext, uses: readonly PlannedUse[]): Promise<UsePlan[]> {
+  const { store } = context;
+  const bound = uses.flatMap((use) => bindingsOf(use).map(({ credentialId }) => credentialId));
+  const ids = [...new Set(bound)];
+  const connectorIds = [...new Set(uses.flatMap(({ connection }) => connection.connectorId ?? []))];
+  const [found, connectors] = await Promise.all([
+    ids.length === 0 ? [] : store.credentials.evenAltered.byIds(ids),
+    connectorIds.length === 0 ? [] : store.connectors.evenAltered.byIds(connectorIds),
+  ]);
+  const credentials = new Map(shown(context, 'credential', found).map((credential) => [credential.id, credential]));
+  const missing = ids.filter((id) => !credentials.has(id));
+  const visibility = await visibilityOf(context, missing);
+  return uses.map((use) => {
+    const connector = connectors.find(({ id }) => id === use.connection.connectorId) ?? null;
+    return planOf(
+      context,
+      use,
+      connector,
+      (id) => credentials.get(id) ?? (visibility.get(id) === 'HIDDEN' ? 'HIDDEN' : 'CREDENTIAL_MISSING'),
+    );
+  });
+}
+
+function bindingsOf({ connection, purpose }: PlannedUse) {
+  if (purpose === 'ACTION') return connection.actionCredentials;
+  return purpose === 'TRIGGER' ? connection.triggerCredentials : [];
+}
+
+function planOf(
+  { kinds, policy }: DomainContext,
+  use: PlannedUse,
+  connector: ConnectorRecord | null,
+  credentialOf: (id: string) => CredentialRecord | NotUsable,
+): OwnPlan {
+  const { connection, purpose } = use;
+  const problems: PlanProblem[] = [];
+  const refuse = (code: NotUsable, credentialId: string | null = null) => void problems.push({ code, credentialId });
+  const bindings = bindingsOf(use);
+
+  if (connection.isAltered || connector?.isAltered) refuse('ALTERED');
+  if (purpose !== 'ACTION' && purpose !== 'TRIGGER') refuse('PURPOSE_WITHOUT_REQUESTS');
+  const led = siteOf(connection, connector);
+  const site: Site | null = typeof led === 'string' ? null : led;
+  if (typeof led === 'string') refuse(led);
+  else if (led.baseUrl.protocol !== 'https:' && !policy.allowsHttp) refuse('HTTPS_REQUIRED');
+  const needsCredential =
+    connector && connector.authSchemes.length > 0 && !connector.authSchemes.some(({ schemeType }) => schemeType === 'NONE');
+  if (purpose === 'ACTION' && bindings.length === 0 && needsCredential) refuse('CREDENTIAL_REQUIRED');
+
+  const all: Applied[] = [];
+  const onlyFor: ((url: URL) => boolean)[] = [];
+  for (const { credentialId, authScheme } of bindings) {
+    const credential = credentialOf(credentialId);
+    if (typeof credential === 'string') {
+      refuse(credential, credentialId);
+      continue;
+    }
+    if (credential.isAltered) {
+      refuse('ALTERED', credentialId);
+      continue;
+    }
+    const kind = kinds.of(credential);
+    const forbidden = site && forbiddenUse(credential, { purpose, host: site.host, narrowedTo: connection.allowedDomain });
+    if (forbidden) refuse(forbidden, credentialId);
+    const { only } = kind.apply ?? {};
+    if (only && site) {
+      const fill = (template: Template) =>
+        filled(template, ({ name, default: fallback }) => textOf(credential.settings[name]) ?? fallback ?? '');
+      if (!forbidden && !coversSite(only, site.host, fill)) refuse('DOMAIN', credentialId);
+      const { urls } = only;
+      if (urls !== undefined) onlyFor.push((url) => matchesUrl(fill(urls), url));
+    }
+    const application = applicationOf(kind.apply, credential.settings, authScheme);
+    if (typeof application === 'string') {
+      refuse(application, credentialId);
+      continue;
+    }
+    const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
+    if (isMissing) refuse('SECRET_MISSING', credentialId);
+    all.push({ credential, scheme: authScheme, application });
+  }
+
+  // A signature covers what the others add.
+  const applied = [
+    ...all.filter(({ application }) => !isSignature(application)),
+    ...all.filter(({ application }) => isSignature(application)),
+  ];
+  const steps = applied.flatMap(({ credential, application }) =>
+    placesOf(application, kinds.of(credential), credential).map((place) => ({ credentialId: credential.id, ...place })),
+  );
+  const taken = new Set<string>();
+  for (const step of steps) {
+    const key = placeKey(step.location, step.name);
+    if (taken.has(key)) refuse('SAME_PLACE', step.credentialId);
+    taken.add(key);
+  }
+
+  const signs = applied.map(({ application }) => signedBody(application));
+  return {
+    connection,
+    purpose,
+    steps,
+    problems,
+    baseUrl: site && new URL(site.baseUrl),
+    allowedHosts: site && !problems.some(({ code }) => code === 'DOMAIN') ? [site.host] : [],
+    credentials: applied.map(({ credential }) => credential),
+    signs: signs.includes('BODY') ? 'BODY' : signs.includes('BODY_DIGEST') ? 'BODY_DIGEST' : 'NOTHING',
+    permits: (url) => site !== null && problems.length === 0 && isAt(site, url) && onlyFor.every((allows) => allows(url)),
+    resolve: (pathAndQuery) => site && below(site, pathAndQuery),
+    applied,
+  };
+}
+
+function textOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** Header names have no case (RFC 9110, section 5.1). */
+function placeKey(location: Place['location'], name: string | null): string {
+  return `${location} ${location === 'HEADER' ? name?.toLowerCase() : (name ?? '')}`;
 }
 
 /**
  * Opens the secrets of a plan for one request, and obtains the tokens that it needs.
  * @throws CredentialNotUsableError when the plan has problems, or does not permit the URL, or the caller sets what a credential sets
- * @throws UnreadableSecretError, ServiceFailedError
+ * @throws UnreadableSecretError, AlteredRecordError, ServiceFailedError
  */
-export async function prepareRequest(_context: DomainContext, _plan: UsePlan, _request: RequestToPrepare): Promise<PreparedRequest> {
-  throw new CredentialNotUsableError('NOT_SUPPORTED');
+export function prepareRequest(context: DomainContext, plan: UsePlan, request: RequestToPrepare): Promise<PreparedRequest> {
+  return prepareWith(context, plan as OwnPlan, request, (source) => accessToken(context, source));
+}
+
+/** The token of a credential, or null if there is none. */
+type TokenOf = (source: { readonly credential: CredentialRecord; readonly scheme: AuthScheme | null }) => Promise<AccessToken>;
+
+async function prepareWith(context: DomainContext, plan: OwnPlan, request: RequestToPrepare, tokenOf: TokenOf): Promise<PreparedRequest> {
+  refuseUnplanned(plan, request);
+  const tokens = new Map<string, AccessToken>();
+  const opened: OpenedCredential[] = [];
+  for (const { credential, scheme, application } of plan.applied) {
+    const secrets: Record<string, Redacted> = {};
+    const token = application.put === 'TOKEN' ? await tokenOf({ credential, scheme }) : null;
+    if (token) tokens.set(credential.id, token);
+    else for (const name of secretNames(context, credential, application)) secrets[name] = await openOne(context, plan, credential, name);
+    const { id, settings, facts } = credential;
+    opened.push({ id, application, settings, facts, secrets, token });
+  }
+  const prepared = await applyCredentials(request, opened, { now: context.now(), keyFiles: context.keyFiles() });
+  return {
+    ...prepared,
+    plan,
+    async renew() {
+      const others = new Map<string, AccessToken>();
+      for (const { credential, scheme } of plan.applied) {
+        const refused = tokens.get(credential.id);
+        const other = refused && (await anotherAccessToken(context, { credential, scheme }, refused.token));
+        if (other) others.set(credential.id, other);
+      }
+      if (others.size === 0) return null;
+      return prepareWith(context, plan, request, async ({ credential }) => others.get(credential.id) ?? tokens.get(credential.id)!);
+    },
+  };
+}
+
+function secretNames({ kinds }: DomainContext, credential: CredentialRecord, application: Application): string[] {
+  const names = secretsIn(application, kinds.of(credential)).map(({ name }) => name);
+  return [...new Set(names)].filter((name) => credential.secrets[name]);
+}
+
+async function openOne(context: DomainContext, { connection }: UsePlan, credential: CredentialRecord, name: string): Promise<Redacted> {
+  try {
+    return await context.store.secrets.open(credential, name);
+  } catch (error) {
+    if (error instanceof UnreadableSecretError)
+      noteFinding(context, { connectionId: connection.id, credentialIds: [credential.id], problem: 'SECRET_UNREADABLE' });
+    throw error;
+  }
+}
+
+/** @throws CredentialNotUsableError, AlteredRecordError */
+export function refuseUnplanned(plan: UsePlan, { url, headers }: Pick<RequestToPrepare, 'url' | 'headers'>): void {
+  const [problem] = plan.problems;
+  if (problem?.code === 'ALTERED') throw new AlteredRecordError(problem.credentialId === null ? 'connection' : 'credential');
+  if (problem) throw new CredentialNotUsableError(problem.code, problem.credentialId);
+  if (!plan.permits(url)) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
+  const given = new Set(headers.map(([name]) => name.toLowerCase()));
+  const cookies = headers.filter(([name]) => name.toLowerCase() === 'cookie').flatMap(([, value]) => value.split(';'));
+  const cookieNames = new Set(cookies.map((pair) => pair.split('=')[0]!.trim()));
+  const clashes = plan.steps.filter(({ location, name }) => {
+    if (location === 'HEADER') return given.has(name!.toLowerCase());
+    if (location === 'QUERY') return url.searchParams.has(name!);
+    return location === 'COOKIE' && cookieNames.has(name!);
+  });
+  const [clash] = clashes;
+  if (clash) throw new CredentialNotUsableError('HEADER_NOT_ALLOWED', clash.credentialId);
+  // Another host in it could reach another service behind the same address, and signatures cover the one of the URL.
+  if (headers.some(([name, value]) => name.toLowerCase() === 'host' && value.toLowerCase() !== url.host))
+    throw new CredentialNotUsableError('HEADER_NOT_ALLOWED');
 }
 
 /**
@@ -101,4 +294,23 @@ export async function prepareRequest(_context: DomainContext, _plan: UsePlan, _r
  * is sent, and do not send it if this fails. `action` names the connection's noun, such as `{ name: 'proxyRequest', noun: 'connection', … }`.
  * @throws UnavailableError, UnauthenticatedError as `mutate` does
  */
-export async function recordUse(_context: MutationContext, _request: PreparedRequest): Promise<void> {}
+export async function recordUse(context: MutationContext, { plan }: Pick<PreparedRequest, 'plan'>): Promise<void> {
+  const { uses, viewer } = context;
+  if (uses?.proxied === 'minute') {
+    context.auditStream?.requireWorking(viewer.organizationId);
+    uses.count(viewer, plan.connection.id);
+  } else {
+    await mutate(context, async () => plan.connection.id, plan.purpose);
+  }
+  noteUsed(context, plan);
+}
+
+/** Notes when a connection and its credentials were used. Writes nothing yet. */
+export function noteUsed({ uses, viewer, now }: DomainContext, { connection, credentials }: UsePlan): void {
+  uses?.note(
+    viewer.organizationId,
+    connection.id,
+    credentials.map(({ id }) => id),
+    now(),
+  );
+}

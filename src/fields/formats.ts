@@ -89,6 +89,16 @@ export const formats = {
     message: 'must be the value of an HTTP header: visible ASCII characters, with spaces only between them (RFC 9110, section 5.5)',
     accepts: (text) => visibleAscii.test(text),
   },
+  /** A header or a URL of a request that is sent elsewhere. It is not stored, so it may contain what nobody should read. */
+  sentValue: {
+    message: 'must be the value of an HTTP header: visible ASCII characters, with spaces only between them (RFC 9110, section 5.5)',
+    accepts: (text) => text === '' || visibleAscii.test(text),
+  },
+  sentUrl: {
+    message: 'must be an absolute http or https URL without spaces, line breaks, user name, password or fragment',
+    accepts: isUrl,
+  },
+  sha256: { message: 'must be 64 hexadecimal digits', accepts: (text) => /^[0-9A-Fa-f]{64}$/.test(text) },
   /** A shared secret whose bytes in UTF-8 are a key. */
   sharedSecret: {
     message: 'must be a shared secret: one line without spaces or line breaks at its beginning or end, not a key in PEM',
@@ -111,6 +121,11 @@ export const formats = {
     message:
       'must be an http, https or git URL without a user name or password, or an ssh URL without a password, or user@host:path. Put them into username and secretValue',
     accepts: isCloneUrl,
+  },
+  // The query can contain anything that the URL parser keeps. A fragment is never sent.
+  requestPath: {
+    message: 'must be a path that begins with one slash, with a query if needed, in the visible characters of ASCII, without a fragment',
+    accepts: (text) => /^\/(?![/\\])[\x21\x22\x24-\x5b\x5d-\x7e]*$/.test(text),
   },
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',

@@ -23,7 +23,8 @@ export function logRequest(
     {
       requestId,
       method: knownMethods.includes(method) ? method : 'other',
-      path: knownPaths.includes(pathname) ? pathname : 'other',
+      // Of a proxied request, what follows is for the service.
+      path: pathname.startsWith('/proxy/') ? '/proxy' : knownPaths.includes(pathname) ? pathname : 'other',
       status,
       milliseconds: Math.round(performance.now() - startedAt),
       organization: viewer?.organizationId,

@@ -1,3 +1,4 @@
+import { Readable } from 'node:stream';
 import type { HttpRequest, HttpResponse } from './request.ts';
 
 /**
@@ -7,11 +8,11 @@ import type { HttpRequest, HttpResponse } from './request.ts';
 export function fetchDoor(handle: (request: HttpRequest) => Promise<HttpResponse>): (request: Request) => Promise<Response> {
   return async (request) => {
     const { status, headers, body } = await untilAborted(handle(requestOf(request)), request.signal);
-    return new Response(body, { status, headers });
+    return new Response(body instanceof Readable ? (Readable.toWeb(body) as ReadableStream<Uint8Array>) : body, { status, headers });
   };
 }
 
-function requestOf({ method, url: address, headers, body }: Request): HttpRequest {
+function requestOf({ method, url: address, headers, body, signal }: Request): HttpRequest {
   const url = new URL(address, 'http://localhost');
   return {
     method,
@@ -19,6 +20,9 @@ function requestOf({ method, url: address, headers, body }: Request): HttpReques
     target: url.pathname + url.search,
     isEncrypted: url.protocol === 'https:',
     headers: Object.fromEntries(headers),
+    rawHeaders: [...headers],
+    hasBody: body !== null,
+    signal: () => signal,
     body: () => ((body as AsyncIterable<Uint8Array> | null) ?? (async function* () {})())[Symbol.asyncIterator](),
   };
 }

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
 import type { FailedLogins } from '../domain/failed-logins.ts';
+import type { SendProxied } from '../domain/proxy.ts';
 import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
 import { createLoaders, type GraphQLContext, type Progress } from '../schema/index.ts';
@@ -20,6 +21,7 @@ import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimi
 import { type Callback, callbackResponse } from './oauth-callback.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
+import { createProxyDoor, isProxied } from './proxy.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { respond, sentResult } from './response.ts';
@@ -29,6 +31,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   /** Creates the domain's context for a viewer. */
   readonly contextOf: (viewer: Viewer) => DomainContext;
   readonly authenticate: Authenticator;
+  /** Sends requests over connections. */
+  readonly proxy: SendProxied;
   /** Counts refused requests, for the audit log. */
   readonly refusals: Refusals;
   /** Counts requests without a valid token, for the log of the platform. */
@@ -58,6 +62,9 @@ export interface ExecutionResult {
     readonly extensions: Record<string, unknown>;
   }[];
 }
+
+/** The cost of a proxied request: that of a mutation. */
+const PROXY_COST = 25;
 
 /** Creates the function that answers requests, and the one that runs operations without HTTP. */
 export function createHttp(settings: HttpSettings) {
@@ -89,11 +96,11 @@ export function createHttp(settings: HttpSettings) {
   }
 
   /** Checks who sends a request, before its body is read: a caller without a token learns nothing about other errors in the request. */
-  async function admit(request: ReadableRequest, state: RequestState): Promise<void> {
+  async function admit(request: ReadableRequest, state: RequestState, maxBodyBytes = limits.maxBodyBytes, bodyCost?: 0): Promise<Viewer> {
     state.address = addressOf(request, settings.trustedProxies);
-    checkDeclaredLength(request, limits.maxBodyBytes);
+    checkDeclaredLength(request, maxBodyBytes);
     try {
-      await rateLimits.admit(request, state, (guarding) => authenticate(request.headers, guarding));
+      return await rateLimits.admit(request, state, (guarding) => authenticate(request.headers, guarding), bodyCost);
     } catch (error) {
       // A valid token that is over its limit has a viewer.
       if (!state.viewer && (error instanceof UnauthenticatedError || error instanceof RateLimitedError)) {
@@ -102,6 +109,19 @@ export function createHttp(settings: HttpSettings) {
       throw error;
     }
   }
+
+  const sendProxied = createProxyDoor({
+    proxy: settings.proxy,
+    contextOf,
+    refusals,
+    // Its body is passed on and not parsed, so it costs nothing.
+    async admit(request, state) {
+      const viewer = await admit(request, state, Number.POSITIVE_INFINITY, 0);
+      state.cost = PROXY_COST;
+      await rateLimits.chargeOperation(state);
+      return viewer;
+    },
+  });
 
   /** Reads what a request asks for. It can be anything. @throws GraphQLError, RateLimitedError */
   async function parametersOf(request: ReadableRequest, state: RequestState): Promise<unknown> {
@@ -137,15 +157,26 @@ export function createHttp(settings: HttpSettings) {
     return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false);
   }
 
-  /** Answers a request, whatever it is. HEAD has become GET. */
-  async function responseTo(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
+  /** Answers a request, whatever it is. */
+  async function responseTo(asSent: ReadableRequest, state: RequestState): Promise<HttpResponse> {
+    // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path but those of other services.
+    // The redirect of a service can be answered once, so HEAD is no GET there.
+    const isHead = asSent.method === 'HEAD' && asSent.url.pathname !== OAUTH_CALLBACK_PATH;
+    const request = isHead ? { ...asSent, method: 'GET' } : asSent;
     try {
-      const guarded = guard.check(request);
+      const guarded = guard.check(request, isProxied(request));
       if (guarded) return await guarded;
       if (request.url.pathname === OAUTH_CALLBACK_PATH) {
         state.address = addressOf(request, settings.trustedProxies);
         await rateLimits.admitAnonymous(state);
         return await callbackResponse(request, settings.callback, { address: state.address ?? null, requestId: state.requestId! });
+      }
+      if (isProxied(request)) {
+        return await sendProxied(
+          asSent,
+          state,
+          onDefect(() => sentWith(request, undefined, state.viewer), state.requestId),
+        );
       }
       const page = graphiql?.(request);
       const served = page && (await page);
@@ -170,11 +201,7 @@ export function createHttp(settings: HttpSettings) {
       const state: RequestState = { requestId: randomUUID() };
       // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
       const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
-      // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path.
-      // The redirect of a service can be answered once, so HEAD is no GET there.
-      const isHead = request.method === 'HEAD' && (url || undefined)?.pathname !== OAUTH_CALLBACK_PATH;
-      const method = isHead ? 'GET' : request.method;
-      const answer = url ? await responseTo({ ...request, method, url }, state) : refusalResponse(noUrl);
+      const answer = url ? await responseTo({ ...request, url }, state) : refusalResponse(noUrl);
       const { vary } = answer.headers;
       const headers = {
         ...guard.headersFor(request),

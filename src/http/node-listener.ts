@@ -1,4 +1,5 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { pipeline, Readable } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { HttpRequest, HttpResponse, RequestHeaders } from './request.ts';
 
@@ -14,14 +15,14 @@ export function nodeListener(handle: (request: HttpRequest) => Promise<HttpRespo
     // The client has gone. Nobody needs to know.
     response.on('error', () => {});
     // `handle` answers every error of a request. What it throws nevertheless must not be lost with the socket kept open.
-    handle(requestOf(incoming)).then(
+    handle(requestOf(incoming, response)).then(
       (answer) => send(response, answer),
       () => response.destroy(),
     );
   };
 }
 
-function requestOf(incoming: IncomingMessage & Framed): HttpRequest {
+function requestOf(incoming: IncomingMessage & Framed, response: ServerResponse): HttpRequest {
   const headers = incoming.headers as RequestHeaders;
   const encrypted = incoming.protocol ? incoming.protocol === 'https' : (incoming.socket as Partial<TLSSocket>).encrypted === true;
   return {
@@ -30,14 +31,40 @@ function requestOf(incoming: IncomingMessage & Framed): HttpRequest {
     target: incoming.originalUrl ?? incoming.url ?? '/',
     isEncrypted: encrypted,
     headers,
+    rawHeaders: pairsOf(incoming.rawHeaders),
+    hasBody: headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0,
+    signal: () => goneSignal(response),
     // An unread request must stay open: closing it would close the socket before the response is sent.
     body: () => incoming.iterator({ destroyOnReturn: false }),
     incoming,
   };
 }
 
+function pairsOf(raw: readonly string[]): (readonly [name: string, value: string])[] {
+  return raw.flatMap((name, index) => (index % 2 === 0 ? [[name, raw[index + 1] ?? ''] as const] : []));
+}
+
+function goneSignal(response: ServerResponse): AbortSignal {
+  const gone = new AbortController();
+  const onClose = () => {
+    if (!response.writableFinished) gone.abort();
+  };
+  if (response.destroyed) onClose();
+  else response.once('close', onClose);
+  return gone.signal;
+}
+
 function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {
-  if (response.destroyed || response.writableEnded) return;
+  if (response.destroyed || response.writableEnded) {
+    if (body instanceof Readable) body.destroy();
+    return;
+  }
+  if (body instanceof Readable) {
+    response.writeHead(status, headers);
+    // A stream that fails closes the connection: the client must not take a part for the whole.
+    pipeline(body, response, () => {});
+    return;
+  }
   response.writeHead(status, body === null ? headers : { ...headers, 'content-length': Buffer.byteLength(body) });
   response.end(body ?? undefined);
 }

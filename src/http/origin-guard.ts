@@ -33,7 +33,8 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
   const forbid = (message: string) => refusalResponse({ status: 403, code: 'FORBIDDEN', message });
 
   return {
-    check(request: ReadableRequest): HttpResponse | undefined | Promise<HttpResponse> {
+    /** With `isProxied`, the parameters and the body are for another service, and not looked at. */
+    check(request: ReadableRequest, isProxied = false): HttpResponse | undefined | Promise<HttpResponse> {
       const { method, url, headers } = request;
       if (url.pathname === '/health') return { status: 200, headers: textHeaders, body: 'alive\n' };
       if (url.pathname === '/ready') {
@@ -51,6 +52,7 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
         return forbid('Requests from pages of this origin are not accepted. The setting CORS_ORIGINS lists the accepted origins.');
       }
       if (method === 'OPTIONS' && isAllowed(origin)) return { status: 204, headers: preflight, body: null };
+      if (isProxied) return undefined;
       const unreadable = unreadableRequest(request);
       return unreadable && refusalResponse(unreadable);
     },

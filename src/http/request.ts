@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http';
+import type { Readable } from 'node:stream';
 import type { Viewer } from '../access/viewer.ts';
 import type { Quota } from './limits/rate-limiter.ts';
 
@@ -15,6 +16,12 @@ export interface HttpRequest {
   /** Whether the connection to the client, or to the last proxy, is encrypted. */
   readonly isEncrypted: boolean;
   readonly headers: RequestHeaders;
+  /** All headers in their order. A name can occur several times. */
+  readonly rawHeaders: readonly (readonly [name: string, value: string])[];
+  /** Whether the request has a body, which can be empty. */
+  readonly hasBody: boolean;
+  /** Returns what is aborted when the client goes before it has the whole response. */
+  readonly signal: () => AbortSignal;
   /** The body in chunks. Read at most once. */
   readonly body: () => AsyncIterator<Uint8Array>;
   /** Node's request; undefined for a request that came from code and not through a socket. */
@@ -30,8 +37,8 @@ export interface ReadableRequest extends HttpRequest {
 export interface HttpResponse {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
-  /** Null if the response has no content. */
-  readonly body: string | Uint8Array<ArrayBuffer> | null;
+  /** Null if the response has no content. A stream is destroyed when the client goes. */
+  readonly body: string | Uint8Array<ArrayBuffer> | Readable | null;
 }
 
 /** What is known of a request while it is answered. */

@@ -1,10 +1,12 @@
 import {
+  constants,
   createHash,
   createPrivateKey,
   createPublicKey,
   generateKeyPairSync,
   type JsonWebKey,
   randomBytes,
+  sign,
   X509Certificate,
 } from 'node:crypto';
 import { RSA_MIN_BITS } from './algorithms.ts';
@@ -48,6 +50,26 @@ export function sshBlobOf({ bytes }: PublicKey): Buffer {
 export function openCertificate({ bytes, publicKey }: Certificate): X509Certificate {
   checkPublicKey(publicKey);
   return opened(() => new X509Certificate(bytes));
+}
+
+/** The JSON Web Algorithms that sign with a private key (RFC 7518, section 3.1, and RFC 8037). */
+export type SignatureAlgorithm = `${'RS' | 'PS' | 'ES'}${256 | 384 | 512}` | 'EdDSA';
+
+/** The curve of each algorithm of ECDSA (RFC 7518, section 3.4). */
+const curveOf: Partial<Record<SignatureAlgorithm, PrivateKey['curve']>> = { ES256: 'P-256', ES384: 'P-384', ES512: 'P-521' };
+
+/** Signs as JSON Web Signatures do. @throws Refused when the key is not one for the algorithm, or OpenSSL does not take it */
+export function signature({ type, curve, encoding, bytes }: PrivateKey, algorithm: SignatureAlgorithm, data: Buffer): Buffer {
+  const family = algorithm.slice(0, 2);
+  const fits = { RS: type === 'rsa', PS: type === 'rsa', ES: type === 'ec' && curve === curveOf[algorithm] }[family];
+  if (!(fits ?? type.startsWith('Ed'))) throw new Refused();
+  const hash = family === 'Ed' ? null : `sha${algorithm.slice(2)}`;
+  const { RSA_PKCS1_PSS_PADDING, RSA_PSS_SALTLEN_DIGEST } = constants;
+  const padding = family === 'PS' ? { padding: RSA_PKCS1_PSS_PADDING, saltLength: RSA_PSS_SALTLEN_DIGEST } : {};
+  return opened(() => {
+    const key = createPrivateKey({ key: bytes, format: 'der', type: encoding });
+    return sign(hash, data, { key, dsaEncoding: 'ieee-p1363', ...padding });
+  });
 }
 
 /** Generates an RSA private key of the smallest allowed size, in PKCS#8. */

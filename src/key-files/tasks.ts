@@ -1,8 +1,21 @@
 import { Refused } from './der.ts';
 import { readDistinguishedName, showDistinguishedName } from './distinguished-name.ts';
 import { isOpenSsh, readOpenSsh, sshText } from './openssh.ts';
-import { checkPublicKey, generateRsaKey, generateSshKey, hashOf, openCertificate, pemOf, publicKeyOf, sshBlobOf } from './openssl.ts';
+import {
+  checkPublicKey,
+  generateRsaKey,
+  generateSshKey,
+  hashOf,
+  openCertificate,
+  pemOf,
+  publicKeyOf,
+  type SignatureAlgorithm,
+  signature,
+  sshBlobOf,
+} from './openssl.ts';
 import { type PrivateKey, type PublicKey, readAnyKey, readCertificates, readPrivateKey } from './read.ts';
+
+export type { SignatureAlgorithm } from './openssl.ts';
 
 /** What is told of a private key: only its public half. */
 export interface PrivateKeyFacts {
@@ -45,9 +58,15 @@ export type ReadAs = keyof Readings;
 export type Generated = 'rsa' | 'ssh';
 
 /** A piece of work for a worker. */
-export type Task = { readonly readAs: ReadAs; readonly plain: string } | { readonly generate: Generated };
+export type Task =
+  | { readonly readAs: ReadAs; readonly plain: string }
+  | { readonly generate: Generated }
+  | { readonly sign: string; readonly by: SignatureAlgorithm; readonly plain: string };
 
-/** The result of a task: of reading, undefined when the text is not what it must be; of generating, the private key. */
+/**
+ * The result of a task: of reading, undefined when the text is not what it must be; of generating, the private key; of signing, the signature in
+ * base64url, or undefined when the text is no private key for the algorithm.
+ */
 export type TaskResult = Readings[ReadAs] | string | undefined;
 
 const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
@@ -92,6 +111,7 @@ const readers: { readonly [K in ReadAs]: (plain: string) => Readings[K] } = {
 export function runTask(task: Task): TaskResult {
   if ('generate' in task) return task.generate === 'rsa' ? generateRsaKey() : generateSshKey();
   try {
+    if ('sign' in task) return signature(readPrivateKey(task.plain), task.by, Buffer.from(task.sign)).toString('base64url');
     return readers[task.readAs](task.plain);
   } catch (error) {
     if (error instanceof Refused || error instanceof RangeError) return undefined;

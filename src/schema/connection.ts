@@ -1,3 +1,4 @@
+import { checkConnection } from '../domain/check.ts';
 import {
   addConnectionCredential,
   addedEntryFields,
@@ -14,7 +15,14 @@ import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connec
 import { importConnections } from '../domain/connection-import.ts';
 import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../domain/import.ts';
 import type { Binding } from '../domain/reading.ts';
-import { ConflictError, type GatewayError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
+import {
+  ConflictError,
+  CredentialNotUsableError,
+  type GatewayError,
+  InvalidIntegrationError,
+  NotFoundError,
+  ValidationError,
+} from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
@@ -23,6 +31,7 @@ import { byGlob, byReference, byText } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialUsage } from './usage.ts';
+import { requestPlanField } from './use.ts';
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
@@ -90,6 +99,14 @@ export function addConnection(kit: Kit): void {
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
       ...connectionHealthFields(kit, t),
+      requestPlan: requestPlanField(kit, t as never),
+      lastUsedAt: t.field({
+        type: 'DateTime',
+        nullable: true,
+        description:
+          'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+        resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
+      }),
     }),
   });
 
@@ -195,6 +212,18 @@ export function addConnection(kit: Kit): void {
     inputDescription: 'The connection, the list, the entry and its new position.',
     input: { ...connection.which(), ...fields.inputFields(movedEntryFields), credential: boundCredential },
     run: moveConnectionCredential,
+  });
+  mutation('checkConnection', {
+    description:
+      'Asks the service whether a connection works, by the request that `check` of its connector describes, and writes what it answers: read `state` and `problems` of the result. The answer itself is not returned.',
+    scope: 'connections.check',
+    cost: 100,
+    inputDescription: 'The connection to check.',
+    input: { connection: connection.member({ required: true, description: 'The connection.' }) },
+    success: { field: 'connection', type: connection.type, description: 'The connection, as it is after the check.' },
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, CredentialNotUsableError],
+    audit: 'connection',
+    run: checkConnection,
   });
   connection.remove({
     description: 'Deletes a connection. Its credentials are not deleted.',

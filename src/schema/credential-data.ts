@@ -1,5 +1,5 @@
 import { may } from '../access/viewer.ts';
-import { type CredentialKind, GENERATE } from '../credential-kinds/define.ts';
+import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
 import type { Fact, FactObject } from '../credential-kinds/facts.ts';
 import type { CredentialData } from '../domain/credential.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
@@ -55,10 +55,19 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
   );
 
   function inputFields(kind: CredentialKind, t: FieldBuilder, partial: boolean) {
-    const members = fields.inputFields(kind.fields, { partial });
+    // The domain knows whether a required secret may be absent.
+    const mayPend = (field: KindField) => (field.secret && !kind.storedAs ? { ...field, optional: true as const } : field);
+    const given = Object.fromEntries(Object.entries(kind.fields).map(([name, field]) => [name, mayPend(field)]));
+    const members = fields.inputFields(given, { partial });
     if (!kind.generate) return members;
     const description = `If true, the server generates a key pair and stores the private key as ${kind.generate.field}.`;
     return { ...members, [GENERATE]: untyped(t)({ type: 'Boolean', description }) };
+  }
+
+  /** Says which secrets are required, which the types of the input cannot say. */
+  function requiredSecrets({ fields, storedAs }: CredentialKind): string {
+    const names = Object.keys(fields).filter((name) => fields[name]!.secret && !fields[name]!.optional && !storedAs);
+    return names.length === 0 ? '' : ` Required, unless \`pending\` is true: ${names.map((name) => `\`${name}\``).join(', ')}.`;
   }
 
   /** Creates a `@oneOf` input with one member per kind. */
@@ -67,7 +76,7 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
       const hasInput = Object.keys(kind.fields).length > 0;
       const type = hasInput
         ? builder.inputType(`${kind.typeName}${suffix}`, {
-            description: partial ? `The fields of \`${kind.typeName}\` to change.` : `A new \`${kind.typeName}\`.`,
+            description: partial ? `The fields of \`${kind.typeName}\` to change.` : `A new \`${kind.typeName}\`.${requiredSecrets(kind)}`,
             fields: (t) => inputFields(kind, t, partial) as never,
           })
         : 'EmptyObject';

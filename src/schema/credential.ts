@@ -1,7 +1,9 @@
+import { checkCredential } from '../domain/check.ts';
 import {
   createCredential,
   credentialFields,
   deleteCredential,
+  newCredentialFields,
   revealFields,
   revealSecret,
   updateCredential,
@@ -47,7 +49,7 @@ const sortFields = {
 /** The input fields of a new credential, alone or within a connection. */
 function newMembers(kit: Kit) {
   return {
-    ...kit.fields.inputFields(credentialFields),
+    ...kit.fields.inputFields(newCredentialFields),
     data: kit.input.field({ type: credentialData(kit).create, required: true, description: 'The kind and its fields.' }),
   };
 }
@@ -117,7 +119,7 @@ export function addCredential(kit: Kit): void {
             'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its settings or secrets.',
           resolve: ({ checkedAt }) => checkedAt ?? null,
         }),
-        token: t.field({
+        tokenFacts: t.field({
           type: tokenFactsType(kit),
           nullable: true,
           description:
@@ -133,6 +135,13 @@ export function addCredential(kit: Kit): void {
             const end = runsOutAt(record);
             return end < NEVER ? end : null;
           },
+        }),
+        lastUsedAt: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+          resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
         }),
         usages: usagesField(kit, t),
       };
@@ -225,6 +234,19 @@ export function addCredential(kit: Kit): void {
     errors: [ValidationError, NotFoundError, ConflictError, CredentialNotUsableError, ServiceFailedError, UnreadableSecretError],
     audit: 'credential',
     run: refreshCredential,
+  });
+
+  mutation('checkCredential', {
+    description:
+      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
+    scope: 'credentials.check',
+    cost: 100,
+    inputDescription: 'The credential to check.',
+    input: { credential: credential.member({ required: true, description: 'The global id of the credential.' }) },
+    success: { field: 'credential', type: credential.type, description: 'The credential, as it is after the check.' },
+    errors: [ValidationError, NotFoundError, CredentialNotUsableError],
+    audit: 'credential',
+    run: checkCredential,
   });
 
   const revealed = builder.objectRef<Awaited<ReturnType<typeof revealSecret>>>('RevealedSecret').implement({

@@ -13,6 +13,7 @@ import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
 import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
+import { addUse } from './use.ts';
 import { addViewer } from './viewer.ts';
 
 export { shownEntry } from './audit.ts';
@@ -36,6 +37,7 @@ const parts = [
   addEndUserToken,
   addRevocation,
   addAudit,
+  addUse,
   addViewer,
 ];
 

@@ -31,6 +31,8 @@ const fields = {
   /** All credentials that the bindings and their auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
   ...healthFields,
+  /** When the job that checks connections began with it last. Null or absent if never. */
+  checkStartedAt: optional(nullable(date())),
 };
 
 /** Binds an ordered list of credentials to a connector, an end user or a domain. */
@@ -52,13 +54,14 @@ export function connectionStore(database: Database, authenticity: Authenticity, 
   schema.index({ organizationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, stateChangesAt: 1 });
+  schema.index({ organizationId: 1, connectorId: 1, checkStartedAt: 1 });
   const model = database.model('Connection', schema, 'connections');
   const records = recordStore<ConnectionRecord>(database, model, {
     noun: 'connection',
     fields,
     authenticity,
     // They are shown and decide nothing: `noteUsed` writes the first one.
-    unauthenticated: ['lastUsedAt', ...healthFieldNames],
+    unauthenticated: ['lastUsedAt', 'checkStartedAt', ...healthFieldNames],
     derived,
   });
   return (extent: Extent) => {
@@ -68,6 +71,24 @@ export function connectionStore(database: Database, authenticity: Authenticity, 
       ...translatingErrors({
         /** Returns at most `limit` of those whose state must be determined again. */
         unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
+        /** Returns connections of some connectors that the job did not begin to check since a time. */
+        async toCheck(connectorIds: readonly string[], before: Date, limit: number): Promise<readonly ConnectionRecord[]> {
+          const connectorId = { $in: connectorIds };
+          const due = [
+            { connectorId, checkStartedAt: null },
+            { connectorId, checkStartedAt: { $lte: before } },
+          ];
+          return (await own.matching(due, limit)).intact;
+        },
+        /** Notes that a check begins. Returns false if another process has begun one. */
+        async claimCheck(id: string, before: Date, startedAt: Date): Promise<boolean> {
+          const isDue = { $nor: [{ checkStartedAt: { $gt: before } }] };
+          const change = { $set: { checkStartedAt: startedAt } };
+          const claimed = await database
+            .collection<{ _id: string }>('connections')
+            .updateOne({ ...within(extent), ...isDue, _id: id }, change, database.session());
+          return claimed.matchedCount === 1;
+        },
         /** Notes that the states of all connections that use a credential must be determined again. It conflicts with whoever determines one. */
         async unsettle(credentialId: string): Promise<void> {
           const change = { $set: { stateChangesAt: UNSETTLED, touches: newTouch() } };

@@ -1,6 +1,6 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
-import { boolean, list, mixed, nullable, object, optional, text, type ValueOf } from './fields.ts';
+import { boolean, list, mixed, nullable, number, object, oneOf, optional, text, type ValueOf } from './fields.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
@@ -16,6 +16,11 @@ export const authScheme = object({
 /** How a connector authenticates: a type and its settings. Contains ids of credentials but no secrets. */
 export interface AuthScheme extends ValueOf<typeof authScheme> {}
 
+const check = object({ method: oneOf(['GET', 'HEAD', 'POST']), path: text(), expectedStatus: nullable(number()) });
+
+/** A request that shows whether a connection works. */
+export interface ConnectorCheck extends ValueOf<typeof check> {}
+
 const fields = {
   integrationId: text(),
   name: text(),
@@ -24,6 +29,8 @@ const fields = {
   authSchemes: list(authScheme),
   /** Whether end users may make connections although a scheme uses a credential of the integration. Absent, like false, in older records. */
   endUsersMayUseClient: optional(boolean()),
+  /** How connections are checked. Absent, like null, in older records. */
+  check: optional(nullable(check)),
   /** The credentials that the auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
 };

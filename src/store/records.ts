@@ -665,6 +665,20 @@ export function recordStore<R extends BaseRecord>(
           if (ids.length > 0) await collection.updateMany(written({ id: ids }), { $set: { touches: newTouch() } }, database.session());
         },
 
+        /**
+         * Writes when records were last used. Changes neither their version nor their times, and needs no transaction: only for nouns whose `lastUsedAt`
+         * is in `unauthenticated`.
+         */
+        async noteUsed(ids: readonly string[], at: Date): Promise<void> {
+          if (!unauthenticated.includes('lastUsedAt' as keyof R & string)) throw new Error(`The noun ${noun} has no lastUsedAt.`);
+          for (let start = 0; start < ids.length; start += IDS_AT_ONCE)
+            await collection.updateMany(
+              written({ id: ids.slice(start, start + IDS_AT_ONCE) }),
+              { $set: { lastUsedAt: at } },
+              database.session(),
+            );
+        },
+
         /** Returns the ids of all matching records, including those that reads hide. */
         async ids(filter: Filter<R>): Promise<string[]> {
           const found = await anyModel.find(written(filter), { _id: 1 }).batchSize(IDS_AT_ONCE).lean();

@@ -2,7 +2,7 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import type { StoredParts } from '../../src/credential-kinds/validate.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { credentialKinds } from '../kinds.ts';
-import { errorOf, everyField, exampleData, issuesOf, prepareWrite, storedExample, textOfLength } from './examples.ts';
+import { errorOf, everyField, exampleData, issuesOf, prepareWrite, storedAfter, storedExample, textOfLength } from './examples.ts';
 
 const CANARY = 'canary-7f3a91';
 
@@ -26,7 +26,46 @@ describe.each(credentialKinds.map((kind) => ({ name: kind.kind, kind })))('$name
   it('takes an update that changes nothing, and keeps everything (L27, Z27)', async () => {
     if (kind.storedAs) return;
     const stored = await storedExample(kind);
-    expect(await prepareWrite(kind, {}, stored)).toEqual({ settings: stored.settings, facts: stored.facts, secrets: {}, unset: [] });
+    expect(await prepareWrite(kind, {}, stored)).toEqual({
+      settings: stored.settings,
+      facts: stored.facts,
+      secrets: {},
+      unset: [],
+      pending: [],
+    });
+  });
+
+  it('may be without its secrets while they are to come, and is complete when they have come, whatever their order', async () => {
+    if (kind.storedAs) return;
+    const data = exampleData(kind, 'required');
+    const secrets = Object.keys(kind.fields).filter((name) => kind.fields[name]!.secret);
+    const required = secrets.filter((name) => !kind.fields[name]!.optional);
+    const settings = Object.fromEntries(Object.entries(data).filter(([name]) => !secrets.includes(name)));
+    const first = await prepareWrite(kind, settings, undefined, true);
+    expect(first.secrets).toEqual({});
+    expect(first.pending).toEqual(expect.arrayContaining(required));
+    // What must be there besides them is what the whole example must have, too.
+    if (first.pending.length > 0)
+      expect((await issuesOf(kind, settings)).map(({ path }) => path[0])).toEqual(expect.arrayContaining(required));
+    // What a fact tells about a secret is not told before there is one.
+    for (const fact of Object.values(first.facts)) expect(fact).not.toMatchObject({ keyMatches: false });
+    for (const order of [first.pending, first.pending.toReversed()]) {
+      let stored = storedAfter(first);
+      // A change of something else leaves it as it is.
+      expect((await prepareWrite(kind, {}, stored)).pending).toEqual(first.pending);
+      for (const [index, name] of order.entries()) {
+        const write = await prepareWrite(kind, { [name]: kind.fields[name]!.example }, stored);
+        expect(write.pending).toEqual(order.slice(index + 1).sort());
+        stored = storedAfter(write, stored);
+      }
+      // Then its rules hold as for any other.
+      for (const name of required) expect(await issuesOf(kind, { [name]: null }, stored)).toHaveLength(1);
+      const whole = await prepareWrite(kind, {
+        ...settings,
+        ...Object.fromEntries(order.map((name) => [name, kind.fields[name]!.example])),
+      });
+      expect(stored).toEqual(storedAfter(whole));
+    }
   });
 
   it('L23: refuses a field that it does not have, without repeating its name or value', async () => {

@@ -35,18 +35,24 @@ export function wrapped(kind: CredentialKind, data: Record<string, unknown>): Re
 export const keyFilesHere = () => createKeyFiles(async (task) => runTask(task));
 
 /** What becomes of a write that holds plain secrets, or asks for one, which is then always the same. */
-export async function prepareWrite(kind: CredentialKind, data: Record<string, unknown>, stored?: StoredParts): Promise<PreparedWrite> {
+export async function prepareWrite(
+  kind: CredentialKind,
+  data: Record<string, unknown>,
+  stored?: StoredParts,
+  isPending = false,
+): Promise<PreparedWrite> {
   const isAsked = kind.generate && data.generatePrivateKey === true && data[kind.generate.field] === undefined;
   const made = isAsked ? { generatePrivateKey: new Redacted(kind.kind === 'git' ? ed25519.plainKey : exampleRsaKey) } : {};
   // The contract of its fields holds for a kind that is refused at present, too. `refusal` itself is tested through the gateway.
-  return prepareWrapped({ ...kind, refusal: undefined }, wrapped(kind, { ...data, ...made }), keyFilesHere(), stored);
+  return prepareWrapped({ ...kind, refusal: undefined }, wrapped(kind, { ...data, ...made }), keyFilesHere(), stored, isPending);
 }
 
 /** What would be stored after this write. */
 export function storedAfter(write: PreparedWrite, before?: StoredParts): StoredParts {
   const set = Object.keys(write.secrets).map((name) => [name, true]);
   const unset = write.unset.map((name) => [name, false]);
-  return { settings: write.settings, facts: write.facts, isSet: { ...before?.isSet, ...Object.fromEntries([...set, ...unset]) } };
+  const isSet = { ...before?.isSet, ...Object.fromEntries([...set, ...unset]) };
+  return { settings: write.settings, facts: write.facts, isSet, pending: write.pending };
 }
 
 /** A stored credential of this kind, made from its examples and from `data`. */

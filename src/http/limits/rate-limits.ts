@@ -99,7 +99,12 @@ export function createRateLimits({ limits, reserve, noOrganization, now, onFailu
      * @throws RateLimitedError
      * @throws UnauthenticatedError
      */
-    async admit(request: HttpRequest, state: RequestState, authenticate: (guard: Guard) => Promise<Viewer>): Promise<Viewer> {
+    async admit(
+      request: HttpRequest,
+      state: RequestState,
+      authenticate: (guard: Guard) => Promise<Viewer>,
+      bodyCost = declaredCost(request),
+    ): Promise<Viewer> {
       const spendOnAddress = async () => {
         const { address } = state;
         const quota = await addresses.spend(noOrganization, address ? addressGroup(address) : '', REQUEST_COST);
@@ -113,7 +118,7 @@ export function createRateLimits({ limits, reserve, noOrganization, now, onFailu
         if (error instanceof UnauthenticatedError && !(error instanceof SpentGuessError)) await spendOnAddress();
         throw error;
       }
-      state.bodyCost = declaredCost(request);
+      state.bodyCost = bodyCost;
       await spendOrRefuse(state, state.viewer, REQUEST_COST + state.bodyCost);
       return state.viewer;
     },

@@ -17,6 +17,7 @@ import {
   readPages,
   readPagesOfTwo,
 } from '../../domain/reading.ts';
+import { type PlannedUse, planUses, type UsePlan } from '../../domain/use.ts';
 
 /** The maximum number of pages or counts in one command. */
 const PAGES_PER_COMMAND = 200;
@@ -43,6 +44,8 @@ export type Loaders = LoadersByNoun & {
   readonly credentialVisibility: DataLoader<string, Visibility>;
   /** Whether a connection works. */
   readonly connectionHealth: DataLoader<ConnectionRecord, ConnectionHealth>;
+  /** How the credentials of a connection are applied to requests. */
+  readonly requestPlan: DataLoader<PlannedUse, UsePlan>;
   /** The pages of connections and connectors that use a credential. */
   readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
@@ -65,6 +68,10 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: IDS_PER_COMMAND },
   );
+  const requestPlanLoader = new DataLoader((uses: readonly PlannedUse[]) => planUses(context, uses), {
+    cache: false,
+    maxBatchSize: PAGES_PER_COMMAND,
+  });
   const usesLoader: Loaders['uses'] = new DataLoader(
     async (uses) => {
       const connections = uses.map(({ connections }) => connections);
@@ -80,6 +87,7 @@ export function createLoaders(context: DomainContext): Loaders {
     credentialErrors: credentialErrorsLoader,
     credentialVisibility: visibilityLoader,
     connectionHealth: connectionHealthLoader,
+    requestPlan: requestPlanLoader,
   };
 }
 

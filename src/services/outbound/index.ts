@@ -72,6 +72,8 @@ export interface OutboundRequest {
    * leaves behind in a connection must not reach another. Without one, requests share connections if they have the same origin and client certificate.
    */
   readonly partition?: string;
+  /** Called once, when nothing more happens: the whole answer has arrived, though perhaps nobody has read it yet, or the request has failed. */
+  readonly onEnd?: () => void;
 }
 
 /** The answer of a third party. Redirects are answers like others: they are never followed. */
@@ -196,6 +198,7 @@ export function createOutbound(settings: OutboundSettings, onRequest: (event: Ou
         open.running -= 1;
         if (open.running === 0) open.idle = setTimeout(() => close(key, open), IDLE_POOL_MS).unref();
         tell(result);
+        request.onEnd?.();
       });
     },
 
