@@ -413,6 +413,10 @@ const settings = {
   OAUTH_RETURN_ORIGINS: listOf(canonicalOrigin)
     .optional()
     .describe('the origins to which browsers may be sent after an authorization, separated by commas, such as `https://app.example.com`'),
+  TOKEN_REFRESH_SECONDS: whole(0, 3_600, 60).describe('an access token that has less time left is refreshed before it is used, in seconds'),
+  TOKEN_REFRESH_AHEAD_SECONDS: whole(0, 86_400, 300).describe(
+    'an access token that has less time left is refreshed though nobody uses it, in seconds, so that its refresh token does not die of disuse; 0 means never',
+  ),
   AUDIT_SINK: z
     .string()
     .refine(
@@ -513,6 +517,8 @@ export interface Config {
     readonly publicUrl: string | null;
     /** The origins to which browsers may be sent after an authorization. */
     readonly returnOrigins: readonly string[];
+    readonly tokenRefreshMs: number;
+    readonly tokenRefreshAheadMs: number;
   };
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
@@ -618,6 +624,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       apiKeyLifetimeMs: read.API_KEY_MAX_LIFETIME_DAYS === 0 ? null : read.API_KEY_MAX_LIFETIME_DAYS * 24 * 60 * 60 * 1_000,
       publicUrl: read.PUBLIC_URL ?? null,
       returnOrigins: read.OAUTH_RETURN_ORIGINS ?? [],
+      tokenRefreshMs: read.TOKEN_REFRESH_SECONDS * 1_000,
+      tokenRefreshAheadMs: read.TOKEN_REFRESH_AHEAD_SECONDS * 1_000,
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     auditSink: read.AUDIT_SINK

@@ -191,6 +191,8 @@ export const notUsable = {
   NOT_FOR_REQUESTS: 'a credential is of a kind that is not for HTTP requests',
   NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
   SAME_PLACE: 'two credentials set the same header, query parameter or cookie, or each present a client certificate',
+  NO_CLIENT:
+    'a token cannot be obtained, because there is no auth scheme any more that says how, or its client does not exist or may not be sent to the token endpoint',
   NEEDS_AUTHORIZATION: 'there is no valid token, and a person must consent again',
 } as const;
 export type NotUsable = keyof typeof notUsable;

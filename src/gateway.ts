@@ -8,6 +8,7 @@ import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
 import { builtInKinds } from './credential-kinds/index.ts';
 import { createKindRegistry } from './credential-kinds/registry.ts';
+import { createTokens } from './domain/access-token.ts';
 import { createAlterations } from './domain/alterations.ts';
 import { authenticateAPIKey } from './domain/api-key.ts';
 import {
@@ -23,7 +24,7 @@ import {
 import { createAuditStream, STREAM_MS } from './domain/audit-stream.ts';
 import { handleCallback } from './domain/authorization.ts';
 import { checkDueConnections } from './domain/check.ts';
-import { contextOf } from './domain/context.ts';
+import { contextOf, type GatewayContext } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
 import { sweepExpired } from './domain/expiry.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
@@ -55,6 +56,8 @@ import { createCredentialReads } from './domain/reads.ts';
 import { createRefusals } from './domain/refusals.ts';
 import { createRevocationList, REVOCATION_POLL_MS, REVOCATION_SPREAD_MS } from './domain/revocation-list.ts';
 import { settleStates } from './domain/states.ts';
+import { refreshDue } from './domain/token-facts.ts';
+import { refreshDueTokens } from './domain/token-refreshing.ts';
 import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
@@ -194,6 +197,8 @@ export interface Gateway {
    * minute.
    */
   readonly updateHealth: () => Promise<void>;
+  /** Refreshes the tokens that end soon, though nobody uses them. Runs automatically each minute. */
+  readonly refreshTokens: () => Promise<void>;
   /** Checks the connections that are due, if they are checked at all. Runs automatically each minute. */
   readonly checkConnections: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
@@ -278,11 +283,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const findings = createFindings();
+    const { maxLifetimeSeconds } = options.tokens;
+    const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
+    const outboundSettings = { ...defaultOutbound, ...options.outbound };
+    const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, allowsHttp: outboundSettings.allowsHttp, ...options.policy };
+    const healthOf = derivedHealth(now);
+    const derivedFields: typeof healthOf = (record, before) => ({ ...healthOf(record, before), refreshAt: refreshDue(record, policy) });
     const stores = createStore(database, provider, now, {
       storageLimits: storageLimits(limits),
       onAltered: alterations.add,
       onUnreadable: (secret) => findings.noteUnreadable(secret, now()),
-      health: { credential: derivedHealth(now), connection: derivedConnectionHealth },
+      health: { credential: derivedFields, connection: derivedConnectionHealth },
     });
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const preparing = stores.prepare();
@@ -298,8 +309,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     }
     const revocations = createRevocationList({ stores, now, elapsed });
     await revocations.refresh();
-    const { maxLifetimeSeconds } = options.tokens;
-    const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
     const keyFiles = createKeyFilesPool();
     const onSealProblem = ({ organizationId, refusal, rejected, rejectedIds, missing }: SealProblem) => {
       const log = { organization: organizationId };
@@ -328,20 +337,20 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             ),
         },
       );
-    const outboundSettings = { ...defaultOutbound, ...options.outbound };
     const outbound = createOutbound(outboundSettings, (event) => logger.info(event, 'request to a third party'));
     const uses = createUses(options.auditsProxied ?? 'each');
     const reads = options.logsReads ? createCredentialReads() : undefined;
-    const gateway = {
+    const gateway: GatewayContext = {
       stores,
       now,
       kinds,
-      policy: { ...defaultPolicy, tokenLifetimeMs, allowsHttp: outboundSettings.allowsHttp, ...options.policy },
+      policy,
       revocations,
       keyFiles,
       uses,
       outbound,
       oauth: createOAuth(outbound, now),
+      tokens: createTokens(() => gateway),
       findings,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
@@ -365,8 +374,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         schema: builtSchema ?? createSchema(kinds),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
-        proxy: createProxy(limits),
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
+        proxy: createProxy(limits),
         refusals,
         failedLogins,
         ready: stores.ping,
@@ -389,6 +398,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     };
     const serve = (request: HttpRequest) => stores.serve(() => http().handle(request));
     const sweep = () => sweepExpired(gateway);
+    const refreshTokens = () => refreshDueTokens(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
     const sealAuditLog = async () => {
       try {
@@ -441,6 +451,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
       [checkDue, 'connections could not be checked'],
     ];
@@ -469,6 +480,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       updateHealth: () => inTurn([() => findings.flush(stores), () => settleStates(gateway)], (step) => step()),
       checkConnections: async () => void (await checkDue()),
       refreshRevocations: revocations.refresh,
+      refreshTokens,
       audit: {
         seal: sealAuditLog,
         stream,
@@ -502,6 +514,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       },
       async stop() {
         await Promise.all(ends.map((end) => end()));
+        await gateway.tokens.stop();
         await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
         await stores.serve(flushCounts).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
         if (runsJobs) {

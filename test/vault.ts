@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { expect } from 'vitest';
 import { type Noun, nounTable } from '../src/access/nouns.ts';
+import { createTokens } from '../src/domain/access-token.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
 import { createFindings } from '../src/domain/findings.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
@@ -165,7 +166,7 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
   const outbound = createOutbound(defaultOutbound);
   const oauth = createOAuth(outbound, now);
   const findings = createFindings();
-  return {
+  const gateway: GatewayContext = {
     stores,
     now,
     kinds: kindRegistry,
@@ -175,7 +176,9 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
     outbound,
     oauth,
     findings,
+    tokens: createTokens(() => gateway),
   };
+  return gateway;
 }
 
 /** A document with the MAC that the gateway would give it: for what no version writes any more. */
@@ -186,7 +189,7 @@ export async function signed(test: TestGateway, noun: Noun, document: Json): Pro
   const place = { organizationId, keyId: key._id, purpose: 'records' };
   const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
   const { mac: _, touches: _touches, bytes: _bytes, ...covered } = document;
-  for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread']) delete covered[field];
+  for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt']) delete covered[field];
   return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
 }
 

@@ -78,9 +78,9 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
+      checkConnectionsHours: config.checkConnectionsHours,
       outbound: config.outbound,
       auditsProxied: config.auditsProxied,
-      checkConnectionsHours: config.checkConnectionsHours,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {

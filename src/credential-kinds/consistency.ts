@@ -5,19 +5,8 @@ import type { Fact, FactObject } from './facts.ts';
 /** The fields that every credential has, whatever its kind. No kind may use these names for fields of its own. */
 const commonNames = [
   ...['id', 'name', 'description', 'kind', 'enabled', 'version', 'expiresAt', 'lastUsedAt', 'errors', 'usages', 'createdAt', 'updatedAt'],
-  ...[
-    'integration',
-    'endUser',
-    'connections',
-    'allowedDomains',
-    'allowedPurposes',
-    'state',
-    'problems',
-    'checkedAt',
-    'runsOutAt',
-    '__typename',
-    GENERATE,
-  ],
+  ...['integration', 'endUser', 'connections', 'allowedDomains', 'allowedPurposes', '__typename', GENERATE],
+  ...['state', 'problems', 'checkedAt', 'runsOutAt'],
 ];
 
 /**

@@ -4,6 +4,7 @@ import type { KeyFiles } from '../key-files/index.ts';
 import type { OAuth } from '../services/oauth/index.ts';
 import type { Outbound } from '../services/outbound/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
+import type { Tokens } from './access-token.ts';
 import type { Findings } from './findings.ts';
 import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
@@ -30,6 +31,8 @@ export interface GatewayContext {
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
+  /** Obtains and refreshes access tokens. */
+  readonly tokens: Tokens;
   /** Collects what is learned by using credentials. */
   readonly findings: Findings;
 }
@@ -54,6 +57,8 @@ export interface DomainContext {
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
+  /** Obtains and refreshes access tokens. */
+  readonly tokens: Tokens;
   /**
    * Returns the context without the viewer’s limit, for what the gateway does itself for a limited viewer: an end user’s consent uses the client of
    * the integration, which the end user cannot see. What it reads must not be returned to the viewer.
@@ -74,8 +79,8 @@ export function contextOf(gateway: GatewayContext, viewer: Viewer): DomainContex
     viewer,
     store: stores.of(organizationId, confinedTo),
     keyFiles: () => keyFiles.of(organizationId),
-    unlimited: () => contextOf(gateway, unlimitedViewer),
     health: organizationHealth(gateway, organizationId),
+    unlimited: () => contextOf(gateway, unlimitedViewer),
     ...shared,
   };
 }

@@ -14,6 +14,7 @@ import type { KeyFiles } from '../key-files/index.ts';
 import type { Redacted } from '../redacted.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { BaseRecord, Filter } from '../store/records.ts';
+import { hiddenSecrets, shownSecrets } from '../store/token.ts';
 import { forgetCredential } from './binding.ts';
 import type { DomainContext } from './context.ts';
 import { useFields } from './credential-use.ts';
@@ -267,15 +268,18 @@ export async function planMerge(
 export async function saveMerges(context: DomainContext, merges: readonly CredentialMerge[]): Promise<CredentialRecord[]> {
   const { store } = context;
   const updatedAt = context.now();
-  for (const { stored, secrets, unset } of merges) await store.secrets.unset(stored.id, [...unset, ...Object.keys(secrets)]);
+  for (const { stored, secrets, unset } of merges) {
+    await store.secrets.unset(stored.id, [...unset, ...Object.keys(secrets), ...hiddenSecrets(stored.secrets)]);
+  }
   const withSecrets = merges.filter(({ secrets }) => Object.keys(secrets).length > 0);
   const puts = withSecrets.map(({ stored, secrets }) => ({ owner: stored, secrets }));
   const facts = puts.length === 0 ? [] : await store.secrets.putAll(puts, updatedAt);
   const records: CredentialRecord[] = [];
   for (const merge of merges) {
     const { stored, changes, unset } = merge;
-    const secrets = { ...keptSecrets(stored, unset), ...facts[withSecrets.indexOf(merge)] };
-    records.push(await updateRecord(context, store.credentials, stored, { ...changes, secrets }, updatedAt));
+    // Tokens that were made from the old values are not used any more.
+    const secrets = { ...keptSecrets(stored, [...unset, ...hiddenSecrets(stored.secrets)]), ...facts[withSecrets.indexOf(merge)] };
+    records.push(await updateRecord(context, store.credentials, stored, { ...changes, secrets, token: null }, updatedAt));
   }
   return records;
 }
@@ -344,9 +348,11 @@ function isOfKind(record: CredentialRecord, kind: CredentialKind): boolean {
 
 async function writeData({ store }: DomainContext, record: CredentialRecord, prepared: PreparedData, updatedAt: Date) {
   const { settings, facts, secrets, unset, pending } = await prepareUpdate(record, prepared);
-  await store.secrets.unset(record.id, [...unset, ...Object.keys(secrets)]);
+  // Tokens that were made from the old values are not used any more. After a failure, the new values are tried again.
+  const dropped = [...unset, ...hiddenSecrets(record.secrets)];
+  await store.secrets.unset(record.id, [...dropped, ...Object.keys(secrets)]);
   const put = await store.secrets.put(record, secrets, updatedAt);
-  return { settings, facts, secrets: { ...keptSecrets(record, unset), ...put }, ...pendingAfter(record, pending) };
+  return { settings, facts, secrets: { ...keptSecrets(record, dropped), ...put }, token: null, ...pendingAfter(record, pending) };
 }
 
 /** Returns what is written about the secrets that are still to come: nothing, if there were none and are none. */
@@ -436,7 +442,7 @@ export async function credentialErrors(
   return credentials.map((credential) => {
     const { id, organizationId, secrets, isAltered } = credential;
     const { problems, checkedAt } = credentialHealth(credential, now());
-    const unreadable = isAltered ? [] : Object.keys(secrets).filter((field) => !readable.get(id)?.has(field));
+    const unreadable = isAltered ? [] : shownSecrets(secrets).filter((field) => !readable.get(id)?.has(field));
     const wasUnreadable = problems.some(({ code }) => code === 'SECRET_UNREADABLE');
     if (unreadable.length > 0 && !wasUnreadable) findings.noteUnreadable({ organizationId, credentialId: id }, now());
     if (unreadable.length === 0 && wasUnreadable) findings.noteReadable({ organizationId, id }, now());

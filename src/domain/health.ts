@@ -38,6 +38,7 @@ export const problemMessages: Readonly<Record<ProblemCode, string>> = {
   TOKEN_EXPIRED: 'The access token has expired, and there is no refresh token.',
   AUTHORIZATION_LOST: 'The service does not renew the tokens any more. A person must consent again.',
   TOKEN_REQUEST_FAILED: 'Tokens could not be obtained or refreshed. The gateway tries again.',
+  RENEWAL_STOPPED: 'The tokens are not renewed any more, because the auth scheme or its client was deleted or cannot be used.',
   REFUSED: 'The service refuses the credential (401).',
   FORBIDDEN: 'The service does not allow the request (403).',
   SERVICE_FAILED: 'The service could not be reached, or failed.',
@@ -58,12 +59,6 @@ interface CertificateFacts {
   readonly notBefore?: unknown;
   readonly notAfter?: unknown;
   readonly keyMatches?: unknown;
-}
-
-/** What a kind of OAuth 2.0 tokens, and the renewal of tokens, store about them. */
-interface TokenFacts {
-  readonly expiresAt?: Date | null;
-  readonly failure?: string | null;
 }
 
 /** A time at which something begins to be wrong, or ends to be. */
@@ -113,8 +108,10 @@ function intervalsOf({ facts, settings, secrets, ...record }: CredentialRecord):
   if (isTime(accessTokenExpiresAt) && 'accessToken' in secrets && !('refreshToken' in secrets)) {
     intervals.push({ code: 'TOKEN_EXPIRED', from: accessTokenExpiresAt, until: null });
   }
-  const { token } = record as { readonly token?: TokenFacts };
-  if (token?.failure === 'AUTHORIZATION_LOST') intervals.push({ code: 'AUTHORIZATION_LOST', from: null, until: null });
+  const { token } = record;
+  if (token?.failure === 'AUTHORIZATION_LOST' || token?.failure === 'RENEWAL_STOPPED') {
+    intervals.push({ code: token.failure, from: null, until: null });
+  }
   return intervals;
 }
 

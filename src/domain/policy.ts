@@ -8,19 +8,25 @@ export interface Policy {
   readonly apiKeyLifetimeMs: number | null;
   /** The longest lifetime of a token of the issuer in milliseconds. A revocation is kept for as long as a token that it refuses can be valid. */
   readonly tokenLifetimeMs: number;
-  /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
-  readonly allowsHttp: boolean;
   /** The URL under which browsers reach the gateway. Null if it is not known: then there is no callback for authorizations. */
   readonly publicUrl: string | null;
   /** The origins to which browsers are sent after an authorization. */
   readonly returnOrigins: readonly string[];
+  /** An access token that has less time left is refreshed before it is used, in milliseconds. */
+  readonly tokenRefreshMs: number;
+  /** An access token that has less time left is refreshed though nobody uses it, in milliseconds. 0 for never. */
+  readonly tokenRefreshAheadMs: number;
+  /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
+  readonly allowsHttp: boolean;
 }
 
 export const defaultPolicy: Policy = {
   revealReasonPattern: null,
   apiKeyLifetimeMs: null,
   tokenLifetimeMs: TOKEN_LIFETIME_SECONDS * 1_000,
-  allowsHttp: false,
   publicUrl: null,
   returnOrigins: [],
+  tokenRefreshMs: 60_000,
+  tokenRefreshAheadMs: 5 * 60_000,
+  allowsHttp: false,
 };

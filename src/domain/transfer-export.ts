@@ -5,6 +5,7 @@ import type { ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
 import type { BaseRecord, Filter, RecordStore } from '../store/records.ts';
+import { shownSecrets } from '../store/token.ts';
 import { schemeInput } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { revealFields } from './credential.ts';
@@ -163,7 +164,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
     lines: ReadonlyMap<string, LineOf<'credential'>>,
   ): Promise<Map<string, Record<string, string>>> {
     const sealed = new Map<string, Record<string, string>>();
-    const places = credentials.flatMap((record) => Object.keys(record.secrets).map((field) => ({ record, field })));
+    const places = credentials.flatMap((record) => shownSecrets(record.secrets).map((field) => ({ record, field })));
     if (!secrets || places.length === 0) return sealed;
     const action = { name: 'exportSecrets', noun: 'integration', address: null, requestId: null } as const;
     const acting = { ...context, action };
@@ -214,7 +215,7 @@ function credentialLine(
     ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
     settings: { ...settings },
-    secrets: Object.fromEntries(Object.keys(secrets).map((field) => [field, null])),
+    secrets: Object.fromEntries(shownSecrets(secrets).map((field) => [field, null])),
   };
 }
 

@@ -98,6 +98,7 @@ export function addConnection(kit: Kit): void {
         description: 'The credentials for requests from the service (triggers), in the order in which they are applied.',
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
+      ...connectionHealthFields(kit, t),
       requestPlan: requestPlanField(kit, t as never),
       lastUsedAt: t.field({
         type: 'DateTime',
@@ -106,7 +107,6 @@ export function addConnection(kit: Kit): void {
           'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
         resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
       }),
-      ...connectionHealthFields(kit, t),
     }),
   });
 

@@ -10,12 +10,15 @@ import {
 } from '../domain/credential.ts';
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
+import { refreshCredential } from '../domain/refresh-credential.ts';
+import { tokenFacts } from '../domain/token-facts.ts';
 import {
   ConflictError,
   CredentialNotUsableError,
   InUseError,
   InvalidIntegrationError,
   NotFoundError,
+  ServiceFailedError,
   UnreadableSecretError,
   ValidationError,
 } from '../errors.ts';
@@ -30,6 +33,7 @@ import { credentialTypeName } from './kit/node.ts';
 import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
+import { tokenFactsType } from './token-facts.ts';
 import { usagesField } from './usage.ts';
 
 const sortFields = {
@@ -97,13 +101,6 @@ export function addCredential(kit: Kit): void {
             return errors && [...errors];
           },
         }),
-        lastUsedAt: t.field({
-          type: 'DateTime',
-          nullable: true,
-          description:
-            'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
-          resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
-        }),
         state: t.field({
           type: healthState(kit),
           description:
@@ -122,6 +119,13 @@ export function addCredential(kit: Kit): void {
             'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its settings or secrets.',
           resolve: ({ checkedAt }) => checkedAt ?? null,
         }),
+        tokenFacts: t.field({
+          type: tokenFactsType(kit),
+          nullable: true,
+          description:
+            'What is known about its access token, which the gateway obtains or refreshes. Null for kinds without such tokens. A refresh changes neither `version` nor `updatedAt`.',
+          resolve: tokenFacts,
+        }),
         runsOutAt: t.field({
           type: 'DateTime',
           nullable: true,
@@ -131,6 +135,13 @@ export function addCredential(kit: Kit): void {
             const end = runsOutAt(record);
             return end < NEVER ? end : null;
           },
+        }),
+        lastUsedAt: t.field({
+          type: 'DateTime',
+          nullable: true,
+          description:
+            'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+          resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
         }),
         usages: usagesField(kit, t),
       };
@@ -210,6 +221,19 @@ export function addCredential(kit: Kit): void {
     },
     errors: [ValidationError, NotFoundError, ConflictError, InUseError],
     run: deleteCredential,
+  });
+
+  mutation('refreshCredential', {
+    description:
+      'Refreshes the tokens of a credential, or obtains a new one, though the old one may be valid. The gateway does so by itself when a token is about to end, so this is for tokens that you do not trust any more. Within ten seconds after a refresh, it does nothing.',
+    scope: 'credentials.patch',
+    cost: 100,
+    inputDescription: 'The credential.',
+    input: credential.which(),
+    success: { field: 'credential', type: base, description: 'The credential, with its new tokens.' },
+    errors: [ValidationError, NotFoundError, ConflictError, CredentialNotUsableError, ServiceFailedError, UnreadableSecretError],
+    audit: 'credential',
+    run: refreshCredential,
   });
 
   mutation('checkCredential', {

@@ -24,12 +24,18 @@ export const healthState = shared(({ builder }: Kit) =>
   }),
 );
 
-/** The type of a problem of a credential or a connection. */
-export const problemType = shared(({ builder }: Kit) => {
-  const code = builder.enumType('ProblemCode', {
+/** The enum of what can be wrong with a credential or a connection. */
+export const problemCode = shared(({ builder }: Kit) =>
+  builder.enumType('ProblemCode', {
     description: 'What is wrong with a credential or a connection.',
     values: Object.fromEntries(problemCodes.map((each) => [each, { description: problemMessages[each] }])),
-  });
+  }),
+);
+
+/** The type of a problem of a credential or a connection. */
+export const problemType = shared((kit: Kit) => {
+  const { builder } = kit;
+  const code = problemCode(kit);
   return builder.objectRef<Problem>('Problem').implement({
     description: 'Something that is wrong with a credential or a connection.',
     fields: (t) => ({

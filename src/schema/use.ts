@@ -3,7 +3,14 @@ import { credentialPurpose } from '../domain/credential-use.ts';
 import type { ConnectionRecord } from '../domain/reading.ts';
 import type { PlanProblem, PlanStep, UsePlan } from '../domain/use.ts';
 import { givenUrl } from '../domain/use-site.ts';
-import { CredentialNotUsableError, NotFoundError, notUsable, UnreadableSecretError, ValidationError } from '../errors.ts';
+import {
+  CredentialNotUsableError,
+  NotFoundError,
+  notUsable,
+  ServiceFailedError,
+  UnreadableSecretError,
+  ValidationError,
+} from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
@@ -194,7 +201,7 @@ export function addUse(kit: Kit): void {
       ...fields.inputFields(authorizeRequestFields),
     },
     success: { field: 'request', type: authorized, description: 'What to add to the request. It is returned only once.' },
-    errors: [ValidationError, NotFoundError, CredentialNotUsableError, UnreadableSecretError],
+    errors: [ValidationError, NotFoundError, CredentialNotUsableError, ServiceFailedError, UnreadableSecretError],
     audit: 'connection',
     run: authorizeRequest,
   });

@@ -35,6 +35,9 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   // A mutation writes an audit entry. The log cannot be read.
   audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert, insertAll: audit.insertAll }),
 
+  // Only the gateway itself refreshes tokens.
+  leases: ({ whole }) => refusing(whole.leases),
+
   // Confined by the credentials that they belong to. Only the gateway itself moves secrets to another key.
   secrets: (limited, own) => confinedSecrets(limited, own),
 

@@ -6,6 +6,7 @@ import { healthFieldNames, healthFields, unsettledAt } from './health.ts';
 import { type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
+import { tokenField } from './token.ts';
 
 /** What a credential can be used for. The domain describes each. */
 export type CredentialPurpose = 'ACTION' | 'TRIGGER' | 'TOKEN_REQUEST' | 'SSO_SIGNING';
@@ -33,6 +34,10 @@ const fields = {
   secrets: mixed<Readonly<Record<string, SecretFacts>>>(),
   /** The required secrets that are still to come. Absent or empty if there are none. */
   pendingSecrets: optional(list(text())),
+  /** What is known about its tokens. */
+  token: tokenField,
+  /** When its tokens should be refreshed though nobody uses them. `NEVER` if not. It follows from the record; absent in older records. */
+  refreshAt: optional(date()),
   ...healthFields,
   /** When it stops working by time alone. `NEVER` if time does not end it. Absent in records that are older than this field. */
   runsOutAt: optional(date()),
@@ -41,7 +46,7 @@ const fields = {
 };
 
 /** What is shown and decides nothing: the MAC does not cover it. `noteUsed` writes the first one, and the others follow from the record or were learned. */
-const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread'] as const;
+const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt'] as const;
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
@@ -60,6 +65,7 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
   schema.index({ organizationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, stateChangesAt: 1 });
+  schema.index({ organizationId: 1, refreshAt: 1 });
   schema.index({ organizationId: 1, updatedAt: 1 }, { name: 'unspread', partialFilterExpression: { isUnspread: true } });
   const model = database.model('Credential', schema, 'credentials');
   const visible = {
@@ -82,6 +88,8 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
       ...translatingErrors({
         /** Returns at most `limit` of those whose connections are still to be told that their state has changed. */
         unspread: (limit: number) => own.matching([{ isUnspread: true }], limit),
+        /** Returns at most `limit` of those whose tokens should be refreshed, and as many of which that is not known. */
+        refreshable: (limit: number) => own.matching([{ refreshAt: { $lte: now() } }, { refreshAt: null }], limit),
         /** Returns at most `limit` of those whose state must be determined again. */
         unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
         /** Returns those of the given credentials that have expired and that the job has not deleted yet. Altered ones are not among them. */

@@ -10,14 +10,22 @@ const RETRY_SECONDS = 5;
 
 /** What is added to the stored records of each noun (by plural) and to the stored `bytes`. Negative for what is removed. */
 export type Delta = Readonly<Record<string, number>>;
-type Settle = (organizationId: string, delta: Delta, owners: ReadonlySet<string>) => Promise<void>;
+type Settle = (organizationId: string, delta: Delta, owners: ReadonlySet<string>, isExempt: boolean) => Promise<void>;
 interface Account {
   readonly delta: Record<string, number>;
   /** The end users that own something new. */
   readonly owners: Set<string>;
+  /** Whether no limit refuses it. */
+  isExempt: boolean;
 }
 /** Returns what the running transaction has added and removed so far, by organization. Undefined outside of a transaction. */
 const accounts = () => noteOf(accounts, () => new Map<string, Account>());
+
+function accountOf(noted: Map<string, Account>, organizationId: string): Account {
+  const account = noted.get(organizationId) ?? { delta: {}, owners: new Set(), isExempt: false };
+  noted.set(organizationId, account);
+  return account;
+}
 
 /** An open database. Everything in `store/` is built on it; nothing outside uses it. */
 export interface Database {
@@ -44,6 +52,8 @@ export interface Database {
   transaction<T>(run: () => Promise<T>): Promise<T>;
   /** Notes what was added or removed, and who owns it. Settled once before the transaction is committed, or at once outside of a transaction. */
   account(organizationId: string, delta: Delta, owner?: string | null): Promise<void>;
+  /** Says that no limit refuses what the running transaction adds: the gateway must not lose it. */
+  exempt(organizationId: string): void;
   /** Sets the function that settles what was noted. It runs in the transaction. */
   onSettle(settle: Settle): void;
   /** Runs a request: within it, each function of the store waits for a limited time. */
@@ -120,18 +130,23 @@ export async function openDatabase(options: {
     onSettle: (given) => {
       settle = given;
     },
+    exempt(organizationId) {
+      const noted = accounts();
+      if (noted) accountOf(noted, organizationId).isExempt = true;
+    },
     async account(organizationId, delta, owner) {
       const noted = accounts();
-      if (!noted) return settle(organizationId, delta, new Set(owner ? [owner] : []));
-      const account = noted.get(organizationId) ?? { delta: {}, owners: new Set() };
-      noted.set(organizationId, account);
+      if (!noted) return settle(organizationId, delta, new Set(owner ? [owner] : []), false);
+      const account = accountOf(noted, organizationId);
       for (const [name, amount] of Object.entries(delta)) account.delta[name] = (account.delta[name] ?? 0) + amount;
       if (owner) account.owners.add(owner);
     },
     transaction: (run) =>
       transactionOn(connection, async () => {
         const result = await run();
-        for (const [organizationId, { delta, owners }] of accounts()!) await patiently(() => settle(organizationId, delta, owners));
+        for (const [organizationId, { delta, owners, isExempt }] of accounts()!) {
+          await patiently(() => settle(organizationId, delta, owners, isExempt));
+        }
         return result;
       }),
   };

@@ -17,6 +17,7 @@ import { UNSETTLED } from './health.ts';
 import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
+import { leaseStore } from './lease.ts';
 import { organizationStore } from './organization.ts';
 import { platformLog } from './platform.ts';
 import { rateLimitStore } from './rate-limit.ts';
@@ -137,6 +138,7 @@ function createMembers(
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
     authorizations: authorizations.of,
+    leases: leaseStore(database),
     endUserTokens: endUserTokenStore,
     revocations: revocations.of,
     keys: keysOf,

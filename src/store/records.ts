@@ -289,6 +289,31 @@ export function recordStore<R extends BaseRecord>(
       return stored;
     }
 
+    /** Writes changes to a record, with the version that it gets, and who changed it when. */
+    async function replace(
+      record: R,
+      changes: Partial<Omit<R, keyof BaseRecord>>,
+      stamp: Pick<R, 'version' | 'updatedAt'> & Partial<Change>,
+    ): Promise<R> {
+      if (record.isAltered) throw new AlteredRecordError(label);
+      const { id, version, ...rest } = record;
+      const following = derived({ ...record, ...changes, ...stamp }, record);
+      const set = { ...storable(allFields, { ...changes, ...following }), ...stamp };
+      const merged = { ...rest, _id: id, ...set };
+      const mac = await macFor(merged);
+      const change = { $set: { ...set, ...mac } };
+      const options = { projection: { bytes: 1 }, ...database.session() };
+      const old: Document | null = await collection.findOneAndUpdate(both(written({ id }), { version }), change, options);
+      if (!old) throw new ConflictError('The object was changed by another request at the same time.', []);
+      const bytes = mongo.BSON.calculateObjectSize(merged);
+      const grown = bytes - countedBytes(old.bytes);
+      if (isCounted && Math.abs(grown) >= BYTES_STEP) {
+        await collection.updateOne(written({ id }), { $set: { bytes } }, database.session());
+        await database.account(organizationId, { bytes: grown });
+      }
+      return { ...record, ...set } as R;
+    }
+
     /** Reports an altered record. Returns its id, or null if it has none. */
     function report({ _id }: Document): string | null {
       const id = isId(_id) ? _id : null;
@@ -617,24 +642,19 @@ export function recordStore<R extends BaseRecord>(
          *
          * @throws ConflictError when the version is another; AlteredRecordError
          */
-        async update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, { updatedAt, updatedBy }: Change): Promise<R> {
-          if (record.isAltered) throw new AlteredRecordError(label);
-          const { id, version, ...rest } = record;
-          const following = derived({ ...record, ...changes, updatedAt }, record);
-          const set = { ...storable(allFields, { ...changes, ...following }), version: version + 1, updatedAt, updatedBy };
-          const merged = { ...rest, _id: id, ...set };
-          const mac = await macFor(merged);
-          const change = { $set: { ...set, ...mac } };
-          const options = { projection: { bytes: 1 }, ...database.session() };
-          const old: Document | null = await collection.findOneAndUpdate(both(written({ id }), { version }), change, options);
-          if (!old) throw new ConflictError('The object was changed by another request at the same time.', []);
-          const bytes = mongo.BSON.calculateObjectSize(merged);
-          const grown = bytes - countedBytes(old.bytes);
-          if (isCounted && Math.abs(grown) >= BYTES_STEP) {
-            await collection.updateOne(written({ id }), { $set: { bytes } }, database.session());
-            await database.account(organizationId, { bytes: grown });
-          }
-          return { ...record, ...set } as R;
+        update(record: R, changes: Partial<Omit<R, keyof BaseRecord>>, change: Change): Promise<R> {
+          return replace(record, changes, { version: record.version + 1, ...change });
+        },
+
+        /**
+         * Does the same, but neither the version nor `updatedAt` change: for what the gateway does by itself, which must not be in the way of somebody who edits
+         * the record. The record must have been read in the same transaction: then one that writes it at the same time conflicts with this one.
+         *
+         * @throws ConflictError when the version is another; AlteredRecordError
+         */
+        rewrite(record: R, changes: Partial<Omit<R, keyof BaseRecord>>): Promise<R> {
+          database.exempt(organizationId);
+          return replace(record, changes, { version: record.version, updatedAt: record.updatedAt });
         },
 
         /**

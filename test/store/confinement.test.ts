@@ -312,6 +312,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await expectRefusing(organization, ['state', 'begin', 'ensure']);
     },
     keys: () => expectRefusing(side.confined.keys),
+    leases: () => expectRefusing(side.confined.leases),
     async slots() {
       const { confined, whole, ours } = side;
       await confined.slots.open(ours.integrationId);

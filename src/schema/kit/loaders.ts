@@ -42,10 +42,10 @@ export type Loaders = LoadersByNoun & {
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
   /** Whether the viewer can see a credential that another record names, by its id. */
   readonly credentialVisibility: DataLoader<string, Visibility>;
-  /** How the credentials of a connection are applied to requests. */
-  readonly requestPlan: DataLoader<PlannedUse, UsePlan>;
   /** Whether a connection works. */
   readonly connectionHealth: DataLoader<ConnectionRecord, ConnectionHealth>;
+  /** How the credentials of a connection are applied to requests. */
+  readonly requestPlan: DataLoader<PlannedUse, UsePlan>;
   /** The pages of connections and connectors that use a credential. */
   readonly uses: DataLoader<Uses, readonly [Page<RecordOf['connection']>, Page<RecordOf['connector']>]>;
 };
@@ -86,8 +86,8 @@ export function createLoaders(context: DomainContext): Loaders {
     uses: usesLoader,
     credentialErrors: credentialErrorsLoader,
     credentialVisibility: visibilityLoader,
-    requestPlan: requestPlanLoader,
     connectionHealth: connectionHealthLoader,
+    requestPlan: requestPlanLoader,
   };
 }
 

@@ -8,6 +8,7 @@ import { storedPrivateKey } from './private-key.ts';
 import { type Introspection, MAX_ANSWER_BYTES, readAnswer, readIntrospection, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
+export { serviceAccountAssertion } from './service-account.ts';
 export { type Introspection, type TokenAnswer, TokenRequestError };
 
 /** How a client proves to the token endpoint who it is (RFC 6749, section 2.3; RFC 7523; RFC 8705). */

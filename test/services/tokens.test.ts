@@ -1,0 +1,418 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { jwtVerify } from 'jose';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
+
+const HOUR = 3_600_000;
+const policy = { publicUrl: 'https://gateway.example', returnOrigins: ['https://app.example.com'] };
+const test = useTestGateway(Object.assign(new TestGateway(), { policy }));
+/** Another copy of the gateway on the same database. */
+let copy: TestGateway;
+let travelled = 0;
+const time = () => new Date(Date.now() + travelled);
+
+/** How the way to the token endpoint treats the next requests. Then it lets them pass. */
+type Treatment = 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object };
+let next: Treatment[] = [];
+let held: (() => void)[] = [];
+let seen: URLSearchParams[] = [];
+const googleKey = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  publicKeyEncoding: { type: 'spki', format: 'pem' },
+  privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+});
+const way = createServer((request, response) => void treat(request, response).catch(() => response.destroy()));
+let server: OAuthServer;
+let tokenUrl = '';
+
+async function treat(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  let body = '';
+  for await (const part of request) body += part;
+  const form = new URLSearchParams(body);
+  seen.push(form);
+  const treatment = next.shift();
+  if (treatment === 'drop') return void request.socket.destroy();
+  if (treatment === 'hold') await new Promise<void>((release) => held.push(release));
+  if (typeof treatment === 'object') {
+    response.writeHead(treatment.status, { 'content-type': 'application/json' });
+    return void response.end(JSON.stringify(treatment.body));
+  }
+  if (request.url === '/google') {
+    const key = await import('node:crypto').then(({ createPublicKey }) => createPublicKey(googleKey.publicKey));
+    const { payload } = await jwtVerify(form.get('assertion')!, key, {
+      audience: `${tokenUrl.replace('/token', '')}/google`,
+      currentDate: time(),
+    });
+    response.writeHead(200, { 'content-type': 'application/json' });
+    return void response.end(JSON.stringify({ access_token: `for ${payload.iss}`.replace(' ', '-'), expires_in: 3600 }));
+  }
+  const { 'content-type': type, authorization } = request.headers;
+  const answer = await fetch(`${server.issuer}/token`, {
+    method: 'POST',
+    headers: { 'content-type': type!, ...(authorization && { authorization }) },
+    body,
+  });
+  const text = await answer.text();
+  if (treatment === 'lose') return void request.socket.destroy();
+  response.writeHead(answer.status, { 'content-type': 'application/json' }).end(text);
+}
+
+beforeAll(async () => {
+  server = await startOAuthServer();
+  await new Promise<void>((done) => way.listen(0, '127.0.0.1', done));
+  tokenUrl = `http://localhost:${(way.address() as AddressInfo).port}/token`;
+  const { uri, databaseName, masterKey } = test;
+  copy = Object.assign(new TestGateway(), { policy, uri, databaseName, masterKey, time });
+  await copy.open();
+});
+afterAll(async () => {
+  await copy.close();
+  way.closeAllConnections();
+  way.close();
+  await server.stop();
+});
+beforeEach(() => {
+  [travelled, next, held, seen] = [0, [], [], []];
+  test.time = time;
+});
+
+interface World {
+  readonly organization: string;
+  readonly integration: string;
+  readonly connector: string;
+  readonly client: string;
+}
+
+async function seed(): Promise<World> {
+  const organization = test.newOrganization();
+  const caller = { organization };
+  const { id: integration } = await test.create(caller, 'Integration', { name: 'shop' });
+  const { id: client } = await test.create(caller, 'Credential', {
+    integration: { id: integration },
+    name: 'client',
+    allowedDomains: ['localhost', 'api.example.com'],
+    allowedPurposes: ['TOKEN_REQUEST', 'ACTION'],
+    data: { oauth2Client: { clientId: oauthClient.id, clientSecret: oauthClient.secret, tokenUrl } },
+  });
+  const { id: connector } = await test.create(caller, 'Connector', {
+    integration: { id: integration },
+    name: 'desk',
+    baseUrl: 'https://api.example.com/v1',
+    authSchemes: [scheme({ clientCredentialId: client })],
+  });
+  return { organization, integration, connector, client };
+}
+
+function scheme(more: object) {
+  const oauth2 = { grant: 'AUTHORIZATION_CODE', authorizeUrl: server.authorizeUrl, tokenUrl, defaultScopes: ['tickets:read'] };
+  const additionalAuthorizeParams = [{ name: 'prompt', value: 'consent' }];
+  return { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: { ...oauth2, additionalAuthorizeParams, ...more } };
+}
+
+/** A user consents: returns the connection, or renews one. */
+async function consent({ organization, connector }: World, connection?: string): Promise<string> {
+  const { result } = await test.query(
+    { organization },
+    `mutation ($input: StartAuthorizationInput!) {
+      result: startAuthorization(input: $input) { ... on StartAuthorizationSuccess { authorization { authorizationUrl } } ... on MutationError { message } }
+    }`,
+    {
+      input: {
+        ...(connection ? { connection: { id: connection } } : { connector: { id: connector } }),
+        returnTo: 'https://app.example.com/',
+      },
+    },
+  );
+  const { search } = await server.consent(result.authorization.authorizationUrl);
+  const answer = await test.gateway.fetch(new Request(`http://gateway.test/oauth/callback${search}`, { redirect: 'manual' }));
+  const landed = new URL(answer.headers.get('location')!).searchParams;
+  expect(landed.get('result')).toBe('connected');
+  seen = [];
+  return landed.get('connection')!;
+}
+
+/** Uses a connection: returns the Authorization header, or why there is none. */
+async function use({ organization }: World, connection: string, at: TestGateway = test): Promise<string> {
+  const input = { connection: { id: connection }, method: 'GET', url: 'https://api.example.com/v1/tickets' };
+  const { result } = await at.query(
+    { organization, scopes: ['connections.use', 'connections.get', 'credentials.get'] },
+    `mutation ($input: AuthorizeRequestInput!) {
+      result: authorizeRequest(input: $input) {
+        ... on AuthorizeRequestSuccess { request { headers { name value } } }
+        ... on MutationError { code } ... on CredentialNotUsableError { reason } ... on ServiceFailedError { failure: reason serviceCode }
+      }
+    }`,
+    { input },
+  );
+  return result.request ? result.request.headers[0].value : [result.code, result.reason ?? result.failure].join(' ');
+}
+
+async function credentialOf({ organization }: World, connection: string): Promise<Json> {
+  const query = `query ($id: ID!) { connection(by: { id: $id }) { actionCredentials { credential { ... on CredentialBase {
+    id name version updatedAt state problems { code }
+    tokenFacts { scopes expiresAt refreshedAt refreshAt failure failureCode failures }
+  } } } } }`;
+  return (await test.query({ organization }, query, { id: connection })).connection.actionCredentials[0].credential;
+}
+
+async function refresh({ organization }: World, credential: string, more: object = {}, at: TestGateway = test): Promise<Json> {
+  const query = `mutation ($input: RefreshCredentialInput!) {
+    result: refreshCredential(input: $input) {
+      ... on RefreshCredentialSuccess { credential { id version updatedAt } }
+      ... on MutationError { code } ... on CredentialNotUsableError { reason } ... on ServiceFailedError { failure: reason serviceCode }
+    }
+  }`;
+  return (await at.query({ organization }, query, { input: { credential, ...more } })).result;
+}
+
+const until = async (isSo: () => boolean) => {
+  while (!isSo()) await new Promise((done) => setImmediate(done));
+};
+
+it('fifty requests on two copies, at a token that just ran out, make one refresh', async () => {
+  const world = await seed();
+  const connection = await consent(world);
+  const [before, first] = [await credentialOf(world, connection), await use(world, connection)];
+  expect(await use(world, connection, copy)).toBe(first);
+  expect(seen).toHaveLength(0);
+  travelled = HOUR;
+  const used = await Promise.all(Array.from({ length: 50 }, (_, index) => use(world, connection, index % 2 ? copy : test)));
+  expect(new Set(used).size).toBe(1);
+  expect(used[0]).toMatch(/^Bearer .+/);
+  expect(used[0]).not.toBe(first);
+  expect(seen.map((form) => form.get('grant_type'))).toEqual(['refresh_token']);
+  const after = await credentialOf(world, connection);
+  expect(after).toMatchObject({ version: before.version, updatedAt: before.updatedAt, problems: [] });
+  expect(after.tokenFacts).toMatchObject({
+    failure: null,
+    failures: 0,
+    refreshedAt: expect.any(String),
+    scopes: expect.arrayContaining(['tickets:read']),
+  });
+  // The rotated refresh token was stored: it can be used in its turn.
+  travelled = 2 * HOUR;
+  const third = await use(world, connection, copy);
+  expect(third).toMatch(/^Bearer .+/);
+  expect([first, used[0]]).not.toContain(third);
+  // By hand, also twice at once; then it was done a moment ago.
+  travelled += 60_000;
+  const byHand = await Promise.all([refresh(world, after.id), refresh(world, after.id, { expectedVersion: before.version }, copy)]);
+  expect(byHand.map(({ credential }) => credential.version)).toEqual([before.version, before.version]);
+  await refresh(world, after.id);
+  expect(seen).toHaveLength(3);
+  expect(await refresh(world, after.id, { expectedVersion: 99 })).toEqual({ code: 'CONFLICT' });
+  expect((await refresh(world, world.client)).credential).toMatchObject({ version: 1 });
+});
+
+it('what ends soon is refreshed though nobody uses it, once over all copies', async () => {
+  const world = await seed();
+  const connection = await consent(world);
+  const { tokenFacts, updatedAt } = await credentialOf(world, connection);
+  const due = new Date(tokenFacts.refreshAt).getTime();
+  expect(new Date(tokenFacts.expiresAt).getTime() - due).toBeGreaterThanOrEqual(300_000);
+  await test.gateway.refreshTokens();
+  expect(seen).toHaveLength(0);
+  // A record of an earlier version does not say when it is due.
+  const own = { organizationId: world.organization, kind: 'oauth2Token' };
+  await test.database.collection('credentials').updateOne(own, { $unset: { refreshAt: '' } });
+  travelled = due - Date.now() + 1_000;
+  await Promise.all([test.gateway.refreshTokens(), copy.gateway.refreshTokens()]);
+  expect(seen.map((form) => form.get('grant_type'))).toEqual(['refresh_token']);
+  const after = await credentialOf(world, connection);
+  expect(after.updatedAt).toBe(updatedAt);
+  expect(new Date(after.tokenFacts.refreshAt).getTime()).toBeGreaterThan(due + HOUR / 2);
+});
+
+it('a lost answer, a dead copy and an edit at the same time lose no refresh token', async () => {
+  const world = await seed();
+  const connection = await consent(world);
+  // The connection broke before anything came of it.
+  travelled = HOUR;
+  next = ['drop'];
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  expect(seen).toHaveLength(2);
+  expect(seen[1]!.get('refresh_token')).toBe(seen[0]!.get('refresh_token'));
+
+  // A copy never gets an answer, and has the lease until it ends by time.
+  travelled = 2 * HOUR;
+  [next, seen] = [['hold'], []];
+  const dead = use(world, connection, copy);
+  await until(() => held.length === 1);
+  travelled += 121_000;
+  const taken = await use(world, connection);
+  expect(taken).toMatch(/^Bearer /);
+  expect(seen).toHaveLength(2);
+  // It comes back to life: its answer is that of a token which is not the current one any more. What was stored stays.
+  way.closeAllConnections();
+  expect(await dead).toBe(taken);
+  expect(seen).toHaveLength(2);
+  expect(await use(world, connection)).toBe(taken);
+
+  // Somebody edits the credential while it is refreshed.
+  travelled += HOUR;
+  [next, held, seen] = [['hold'], [], []];
+  const before = await credentialOf(world, connection);
+  const refreshed = use(world, connection);
+  await until(() => held.length === 1);
+  const rename = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
+  const { result } = await test.query(world, rename, {
+    input: { credential: before.id, name: 'renamed', expectedVersion: before.version },
+  });
+  expect(result.__typename).toBe('UpdateCredentialSuccess');
+  held[0]!();
+  expect(await refreshed).toMatch(/^Bearer /);
+  expect(await credentialOf(world, connection)).toMatchObject({ name: 'renamed', version: before.version + 1 });
+  expect(await use(world, connection)).toBe(await refreshed);
+
+  // Somebody writes other tokens meanwhile: the answer belongs to the old ones, and is dropped.
+  travelled += HOUR;
+  [next, held] = [['hold'], []];
+  const old = use(world, connection);
+  await until(() => held.length === 1);
+  const data = {
+    oauth2Token: { accessToken: 'mine', refreshToken: 'mine-too', accessTokenExpiresAt: new Date(Date.now() + travelled + HOUR) },
+  };
+  await test.query(world, rename, { input: { credential: before.id, data } });
+  held[0]!();
+  expect(await old).toBe('Bearer mine');
+  expect(await use(world, connection)).toBe('Bearer mine');
+});
+
+it('a consent that was withdrawn ends it, until there is a new one; other failures wait', async () => {
+  const world = await seed();
+  const connection = await consent(world);
+  travelled = HOUR - 30_000;
+  const failing = { status: 503, body: {} };
+  // While the old token is valid, it will do.
+  next = [failing];
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  expect((await credentialOf(world, connection)).tokenFacts).toMatchObject({
+    failure: 'TOKEN_REQUEST_FAILED',
+    failureCode: 'server_error',
+    failures: 1,
+  });
+  travelled = HOUR + 1_000;
+  next = [{ status: 400, body: { error: 'invalid_client', error_description: 'canary-text' } }];
+  expect(await use(world, connection)).toBe('SERVICE_FAILED REFUSED');
+  expect(seen).toHaveLength(2);
+  // It is not asked again at once, but after a pause that grows.
+  next = [];
+  expect(await use(world, connection)).toBe('SERVICE_FAILED REFUSED');
+  travelled += 31_000;
+  expect(await use(world, connection, copy)).toBe('SERVICE_FAILED REFUSED');
+  expect(seen).toHaveLength(2);
+  travelled += 30_000;
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  expect((await credentialOf(world, connection)).tokenFacts).toMatchObject({ failure: null, failures: 0 });
+
+  await server.withdrawConsents();
+  travelled += HOUR;
+  seen = [];
+  expect(await use(world, connection)).toBe('CREDENTIAL_NOT_USABLE NEEDS_AUTHORIZATION');
+  expect(await use(world, connection, copy)).toBe('CREDENTIAL_NOT_USABLE NEEDS_AUTHORIZATION');
+  const lost = await credentialOf(world, connection);
+  expect(await refresh(world, lost.id)).toEqual({ code: 'CREDENTIAL_NOT_USABLE', reason: 'NEEDS_AUTHORIZATION' });
+  travelled += 24 * HOUR;
+  await test.gateway.refreshTokens();
+  // The job refreshes what belongs to other tests.
+  expect(seen.filter((form) => form.get('refresh_token') === seen[0]!.get('refresh_token'))).toHaveLength(1);
+  expect(lost).toMatchObject({ state: 'NEEDS_AUTHORIZATION', problems: [{ code: 'AUTHORIZATION_LOST' }] });
+  expect(lost.tokenFacts).toMatchObject({ failure: 'AUTHORIZATION_LOST', failureCode: 'invalid_grant', refreshAt: null });
+  const audit = `{ auditLog(first: 50) { nodes { action subject reason } } }`;
+  const { nodes } = (await test.query(world, audit)).auditLog;
+  expect(nodes.filter(({ subject }: Json) => subject === '(credential-gateway)')).toEqual([
+    { action: 'refreshCredential', subject: '(credential-gateway)', reason: 'the service does not renew the tokens any more' },
+  ]);
+
+  travelled = 0;
+  await consent(world, connection);
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  expect(await credentialOf(world, connection)).toMatchObject({ problems: [], tokenFacts: { failure: null } });
+  expect(test.logs.join('\n')).not.toContain('canary-text');
+
+  // Without the scheme, or a client that may be used, nothing is refreshed.
+  const update = `mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }`;
+  await test.query(world, update, { input: { connector: { id: world.connector }, authSchemes: [] } });
+  travelled = HOUR + 1_000;
+  expect(await use(world, connection)).toBe('CREDENTIAL_NOT_USABLE NO_CLIENT');
+  expect(await credentialOf(world, connection)).toMatchObject({ state: 'NEEDS_ATTENTION', problems: [{ code: 'RENEWAL_STOPPED' }] });
+  await test.query(world, update, {
+    input: { connector: { id: world.connector }, authSchemes: [scheme({ clientCredentialId: world.client })] },
+  });
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  expect((await credentialOf(world, connection)).problems).toEqual([]);
+});
+
+it('tokens that the gateway obtains are sealed, reused, and dropped with what they were made from', async () => {
+  const world = await seed();
+  const caller = { organization: world.organization };
+  const connect = async (credential: string, oauth2: object | null) => {
+    const authScheme = oauth2 && { schemeId: 'own', schemeType: 'OAUTH2', oauth2: { tokenUrl, ...oauth2 } };
+    const actionCredentials = [{ credential: { id: credential }, ...(authScheme && { authScheme }) }];
+    const input = {
+      integration: { id: world.integration },
+      name: `c${Math.random()}`,
+      allowedDomain: 'api.example.com',
+      actionCredentials,
+    };
+    return (await test.create(caller, 'Connection', input)).id;
+  };
+  const create = async (data: object) => {
+    const allowed = { allowedDomains: ['localhost', 'api.example.com'], allowedPurposes: ['TOKEN_REQUEST', 'ACTION'] };
+    return (await test.create(caller, 'Credential', { integration: { id: world.integration }, name: 'n', ...allowed, data })).id;
+  };
+  const connection = await connect(world.client, { grant: 'CLIENT_CREDENTIALS', defaultScopes: ['tickets:read'] });
+  const used = await Promise.all(Array.from({ length: 10 }, (_, index) => use(world, connection, index % 2 ? copy : test)));
+  expect(new Set(used).size).toBe(1);
+  expect(used[0]).toMatch(/^Bearer /);
+  expect(seen.map((form) => form.get('grant_type'))).toEqual(['client_credentials']);
+  expect((await credentialOf(world, connection)).tokenFacts).toMatchObject({ scopes: ['tickets:read'], failure: null });
+  // The token is no field of the credential: it cannot be revealed, and is not exported.
+  const stored: Json = await test.database.collection('credentials').findOne({ organizationId: world.organization, name: 'client' });
+  const hidden = Object.keys(stored.secrets).find((name) => name.startsWith('token:'))!;
+  expect(JSON.stringify(stored)).not.toContain(used[0]!.slice('Bearer '.length));
+  const reveal = `mutation ($input: RevealSecretInput!) { result: revealSecret(input: $input) { ... on MutationError { code } } }`;
+  const { result } = await test.query(caller, reveal, { input: { credential: world.client, field: hidden, reason: 'the test looks' } });
+  expect(result).toEqual({ code: 'VALIDATION_FAILED' });
+  const lines: string[] = [];
+  for await (const line of test.gateway.transfer.exportLines(world.organization, { onProblem: () => {} })) lines.push(line);
+  expect(lines.join('\n')).not.toContain('token:');
+  // It ends, and another one is obtained; the old one is dropped.
+  travelled = HOUR;
+  expect(await use(world, connection)).not.toBe(used[0]);
+  expect(seen).toHaveLength(2);
+  const update = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
+  const secrets = test.database.collection('secrets');
+  const ofClient = { organizationId: world.organization, field: { $gte: 'token:', $lt: 'token;' } };
+  expect(await secrets.countDocuments(ofClient)).toBe(1);
+  await test.query(caller, update, { input: { credential: world.client, data: { oauth2Client: { clientSecret: 'wrong' } } } });
+  expect(await secrets.countDocuments(ofClient)).toBe(0);
+  expect(await use(world, connection)).toBe('SERVICE_FAILED REFUSED');
+  await test.query(caller, update, { input: { credential: world.client, data: { oauth2Client: { clientSecret: oauthClient.secret } } } });
+  expect(await use(world, connection)).toMatch(/^Bearer /);
+  // A client that may not be sent there is not sent, and its token is not used any more.
+  await test.query(caller, update, { input: { credential: world.client, allowedDomains: ['api.example.com'] } });
+  seen = [];
+  expect(await use(world, connection)).toBe('CREDENTIAL_NOT_USABLE DOMAIN');
+  expect(seen).toHaveLength(0);
+
+  // Google's service accounts.
+  const file = {
+    type: 'service_account',
+    client_email: 'robot@example.com',
+    private_key: googleKey.privateKey,
+    token_uri: tokenUrl.replace('/token', '/google'),
+  };
+  const google = await connect(await create({ gcp: { keyJson: JSON.stringify(file) } }), null);
+  expect(await use(world, google)).toBe('Bearer for-robot@example.com');
+  expect(await use(world, google)).toBe('Bearer for-robot@example.com');
+  expect(seen).toHaveLength(1);
+  // A user name and a password, without a client.
+  next = [{ status: 200, body: { access_token: 'of-ada', token_type: 'bearer' } }];
+  const password = await connect(await create({ oauth2Password: { username: 'ada', password: 'pw' } }), { grant: 'PASSWORD' });
+  expect(await use(world, password)).toBe('Bearer of-ada');
+  expect(Object.fromEntries(seen[1]!)).toMatchObject({ grant_type: 'password', username: 'ada', password: 'pw' });
+});
