@@ -1,5 +1,5 @@
 /** An action on the objects of a noun. */
-type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'use' | 'verifyEmail';
+type Verb = 'get' | 'post' | 'patch' | 'delete' | 'reveal' | 'fingerprint' | 'verifyEmail' | 'use';
 
 /** The properties of a noun that decide who may do what with which of its objects. */
 interface NounRow {
@@ -126,7 +126,7 @@ export const namedVerbs = {
     fingerprint: 'Read fingerprints, which show whether secrets are equal.',
   },
   connection: {
-    use: 'Authorize and send requests over connections, with their credentials.',
+    use: 'Send requests over a connection with its credentials, or have them authorized.',
   },
   endUser: {
     verifyEmail: 'Confirm that an email address belongs to the contact.',
