@@ -87,10 +87,12 @@ const mayExpose = [
   'secrets/api-key.ts',
   'secrets/end-user-token.ts',
   'secrets/transfer.ts',
+  'services/requests/index.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',
   'schema/end-user-token.ts',
+  'schema/use.ts',
 ];
 
 interface Import {
