@@ -92,12 +92,12 @@ const mayExpose = [
   'domain/proxy.ts',
   'services/oauth/service-account.ts',
   'services/oauth/index.ts',
-  'secrets/authorization-state.ts',
-  'services/outbound/tls.ts',
+  'services/requests/index.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',
   'schema/end-user-token.ts',
+  'schema/use.ts',
 ];
 
 interface Import {

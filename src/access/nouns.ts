@@ -128,7 +128,7 @@ export const namedVerbs = {
     fingerprint: 'Read fingerprints, which show whether secrets are equal.',
   },
   connection: {
-    use: 'Authorize and send requests over connections, with their credentials.',
+    use: 'Send requests over a connection with its credentials, or have them authorized.',
   },
   endUser: {
     verifyEmail: 'Confirm that an email address belongs to the contact.',

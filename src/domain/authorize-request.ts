@@ -15,7 +15,7 @@ const header = objectType({
   description: 'A header of a request.',
   fields: {
     name: text({ maxLength: 255, format: 'httpToken', description: 'The name.' }),
-    value: text({ minLength: 0, maxLength: 8_192, format: 'sentValue', description: 'The value.' }),
+    value: text({ minLength: 0, maxLength: 8_192, format: 'sentValue', comparedOnly: true, description: 'The value.' }),
   },
 });
 
@@ -32,6 +32,7 @@ export const authorizeRequestFields = {
   url: text({
     maxLength: 8_192,
     format: 'sentUrl',
+    comparedOnly: true,
     description:
       'The absolute URL of the request. `Connection.requestPlan` shows which hosts are allowed. Send the request to the `url` of the answer.',
   }),
@@ -54,6 +55,7 @@ export const authorizeRequestFields = {
     minLength: 0,
     maxLength: 1_048_576,
     format: 'any',
+    comparedOnly: true,
     description: 'The body as text, if a signature covers all of it (HMAC, Azure). It is encoded as UTF-8, and not stored.',
   }),
 };

@@ -15,6 +15,7 @@ import {
   newConnection,
   planChange,
   type ReadForChange,
+  refuseBaseUrl,
   refuseClientOf,
   scopeOfName,
 } from './connection.ts';
@@ -556,6 +557,7 @@ async function creationOf(
   const bindings = { actionCredentials: bindingsOf('actionCredentials'), triggerCredentials: bindingsOf('triggerCredentials') };
   const record = newConnection({ ...newRecord(context), ...owner }, connector?.id ?? null, item.checked!, bindings);
   const created = new Map(credentials.map((each) => [each.record.id, each.record]));
+  refuseBaseUrl(record, connector ?? null);
   await refuseForbiddenDestinations(context, destinations(record, connector), [], async (ids) =>
     ids.flatMap((id) => created.get(id) ?? credentialOf(id) ?? []),
   );

@@ -63,6 +63,7 @@ import {
   requireOwner,
 } from './references.ts';
 import { isSameValue } from './same-value.ts';
+import { siteOf } from './use-site.ts';
 import { Checks } from './validation.ts';
 
 const variable = objectType({
@@ -184,6 +185,7 @@ export async function createConnection(context: MutationContext, input: Connecti
       actionCredentials: await bind(context, { ...owner, id: base.id }, placed('actionCredentials', entries.actionCredentials ?? [])),
       triggerCredentials: await bind(context, { ...owner, id: base.id }, placed('triggerCredentials', entries.triggerCredentials ?? [])),
     };
+    refuseBaseUrl(checked, connector ?? null);
     await refuseForbiddenDestinations(context, destinations({ ...checked, ...bindings }, connector));
     const record = newConnection({ ...base, ...owner }, connector?.id ?? null, checked, bindings);
     return orNameTaken('connection', scopeOfName(record), () => store.connections.insert(record));
@@ -456,6 +458,7 @@ async function checkWritten(
   if (guarded.length > 0) {
     const connector = await connectorOf();
     if (connector) refuseClientOf(context, connector, connectorPath);
+    if (aimingFields.some((field) => guarded.includes(field))) refuseBaseUrl({ ...record, ...written }, connector);
     const before = destinations(record, connector);
     await refuseForbiddenDestinations(context, destinations({ ...record, ...written }, connector, guarded, pathOf), before, read);
   }
@@ -489,6 +492,17 @@ function entryAt(entries: readonly Binding[], credentialId: string, position: nu
 /** Returns where the name of a connection is unique, for messages. */
 export function scopeOfName({ connectorId, endUserId }: ConnectionRecord): string {
   return `${connectorId === null ? 'integration' : 'connector'}${endUserId === null ? '' : ' for this end user'}`;
+}
+
+/**
+ * Refuses a base URL on another host than the one that the connection leads to, so that a mistake shows at once: no request would be sent to it. One
+ * with a variable that is not set yet is accepted.
+ * @throws ValidationError
+ */
+export function refuseBaseUrl(connection: Pick<ConnectionRecord, (typeof aimingFields)[number]>, connector: ConnectorRecord | null): void {
+  if (connection.baseUrl == null) return;
+  const message = 'must be on the host of allowedDomain or, without it, of the connector';
+  if (['BASE_URL', 'NO_HOST'].includes(String(siteOf(connection, connector)))) throw new ValidationError([{ path: ['baseUrl'], message }]);
 }
 
 /** The fields that decide where credentials are sent. */

@@ -154,6 +154,11 @@ function planOf(
     const kind = kinds.of(credential);
     const forbidden = site && forbiddenUse(credential, { purpose, host: site.host, narrowedTo: connection.allowedDomain });
     if (forbidden) refuse(forbidden, credentialId);
+    const application = applicationOf(kind.apply, credential.settings, authScheme);
+    if (typeof application === 'string') {
+      refuse(application, credentialId);
+      continue;
+    }
     const { only } = kind.apply ?? {};
     if (only && site) {
       const fill = (template: Template) =>
@@ -161,11 +166,6 @@ function planOf(
       if (!forbidden && !coversSite(only, site.host, fill)) refuse('DOMAIN', credentialId);
       const { urls } = only;
       if (urls !== undefined) onlyFor.push((url) => matchesUrl(fill(urls), url));
-    }
-    const application = applicationOf(kind.apply, credential.settings, authScheme);
-    if (typeof application === 'string') {
-      refuse(application, credentialId);
-      continue;
     }
     const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
     if (isMissing) refuse('SECRET_MISSING', credentialId);

@@ -61,6 +61,12 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
       },
     ),
 
+  CREDENTIAL_NOT_USABLE: () =>
+    asks(
+      `mutation ($connection: ConnectionRef!) { authorizeRequest(input: { connection: $connection, method: "GET", url: "https://elsewhere.example/" }) ${MESSAGE} }`,
+      { connection: { id: world.ids.connection } },
+    ),
+
   UNAUTHENTICATED: () => test.send({ query: '{ __typename }' }),
   FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ integrations { totalCount } }'),
   BAD_USER_INPUT: () => asks('query ($first: Int) { credentials(first: $first) { totalCount } }', { first: 'x' }),
