@@ -23,7 +23,8 @@ const allowed = { allowedDomains: [host], allowedPurposes: ['ACTION'] };
 
 beforeAll(async () => {
   await service.start();
-  test.outbound = service.outbound;
+  const { lookup } = service.outbound;
+  test.outbound = { ...service.outbound, lookup: async (name) => (name === 'inner.test' ? ['169.254.169.254'] : lookup!(name)) };
   test.limits = {
     ...test.limits,
     proxyWaitSeconds: 2,
@@ -137,13 +138,10 @@ describe('a request', () => {
       expect(await ask(`/proxy/${id}/`)).toMatchObject({ status, body: '', headers: { etag: '"x"' } });
     }
     // Each is in the audit log, and says who, where and nothing else.
-    const { auditLog } = await test
-      .query(
-        caller,
-        '{ auditLog: auditEntries(first: 1, filter: { action: "proxyRequest" }) { nodes { action outcome object { ... on Connection { id } } } } }',
-      )
-      .catch(() => ({ auditLog: null }));
-    expect(auditLog).toBeDefined();
+    const { auditLog } = await test.query(caller, '{ auditLog(first: 100) { nodes { action outcome objectId reason } } }');
+    const entries = auditLog.nodes.filter(({ action }: Json) => action === 'proxyRequest');
+    expect(entries).toHaveLength(23);
+    expect(entries[0]).toEqual({ action: 'proxyRequest', outcome: 'SUCCESS', objectId: id, reason: 'ACTION' });
     service.received.splice(0);
   });
 
@@ -211,7 +209,7 @@ describe('a request', () => {
 
   it('gets redirects and errors of the service as they are, and nobody follows or hides them', async () => {
     const id = await connect('statuses', { bearerToken: { token: bearer } });
-    for (const status of [301, 302, 303, 307, 308, 400, 401, 403, 404, 409, 429, 500, 503, 599]) {
+    for (const status of [301, 307, 308, 401, 403, 429, 500, 599]) {
       service.answer = {
         status,
         headers: { location: 'https://elsewhere.example/x?y=1', 'www-authenticate': 'Bearer error="x"' },
@@ -358,18 +356,23 @@ describe('a path', () => {
       ['403 FORBIDDEN', { 'sec-fetch-site': 'same-origin' }],
       ['403 FORBIDDEN', { origin: 'http://gateway.test' }],
       ['400 BAD_REQUEST', { 'credential-gateway-purpose': 'SSO_SIGNING' }],
-      ['409 CREDENTIAL_NOT_USABLE', { authorization, 'x-a': '1', 'credential-gateway-purpose': 'TRIGGER' }],
       ['400 BAD_REQUEST', { upgrade: 'websocket', connection: 'upgrade' }],
     ];
-    const answers = [];
     for (const [code, headers] of refused) {
-      const [first] = await Promise.all([doors.fetch!({ method: 'GET', path: `/proxy/${id}/x`, headers: { authorization, ...headers } })]);
-      answers.push([code, first!.status === 200 ? '200' : codeOf(first!)]);
+      for (const send of Object.values(doors)) {
+        // `fetch` of Node.js does not let a request have an Upgrade.
+        if ('upgrade' in headers && send === doors.fetch) continue;
+        expect([headers, codeOf(await send({ method: 'GET', path: `/proxy/${id}/x`, headers: { authorization, ...headers } }))]).toEqual([
+          headers,
+          code,
+        ]);
+      }
     }
-    // Nothing is bound for triggers: the request goes out without a credential.
-    expect(answers.filter(([code]) => !code!.startsWith('409'))).toEqual(
-      refused.filter(([code]) => !code.startsWith('409')).map(([code]) => [code, code]),
-    );
+    expect(service.received).toEqual([]);
+    // Nothing is bound for triggers, so nothing is added.
+    service.answer = { body: 'ok' };
+    expect((await ask(`/proxy/${id}/x`, { headers: { 'credential-gateway-purpose': 'TRIGGER' } })).body).toBe('ok');
+    expect(service.last.headers.authorization).toBeUndefined();
     await test.create(caller, 'EndUser', { integration, externalId: 'ada', displayName: 'Ada' });
     const token = await test.makeEndUserToken(caller, { inIntegration: { integration, externalId: 'ada' } });
     expect(codeOf(await ask(`/proxy/${id}/x`, { headers: { authorization: `Bearer ${token}` } }))).toBe('403 FORBIDDEN');
@@ -380,21 +383,18 @@ describe('a path', () => {
     const notAllowed = await connect('not allowed', { bearerToken: { token: bearer } }, { credential: { allowedPurposes: [] } });
     const answer = await ask(`/proxy/${notAllowed}/x`);
     expect([codeOf(answer), reasonOf(answer)]).toEqual(['409 CREDENTIAL_NOT_USABLE', 'PURPOSE']);
-    await test.create(caller, 'Connector', { integration, name: 'inner', baseUrl: 'https://169.254.169.254/latest' });
+    await test.create(caller, 'Connector', { integration, name: 'inner', baseUrl: 'https://inner.test/latest' });
     const create = {
       name: 'inner',
-      allowedDomains: ['169.254.169.254'],
+      allowedDomains: ['inner.test'],
       allowedPurposes: ['ACTION'],
       data: { bearerToken: { token: bearer } },
     };
     const connector = { inIntegration: { integration, name: 'inner' } };
-    const inner = await test
-      .create(caller, 'Connection', { integration, connector, name: 'inner', actionCredentials: [{ credential: { create } }] })
-      .catch(() => undefined);
-    if (inner) {
-      const refused = await ask(`/proxy/${inner.id}/`);
-      expect([codeOf(refused), reasonOf(refused)]).toEqual(['502 SERVICE_FAILED', 'NOT_ALLOWED']);
-    }
+    const input = { integration, connector, name: 'inner', actionCredentials: [{ credential: { create } }] };
+    const inner = await test.create(caller, 'Connection', input);
+    const refused = await ask(`/proxy/${inner.id}/`);
+    expect([codeOf(refused), reasonOf(refused)]).toEqual(['502 SERVICE_FAILED', 'NOT_ALLOWED']);
     expect(service.received).toEqual([]);
   });
 });
@@ -404,7 +404,6 @@ describe('a stream', () => {
     httpRequest(`${origin}/proxy/${id}/stream`, { headers: { authorization }, agent: false, ...options });
 
   it('goes both ways while it is written', async () => {
-    const id = await connect('duplex', { bearerToken: { token: bearer } });
     const echo = new LocalService({ authority: service.authority, listener: (request, response) => request.pipe(response) });
     await echo.start();
     await test.create(caller, 'Connector', { integration, name: 'echo', baseUrl: echo.origin(host) });
@@ -423,7 +422,6 @@ describe('a stream', () => {
     const init = { method: 'POST', headers: { authorization }, body: parts, duplex: 'half' } as RequestInit;
     expect(await (await test.gateway.fetch(new Request(`http://gateway.test/proxy/${echoing}/x`, init))).text()).toBe('onetwo');
     await echo.stop();
-    expect(id).toBeDefined();
   });
 
   it('ends at the service when its client goes, and at the client when the service goes', async () => {
@@ -442,7 +440,6 @@ describe('a stream', () => {
     const ended = once(service.lastSocket, 'close');
     await byCode.body!.cancel();
     await ended;
-    service.answer = (_received, { socket, ...response }) => void Object.getPrototypeOf(response);
     service.answer = (_received, written) => {
       written.writeHead(200, { 'content-length': '100' }).write('beginning');
       written.socket!.end();
