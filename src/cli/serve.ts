@@ -8,6 +8,9 @@ import { reloadTls, type TlsPair } from './tls.ts';
 /** How long running requests may continue after a signal, in milliseconds. */
 const DRAIN_MILLISECONDS = 10_000;
 
+/** How much later the server ends a proxied request than the proxy does, in milliseconds. */
+const PROXY_SLACK_MILLISECONDS = 30_000;
+
 /** What answers requests: a server in this process, or several processes. */
 export interface Serving {
   readonly port: number;
@@ -21,13 +24,16 @@ export interface Serving {
 export async function serve(config: Config, { gateway, logger }: OpenGateway, tls: TlsPair | undefined): Promise<Serving> {
   // It loads parts of the gateway, which are loaded now.
   const { createLimitedServer } = await import('./server.ts');
-  const { maxSockets, maxSocketsPerAddress } = config.limits;
+  const { maxSockets, maxSocketsPerAddress, proxySeconds, proxyWaitSeconds } = config.limits;
   // Each process counts its own, so each has its part.
   const part = (limit: number) => Math.ceil(limit / config.workers);
   const limits = {
     maxConnections: part(maxSockets),
     // Behind a proxy, all connections have its address. The proxy must limit its clients.
     maxConnectionsPerAddress: config.trustedProxies > 0 ? 0 : part(maxSocketsPerAddress),
+    // Later than the proxy itself, which says what the reason is.
+    proxyTimeout: proxySeconds * 1_000 + PROXY_SLACK_MILLISECONDS,
+    proxySocketTimeout: proxyWaitSeconds * 1_000 + PROXY_SLACK_MILLISECONDS,
   };
   const server = createLimitedServer(gateway.requestListener, limits, tls);
   try {

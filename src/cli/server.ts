@@ -11,7 +11,7 @@ import { type TlsPair, tlsOptions } from './tls.ts';
 export const serverLimits = {
   /** The time for the headers of a request to arrive. */
   headersTimeout: 10_000,
-  /** The time for the whole request to arrive, including the body. */
+  /** The time for the body of a request to arrive, unless it is a proxied one. */
   requestTimeout: 30_000,
   /** How often the two timeouts are checked. Node's default is 30 seconds, which would extend ten seconds to forty. */
   connectionsCheckingInterval: 1_000,
@@ -31,6 +31,10 @@ export const serverLimits = {
    * How long a request may take from its headers to the end of its answer. Limits clients that read slowly, and so are never inactive.
    */
   answerTimeout: 180_000,
+  /** The same for a proxied request, and the time for its body. The limits of the proxy are shorter, and are what ends a request. */
+  proxyTimeout: 3_600_000,
+  /** How long a connection may be inactive during a proxied request. */
+  proxySocketTimeout: 120_000,
   /** The maximum number of open connections. Further ones are closed at once. */
   maxConnections: 5_000,
   /** The same for each client address. 0 means no limit: behind a proxy, all connections have the address of the proxy. */
@@ -61,11 +65,20 @@ function headersFor(socket: Duplex, host?: string): Readonly<Record<string, stri
  * also those to what is not a request.
  */
 export function createLimitedServer(listener: RequestListener, limits: Partial<typeof serverLimits> = {}, tls?: TlsPair): Server {
-  const { maxHeadersCount, maxRequestsPerSocket, maxConnections, maxConnectionsPerAddress, socketTimeout, answerTimeout, ...times } = {
-    ...serverLimits,
-    ...limits,
-  };
-  const options = { ...times, ServerResponse: SafeResponse };
+  const {
+    maxHeadersCount,
+    maxRequestsPerSocket,
+    maxConnections,
+    maxConnectionsPerAddress,
+    socketTimeout,
+    requestTimeout,
+    answerTimeout,
+    proxyTimeout,
+    proxySocketTimeout,
+    ...times
+  } = { ...serverLimits, ...limits };
+  // Node has one limit for all requests.
+  const options = { ...times, requestTimeout: Math.max(requestTimeout, proxyTimeout), ServerResponse: SafeResponse };
   const handle: RequestListener = (request, response) =>
     request.rawHeaders.length > 2 * maxHeadersCount ? refuseHeaders(response) : listener(request, response);
   const server = tls
@@ -76,9 +89,22 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
   server.maxRequestsPerSocket = maxRequestsPerSocket;
   server.maxConnections = maxConnections;
   server.setTimeout(socketTimeout);
-  server.on('request', ({ socket }, response) => {
-    const timer = setTimeout(() => socket.destroy(), answerTimeout);
-    response.once('close', () => clearTimeout(timer));
+  server.on('request', (request, response) => {
+    const { socket } = request;
+    const isProxied = request.url?.startsWith('/proxy/') === true;
+    const refuseIncomplete = () => {
+      if (!request.complete) refuse(socket, late, request.headers.host);
+    };
+    const arrival = setTimeout(refuseIncomplete, isProxied ? proxyTimeout : requestTimeout);
+    const answer = setTimeout(() => socket.destroy(), isProxied ? proxyTimeout : answerTimeout);
+    if (isProxied) socket.setTimeout(proxySocketTimeout);
+    response.once('close', () => {
+      clearTimeout(arrival);
+      clearTimeout(answer);
+      if (isProxied) socket.setTimeout(socketTimeout);
+      // What was answered before it had arrived may not arrive for longer than others.
+      if (!request.complete) setTimeout(() => request.complete || socket.destroy(), requestTimeout).unref();
+    });
   });
   if (maxConnectionsPerAddress > 0) limitAddresses(server, maxConnectionsPerAddress);
   const secured = new WeakSet<Duplex>();
@@ -125,11 +151,12 @@ interface Refusal {
 }
 
 const malformed: Refusal = { status: '400 Bad Request', message: 'The request is not valid HTTP.' };
+const late: Refusal = { status: '408 Request Timeout', message: 'The request did not arrive in time.' };
 /** What Node's own errors mean, by their codes. */
 const refusals: Readonly<Record<string, Refusal>> = {
   HPE_HEADER_OVERFLOW: { status: '431 Request Header Fields Too Large', message: 'The headers of the request are too large.' },
   HPE_CHUNK_EXTENSIONS_OVERFLOW: { status: '413 Content Too Large', message: 'The chunk extensions of the request are too large.' },
-  ERR_HTTP_REQUEST_TIMEOUT: { status: '408 Request Timeout', message: 'The request did not arrive in time.' },
+  ERR_HTTP_REQUEST_TIMEOUT: late,
 };
 
 /** How long a refused client has to read the answer. */

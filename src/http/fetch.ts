@@ -8,7 +8,7 @@ import type { HttpRequest, HttpResponse } from './request.ts';
 export function fetchDoor(handle: (request: HttpRequest) => Promise<HttpResponse>): (request: Request) => Promise<Response> {
   return async (request) => {
     const { status, headers, body } = await untilAborted(handle(requestOf(request)), request.signal);
-    return new Response(body instanceof Readable ? (Readable.toWeb(body) as ReadableStream<Uint8Array>) : body, { status, headers });
+    return new Response(body instanceof Readable ? webStream(body) : body, { status, headers });
   };
 }
 
@@ -25,6 +25,22 @@ function requestOf({ method, url: address, headers, body, signal }: Request): Ht
     signal: () => signal,
     body: () => ((body as AsyncIterable<Uint8Array> | null) ?? (async function* () {})())[Symbol.asyncIterator](),
   };
+}
+
+/** Returns a stream of the web that reads on demand. In Node 20, one of `Readable.toWeb` ends the process when it is cancelled at the wrong moment. */
+function webStream(body: Readable): ReadableStream<Uint8Array> {
+  const chunks = body[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>(
+    {
+      async pull(controller) {
+        const { value, done } = await chunks.next();
+        if (done) controller.close();
+        else controller.enqueue(value);
+      },
+      cancel: () => void body.destroy(),
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 function untilAborted<T>(running: Promise<T>, signal: AbortSignal): Promise<T> {

@@ -14,6 +14,10 @@ export function nodeListener(handle: (request: HttpRequest) => Promise<HttpRespo
   return (incoming, response) => {
     // The client has gone. Nobody needs to know.
     response.on('error', () => {});
+    // What an early answer has left of the request would stand before the next one.
+    response.once('finish', () => {
+      if (!incoming.complete) incoming.resume();
+    });
     // `handle` answers every error of a request. What it throws nevertheless must not be lost with the socket kept open.
     handle(requestOf(incoming, response)).then(
       (answer) => send(response, answer),

@@ -197,7 +197,7 @@ it('has times that its server keeps', () => {
   const real = createLimitedServer(() => {});
   expect(real).toMatchObject({
     headersTimeout: 10_000,
-    requestTimeout: 30_000,
+    requestTimeout: serverLimits.proxyTimeout,
     keepAliveTimeout: 65_000,
     maxConnections: 5_000,
     timeout: 120_000,
