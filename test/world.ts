@@ -63,7 +63,12 @@ async function seedNouns(make: Make, suffix = '', authSchemes: readonly object[]
 async function seedNamedCredentials(make: Make, word: string) {
   const oauth2Client = { clientId: 'c', clientSecret: word, tokenUrl };
   return {
-    client: await make('Credential', { name: `client-${word}`, data: { oauth2Client } }),
+    client: await make('Credential', {
+      name: `client-${word}`,
+      allowedDomains: ['auth.example.com'],
+      allowedPurposes: ['TOKEN_REQUEST'],
+      data: { oauth2Client },
+    }),
     certificate: await make('Credential', { name: `certificate-${word}`, data: { string: { value: word } } }),
     jwt: await make('Credential', {
       name: `jwt-${word}`,
@@ -97,7 +102,13 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
   const suffix = `-${word}`;
   const { id: integrationId, make } = await seedIntegration(test, caller, `crm${suffix}`);
   const named = await seedNamedCredentials(make, word);
-  const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl, clientCredentialId: named.client, mtlsCredentialId: named.certificate };
+  const oauth2 = {
+    grant: 'AUTHORIZATION_CODE',
+    authorizeUrl: 'https://auth.example.com/authorize',
+    tokenUrl,
+    clientCredentialId: named.client,
+    mtlsCredentialId: named.certificate,
+  };
   const authScheme = { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2 };
   const { ada, connector, credential, adasCredential } = await seedNouns(make, suffix, [authScheme]);
   await test.query(caller, VERIFY, { endUser: { id: ada }, email: emailOfContact });
