@@ -36,6 +36,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
+import { createLookupKeysJob } from './domain/lookup-keys.ts';
 import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { createRecount, deleteOrganization } from './domain/organization.ts';
 import {
@@ -259,8 +260,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
-    const stores = createStore(database, provider, now, { storageLimits: storageLimits(limits), onAltered: alterations.add });
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    const stores = createStore(database, provider, now, {
+      storageLimits: storageLimits(limits),
+      onAltered: alterations.add,
+      searchableOf: (kind) => kinds.searchable.get(kind),
+    });
     const preparing = stores.prepare();
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
     const whilePreparing = async () => {
@@ -408,6 +413,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [createLookupKeysJob(gateway), 'records of an earlier version could not be prepared for filters'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];

@@ -7,6 +7,7 @@ export const apiKey = defineCredentialKind({
   description: 'An API key that is sent in a header of the service’s choice. For `Authorization: Bearer`, use BearerTokenCredential.',
   fields: {
     headerName: text({
+      searchable: true,
       description: 'The header that carries the key.',
       maxLength: 255,
       format: 'httpToken',

@@ -7,6 +7,7 @@ export const aws = defineCredentialKind({
   description: 'An access key of AWS: a long-term key of an IAM user, or a temporary key with its session token.',
   fields: {
     accessKeyId: text({
+      searchable: true,
       description: 'Not secret: requests contain it in plain text. A long-term key begins with AKIA, a temporary key with ASIA.',
       minLength: 16,
       maxLength: 128,
@@ -31,6 +32,7 @@ export const aws = defineCredentialKind({
       invalidExample: '',
     }),
     region: text({
+      searchable: true,
       description: 'The code of the region, not its name in the AWS console.',
       maxLength: 64,
       format: 'reference',

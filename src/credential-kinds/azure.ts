@@ -7,6 +7,7 @@ export const azure = defineCredentialKind({
   description: 'An Azure storage account and one of its two shared keys. For an Entra ID application, use OAuth2ClientCredential.',
   fields: {
     account: text({
+      searchable: true,
       description: 'Not secret. The name of the storage account.',
       maxLength: 255,
       example: 'my account',

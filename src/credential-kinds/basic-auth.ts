@@ -8,6 +8,7 @@ export const basicAuth = defineCredentialKind({
   description: 'A user name and a password for HTTP Basic authentication (RFC 7617).',
   fields: {
     username: text({
+      searchable: true,
       description:
         'Not secret. Often an email address. No colons: Basic authentication does not allow them. Can be empty if the password is not.',
       minLength: 0,

@@ -8,6 +8,7 @@ export const customFunction = defineCredentialKind({
     'A reference to a function that authenticates requests, and its parameters. The function is registered elsewhere; its code is not stored here.',
   fields: {
     functionName: text({
+      searchable: true,
       description: 'The name under which the function is registered.',
       maxLength: 255,
       format: 'reference',

@@ -22,6 +22,7 @@ export const jwt = defineCredentialKind({
   description: 'A key to sign or verify JSON Web Tokens. It does not contain claims; JWTBearerCredential does.',
   fields: {
     issuer: text({
+      searchable: true,
       description: 'The `iss` claim to set or to expect. Null if there is none.',
       maxLength: 1024,
       optional: true,

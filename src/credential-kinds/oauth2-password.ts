@@ -8,6 +8,7 @@ export const oauth2Password = defineCredentialKind({
     'A user name and password for the OAuth 2.0 password grant (RFC 6749, section 4.3). If the server requires a client id and secret, the connector defines them.',
   fields: {
     username: text({
+      searchable: true,
       description: 'Not secret. The user name of the resource owner.',
       maxLength: 255,
       example: 'ada@example.com',

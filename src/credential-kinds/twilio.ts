@@ -7,6 +7,7 @@ export const twilio = defineCredentialKind({
   description: 'An API key of a Twilio account. Not the account’s auth token: replacing that token affects everything that uses it.',
   fields: {
     accountSid: text({
+      searchable: true,
       description: 'Not secret. The id of the account. Begins with AC.',
       maxLength: 255,
       format: 'identifier',
@@ -14,6 +15,7 @@ export const twilio = defineCredentialKind({
       invalidExample: '',
     }),
     apiKeySid: text({
+      searchable: true,
       description: 'Not secret. The id of the key, used as the user name of requests. Begins with SK.',
       maxLength: 255,
       format: 'identifier',

@@ -7,6 +7,7 @@ export const whatsapp = defineCredentialKind({
   description: 'Access to one sender of the WhatsApp Business Platform.',
   fields: {
     fromNumberId: text({
+      searchable: true,
       description: 'Not secret. Meta’s id of the sending phone number, not the number itself.',
       maxLength: 255,
       format: 'identifier',

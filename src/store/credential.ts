@@ -2,7 +2,8 @@ import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
@@ -30,11 +31,20 @@ const fields = {
   facts: mixed<Readonly<Record<string, unknown>>>(),
   /** By field. Contains only secrets that are set. */
   secrets: mixed<Readonly<Record<string, SecretFacts>>>(),
+  /** When it was last used, to the minute. Null or absent if never. */
+  lastUsedAt: optional(nullable(date())),
+  ...lookupFields,
 };
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
-export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date) {
+/** `searchableOf` returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. */
+export function credentialStore(
+  database: Database,
+  authenticity: Authenticity,
+  now: () => Date,
+  searchableOf: (kind: string) => readonly string[] | undefined,
+) {
   const schema = recordSchema(fields);
   addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, kind: 1, createdAt: 1, _id: 1 });
@@ -43,13 +53,33 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 }, { name: 'disabled', partialFilterExpression: { enabled: false } });
   schema.index({ organizationId: 1, endUserId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
+  addLookupIndex(schema);
   const model = database.model('Credential', schema, 'credentials');
   const visible = {
     condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
     hidden: () => ({ expiresAt: { $lte: now() } }),
     holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
   };
-  const records = recordStore<CredentialRecord>(database, model, { noun: 'credential', fields, authenticity, visible });
+  function keysOf({ id, name, kind, settings, secrets }: CredentialRecord): string[] {
+    const values = (searchableOf(kind) ?? []).flatMap((field) => {
+      const value = settings[field];
+      return typeof value === 'string' ? [[field, value] as const] : [];
+    });
+    return [
+      ...textKeys([id, name, ...values.map(([, value]) => value)]),
+      ...values.map(([field, value]) => settingKey(field, value)),
+      ...Object.values(secrets).flatMap(({ fingerprint }) => (fingerprint ? [fingerprintKey(fingerprint)] : [])),
+    ];
+  }
+  const records = recordStore<CredentialRecord>(database, model, {
+    noun: 'credential',
+    fields,
+    authenticity,
+    // Written by what uses a credential. It is shown and decides nothing.
+    unauthenticated: ['lastUsedAt'],
+    lookupKeys: (all) => all.map(keysOf),
+    visible,
+  });
   return (extent: Extent) => {
     const own = records(extent);
     return {

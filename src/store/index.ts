@@ -42,6 +42,8 @@ export interface StoreOptions {
   readonly storageLimits?: StorageLimits;
   /** Called with each altered record that is read. */
   readonly onAltered?: (alteration: Alteration) => void;
+  /** Returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. None by default. */
+  readonly searchableOf?: (kind: string) => readonly string[] | undefined;
 }
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
@@ -103,7 +105,7 @@ function createMembers(
   database: Database,
   keyProvider: KeyProvider,
   now: () => Date,
-  { storageLimits, onAltered = () => {} }: StoreOptions,
+  { storageLimits, onAltered = () => {}, searchableOf = () => undefined }: StoreOptions,
 ) {
   const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
   const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
@@ -114,14 +116,20 @@ function createMembers(
     const keys = keysOf(extent);
     return { keys, audit: audit(extent, { keys }) };
   });
+  const credentials = credentialStore(database, authenticity, now, searchableOf);
+  /** Nothing proves the kind of an altered one. */
+  const kindsOf = async (organizationId: string, ids: readonly string[]) => {
+    const found = await credentials({ organizationId, confines: {} }).evenAltered.byIds(ids);
+    return new Map(found.flatMap(({ id, kind, isAltered }) => (isAltered ? [] : [[id, kind] as const])));
+  };
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
     integrations: integrationStore(database, authenticity),
     connectors: connectorStore(database, authenticity),
     endUsers: endUserStore(database, authenticity),
-    connections: connectionStore(database, authenticity),
-    credentials: credentialStore(database, authenticity, now),
+    connections: connectionStore(database, authenticity, kindsOf),
+    credentials,
     apiKeys: apiKeyStore(database, authenticity),
     audit,
     secrets: secretStore(database),
