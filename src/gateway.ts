@@ -41,6 +41,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
+import { createLookupKeysJob } from './domain/lookup-keys.ts';
 import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { createRecount, deleteOrganization } from './domain/organization.ts';
 import {
@@ -282,6 +283,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
+    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const findings = createFindings();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
@@ -293,9 +295,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       storageLimits: storageLimits(limits),
       onAltered: alterations.add,
       onUnreadable: (secret) => findings.noteUnreadable(secret, now()),
+      searchableOf: (kind) => kinds.searchable.get(kind),
       health: { credential: derivedFields, connection: derivedConnectionHealth },
     });
-    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const preparing = stores.prepare();
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
     const whilePreparing = async () => {
@@ -454,6 +456,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
       [checkDue, 'connections could not be checked'],
+      [createLookupKeysJob(gateway), 'records of an earlier version could not be prepared for filters'],
     ];
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];

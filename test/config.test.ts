@@ -142,7 +142,6 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   AUDIT_SINK: ['stdout', 'file:/var/log/audit', 'https://collector.example/'],
   AUDIT_SINK_TOKEN: ['token'],
   AUDIT_SINK_REQUIRED: ['true'],
-  AUDIT_PROXIED_REQUESTS: ['minute'],
   AUDIT_READS: ['true'],
   AUDIT_PROXIED_REQUESTS: ['minute'],
   LOG_LEVEL: ['warn'],

@@ -183,14 +183,20 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
 
 /** A document with the MAC that the gateway would give it: for what no version writes any more. */
 export async function signed(test: TestGateway, noun: Noun, document: Json): Promise<Json> {
-  const { organizationId } = document;
+  return (await signer(test, noun, document.organizationId))(document);
+}
+
+/** Returns a function that does this for many documents. */
+export async function signer(test: TestGateway, noun: Noun, organizationId: string): Promise<(document: Json) => Json> {
   const keys = test.database.collection<StoredKey>('dataKeys');
   const key = (await keys.findOne({ organizationId, purpose: 'records' }))!;
   const place = { organizationId, keyId: key._id, purpose: 'records' };
   const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
-  const { mac: _, touches: _touches, bytes: _bytes, ...covered } = document;
-  for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt']) delete covered[field];
-  return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
+  return (document) => {
+    const { mac: _, touches: _touches, bytes: _bytes, lastUsedAt: _lastUsedAt, ...covered } = document;
+    for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt']) delete covered[field];
+    return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
+  };
 }
 
 /** Rewrites documents round the gateway, each with a MAC as if the gateway had written it. */

@@ -11,6 +11,7 @@ export const apiKey = defineCredentialKind({
   },
   fields: {
     headerName: text({
+      searchable: true,
       description: 'The header that carries the key.',
       maxLength: 255,
       format: 'httpToken',

@@ -13,6 +13,7 @@ export const aws = defineCredentialKind({
   },
   fields: {
     accessKeyId: text({
+      searchable: true,
       description: 'Not secret: requests contain it in plain text. A long-term key begins with AKIA, a temporary key with ASIA.',
       minLength: 16,
       maxLength: 128,
@@ -37,6 +38,7 @@ export const aws = defineCredentialKind({
       invalidExample: '',
     }),
     region: text({
+      searchable: true,
       description: 'The code of the region, not its name in the AWS console.',
       maxLength: 64,
       format: 'reference',

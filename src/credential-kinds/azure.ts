@@ -8,6 +8,7 @@ export const azure = defineCredentialKind({
   apply: { alone: { put: 'AZURE_SHARED_KEY', parts: { account: '{account}', key: '{accountKey}' } } },
   fields: {
     account: text({
+      searchable: true,
       description: 'Not secret. The name of the storage account.',
       maxLength: 255,
       example: 'my account',

@@ -12,6 +12,7 @@ export const basicAuth = defineCredentialKind({
   },
   fields: {
     username: text({
+      searchable: true,
       description:
         'Not secret. Often an email address. No colons: Basic authentication does not allow them. Can be empty if the password is not.',
       minLength: 0,

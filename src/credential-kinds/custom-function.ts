@@ -9,6 +9,7 @@ export const customFunction = defineCredentialKind({
   apply: { alone: { not: 'SUPPORTED', purpose: 'a function that is registered elsewhere, which the gateway cannot call' } },
   fields: {
     functionName: text({
+      searchable: true,
       description: 'The name under which the function is registered.',
       maxLength: 255,
       format: 'reference',

@@ -14,6 +14,7 @@ export const datadog = defineCredentialKind({
   destinations: ['site'],
   fields: {
     site: text({
+      searchable: true,
       description: 'The Datadog site of the organization. Null means datadoghq.com. A new value must also replace secretValue.',
       maxLength: 253,
       format: 'hostname',

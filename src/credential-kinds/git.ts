@@ -34,6 +34,7 @@ export const git = defineCredentialKind({
       invalidExample: 'GPG_KEY',
     }),
     cloneUrl: text({
+      searchable: true,
       description:
         'Not secret. The URL for `git clone`. Must not contain a password or token; put it into secretValue, and the user name into username. An ssh URL may contain its user name. With HTTP_PASSWORD, a new value must also replace or clear secretValue.',
       minLength: 5,
@@ -52,6 +53,7 @@ export const git = defineCredentialKind({
       invalidExample: '',
     }),
     username: text({
+      searchable: true,
       description: 'Not secret. The user name for the password. Null if the server needs none.',
       maxLength: 255,
       optional: true,
@@ -59,6 +61,7 @@ export const git = defineCredentialKind({
       invalidExample: '',
     }),
     committerName: text({
+      searchable: true,
       description: 'The name in commits. Null means username.',
       maxLength: 255,
       optional: true,
@@ -66,6 +69,7 @@ export const git = defineCredentialKind({
       invalidExample: '',
     }),
     committerEmail: text({
+      searchable: true,
       description: 'The email address in commits. Null if commits have none.',
       maxLength: 254,
       format: 'email',

@@ -23,6 +23,7 @@ export const jwt = defineCredentialKind({
   apply: { alone: { not: 'FOR_REQUESTS', purpose: 'signing and verifying tokens, such as those of SSO links' } },
   fields: {
     issuer: text({
+      searchable: true,
       description: 'The `iss` claim to set or to expect. Null if there is none.',
       maxLength: 1024,
       optional: true,

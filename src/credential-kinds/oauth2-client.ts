@@ -10,6 +10,7 @@ export const oauth2Client = defineCredentialKind({
   destinations: ['tokenUrl'],
   fields: {
     clientId: text({
+      searchable: true,
       description: 'Not secret: the authorization request in the browser contains it.',
       maxLength: 1024,
       format: 'oauthText',

@@ -9,6 +9,7 @@ export const oauth2Password = defineCredentialKind({
   apply: { alone: { not: 'WITHOUT_SCHEME' }, schemes: { OAUTH2: true } },
   fields: {
     username: text({
+      searchable: true,
       description: 'Not secret. The user name of the resource owner.',
       maxLength: 255,
       example: 'ada@example.com',

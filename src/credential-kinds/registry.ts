@@ -1,3 +1,4 @@
+import type { Field } from '../fields/field.ts';
 import { assertConsistent } from './consistency.ts';
 import type { CredentialKind } from './define.ts';
 
@@ -7,6 +8,8 @@ export interface KindRegistry {
   readonly all: readonly CredentialKind[];
   /** The kinds that a stored credential can have: all but those that only come in. */
   readonly readable: readonly CredentialKind[];
+  /** The names of the settings that credentials of a kind are found by, for each kind. */
+  readonly searchable: ReadonlyMap<string, readonly string[]>;
   /** The kind of that name. Look it up once, and pass the kind on. */
   find(kind: string): CredentialKind | undefined;
   /** The kind of a credential that was read. @throws Error when there is none: credentials of unknown kinds are not read */
@@ -31,6 +34,7 @@ export function createKindRegistry(kinds: readonly CredentialKind[]): KindRegist
   return {
     all: kinds,
     readable,
+    searchable: new Map(kinds.map(({ kind, fields }) => [kind, Object.keys(fields).filter((name) => isSearchable(fields[name]!))])),
     find: (kind) => byName.get(kind),
     of({ kind }) {
       const found = byName.get(kind);
@@ -43,4 +47,8 @@ export function createKindRegistry(kinds: readonly CredentialKind[]): KindRegist
       return fields.some((field) => field.optional && !field.secret && field.type !== 'StringList');
     },
   };
+}
+
+function isSearchable(field: Field): boolean {
+  return field.type === 'String' && !field.secret && field.searchable === true;
 }

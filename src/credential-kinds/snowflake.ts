@@ -14,6 +14,7 @@ export const snowflake = defineCredentialKind({
   destinations: ['host'],
   fields: {
     host: text({
+      searchable: true,
       description: 'The hostname of the account. A new value must also replace privateKey.',
       maxLength: 253,
       format: 'hostname',

@@ -18,6 +18,7 @@ export const sql = defineCredentialKind({
   fields: {
     system: choice({ description: 'The type of the database server.', choices: sqlSystem, example: 'PG', invalidExample: 'ORACLE' }),
     host: text({
+      searchable: true,
       description:
         'The hostname or IP address of the server, without port. A new value of this or of the other settings of the connection must also replace password.',
       maxLength: 253,

@@ -12,6 +12,7 @@ export const twilio = defineCredentialKind({
   },
   fields: {
     accountSid: text({
+      searchable: true,
       description: 'Not secret. The id of the account. Begins with AC.',
       maxLength: 255,
       format: 'identifier',
@@ -19,6 +20,7 @@ export const twilio = defineCredentialKind({
       invalidExample: '',
     }),
     apiKeySid: text({
+      searchable: true,
       description: 'Not secret. The id of the key, used as the user name of requests. Begins with SK.',
       maxLength: 255,
       format: 'identifier',

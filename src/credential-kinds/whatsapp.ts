@@ -11,6 +11,7 @@ export const whatsapp = defineCredentialKind({
   },
   fields: {
     fromNumberId: text({
+      searchable: true,
       description: 'Not secret. Meta’s id of the sending phone number, not the number itself.',
       maxLength: 255,
       format: 'identifier',

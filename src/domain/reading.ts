@@ -9,6 +9,7 @@ import type { OrganizationStore } from '../store/index.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { Count, Filter, Page, PageOf, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+import { byUse, countByUse, pageByUse } from './unused.ts';
 
 export type { Binding } from '../store/connection.ts';
 export type { AuthScheme } from '../store/connector.ts';
@@ -51,7 +52,10 @@ export function readPages<N extends Noun>(
   noun: N,
   pages: readonly PageOf<RecordOf[N]>[],
 ): Promise<Page<RecordOf[N]>[]> {
-  return records(context, noun).evenAltered.pages(pages);
+  return byUse(pages, ({ filter }) => filter, {
+    plain: (some) => records(context, noun).evenAltered.pages(some),
+    unused: (page, filter, unused) => pageByUse(context, { ...page, filter }, unused) as Promise<Page<RecordOf[N]>>,
+  });
 }
 
 /** The same for lists of one noun and of another one. Uses one command if the lists are short. @throws TimeoutError */
@@ -72,7 +76,10 @@ export function readCounts<N extends Noun>(
   noun: N,
   filters: readonly Filter<RecordOf[N]>[],
 ): Promise<(Count | null)[]> {
-  return records(context, noun).counts(filters, COUNT_MAX);
+  return byUse(filters, (filter) => filter, {
+    plain: (some) => records(context, noun).counts(some, COUNT_MAX),
+    unused: (_, filter, unused) => countByUse(context, filter, unused),
+  });
 }
 
 function records<N extends Noun>({ store }: DomainContext, noun: N): RecordStore<RecordOf[N]> {

@@ -39,6 +39,8 @@ interface TextBounds {
   readonly formatBy?: { readonly setting: string; readonly formats: Readonly<Record<string, Format>> };
   /** If true, the text is compared with stored texts or tokens, and is not shown to others. So it can be any, also a URL with a password. */
   readonly comparedOnly?: true;
+  /** If true, credentials can be searched by the text of this field of their kind. Only for a short text that identifies something. */
+  readonly searchable?: true;
 }
 
 /** An object with fields of its own, with its output type and its input type. */

@@ -27,13 +27,43 @@ import {
 } from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
-import { newCredentialInput } from './credential.ts';
+import { credentialKindEnum, newCredentialInput } from './credential.ts';
 import { byState, connectionHealthFields } from './health.ts';
-import { byGlob, byReference, byText } from './kit/filter.ts';
+import { byGlob, byReference, byReferences, bySearch, byText, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { shared } from './kit/shared.ts';
 import { credentialUsage } from './usage.ts';
 import { requestPlanField } from './use.ts';
+
+/** The filters of lists of connections, but for those by whose they are. */
+export const connectionFilters = shared(
+  (kit: Kit) =>
+    ({
+      allowedDomain: byText('Only connections with exactly this domain. Host names have no case.', (allowedDomain) => {
+        const canonical = withCanonicalHost(allowedDomain);
+        // Earlier versions stored domains as they were given.
+        return { allowedDomain: canonical === allowedDomain ? canonical : [canonical, allowedDomain] };
+      }),
+      name: byGlob(),
+      search: bySearch('name'),
+      state: byState(kit, 'connection'),
+      credentialKinds: byValues(
+        credentialKindEnum(kit),
+        'credentialKinds',
+        'Only connections with a credential of one of these kinds, as an entry or in the auth scheme of one.',
+      ),
+    }) satisfies Readonly<Record<string, ListFilter>>,
+);
+
+/** The filters of lists of connections by their connector. */
+export const connectorFilters = shared(
+  ({ connector }: Kit) =>
+    ({
+      connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
+      connectors: byReferences(connector.reference, 'connectorId', 'Only connections of these connectors. Not together with `connector`.'),
+    }) satisfies Readonly<Record<string, ListFilter>>,
+);
 
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
@@ -115,18 +145,12 @@ export function addConnection(kit: Kit): void {
   connection.one('Returns a connection by id or name. Null if not found.');
   connection.list({
     description:
-      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, an allowed domain, or a state, also within an integration; by name for a connector. Other combinations can have short pages: see `ConnectionPage`.',
+      'Lists connections. Indexed: every sort, with and without an integration; newest first for a connector, an end user, an allowed domain, or a state, also within an integration; by name for a connector; newest first for `search` without a wildcard. Other combinations can have short pages: see `ConnectionPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
-      connector: byReference(connector.reference, 'connectorId', 'Only connections of this connector.'),
+      ...connectorFilters(kit),
       endUser: byReference(endUser.reference, 'endUserId', 'Only connections of this end user.'),
-      allowedDomain: byText('Only connections with exactly this domain. Host names have no case.', (allowedDomain) => {
-        const canonical = withCanonicalHost(allowedDomain);
-        // Earlier versions stored domains as they were given.
-        return { allowedDomain: canonical === allowedDomain ? canonical : [canonical, allowedDomain] };
-      }),
-      state: byState(kit, 'connection'),
-      name: byGlob(),
+      ...connectionFilters(kit),
     },
   });
 

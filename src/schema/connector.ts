@@ -8,13 +8,14 @@ import {
 } from '../domain/connector.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import { authSchemeType } from './auth-scheme.ts';
-import { byGlob, byReference } from './kit/filter.ts';
+import { connectionFilters } from './connection.ts';
+import { byGlob, byReference, bySearch } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialUsage } from './usage.ts';
 
 /** Adds `Connector`, its queries and its mutations. */
 export function addConnector(kit: Kit): void {
-  const { connector, integration, fields, input, mutation } = kit;
+  const { connector, connection, integration, fields, input, mutation } = kit;
   const { authSchemes, ...ownFields } = connectorFields;
   connector.implement({
     interfaces: [credentialUsage(kit) as never],
@@ -27,16 +28,22 @@ export function addConnector(kit: Kit): void {
         description: authSchemes.description,
         resolve: (record) => record.authSchemes,
       }),
+      connections: connection.relatedPage(t, {
+        description: 'The connections of this connector, newest first.',
+        filter: ({ id }) => ({ connectorId: id }),
+        filters: connectionFilters(kit),
+      }),
     }),
   });
 
   connector.one('Returns a connector. Null if not found.');
   connector.list({
     description:
-      'Lists connectors. Indexed: every sort, with and without an integration. A name filter with another sort than by name can have short pages: see `ConnectorPage`.',
+      'Lists connectors. Indexed: every sort, with and without an integration; newest first for `search` without a wildcard. A name filter with another sort than by name can have short pages: see `ConnectorPage`.',
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connectors of this integration.'),
       name: byGlob(),
+      search: bySearch('name'),
     },
   });
 

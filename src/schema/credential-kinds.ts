@@ -31,6 +31,10 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
           source.type === 'Choice' ? source.choices.enumName : source.type === 'StringList' ? '[String!]' : source.type,
       }),
       isSecret: t.boolean({ description: 'Whether it is stored sealed and shown as `*****`.', resolve: ({ secret }) => secret }),
+      isSearchable: t.boolean({
+        description: 'Whether `credentials(setting:)` and `credentials(search:)` find credentials by it.',
+        resolve: (source) => source.type === 'String' && !source.secret && source.searchable === true,
+      }),
       isRequired: t.boolean({
         description: 'Whether it is required on create and cannot be cleared.',
         resolve: ({ optional }) => !optional,

@@ -26,7 +26,7 @@ import { credentialData, enumValue } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
-import { byFlag, byGlob, byReference, byValues } from './kit/filter.ts';
+import { byFlag, byGlob, byReference, bySearch, bySetting, byText, byTime, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialTypeName } from './kit/node.ts';
@@ -62,16 +62,71 @@ export const newCredentialInput = shared((kit: Kit) =>
   }),
 );
 
-/** Adds `Credential` with one type per kind, its queries and its mutations. Everything about a kind comes from its descriptor. */
-export function addCredential(kit: Kit): void {
-  const { builder, kinds, node, credential, endUser, integration, fields, input, mutation } = kit;
-  const data = credentialData(kit);
-  const kindEnum = builder.enumType('CredentialKind', {
+/** The GraphQL enum of the kinds that a stored credential can have. */
+export const credentialKindEnum = shared(({ builder, kinds }: Kit) =>
+  builder.enumType('CredentialKind', {
     description: 'The kinds of stored credentials. `credentialKinds` describes them in detail.',
     values: Object.fromEntries(
       kinds.readable.map(({ kind, typeName }) => [enumValue(kind), { value: kind, description: `The kind of \`${typeName}\`.` }]),
     ),
+  }),
+);
+
+/** The filters of lists of credentials, but for those by whose they are. */
+export const credentialFilters = shared((kit: Kit) => {
+  const { builder, kinds, input } = kit;
+  const setting = builder.inputType('CredentialSettingFilter', {
+    description: 'A text that a setting of a credential must match.',
+    fields: () => ({
+      name: input.string({
+        required: true,
+        description: 'The name of a field for which `credentialKinds` shows `isSearchable`, such as `username`.',
+      }),
+      value: input.string({ required: true, description: 'The text, or a glob with `*` and `?`. Not case-sensitive.' }),
+    }),
   });
+  const names = new Set([...kinds.searchable.values()].flat());
+  return {
+    kinds: byValues(credentialKindEnum(kit), 'kind', 'Only credentials of these kinds.'),
+    enabled: byFlag('enabled', 'Only enabled, or only disabled credentials.'),
+    state: byState(kit, 'credential'),
+    expiresBefore: {
+      argument: (t) =>
+        t({
+          type: 'DateTime',
+          description:
+            'Only those that stop working by themselves before this time, or already have: see `runsOutAt`. Indexed, if sorted by `RUNS_OUT_AT`.',
+        }),
+      async condition(runsOutBefore: Date, { health }) {
+        await health.settle('credential');
+        return { runsOutBefore };
+      },
+    },
+    name: byGlob(),
+    search: bySearch('name, or a setting that is searchable,'),
+    setting: bySetting(setting as never, names, 'Only credentials with such a setting, of whatever kind.'),
+    fingerprint: {
+      ...byText('Only credentials with a secret that has this fingerprint. Scope: `credentials.fingerprint`.', (fingerprint) => ({
+        fingerprint,
+      })),
+      scope: 'credentials.fingerprint',
+    },
+    unused: byFlag(
+      'unused',
+      'If true, only credentials that no connection and no connector names; if false, only others. At most 1,000 credentials are looked at for a page, so it can be short.',
+    ),
+    unusedSince: byTime(
+      'Only credentials that were created before this time and not used since. Uses before the gateway recorded them do not count.',
+      (time) => ({ unusedSince: time, createdBefore: time }),
+    ),
+  } satisfies Readonly<Record<string, ListFilter>>;
+});
+
+/** Adds `Credential` with one type per kind, its queries and its mutations. Everything about a kind comes from its descriptor. */
+export function addCredential(kit: Kit): void {
+  const { builder, kinds, node, credential, endUser, integration, fields, input, mutation } = kit;
+  const data = credentialData(kit);
+  const kindEnum = credentialKindEnum(kit);
 
   const base = builder.interfaceRef<CredentialRecord>('CredentialBase').implement({
     description:
@@ -166,27 +221,12 @@ export function addCredential(kit: Kit): void {
   credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
-      'Lists credentials. Indexed: every sort, with and without an integration; newest first for kinds or a state, with and without an integration, for an end user, or if disabled. Other combinations can have short pages: see `CredentialPage`.',
+      'Lists credentials. Indexed: every sort, with and without an integration; newest first for kinds or a state, with and without an integration, for an end user, if disabled, or for `search`, `setting` and `fingerprint` without a wildcard. Other combinations can have short pages: see `CredentialPage`.',
     sort: { fields: sortFields },
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only credentials of this integration.'),
       endUser: byReference(endUser.reference, 'endUserId', 'Only credentials of this end user.'),
-      kinds: byValues(kindEnum, 'kind', 'Only credentials of these kinds.'),
-      enabled: byFlag('enabled', 'Only enabled, or only disabled credentials.'),
-      state: byState(kit, 'credential'),
-      expiresBefore: {
-        argument: (t) =>
-          t({
-            type: 'DateTime',
-            description:
-              'Only those that stop working by themselves before this time, or already have: see `runsOutAt`. Indexed, if sorted by `RUNS_OUT_AT`.',
-          }),
-        async condition(runsOutBefore: Date, { health }) {
-          await health.settle('credential');
-          return { runsOutBefore };
-        },
-      },
-      name: byGlob(),
+      ...credentialFilters(kit),
     },
   });
 

@@ -10,7 +10,9 @@ import {
 } from '../domain/end-user.ts';
 import type { Contact } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
-import { byGlob, byReference } from './kit/filter.ts';
+import { connectionFilters, connectorFilters } from './connection.ts';
+import { credentialFilters } from './credential.ts';
+import { byGlob, byReference, bySearch } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
 import { recordSortFields } from './kit/record-fields.ts';
 
@@ -20,7 +22,8 @@ const sortFields = {
 } as const;
 
 /** Adds `EndUser`, its queries and its mutations. */
-export function addEndUser({ builder, endUser, integration, connection, credential, fields, input, mutation }: Kit): void {
+export function addEndUser(kit: Kit): void {
+  const { builder, endUser, integration, connection, credential, fields, input, mutation } = kit;
   const contactTypeEnum = fields.enumOf(contactType);
   const contact = builder.objectRef<Contact>(contactInput.typeName).implement({
     description: contactInput.description,
@@ -47,11 +50,13 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
       connections: connection.relatedPage(t, {
         description: 'The connections of this end user, newest first.',
         filter: ({ id }) => ({ endUserId: id }),
+        filters: { ...connectorFilters(kit), ...connectionFilters(kit) },
       }),
       credentials: credential.relatedPage(t, {
         description:
           'The credentials of this end user, newest first. Does not include credentials of the integration that its connections use.',
         filter: ({ id }) => ({ endUserId: id }),
+        filters: credentialFilters(kit),
       }),
     }),
   });
@@ -59,11 +64,12 @@ export function addEndUser({ builder, endUser, integration, connection, credenti
   endUser.one('Returns an end user by global id or external id. Null if not found.');
   endUser.list({
     description:
-      'Lists end users. Indexed: every sort, with and without an integration. A name filter with another sort than by name can have short pages: see `EndUserPage`.',
+      'Lists end users. Indexed: every sort, with and without an integration; newest first for `search` without a wildcard. A name filter with another sort than by name can have short pages: see `EndUserPage`.',
     sort: { fields: sortFields },
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only end users of this integration.'),
       displayName: byGlob(),
+      search: bySearch('external id or display name'),
     },
   });
 

@@ -1,21 +1,47 @@
 import { createIntegration, deleteIntegration, integrationFields, updateIntegration } from '../domain/integration.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, ValidationError } from '../errors.ts';
-import { byGlob } from './kit/filter.ts';
+import { connectionFilters, connectorFilters } from './connection.ts';
+import { credentialFilters } from './credential.ts';
+import { byGlob, bySearch } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
 
 /** Adds `Integration`, its queries and its mutations. */
-export function addIntegration({ integration, fields }: Kit): void {
+export function addIntegration(kit: Kit): void {
+  const { integration, connector, endUser, connection, credential, fields } = kit;
+  const filter = ({ id }: { readonly id: string }) => ({ integrationId: id });
   integration.implement({
     description:
       'A namespace of the organization. Each connector, end user, connection and credential belongs to one integration, which never changes. Called integration in Zendesk, hub in Versori, application in Losant.',
-    fields: (t) => fields.outputFields(t, integrationFields),
+    fields: (t) => ({
+      ...fields.outputFields(t, integrationFields),
+      connectors: connector.relatedPage(t, {
+        description: 'Its connectors, newest first.',
+        filter,
+        filters: { name: byGlob(), search: bySearch('name') },
+      }),
+      endUsers: endUser.relatedPage(t, {
+        description: 'Its end users, newest first.',
+        filter,
+        filters: { displayName: byGlob(), search: bySearch('external id or display name') },
+      }),
+      connections: connection.relatedPage(t, {
+        description: 'Its connections, of end users and of none, newest first.',
+        filter,
+        filters: { ...connectorFilters(kit), ...connectionFilters(kit) },
+      }),
+      credentials: credential.relatedPage(t, {
+        description: 'Its credentials, of end users and of none, newest first.',
+        filter,
+        filters: credentialFilters(kit),
+      }),
+    }),
   });
 
   integration.one('Returns an integration. Null if not found.');
   integration.list({
     description:
       'Lists integrations. Indexed: every sort; the name filter together with the sort by name. With another sort, pages can be short: see `IntegrationPage`.',
-    filters: { name: byGlob() },
+    filters: { name: byGlob(), search: bySearch('name') },
   });
 
   integration.create({

@@ -93,7 +93,7 @@ export function addSSOLink({ builder, connection, endUser, fields, input, mutati
       links: t.field({
         type: [link],
         description:
-          'Hypermedia links: `self` identifies the contact that the link is for. It is always the same and cannot be used to sign in.',
+          'Hypermedia links: `self` is the contact that the link is for. A GET with a token that has `endUsers.get` answers the end user with its contacts. It is always the same and cannot be used to sign in.',
         resolve: (it) => [{ rel: 'self', href: selfOf(it) }],
       }),
     }),
@@ -135,9 +135,14 @@ function formFields({ token, returnTo }: SSOLink): [string, string][] {
   return [['jwt', token.expose()], ...(returnTo === null ? [] : [['return_to', returnTo] satisfies [string, string]])];
 }
 
-/** Identifies the contact, in the form of Hostway’s path. It points to `/graphql`, because the mutation must be sent again for a new link. */
+/**
+ * Returns the address of the contact: a query by GET, which answers the end user with its contacts, and which of them the link is for in the form of
+ * Hostway’s path. The link itself is not stored, and whoever reads an address must not get one that signs in.
+ */
 function selfOf({ endUserId, contactType }: SSOLink): string {
-  return `/graphql#/endUsers/${encodeId('endUser', endUserId)}/contacts/${contactType.toLowerCase()}/supportSSOLink/`;
+  const id = encodeId('endUser', endUserId);
+  const query = `{endUser(by:{id:"${id}"}){id externalId displayName contacts{type name email emailVerified phone}}}`;
+  return `/graphql?${new URLSearchParams({ query })}#/endUsers/${id}/contacts/${contactType.toLowerCase()}/supportSSOLink/`;
 }
 
 function userFieldOf(name: string, value: string | number | boolean | null): SSOUserField {

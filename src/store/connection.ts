@@ -4,7 +4,8 @@ import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { anyText, date, list, nullable, object, optional, text, type ValueOf } from './fields.ts';
 import { healthFieldNames, healthFields, UNSETTLED, unsettledAt } from './health.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { kindKey, textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 import { newTouch } from './touch.ts';
 
@@ -33,6 +34,7 @@ const fields = {
   ...healthFields,
   /** When the job that checks connections began with it last. Null or absent if never. */
   checkStartedAt: optional(nullable(date())),
+  ...lookupFields,
 };
 
 /** Binds an ordered list of credentials to a connector, an end user or a domain. */
@@ -44,7 +46,14 @@ export const replacedIndexes = ['organizationId_1_ownerId_1_name_1', 'organizati
 /** Returns the fields that follow from a record that is written: a new one, or one that replaces `before`. */
 export type DerivedConnectionHealth = (record: ConnectionRecord, before: ConnectionRecord | null) => Partial<ConnectionRecord>;
 
-export function connectionStore(database: Database, authenticity: Authenticity, now: () => Date, derived: DerivedConnectionHealth) {
+/** `kindsOf` returns the kinds of credentials of an organization, by id. */
+export function connectionStore(
+  database: Database,
+  authenticity: Authenticity,
+  now: () => Date,
+  derived: DerivedConnectionHealth,
+  kindsOf: (organizationId: string, credentialIds: readonly string[]) => Promise<ReadonlyMap<string, string>>,
+) {
   const schema = recordSchema(fields);
   schema.index({ organizationId: 1, ownerId: 1, endUserId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
@@ -55,6 +64,7 @@ export function connectionStore(database: Database, authenticity: Authenticity, 
   schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, stateChangesAt: 1 });
   schema.index({ organizationId: 1, connectorId: 1, checkStartedAt: 1 });
+  addLookupIndex(schema);
   const model = database.model('Connection', schema, 'connections');
   const records = recordStore<ConnectionRecord>(database, model, {
     noun: 'connection',
@@ -63,6 +73,14 @@ export function connectionStore(database: Database, authenticity: Authenticity, 
     // They are shown and decide nothing: `noteUsed` writes the first one.
     unauthenticated: ['lastUsedAt', 'checkStartedAt', ...healthFieldNames],
     derived,
+    async lookupKeys(records, organizationId) {
+      const ids = [...new Set(records.flatMap(({ credentialIds }) => credentialIds))];
+      const kinds = ids.length === 0 ? new Map<string, string>() : await kindsOf(organizationId, ids);
+      return records.map(({ id, name, credentialIds }) => [
+        ...textKeys([id, name]),
+        ...credentialIds.flatMap((each) => (kinds.has(each) ? [kindKey(kinds.get(each)!)] : [])),
+      ]);
+    },
   });
   return (extent: Extent) => {
     const own = records(extent);

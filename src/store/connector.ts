@@ -1,7 +1,8 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { boolean, list, mixed, nullable, number, object, oneOf, optional, text, type ValueOf } from './fields.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
 /** The field type of an auth scheme, also used in the bindings of a connection. */
@@ -33,6 +34,7 @@ const fields = {
   check: optional(nullable(check)),
   /** The credentials that the auth schemes refer to. Derived, and indexed to find the users of a credential. */
   credentialIds: list(text()),
+  ...lookupFields,
 };
 
 /** A third-party service, and how it authenticates. */
@@ -43,6 +45,12 @@ export function connectorStore(database: Database, authenticity: Authenticity) {
   schema.index({ organizationId: 1, integrationId: 1, name: 1 }, { unique: true });
   addSortIndexes(schema, ['name', 'createdAt', 'updatedAt']);
   schema.index({ organizationId: 1, credentialIds: 1, createdAt: 1, _id: 1 });
+  addLookupIndex(schema);
   const model = database.model('Connector', schema, 'connectors');
-  return recordStore<ConnectorRecord>(database, model, { noun: 'connector', fields, authenticity });
+  return recordStore<ConnectorRecord>(database, model, {
+    noun: 'connector',
+    fields,
+    authenticity,
+    lookupKeys: (all) => all.map(({ id, name }) => textKeys([id, name])),
+  });
 }

@@ -3,7 +3,8 @@ import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
 import { healthFieldNames, healthFields, unsettledAt } from './health.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 import { tokenField } from './token.ts';
@@ -43,6 +44,7 @@ const fields = {
   runsOutAt: optional(date()),
   /** Whether the connections that use it are still to be told that its state has changed. */
   isUnspread: optional(boolean()),
+  ...lookupFields,
 };
 
 /** What is shown and decides nothing: the MAC does not cover it. `noteUsed` writes the first one, and the others follow from the record or were learned. */
@@ -53,7 +55,14 @@ export interface CredentialRecord extends RecordOf<typeof fields> {}
 /** Returns the fields that follow from a record that is written: a new one, or one that replaces `before`. */
 export type DerivedHealth = (record: CredentialRecord, before: CredentialRecord | null) => Partial<CredentialRecord>;
 
-export function credentialStore(database: Database, authenticity: Authenticity, now: () => Date, derived: DerivedHealth) {
+/** `searchableOf` returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. */
+export function credentialStore(
+  database: Database,
+  authenticity: Authenticity,
+  now: () => Date,
+  derived: DerivedHealth,
+  searchableOf: (kind: string) => readonly string[] | undefined,
+) {
   const schema = recordSchema(fields);
   addSortIndexes(schema, ['name', 'kind', 'createdAt', 'updatedAt', 'runsOutAt']);
   schema.index({ organizationId: 1, kind: 1, createdAt: 1, _id: 1 });
@@ -67,18 +76,31 @@ export function credentialStore(database: Database, authenticity: Authenticity, 
   schema.index({ organizationId: 1, stateChangesAt: 1 });
   schema.index({ organizationId: 1, refreshAt: 1 });
   schema.index({ organizationId: 1, updatedAt: 1 }, { name: 'unspread', partialFilterExpression: { isUnspread: true } });
+  addLookupIndex(schema);
   const model = database.model('Credential', schema, 'credentials');
   const visible = {
     condition: () => ({ $nor: [{ expiresAt: { $lte: now() } }] }),
     hidden: () => ({ expiresAt: { $lte: now() } }),
     holds: ({ expiresAt }: CredentialRecord) => expiresAt === null || expiresAt > now(),
   };
+  function keysOf({ id, name, kind, settings, secrets }: CredentialRecord): string[] {
+    const values = (searchableOf(kind) ?? []).flatMap((field) => {
+      const value = settings[field];
+      return typeof value === 'string' ? [[field, value] as const] : [];
+    });
+    return [
+      ...textKeys([id, name, ...values.map(([, value]) => value)]),
+      ...values.map(([field, value]) => settingKey(field, value)),
+      ...Object.values(secrets).flatMap(({ fingerprint }) => (fingerprint ? [fingerprintKey(fingerprint)] : [])),
+    ];
+  }
   const records = recordStore<CredentialRecord>(database, model, {
     noun: 'credential',
     fields,
     authenticity,
     unauthenticated,
     derived,
+    lookupKeys: (all) => all.map(keysOf),
     visible,
   });
   return (extent: Extent) => {

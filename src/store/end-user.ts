@@ -1,7 +1,8 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { anyText, boolean, list, nullable, object, oneOf, optional, text, type ValueOf } from './fields.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
 
 export const contactTypes = ['REGULAR', 'BILLING', 'ADMINISTRATOR', 'TECHNICAL'] as const;
@@ -26,6 +27,7 @@ const fields = {
   contacts: list(contact),
   /** One of its own connections. Absent in records that are older than this field. */
   primaryConnectionId: optional(nullable(text())),
+  ...lookupFields,
 };
 
 /** A customer of the organization. Connections and credentials can belong to it. */
@@ -37,6 +39,13 @@ export function endUserStore(database: Database, authenticity: Authenticity) {
   addSortIndexes(schema, ['displayName', 'createdAt', 'updatedAt']);
   // Finds the end user whose primary connection is deleted.
   schema.index({ organizationId: 1, primaryConnectionId: 1 });
+  addLookupIndex(schema);
   const model = database.model('EndUser', schema, 'endUsers');
-  return recordStore<EndUserRecord>(database, model, { noun: 'endUser', fields, authenticity, nameField: 'displayName' });
+  return recordStore<EndUserRecord>(database, model, {
+    noun: 'endUser',
+    fields,
+    authenticity,
+    nameField: 'displayName',
+    lookupKeys: (all) => all.map(({ id, externalId, displayName }) => textKeys([id, externalId, displayName])),
+  });
 }

@@ -49,6 +49,8 @@ export interface StoreOptions {
   readonly onUnreadable?: (secret: Omit<UnreadableSecret, 'why'>) => void;
   /** The health of a credential and of a connection that are written. By default, it is determined when somebody searches by it. */
   readonly health?: { readonly credential: DerivedHealth; readonly connection: DerivedConnectionHealth };
+  /** Returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. None by default. */
+  readonly searchableOf?: (kind: string) => readonly string[] | undefined;
 }
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
@@ -112,7 +114,7 @@ function createMembers(
   database: Database,
   keyProvider: KeyProvider,
   now: () => Date,
-  { storageLimits, onAltered = () => {}, onUnreadable = () => {}, health = unsettledHealth }: StoreOptions,
+  { storageLimits, onAltered = () => {}, onUnreadable = () => {}, health = unsettledHealth, searchableOf = () => undefined }: StoreOptions,
 ) {
   const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
   const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
@@ -124,14 +126,20 @@ function createMembers(
     const keys = keysOf(extent);
     return { keys, audit: audit(extent, { keys }) };
   });
+  const credentials = credentialStore(database, authenticity, now, health.credential, searchableOf);
+  /** Nothing proves the kind of an altered one. */
+  const kindsOf = async (organizationId: string, ids: readonly string[]) => {
+    const found = await credentials({ organizationId, confines: {} }).evenAltered.byIds(ids);
+    return new Map(found.flatMap(({ id, kind, isAltered }) => (isAltered ? [] : [[id, kind] as const])));
+  };
   const members = {
     /** The organization's own record. */
     organization: organizations.of,
     integrations: integrationStore(database, authenticity),
     connectors: connectorStore(database, authenticity),
     endUsers: endUserStore(database, authenticity),
-    connections: connectionStore(database, authenticity, now, health.connection),
-    credentials: credentialStore(database, authenticity, now, health.credential),
+    connections: connectionStore(database, authenticity, now, health.connection, kindsOf),
+    credentials,
     apiKeys: apiKeyStore(database, authenticity),
     audit,
     secrets: secretStore(database, onUnreadable),

@@ -1,7 +1,8 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
 import { mixed, nullable, optional, text } from './fields.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { textKeys } from './lookup.ts';
+import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 
 /** A value is null if the claim is not sent. */
 export interface SSOClaimSettings {
@@ -26,6 +27,7 @@ const fields = {
   description: nullable(text()),
   /** Additional claims of the end users’ SSO links. Absent in records that are older than this field. */
   ssoClaims: optional(nullable(mixed<SSOClaimSettings>())),
+  ...lookupFields,
 };
 
 /** A namespace of an organization. Each connector, end user, connection and credential belongs to one. */
@@ -37,6 +39,12 @@ export function integrationStore(database: Database, authenticity: Authenticity)
   schema.index({ organizationId: 1, name: 1, _id: 1 });
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, updatedAt: 1, _id: 1 });
+  addLookupIndex(schema);
   const model = database.model('Integration', schema, 'integrations');
-  return recordStore<IntegrationRecord>(database, model, { noun: 'integration', fields, authenticity });
+  return recordStore<IntegrationRecord>(database, model, {
+    noun: 'integration',
+    fields,
+    authenticity,
+    lookupKeys: (all) => all.map(({ id, name }) => textKeys([id, name])),
+  });
 }

@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
-import { type Model, mongo, type PipelineStage, Types } from 'mongoose';
+import { type Model, mongo, type PipelineStage, type Schema, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import type { ViewerKind } from '../access/viewer.ts';
-import { AlteredRecordError, ConflictError, TimeoutError } from '../errors.ts';
+import { AlteredRecordError, ConflictError, TimeoutError, UnavailableError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
@@ -12,6 +12,7 @@ import {
   date,
   type Fields,
   fitting,
+  list,
   nullable,
   number,
   object,
@@ -25,6 +26,7 @@ import {
   type ValuesOf,
 } from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
+import { type KeyCondition, keyConditions, type LookupFilter, lookupMembers } from './lookup.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
 
@@ -47,6 +49,14 @@ export const baseFields = {
   /** Who changed it last: after its creation, who created it. Absent likewise. */
   updatedBy: optional(nullable(actor)),
 };
+
+/** The field of the nouns whose records are found by keys. Derived. Absent in records of earlier versions, until they get it. */
+export const lookupFields = { lookupKeys: optional(list(text())) };
+
+/** Adds the index of the keys. */
+export function addLookupIndex(schema: Schema): void {
+  schema.index({ organizationId: 1, lookupKeys: 1, createdAt: 1, _id: 1 });
+}
 
 /** The time of a change, and who makes it. */
 export interface Change {
@@ -96,11 +106,31 @@ type Bytes = Uint8Array;
 export type Filter<R extends BaseRecord> = {
   readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
 } & {
-  readonly nameGlob?: string /** Inclusive. */;
-  readonly createdSince?: Date /** Exclusive. */;
-  readonly createdBefore?: Date /** Exclusive. */;
+  readonly nameGlob?: string;
+  /** Inclusive. */
+  readonly createdSince?: Date;
+  /** Exclusive. */
+  readonly createdBefore?: Date;
+  /** The record has a time `lastUsedAt` that is earlier, or none. */
+  readonly unusedSince?: Date;
+  /** Exclusive. */
   readonly runsOutBefore?: Date;
-};
+} & LookupFilter;
+
+/** The members of a filter that do not compare a field with a value. */
+const notEqualities: ReadonlySet<string> = new Set([
+  'nameGlob',
+  'createdSince',
+  'createdBefore',
+  'unusedSince',
+  'runsOutBefore',
+  ...lookupMembers,
+]);
+
+/** Returns the members of a filter that compare a field with a value. */
+function equalitiesOf(filter: object): [string, unknown][] {
+  return Object.entries(filter).filter(([name]) => !notEqualities.has(name));
+}
 
 /** The last record before a page, as encoded in a cursor: its value of the sort field, and its id. */
 export interface PageStart {
@@ -194,6 +224,11 @@ interface RecordStoreOptions<R extends BaseRecord> {
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
   /**
+   * Returns the keys by which records are found, see `lookup.ts`: for each of the records, which are complete. The noun then has the field
+   * `lookupKeys`, and whatever writes a record writes its keys.
+   */
+  readonly lookupKeys?: (records: readonly R[], organizationId: string) => readonly string[][] | Promise<readonly string[][]>;
+  /**
    * A condition that every read adds, such as "not yet expired", its opposite, for which there is an index within the organization, and the same
    * as a function of a record.
    */
@@ -209,7 +244,16 @@ interface RecordStoreOptions<R extends BaseRecord> {
 export function recordStore<R extends BaseRecord>(
   database: Database,
   model: Model<Stored<R>>,
-  { noun, fields, authenticity, unauthenticated = [], derived = () => ({}), nameField = 'name', visible }: RecordStoreOptions<R>,
+  {
+    noun,
+    fields,
+    authenticity,
+    unauthenticated = [],
+    derived = () => ({}),
+    nameField = 'name',
+    lookupKeys,
+    visible,
+  }: RecordStoreOptions<R>,
 ) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const anyModel = model as unknown as Model<Record<string, unknown>>;
@@ -245,6 +289,15 @@ export function recordStore<R extends BaseRecord>(
    * their pages are read one by one.
    */
   const longLists = new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS });
+  /** The organizations whose records have keys, or have lately had. Copies of an earlier version can still write some without. */
+  const withKeys = new LRUCache<string, true>({ max: 10_000, ttl: KEYS_KNOWN_MS });
+
+  /** Returns the records with their keys. */
+  async function keyed(records: readonly R[], organizationId: string): Promise<readonly R[]> {
+    if (!lookupKeys || records.length === 0) return records;
+    const keys = await lookupKeys(records, organizationId);
+    return records.map((record, at) => ({ ...record, lookupKeys: [...new Set(keys[at])] }));
+  }
 
   /** Returns a record for display, with values that fit their types. */
   function shownAltered(document: Document, organizationId: string): R {
@@ -270,10 +323,8 @@ export function recordStore<R extends BaseRecord>(
 
     /** Inserts records with one command, and counts them. Returns their documents, without the bookkeeping. */
     async function insertAll(records: readonly R[]): Promise<readonly Document[]> {
-      const stored = records.map((record) => {
-        refuseBeyond(extent, record);
-        return storedForm({ ...record, ...derived(record, null) });
-      });
+      for (const record of records) refuseBeyond(extent, record);
+      const stored = (await keyed(records, organizationId)).map((record) => storedForm({ ...record, ...derived(record, null) }));
       const sizes = stored.map((document) => mongo.BSON.calculateObjectSize(document));
       const documents = await Promise.all(
         stored.map(async (document, at) => ({ ...document, ...(await macFor(document)), ...(isCounted && { bytes: sizes[at] }) })),
@@ -297,7 +348,11 @@ export function recordStore<R extends BaseRecord>(
     ): Promise<R> {
       if (record.isAltered) throw new AlteredRecordError(label);
       const { id, version, ...rest } = record;
-      const following = derived({ ...record, ...changes, ...stamp }, record);
+      const changed = { ...record, ...changes, ...stamp };
+      const following = {
+        ...derived(changed, record),
+        ...(lookupKeys && { lookupKeys: ((await keyed([changed], organizationId))[0] as Document).lookupKeys }),
+      };
       const set = { ...storable(allFields, { ...changes, ...following }), ...stamp };
       const merged = { ...rest, _id: id, ...set };
       const mac = await macFor(merged);
@@ -470,7 +525,57 @@ export function recordStore<R extends BaseRecord>(
       };
     }
 
+    /** Gives keys to records that an earlier version wrote: at most `limit`, of the whole organization. The version and the times stay. */
+    async function addKeys(
+      limit: number,
+      except: readonly string[],
+    ): Promise<{ readonly found: number; readonly altered: readonly string[] }> {
+      const lacking = { organizationId, lookupKeys: null, ...(except.length > 0 && { $nor: [{ _id: { $in: except } }] }) };
+      const documents: Document[] = (await find(lacking, limit)).map(decoded);
+      const isAuthentic = await authenticator();
+      const intact = documents.filter(isAuthentic);
+      const records = await keyed(intact.map(toRecord), organizationId);
+      const changes = await Promise.all(
+        intact.map(async (document, at) => {
+          const set = { lookupKeys: (records[at] as unknown as Document).lookupKeys };
+          // Whoever changes the record at the same time gives it another MAC, and keys.
+          const filter = { organizationId, _id: String(document._id), mac: document.mac };
+          return { updateOne: { filter, update: { $set: { ...set, ...(await macFor({ ...document, ...set })) } } } };
+        }),
+      );
+      if (changes.length > 0) await collection.bulkWrite(changes, { ordered: false, ...database.session() });
+      return { found: documents.length, altered: documents.filter((each) => !isAuthentic(each)).map(({ _id }) => String(_id)) };
+    }
+
+    /**
+     * Gives keys to all records of the organization that have none, at most `most`. Returns whether none is left, but for altered ones: nothing
+     * may be derived from them.
+     */
+    async function completeKeys(most: number): Promise<boolean> {
+      if (!lookupKeys || withKeys.has(organizationId)) return true;
+      const altered: string[] = [];
+      for (let done = 0; done < most; done += KEYS_AT_ONCE) {
+        const batch = await addKeys(KEYS_AT_ONCE, altered);
+        altered.push(...batch.altered);
+        if (batch.found < KEYS_AT_ONCE || altered.length >= KEYS_AT_ONCE) {
+          withKeys.set(organizationId, true);
+          return true;
+        }
+      }
+      return false;
+    }
+
+    /** @throws UnavailableError when a filter needs keys that records of an earlier version do not have yet */
+    async function requireKeys(filters: readonly Filter<R>[]): Promise<void> {
+      if (!filters.some((filter) => lookupMembers.some((name) => name in filter))) return;
+      if (!lookupKeys) throw new TypeError(`A filter looks for keys, which a ${label} does not have.`);
+      if (!(await completeKeys(KEYS_IN_REQUEST))) {
+        throw new UnavailableError('Objects that an earlier version stored are being prepared for this filter.', 5);
+      }
+    }
+
     async function pages(asked: readonly PageOf<R>[], altered: Altered): Promise<Page<R>[]> {
+      await requireKeys(asked.map(({ filter }) => filter));
       const lists = wholeLists(asked);
       return (lists && (await lists.pages(await find(lists.conditions, lists.limit)))) ?? pagesOneByOne(asked, altered);
     }
@@ -613,6 +718,7 @@ export function recordStore<R extends BaseRecord>(
          * `most` records are read, with a second command. All are null if counting takes too long.
          */
         async counts(filters: readonly Filter<R>[], most: number): Promise<(Count | null)[]> {
+          await requireKeys(filters);
           try {
             return await countsOf(filters, most);
           } catch (error) {
@@ -713,6 +819,28 @@ export function recordStore<R extends BaseRecord>(
             );
         },
 
+        completeKeys,
+
+        /** Returns which of these values a list of some record contains. */
+        async containedIn(field: keyof R & string, values: readonly string[]): Promise<Set<string>> {
+          const most = 4 * values.length;
+          const options = { limit: most, projection: { [field]: 1 }, ...database.session() };
+          const documents = await collection.find(written({ [field]: values } as Filter<R>), { ...options, batchSize: most + 1 }).toArray();
+          const wanted = new Set(values);
+          const contained = new Set(
+            documents.flatMap((each) => [(each as Document)[field]].flat() as string[]).filter((each) => wanted.has(each)),
+          );
+          if (documents.length < most) return contained;
+          // Some are in very many records: the others are counted one by one.
+          const others = values.filter((each) => !contained.has(each));
+          const counts = await countsOf(
+            others.map((each) => ({ [field]: each }) as Filter<R>),
+            1,
+          );
+          for (const [at, each] of others.entries()) if (counts[at]!.count > 0) contained.add(each);
+          return contained;
+        },
+
         /** Returns the ids of all matching records, including those that reads hide. */
         async ids(filter: Filter<R>): Promise<string[]> {
           const found = await anyModel.find(written(filter), { _id: 1 }).batchSize(IDS_AT_ONCE).lean();
@@ -790,6 +918,11 @@ export function recordStore<R extends BaseRecord>(
 
 /** The length of the time for which the pages of a list that was too long are read one by one, in milliseconds. */
 const LONG_LIST_MS = 60_000;
+/** How long it is remembered that all records of an organization have keys, in milliseconds. */
+const KEYS_KNOWN_MS = 60_000;
+const KEYS_AT_ONCE = 200;
+/** The number of records that get keys within a request that needs them. */
+const KEYS_IN_REQUEST = 1_000;
 
 /** The fields of a document that are not fields of its record: its record has the id under another name. */
 const notInRecords: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), '_id', 'id', '__proto__']);
@@ -847,9 +980,6 @@ function differingField(filters: readonly Document[]): string | null {
   return differing !== null && typeof first[differing] === 'string' && !notEqualities.has(differing) ? differing : null;
 }
 
-/** The members of a filter that do not compare a field with a value. */
-const notEqualities: ReadonlySet<string> = new Set(['nameGlob', 'createdSince', 'createdBefore', 'runsOutBefore']);
-
 /** Returns a page of the records of a whole list. Null if one has no value to sort by. */
 function pageOf<R extends BaseRecord>(list: readonly R[], request: PageRequest): Page<R> | null {
   const sortValue = (record: R) => record[request.sortField as keyof R] as unknown;
@@ -870,8 +1000,7 @@ export function isId(id: unknown): id is string {
 
 /** Returns a function that returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
 function matcherOf(filter: object): (record: BaseRecord) => boolean {
-  const { nameGlob: _, createdSince: _since, createdBefore: _before, runsOutBefore: _end, ...equalities } = filter as Filter<BaseRecord>;
-  const tests = Object.entries(equalities).map(([field, wanted]): [string, (value: unknown) => boolean] => {
+  const tests = equalitiesOf(filter).map(([field, wanted]): [string, (value: unknown) => boolean] => {
     if (!Array.isArray(wanted)) return [field, (value) => isSame(value, wanted)];
     const values = new Set<unknown>(wanted);
     return [field, (value) => values.has(value) || (value instanceof Date && wanted.some((each) => isSame(value, each)))];
@@ -908,9 +1037,9 @@ function isPlain(value: unknown): boolean {
 }
 
 function conditionsOf(filter: object, fields: Fields, nameField: string): Conditions {
-  const { nameGlob, createdSince, createdBefore, runsOutBefore, ...equalities } = filter as Filter<BaseRecord>;
+  const { nameGlob, createdSince, createdBefore, unusedSince, runsOutBefore, ...rest } = filter as Filter<BaseRecord>;
   const conditions: Record<string, unknown> = {};
-  for (const [field, value] of Object.entries(equalities)) {
+  for (const [field, value] of equalitiesOf(filter)) {
     if (field !== 'id' && !(field in fields)) throw new TypeError(`A filter compares ${field}, which is no field.`);
     // A condition that is missing would find everything, and an object would be an operator.
     if (![value].flat().every(isPlain)) throw new TypeError(`A filter compares ${field} with a value that no field has.`);
@@ -920,7 +1049,23 @@ function conditionsOf(filter: object, fields: Fields, nameField: string): Condit
     conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
   }
   if (runsOutBefore) conditions.runsOutAt = { $lt: runsOutBefore };
-  return nameGlob === undefined ? conditions : both(conditions, { [nameField]: globCondition(nameGlob) });
+  const others: Conditions[] = [
+    ...(nameGlob === undefined ? [] : [{ [nameField]: globCondition(nameGlob) }]),
+    ...(unusedSince ? [{ lastUsedAt: notSince(unusedSince) }] : []),
+    ...keyConditions(rest).map((each) => ({ lookupKeys: conditionOn(each) })),
+  ];
+  return others.reduce(both, conditions as Conditions);
+}
+
+/** Returns the condition that a time is earlier, or that there is none. */
+function notSince(time: Date): object {
+  return { $not: { $gte: time } };
+}
+
+/** Returns a condition on the keys as in a query. */
+function conditionOn(condition: KeyCondition): unknown {
+  if ('pattern' in condition) return condition.pattern;
+  return condition.keys.length === 1 ? condition.keys[0] : { $in: condition.keys };
 }
 
 /**
@@ -928,7 +1073,7 @@ function conditionsOf(filter: object, fields: Fields, nameField: string): Condit
  * @throws TypeError when it compares a field with a value that no field has
  */
 function requirementsOf({ organizationId, confines }: Extent, filter: object, nameField: string): Requirement[] {
-  const { nameGlob, createdSince, createdBefore, runsOutBefore, ...equalities } = filter as Filter<BaseRecord>;
+  const { nameGlob, createdSince, createdBefore, unusedSince, runsOutBefore, ...rest } = filter as Filter<BaseRecord>;
   const values = new Map<string, readonly unknown[]>();
   const require = (field: string, wanted: readonly unknown[]) => {
     const already = values.get(field);
@@ -937,7 +1082,7 @@ function requirementsOf({ organizationId, confines }: Extent, filter: object, na
   require('organizationId', [organizationId]);
   for (const [field, value] of Object.entries(confines === 'nothing' ? {} : confines)) require(field === 'id' ? '_id' : field, [value]);
   if (confines === 'nothing') require('_id', []);
-  for (const [field, value] of Object.entries(equalities)) require(field === 'id' ? '_id' : field, [value].flat());
+  for (const [field, value] of equalitiesOf(filter)) require(field === 'id' ? '_id' : field, [value].flat());
   // Each end user and each credential belongs to one integration, and a viewer that is limited to one finds only those that belong to it.
   const isLimited = confines !== 'nothing' && confines.integrationId !== undefined;
   const isInOne = isLimited && (values.has('endUserId') || values.has('credentialIds'));
@@ -956,6 +1101,13 @@ function requirementsOf({ organizationId, confines }: Extent, filter: object, na
     if (range) requirements.push({ field: nameField, condition: range, form: 'range' });
     // The range says it all.
     if (pattern && !isPrefix) requirements.push({ field: nameField, condition: pattern, form: 'other' });
+  }
+  if (unusedSince) requirements.push({ field: 'lastUsedAt', condition: notSince(unusedSince), form: 'other' });
+  for (const each of keyConditions(rest)) {
+    const form = 'pattern' in each ? 'other' : 'values';
+    // Databases do not merge several key ranges of a list in order.
+    const size = 'keys' in each && each.keys.length > 1 ? Number.POSITIVE_INFINITY : 1;
+    requirements.push({ field: 'lookupKeys', condition: conditionOn(each), form, size });
   }
   return requirements;
 }

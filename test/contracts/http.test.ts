@@ -245,7 +245,7 @@ describe('a response', () => {
         const answer = await post({ query }, { ...nobody, accept });
         expect([query, answer.status]).toEqual([query, status]);
         expect(answer.body.errors.map(({ extensions }: Json) => extensions)).toEqual(
-          scopes.map((scope) => ({ code: 'FORBIDDEN', scope, requestId: answer.headers.get('x-request-id') })),
+          scopes.map((scope) => ({ code: 'FORBIDDEN', scope, requestId: answer.headers['x-request-id'] })),
         );
         expect(answer.body).not.toHaveProperty('data');
       }

@@ -63,6 +63,13 @@ beforeAll(async () => {
   Object.assign(values, {
     integration: integrations.map(({ id }) => ({ id })),
     connector: connectors.map(({ id }) => ({ id })),
+    connectors: [[{ id: connectors[0].id }, { id: connectors[2].id }], [{ id: connectors[1].id }], [{ id: connectors[2].id }]],
+    search: ['nam*', '*ew 6*', 'few*', 'none*', 'NAME 15', 'few 406'],
+    setting: ['many', 'f*', 'few', 'none'].map((value) => ({ name: 'username', value })),
+    fingerprint: ['many', 'few', 'none'],
+    credentialKinds: [['STRING', 'NONE'], ['API_KEY'], ['BASIC_AUTH']],
+    unused: [true, false],
+    unusedSince: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
     endUser: endUsers.map(({ id }) => ({ id })),
     allowedDomain: ['many.example.com', 'few.example.com', 'none.example.com'],
     kinds: [['STRING', 'NONE'], ['API_KEY'], ['BASIC_AUTH', 'OAUTH2_TOKEN']],
@@ -103,10 +110,21 @@ beforeAll(async () => {
         action: isFew(2) ? 'few' : 'createConnection',
         outcome: isFew(3) ? 'FORBIDDEN' : 'SUCCESS',
         objectId: (isFew(4) ? few : many)(integrations),
+        lastUsedAt: new Date(start + n * 1_000),
+        lookupKeys: [
+          `=${isFew(6) ? 'few' : 'name'} ${n}`,
+          `^${isFew(6) ? 'few' : 'nam'}`,
+          `username=${isFew(7) ? 'few' : 'many'}`,
+          `^${isFew(7) ? 'few' : 'man'}`,
+          `#${isFew(8) ? 'few' : 'many'}`,
+          `:${isFew(4) ? 'apiKey' : ['string', 'none'][n % 2]}`,
+        ],
         number: 1_000_000 + n,
         updatedAt: new Date(start + ((n * 7_919) % SIZE) * 1_000),
       };
-      const fields = Object.fromEntries(Object.entries(own).filter(([name]) => name in template));
+      const fields = Object.fromEntries(
+        Object.entries(own).filter(([name]) => name in template || (name === 'lastUsedAt' && collection === 'credentials')),
+      );
       // Ids and times have different orders, and times are shared.
       const _id = ((n * 7_907) % SIZE).toString(16).padStart(24, '0');
       return { ...template, ...fields, _id, createdAt: new Date(start + (n - (n % 3)) * 1_000) };
@@ -150,9 +168,18 @@ function add(explained: Json, costs: { documents: number; keys: number }): void 
   for (const value of Object.values(explained)) add(value, costs);
 }
 
-/** All sets of some things. */
+/**
+ * The sets of some things: all of up to two, each with every order, and each of three with one order. How a page is read depends on what each index
+ * finds of a filter, and no index has more than three fields before those of the order.
+ */
 const subsets = <T>(things: readonly T[]): T[][] =>
-  Array.from({ length: 2 ** things.length }, (_, number) => things.filter((_, at) => (number >> at) & 1));
+  Array.from({ length: 2 ** things.length }, (_, number) => things.filter((_, at) => (number >> at) & 1)).filter(
+    ({ length }) => length <= 3,
+  );
+/** The filters that one index of lists serves. */
+const byKeys = ['search', 'setting', 'fingerprint', 'credentialKinds'];
+/** What nothing can be asked together. */
+const isContradiction = (set: readonly string[]) => set.includes('connector') && set.includes('connectors');
 
 describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) => {
   const filters = list.args.map(({ name }) => name).filter((name) => !['first', 'after', 'last', 'before', 'sort'].includes(name));
@@ -169,8 +196,10 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
     }
     let number = 0;
     const directly = new Set<string>();
-    for (const set of subsets(filters)) {
-      for (const field of orders) {
+    for (const [at, set] of subsets(filters)
+      .filter((each) => !isContradiction(each))
+      .entries()) {
+      for (const field of set.length > 2 ? [orders[at % orders.length]!] : orders) {
         // Directions, sizes, positions and values take turns, so that each meets each.
         number++;
         const size = [25, 1, 8][number % 3]!;
@@ -184,14 +213,18 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
         const { result, commands, documents, keys } = await examined(collection, () => ask(list, args, PAGE));
         const asked = `${list.name}(${JSON.stringify(args)}): ${commands} commands, ${documents} documents, ${keys} keys`;
         const returned = result.nodes.length;
-        if (commands === 1) {
+        if (set.includes('unused')) {
+          // Each of a few batches is read like a page, and its records are looked up in two other collections.
+          expect(documents, asked).toBeLessThanOrEqual(EXAMINED_MAX + 10 * LARGEST_PAGE + 250);
+        } else if (commands === 1) {
           // Two key ranges after a cursor, and one record more, to know whether there are more.
           expect(documents, asked).toBeLessThanOrEqual(2 * (returned + 1));
           expect(keys, asked).toBeLessThanOrEqual(2 * (returned + 1) + 10);
           directly.add([field, ...set].join());
         } else {
-          // Ten times the largest page, and what the page itself has.
-          expect(documents, asked).toBeLessThanOrEqual(10 * LARGEST_PAGE + 2 * (returned + 1));
+          // Ten times the largest page, and what the page itself has. To count keys of an index of lists, databases read the documents.
+          const looked = set.some((name) => byKeys.includes(name)) ? EXAMINED_MAX + 1 : 0;
+          expect(documents, asked).toBeLessThanOrEqual(10 * LARGEST_PAGE + looked + 2 * (returned + 1));
           expect(keys, asked).toBeLessThanOrEqual((3 + set.length) * EXAMINED_MAX + 100);
           // A page that is shorter than asked says where to go on.
           const { hasNextPage, hasPreviousPage, startCursor, endCursor } = result.pageInfo;
@@ -250,7 +283,11 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
         const asked = `${list.name}(${JSON.stringify(args)}): ${JSON.stringify(result)}, ${documents} documents, ${keys} keys`;
         expect(result.totalCountPrecision, asked).toBe('EXACT');
         // Only a pattern is looked for in the documents, and what is enabled.
-        const isInIndex = !(typeof value === 'string' && /\*./.test(value)) && value !== true;
+        const isInIndex =
+          !(typeof value === 'string' && /\*./.test(value)) &&
+          value !== true &&
+          // Of an index of lists, databases check the documents.
+          ![...byKeys, 'unused', 'unusedSince'].includes(name ?? '');
         // The page itself has a few.
         if (isInIndex) expect(documents, asked).toBeLessThanOrEqual(2);
         expect(keys, asked).toBeLessThanOrEqual(4 * SIZE + 100);

@@ -85,7 +85,16 @@ describe('what is answered', () => {
   it('H6: links, of which self names this link’s contact, the same each time, and holds no token', async () => {
     const { caller, endUser } = await openAccount(test);
     const first = await link(test, caller);
-    expect(first.links).toEqual([{ rel: 'self', href: `/graphql#/endUsers/${endUser}/contacts/billing/supportSSOLink/` }]);
+    const path = `/endUsers/${endUser}/contacts/billing/supportSSOLink/`;
+    expect(first.links).toEqual([{ rel: 'self', href: expect.stringMatching(new RegExp(`^/graphql\\?query=[^#]*#${path}$`)) }]);
+    // It leads to the contact, for who may read it.
+    const read = async (scopes: string[]) => {
+      const headers = { authorization: `Bearer ${await test.token({ ...caller, scopes })}` };
+      return (await test.gateway.fetch(new Request(new URL(first.links[0].href, 'http://gateway.test'), { headers }))).json() as Json;
+    };
+    const { data } = await read(['endUsers.get']);
+    expect(data.endUser).toMatchObject({ id: endUser, contacts: expect.arrayContaining([expect.objectContaining({ type: 'BILLING' })]) });
+    expect((await read(['ssoLinks.post'])).data?.endUser ?? null).toBeNull();
     expect((await link(test, caller)).links).toEqual(first.links);
     expect((await link(test, caller, { contactType: 'TECHNICAL' })).links[0].href).toContain('/contacts/technical/');
   });

@@ -80,17 +80,30 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
       });
     },
 
-    /** Returns a field of another type for a page of the records that belong to it, newest first. */
-    relatedPage<Source>(t: OutputBuilder<Source>, options: { readonly description: string; readonly filter: (source: Source) => object }) {
+    /** Returns a field of another type for a page of the records that belong to it, newest first, with filters of the list of all. */
+    relatedPage<Source>(
+      t: OutputBuilder<Source>,
+      options: {
+        readonly description: string;
+        readonly filter: (source: Source) => object;
+        readonly filters?: Readonly<Record<string, ListFilter>>;
+      },
+    ) {
+      const { filters = {} } = options;
       return t.field({
         type: page as never,
         // Without the scope, this page is null, and not the whole record.
         nullable: true,
         description: withScope(options.description),
         authScopes: { scope },
-        args: pageArgs(t.arg),
-        resolve: ((source: Source, args: PageArgs, context: GraphQLContext) =>
-          loadPage(context, noun, options.filter(source) as never, args)) as never,
+        args: {
+          ...pageArgs(t.arg),
+          ...(Object.fromEntries(Object.entries(filters).map(([filter, { argument }]) => [filter, argument(t.arg)])) as object),
+        },
+        resolve: (async (source: Source, args: PageArgs, context: GraphQLContext, info: never) => {
+          const filter = await conditionsOf(filters, readArguments(info, args) as never, context);
+          return loadPage(context, noun, { ...filter, ...options.filter(source) } as never, args);
+        }) as never,
       });
     },
   };
