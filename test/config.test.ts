@@ -99,6 +99,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   ALLOWED_HOSTS: ['gateway.example.com', 'a.example.com,b.example.com', '127.0.0.1', '[::1]', 'xn--bcher-kva.example'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],
   TRUSTED_PROXIES: ['1'],
+  CHECK_CONNECTIONS_HOURS: ['24'],
   GRAPHIQL: ['true'],
   INTROSPECTION: ['false'],
   MAX_BODY_BYTES: ['4096'],

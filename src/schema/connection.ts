@@ -15,14 +15,7 @@ import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connec
 import { importConnections } from '../domain/connection-import.ts';
 import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../domain/import.ts';
 import type { Binding } from '../domain/reading.ts';
-import {
-  ConflictError,
-  CredentialNotUsableError,
-  type GatewayError,
-  InvalidIntegrationError,
-  NotFoundError,
-  ValidationError,
-} from '../errors.ts';
+import { ConflictError, type GatewayError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { newCredentialInput } from './credential.ts';
@@ -221,7 +214,7 @@ export function addConnection(kit: Kit): void {
     inputDescription: 'The connection to check.',
     input: { connection: connection.member({ required: true, description: 'The connection.' }) },
     success: { field: 'connection', type: connection.type, description: 'The connection, as it is after the check.' },
-    errors: [ValidationError, InvalidIntegrationError, NotFoundError, CredentialNotUsableError],
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError],
     audit: 'connection',
     run: checkConnection,
   });

@@ -10,15 +10,7 @@ import {
 } from '../domain/credential.ts';
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
-import {
-  ConflictError,
-  CredentialNotUsableError,
-  InUseError,
-  InvalidIntegrationError,
-  NotFoundError,
-  UnreadableSecretError,
-  ValidationError,
-} from '../errors.ts';
+import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, UnreadableSecretError, ValidationError } from '../errors.ts';
 import { credentialData, enumValue } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
@@ -220,7 +212,7 @@ export function addCredential(kit: Kit): void {
     inputDescription: 'The credential to check.',
     input: { credential: credential.member({ required: true, description: 'The global id of the credential.' }) },
     success: { field: 'credential', type: credential.type, description: 'The credential, as it is after the check.' },
-    errors: [ValidationError, NotFoundError, CredentialNotUsableError],
+    errors: [ValidationError, NotFoundError],
     audit: 'credential',
     run: checkCredential,
   });
