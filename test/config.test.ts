@@ -103,6 +103,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   TOKEN_REFRESH_AHEAD_SECONDS: ['0', '600'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],
   TRUSTED_PROXIES: ['1'],
+  CHECK_CONNECTIONS_HOURS: ['24'],
   GRAPHIQL: ['true'],
   INTROSPECTION: ['false'],
   MAX_BODY_BYTES: ['4096'],

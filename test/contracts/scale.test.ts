@@ -60,6 +60,8 @@ beforeAll(async () => {
   await test.create(caller, 'Connection', { integration, connector: { id: connectors[0].id }, endUser, name: 'many' });
   await test.makeAPIKey(caller, { name: 'many', scopes: ['credentials.get'], integration });
   const start = Date.now() - SIZE * 1_000;
+  // Their states are stored before they are searched.
+  await test.query(caller, '{ connections(state: UNKNOWN) { totalCount } credentials(state: UNKNOWN) { totalCount } }');
   Object.assign(values, {
     integration: integrations.map(({ id }) => ({ id })),
     connector: connectors.map(({ id }) => ({ id })),
@@ -80,6 +82,8 @@ beforeAll(async () => {
     outcome: ['SUCCESS', 'FORBIDDEN', 'NOT_FOUND'],
     objectId: integrations.map(({ id }) => id),
     since: [new Date(start), new Date(start + (SIZE - 20) * 1_000), new Date(start + 2 * SIZE * 1_000)],
+    state: ['UNKNOWN', 'DISABLED', 'WORKING'],
+    expiresBefore: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
     until: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
   });
   values.displayName = values.name!;
@@ -103,6 +107,8 @@ beforeAll(async () => {
         allowedDomain: isFew(3) ? 'few.example.com' : 'many.example.com',
         kind: isFew(4) ? 'apiKey' : ['string', 'none'][n % 2],
         enabled: !isFew(5),
+        state: isFew(7) ? 'DISABLED' : 'UNKNOWN',
+        runsOutAt: new Date(start + ((n * 7_901) % SIZE) * 1_000),
         name: `${isFew(6) ? 'few' : 'name'} ${n}`,
         displayName: `${isFew(6) ? 'few' : 'name'} ${n}`,
         externalId: `external ${n}`,
