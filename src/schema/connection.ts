@@ -17,7 +17,6 @@ import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../dom
 import type { Binding } from '../domain/reading.ts';
 import {
   ConflictError,
-  CredentialNotUsableError,
   type GatewayError,
   InvalidIntegrationError,
   NotFoundError,
