@@ -88,6 +88,8 @@ const mayExpose = [
   'secrets/end-user-token.ts',
   'secrets/transfer.ts',
   'services/outbound/tls.ts',
+  'services/requests/index.ts',
+  'schema/use.ts',
   'domain/proxy.ts',
   'services/oauth/index.ts',
   'schema/credential.ts',
