@@ -89,6 +89,8 @@ const mayExpose = [
   'secrets/transfer.ts',
   'services/outbound/tls.ts',
   'secrets/authorization-state.ts',
+  'services/requests/index.ts',
+  'schema/use.ts',
   'domain/proxy.ts',
   'services/oauth/service-account.ts',
   'services/oauth/index.ts',

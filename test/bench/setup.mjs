@@ -12,8 +12,8 @@ import { createGateway } from '../../dist/gateway.js';
 
 export const organization = 'bench';
 
-/** Runs a benchmark on a gateway with a database of its own, and a driver beside it; ends the process. `onCommand` is told of each command that the gateway sends; `limits` are its own. */
-export async function bench(run, onCommand, limits = {}) {
+/** Runs a benchmark on a gateway with a database of its own, and a driver beside it; ends the process. `onCommand` is told of each command that the gateway sends; `limits` and `options` are its own. */
+export async function bench(run, onCommand, limits = {}, options = {}, atEnd = () => {}) {
   const name = `bench-${randomBytes(4).toString('hex')}`;
   const directory = mkdtempSync(join(tmpdir(), 'credential-gateway-bench-'));
   const embedded = process.env.MONGODB_URI ? undefined : await startEmbeddedMongodb({ directory, worker: true });
@@ -26,6 +26,7 @@ export async function bench(run, onCommand, limits = {}) {
     logger: pino({ level: 'silent' }),
     graphiql: false,
     limits: { rateLimit: 0, organizationRateLimit: 0, ...limits },
+    ...options,
   });
   const client = new MongoClient(uri);
   try {
@@ -42,13 +43,14 @@ export async function bench(run, onCommand, limits = {}) {
     await gateway.stop();
     await embedded?.stop();
     rmSync(directory, { recursive: true, force: true });
+    atEnd();
     process.exit();
   }
 }
 
 /** A token with which everything in the organization is allowed. */
 export function tokenFor(secret, organization) {
-  return new SignJWT({ organization, scope: 'all.Organization credentials.reveal' })
+  return new SignJWT({ organization, scope: 'all.Organization credentials.reveal connections.use' })
     .setProtectedHeader({ alg: 'HS256' })
     .setIssuer('bench')
     .setAudience('bench')
