@@ -130,6 +130,19 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
     name: `support${suffix}`,
     allowedDomain: 'acme.zendesk.com',
     actionCredentials: [{ credential: { id: named.jwt } }],
+    // For requests that are authorized.
+    triggerCredentials: [
+      {
+        credential: {
+          create: {
+            name: `trigger-${word}`,
+            allowedDomains: ['acme.zendesk.com'],
+            allowedPurposes: ['TRIGGER'],
+            data: { bearerToken: { token: `token-${word}` } },
+          },
+        },
+      },
+    ],
   });
   const ids = {
     integration: integrationId,

@@ -87,6 +87,12 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
     to: 0,
   }),
   checkConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
+  authorizeRequest: ({ refs }) => ({
+    connection: refs.ConnectionRef!.find((ref) => 'inIntegration' in ref),
+    purpose: 'TRIGGER',
+    method: 'GET',
+    url: 'https://acme.zendesk.com/api/v2/users.json',
+  }),
   deleteConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
 
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),

@@ -141,6 +141,7 @@ describe('plaintext', () => {
   }
   /** The types that hold what must be answered once and never again, and the mutations that give each. */
   const secretTypes: Readonly<Record<string, readonly string[]>> = {
+    AuthorizedRequest: ['authorizeRequest'],
     RevealedSecret: ['revealSecret'],
     SSOLink: ['createSSOLink'],
     SSOForm: ['createSSOLink'],

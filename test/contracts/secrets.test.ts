@@ -55,7 +55,14 @@ describe('a mutation that answers a secret', () => {
   );
 
   it('is one of those that are known', () => {
-    expect(answering.sort()).toEqual(['createAPIKey', 'createEndUserToken', 'createSSOLink', 'revealSecret', 'rotateAPIKey']);
+    expect(answering.sort()).toEqual([
+      'authorizeRequest',
+      'createAPIKey',
+      'createEndUserToken',
+      'createSSOLink',
+      'revealSecret',
+      'rotateAPIKey',
+    ]);
     expect(
       mutationFields
         .filter(perRequest)

@@ -103,6 +103,7 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   createAPIKey: { name: 'n', scopes: ['credentials.get'] },
   rotateAPIKey: { apiKey: 'x' },
   revokeAPIKey: { apiKey: 'x' },
+  authorizeRequest: { connection: ref, method: 'GET', url: 'https://api.example.com/' },
   createSSOLink: { endUser: ref, contactType: 'BILLING' },
   createEndUserToken: { endUser: ref },
   revokeTokens: { subject: 's' },

@@ -1,7 +1,9 @@
 import { createHash, createHmac, createPublicKey } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { SignatureV4 } from '@smithy/signature-v4';
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { appliedTable } from '../../src/credential-kinds/applied-table.ts';
 import { exampleRsaKey } from '../../src/credential-kinds/examples-pem.ts';
 import { authSchemeType } from '../../src/domain/auth-scheme.ts';
 import { credentialPurpose } from '../../src/domain/credential-use.ts';
@@ -262,6 +264,7 @@ describe('every kind with every scheme', () => {
     const actual = Object.fromEntries(rows.map((row) => [row, {} as Record<string, string>]));
     for (const [row, type] of combinations) actual[row]![type] = shown(plans.get(`${row} ${type}`).requestPlan);
     expect(actual).toEqual(table);
+    expect(readFileSync(new URL('../../README.md', import.meta.url), 'utf8')).toContain(appliedTable(readableKinds));
     // No kind fits any other scheme.
     for (const row of rows) {
       const kind = kindNamed(row.split(' ')[0]!);
@@ -645,7 +648,7 @@ it('an authorized request is in the audit log before a secret is opened, and the
     caller,
     '{ auditLog(first: 100, action: "authorizeRequest") { nodes { action outcome reason createdAt } } }',
   );
-  expect(auditLog.nodes.filter((entry: Json) => entry.createdAt === noon.toISOString())).toMatchObject([
+  expect(auditLog.nodes.filter((entry: Json) => entry.createdAt === noon.toISOString() && entry.outcome === 'SUCCESS')).toMatchObject([
     { action: 'authorizeRequest', outcome: 'SUCCESS', reason: `ACTION: ${HOST}` },
     { action: 'authorizeRequest', outcome: 'SUCCESS', reason: `ACTION: ${HOST}` },
   ]);
