@@ -99,6 +99,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   ALLOWED_HOSTS: ['gateway.example.com', 'a.example.com,b.example.com', '127.0.0.1', '[::1]', 'xn--bcher-kva.example'],
   PUBLIC_URL: ['https://gateway.example.com', 'https://example.com/gateway/', 'http://localhost:4000'],
   OAUTH_RETURN_ORIGINS: ['https://app.example.com', 'http://localhost:3000,https://app.example.com'],
+  CHECK_CONNECTIONS_HOURS: ['24'],
   TOKEN_REFRESH_SECONDS: ['0', '60'],
   TOKEN_REFRESH_AHEAD_SECONDS: ['0', '600'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],

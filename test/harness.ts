@@ -54,7 +54,7 @@ export class TestGateway {
   /** What a request may cost. No rate limits: tests send a lot, all as one viewer, and count the commands that they cause. */
   limits: Partial<Limits> = { rateLimit: 0, organizationRateLimit: 0, anonymousRateLimit: 0 };
   /** The rules of the operator. */
-  policy: GatewayOptions['policy'] = {};
+  policy: GatewayOptions['policy'] = { publicUrl: 'https://gateway.example', returnOrigins: ['https://app.example.com'] };
   /** The time that no clock changes, in milliseconds. It stands still unless a test moves it. */
   elapsed = 0;
   /** The credential kinds; the built-in ones unless told. */

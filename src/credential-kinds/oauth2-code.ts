@@ -6,10 +6,10 @@ export const oauth2Code = defineCredentialKind({
   typeName: 'OAuth2CodeCredential',
   storedAs: 'oauth2Token',
   description:
-    'An authorization code, to be exchanged for tokens. It is refused, because the gateway does not exchange codes yet: exchange it at the token endpoint, and store the tokens as an OAuth2TokenCredential.',
-  // A stored code would be neither exchanged nor shown, and it is valid for a few minutes only.
+    'An authorization code that an application of yours has received. The gateway exchanges it at once, and stores the tokens as an OAuth2TokenCredential; the code is never stored. Only for a new credential of a connection, whose `authScheme` in the same entry is an `OAUTH2` scheme with a client. For an authorization that `startAuthorization` has started, call `completeAuthorization` instead.',
+  // Whoever exchanges it takes it out before. A stored code would be neither exchanged nor shown, and it is valid for a few minutes only.
   refusal:
-    'cannot be stored, because the gateway does not exchange codes: exchange it at the token endpoint, and store the tokens as oauth2Token',
+    'cannot be stored: it is exchanged only for a new credential of a connection, whose authScheme in the same entry is an OAUTH2 scheme with a client',
   apply: { alone: { not: 'FOR_REQUESTS', purpose: 'the exchange for tokens, which are stored as oauth2Token' } },
   fields: {
     code: secret({

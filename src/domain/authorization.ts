@@ -114,8 +114,8 @@ export const completionFields = {
 };
 
 export type AuthorizationInput = InputOf<typeof authorizationFields> & {
-  readonly connector?: ConnectorRef | null;
-  /** The connection to renew. */
+  readonly connector: ConnectorRef;
+  /** The connection of the connector to renew. */
   readonly connection?: ConnectionRef | null;
   readonly endUser?: EndUserRef | null;
 };
@@ -142,7 +142,7 @@ export async function startAuthorization(context: MutationContext, input: Author
   const { viewer, policy, now } = context;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(authorizationFields, given));
-  await checks.run(() => refuseBoth(input));
+  await checks.run(() => refuseName(input));
   const urls = await checks.run(() => checkUrls(context, given));
   const { state, secrets } = newState();
   const { id } = newRecord(context);
@@ -194,7 +194,7 @@ export async function startAuthorization(context: MutationContext, input: Author
     () => mutate(context, start),
     [
       async () => {
-        if (connectorRef) await checks.run(() => requireConnector(context, connectorRef, ['connector']));
+        await checks.run(() => requireConnector(context, connectorRef, ['connector']));
         if (connectionRef) await checks.run(() => requireConnection(context, connectionRef, ['connection']));
         if (endUserRef) await checks.run(() => requireEndUser(context, endUserRef, ['endUser']));
       },
@@ -225,13 +225,10 @@ export async function startAuthorization(context: MutationContext, input: Author
 
 const isEndUser = ({ confinedTo }: Viewer) => confinedTo?.endUserId !== undefined;
 
-/** @throws ValidationError when an input does not name one of a connector and a connection */
-function refuseBoth({ connector, connection, endUser, name }: AuthorizationInput): void {
-  const refuse = (member: string, message: string) => new ValidationError([{ path: [member], message }]);
-  if (!connector && !connection) throw refuse('connector', 'is required, unless connection names the connection to renew');
-  if (connector && connection) throw refuse('connection', 'must not be set together with connector: it has its own');
-  if (connection && endUser) throw refuse('endUser', 'must not be set together with connection, whose owner stays');
-  if (connection && name != null) throw refuse('name', 'must not be set together with connection, whose name stays');
+/** @throws ValidationError */
+function refuseName({ connection, name }: AuthorizationInput): void {
+  if (!connection || name == null) return;
+  throw new ValidationError([{ path: ['name'], message: 'must not be set together with connection, whose name stays' }]);
 }
 
 function isAllowedPage(text: string, origins: readonly string[]): boolean {
@@ -245,18 +242,17 @@ async function findTarget(
   { connector: connectorRef, connection: connectionRef, endUser: endUserRef }: AuthorizationInput,
 ): Promise<{ connector: ConnectorRecord; connection: ConnectionRecord | null; endUserId: string | null }> {
   const { store } = context;
+  const connector = await requireConnector(context, connectorRef, ['connector']);
+  const integration = await store.integrations.one({ id: connector.integrationId });
+  if (!integration) throw new NotFoundError('connector', ['connector']);
   if (!connectionRef) {
-    const connector = await requireConnector(context, connectorRef!, ['connector']);
-    const integration = await store.integrations.one({ id: connector.integrationId });
-    if (!integration) throw new NotFoundError('connector', ['connector']);
     const endUser = await requireOwner(context, endUserRef, integration, ['endUser']);
     return { connector, connection: null, endUserId: endUser?.id ?? null };
   }
   const connection = await requireConnection(context, connectionRef, ['connection']);
-  const connector = connection.connectorId === null ? null : await store.connectors.one({ id: connection.connectorId });
-  if (!connector) {
-    throw new ValidationError([{ path: ['connection'], message: 'must have a connector, whose auth scheme says how to authorize' }]);
-  }
+  if (connection.connectorId !== connector.id) throw new NotFoundError('connection', ['connection']);
+  const endUser = endUserRef ? await requireEndUser(context, endUserRef, ['endUser']) : undefined;
+  if (endUser && endUser.id !== connection.endUserId) throw new NotFoundError('end user', ['endUser']);
   return { connector, connection, endUserId: connection.endUserId };
 }
 
@@ -357,24 +353,27 @@ export async function completeAuthorization(
   const { viewer, store } = context;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(completionFields, given));
-  const endUser = endUserRef && (await checks.run(() => requireEndUser(context, endUserRef, ['endUser'])));
-  checks.end();
-  const { state, code, redirectUrl, iss } = valid!;
-  const unknown = new NotFoundError('authorization', ['state']);
-  const pending = await store.authorizations.peek(state);
-  // The same answer for a state that nobody has, one that has expired or was used, and one that somebody else has started.
-  const isOwn =
-    pending &&
-    pending.startedBy.kind === viewer.kind &&
-    pending.startedBy.subject === viewer.subject &&
-    (redirectUrl === null || redirectUrl === pending.redirectUrl) &&
-    (!endUser || endUser.id === pending.endUserId);
-  if (!isOwn) throw unknown;
-  const missing = scopesFor({ connection: pending.connectionId }).find((scope) => !may(viewer, scope));
-  if (missing) throw new ForbiddenError(missing);
-  const taken = await store.authorizations.take(state);
-  if (!taken) throw unknown;
-  return finish(unlimited(context), taken, code, iss);
+  const findEndUser = async () => endUserRef && (await requireEndUser(context, endUserRef, ['endUser']));
+  const completed = async () => {
+    const { state, code, redirectUrl, iss } = valid!;
+    const endUser = await findEndUser();
+    const unknown = new NotFoundError('authorization', ['state']);
+    const pending = await store.authorizations.peek(state);
+    // The same answer for a state that nobody has, one that has expired or was used, and one that somebody else has started.
+    const isOwn =
+      pending &&
+      pending.startedBy.kind === viewer.kind &&
+      pending.startedBy.subject === viewer.subject &&
+      (redirectUrl === null || redirectUrl === pending.redirectUrl) &&
+      (!endUser || endUser.id === pending.endUserId);
+    if (!isOwn) throw unknown;
+    const missing = scopesFor({ connection: pending.connectionId }).find((scope) => !may(viewer, scope));
+    if (missing) throw new ForbiddenError(missing);
+    const taken = await store.authorizations.take(state);
+    if (!taken) throw unknown;
+    return finish(unlimited(context), taken, code, iss);
+  };
+  return checks.thenMake(completed, [findEndUser]);
 }
 
 /** The context without the viewer’s limit. The audit log still names the viewer. */

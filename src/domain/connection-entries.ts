@@ -19,6 +19,7 @@ import type { DomainContext } from './context.ts';
 import { insertCredential, type NewCredential, type PreparedCredential, prepareCredential } from './credential.ts';
 import { bindsIn, isSameScheme, putBack, type Visibility } from './credential-visibility.ts';
 import { type MutationContext, recordAlso } from './mutate.ts';
+import { exchangeCode, hasCode } from './oauth-code.ts';
 import { at, Checks } from './validation.ts';
 
 /** The maximum number of action and trigger credentials of a connection together. */
@@ -71,6 +72,7 @@ export async function prepareLists(
   context: DomainContext,
   given: BindingLists,
   checks: Checks,
+  mayExchange = false,
 ): Promise<Partial<Record<List, readonly Entry[]>> | undefined> {
   const areFew = await checks.run(() => {
     refuseTooMany(given);
@@ -83,7 +85,7 @@ export async function prepareLists(
     const sent = given[list] ?? [];
     const entries: Entry[] = [];
     for (const [index, entry] of sent.entries()) {
-      const valid = await checks.run(() => at([list, index], () => prepareEntry(context, entry)));
+      const valid = await checks.run(() => at([list, index], () => prepareEntry(context, entry, mayExchange && checks.isEmpty)));
       if (valid) entries.push(valid);
     }
     await checks.run(() =>
@@ -97,19 +99,25 @@ export async function prepareLists(
   return prepared;
 }
 
-/** Checks one entry. @throws ValidationError with everything that is wrong with it */
-export async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput): Promise<Entry> {
+/** Checks one entry. With `mayExchange`, exchanges the authorization code in it. @throws ValidationError with everything that is wrong with it */
+export async function prepareEntry(context: DomainContext, { credential, ...given }: BindingInput, mayExchange = false): Promise<Entry> {
   const checks = new Checks();
   const valid = await checks.run(() => checkInput(bindingFields, given));
   const { id, create, ...rest } = credential;
   await checks.run(() => at(['credential'], () => refuseUnknown(rest)));
   const isId = typeof id === 'string';
   if (!isId && !create) checks.refuse(new ValidationError([{ path: ['credential'], message: 'must have exactly one member' }]));
+  const scheme = valid?.authScheme && toStored(valid.authScheme);
+  // A code is good once, so it is exchanged only if nothing else in the entry is wrong.
+  if (valid && !isId && create && mayExchange && hasCode(create)) {
+    checks.end();
+    const exchanged = await at(['credential', 'create'], () => exchangeCode(context, create, scheme ?? null));
+    return { create: await at(['credential', 'create'], () => prepareCredential(context, exchanged)), authScheme: scheme };
+  }
   const created =
     isId || !create ? undefined : await checks.run(() => at(['credential', 'create'], () => prepareCredential(context, create)));
   checks.end();
-  const scheme = valid!.authScheme;
-  const authScheme = given.authScheme === undefined ? undefined : scheme && toStored(scheme);
+  const authScheme = given.authScheme === undefined ? undefined : scheme;
   return isId ? { id, authScheme } : { create: created!, authScheme };
 }
 

@@ -165,7 +165,7 @@ export async function createConnection(context: MutationContext, input: Connecti
   } = input;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(connectionFields, given));
-  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks, true);
   const change = async () => {
     const [checked, entries] = [valid!, prepared!];
     const integration = await requireIntegration(context, integrationRef, ['integration']);
@@ -223,7 +223,7 @@ export async function updateConnection(context: MutationContext, input: Connecti
   const { connection: ref, expectedVersion, actionCredentials, triggerCredentials, ...changes } = input;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkChanges(connectionFields, changes));
-  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks);
+  const prepared = await prepareLists(context, { actionCredentials, triggerCredentials }, checks, true);
   const change = async () => {
     const record = await requireTarget(context, ref, expectedVersion);
     return changeConnection(context, record, valid!, prepared!);
@@ -333,7 +333,7 @@ export async function addConnectionCredential(context: MutationContext, input: A
   const sent = { credential, ...(authScheme !== undefined && { authScheme }) };
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(addedEntryFields, given));
-  const prepared = await checks.run(() => prepareEntry(context, sent));
+  const prepared = await checks.run(() => prepareEntry(context, sent, checks.isEmpty));
   const change = async () => {
     const [{ list: name, position }, entry] = [valid!, prepared!];
     const list = listNamed[name];

@@ -1,6 +1,6 @@
 import { ServiceFailedError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
-import { type ChangesOf, flag, type InputOf, object, objectList, text } from '../fields/field.ts';
+import { type ChangesOf, flag, type InputOf, object, objectList, text, type ValuesOf } from '../fields/field.ts';
 import { formats } from '../fields/formats.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import {
@@ -246,10 +246,19 @@ export async function discoverConnector(
 ): Promise<ConnectorRecord> {
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(discoveryFields, given));
-  const found = await checks.run(() => requireConnector(context, ref, ['connector']));
-  checks.end();
-  const [{ issuer, authSchemeId }, record] = [valid!, found!];
-  expectVersion(record, expectedVersion);
+  const find = () => requireConnector(context, ref, ['connector']);
+  return checks.thenMake(async () => {
+    const record = await find();
+    expectVersion(record, expectedVersion);
+    return fill(context, record, valid!);
+  }, [find]);
+}
+
+async function fill(
+  context: MutationContext,
+  record: ConnectorRecord,
+  { issuer, authSchemeId }: ValuesOf<typeof discoveryFields>,
+): Promise<ConnectorRecord> {
   const facts = await asService(() => context.oauth.discover(new URL(issuer)));
   const { authorizeUrl, tokenUrl, revocationUrl, introspectionUrl, clientAuthentications } = facts;
   const unencrypted = [authorizeUrl, tokenUrl, revocationUrl, introspectionUrl].some((url) => url && !isAsSafe(url, issuer));

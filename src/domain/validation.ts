@@ -33,6 +33,11 @@ export class Checks {
     this.#malformed = malformed;
   }
 
+  /** Whether nothing is wrong so far. */
+  get isEmpty(): boolean {
+    return this.#malformed.length === 0 && this.#errors.length === 0;
+  }
+
   /** Runs a check and returns its result; undefined if something is wrong. @throws whatever else the check throws */
   async run<T>(check: () => T | Promise<T>): Promise<T | undefined> {
     try {

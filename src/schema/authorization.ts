@@ -44,9 +44,11 @@ export function addAuthorization({ builder, connection, connector, endUser, fiel
     scope: 'credentials.post',
     inputDescription: 'What to authorize, and where the browser goes afterwards.',
     input: {
-      connector: connector.member({ description: 'The connector of the new connection. Required unless `connection` is set.' }),
-      endUser: endUser.member({ description: 'The end user that the new connection belongs to. None by default.' }),
-      connection: connection.member({ description: 'The connection whose tokens to renew, in the place of `connector`.' }),
+      connector: connector.member({ required: true, description: 'The connector.' }),
+      endUser: endUser.member({
+        description: 'The end user that the new connection belongs to. None by default. To renew, it must be the owner of the connection.',
+      }),
+      connection: connection.member({ description: 'The connection of the connector whose tokens to renew. A new one by default.' }),
       ...fields.inputFields(authorizationFields),
     },
     alsoNeeds: scopesFor,

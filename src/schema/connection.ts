@@ -21,6 +21,8 @@ import {
   type GatewayError,
   InvalidIntegrationError,
   NotFoundError,
+  ServiceFailedError,
+  UnreadableSecretError,
   ValidationError,
 } from '../errors.ts';
 import { withCanonicalHost } from '../fields/hosts.ts';
@@ -165,7 +167,7 @@ export function addConnection(kit: Kit): void {
       ...credentialLists,
     },
     alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post'] : []),
-    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, ServiceFailedError, UnreadableSecretError],
     run: createConnection,
   });
   addImport();
@@ -174,10 +176,10 @@ export function addConnection(kit: Kit): void {
       'Changes a connection. A given list replaces the whole list, except for entries with a credential that is hidden from the viewer: they can be sent without `authScheme` to choose their position, and keep their place if they are left out. To change one entry, use `addConnectionCredential`, `removeConnectionCredential` or `moveConnectionCredential`. To change a credential itself, use `updateCredential`.',
     input: { ...fields.inputFields(connectionFields, { partial: true }), ...credentialLists },
     alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post'] : []),
-    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError],
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, ServiceFailedError, UnreadableSecretError],
     run: updateConnection,
   });
-  const errors = [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError];
+  const errors = [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, ServiceFailedError, UnreadableSecretError];
   const changed = {
     scope: 'connections.patch',
     success: { field: 'connection', type: connection.type, description: 'The changed connection.' },

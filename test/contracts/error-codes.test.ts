@@ -38,6 +38,10 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id, expectedVersion: 7 }) ${MESSAGE} }`, {
       id: world.ids.credential,
     }),
+  SERVICE_FAILED: () =>
+    asks(`mutation ($id: ID!) { discoverConnector(input: { connector: { id: $id }, issuer: "https://nowhere.invalid" }) ${MESSAGE} }`, {
+      id: world.ids.connector,
+    }),
   INVALID_INTEGRATION: () => asks(`mutation { createEndUser(input: { integration: { name: "none" }, externalId: "x" }) ${MESSAGE} }`),
   IN_USE: () => asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id }) ${MESSAGE} }`, { id: world.ids.credential }),
   EMAIL_NOT_VERIFIED: async () => {

@@ -1,9 +1,17 @@
 import { type BoundWorld, emailOfContact } from '../world.ts';
+import { issuer } from './service.ts';
 
 type Input = Readonly<Record<string, unknown>>;
 
-const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token' };
+const oauth2 = {
+  grant: 'AUTHORIZATION_CODE',
+  authorizeUrl: 'https://auth.example.com/authorize',
+  tokenUrl: 'https://auth.example.com/token',
+};
 let made = 0;
+
+/** What succeeds only after a user has consented at a service: test/services/authorization.test.ts. */
+export const needsConsent: readonly string[] = ['completeAuthorization'];
 
 /**
  * For each mutation, an input that succeeds once in a world, with every reference filled in that there is. A mutation that is not here fails
@@ -16,6 +24,15 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 
   createConnector: (world) => ({ ...connectorChanges(world), integration: { id: world.ids.integration } }),
   updateConnector: (world) => ({ ...connectorChanges(world), connector: { id: world.ids.connector } }),
+  discoverConnector: ({ ids }) => ({ connector: { id: ids.connector }, issuer }),
+  startAuthorization: ({ ids }) => ({
+    connector: { id: ids.connector },
+    authSchemeId: 'oauth',
+    connection: { id: ids.connection },
+    endUser: { id: ids.endUser },
+    returnTo: 'https://app.example.com/',
+  }),
+  completeAuthorization: ({ ids }) => ({ state: newName(), code: newName(), endUser: { id: ids.endUser } }),
   deleteConnector: ({ ids }) => ({ connector: { id: ids.connector }, force: true }),
 
   createEndUser: ({ ids }) => ({ integration: { id: ids.integration }, externalId: newName() }),
@@ -64,6 +81,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
   updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
   deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
+  refreshCredential: ({ more }) => ({ credential: more.tokens }),
   revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'the test looks' }),
 
   createAPIKey: ({ ids }) => ({ name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } }),
@@ -76,7 +94,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 };
 
 function connectorChanges({ more }: BoundWorld) {
-  const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate };
+  const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate, privateKeyCredentialId: more.jwt };
   return {
     name: newName(),
     baseUrl: 'https://api.example.com',
@@ -89,8 +107,8 @@ function connectionChanges({ ids, more }: BoundWorld) {
   return { name: newName(), actionCredentials: bindings, triggerCredentials: bindings };
 }
 
-function binding(id: string, { client, certificate }: BoundWorld['more'], schemeId: string) {
-  const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate };
+function binding(id: string, { client, certificate, jwt }: BoundWorld['more'], schemeId: string) {
+  const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate, privateKeyCredentialId: jwt };
   return { credential: { id }, authScheme: { schemeId, schemeType: 'OAUTH2', oauth2: settings } };
 }
 

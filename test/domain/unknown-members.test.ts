@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as apiKeys from '../../src/domain/api-key.ts';
+import * as authorizations from '../../src/domain/authorization.ts';
 import * as connections from '../../src/domain/connection.ts';
 import * as connectionImports from '../../src/domain/connection-import.ts';
 import * as connectors from '../../src/domain/connector.ts';
@@ -20,6 +21,7 @@ import { kindRegistry } from '../kinds.ts';
 
 const modules = {
   apiKeys,
+  authorizations,
   connectionImports,
   connections,
   connectors,
@@ -43,7 +45,7 @@ const context = {
   viewer: { organizationId: 'o', kind: 'token', subject: 's', scopes: new Set(['all.Organization', 'apiKeys.post']) },
   now: () => new Date(),
   kinds: kindRegistry,
-  policy: defaultPolicy,
+  policy: { ...defaultPolicy, publicUrl: 'https://gateway.example' },
   // The inputs contain no keys to read.
   keyFiles: () => ({}),
   store,
@@ -64,6 +66,9 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   createConnector: { integration: ref, name: 'n', baseUrl: 'https://api.example.com', authSchemes: [scheme] },
   updateConnector: { connector: ref, authSchemes: [scheme] },
   deleteConnector: { connector: ref },
+  discoverConnector: { connector: ref, issuer: 'https://issuer.example.com' },
+  startAuthorization: { connector: ref, connection: ref, endUser: ref, additionalParams: [{ name: 'n', value: 'v' }] },
+  completeAuthorization: { state: new Redacted('s'), code: new Redacted('c'), endUser: ref },
   createEndUser: { integration: ref, externalId: 'e', contacts: [{ type: 'BILLING' }] },
   updateEndUser: { endUser: ref, contacts: [{ type: 'BILLING' }] },
   setEmailVerified: { endUser: ref, contactType: 'BILLING', email: 'a@example.com', verified: true },
@@ -92,6 +97,7 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   createCredential: { integration: ref, name: 'n', data },
   updateCredential: { credential: 'x', data },
   deleteCredential: { credential: 'x' },
+  refreshCredential: { credential: 'x' },
   revealSecret: { credential: 'x', field: 'password', reason: 'the test looks' },
   createAPIKey: { name: 'n', scopes: ['credentials.get'] },
   rotateAPIKey: { apiKey: 'x' },
@@ -109,7 +115,7 @@ function withUnknown(value: unknown, path: readonly (string | number)[] = []): {
       withUnknown(item, [...path, index]).map(({ at, input }) => ({ at, input: value.with(index, input) })),
     );
   }
-  if (typeof value !== 'object' || value === null || value === ref || value === ofKind) return [];
+  if (typeof value !== 'object' || value === null || value === ref || value === ofKind || value instanceof Redacted) return [];
   const within = Object.entries(value).flatMap(([name, member]) =>
     withUnknown(member, [...path, name]).map(({ at, input }) => ({ at, input: { ...value, [name]: input } })),
   );

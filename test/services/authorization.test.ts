@@ -1,10 +1,9 @@
+import { createHash, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { type Json, useTestGateway } from '../harness.ts';
 import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
 
-const gateway = new TestGateway();
-gateway.policy = { publicUrl: 'https://gateway.example', returnOrigins: ['https://app.example.com'] };
-const test = useTestGateway(gateway);
+const test = useTestGateway();
 const returnTo = 'https://app.example.com/settings?tab=services';
 const landing = 'https://app.example.com/landed';
 
@@ -75,7 +74,7 @@ async function seed(settings: object = {}, more: object = {}, client: object = {
 
 /** Starts an authorization, by a token of the issuer or by this one. */
 async function start({ organization, connector, endUser }: World, input: object = {}, token?: string): Promise<Json> {
-  const target = 'connection' in input ? {} : { connector: { id: connector }, ...(token === undefined && { endUser: { id: endUser } }) };
+  const target = { connector: { id: connector }, ...(token === undefined && { endUser: { id: endUser } }) };
   const caller = { organization, ...(token !== undefined && { token }) };
   return (await test.query(caller, START, { input: { ...target, ...input } })).result;
 }
@@ -347,7 +346,7 @@ it('refuses what cannot lead to a connection, before a user sees a page', async 
   expect(await start(world, { name: 'taken' })).toMatchObject({ code: 'CONFLICT' });
   expect(await issueOf({ connection: { id: connection.id }, name: 'x' })).toEqual(['name']);
   const loose = await test.create(caller, 'Connection', { integration: { id: world.integration }, name: 'loose' });
-  expect(await issueOf({ connection: { id: loose.id } })).toEqual(['connection']);
+  expect(await start(world, { connection: { id: loose.id } })).toMatchObject({ code: 'NOT_FOUND' });
 
   // The client may not be sent there, or is not there.
   for (const client of [{ allowedDomains: [] }, { allowedPurposes: ['ACTION'] }, { enabled: false }]) {
@@ -360,4 +359,92 @@ it('refuses what cannot lead to a connection, before a user sees a page', async 
   const scopes = ['credentials.post', 'connectors.get'];
   const { errors } = await test.answer({ ...caller, scopes }, START, { input: { connector: { id: world.connector } } });
   expect(errors![0].extensions).toMatchObject({ code: 'FORBIDDEN', scope: 'connections.post' });
+});
+
+it('V18f: exchanges a code that the application itself has received', async () => {
+  const world = await seed();
+  const caller = { organization: world.organization };
+  const codeVerifier = randomBytes(32).toString('base64url');
+  const asked = {
+    client_id: oauthClient.id,
+    response_type: 'code',
+    redirect_uri: landing,
+    scope: 'tickets:read offline_access',
+    prompt: 'consent',
+    state: 'of-the-application',
+    code_challenge: createHash('sha256').update(codeVerifier).digest('base64url'),
+    code_challenge_method: 'S256',
+  };
+  const received = async () => (await server.consent(`${server.authorizeUrl}?${new URLSearchParams(asked)}`)).searchParams.get('code');
+  const scheme = { schemeId: 'oauth', schemeType: 'OAUTH2' };
+  const oauth2 = { grant: 'AUTHORIZATION_CODE', tokenUrl: server.tokenUrl, clientCredentialId: world.client };
+  const inputOf = (oauth2Code: object, name: string, authScheme: object | null = { ...scheme, oauth2 }) => ({
+    integration: { id: world.integration },
+    connector: { id: world.connector },
+    name,
+    actionCredentials: [{ credential: { create: { name: 'mine', data: { oauth2Code } } }, authScheme }],
+  });
+  const code = {
+    code: await received(),
+    state: 'of-the-application',
+    redirectUrl: landing,
+    additionalParams: `code_verifier=${codeVerifier}`,
+  };
+  const attempt = async (input: object) => {
+    const query = `mutation ($input: CreateConnectionInput!) {
+      result: createConnection(input: $input) { __typename ${ERRORS} ... on ServiceFailedError { serviceCode } }
+    }`;
+    return (await test.query(caller, query, { input })).result;
+  };
+  // What is wrong with the rest of the input leaves the code alone.
+  expect(await attempt(inputOf(code, ''))).toMatchObject({ code: 'VALIDATION_FAILED' });
+  expect(await attempt(inputOf(code, 'one', null))).toMatchObject({
+    issues: [{ message: expect.stringContaining('is exchanged only if the authScheme of the entry is an OAUTH2 scheme') }],
+  });
+  const { id } = await test.create(caller, 'Connection', inputOf(code, 'one'));
+  const [{ credential }] = (await read(world, id)).actionCredentials;
+  expect(credential).toMatchObject({
+    scopes: expect.arrayContaining(['tickets:read']),
+    accessToken: { isSet: true },
+    refreshToken: { isSet: true },
+  });
+  // A code is good once, and a state of the gateway is not the application’s.
+  expect(await attempt(inputOf(code, 'two'))).toMatchObject({ code: 'SERVICE_FAILED', serviceCode: 'invalid_grant' });
+  const { authorization } = await start(world, { redirectUrl: landing });
+  const state = new URL(authorization.authorizationUrl).searchParams.get('state');
+  expect((await attempt(inputOf({ ...code, state }, 'three'))).issues[0].message).toContain('complete it with completeAuthorization');
+});
+
+it('fills a connector with what a server says about itself', async () => {
+  const world = await seed();
+  const query = `mutation ($input: DiscoverConnectorInput!) {
+    result: discoverConnector(input: $input) {
+      ... on DiscoverConnectorSuccess { connector { authSchemes { schemeId ... on OAuth2AuthScheme {
+        grant authorizeUrl tokenUrl revocationUrl introspectionUrl issuer clientAuthentication clientCredentialId scopes { name } } } } }
+      ${ERRORS} ... on ServiceFailedError { reason }
+    }
+  }`;
+  const discover = async (input: object) =>
+    (await test.query({ organization: world.organization }, query, { input: { connector: { id: world.connector }, ...input } })).result;
+  const { connector } = await discover({ issuer: server.issuer, authSchemeId: 'new' });
+  const endpoints = {
+    authorizeUrl: server.authorizeUrl,
+    tokenUrl: server.tokenUrl,
+    revocationUrl: `${server.tokenUrl}/revocation`,
+    introspectionUrl: `${server.tokenUrl}/introspection`,
+    issuer: server.issuer,
+  };
+  const scopes = expect.arrayContaining([{ name: 'tickets:read' }]);
+  expect(connector.authSchemes).toMatchObject([
+    { schemeId: 'oauth', clientCredentialId: world.client, revocationUrl: null },
+    { schemeId: 'new', grant: 'AUTHORIZATION_CODE', clientAuthentication: 'BASIC', clientCredentialId: null, scopes, ...endpoints },
+  ]);
+  // A scheme that is there keeps its client.
+  const again = await discover({ issuer: server.issuer, authSchemeId: 'oauth' });
+  expect(again.connector.authSchemes[0]).toMatchObject({ schemeId: 'oauth', clientCredentialId: world.client, ...endpoints });
+  // The document must name the issuer that was asked for, and there must be one.
+  const { port } = new URL(server.issuer);
+  expect(await discover({ issuer: `http://127.0.0.1:${port}` })).toMatchObject({ code: 'SERVICE_FAILED', reason: 'INVALID_ANSWER' });
+  expect(await discover({ issuer: `${server.issuer}/tenant` })).toMatchObject({ code: 'SERVICE_FAILED' });
+  expect(await discover({ issuer: 'https://nowhere.invalid' })).toMatchObject({ code: 'SERVICE_FAILED', reason: 'UNREACHABLE' });
 });

@@ -260,7 +260,7 @@ describe('the types of credential', () => {
     }
   });
 
-  it('V18f: oauth2Code is refused, because nothing exchanges the code', async () => {
+  it('V18f: oauth2Code is refused where nothing says how to exchange the code', async () => {
     const { caller } = await setUp();
     const create = { name: 'mine', data: { oauth2Code: { code: 'c0de', state: 'st4te' } } };
     const { result } = await test.query(
@@ -268,7 +268,10 @@ describe('the types of credential', () => {
       'mutation ($input: CreateConnectionInput!) { result: createConnection(input: $input) { ... on MutationError { code message } } }',
       { input: connectionInput({ actionCredentials: [{ credential: { create } }] }) },
     );
-    expect(result).toEqual({ code: 'VALIDATION_FAILED', message: expect.stringContaining('does not exchange codes') });
+    expect(result).toEqual({
+      code: 'VALIDATION_FAILED',
+      message: expect.stringContaining('is exchanged only if the authScheme of the entry is an OAUTH2 scheme with a client'),
+    });
   });
 
   it('V16, V18: a credential has a name, a type and its data, and exactly one type', async () => {

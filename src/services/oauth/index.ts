@@ -46,10 +46,12 @@ export type Grant =
   | {
       readonly type: 'authorization_code';
       readonly code: Redacted;
-      readonly redirectUrl: string | null;
+      readonly redirectUrl: string | Redacted | null;
       readonly codeVerifier: Redacted | null;
       /** The nonce of the authorization request. If there is an ID token with a nonce, it must be this one. */
       readonly nonce?: Redacted | null;
+      /** Further parameters, URL-encoded, such as a verifier that the gateway has not made. They replace none of the others. */
+      readonly parameters?: Redacted | null;
     }
   | { readonly type: 'refresh_token'; readonly refreshToken: Redacted; readonly scopes?: readonly string[] }
   | { readonly type: 'client_credentials'; readonly scopes: readonly string[] }
@@ -375,8 +377,9 @@ function grantParameters(grant: Grant): { type: string; parameters: [name: strin
       return {
         type: grant.type,
         parameters: [
+          ...(grant.parameters ? new URLSearchParams(plain(grant.parameters)) : []),
           ['code', grant.code],
-          ...(grant.redirectUrl === null ? [] : [['redirect_uri', grant.redirectUrl] as [string, string]]),
+          ...(grant.redirectUrl === null ? [] : [['redirect_uri', grant.redirectUrl] as [string, Redacted | string]]),
           ...(grant.codeVerifier === null ? [] : [['code_verifier', grant.codeVerifier] as [string, Redacted]]),
         ],
       };
