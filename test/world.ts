@@ -60,7 +60,13 @@ async function seedNouns(make: Make, suffix = '', authSchemes: readonly object[]
   const ada = await make('EndUser', { externalId: `ada${suffix}`, displayName: 'Ada', contacts });
   return {
     ada,
-    connector: await make('Connector', { name: `zendesk${suffix}`, baseUrl, authSchemes, endUsersMayUseClient: true }),
+    connector: await make('Connector', {
+      name: `zendesk${suffix}`,
+      baseUrl,
+      authSchemes,
+      endUsersMayUseClient: true,
+      check: { method: 'GET', path: '/' },
+    }),
     credential: await make('Credential', { name: `shared${suffix}`, data: { basicAuth } }),
     adasCredential: await make('Credential', { endUser: { id: ada }, name: `ada’s${suffix}`, data: { basicAuth } }),
   };

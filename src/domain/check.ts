@@ -1,4 +1,12 @@
-import { NotFoundError, ServiceFailedError, UnreadableSecretError, ValidationError } from '../errors.ts';
+import {
+  AlteredRecordError,
+  CredentialNotUsableError,
+  NotFoundError,
+  type NotUsable,
+  ServiceFailedError,
+  UnreadableSecretError,
+  ValidationError,
+} from '../errors.ts';
 import { refuseUnknown } from '../fields/check.ts';
 import { type Choices, choice, integer, objectType, text } from '../fields/field.ts';
 import { OutboundError } from '../services/outbound/index.ts';
@@ -49,7 +57,7 @@ const CHECK_MS = 10_000;
 /**
  * Asks the service of a connection whether it works, as its connector says how, and writes the result at once.
  * @throws ValidationError when the connector does not say how
- * @throws NotFoundError, InvalidIntegrationError, CredentialNotUsableError, AlteredRecordError
+ * @throws NotFoundError, InvalidIntegrationError, AlteredRecordError
  */
 export async function checkConnection(
   context: MutationContext,
@@ -75,7 +83,7 @@ const CONNECTIONS_MAX = 20;
  * Tries to open the secrets of a credential, and checks the newest connection that uses it for requests, if its connector says how. Writes the
  * result at once.
  *
- * @throws NotFoundError, CredentialNotUsableError, AlteredRecordError
+ * @throws NotFoundError, AlteredRecordError
  */
 export async function checkCredential(
   context: MutationContext,
@@ -118,7 +126,7 @@ function notCheckable(path: readonly string[]): ValidationError {
   return new ValidationError([{ path: [...path], message: 'has no connector that says how to check it (`check` of the connector)' }]);
 }
 
-/** Sends the request of a check, and writes what it shows. @throws CredentialNotUsableError, AlteredRecordError */
+/** Sends the request of a check, and writes what it shows. @throws AlteredRecordError */
 async function ask(context: DomainContext, connection: ConnectionRecord, check: ConnectorCheck): Promise<void> {
   const { now, health } = context;
   // What changes while the service is asked was not asked about.
@@ -126,13 +134,21 @@ async function ask(context: DomainContext, connection: ConnectionRecord, check: 
   const plan = await planUse(context, connection, 'ACTION');
   const credentialIds = plan.credentials.map(({ id }) => id);
   const problem = await answerOf(context, plan, check);
+  if (problem === 'KNOWN') return;
   await health.write({ connectionId: connection.id, credentialIds, problem }, at);
 }
 
 type Plan = Awaited<ReturnType<typeof planUse>>;
 
-/** Returns what is wrong, or null if it works. @throws CredentialNotUsableError, AlteredRecordError */
-async function answerOf(context: DomainContext, plan: Plan, { method, path, expectedStatus }: ConnectorCheck): Promise<ProblemCode | null> {
+/** Why a request cannot be sent that the state of the connection shows without a check. */
+const known: ReadonlySet<NotUsable> = new Set(['DISABLED', 'SECRET_MISSING', 'CREDENTIAL_MISSING']);
+
+/** Returns what is wrong; null if it works; `KNOWN` if the service was not asked, because what is wrong is known anyway. @throws AlteredRecordError */
+async function answerOf(
+  context: DomainContext,
+  plan: Plan,
+  { method, path, expectedStatus }: ConnectorCheck,
+): Promise<ProblemCode | 'KNOWN' | null> {
   // Without a base URL, the plan has a problem, and nothing is prepared.
   const url = plan.resolve(path) ?? new URL('https://unknown.invalid');
   try {
@@ -151,6 +167,10 @@ async function answerOf(context: DomainContext, plan: Plan, { method, path, expe
     if (error instanceof UnreadableSecretError) return 'SECRET_UNREADABLE';
     if (error instanceof OutboundError) return 'SERVICE_FAILED';
     if (error instanceof ServiceFailedError) return 'TOKEN_REQUEST_FAILED';
+    if (error instanceof CredentialNotUsableError) {
+      if (error.reason === 'NEEDS_AUTHORIZATION') return 'AUTHORIZATION_LOST';
+      return known.has(error.reason) ? 'KNOWN' : 'NOT_USABLE';
+    }
     throw error;
   }
 }
@@ -218,7 +238,7 @@ async function checkClaimed(
   try {
     await ask(context, connection, connectors.get(connection.connectorId!)!.check!);
   } catch (error) {
-    // It is not usable as it is configured, or was altered: that shows without asking.
-    if (!(error instanceof Error && 'code' in error)) throw error;
+    // That shows without asking.
+    if (!(error instanceof AlteredRecordError)) throw error;
   }
 }

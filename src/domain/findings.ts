@@ -23,7 +23,7 @@ const FAILURES_SPAN_MS = 60_000;
 /** What one answer proves. */
 const certain: ReadonlySet<ProblemCode> = new Set(['AUTHORIZATION_LOST', 'TOKEN_EXPIRED', 'SECRET_UNREADABLE', 'SECRET_MISSING']);
 /** What is wrong with the service or the connection, whichever credential was used. */
-const ofConnection: ReadonlySet<ProblemCode> = new Set(['SERVICE_FAILED', 'UNEXPECTED_ANSWER']);
+const ofConnection: ReadonlySet<ProblemCode> = new Set(['SERVICE_FAILED', 'UNEXPECTED_ANSWER', 'NOT_USABLE']);
 /** A credential that is in constant use causes one write in this time. */
 const CHECKED_MS = 60 * 60_000;
 /** The maximum number of credentials and connections that are remembered between two flushes. Others are forgotten, and noticed again. */

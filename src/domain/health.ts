@@ -43,6 +43,7 @@ export const problemMessages: Readonly<Record<ProblemCode, string>> = {
   FORBIDDEN: 'The service does not allow the request (403).',
   SERVICE_FAILED: 'The service could not be reached, or failed.',
   UNEXPECTED_ANSWER: 'The service answered the check with another status than expected.',
+  NOT_USABLE: 'No request can be sent with it as it is configured. `requestPlan` of the connection says why.',
   CERTIFICATE_EXPIRED: 'The certificate has expired.',
   CERTIFICATE_NOT_YET_VALID: 'The certificate is not valid yet.',
   KEY_MISMATCH: 'The private key does not belong to the certificate.',

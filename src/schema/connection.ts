@@ -17,7 +17,6 @@ import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../dom
 import type { Binding } from '../domain/reading.ts';
 import {
   ConflictError,
-  CredentialNotUsableError,
   type GatewayError,
   InvalidIntegrationError,
   NotFoundError,
@@ -223,7 +222,7 @@ export function addConnection(kit: Kit): void {
     inputDescription: 'The connection to check.',
     input: { connection: connection.member({ required: true, description: 'The connection.' }) },
     success: { field: 'connection', type: connection.type, description: 'The connection, as it is after the check.' },
-    errors: [ValidationError, InvalidIntegrationError, NotFoundError, CredentialNotUsableError],
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError],
     audit: 'connection',
     run: checkConnection,
   });

@@ -244,7 +244,7 @@ export function addCredential(kit: Kit): void {
     inputDescription: 'The credential to check.',
     input: { credential: credential.member({ required: true, description: 'The global id of the credential.' }) },
     success: { field: 'credential', type: credential.type, description: 'The credential, as it is after the check.' },
-    errors: [ValidationError, NotFoundError, CredentialNotUsableError],
+    errors: [ValidationError, NotFoundError],
     audit: 'credential',
     run: checkCredential,
   });

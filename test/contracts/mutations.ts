@@ -76,10 +76,12 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
     position: 0,
     to: 0,
   }),
+  checkConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
   deleteConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
 
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
   updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
+  checkCredential: ({ ids }) => ({ credential: ids.credential }),
   deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
   refreshCredential: ({ more }) => ({ credential: more.tokens }),
   revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'the test looks' }),
@@ -98,6 +100,7 @@ function connectorChanges({ more }: BoundWorld) {
   return {
     name: newName(),
     baseUrl: 'https://api.example.com',
+    check: { method: 'GET', path: '/v1/me', expectedStatus: 204 },
     authSchemes: [{ schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: settings }],
   };
 }

@@ -1,15 +1,19 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { checkDueConnections } from '../../src/domain/check.ts';
 import { contextOf } from '../../src/domain/context.ts';
 import { createFindings, noteFinding, type ProblemCode } from '../../src/domain/findings.ts';
 import { healthStates } from '../../src/domain/health.ts';
 import { settleStates } from '../../src/domain/states.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
+import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { exampleData, kindNamed } from '../credential-kinds/examples.ts';
-import { type Caller, type Json, useTestGateway } from '../harness.ts';
+import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { LocalService } from '../services/local-service.ts';
 import { gatewayOn, openStore } from '../vault.ts';
 
-const test = useTestGateway();
+const service = new LocalService();
+const test = useTestGateway(Object.assign(new TestGateway(), { outbound: service.outbound }));
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const start = Date.now();
@@ -19,9 +23,13 @@ let copy: Store;
 
 beforeAll(async () => {
   test.time = () => new Date(now);
+  await service.start();
   copy = await openStore(test);
 });
-afterAll(() => copy.close());
+afterAll(async () => {
+  await copy.close();
+  await service.stop();
+});
 
 const later = (milliseconds: number) => new Date(start + milliseconds).toISOString();
 const integration = { name: 'crm' };
@@ -374,3 +382,119 @@ it('an end user learns of a credential that it cannot see no more than the state
   expect([answer.node, errors?.map(({ path }) => path)]).toEqual([{ ...NEEDS, problems: null }, [['node', 'problems']]]);
   now = start;
 });
+
+it('a check asks the service as the connector says, with the credentials, and its result counts at once', async () => {
+  const caller = await newCaller();
+  const check = { method: 'GET', path: '/v1/me?fields=id' };
+  const connector = await test.create(
+    caller,
+    'Connector',
+    { integration, name: 'service', baseUrl: service.origin(), check },
+    'id check { method path expectedStatus }',
+  );
+  expect(connector.check).toEqual({ ...check, expectedStatus: null });
+  const use = { allowedDomains: ['localhost'], allowedPurposes: ['ACTION'] };
+  const make = { name: 'key', data: { bearerToken: { token: 'the-token-of-the-check' } }, ...use };
+  const credential = await test.create(caller, 'Credential', { integration, ...make });
+  const connection = async (name: string, id: string, more: object = { connector: { id: connector.id } }) =>
+    test.create(caller, 'Connection', { integration, name, actionCredentials: [{ credential: { id } }], ...more });
+  const main = await connection('main', credential.id);
+  const run = async (noun: 'Connection' | 'Credential', id: string, who = caller) => {
+    const selection = noun === 'Credential' ? `... on CredentialBase { ${FIELDS} }` : FIELDS;
+    const field = noun.toLowerCase();
+    const query = `mutation ($input: Check${noun}Input!) { result: check${noun}(input: $input) { ... on Check${noun}Success { node: ${field} { ${selection} } } ... on MutationError { code message } } }`;
+    const { result } = await test.query(who, query, { input: { [field]: noun === 'Connection' ? { id } : id } });
+    return result.node ? [result.node.state, ...result.node.problems.map(({ code }: Json) => code)] : result;
+  };
+  const list = async () => Object.values(await states(caller));
+  const answers: readonly [answer: Json, found: string[]][] = [
+    [{ status: 200 }, ['WORKING']],
+    [{ status: 401 }, ['NEEDS_ATTENTION', 'REFUSED']],
+    [{ status: 204 }, ['WORKING']],
+    [{ status: 403 }, ['NEEDS_ATTENTION', 'FORBIDDEN']],
+    // That the service fails does not show that it would allow the request now.
+    [{ status: 503 }, ['NEEDS_ATTENTION', 'SERVICE_FAILED', 'FORBIDDEN']],
+    [{ status: 200 }, ['WORKING']],
+    [{ status: 302, headers: { location: '/login' } }, ['NEEDS_ATTENTION', 'UNEXPECTED_ANSWER']],
+    [{ status: 200, body: 'x'.repeat(100_000) }, ['WORKING']],
+  ];
+  for (const [answer, found] of answers) {
+    service.answer = answer;
+    now += 1;
+    expect(await run('Connection', main.id), answer.status).toEqual(found);
+    expect(service.last).toMatchObject({
+      method: 'GET',
+      target: '/v1/me?fields=id',
+      headers: { authorization: 'Bearer the-token-of-the-check' },
+    });
+    expect((await states(caller)).main).toBe(found[0]);
+  }
+  expect(await run('Credential', credential.id)).toEqual(['WORKING']);
+  expect(await list()).toEqual(['WORKING', 'WORKING']);
+
+  // It expects another answer, and gets none at all.
+  const set = 'mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }';
+  const change = (value: Json) => test.query(caller, set, { input: { connector: { id: connector.id }, ...value } });
+  await change({ check: { ...check, method: 'POST', expectedStatus: 404 } });
+  service.answer = { status: 404 };
+  now += 1;
+  expect(await run('Connection', main.id)).toEqual(['WORKING']);
+  expect(service.last.method).toBe('POST');
+  service.answer = (_received, response) => void response.destroy();
+  now += 1;
+  expect(await run('Credential', credential.id)).toEqual(['WORKING']);
+  expect(await run('Connection', main.id)).toEqual(['NEEDS_ATTENTION', 'SERVICE_FAILED']);
+
+  // What cannot be sent is not sent, and says so; the secret goes nowhere.
+  const received = service.received.length;
+  const pending = await test.create(caller, 'Credential', {
+    integration,
+    ...make,
+    name: 'pending',
+    data: { bearerToken: {} },
+    pending: true,
+  });
+  const elsewhere = await test.create(caller, 'Credential', { integration, ...make, name: 'elsewhere', allowedDomains: [] });
+  const off = await test.create(caller, 'Credential', { integration, ...make, name: 'off', enabled: false });
+  const unusable = { pending: ['NEEDS_ATTENTION', 'SECRET_MISSING'], elsewhere: ['NEEDS_ATTENTION', 'NOT_USABLE'], off: ['DISABLED'] };
+  for (const { id, name } of [
+    { ...pending, name: 'pending' },
+    { ...elsewhere, name: 'elsewhere' },
+    { ...off, name: 'off' },
+  ] as const) {
+    expect(await run('Connection', (await connection(`of ${name}`, id)).id), name).toEqual(unusable[name as keyof typeof unusable]);
+  }
+  const alone = await connection('alone', credential.id, { allowedDomain: 'localhost' });
+  expect(await run('Connection', alone.id)).toMatchObject({ code: 'VALIDATION_FAILED', message: expect.stringContaining('how to check') });
+  expect(
+    await run('Connection', main.id, { ...caller, scopes: ['connections.get', 'connections.patch', 'credentials.get'] }).catch(
+      () => 'refused',
+    ),
+  ).toBe('refused');
+  expect(service.received).toHaveLength(received);
+  for (const path of ['//evil.example/', '/\\\\evil.example', 'v1', 'https://evil.example/', '/a b', '/a#b', '']) {
+    expect((await change({ check: { method: 'GET', path } })).result.__typename, path).toBe('ValidationError');
+  }
+
+  // The job asks for each connection once in a time, however many copies run it.
+  service.answer = { status: 404 };
+  const copies = [
+    gatewayOn(copy, test.time),
+    { ...gatewayOn(copy, test.time), outbound: createOutbound({ ...defaultOutbound, ...service.outbound }) },
+  ];
+  const usable = copies.map((gateway) => ({ ...gateway, policy: { ...gateway.policy, allowsHttp: true }, outbound: copies[1]!.outbound }));
+  const asked = async () => {
+    const before = service.received.length;
+    await Promise.all(usable.map((gateway) => checkDueConnections(gateway, 24)));
+    return service.received.length - before;
+  };
+  now += MINUTE;
+  expect(await asked()).toBe(1);
+  expect((await states(caller)).main).toBe('WORKING');
+  now += 23 * HOUR;
+  expect(await asked()).toBe(0);
+  now += HOUR;
+  expect(await asked()).toBe(1);
+  await Promise.all(copies.map(({ outbound }) => outbound.stop()));
+  now = start;
+}, 60_000);
