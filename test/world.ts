@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Noun } from '../src/access/scopes.ts';
 import { encodeId, parseId } from '../src/schema/kit/global-id.ts';
+import { issuer } from './contracts/service.ts';
 import type { Caller, TestGateway } from './harness.ts';
 
 /** An organization with two integrations and what can refer to each other, or must not, by global ids. Nothing is bound to anything. */
@@ -25,7 +26,13 @@ export interface BoundWorld {
   /** A global id of each noun. */
   readonly ids: Readonly<Record<Noun, string>>;
   /** Another global id of some nouns. */
-  readonly more: { readonly certificate: string; readonly client: string; readonly jwt: string; readonly endUserCredential: string };
+  readonly more: {
+    readonly certificate: string;
+    readonly client: string;
+    readonly tokens: string;
+    readonly jwt: string;
+    readonly endUserCredential: string;
+  };
   /** Every way to name an object, by the name of the input type that takes it. */
   readonly refs: Readonly<Record<string, readonly object[]>>;
 }
@@ -74,6 +81,12 @@ async function seedNamedCredentials(make: Make, word: string) {
       allowedDomains: ['auth.example.com'],
       allowedPurposes: ['TOKEN_REQUEST'],
       data: { oauth2Client },
+    }),
+    tokens: await make('Credential', {
+      name: `tokens-${word}`,
+      allowedDomains: ['localhost'],
+      allowedPurposes: ['TOKEN_REQUEST'],
+      data: { oauth2Client: { ...oauth2Client, tokenUrl: `${issuer}/token` } },
     }),
     certificate: await make('Credential', { name: `certificate-${word}`, data: { string: { value: word } } }),
     jwt: await make('Credential', {

@@ -1,6 +1,5 @@
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { type BoundWorld, emailOfContact } from '../world.ts';
+import { issuer } from './service.ts';
 
 type Input = Readonly<Record<string, unknown>>;
 
@@ -10,15 +9,6 @@ const oauth2 = {
   tokenUrl: 'https://auth.example.com/token',
 };
 let made = 0;
-
-/** Says about itself what an OAuth 2.0 server says (RFC 8414). It ends with the process. */
-const server = createServer((_request, response) => {
-  response.setHeader('content-type', 'application/json');
-  response.end(JSON.stringify({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` }));
-});
-await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
-server.unref();
-const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
 
 /** What succeeds only after a user has consented at a service: test/services/authorization.test.ts. */
 export const needsConsent: readonly string[] = ['completeAuthorization'];
@@ -99,6 +89,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
   checkCredential: ({ ids }) => ({ credential: ids.credential }),
   deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
+  refreshCredential: ({ more }) => ({ credential: more.tokens }),
   revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'the test looks' }),
 
   createAPIKey: ({ ids }) => ({ name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } }),

@@ -10,6 +10,7 @@ import * as endUsers from '../../src/domain/end-user.ts';
 import * as endUserTokens from '../../src/domain/end-user-token.ts';
 import * as integrations from '../../src/domain/integration.ts';
 import { defaultPolicy } from '../../src/domain/policy.ts';
+import * as refreshing from '../../src/domain/refresh-credential.ts';
 import * as revocations from '../../src/domain/revocation.ts';
 import * as ssoLinks from '../../src/domain/sso-link.ts';
 import { GatewayError, ValidationError } from '../../src/errors.ts';
@@ -29,6 +30,7 @@ const modules = {
   endUserTokens,
   endUsers,
   integrations,
+  refreshing,
   revocations,
   ssoLinks,
 };
@@ -99,6 +101,7 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   updateCredential: { credential: 'x', data },
   checkCredential: { credential: 'x' },
   deleteCredential: { credential: 'x' },
+  refreshCredential: { credential: 'x' },
   revealSecret: { credential: 'x', field: 'password', reason: 'the test looks' },
   createAPIKey: { name: 'n', scopes: ['credentials.get'] },
   rotateAPIKey: { apiKey: 'x' },

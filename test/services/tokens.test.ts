@@ -121,7 +121,8 @@ async function consent({ organization, connector }: World, connection?: string):
     }`,
     {
       input: {
-        ...(connection ? { connection: { id: connection } } : { connector: { id: connector } }),
+        connector: { id: connector },
+        ...(connection && { connection: { id: connection } }),
         returnTo: 'https://app.example.com/',
       },
     },

@@ -1,0 +1,13 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** An OAuth 2.0 server that says about itself what RFC 8414 demands, and answers each request with a token. It ends with the process. */
+const server = createServer((_request, response) => {
+  response.setHeader('content-type', 'application/json');
+  const facts = { issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` };
+  response.end(JSON.stringify({ ...facts, access_token: 'token-of-the-tests', token_type: 'Bearer' }));
+});
+await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening));
+server.unref();
+
+export const issuer = `http://localhost:${(server.address() as AddressInfo).port}`;
