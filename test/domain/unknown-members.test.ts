@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as apiKeys from '../../src/domain/api-key.ts';
+import * as checks from '../../src/domain/check.ts';
 import * as connections from '../../src/domain/connection.ts';
 import * as connectionImports from '../../src/domain/connection-import.ts';
 import * as connectors from '../../src/domain/connector.ts';
@@ -21,6 +22,7 @@ import { kindRegistry } from '../kinds.ts';
 const modules = {
   apiKeys,
   connectionImports,
+  checks,
   connections,
   connectors,
   credentials,
