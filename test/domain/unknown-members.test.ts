@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as apiKeys from '../../src/domain/api-key.ts';
 import * as authorizations from '../../src/domain/authorization.ts';
+import * as checks from '../../src/domain/check.ts';
 import * as connections from '../../src/domain/connection.ts';
 import * as connectionImports from '../../src/domain/connection-import.ts';
 import * as connectors from '../../src/domain/connector.ts';
@@ -24,6 +25,7 @@ const modules = {
   apiKeys,
   authorizations,
   connectionImports,
+  checks,
   connections,
   connectors,
   credentials,
