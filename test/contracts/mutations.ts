@@ -103,7 +103,12 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 };
 
 function connectorChanges({ more }: BoundWorld) {
-  const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate, privateKeyCredentialId: more.certificate };
+  const settings = {
+    ...oauth2,
+    clientCredentialId: more.client,
+    mtlsCredentialId: more.certificate,
+    privateKeyCredentialId: more.certificate,
+  };
   return {
     name: newName(),
     baseUrl: 'https://api.example.com',
