@@ -102,7 +102,12 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
 };
 
 function connectorChanges({ more }: BoundWorld) {
-  const settings = { ...oauth2, clientCredentialId: more.client, mtlsCredentialId: more.certificate, privateKeyCredentialId: more.jwt };
+  const settings = {
+    ...oauth2,
+    clientCredentialId: more.client,
+    mtlsCredentialId: more.certificate,
+    privateKeyCredentialId: more.certificate,
+  };
   return {
     name: newName(),
     baseUrl: 'https://api.example.com',
@@ -116,8 +121,8 @@ function connectionChanges({ ids, more }: BoundWorld) {
   return { name: newName(), actionCredentials: bindings, triggerCredentials: bindings };
 }
 
-function binding(id: string, { client, certificate, jwt }: BoundWorld['more'], schemeId: string) {
-  const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate, privateKeyCredentialId: jwt };
+function binding(id: string, { client, certificate }: BoundWorld['more'], schemeId: string) {
+  const settings = { ...oauth2, clientCredentialId: client, mtlsCredentialId: certificate, privateKeyCredentialId: certificate };
   return { credential: { id }, authScheme: { schemeId, schemeType: 'OAUTH2', oauth2: settings } };
 }
 

@@ -146,7 +146,7 @@ export async function startOAuthServer({
 
 function consentPage(scopes: string): string {
   const escaped = scopes.replace(/[<>&"]/g, (character) => `&#${character.charCodeAt(0)};`);
-  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Example Service</title>
+  return `<!doctype html><html lang="en"><meta charset="utf-8"><title>Example Service</title><link rel="icon" href="data:,">
 <body style="font: 16px sans-serif; max-width: 32rem; margin: 4rem auto">
 <h1>Example Service</h1><p>The application asks for access to: ${escaped}</p>
 <form method="post"><button name="answer" value="allow">Allow</button> <button name="answer" value="deny">Deny</button></form>

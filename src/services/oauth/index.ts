@@ -1,4 +1,4 @@
-import { createHash, type KeyObject, randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { decodeJwt, SignJWT } from 'jose';
 import type { ClientAuth, Configuration, ServerMetadata } from 'openid-client';
 import { Redacted } from '../../redacted.ts';
@@ -330,7 +330,7 @@ const ASSERTION_SECONDS = 60;
 /** Returns a JWT that says who the client is (RFC 7523, section 3). The library takes keys only in a form that it cannot make of a PEM file. */
 async function clientAssertion(
   clientId: string,
-  key: KeyObject,
+  key: NonNullable<ReturnType<typeof storedPrivateKey>>,
   { keyId, algorithm }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
   tokenUrl: URL,
   now: Date,
