@@ -21,7 +21,6 @@ export function oauth2SettingsOf({ settings }: AuthScheme): StoredSettings {
 const misused = {
   SECRET_MISSING: 'has a secret that is still to come',
   DISABLED: 'is not enabled',
-  SECRET_MISSING: 'still lacks a required secret',
   PURPOSE: 'does not allow the purpose TOKEN_REQUEST; updateCredential sets its allowedPurposes',
   DOMAIN: 'does not list the host of the token endpoint in its allowedDomains; updateCredential sets them',
 } as const;

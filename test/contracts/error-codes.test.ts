@@ -42,8 +42,6 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
     asks(`mutation ($id: ID!) { discoverConnector(input: { connector: { id: $id }, issuer: "https://nowhere.invalid" }) ${MESSAGE} }`, {
       id: world.ids.connector,
     }),
-  CREDENTIAL_NOT_USABLE: () =>
-    asks(`mutation ($id: ID!) { refreshCredential(input: { credential: $id }) ${MESSAGE} }`, { id: world.more.client }),
   INVALID_INTEGRATION: () => asks(`mutation { createEndUser(input: { integration: { name: "none" }, externalId: "x" }) ${MESSAGE} }`),
   IN_USE: () => asks(`mutation ($id: ID!) { deleteCredential(input: { credential: $id }) ${MESSAGE} }`, { id: world.ids.credential }),
   EMAIL_NOT_VERIFIED: async () => {
