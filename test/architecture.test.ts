@@ -94,12 +94,10 @@ const mayExpose = [
   'domain/proxy.ts',
   'services/oauth/service-account.ts',
   'services/oauth/index.ts',
-  'services/requests/index.ts',
   'schema/credential.ts',
   'schema/sso-link.ts',
   'schema/api-key.ts',
   'schema/end-user-token.ts',
-  'schema/use.ts',
 ];
 
 interface Import {

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import * as apiKeys from '../../src/domain/api-key.ts';
 import * as authorizations from '../../src/domain/authorization.ts';
+import * as authorizedRequests from '../../src/domain/authorize-request.ts';
 import * as checks from '../../src/domain/check.ts';
 import * as connections from '../../src/domain/connection.ts';
 import * as connectionImports from '../../src/domain/connection-import.ts';
@@ -24,6 +25,7 @@ import { kindRegistry } from '../kinds.ts';
 const modules = {
   apiKeys,
   authorizations,
+  authorizedRequests,
   connectionImports,
   checks,
   connections,
