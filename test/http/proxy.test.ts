@@ -70,8 +70,10 @@ async function ask(path: string, { headers = {}, ...sent }: Partial<Sent> = {}):
   const answers: Received[] = [];
   for (const send of Object.values(doors))
     answers.push(await send({ method: 'GET', path, ...sent, headers: { authorization, ...headers } }));
-  expect(answers[0]).toEqual(answers[1]);
-  return answers[0]!;
+  // Each has an id of its own.
+  const [first, second] = answers.map((answer) => ({ ...answer, body: answer.body.replace(/,"requestId":"[^"]+"/, '') }));
+  expect(first).toEqual(second);
+  return first!;
 }
 
 const codeOf = ({ status, body }: Received) => `${status} ${JSON.parse(body).errors[0].extensions.code}`;
