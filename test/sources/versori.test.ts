@@ -3,7 +3,6 @@ import { kindNamed } from '../credential-kinds/examples.ts';
 import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run } from '../operations.ts';
-import { resign } from '../vault.ts';
 
 const test = useTestGateway();
 
@@ -363,8 +362,13 @@ describe('the response', () => {
     const read = async () =>
       (await test.query(caller, 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { errors } } }', { id })).credential.errors;
     expect(await read()).toBeNull();
-    for (const errors of [[], ['The service answered 401.']]) {
-      await resign(test, 'credential', { name: 'mine', organizationId: caller.organization }, (document) => ({ ...document, errors }));
+    // As it is after the gateway has learned from the service whether it works.
+    for (const [findings, errors] of [
+      [[], []],
+      [[{ code: 'REFUSED', since: new Date() }], ['The service refuses the credential (401).']],
+    ]) {
+      const own = { name: 'mine', organizationId: caller.organization };
+      await test.database.collection('credentials').updateOne(own, { $set: { checkedAt: new Date(), findings } });
       expect(await read()).toEqual(errors);
     }
   });
