@@ -16,7 +16,7 @@ import type { CredentialRecord } from '../store/credential.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { findCredential } from './credential.ts';
 import type { ProblemCode } from './findings.ts';
-import { inTurn } from './in-turn.ts';
+import { severalAtOnce } from './in-turn.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { asItself } from './organization.ts';
 import { required } from './records.ts';
@@ -140,8 +140,11 @@ async function ask(context: DomainContext, connection: ConnectionRecord, check: 
 
 type Plan = Awaited<ReturnType<typeof planUse>>;
 
-/** Why a request cannot be sent that the state of the connection shows without a check. */
-const known: ReadonlySet<NotUsable> = new Set(['DISABLED', 'SECRET_MISSING', 'CREDENTIAL_MISSING']);
+/**
+ * Why a request cannot be sent that the state of the connection shows without a check, or that says nothing about the connection: a viewer who cannot see
+ * all of its credentials cannot check it.
+ */
+const known: ReadonlySet<NotUsable> = new Set(['DISABLED', 'SECRET_MISSING', 'CREDENTIAL_MISSING', 'HIDDEN']);
 
 /** Returns what is wrong; null if it works; `KNOWN` if the service was not asked, because what is wrong is known anyway. @throws AlteredRecordError */
 async function answerOf(
@@ -197,6 +200,8 @@ async function statusOf(
 /** How many connections of an organization a run of the job checks, and how many at once. */
 const CHECKS_OF_RUN = 60;
 const CHECKS_AT_ONCE = 5;
+/** How many organizations are checked at once, so that services that do not answer delay few others. */
+const ORGANIZATIONS_AT_ONCE = 8;
 /** How many connectors one command names. */
 const CONNECTORS_AT_ONCE = 100;
 
@@ -207,7 +212,7 @@ const CONNECTORS_AT_ONCE = 100;
  * @throws AggregateError of all failures, after everything else is done
  */
 export async function checkDueConnections(gateway: GatewayContext, hours: number): Promise<void> {
-  await inTurn(await gateway.stores.liveOrganizations(), async (organizationId) => {
+  await severalAtOnce(await gateway.stores.liveOrganizations(), ORGANIZATIONS_AT_ONCE, async (organizationId) => {
     const context = asItself(gateway, organizationId);
     const { store, now } = context;
     const connectors = (await store.connectors.evenAltered.all({})).filter(({ check, isAltered }) => check && !isAltered);

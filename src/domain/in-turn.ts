@@ -4,15 +4,35 @@ import { UnavailableError } from '../errors.ts';
  * Runs a function for each item, one after another. After a failure it continues with the next item.
  * @throws AggregateError of all failures, at the end
  */
-export async function inTurn<T>(items: readonly T[], run: (item: T) => Promise<void>): Promise<void> {
+export async function inTurn<T>(items: Iterable<T>, run: (item: T) => Promise<void>): Promise<void> {
   const failures: unknown[] = [];
+  let count = 0;
   for (const item of items) {
+    count++;
     try {
       await run(item);
     } catch (error) {
       failures.push(...failuresOf(error));
     }
   }
+  if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of ${count} failed.`);
+}
+
+/**
+ * Runs a function for each item, for several of them at once, so that one that takes long delays few others. After a failure it continues.
+ * @throws AggregateError of all failures, at the end
+ */
+export async function severalAtOnce<T>(items: readonly T[], most: number, run: (item: T) => Promise<void>): Promise<void> {
+  const left = [...items];
+  const workers = Array.from({ length: Math.min(most, left.length) }, async () => {
+    await inTurn(
+      (function* () {
+        for (let item = left.shift(); item !== undefined; item = left.shift()) yield item;
+      })(),
+      run,
+    );
+  });
+  const failures = (await Promise.allSettled(workers)).flatMap((result) => (result.status === 'rejected' ? failuresOf(result.reason) : []));
   if (failures.length > 0) throw new AggregateError(failures, `${failures.length} of ${items.length} failed.`);
 }
 

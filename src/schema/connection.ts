@@ -31,6 +31,7 @@ import { byState, connectionHealthFields } from './health.ts';
 import { byGlob, byReference, byReferences, bySearch, byText, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { NOTHING } from './kit/input.ts';
 import { shared } from './kit/shared.ts';
 import { credentialUsage } from './usage.ts';
 import { requestPlanField } from './use.ts';
@@ -47,11 +48,20 @@ export const connectionFilters = shared(
       name: byGlob(),
       search: bySearch('name'),
       state: byState(kit, 'connection'),
-      credentialKinds: byValues(
-        credentialKindEnum(kit),
-        'credentialKinds',
-        'Only connections with a credential of one of these kinds, as an entry or in the auth scheme of one.',
-      ),
+      credentialKinds: {
+        ...byValues(
+          credentialKindEnum(kit),
+          'credentialKinds',
+          'Only connections with a credential of one of these kinds, as an entry or in the auth scheme of one. For an end user, only credentials of its own count. Scope: `credentials.get`.',
+        ),
+        scope: 'credentials.get',
+        // What an end user cannot see must not show in what is found.
+        async condition(kinds: readonly string[], { viewer, store }) {
+          if (viewer.confinedTo?.endUserId === undefined) return { credentialKinds: kinds };
+          const own = await store.credentials.ids({ kind: kinds });
+          return { credentialIds: own.length > 0 ? own : [NOTHING] };
+        },
+      },
     }) satisfies Readonly<Record<string, ListFilter>>,
 );
 

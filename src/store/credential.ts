@@ -7,7 +7,7 @@ import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
 import { addSortIndexes } from './sort-indexes.ts';
-import { tokenField } from './token.ts';
+import { shownSecrets, tokenField } from './token.ts';
 
 /** What a credential can be used for. The domain describes each. */
 export type CredentialPurpose = 'ACTION' | 'TRIGGER' | 'TOKEN_REQUEST' | 'SSO_SIGNING';
@@ -91,7 +91,7 @@ export function credentialStore(
     return [
       ...textKeys([id, name, ...values.map(([, value]) => value)]),
       ...values.map(([field, value]) => settingKey(field, value)),
-      ...Object.values(secrets).flatMap(({ fingerprint }) => (fingerprint ? [fingerprintKey(fingerprint)] : [])),
+      ...shownSecrets(secrets).flatMap((field) => (secrets[field]?.fingerprint ? [fingerprintKey(secrets[field].fingerprint)] : [])),
     ];
   }
   const records = recordStore<CredentialRecord>(database, model, {

@@ -170,6 +170,18 @@ it('connections by the kinds of their credentials, and by several connectors', a
   await run(test, caller, 'deleteCredential', { credential: id, force: true });
   expect(await found('connections', 'credentialKinds: [NONE, OAUTH2_CLIENT]')).toEqual([]);
 
+  // What an end user cannot see of its own connection does not show in what is found.
+  const entries = [made.word, made.basic].map((each) => ({ credential: { id: each } }));
+  const mixed = await make('Connection', 'mixed', { name: 'mixed', endUser: { id: made.ada }, actionCredentials: entries });
+  const ada = { ...caller, token: await test.makeEndUserToken(caller, { id: made.ada }) };
+  expect(await found('connections', 'credentialKinds: [STRING]', ada)).toEqual(['mixed', 'own']);
+  expect(await found('connections', 'credentialKinds: [BASIC_AUTH]', ada)).toEqual([]);
+  expect(await refused('connections', 'credentialKinds: [STRING]', { ...caller, scopes: ['connections.get'] })).toMatchObject({
+    code: 'FORBIDDEN',
+    scope: 'credentials.get',
+  });
+  await run(test, caller, 'deleteConnection', { connection: { id: mixed } });
+
   const refs = (...names: string[]) => `[${names.map((name) => `{ id: "${made[name]}" }`).join()}]`;
   expect(await found('connections', `connectors: ${refs('one', 'two')}`)).toEqual(['own', 'shared']);
   expect(await found('connections', `connectors: ${refs('three', 'two')}, credentialKinds: [BASIC_AUTH]`)).toEqual(['shared']);

@@ -9,6 +9,7 @@ import { createOutbound, defaultOutbound } from '../../src/services/outbound/ind
 import type { Store } from '../../src/store/index.ts';
 import { exampleData, kindNamed } from '../credential-kinds/examples.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { run } from '../operations.ts';
 import { LocalService } from '../services/local-service.ts';
 import { gatewayOn, openStore } from '../vault.ts';
 
@@ -381,6 +382,17 @@ it('an end user learns of a credential that it cannot see no more than the state
   });
   expect([answer.node, errors?.map(({ path }) => path)]).toEqual([{ ...NEEDS, problems: null }, [['node', 'problems']]]);
   now = start;
+
+  // It cannot check a connection with credentials that it cannot see, and does not make it look broken.
+  const check = { method: 'GET', path: '/me' };
+  const connector = await test.create(caller, 'Connector', { integration, name: 'checked', baseUrl: 'https://api.example.com', check });
+  const usable = { allowedDomains: ['api.example.com'], allowedPurposes: ['ACTION'] };
+  const basic = { basicAuth: { username: 'ada', password: 'pw' } };
+  const shared = await test.create(caller, 'Credential', { integration, name: 'shared', data: basic, ...usable });
+  const three = { integration, connector: { id: connector.id }, name: 'three', ...own, actionCredentials: bound(shared.id) };
+  const { id } = await test.create(caller, 'Connection', three);
+  expect(await run(test, ada, 'checkConnection', { connection: { id } }, 'connection { state }')).toHaveProperty('connection');
+  expect(await connectionOf(caller, id, fields)).toEqual({ state: 'UNKNOWN', checkedAt: null, problems: [] });
 });
 
 it('a check asks the service as the connector says, with the credentials, and its result counts at once', async () => {
