@@ -12,6 +12,7 @@ import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import { refreshCredential } from '../domain/refresh-credential.ts';
 import { tokenFacts } from '../domain/token-facts.ts';
+import { tokenRevocations } from '../domain/token-revocation.ts';
 import {
   ConflictError,
   CredentialNotUsableError,
@@ -218,6 +219,10 @@ export function addCredential(kit: Kit): void {
     authScopes: { scope: 'credentials.get' },
   });
 
+  const tokenRevocation = builder.enumType('TokenRevocation', {
+    description: 'What became of the tokens of a deleted credential at the service.',
+    values: Object.fromEntries(Object.entries(tokenRevocations).map(([outcome, description]) => [outcome, { description }])),
+  });
   credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
@@ -253,7 +258,21 @@ export function addCredential(kit: Kit): void {
     run: updateCredential,
   });
   credential.remove({
-    description: 'Deletes a credential and its secrets. If it is in use, `force` is required.',
+    description:
+      'Deletes a credential and its secrets. If it is in use, `force` is required. With `revoke`, the service is asked to revoke its tokens after the deletion is committed: a deletion that is refused revokes nothing, and a revocation that fails does not undo the deletion.',
+    input: {
+      revoke: input.boolean({
+        defaultValue: false,
+        description:
+          'Whether to revoke its refresh token and its access token at the service (RFC 7009), at the `revocationUrl` of the auth scheme by which they are refreshed. For credentials of the kind `oauth2Token`.',
+      }),
+    },
+    cost: ({ revoke }) => (revoke ? 100 : 25),
+    also: {
+      field: 'revocation',
+      type: tokenRevocation,
+      description: 'What became of its tokens at the service. Null without `revoke`.',
+    },
     force: {
       description:
         'Also removes it from the connections and connectors that use it. Also requires `connections.patch` if a connection uses it, and `connectors.patch` if a connector does.',
