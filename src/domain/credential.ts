@@ -26,7 +26,7 @@ import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration, requireOwner } from './references.ts';
 import { checkRevealReason } from './reveal-reason.ts';
-import { prepareRevocation, type TokenRevocation } from './token-revocation.ts';
+import { prepareRevocation, type ServiceRevocation } from './service-revocation.ts';
 import { at, Checks, refusePast } from './validation.ts';
 
 /** The fields of credentials of all kinds that callers write. */
@@ -372,7 +372,7 @@ export type CredentialDeletion = Target<'credential', string> & Forceable & { re
 export interface DeletedCredential {
   readonly id: string;
   /** Null if the revocation was not asked for. */
-  readonly revocation: TokenRevocation | null;
+  readonly revocation: ServiceRevocation | null;
 }
 
 /**

@@ -11,8 +11,8 @@ import {
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import { refreshCredential } from '../domain/refresh-credential.ts';
+import { serviceRevocations } from '../domain/service-revocation.ts';
 import { tokenFacts } from '../domain/token-facts.ts';
-import { tokenRevocations } from '../domain/token-revocation.ts';
 import {
   ConflictError,
   CredentialNotUsableError,
@@ -30,6 +30,7 @@ import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, bySearch, bySetting, byText, byTime, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { MUTATION_COST } from './kit/mutation.ts';
 import { credentialTypeName } from './kit/node.ts';
 import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
@@ -219,9 +220,9 @@ export function addCredential(kit: Kit): void {
     authScopes: { scope: 'credentials.get' },
   });
 
-  const tokenRevocation = builder.enumType('TokenRevocation', {
+  const serviceRevocation = builder.enumType('ServiceRevocation', {
     description: 'What became of the tokens of a deleted credential at the service.',
-    values: Object.fromEntries(Object.entries(tokenRevocations).map(([outcome, description]) => [outcome, { description }])),
+    values: Object.fromEntries(Object.entries(serviceRevocations).map(([outcome, description]) => [outcome, { description }])),
   });
   credential.one('Returns a credential. Null if not found.');
   credential.list({
@@ -267,10 +268,10 @@ export function addCredential(kit: Kit): void {
           'Whether to revoke its refresh token and its access token at the service (RFC 7009), at the `revocationUrl` of the auth scheme by which they are refreshed. For credentials of the kind `oauth2Token`.',
       }),
     },
-    cost: ({ revoke }) => (revoke ? 100 : 25),
+    cost: ({ revoke }) => (revoke ? 100 : MUTATION_COST),
     also: {
       field: 'revocation',
-      type: tokenRevocation,
+      type: serviceRevocation,
       description: 'What became of its tokens at the service. Null without `revoke`.',
     },
     force: {
@@ -297,7 +298,7 @@ export function addCredential(kit: Kit): void {
 
   mutation('checkCredential', {
     description:
-      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
+      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Without one, the service is asked about its access token (RFC 7662), at the `introspectionUrl` of the auth scheme by which it is refreshed; if there is no such URL, or the token is not active, its tokens are refreshed or obtained. Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
     scope: 'credentials.check',
     cost: 100,
     inputDescription: 'The credential to check.',

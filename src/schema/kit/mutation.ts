@@ -16,7 +16,7 @@ import type { PerRequestExtensions } from './per-request.ts';
 type ErrorClass = new (...args: never[]) => GatewayError;
 
 /** The default cost of a mutation, for a transaction with a few reads and writes. */
-const MUTATION_COST = 25;
+export const MUTATION_COST = 25;
 /** The cost of each generated key pair. An RSA key pair takes a tenth of a second of processor time. */
 const KEY_COST = 400;
 /** The cost of reading a key or a certificate, which takes two or three milliseconds of another thread. */

@@ -7,7 +7,7 @@ import { tokenEndpoint } from './token-endpoint.ts';
 import { isRefreshed } from './token-source.ts';
 
 /** What became of the tokens of a deleted credential at the service. */
-export const tokenRevocations = {
+export const serviceRevocations = {
   REVOKED: 'The service has revoked the tokens. If it revokes refresh tokens only, an access token can live until it ends by itself.',
   FAILED: 'The service could not be reached in time, or it refused, or a secret could not be opened. The tokens may still be valid.',
   NOT_ALLOWED:
@@ -15,14 +15,14 @@ export const tokenRevocations = {
   NOT_SUPPORTED:
     'Nothing was revoked: the credential has no tokens that were stored, or there is no auth scheme with a `revocationUrl` by which they are refreshed, or the service does not revoke such tokens.',
 } as const;
-export type TokenRevocation = keyof typeof tokenRevocations;
+export type ServiceRevocation = keyof typeof serviceRevocations;
 
 /** A revocation (RFC 7009) whose secrets are opened, but of which nothing was sent yet. */
 export interface PreparedRevocation {
   /** Whether a credential still has the tokens that were opened. */
   isOf(record: CredentialRecord): boolean;
   /** Sends the tokens to the service. Never fails: it returns what became of them. */
-  send(): Promise<TokenRevocation>;
+  send(): Promise<ServiceRevocation>;
 }
 
 /** In this order: a service that revokes a refresh token should also revoke the access tokens of the same grant (RFC 7009, section 2.1). */
@@ -41,7 +41,7 @@ export async function prepareRevocation(context: MutationContext, credential: Cr
   // An end user cannot see the client, but may end its own consent.
   const unlimited = context.unlimited();
   const textOf = ({ secrets }: CredentialRecord) => JSON.stringify(tokenFields.map(([field]) => secrets[field]?.generation));
-  const is = (outcome: TokenRevocation) => ({
+  const is = (outcome: ServiceRevocation) => ({
     isOf: (record: CredentialRecord) => textOf(record) === textOf(credential),
     send: async () => outcome,
   });
@@ -65,7 +65,7 @@ async function sent(
   tokens: readonly OpenedToken[],
   revoke: (token: OpenedToken) => Promise<void>,
   isOver: () => boolean = () => false,
-): Promise<TokenRevocation> {
+): Promise<ServiceRevocation> {
   let isRefreshRevoked = false;
   for (const token of tokens) {
     if (isOver()) return 'FAILED';
