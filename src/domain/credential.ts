@@ -388,14 +388,9 @@ export async function deleteCredential(
   refuseUnknown(rest);
   const { store } = context;
   const find = () => findCredential(context, id, 'evenAltered');
-  // The secrets can be opened only before. That takes time, and a transaction can run several times.
-  const before = revoke ? await find() : null;
-  let revocation = before && (await prepareRevocation(context, before));
   const remove = async () => {
     const record = required(await find(), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
-    // The tokens were refreshed meanwhile.
-    if (revocation && !revocation.isOf(record)) revocation = await prepareRevocation(context, record);
     // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
     if (!force) await refuseIfInUse(context, 'credential', usesOfCredential(id));
@@ -406,10 +401,22 @@ export async function deleteCredential(
       ]),
     );
     await removeCredentials(context, { id });
-    return id;
+    return record;
   };
-  await mutate(context, remove, revoke ? 'with revocation at the service' : null);
-  return { id, revocation: revocation && (await revocation.send()) };
+  if (!revoke || !(await find())) {
+    await mutate(context, remove);
+    return { id, revocation: null };
+  }
+  return context.tokens.withoutRefresh(context, id, async (isAlone) => {
+    // The secrets can be opened only before. That takes time, and a transaction can run several times.
+    const before = await find();
+    const prepared = before && (await prepareRevocation(context, before));
+    const removed = await mutate(context, remove, 'with revocation at the service');
+    const outcome = prepared ? await prepared.send() : 'FAILED';
+    // Others than those that were sent may be valid.
+    const isOther = !isAlone || !prepared?.isOf(removed);
+    return { id, revocation: outcome === 'REVOKED' && isOther ? 'FAILED' : outcome };
+  });
 }
 
 /** Deletes credentials and their secrets, in a transaction in which the caller has handled their uses. */

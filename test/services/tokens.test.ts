@@ -494,6 +494,18 @@ it('a deletion revokes the tokens at the service if asked, after it is committed
   }
   expect(test.logs.join('\n')).not.toContain('canary-text');
 
+  // The tokens of a refresh that is under way are revoked, and not those that it replaces.
+  const refreshed = await made();
+  [seen, next, held] = [[], ['hold'], []];
+  const refreshing = refresh(world, refreshed, {}, copy);
+  await until(() => held.length > 0);
+  const removing = remove(refreshed);
+  held[0]!();
+  expect(await removing).toBe('REVOKED');
+  await refreshing;
+  expect(paths).toEqual(['/token', '/token/revocation', '/token/revocation']);
+  expect(seen[1]!.get('token')).not.toBe(seen[0]!.get('refresh_token'));
+
   // Nothing is sent if nobody asks, or if it may not be sent there.
   expect(await remove(await made(), { force: true })).toBeNull();
   const [off, elsewhere, client, without] = [await made(), await made(), await made(), await made()];
