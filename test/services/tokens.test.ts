@@ -3,7 +3,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { checkDueConnections } from '../../src/domain/check.ts';
+import { createOAuth } from '../../src/services/oauth/index.ts';
+import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { gatewayOn, openStore } from '../vault.ts';
 import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
 
 const HOUR = 3_600_000;
@@ -520,7 +524,7 @@ it('a deletion revokes the tokens at the service if asked, after it is committed
   expect(await remove(without)).toBe('NOT_SUPPORTED');
   expect(await remove(world.client)).toBe('NOT_SUPPORTED');
   expect(paths).toEqual([]);
-}, 60_000);
+}, 120_000);
 
 it('tokens are checked by introspection, or by a refresh, and only a refused refresh asks for a new consent', async () => {
   const introspectionUrl = `${tokenUrl}/introspection`;
@@ -586,6 +590,19 @@ it('tokens are checked by introspection, or by a refresh, and only a refused ref
   await change(world, id, { enabled: false });
   expect([await check('Connection', connection), paths]).toEqual(['DISABLED REFUSED', []]);
 
+  // The job checks what the connector allows to ask about.
+  await change(world, id, { enabled: true });
+  const stores = await openStore(test);
+  const outbound = createOutbound({ ...defaultOutbound, ...test.outbound });
+  [next, paths] = [[], []];
+  travelled += 60_000;
+  await checkDueConnections({ ...gatewayOn(stores, time), outbound, oauth: createOAuth(outbound, time) }, 24);
+  expect(paths).toContain('/token/introspection');
+  expect((await credentialOf(world, connection)).problems).toEqual([{ code: 'REFUSED' }]);
+  await outbound.stop();
+  await stores.close();
+  await change(world, id, { enabled: false });
+
   // The client itself is checked by obtaining a token.
   expect([await check('Credential', world.client), paths]).toEqual(['WORKING', ['/token']]);
   await change(world, world.client, { data: { oauth2Client: { clientSecret: 'wrong' } } });
@@ -593,4 +610,4 @@ it('tokens are checked by introspection, or by a refresh, and only a refused ref
   await rule(world, { clientCredentialId: null });
   await change(world, id, { enabled: true });
   expect([await check(), paths]).toEqual([expect.stringContaining('REFUSED'), []]);
-}, 60_000);
+}, 120_000);
