@@ -302,7 +302,7 @@ const settings = {
     byDefault: '`true`, in production `false`',
   }),
   CHECK_CONNECTIONS_HOURS: whole(0, 8_760, 0).describe(
-    'after how many hours each connection is checked again, if its connector says how (`check`); 0 means only when somebody asks',
+    'after how many hours each connection is checked again, if its connector says how (`check`, or an `introspectionUrl`); 0 means only when somebody asks',
   ),
   MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe(
     'the maximum size of a request body; a larger one gets status 413',

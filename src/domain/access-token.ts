@@ -31,6 +31,8 @@ export interface AccessToken {
 const LEASE_MS = 120_000;
 /** How long a request waits for a refresh that another copy makes, in milliseconds. It is shorter than an operation may take. */
 const WAIT_MS = 15_000;
+/** How long something that must not run during a refresh waits for the end of one, in milliseconds. */
+const SHORT_WAIT_MS = 5_000;
 /** How long the end of the gateway waits for refreshes, in milliseconds. */
 const STOP_MS = 10_000;
 const POLL_MIN_MS = 25;
@@ -161,6 +163,29 @@ export function createTokens(gateway: () => GatewayContext) {
       await settled(organizationId, { source: { credential, scheme: null }, field: null, isDone, isForced: false });
     },
 
+    /**
+     * Runs something while no copy refreshes the tokens of a credential: for example a revocation, which must be of the tokens that the service has issued last.
+     * After a short wait it runs though a refresh is under way; `isAlone` says whether none is.
+     */
+    async withoutRefresh<T>({ viewer: { organizationId } }: DomainContext, id: string, run: (isAlone: boolean) => Promise<T>): Promise<T> {
+      const { store, now } = contextFor(organizationId);
+      const owner = randomUUID();
+      const name = leaseName(id, null);
+      const begin = performance.now();
+      const take = () => store.leases.take(name, owner, now(), new Date(now().getTime() + LEASE_MS));
+      let isAlone = await take();
+      for (let pause = POLL_MIN_MS; !isAlone && performance.now() - begin < SHORT_WAIT_MS; pause = Math.min(2 * pause, POLL_MAX_MS)) {
+        await setTimeout(pause / 2 + Math.random() * (pause / 2));
+        isAlone = await take();
+      }
+      try {
+        return await run(isAlone);
+      } finally {
+        // If this fails, it ends by time.
+        if (isAlone) await store.leases.release(name, owner).catch(() => {});
+      }
+    },
+
     /** Waits until nothing is under way. */
     async stop(): Promise<void> {
       const late = setTimeout(STOP_MS, undefined, { ref: false });
@@ -195,12 +220,16 @@ async function opened({ store }: DomainContext, record: CredentialRecord, field:
   return { token, tokenType: tokenType ?? 'Bearer', expiresAt: endOf(record, field) ?? null };
 }
 
+function leaseName(id: string, field: string | null): string {
+  return `${id} ${field ?? ''}`;
+}
+
 /** Does what is wanted when it is this copy’s turn, or waits until another copy has done it. */
 async function inTurn(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
   const { store, now } = context;
   const { id } = wanted.source.credential;
   const owner = randomUUID();
-  const name = `${id} ${wanted.field ?? ''}`;
+  const name = leaseName(id, wanted.field);
   const begin = performance.now();
   for (let pause = POLL_MIN_MS; ; pause = Math.min(2 * pause, POLL_MAX_MS)) {
     const record = await current(context, id);

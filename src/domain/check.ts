@@ -18,9 +18,11 @@ import { findCredential } from './credential.ts';
 import type { ProblemCode } from './findings.ts';
 import { severalAtOnce } from './in-turn.ts';
 import { type MutationContext, mutate } from './mutate.ts';
+import { oauth2SettingsOf } from './oauth-client.ts';
 import { asItself } from './organization.ts';
 import { required } from './records.ts';
 import { type ConnectionRef, requireConnection } from './references.ts';
+import { checkTokens, credentialsToCheck, hasTokensToCheck } from './token-check.ts';
 import { noteUsed, planUse, prepareRequest } from './use.ts';
 
 /** The methods of requests that check a connection. */
@@ -55,8 +57,10 @@ export const connectorCheck = objectType({
 const CHECK_MS = 10_000;
 
 /**
- * Asks the service of a connection whether it works, as its connector says how, and writes the result at once.
- * @throws ValidationError when the connector does not say how
+ * Asks the service of a connection whether it works, as its connector says how, and writes the result at once. If the connector does not say how, the tokens of
+ * its credentials are checked, and what is found is written to the credentials.
+ *
+ * @throws ValidationError when the connector does not say how, and there are no tokens to check
  * @throws NotFoundError, InvalidIntegrationError, AlteredRecordError
  */
 export async function checkConnection(
@@ -66,13 +70,16 @@ export async function checkConnection(
   refuseUnknown(rest);
   const { store } = context;
   // The entry in the audit log is committed before anything is sent.
-  const { connection, check } = await mutate(context, async () => {
+  const { connection, check, credentials } = await mutate(context, async () => {
     const connection = await requireConnection(context, ref, ['connection']);
     const connector = connection.connectorId === null ? null : await store.connectors.one({ id: connection.connectorId });
-    if (!connector?.check) throw notCheckable(['connection']);
-    return { id: connection.id, connection, check: connector.check };
+    const check = connector?.check ?? null;
+    const credentials = check ? [] : await credentialsToCheck(context, connection);
+    if (!check && credentials.length === 0) throw notCheckable(['connection']);
+    return { id: connection.id, connection, check, credentials };
   });
-  await ask(context, connection, check);
+  if (check) await ask(context, connection, check);
+  else await askAboutTokens(context, credentials);
   return required(await store.connections.one({ id: connection.id }), new NotFoundError('connection', ['connection']));
 }
 
@@ -80,8 +87,8 @@ export async function checkConnection(
 const CONNECTIONS_MAX = 20;
 
 /**
- * Tries to open the secrets of a credential, and checks the newest connection that uses it for requests, if its connector says how. Writes the
- * result at once.
+ * Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how; without one, its tokens.
+ * Writes the result at once.
  *
  * @throws NotFoundError, AlteredRecordError
  */
@@ -100,6 +107,7 @@ export async function checkCredential(
     if (credential.findings?.some(({ code }) => code === 'SECRET_UNREADABLE')) await health.writeReadable(id, context.now());
     const way = await connectionToCheck(context, id);
     if (way) await ask(context, way.connection, way.check);
+    else if (await hasTokensToCheck(context, credential)) await askAboutTokens(context, [credential]);
   }
   return required(await findCredential(context, id), missing);
 }
@@ -123,7 +131,24 @@ async function connectionToCheck(
 }
 
 function notCheckable(path: readonly string[]): ValidationError {
-  return new ValidationError([{ path: [...path], message: 'has no connector that says how to check it (`check` of the connector)' }]);
+  return new ValidationError([
+    {
+      path: [...path],
+      message: 'has no connector that says how to check it (`check` of the connector), and no tokens that can be checked',
+    },
+  ]);
+}
+
+/** Asks the service about the tokens of credentials, and writes what it says. @throws AlteredRecordError */
+async function askAboutTokens(context: DomainContext, credentials: readonly CredentialRecord[]): Promise<void> {
+  const { now, health } = context;
+  const at = now();
+  await Promise.all(
+    credentials.map(async (credential) => {
+      const { problem, credentialIds } = await checkTokens(context, credential);
+      if (problem !== 'KNOWN') await health.write({ connectionId: null, credentialIds, problem }, at);
+    }),
+  );
 }
 
 /** Sends the request of a check, and writes what it shows. @throws AlteredRecordError */
@@ -215,7 +240,7 @@ export async function checkDueConnections(gateway: GatewayContext, hours: number
   await severalAtOnce(await gateway.stores.liveOrganizations(), ORGANIZATIONS_AT_ONCE, async (organizationId) => {
     const context = asItself(gateway, organizationId);
     const { store, now } = context;
-    const connectors = (await store.connectors.evenAltered.all({})).filter(({ check, isAltered }) => check && !isAltered);
+    const connectors = (await store.connectors.evenAltered.all({})).filter((connector) => !connector.isAltered && saysHow(connector));
     let left = CHECKS_OF_RUN;
     for (let from = 0; from < connectors.length && left > 0; from += CONNECTORS_AT_ONCE) {
       const byId = new Map(connectors.slice(from, from + CONNECTORS_AT_ONCE).map((connector) => [connector.id, connector]));
@@ -227,6 +252,11 @@ export async function checkDueConnections(gateway: GatewayContext, hours: number
       }
     }
   });
+}
+
+/** Whether a connector says how its connections are checked: by a request, or by introspection of their tokens. */
+function saysHow({ check, authSchemes }: ConnectorRecord): boolean {
+  return check != null || authSchemes.some((scheme) => scheme.schemeType === 'OAUTH2' && oauth2SettingsOf(scheme).introspectionUrl != null);
 }
 
 async function checkClaimed(
@@ -241,7 +271,9 @@ async function checkClaimed(
   // Nobody needs to ask: somebody has decided it, or must consent first.
   if (state === 'DISABLED' || state === 'NEEDS_AUTHORIZATION') return;
   try {
-    await ask(context, connection, connectors.get(connection.connectorId!)!.check!);
+    const { check } = connectors.get(connection.connectorId!)!;
+    if (check) await ask(context, connection, check);
+    else await askAboutTokens(context, await credentialsToCheck(context, connection));
   } catch (error) {
     // That shows without asking.
     if (!(error instanceof AlteredRecordError)) throw error;

@@ -10,7 +10,7 @@ export const credentialPurpose = {
   values: {
     ACTION: 'To authenticate requests that are sent to the service, as an action credential of a connection.',
     TRIGGER: 'To authenticate requests that set up what the service sends, as a trigger credential of a connection.',
-    TOKEN_REQUEST: 'To obtain, renew and revoke tokens at an OAuth 2.0 server.',
+    TOKEN_REQUEST: 'To obtain, renew, check and revoke tokens at an OAuth 2.0 server.',
     SSO_SIGNING: 'To sign the tokens of `createSSOLink`, which sign contacts in to Zendesk.',
   },
 } as const satisfies Choices<CredentialPurpose>;

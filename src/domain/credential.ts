@@ -26,6 +26,7 @@ import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration, requireOwner } from './references.ts';
 import { checkRevealReason } from './reveal-reason.ts';
+import { prepareRevocation, type ServiceRevocation } from './service-revocation.ts';
 import { at, Checks, refusePast } from './validation.ts';
 
 /** The fields of credentials of all kinds that callers write. */
@@ -364,18 +365,31 @@ function keptSecrets({ secrets }: CredentialRecord, unset: readonly string[]): C
   return Object.fromEntries(Object.entries(secrets).filter(([name]) => !unset.includes(name)));
 }
 
+/** A deletion of a credential, and whether its tokens are also revoked at the service. */
+export type CredentialDeletion = Target<'credential', string> & Forceable & { readonly revoke?: boolean | null };
+
+/** What a deletion of a credential has done. */
+export interface DeletedCredential {
+  readonly id: string;
+  /** Null if the revocation was not asked for. */
+  readonly revocation: ServiceRevocation | null;
+}
+
 /**
- * Deletes a credential; with `force`, also removes it from the connections and connectors that use it.
+ * Deletes a credential; with `force`, also removes it from the connections and connectors that use it; with `revoke`, its tokens are revoked at the service
+ * (RFC 7009) after the deletion is committed. A deletion that is refused revokes nothing, and a failed revocation does not undo the deletion.
+ *
  * @throws NotFoundError, ConflictError, InUseError, ForbiddenError
  */
 export async function deleteCredential(
   context: MutationContext,
-  { credential: id, expectedVersion, force, ...rest }: Target<'credential', string> & Forceable,
-): Promise<string> {
+  { credential: id, expectedVersion, force, revoke, ...rest }: CredentialDeletion,
+): Promise<DeletedCredential> {
   refuseUnknown(rest);
   const { store } = context;
-  return mutate(context, async () => {
-    const record = required(await findCredential(context, id, 'evenAltered'), new NotFoundError('credential', ['credential']));
+  const find = () => findCredential(context, id, 'evenAltered');
+  const remove = async () => {
+    const record = required(await find(), new NotFoundError('credential', ['credential']));
     expectVersion(record, expectedVersion);
     // A transaction that attaches it writes it too. If both run at once, one of them is repeated.
     await store.credentials.touch(id);
@@ -387,7 +401,21 @@ export async function deleteCredential(
       ]),
     );
     await removeCredentials(context, { id });
-    return id;
+    return record;
+  };
+  if (!revoke || !(await find())) {
+    await mutate(context, remove);
+    return { id, revocation: null };
+  }
+  return context.tokens.withoutRefresh(context, id, async (isAlone) => {
+    // The secrets can be opened only before. That takes time, and a transaction can run several times.
+    const before = await find();
+    const prepared = before && (await prepareRevocation(context, before));
+    const removed = await mutate(context, remove, 'with revocation at the service');
+    const outcome = prepared ? await prepared.send() : 'FAILED';
+    // Others than those that were sent may be valid.
+    const isOther = !isAlone || !prepared?.isOf(removed);
+    return { id, revocation: outcome === 'REVOKED' && isOther ? 'FAILED' : outcome };
   });
 }
 

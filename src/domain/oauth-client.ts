@@ -22,22 +22,24 @@ const misused = {
   SECRET_MISSING: 'has a secret that is still to come',
   DISABLED: 'is not enabled',
   PURPOSE: 'does not allow the purpose TOKEN_REQUEST; updateCredential sets its allowedPurposes',
-  DOMAIN: 'does not list the host of the token endpoint in its allowedDomains; updateCredential sets them',
+  DOMAIN: 'does not list the host of the endpoint in its allowedDomains; updateCredential sets them',
 } as const;
 
 /**
- * Returns the client of an OAuth 2.0 scheme, with its opened secrets. The context must not be limited to an end user, who cannot see the client.
+ * Returns the client of an OAuth 2.0 scheme, with its opened secrets. The context must not be limited to an end user, who cannot see the client. `endpoint` is
+ * the URL that the client authenticates to, if it is not the token endpoint. Its credentials must allow both hosts: a signed assertion is for the token endpoint,
+ * wherever it is sent.
  *
  * @throws ValidationError, with the path of the scheme, when the scheme has no client, or one of its credentials may not be used for this
  * @throws UnreadableSecretError
  */
-export async function oauthClientOf(context: DomainContext, scheme: AuthScheme): Promise<OAuthClient> {
+export async function oauthClientOf(context: DomainContext, scheme: AuthScheme, endpoint: URL | null = null): Promise<OAuthClient> {
   const settings = oauth2SettingsOf(scheme);
   const tokenUrl = parsedUrl(settings.tokenUrl);
-  const host = hostOfUrl(settings.tokenUrl);
-  if (!tokenUrl || host === undefined) throw refused('has a token endpoint without a host name');
+  const hosts = [settings.tokenUrl, ...(endpoint ? [endpoint.href] : [])].map(hostOfUrl).filter((host) => host !== undefined);
+  if (!tokenUrl || hosts.length < (endpoint ? 2 : 1)) throw refused('has an endpoint without a host name');
   const usable = (id: string | null | undefined, kinds: readonly string[], what: string) =>
-    usableCredential(context, id, kinds, what, host);
+    usableCredential(context, id, kinds, what, hosts);
   const { store } = context;
 
   const client = await usable(settings.clientCredentialId, ['oauth2Client'], 'client (clientCredentialId)');
@@ -93,12 +95,12 @@ async function usableCredential(
   id: string | null | undefined,
   kinds: readonly string[],
   what: string,
-  host: string,
+  hosts: readonly string[],
 ): Promise<CredentialRecord> {
   const [found] = id ? shown(context, 'credential', await context.store.credentials.byIds([id])) : [];
   if (!found) throw refused(`has no ${what}`);
   if (!kinds.includes(found.kind)) throw refused(`has a ${what} of another kind than ${kinds.join(' or ')}`);
-  const reason = forbiddenUse(found, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null });
+  const [reason] = hosts.flatMap((host) => forbiddenUse(found, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null }) ?? []);
   if (reason) throw refused(`has a ${what} that ${misused[reason]}`);
   return found;
 }

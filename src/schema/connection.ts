@@ -250,7 +250,7 @@ export function addConnection(kit: Kit): void {
   });
   mutation('checkConnection', {
     description:
-      'Asks the service whether a connection works, by the request that `check` of its connector describes, and writes what it answers: read `state` and `problems` of the result. The answer itself is not returned.',
+      'Asks the service whether a connection works, by the request that `check` of its connector describes, and writes what it answers: read `state` and `problems` of the result. The answer itself is not returned. If the connector has no `check`, the tokens of its credentials are checked as `checkCredential` does, and `checkedAt` of the credentials tells when.',
     scope: 'connections.check',
     cost: 100,
     inputDescription: 'The connection to check.',

@@ -11,6 +11,7 @@ import {
 import { credentialHealth, NEVER, runsOutAt } from '../domain/health.ts';
 import type { CredentialRecord } from '../domain/reading.ts';
 import { refreshCredential } from '../domain/refresh-credential.ts';
+import { serviceRevocations } from '../domain/service-revocation.ts';
 import { tokenFacts } from '../domain/token-facts.ts';
 import {
   ConflictError,
@@ -29,6 +30,7 @@ import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, bySearch, bySetting, byText, byTime, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
+import { MUTATION_COST } from './kit/mutation.ts';
 import { credentialTypeName } from './kit/node.ts';
 import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
@@ -218,6 +220,10 @@ export function addCredential(kit: Kit): void {
     authScopes: { scope: 'credentials.get' },
   });
 
+  const serviceRevocation = builder.enumType('ServiceRevocation', {
+    description: 'What became of the tokens of a deleted credential at the service.',
+    values: Object.fromEntries(Object.entries(serviceRevocations).map(([outcome, description]) => [outcome, { description }])),
+  });
   credential.one('Returns a credential. Null if not found.');
   credential.list({
     description:
@@ -253,7 +259,21 @@ export function addCredential(kit: Kit): void {
     run: updateCredential,
   });
   credential.remove({
-    description: 'Deletes a credential and its secrets. If it is in use, `force` is required.',
+    description:
+      'Deletes a credential and its secrets. If it is in use, `force` is required. With `revoke`, the service is asked to revoke its tokens after the deletion is committed: a deletion that is refused revokes nothing, and a revocation that fails does not undo the deletion.',
+    input: {
+      revoke: input.boolean({
+        defaultValue: false,
+        description:
+          'Whether to revoke its refresh token and its access token at the service (RFC 7009), at the `revocationUrl` of the auth scheme by which they are refreshed. For credentials of the kind `oauth2Token`.',
+      }),
+    },
+    cost: ({ revoke }) => (revoke ? 100 : MUTATION_COST),
+    also: {
+      field: 'revocation',
+      type: serviceRevocation,
+      description: 'What became of its tokens at the service. Null without `revoke`.',
+    },
     force: {
       description:
         'Also removes it from the connections and connectors that use it. Also requires `connections.patch` if a connection uses it, and `connectors.patch` if a connector does.',
@@ -278,7 +298,7 @@ export function addCredential(kit: Kit): void {
 
   mutation('checkCredential', {
     description:
-      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
+      'Tries to open the secrets of a credential, and checks the newest connection that uses it for requests and whose connector says how (`check`). Without one, the service is asked about its access token (RFC 7662), at the `introspectionUrl` of the auth scheme by which it is refreshed; if there is no such URL, or the token is not active, its tokens are refreshed or obtained. Writes what it finds: read `state`, `problems` and `checkedAt` of the result.',
     scope: 'credentials.check',
     cost: 100,
     inputDescription: 'The credential to check.',

@@ -88,7 +88,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   createCredential: ({ ids }) => ({ ...newCredential(), integration: { id: ids.integration }, endUser: { id: ids.endUser } }),
   updateCredential: ({ ids }) => ({ credential: ids.credential, data: { basicAuth: { password: newName() } } }),
   checkCredential: ({ ids }) => ({ credential: ids.credential }),
-  deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true }),
+  deleteCredential: ({ ids }) => ({ credential: ids.credential, force: true, revoke: true }),
   refreshCredential: ({ more }) => ({ credential: more.tokens }),
   revealSecret: ({ ids }) => ({ credential: ids.credential, field: 'password', reason: 'the test looks' }),
 

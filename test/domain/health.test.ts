@@ -269,7 +269,11 @@ it('what is learned by using credentials is counted in memory, and written when 
   // The third in a row, a minute after the first: it is known since the first.
   note(one, 'REFUSED');
   expect(await seen()).toEqual(['NEEDS_ATTENTION', 'UNKNOWN', 'NEEDS_ATTENTION', 'NEEDS_ATTENTION']);
-  const expected = { code: 'REFUSED', message: 'The service refuses the credential (401).', since: new Date(now - MINUTE).toISOString() };
+  const expected = {
+    code: 'REFUSED',
+    message: expect.stringMatching(/refuses the credential/),
+    since: new Date(now - MINUTE).toISOString(),
+  };
   expect((await credentialOf(caller, credential.id)).problems).toEqual([expected]);
   expect((await connectionOf(caller, both.id)).problems).toEqual([expected]);
   expect(await credentialOf(caller, credential.id, 'version updatedAt errors')).toEqual({

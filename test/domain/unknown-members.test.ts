@@ -104,7 +104,7 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   createCredential: { integration: ref, name: 'n', data },
   updateCredential: { credential: 'x', data },
   checkCredential: { credential: 'x' },
-  deleteCredential: { credential: 'x' },
+  deleteCredential: { credential: 'x', revoke: true },
   refreshCredential: { credential: 'x' },
   revealSecret: { credential: 'x', field: 'password', reason: 'the test looks' },
   createAPIKey: { name: 'n', scopes: ['credentials.get'] },

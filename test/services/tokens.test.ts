@@ -3,7 +3,11 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { checkDueConnections } from '../../src/domain/check.ts';
+import { createOAuth } from '../../src/services/oauth/index.ts';
+import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
+import { gatewayOn, openStore } from '../vault.ts';
 import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
 
 const HOUR = 3_600_000;
@@ -15,10 +19,12 @@ let travelled = 0;
 const time = () => new Date(Date.now() + travelled);
 
 /** How the way to the token endpoint treats the next requests. Then it lets them pass. */
-type Treatment = 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object };
+type Treatment = 'pass' | 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object };
 let next: Treatment[] = [];
 let held: (() => void)[] = [];
 let seen: URLSearchParams[] = [];
+/** The paths of the requests in `seen`. */
+let paths: string[] = [];
 const googleKey = generateKeyPairSync('rsa', {
   modulusLength: 2048,
   publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -33,6 +39,7 @@ async function treat(request: IncomingMessage, response: ServerResponse): Promis
   for await (const part of request) body += part;
   const form = new URLSearchParams(body);
   seen.push(form);
+  paths.push(request.url!);
   const treatment = next.shift();
   if (treatment === 'drop') return void request.socket.destroy();
   if (treatment === 'hold') await new Promise<void>((release) => held.push(release));
@@ -50,7 +57,7 @@ async function treat(request: IncomingMessage, response: ServerResponse): Promis
     return void response.end(JSON.stringify({ access_token: `for ${payload.iss}`.replace(' ', '-'), expires_in: 3600 }));
   }
   const { 'content-type': type, authorization } = request.headers;
-  const answer = await fetch(`${server.issuer}/token`, {
+  const answer = await fetch(`${server.issuer}${request.url}`, {
     method: 'POST',
     headers: { 'content-type': type!, ...(authorization && { authorization }) },
     body,
@@ -75,7 +82,7 @@ afterAll(async () => {
   await server.stop();
 });
 beforeEach(() => {
-  [travelled, next, held, seen] = [0, [], [], []];
+  [travelled, next, held, seen, paths] = [0, [], [], [], []];
   test.time = time;
 });
 
@@ -86,7 +93,7 @@ interface World {
   readonly client: string;
 }
 
-async function seed(): Promise<World> {
+async function seed(more: object = {}): Promise<World> {
   const organization = test.newOrganization();
   const caller = { organization };
   const { id: integration } = await test.create(caller, 'Integration', { name: 'shop' });
@@ -101,7 +108,7 @@ async function seed(): Promise<World> {
     integration: { id: integration },
     name: 'desk',
     baseUrl: 'https://api.example.com/v1',
-    authSchemes: [scheme({ clientCredentialId: client })],
+    authSchemes: [scheme({ clientCredentialId: client, ...more })],
   });
   return { organization, integration, connector, client };
 }
@@ -113,7 +120,7 @@ function scheme(more: object) {
 }
 
 /** A user consents: returns the connection, or renews one. */
-async function consent({ organization, connector }: World, connection?: string): Promise<string> {
+async function consent({ organization, connector }: World, connection?: string, name?: string): Promise<string> {
   const { result } = await test.query(
     { organization },
     `mutation ($input: StartAuthorizationInput!) {
@@ -123,6 +130,7 @@ async function consent({ organization, connector }: World, connection?: string):
       input: {
         connector: { id: connector },
         ...(connection && { connection: { id: connection } }),
+        ...(name && { name }),
         returnTo: 'https://app.example.com/',
       },
     },
@@ -417,3 +425,189 @@ it('tokens that the gateway obtains are sealed, reused, and dropped with what th
   expect(await use(world, password)).toBe('Bearer of-ada');
   expect(Object.fromEntries(seen[1]!)).toMatchObject({ grant_type: 'password', username: 'ada', password: 'pw' });
 });
+
+const rule = (world: World, more: object) =>
+  test.query(world, 'mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }', {
+    input: { connector: { id: world.connector }, authSchemes: [scheme({ clientCredentialId: world.client, ...more })] },
+  });
+const change = async (world: World, credential: string, changes: object) => {
+  const query = 'mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }';
+  const { result } = await test.query(world, query, { input: { credential, ...changes } });
+  expect(result.__typename).toBe('UpdateCredentialSuccess');
+};
+
+it('a deletion revokes the tokens at the service if asked, after it is committed, and says what became of them', async () => {
+  const revocationUrl = `${tokenUrl}/revocation`;
+  const world = await seed({ revocationUrl });
+  const remove = async (credential: string, more: object = { force: true, revoke: true }) => {
+    const query = `mutation ($input: DeleteCredentialInput!) { result: deleteCredential(input: $input) {
+      ... on DeleteCredentialSuccess { deletedId revocation } ... on MutationError { code }
+    } }`;
+    const { result } = await test.query(world, query, { input: { credential, ...more } });
+    if (!result.code) expect(result.deletedId).toBe(credential);
+    return result.code ?? result.revocation;
+  };
+  let count = 0;
+  const made = async () => {
+    const { id } = await credentialOf(world, await consent(world, undefined, `${count++}`));
+    paths = [];
+    return id;
+  };
+  const isThere = async (id: string) =>
+    (await test.query(world, 'query ($id: ID!) { credential(id: $id) { __typename } }', { id })).credential !== null;
+
+  // A deletion that is refused revokes nothing.
+  const id = await made();
+  expect(await remove(id, { revoke: true })).toBe('IN_USE');
+  expect(await remove(id, { revoke: true, force: true, expectedVersion: 7 })).toBe('CONFLICT');
+  expect(await remove(id.replace(/.{4}$/, 'AAAA'), { revoke: true })).toMatch(/NOT_FOUND|VALIDATION_FAILED/);
+  expect(paths).toEqual([]);
+  next = ['hold'];
+  const running = remove(id);
+  await until(() => held.length > 0);
+  expect(await isThere(id)).toBe(false);
+  held[0]!();
+  expect(await running).toBe('REVOKED');
+  expect(paths).toEqual(['/token/revocation', '/token/revocation']);
+  expect(seen.map((form) => form.get('token_type_hint'))).toEqual(['refresh_token', 'access_token']);
+  const { id: clientId, secret } = oauthClient;
+  const used = await fetch(`${server.issuer}/token`, {
+    method: 'POST',
+    headers: { authorization: `Basic ${btoa([clientId, secret].map(encodeURIComponent).join(':'))}` },
+    body: new URLSearchParams({ grant_type: 'refresh_token', refresh_token: seen[0]!.get('token')! }),
+  });
+  expect([used.status, await used.json()]).toEqual([400, expect.objectContaining({ error: 'invalid_grant' })]);
+  const { nodes } = (await test.query(world, '{ auditLog(first: 1) { nodes { action reason } } }')).auditLog;
+  expect(nodes).toEqual([{ action: 'deleteCredential', reason: 'with revocation at the service' }]);
+
+  // Whatever the service answers, the credential is gone.
+  const error = (status: number, code: string) => ({ status, body: { error: code, error_description: 'canary-text' } });
+  const answers: [Treatment[], string, number][] = [
+    [['drop'], 'FAILED', 1],
+    [[error(503, 'server_error')], 'FAILED', 1],
+    [[error(400, 'unsupported_token_type')], 'NOT_SUPPORTED', 1],
+    [['pass', error(400, 'unsupported_token_type')], 'REVOKED', 2],
+    [['pass', error(401, 'invalid_client')], 'FAILED', 2],
+  ];
+  for (const [treatments, outcome, requests] of answers) {
+    const one = await made();
+    next = [...treatments];
+    expect(await remove(one), JSON.stringify(treatments)).toBe(outcome);
+    expect(paths).toHaveLength(requests);
+    expect(await isThere(one)).toBe(false);
+  }
+  expect(test.logs.join('\n')).not.toContain('canary-text');
+
+  // The tokens of a refresh that is under way are revoked, and not those that it replaces.
+  const refreshed = await made();
+  [seen, next, held] = [[], ['hold'], []];
+  const refreshing = refresh(world, refreshed, {}, copy);
+  await until(() => held.length > 0);
+  const removing = remove(refreshed);
+  held[0]!();
+  expect(await removing).toBe('REVOKED');
+  await refreshing;
+  expect(paths).toEqual(['/token', '/token/revocation', '/token/revocation']);
+  expect(seen[1]!.get('token')).not.toBe(seen[0]!.get('refresh_token'));
+
+  // Nothing is sent if nobody asks, or if it may not be sent there.
+  expect(await remove(await made(), { force: true })).toBeNull();
+  const [off, elsewhere, client, without] = [await made(), await made(), await made(), await made()];
+  await change(world, off, { enabled: false });
+  expect(await remove(off)).toBe('NOT_ALLOWED');
+  await rule(world, { revocationUrl: 'https://elsewhere.example/revoke' });
+  await change(world, client, { allowedDomains: ['localhost', 'elsewhere.example'] });
+  expect(await remove(client)).toBe('NOT_ALLOWED');
+  await change(world, world.client, { allowedDomains: ['localhost', 'elsewhere.example'] });
+  expect(await remove(elsewhere)).toBe('NOT_ALLOWED');
+  await rule(world, {});
+  expect(await remove(without)).toBe('NOT_SUPPORTED');
+  expect(await remove(world.client)).toBe('NOT_SUPPORTED');
+  expect(paths).toEqual([]);
+}, 120_000);
+
+it('tokens are checked by introspection, or by a refresh, and only a refused refresh asks for a new consent', async () => {
+  const introspectionUrl = `${tokenUrl}/introspection`;
+  const world = await seed({ introspectionUrl });
+  const connection = await consent(world);
+  const { id } = await credentialOf(world, connection);
+  const check = async (noun: 'Credential' | 'Connection' = 'Credential', which = id) => {
+    [seen, paths] = [[], []];
+    travelled += 11_000;
+    const selection = 'state problems { code }';
+    const query = `mutation ($input: Check${noun}Input!) { result: check${noun}(input: $input) {
+      ... on Check${noun}Success { node: ${noun.toLowerCase()} { ${noun === 'Credential' ? `... on CredentialBase { ${selection} checkedAt }` : selection} } } ... on MutationError { code message }
+    } }`;
+    const input = noun === 'Credential' ? { credential: which } : { connection: { id: which } };
+    const { result } = await test.query(world, query, { input });
+    return result.node ? [result.node.state, ...result.node.problems.map(({ code }: Json) => code)].join(' ') : result.code;
+  };
+  const [introspection, refreshed] = [['/token/introspection'], ['/token/introspection', '/token']];
+
+  expect((await credentialOf(world, connection)).state).toBe('UNKNOWN');
+  expect([await check(), paths]).toEqual(['WORKING', introspection]);
+  expect([await check('Connection', connection), paths]).toEqual(['WORKING', introspection]);
+  next = ['drop'];
+  expect([await check(), paths]).toEqual(['NEEDS_ATTENTION SERVICE_FAILED', introspection]);
+  expect([await check(), paths]).toEqual(['WORKING', introspection]);
+  // A refresh decides if the service says nothing, or that the token is not active.
+  for (const body of [{ error: 'invalid_client' }, { active: 'yes' }, { active: false }]) {
+    next = [{ status: 'error' in body ? 401 : 200, body }];
+    expect([await check(), paths], JSON.stringify(body)).toEqual(['WORKING', refreshed]);
+  }
+  // It was refreshed a moment ago, and the new token is not active either.
+  next = [{ status: 200, body: { active: false } }];
+  travelled -= 11_000;
+  expect([await check(), paths]).toEqual(['NEEDS_ATTENTION REFUSED', introspection]);
+  next = [
+    { status: 200, body: { active: false } },
+    { status: 503, body: {} },
+  ];
+  expect([await check(), paths]).toEqual(['NEEDS_ATTENTION TOKEN_REQUEST_FAILED', refreshed]);
+  // The token has run out: there is nothing to ask about.
+  travelled += HOUR;
+  expect([await check('Connection', connection), paths]).toEqual(['WORKING', ['/token']]);
+  await rule(world, {});
+  expect([await check(), paths]).toEqual(['WORKING', ['/token']]);
+  await rule(world, { introspectionUrl: 'https://elsewhere.example/introspect' });
+  expect([await check(), paths]).toEqual(['WORKING', ['/token']]);
+  await rule(world, { introspectionUrl });
+
+  await server.withdrawConsents();
+  expect([await check('Connection', connection), paths]).toEqual(['NEEDS_AUTHORIZATION AUTHORIZATION_LOST', refreshed]);
+  expect((await credentialOf(world, connection)).problems).toEqual([{ code: 'AUTHORIZATION_LOST' }]);
+
+  // Without a refresh token, an inactive token is one that is refused.
+  travelled = 0;
+  await consent(world, connection);
+  expect(await check()).toBe('WORKING');
+  await change(world, id, { data: { oauth2Token: { refreshToken: null } } });
+  expect([await check(), paths]).toEqual(['WORKING', introspection]);
+  next = [{ status: 401, body: { error: 'invalid_client' } }];
+  expect(await check()).toBe('NEEDS_ATTENTION UNEXPECTED_ANSWER');
+  await server.withdrawConsents();
+  expect([await check(), paths]).toEqual(['NEEDS_ATTENTION REFUSED', introspection]);
+  await change(world, id, { enabled: false });
+  expect([await check('Connection', connection), paths]).toEqual(['DISABLED REFUSED', []]);
+
+  // The job checks what the connector allows to ask about.
+  await change(world, id, { enabled: true });
+  const stores = await openStore(test);
+  const outbound = createOutbound({ ...defaultOutbound, ...test.outbound });
+  [next, paths] = [[], []];
+  travelled += 60_000;
+  await checkDueConnections({ ...gatewayOn(stores, time), outbound, oauth: createOAuth(outbound, time) }, 24);
+  expect(paths).toContain('/token/introspection');
+  expect((await credentialOf(world, connection)).problems).toEqual([{ code: 'REFUSED' }]);
+  await outbound.stop();
+  await stores.close();
+  await change(world, id, { enabled: false });
+
+  // The client itself is checked by obtaining a token.
+  expect([await check('Credential', world.client), paths]).toEqual(['WORKING', ['/token']]);
+  await change(world, world.client, { data: { oauth2Client: { clientSecret: 'wrong' } } });
+  expect([await check('Credential', world.client), paths]).toEqual(['NEEDS_ATTENTION TOKEN_REQUEST_FAILED', ['/token']]);
+  await rule(world, { clientCredentialId: null });
+  await change(world, id, { enabled: true });
+  expect([await check(), paths]).toEqual([expect.stringContaining('REFUSED'), []]);
+}, 120_000);

@@ -16,7 +16,7 @@ import type { PerRequestExtensions } from './per-request.ts';
 type ErrorClass = new (...args: never[]) => GatewayError;
 
 /** The default cost of a mutation, for a transaction with a few reads and writes. */
-const MUTATION_COST = 25;
+export const MUTATION_COST = 25;
 /** The cost of each generated key pair. An RSA key pair takes a tenth of a second of processor time. */
 const KEY_COST = 400;
 /** The cost of reading a key or a certificate, which takes two or three milliseconds of another thread. */
@@ -63,11 +63,17 @@ interface MutationOptions<Members extends InputFieldMap> extends NounMutationOpt
   readonly audit: Noun | null;
 }
 
-/** The name, type and description of the only field of a success. */
+/** The name, type and description of the field of a success. */
 export interface Success<Type> {
   readonly field: string;
   readonly type: Type;
   readonly description: string;
+}
+
+/** A success that also tells how something went that was done after the mutation. */
+interface AnySuccess extends Success<unknown> {
+  /** A second field, which can be null. With it, `run` returns an object with both. */
+  readonly also?: Success<unknown>;
 }
 
 /**
@@ -105,7 +111,7 @@ interface AnyMutation extends Omit<MutationOptions<never>, 'input' | 'alsoNeeds'
   readonly mayNeed?: (input: never) => readonly Scope[];
   readonly alsoNeeds?: (input: never) => readonly Scope[];
   readonly cost?: number | ((input: never) => number);
-  readonly success: Success<unknown>;
+  readonly success: AnySuccess;
   readonly run: Run<never, unknown>;
 }
 
@@ -115,9 +121,26 @@ export type Mutations = ReturnType<typeof addMutations>;
 export function addMutations(builder: Builder, nodes: Nodes) {
   const issue = addErrorTypes(builder, nodes);
 
+  /** Adds the type of a success with two fields. */
+  function successType(name: string, description: string, { also, ...success }: AnySuccess) {
+    return builder.objectRef<Readonly<Record<string, never>>>(name).implement({
+      description,
+      fields: (t) =>
+        Object.fromEntries(
+          [success, also!].map((each) => {
+            const { field, type, description } = each;
+            return [field, t.field({ type: type as 'String', nullable: each === also, description, resolve: (values) => values[field]! })];
+          }),
+        ),
+    });
+  }
+
   /** Adds a mutation: its field, input, success type and result union. */
   function add(name: string, { alsoNeeds = () => [], mayNeed = () => [], cost, perRequest, ...options }: AnyMutation): void {
     const typeName = name[0]!.toUpperCase() + name.slice(1);
+    const { field, also, ...success } = options.success;
+    const result = { name: `${typeName}Success`, description: `\`${name}\` succeeded.` };
+    const type = also ? successType(result.name, result.description, options.success) : success.type;
     const input = builder.inputType(`${typeName}Input`, {
       description: options.inputDescription,
       fields: () => options.input,
@@ -125,7 +148,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
     builder.mutationField(name, (t) =>
       t.field({
         description: [options.description, oncePerRequest(perRequest), `Scope: \`${options.scope}\`.`].filter(Boolean).join(' '),
-        type: options.success.type as 'String',
+        type: type as 'String',
         nullable: false,
         authScopes: { scope: options.scope },
         extensions: {
@@ -139,8 +162,9 @@ export function addMutations(builder: Builder, nodes: Nodes) {
           // Whatever a mutation reads can be altered.
           types: [...options.errors, AlteredRecordError] as never,
           union: { name: `${typeName}Result`, description: `The result of \`${name}\`.` },
-          result: { name: `${typeName}Success`, description: `\`${name}\` succeeded.` },
-          dataField: { name: options.success.field, description: options.success.description },
+          ...(also
+            ? { directResult: true, result: { name: result.name } }
+            : { result, dataField: { name: field, description: success.description } }),
         },
         resolve: (async (_root: unknown, { input }: { readonly input: never }, context: GraphQLContext, info: GraphQLResolveInfo) => {
           const { viewer, address, requestId, refusals, progress } = context;

@@ -9,7 +9,7 @@ import { type Builder, createInputBuilder, type GraphQLContext, type OutputBuild
 import { conditionsOf, type ListFilter } from './filter.ts';
 import { encodeId } from './global-id.ts';
 import { readArguments } from './input.ts';
-import type { Misfit, Mutations, NounMutationOptions, Run } from './mutation.ts';
+import type { Misfit, Mutations, NounMutationOptions, Run, Success } from './mutation.ts';
 import { loadPage, type PageArgs, type Pages, pageArgs, type SortArg, type SortFields } from './page.ts';
 import { recordSortFields } from './record-fields.ts';
 import type { Reference } from './references.ts';
@@ -194,8 +194,11 @@ export function nounKit<N extends Noun, Ref>(
       });
     },
 
-    /** Adds the mutation that deletes a record. Its domain function returns the id of the deleted record. */
-    remove(options: {
+    /**
+     * Adds the mutation that deletes a record. Its domain function returns the id of the deleted record; with `also`, an object with the id and the second
+     * field of the success.
+     */
+    remove<const Members extends InputFieldMap = Record<never, never>, Taken = Target<N, Ref> & Forceable>(options: {
       readonly name?: string;
       readonly description: string;
       readonly errors: NounMutationOptions<never>['errors'];
@@ -204,19 +207,25 @@ export function nounKit<N extends Noun, Ref>(
        * input has no `force`.
        */
       readonly force?: { readonly description: string; readonly needs: readonly Scope[] };
-      readonly run: Run<Target<N, Ref> & Forceable, string>;
+      /** Further members of the input. */
+      readonly input?: Members;
+      readonly cost?: NounMutationOptions<Members>['cost'];
+      readonly also?: Success<unknown>;
+      readonly run: Run<Taken, string | { readonly id: string }> & Misfit<Members & Which<N, Ref>, Taken>;
     }): void {
-      const { name = `delete${typeName}`, force, run, ...rest } = options;
+      const { name = `delete${typeName}`, force, input, also, run, ...rest } = options;
       addMutation(name, {
         ...rest,
         inputDescription: `The ${label} to delete.`,
-        input: { ...which(), ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
+        input: { ...which(), ...input, ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
         mayNeed: (input: Forceable) => (force && input.force ? force.needs : []),
         scope: `${plural}.delete` as Scope,
-        success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.` },
+        success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.`, ...(also && { also }) },
         audit: noun,
-        run: async (context: GraphQLContext & MutationContext, input: Target<N, Ref> & Forceable) =>
-          encodeId(noun, await run(context, input)),
+        run: async (context: GraphQLContext & MutationContext, input: Taken) => {
+          const done = await (run as Run<Taken, string | { readonly id: string }>)(context, input);
+          return typeof done === 'string' ? encodeId(noun, done) : { ...done, deletedId: encodeId(noun, done.id) };
+        },
       });
     },
   };

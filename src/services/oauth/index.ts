@@ -3,7 +3,7 @@ import { decodeJwt, SignJWT } from 'jose';
 import type { ClientAuth, Configuration, ServerMetadata } from 'openid-client';
 import { Redacted } from '../../redacted.ts';
 import { parsedUrl } from '../../url.ts';
-import { type ClientCertificate, type Outbound, OutboundError, type OutboundResponse } from '../outbound/index.ts';
+import { type ClientCertificate, type Outbound, OutboundError, type OutboundLimits, type OutboundResponse } from '../outbound/index.ts';
 import { storedPrivateKey } from './private-key.ts';
 import { type Introspection, MAX_ANSWER_BYTES, readAnswer, readIntrospection, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
@@ -133,6 +133,8 @@ function discovered(metadata: Readonly<ServerMetadata>): ServerFacts {
 }
 
 const answerLimits = { maxBodyBytes: MAX_ANSWER_BYTES };
+/** Nothing is lost if these fail, and several of them must fit into one operation: each has five seconds. */
+const quickLimits = { ...answerLimits, headersMs: 5_000, totalMs: 5_000 };
 
 /** Opens a value that is sent to the server of a third party. */
 function plain(value: Redacted | string): string {
@@ -177,20 +179,32 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
     },
 
     async revoke(client, revocationUrl, token, kind) {
-      await withServer(client, { revocation_endpoint: revocationUrl.href }, async (response) => {
+      const read = async (response: OutboundResponse) => {
         await readAnswer(response);
         return {};
-      })((openid, config) =>
+      };
+      await withServer(
+        client,
+        { revocation_endpoint: revocationUrl.href },
+        read,
+        quickLimits,
+      )((openid, config) =>
         openid.tokenRevocation(config, plain(token), new URLSearchParams(parametersOf(client, [['token_type_hint', kind]]))),
       );
     },
 
     async introspect(client, introspectionUrl, token) {
       let facts: Introspection | undefined;
-      await withServer(client, { introspection_endpoint: introspectionUrl.href }, async (response) => {
+      const read = async (response: OutboundResponse) => {
         facts = await readIntrospection(response);
         return { active: facts.isActive };
-      })((openid, config) => openid.tokenIntrospection(config, plain(token), new URLSearchParams(parametersOf(client, []))));
+      };
+      await withServer(
+        client,
+        { introspection_endpoint: introspectionUrl.href },
+        read,
+        quickLimits,
+      )((openid, config) => openid.tokenIntrospection(config, plain(token), new URLSearchParams(parametersOf(client, []))));
       return facts!;
     },
 
@@ -227,7 +241,12 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
   };
 
   /** Returns a function that calls the library, which gets the members that `read` makes of the answer of the server. */
-  function withServer(client: OAuthClient, endpoints: object, read: (response: OutboundResponse) => Promise<object>) {
+  function withServer(
+    client: OAuthClient,
+    endpoints: object,
+    read: (response: OutboundResponse) => Promise<object>,
+    limits: Partial<OutboundLimits> = answerLimits,
+  ) {
     return async (call: (openid: Library, config: Configuration) => Promise<unknown>): Promise<void> => {
       const openid = await load();
       let failure: unknown;
@@ -248,7 +267,7 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
             headers: ownHeaders(headers),
             body: Buffer.from(String(body)),
             ...(client.clientCertificate && { clientCertificate: client.clientCertificate }),
-            limits: answerLimits,
+            limits,
           });
           return Response.json(await read(response));
         } catch (error) {
