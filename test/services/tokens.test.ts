@@ -15,7 +15,7 @@ let travelled = 0;
 const time = () => new Date(Date.now() + travelled);
 
 /** How the way to the token endpoint treats the next requests. Then it lets them pass. */
-type Treatment = 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object };
+type Treatment = 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object; readonly isHeld?: true };
 let next: Treatment[] = [];
 let held: (() => void)[] = [];
 let seen: URLSearchParams[] = [];
@@ -35,7 +35,7 @@ async function treat(request: IncomingMessage, response: ServerResponse): Promis
   seen.push(form);
   const treatment = next.shift();
   if (treatment === 'drop') return void request.socket.destroy();
-  if (treatment === 'hold') await new Promise<void>((release) => held.push(release));
+  if (treatment === 'hold' || (typeof treatment === 'object' && treatment.isHeld)) await new Promise<void>((release) => held.push(release));
   if (typeof treatment === 'object') {
     response.writeHead(treatment.status, { 'content-type': 'application/json' });
     return void response.end(JSON.stringify(treatment.body));
@@ -153,7 +153,7 @@ async function use({ organization }: World, connection: string, at: TestGateway 
 
 async function credentialOf({ organization }: World, connection: string): Promise<Json> {
   const query = `query ($id: ID!) { connection(by: { id: $id }) { actionCredentials { credential { ... on CredentialBase {
-    id name version updatedAt state problems { code }
+    id name version updatedAt state checkedAt problems { code }
     tokenFacts { scopes expiresAt refreshedAt refreshAt failure failureCode failures }
   } } } } }`;
   return (await test.query({ organization }, query, { id: connection })).connection.actionCredentials[0].credential;
@@ -225,6 +225,74 @@ it('what ends soon is refreshed though nobody uses it, once over all copies', as
   const after = await credentialOf(world, connection);
   expect(after.updatedAt).toBe(updatedAt);
   expect(new Date(after.tokenFacts.refreshAt).getTime()).toBeGreaterThan(due + HOUR / 2);
+});
+
+// Until the next flush of findings, a credential that works would be shown as one of which nothing is known.
+it('a refresh proves that the credential works, and tells its connections only what is news', async () => {
+  const world = await seed();
+  const { organization } = world;
+  const connection = await consent(world);
+  const stateOf = async () => {
+    const { nodes } = (await test.query(world, '{ connections(state: WORKING) { nodes { id } } }')).connections;
+    expect(nodes.filter(({ id }: Json) => id !== connection)).toEqual([]);
+    return nodes.length === 1 ? 'WORKING' : 'another';
+  };
+  const told = async () => {
+    const [record] = await test.database.collection('credentials').find({ organizationId: organization, kind: 'oauth2Token' }).toArray();
+    const [user] = await test.database.collection('connections').find({ organizationId: organization }).toArray();
+    return { isUnspread: record!.isUnspread === true, stateChangesAt: user!.stateChangesAt.toISOString() };
+  };
+  const renewed = async () => {
+    travelled += HOUR;
+    const at = time().toISOString();
+    expect(await use(world, connection)).toMatch(/^Bearer /);
+    const credential = await credentialOf(world, connection);
+    expect(credential).toMatchObject({ state: 'WORKING', problems: [] });
+    expect(credential.checkedAt >= at).toBe(true);
+    return credential.id;
+  };
+  await test.query(world, '{ connections(state: UNKNOWN) { nodes { id } } }');
+  const credential = await renewed();
+  expect((await told()).isUnspread).toBe(true);
+  // The client works too. That is written with the next findings.
+  expect(await stateOf()).toBe('another');
+  await test.gateway.updateHealth();
+  expect(await stateOf()).toBe('WORKING');
+  const settled = await told();
+  expect(settled).toEqual({ isUnspread: false, stateChangesAt: '9999-12-31T23:59:59.999Z' });
+  await renewed();
+  expect(await told()).toEqual(settled);
+  await test.gateway.updateHealth();
+  expect(await told()).toEqual(settled);
+  expect(await stateOf()).toBe('WORKING');
+  // What was found before is over, and the connection is told.
+  const credentials = test.database.collection('credentials');
+  const finding = { findings: [{ code: 'REFUSED', since: new Date() }], state: 'NEEDS_ATTENTION' };
+  await credentials.updateOne({ organizationId: organization, kind: 'oauth2Token' }, { $set: finding });
+  expect((await credentialOf(world, connection)).state).toBe('NEEDS_ATTENTION');
+  await renewed();
+  expect((await told()).isUnspread).toBe(true);
+
+  // What is learned about old tokens says nothing about those that somebody writes meanwhile.
+  const write = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
+  const mine = () => ({
+    oauth2Token: { accessToken: 'mine', refreshToken: 'mine-too', accessTokenExpiresAt: new Date(Date.now() + travelled + HOUR) },
+  });
+  for (const answer of [
+    { status: 200, body: { access_token: 'late', token_type: 'Bearer' } },
+    { status: 400, body: { error: 'invalid_grant' } },
+  ]) {
+    travelled += HOUR;
+    [next, held] = [[{ ...answer, isHeld: true }], []];
+    const old = use(world, connection);
+    await until(() => held.length === 1);
+    await test.query(world, write, { input: { credential, data: mine() } });
+    travelled += 1_000;
+    held[0]!();
+    expect(await old).toBe('Bearer mine');
+    await test.gateway.updateHealth();
+    expect(await credentialOf(world, connection)).toMatchObject({ state: 'UNKNOWN', checkedAt: null, tokenFacts: { failure: null } });
+  }
 });
 
 it('a lost answer, a dead copy and an edit at the same time lose no refresh token', async () => {
