@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
+import { parseId } from '../../src/schema/kit/global-id.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
 
@@ -111,6 +112,8 @@ function scheme(more: object) {
   const additionalAuthorizeParams = [{ name: 'prompt', value: 'consent' }];
   return { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: { ...oauth2, additionalAuthorizeParams, ...more } };
 }
+
+const googleFile = () => ({ type: 'service_account', client_email: 'robot@example.com', private_key: googleKey.privateKey });
 
 /** A user consents: returns the connection, or renews one. */
 async function consent({ organization, connector }: World, connection?: string): Promise<string> {
@@ -320,6 +323,20 @@ it('a lost answer, a dead copy and an edit at the same time lose no refresh toke
   expect(seen).toHaveLength(2);
   expect(await use(world, connection)).toBe(taken);
 
+  // The same copy waits for what it has begun itself, though the lease has ended meanwhile.
+  travelled += HOUR;
+  [next, held, seen] = [['hold'], [], []];
+  const slow = use(world, connection);
+  await until(() => held.length === 1);
+  travelled += 121_000;
+  const waiting = use(world, connection);
+  // Time in which it could send a request of its own.
+  for (let n = 0; n < 5; n++) await credentialOf(world, connection);
+  held[0]!();
+  expect(await slow).toMatch(/^Bearer /);
+  expect(await waiting).toBe(await slow);
+  expect(seen).toHaveLength(1);
+
   // Somebody edits the credential while it is refreshed.
   travelled += HOUR;
   [next, held, seen] = [['hold'], [], []];
@@ -468,13 +485,32 @@ it('tokens that the gateway obtains are sealed, reused, and dropped with what th
   expect(await use(world, connection)).toBe('CREDENTIAL_NOT_USABLE DOMAIN');
   expect(seen).toHaveLength(0);
 
-  // Google's service accounts.
-  const file = {
-    type: 'service_account',
-    client_email: 'robot@example.com',
-    private_key: googleKey.privateKey,
-    token_uri: tokenUrl.replace('/token', '/google'),
+  // Nor is anything else: it is checked before it is opened. (What is stored here cannot be opened.)
+  await test.query(caller, update, { input: { credential: world.client, allowedDomains: ['localhost'] } });
+  const others = {
+    oauth2Token: { accessToken: 'a', refreshToken: 'r', scopes: [], accessTokenExpiresAt: new Date(0) },
+    oauth2Password: { username: 'ada', password: 'pw' },
+    gcp: { keyJson: JSON.stringify({ ...googleFile(), token_uri: tokenUrl }) },
   };
+  for (const [kind, fields] of Object.entries(others)) {
+    const id = await create({ [kind]: fields });
+    const grant = kind === 'oauth2Password' ? 'PASSWORD' : 'AUTHORIZATION_CODE';
+    const own = { grant, authorizeUrl: server.authorizeUrl, clientCredentialId: world.client };
+    const using = await connect(id, kind === 'gcp' ? null : own);
+    const where = { organizationId: world.organization, credentialId: parseId(id)!.id };
+    expect((await secrets.updateMany(where, { $set: { sealed: 'AAAA' } })).modifiedCount).toBeGreaterThan(0);
+    for (const [forbidden, reason] of [
+      [{ allowedDomains: ['api.example.com'] }, 'DOMAIN'],
+      [{ allowedDomains: ['localhost', 'api.example.com'], allowedPurposes: ['ACTION'] }, 'PURPOSE'],
+    ] as const) {
+      await test.query(caller, update, { input: { credential: id, ...forbidden } });
+      expect([kind, await use(world, using)]).toEqual([kind, `CREDENTIAL_NOT_USABLE ${reason}`]);
+    }
+  }
+  expect(seen).toHaveLength(0);
+
+  // Google's service accounts.
+  const file = { ...googleFile(), token_uri: tokenUrl.replace('/token', '/google') };
   const google = await connect(await create({ gcp: { keyJson: JSON.stringify(file) } }), null);
   expect(await use(world, google)).toBe('Bearer for-robot@example.com');
   expect(await use(world, google)).toBe('Bearer for-robot@example.com');
