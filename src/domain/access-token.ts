@@ -4,8 +4,10 @@ import { setTimeout } from 'node:timers/promises';
 import { CredentialNotUsableError, ServiceFailedError, UnavailableError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { type TokenAnswer, TokenRequestError } from '../services/oauth/index.ts';
+import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import { hiddenSecrets, type MintedToken, noToken, type StoredToken, shownSecrets } from '../store/token.ts';
+import { credentialsOf } from './auth-scheme.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import { recordDone } from './mutate.ts';
@@ -268,12 +270,14 @@ function refuseUnpromising(record: CredentialRecord, { field, isForced }: Wanted
 }
 
 /** Asks the service for tokens, and stores them. Returns the credential with them. Call it with the lease. */
-async function obtained(context: DomainContext, record: CredentialRecord, { source, field }: Wanted): Promise<CredentialRecord> {
+async function obtained(context: DomainContext, record: CredentialRecord, wanted: Wanted): Promise<CredentialRecord> {
+  const { source, field } = wanted;
   const finding = { connectionId: null, credentialIds: [record.id] };
   let answer: TokenAnswer;
   let requested: readonly string[];
+  let scheme: AuthScheme | null;
   try {
-    const scheme = field === null ? await currentScheme(context, record, source.scheme) : source.scheme;
+    scheme = field === null ? await currentScheme(context, record, source.scheme) : source.scheme;
     const request = await tokenRequest(context, { credential: record, scheme });
     requested = request.scopes;
     const ask = () => context.oauth.requestToken(request.client, request.grant);
@@ -290,14 +294,21 @@ async function obtained(context: DomainContext, record: CredentialRecord, { sour
     }
   } catch (error) {
     const failure = failureOf(error, field === null);
-    if (failure) await storeFailure(context, record, failure, error instanceof TokenRequestError ? error.code : null);
+    if (failure && !(await storeFailure(context, record, failure, error instanceof TokenRequestError ? error.code : null))) {
+      // It failed with what is not stored any more, so nothing was learned about what somebody else has written.
+      const now = await current(context, record.id);
+      if (wanted.isDone(now)) return now;
+      throw error instanceof TokenRequestError ? serviceFailed(error) : error;
+    }
     // That the tokens are not renewed any more was learned from nobody: the state of the credential follows from what is stored.
     if (failure && failure !== 'RENEWAL_STOPPED') noteFinding(context, { ...finding, problem: failure });
     if (failure === 'AUTHORIZATION_LOST') throw new CredentialNotUsableError('NEEDS_AUTHORIZATION', record.id);
     throw error instanceof TokenRequestError ? serviceFailed(error) : error;
   }
-  const stored = await patiently(() => store(context, record, field, answer, requested));
-  noteFinding(context, { ...finding, problem: null });
+  const { stored, isDropped } = await patiently(() => store(context, record, field, answer, requested));
+  // That it works is stored with the tokens. This ends the counting of failures, and the client works too.
+  if (!isDropped)
+    noteFinding(context, { connectionId: null, credentialIds: [...new Set([record.id, ...credentialsOf(scheme)])], problem: null });
   return stored;
 }
 
@@ -325,7 +336,7 @@ async function patiently<T>(run: () => Promise<T>): Promise<T> {
 
 /**
  * Stores tokens, in one transaction: the new refresh token is stored before anybody uses the new access token. Neither the version nor `updatedAt` change. If
- * somebody has meanwhile written other tokens, the answer is dropped: it belongs to the old ones.
+ * somebody has meanwhile written other tokens, the answer is dropped: it belongs to the old ones. Otherwise it proves that the credential works.
  */
 function store(
   { store, now }: DomainContext,
@@ -333,14 +344,18 @@ function store(
   field: string | null,
   { accessToken, refreshToken, tokenType, expiresAt, scopes }: TokenAnswer,
   requested: readonly string[],
-): Promise<CredentialRecord> {
+): Promise<{ readonly stored: CredentialRecord; readonly isDropped: boolean }> {
   const { id } = before;
   return store.transaction(async () => {
     const record = await store.credentials.one({ id });
     if (!record) throw new CredentialNotUsableError('CREDENTIAL_MISSING', id);
     const sent = field === null ? 'refreshToken' : field;
-    if (record.secrets[sent]?.generation !== before.secrets[sent]?.generation) return record;
+    if (record.secrets[sent]?.generation !== before.secrets[sent]?.generation) return { stored: record, isDropped: true };
     const at = now();
+    const rewrite = async (changes: Partial<CredentialRecord>) => ({
+      stored: await store.credentials.rewrite(record, { ...changes, findings: [], checkedAt: at }),
+      isDropped: false,
+    });
     const known = record.token ?? noToken;
     const granted = scopes ?? requested;
     const token: StoredToken = { ...known, scopes: [...granted], expiresAt, refreshedAt: at, ...noFailure };
@@ -353,7 +368,7 @@ function store(
         accessTokenExpiresAt: expiresAt,
         ...(scopes && { scopes }),
       };
-      return store.credentials.rewrite(record, { settings, secrets: { ...record.secrets, ...sealed }, token });
+      return rewrite({ settings, secrets: { ...record.secrets, ...sealed }, token });
     }
     const kept = known.minted.filter((each) => each.field !== field && (each.expiresAt === null || each.expiresAt > at));
     const minted: MintedToken[] = [...kept.slice(-(MINTED_MAX - 1)), { field, tokenType, scopes: [...granted], expiresAt }];
@@ -361,19 +376,22 @@ function store(
     await store.secrets.unset(id, [...new Set([...dropped, field])]);
     const sealed = await store.secrets.put(record, { [field]: accessToken }, at);
     const rest = Object.fromEntries(Object.entries(record.secrets).filter(([name]) => !dropped.includes(name)));
-    return store.credentials.rewrite(record, { secrets: { ...rest, ...sealed }, token: { ...token, minted } });
+    return rewrite({ secrets: { ...rest, ...sealed }, token: { ...token, minted } });
   });
 }
 
 const noFailure = { failure: null, failureCode: null, failures: 0, retryAt: null } as const;
 
-/** Notes that tokens could not be had. If somebody has meanwhile written what they are made from, it says nothing about that. */
-async function storeFailure(context: DomainContext, before: CredentialRecord, problem: ProblemCode, code: string | null): Promise<void> {
+/**
+ * Notes that tokens could not be had. If somebody has meanwhile written what they are made from, it says nothing about that: then it returns false, and
+ * nothing is written.
+ */
+async function storeFailure(context: DomainContext, before: CredentialRecord, problem: ProblemCode, code: string | null): Promise<boolean> {
   const { store, now } = context;
   const { id } = before;
-  await store.transaction(async () => {
+  return store.transaction(async () => {
     const record = await store.credentials.one({ id });
-    if (!record || materialOf(record) !== materialOf(before)) return;
+    if (!record || materialOf(record) !== materialOf(before)) return false;
     const known = record.token ?? noToken;
     const isOver = problem === 'AUTHORIZATION_LOST';
     const wait = Math.min(RETRY_MIN_MS * 2 ** Math.min(known.failures, 20), RETRY_MAX_MS);
@@ -382,9 +400,10 @@ async function storeFailure(context: DomainContext, before: CredentialRecord, pr
     await store.credentials.rewrite(record, {
       token: { ...known, failure: problem, failureCode, failures: Math.min(known.failures + 1, FAILURES_MAX), retryAt },
     });
-    if (known.failure === problem || !(problem in audited)) return;
+    if (known.failure === problem || !(problem in audited)) return true;
     const action = { name: 'refreshCredential', noun: 'credential', address: null, requestId: null } as const;
     await recordDone({ ...context, action }, id, audited[problem]);
+    return true;
   });
 }
 

@@ -195,11 +195,12 @@ const UNCHECKED = { findings: [], checkedAt: null } as const;
 
 /**
  * Returns the health of a credential that is written. If it changes the state of connections, they are told later, and before anybody searches by
- * their state.
+ * their state. A write that gives `checkedAt` says itself what was learned, about what it writes.
  */
 export function derivedHealth(now: () => Date) {
   return (record: CredentialRecord, before: CredentialRecord | null): Partial<CredentialRecord> => {
-    const isOther = before !== null && used.some((field) => !isSameValue(record[field], before[field]));
+    const isGiven = record.checkedAt && record.checkedAt !== before?.checkedAt;
+    const isOther = before !== null && !isGiven && used.some((field) => !isSameValue(record[field], before[field]));
     const known = isOther ? { ...record, ...UNCHECKED } : record;
     const following = { ...stored(credentialHealth(known, now())), runsOutAt: runsOutAt(known) };
     const isSpread = before === null || (!isOther && isSameForConnections({ ...record, ...following }, before));
@@ -209,8 +210,10 @@ export function derivedHealth(now: () => Date) {
 
 /** Whether a change of a credential changes nothing for the stored states of its connections. */
 export function isSameForConnections(record: CredentialRecord, before: CredentialRecord): boolean {
-  const told = ['state', 'stateChangesAt', 'expiresAt', 'checkedAt'] as const;
-  return told.every((field) => isSameValue(record[field] ?? null, before[field] ?? null));
+  const told = ['state', 'stateChangesAt', 'expiresAt'] as const;
+  // They show when they were checked themselves. Of their credentials, they only know whether each was.
+  const isChecked = ({ checkedAt = null }: CredentialRecord) => checkedAt !== null;
+  return isChecked(record) === isChecked(before) && told.every((field) => isSameValue(record[field] ?? null, before[field] ?? null));
 }
 
 /** Returns the health of a connection that is written: its state follows from its credentials, which are read later. */

@@ -140,6 +140,10 @@ export function addCredential(kit: Kit): void {
       const t = interfaceBuilder as unknown as OutputBuilder<CredentialRecord>;
       return {
         ...recordFields('credential', builder)(t),
+        organization: t.string({
+          description: 'The organization that owns it: that of the viewer.',
+          resolve: ({ organizationId }) => organizationId,
+        }),
         integration: integration.owner(t),
         endUser: endUser.related(t, {
           description: 'The end user it belongs to. Null if all connections of the integration can use it.',

@@ -1,5 +1,4 @@
-import type { OperationDefinitionNode } from 'graphql';
-import { parse } from 'graphql';
+import { type GraphQLInputType, getNamedType, isInputObjectType, type OperationDefinitionNode, parse } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nouns, nounTable } from '../../src/access/nouns.ts';
 import type { Scope } from '../../src/access/scopes.ts';
@@ -221,30 +220,120 @@ describe('an update that changes nothing', () => {
 });
 
 describe('a scheme of the same id', () => {
-  it('keeps its type, in a connector and in both lists of a connection', async () => {
+  type Attempt = (value: unknown) => Promise<{ readonly refused: readonly unknown[]; readonly isDone: boolean }>;
+  const lists = ['actionCredentials', 'triggerCredentials'] as const;
+
+  it('keeps its type, through every door: mutations and imports, in a connector and in both lists of a connection', async () => {
     const { caller, ids } = scratch;
+    const { integration, connector } = await test.query(
+      caller,
+      `query ($i: ID!, $c: ID!) { integration(by: { id: $i }) { name } connector(by: { id: $c }) { name baseUrl } }`,
+      { i: ids.integration, c: ids.connector },
+    );
+    const name = 'bound by scheme';
+    const item = { name, connector: { id: ids.connector } };
+    const { id: connection } = await test.create(caller, 'Connection', { ...item, integration: { id: ids.integration } });
+    const byMutation =
+      (mutation: string, inputOf: (value: unknown) => object): Attempt =>
+      async (value) => {
+        const { __typename, code, issues } = await run(test, caller, mutation, inputOf(value));
+        if (code) expect(code).toBe('VALIDATION_FAILED');
+        return { refused: (issues ?? []).map(({ path }: Json) => path), isDone: /Success$/.test(__typename) };
+      };
+    const byImport =
+      (list: string): Attempt =>
+      async (value) => {
+        const connections = [{ ...item, [list]: value }];
+        const query = `mutation ($input: ImportConnectionsInput!) { result: importConnections(input: $input) {
+        ... on ImportConnectionsSuccess { imported { updatedCount } } ... on MutationError { message } } }`;
+        const { result } = await test.query(caller, query, { input: { integration: { id: ids.integration }, connections } });
+        if (!result.imported) return { refused: [result.message], isDone: false };
+        return { refused: [], isDone: result.imported.updatedCount === 1 };
+      };
+    const byLine =
+      (line: object, list: string): Attempt =>
+      async (value) => {
+        const problems: string[] = [];
+        async function* lines() {
+          yield JSON.stringify({ ...line, integration: integration.name, [list]: value });
+        }
+        const onProblem = (_: number, problem: string) => void problems.push(problem);
+        const { counts } = await test.gateway.transfer.importLines(caller.organization, lines(), { onProblem });
+        return { refused: problems, isDone: counts.UPDATED === 1 };
+      };
     const scheme = (schemeType: string) => ({
       schemeId: 'same',
       schemeType,
       ...(schemeType === 'API_KEY' && { apiKey: { name: 'X', in: 'HEADER' } }),
     });
-    const bound = (schemeType: string) => [{ credential: { id: ids.credential }, authScheme: scheme(schemeType) }];
-    const targets: [string, object, string, (type: string) => unknown, (string | number)[]][] = [
-      ['updateConnector', { connector: { id: ids.connector } }, 'authSchemes', (type) => [scheme(type)], ['0', 'schemeType']],
-      ...['actionCredentials', 'triggerCredentials'].map(
-        (list) => ['updateConnection', { connection: { id: ids.connection } }, list, bound, ['0', 'authScheme', 'schemeType']] as never,
-      ),
+    const own = (type: string) => [scheme(type)];
+    const bound = (type: string) => [{ credential: { id: ids.credential }, authScheme: scheme(type) }];
+    const reference = await exportedReference(caller.organization, ids.credential);
+    const boundByReference = (type: string) => [{ credential: reference, authScheme: scheme(type) }];
+    const place = expect.stringContaining('schemeType');
+    const doors: [string, Attempt, (type: string) => unknown, unknown][] = [
+      [
+        'updateConnector',
+        byMutation('updateConnector', (value) => ({ connector: { id: ids.connector }, authSchemes: value })),
+        own,
+        ['input', 'authSchemes', '0', 'schemeType'],
+      ],
+      ['a line of a connector', byLine({ type: 'connector', ...connector }, 'authSchemes'), own, place],
+      ...lists.flatMap((list): typeof doors => [
+        [
+          'updateConnection',
+          byMutation('updateConnection', (value) => ({ connection: { id: connection }, [list]: value })),
+          bound,
+          ['input', list, '0', 'authScheme', 'schemeType'],
+        ],
+        ['importConnections', byImport(list), bound, place],
+        ['a line of a connection', byLine({ type: 'connection', name, connector: connector.name }, list), boundByReference, place],
+      ]),
     ];
-    for (const [name, target, list, listOf, path] of targets) {
-      const change = (value: unknown) => run(test, caller, name, { ...target, [list]: value });
-      expect((await change(listOf('NONE'))).code).toBeUndefined();
+    for (const [door, attempt, listOf, path] of doors) {
+      expect([door, await attempt(listOf('NONE'))]).toEqual([door, { refused: [], isDone: true }]);
       for (const type of ['BASIC_AUTH', 'API_KEY']) {
-        expect(await change(listOf(type))).toMatchObject({ code: 'VALIDATION_FAILED', issues: [{ path: ['input', list, ...path] }] });
+        expect([door, await attempt(listOf(type))]).toEqual([door, { refused: [path], isDone: false }]);
       }
-      expect((await change([])).code).toBeUndefined();
-      expect((await change(listOf('BASIC_AUTH'))).code).toBeUndefined();
+      // Without it, the id is free.
+      expect([door, (await attempt([])).isDone]).toEqual([door, true]);
+      expect([door, (await attempt(listOf('BASIC_AUTH'))).isDone]).toEqual([door, true]);
+      expect([door, (await attempt([])).isDone]).toEqual([door, true]);
     }
   });
+
+  // What takes schemes creates them, or is a door above, or adds one whose id must be new in its list.
+  it('has no other door', () => {
+    const taking = mutationFields.filter(({ args }) => takesScheme(args[0]!.type, new Set()));
+    expect(taking.map(({ name }) => name).sort()).toEqual([
+      'addConnectionCredential',
+      'createConnection',
+      'createConnector',
+      'importConnections',
+      'updateConnection',
+      'updateConnector',
+    ]);
+  });
+
+  function takesScheme(type: GraphQLInputType, seen: Set<string>): boolean {
+    const named = getNamedType(type);
+    if (named.name === 'AuthSchemeInput') return true;
+    if (!isInputObjectType(named) || seen.has(named.name)) return false;
+    seen.add(named.name);
+    return Object.values(named.getFields()).some((field) => takesScheme(field.type, seen));
+  }
+
+  /** Returns how the lines of an export name a credential. */
+  async function exportedReference(organization: string, id: string): Promise<string> {
+    const { name } = (
+      await test.query({ organization }, `query ($id: ID!) { node: credential(id: $id) { ... on CredentialBase { name } } }`, { id })
+    ).node;
+    for await (const text of test.gateway.transfer.exportLines(organization, { onProblem: () => {} })) {
+      const line = JSON.parse(text);
+      if (line.type === 'credential' && line.name === name) return line.reference;
+    }
+    throw new Error('The export lacks the credential.');
+  }
 });
 
 // An end user can never have `connectors.patch`, and what nothing uses changes nothing else.

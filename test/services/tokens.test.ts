@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { jwtVerify } from 'jose';
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { checkDueConnections } from '../../src/domain/check.ts';
+import { parseId } from '../../src/schema/kit/global-id.ts';
 import { createOAuth } from '../../src/services/oauth/index.ts';
 import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
@@ -19,7 +20,7 @@ let travelled = 0;
 const time = () => new Date(Date.now() + travelled);
 
 /** How the way to the token endpoint treats the next requests. Then it lets them pass. */
-type Treatment = 'pass' | 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object };
+type Treatment = 'pass' | 'drop' | 'lose' | 'hold' | { readonly status: number; readonly body: object; readonly isHeld?: true };
 let next: Treatment[] = [];
 let held: (() => void)[] = [];
 let seen: URLSearchParams[] = [];
@@ -42,7 +43,7 @@ async function treat(request: IncomingMessage, response: ServerResponse): Promis
   paths.push(request.url!);
   const treatment = next.shift();
   if (treatment === 'drop') return void request.socket.destroy();
-  if (treatment === 'hold') await new Promise<void>((release) => held.push(release));
+  if (treatment === 'hold' || (typeof treatment === 'object' && treatment.isHeld)) await new Promise<void>((release) => held.push(release));
   if (typeof treatment === 'object') {
     response.writeHead(treatment.status, { 'content-type': 'application/json' });
     return void response.end(JSON.stringify(treatment.body));
@@ -119,6 +120,8 @@ function scheme(more: object) {
   return { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2: { ...oauth2, additionalAuthorizeParams, ...more } };
 }
 
+const googleFile = () => ({ type: 'service_account', client_email: 'robot@example.com', private_key: googleKey.privateKey });
+
 /** A user consents: returns the connection, or renews one. */
 async function consent({ organization, connector }: World, connection?: string, name?: string): Promise<string> {
   const { result } = await test.query(
@@ -161,7 +164,7 @@ async function use({ organization }: World, connection: string, at: TestGateway 
 
 async function credentialOf({ organization }: World, connection: string): Promise<Json> {
   const query = `query ($id: ID!) { connection(by: { id: $id }) { actionCredentials { credential { ... on CredentialBase {
-    id name version updatedAt state problems { code }
+    id name version updatedAt state checkedAt problems { code }
     tokenFacts { scopes expiresAt refreshedAt refreshAt failure failureCode failures }
   } } } } }`;
   return (await test.query({ organization }, query, { id: connection })).connection.actionCredentials[0].credential;
@@ -235,6 +238,74 @@ it('what ends soon is refreshed though nobody uses it, once over all copies', as
   expect(new Date(after.tokenFacts.refreshAt).getTime()).toBeGreaterThan(due + HOUR / 2);
 });
 
+// Until the next flush of findings, a credential that works would be shown as one of which nothing is known.
+it('a refresh proves that the credential works, and tells its connections only what is news', async () => {
+  const world = await seed();
+  const { organization } = world;
+  const connection = await consent(world);
+  const stateOf = async () => {
+    const { nodes } = (await test.query(world, '{ connections(state: WORKING) { nodes { id } } }')).connections;
+    expect(nodes.filter(({ id }: Json) => id !== connection)).toEqual([]);
+    return nodes.length === 1 ? 'WORKING' : 'another';
+  };
+  const told = async () => {
+    const [record] = await test.database.collection('credentials').find({ organizationId: organization, kind: 'oauth2Token' }).toArray();
+    const [user] = await test.database.collection('connections').find({ organizationId: organization }).toArray();
+    return { isUnspread: record!.isUnspread === true, stateChangesAt: user!.stateChangesAt.toISOString() };
+  };
+  const renewed = async () => {
+    travelled += HOUR;
+    const at = time().toISOString();
+    expect(await use(world, connection)).toMatch(/^Bearer /);
+    const credential = await credentialOf(world, connection);
+    expect(credential).toMatchObject({ state: 'WORKING', problems: [] });
+    expect(credential.checkedAt >= at).toBe(true);
+    return credential.id;
+  };
+  await test.query(world, '{ connections(state: UNKNOWN) { nodes { id } } }');
+  const credential = await renewed();
+  expect((await told()).isUnspread).toBe(true);
+  // The client works too. That is written with the next findings.
+  expect(await stateOf()).toBe('another');
+  await test.gateway.updateHealth();
+  expect(await stateOf()).toBe('WORKING');
+  const settled = await told();
+  expect(settled).toEqual({ isUnspread: false, stateChangesAt: '9999-12-31T23:59:59.999Z' });
+  await renewed();
+  expect(await told()).toEqual(settled);
+  await test.gateway.updateHealth();
+  expect(await told()).toEqual(settled);
+  expect(await stateOf()).toBe('WORKING');
+  // What was found before is over, and the connection is told.
+  const credentials = test.database.collection('credentials');
+  const finding = { findings: [{ code: 'REFUSED', since: new Date() }], state: 'NEEDS_ATTENTION' };
+  await credentials.updateOne({ organizationId: organization, kind: 'oauth2Token' }, { $set: finding });
+  expect((await credentialOf(world, connection)).state).toBe('NEEDS_ATTENTION');
+  await renewed();
+  expect((await told()).isUnspread).toBe(true);
+
+  // What is learned about old tokens says nothing about those that somebody writes meanwhile.
+  const write = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
+  const mine = () => ({
+    oauth2Token: { accessToken: 'mine', refreshToken: 'mine-too', accessTokenExpiresAt: new Date(Date.now() + travelled + HOUR) },
+  });
+  for (const answer of [
+    { status: 200, body: { access_token: 'late', token_type: 'Bearer' } },
+    { status: 400, body: { error: 'invalid_grant' } },
+  ]) {
+    travelled += HOUR;
+    [next, held] = [[{ ...answer, isHeld: true }], []];
+    const old = use(world, connection);
+    await until(() => held.length === 1);
+    await test.query(world, write, { input: { credential, data: mine() } });
+    travelled += 1_000;
+    held[0]!();
+    expect(await old).toBe('Bearer mine');
+    await test.gateway.updateHealth();
+    expect(await credentialOf(world, connection)).toMatchObject({ state: 'UNKNOWN', checkedAt: null, tokenFacts: { failure: null } });
+  }
+});
+
 it('a lost answer, a dead copy and an edit at the same time lose no refresh token', async () => {
   const world = await seed();
   const connection = await consent(world);
@@ -259,6 +330,20 @@ it('a lost answer, a dead copy and an edit at the same time lose no refresh toke
   expect(await dead).toBe(taken);
   expect(seen).toHaveLength(2);
   expect(await use(world, connection)).toBe(taken);
+
+  // The same copy waits for what it has begun itself, though the lease has ended meanwhile.
+  travelled += HOUR;
+  [next, held, seen] = [['hold'], [], []];
+  const slow = use(world, connection);
+  await until(() => held.length === 1);
+  travelled += 121_000;
+  const waiting = use(world, connection);
+  // Time in which it could send a request of its own.
+  for (let n = 0; n < 5; n++) await credentialOf(world, connection);
+  held[0]!();
+  expect(await slow).toMatch(/^Bearer /);
+  expect(await waiting).toBe(await slow);
+  expect(seen).toHaveLength(1);
 
   // Somebody edits the credential while it is refreshed.
   travelled += HOUR;
@@ -408,13 +493,32 @@ it('tokens that the gateway obtains are sealed, reused, and dropped with what th
   expect(await use(world, connection)).toBe('CREDENTIAL_NOT_USABLE DOMAIN');
   expect(seen).toHaveLength(0);
 
-  // Google's service accounts.
-  const file = {
-    type: 'service_account',
-    client_email: 'robot@example.com',
-    private_key: googleKey.privateKey,
-    token_uri: tokenUrl.replace('/token', '/google'),
+  // Nor is anything else: it is checked before it is opened. (What is stored here cannot be opened.)
+  await test.query(caller, update, { input: { credential: world.client, allowedDomains: ['localhost'] } });
+  const others = {
+    oauth2Token: { accessToken: 'a', refreshToken: 'r', scopes: [], accessTokenExpiresAt: new Date(0) },
+    oauth2Password: { username: 'ada', password: 'pw' },
+    gcp: { keyJson: JSON.stringify({ ...googleFile(), token_uri: tokenUrl }) },
   };
+  for (const [kind, fields] of Object.entries(others)) {
+    const id = await create({ [kind]: fields });
+    const grant = kind === 'oauth2Password' ? 'PASSWORD' : 'AUTHORIZATION_CODE';
+    const own = { grant, authorizeUrl: server.authorizeUrl, clientCredentialId: world.client };
+    const using = await connect(id, kind === 'gcp' ? null : own);
+    const where = { organizationId: world.organization, credentialId: parseId(id)!.id };
+    expect((await secrets.updateMany(where, { $set: { sealed: 'AAAA' } })).modifiedCount).toBeGreaterThan(0);
+    for (const [forbidden, reason] of [
+      [{ allowedDomains: ['api.example.com'] }, 'DOMAIN'],
+      [{ allowedDomains: ['localhost', 'api.example.com'], allowedPurposes: ['ACTION'] }, 'PURPOSE'],
+    ] as const) {
+      await test.query(caller, update, { input: { credential: id, ...forbidden } });
+      expect([kind, await use(world, using)]).toEqual([kind, `CREDENTIAL_NOT_USABLE ${reason}`]);
+    }
+  }
+  expect(seen).toHaveLength(0);
+
+  // Google's service accounts.
+  const file = { ...googleFile(), token_uri: tokenUrl.replace('/token', '/google') };
   const google = await connect(await create({ gcp: { keyJson: JSON.stringify(file) } }), null);
   expect(await use(world, google)).toBe('Bearer for-robot@example.com');
   expect(await use(world, google)).toBe('Bearer for-robot@example.com');
