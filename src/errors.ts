@@ -211,8 +211,8 @@ export class CredentialNotUsableError extends GatewayError {
 
 /** What the service of a third party did not do. */
 export const serviceFailures = {
-  UNREACHABLE: 'no connection to the service could be opened, or it broke',
-  NOT_ALLOWED: 'the gateway may not send requests to the address of the service, or not without TLS',
+  UNREACHABLE: 'no connection to the service could be opened, or it broke; its name must lead to addresses that the operator allows',
+  NOT_ALLOWED: 'the gateway does not send such a request, or not without TLS',
   TIMEOUT: 'the service did not answer in time',
   REFUSED: 'the service refused the request',
   INVALID_ANSWER: 'the answer of the service was not as the standard requires',

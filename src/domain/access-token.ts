@@ -51,7 +51,14 @@ const STORE_TRIES = 8;
 /** The hidden tokens of a credential: it can be used through several schemes. The oldest are dropped. */
 const MINTED_MAX = 8;
 /** The failures after which the answer may be lost although the service has rotated the refresh token. */
-const lostAnswers: ReadonlySet<string> = new Set(['connection_failed', 'tls_failed', 'request_failed', 'aborted', 'invalid_answer']);
+const lostAnswers: ReadonlySet<string> = new Set([
+  'CONNECTION_FAILED',
+  'TLS_FAILED',
+  'ABORTED',
+  'INVALID_ANSWER',
+  'request_failed',
+  'invalid_answer',
+]);
 
 /** The tokens of all credentials, in this process. */
 export type Tokens = ReturnType<typeof createTokens>;
@@ -285,7 +292,8 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
     try {
       answer = await ask();
     } catch (error) {
-      const isLostAnswer = error instanceof TokenRequestError && error.mayHaveSucceeded && lostAnswers.has(error.code);
+      const isLostAnswer =
+        error instanceof TokenRequestError && error.mayHaveSucceeded && lostAnswers.has(error.outboundFailure ?? error.code);
       if (!isLostAnswer || performance.now() - begin > AGAIN_MS) throw error;
       // The service may have answered with a new refresh token. Many services accept the old one for a moment, unless another copy has used it.
       const now = await current(context, record.id);

@@ -10,6 +10,7 @@ import type { OAuth2Settings } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
 import { forbiddenUse } from './credential-use.ts';
 import { shown } from './reading.ts';
+import { serviceFailures } from './service-failures.ts';
 
 /** The settings of a stored scheme. Those of earlier versions lack what was added later. */
 type StoredSettings = Partial<OAuth2Settings> & Pick<OAuth2Settings, 'grant' | 'tokenUrl'>;
@@ -109,28 +110,21 @@ function refused(message: string): ValidationError {
   return new ValidationError([{ path: [], message }]);
 }
 
-const failures: Readonly<Record<string, ServiceFailure>> = {
-  https_required: 'NOT_ALLOWED',
-  address_not_allowed: 'NOT_ALLOWED',
-  timeout: 'TIMEOUT',
-  name_not_found: 'UNREACHABLE',
-  connection_failed: 'UNREACHABLE',
-  tls_failed: 'UNREACHABLE',
-  aborted: 'UNREACHABLE',
-  request_failed: 'UNREACHABLE',
-  too_large: 'INVALID_ANSWER',
-  invalid_answer: 'INVALID_ANSWER',
-  invalid_id_token: 'INVALID_ANSWER',
-  unexpected_status: 'INVALID_ANSWER',
-  unsupported_token_type: 'INVALID_ANSWER',
-};
+/** What the codes mean that the gateway makes itself, of answers without one that is registered. */
+const ownFailures: ReadonlyMap<string, ServiceFailure> = new Map([
+  ['request_failed', 'UNREACHABLE'],
+  ['invalid_answer', 'INVALID_ANSWER'],
+  ['invalid_id_token', 'INVALID_ANSWER'],
+  ['unexpected_status', 'INVALID_ANSWER'],
+  ['unsupported_token_type', 'INVALID_ANSWER'],
+]);
 
-/** Codes that the gateway makes itself, of answers without one. */
+/** Codes that the gateway makes itself, of refusals. */
 const ownCodes: readonly string[] = ['unknown_error', 'request_refused', 'invalid_private_key'];
 
 /** Returns the error that a caller gets for a failed token request. */
-export function serviceFailed({ code }: TokenRequestError): ServiceFailedError {
-  const reason = failures[code];
+export function serviceFailed({ code, outboundFailure }: TokenRequestError): ServiceFailedError {
+  const reason = outboundFailure === null ? ownFailures.get(code) : serviceFailures[outboundFailure];
   return reason ? new ServiceFailedError(reason) : new ServiceFailedError('REFUSED', ownCodes.includes(code) ? null : code);
 }
 

@@ -1,15 +1,9 @@
-import {
-  CredentialNotUsableError,
-  LimitExceededError,
-  NotFoundError,
-  ServiceFailedError,
-  type ServiceFailure,
-  ValidationError,
-} from '../errors.ts';
+import { CredentialNotUsableError, LimitExceededError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { OutboundError, type OutboundFailure, type OutboundResponse } from '../services/outbound/index.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
+import { serviceFailures } from './service-failures.ts';
 import { type BodyToSign, type PreparedRequest, planUse, prepareRequest, recordUse, refuseUnplanned, type UsePlan } from './use.ts';
 
 type Headers = OutboundResponse['headers'];
@@ -33,21 +27,6 @@ export interface ProxyCall {
 }
 
 export type SendProxied = (context: MutationContext, call: ProxyCall) => Promise<OutboundResponse>;
-
-/** What of a failure callers are told. */
-const failures: Readonly<Record<OutboundFailure, ServiceFailure | null>> = {
-  HTTPS_REQUIRED: 'NOT_ALLOWED',
-  ADDRESS_NOT_ALLOWED: 'NOT_ALLOWED',
-  NAME_NOT_FOUND: 'UNREACHABLE',
-  CONNECTION_FAILED: 'UNREACHABLE',
-  TLS_FAILED: 'UNREACHABLE',
-  TIMEOUT: 'TIMEOUT',
-  TOO_LARGE: 'INVALID_ANSWER',
-  INVALID_ANSWER: 'INVALID_ANSWER',
-  // Not of the service but of the caller.
-  INVALID_REQUEST: null,
-  ABORTED: null,
-};
 
 /**
  * Creates the function that sends requests over connections, with their credentials, and returns the answers of the services as they are: redirects and
@@ -151,10 +130,10 @@ export function createProxy(limits: Limits): SendProxied {
     } catch (error) {
       if (body.isTooLarge) throw tooLarge(limits.proxyMaxBodyBytes);
       if (!(error instanceof OutboundError)) throw error;
-      const failure = failures[error.failure];
-      if (failure === null) throw invalidRequest(error.failure);
+      // Not of the service but of the caller.
+      if (error.failure === 'INVALID_REQUEST' || error.failure === 'ABORTED') throw invalidRequest(error.failure);
       note('SERVICE_FAILED');
-      throw new ServiceFailedError(failure);
+      throw new ServiceFailedError(serviceFailures[error.failure]);
     }
   }
 }
@@ -246,9 +225,9 @@ const locations: readonly string[] = ['location', 'content-location'];
 const SECRET_PIECE_MIN = 8;
 
 /** Removes what the credentials have added to the request from the headers of its answer. What a service repeats in a body is not found. */
-function withoutSecrets(headers: Headers, { headers: added, query }: PreparedRequest): Headers {
+function withoutSecrets(headers: Headers, { added, query }: PreparedRequest): Headers {
   const names = query.map(([name]) => name);
-  const secrets = [...added, ...query].map(([, value]) => value.expose()).flatMap(piecesOf);
+  const secrets = added.map((value) => value.expose()).flatMap(piecesOf);
   return headers
     .map(([name, value]) => [name, locations.includes(name.toLowerCase()) ? withoutParameters(value, names) : value] as const)
     .filter(([, value]) => !secrets.some((secret) => value.includes(secret)));

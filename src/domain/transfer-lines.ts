@@ -136,7 +136,7 @@ export function parseLine(text: string): Line {
   const form = forms[type as LineType];
   const { data, error } = form.safeParse(value);
   if (data) return data;
-  const known = [...new Set(error.issues.map(({ path }) => String(path[0] ?? '')))].filter((name) => name in form.shape);
+  const known = [...new Set(error.issues.map(({ path }) => String(path[0] ?? '')))].filter((name) => Object.hasOwn(form.shape, name));
   throw new LineError(
     known.length > 0 ? `has a wrong value: ${known.join(', ')}` : `has members that a line of the type ${type} does not have`,
   );

@@ -282,6 +282,8 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
 /** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */
 function rootFieldsOf(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
   const known = schema.getMutationType()?.getFields() ?? {};
-  const asked = selectionSet.selections.flatMap((each) => (each.kind === Kind.FIELD && each.name.value in known ? [each.name.value] : []));
+  const asked = selectionSet.selections.flatMap((each) =>
+    each.kind === Kind.FIELD && Object.hasOwn(known, each.name.value) ? [each.name.value] : [],
+  );
   return [...new Set(asked)].sort().join(' ') || '(in fragments)';
 }

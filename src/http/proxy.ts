@@ -7,6 +7,7 @@ import {
   CredentialNotUsableError,
   type ErrorCode,
   ForbiddenError,
+  GatewayError,
   LimitExceededError,
   NotFoundError,
   ServiceFailedError,
@@ -32,6 +33,9 @@ const PURPOSE = 'credential-gateway-purpose';
 const SCOPE = 'connections.use';
 /** After how many seconds a caller with too many requests under way should try again. */
 const RETRY_SECONDS = 1;
+
+/** How often a path may be encoded. Every time costs as much as the path is long. */
+const DECODINGS_MAX = 4;
 
 const pathPattern = /^\/proxy\/([^/?]+)((?:\/[^?]*)?)(\?.*)?$/s;
 /** Visible ASCII without what the URL standard treats as a slash or as the end. */
@@ -142,7 +146,7 @@ export function createProxyDoor({ proxy, contextOf, admit, refusals }: ProxySett
       headers: ofService,
       body,
     } = await proxy({ ...contextOf(viewer), action }, call).catch((error) => {
-      throw 'code' in error && !(error instanceof ServiceFailedError) ? refuse(error) : error;
+      throw error instanceof GatewayError && !(error instanceof ServiceFailedError) ? refuse(error) : error;
     });
     const isEmpty = request.method === 'HEAD' || [204, 205, 304].includes(status);
     if (isEmpty) body.resume();
@@ -162,7 +166,7 @@ const notReadable: Refusal = {
   status: 400,
   code: 'BAD_REQUEST',
   message:
-    'The path of a proxied request must consist of ASCII characters and escapes of bytes (RFC 3986), without a backslash, an empty first segment, or a segment that is . or .. in any form.',
+    'The path of a proxied request must consist of ASCII characters and escapes of bytes (RFC 3986), without a backslash, an empty first segment, or a segment that is . or .. in any form, and encoded at most four times.',
 };
 const wrongPurpose: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'Credential-Gateway-Purpose must be ACTION or TRIGGER.' };
 const noWebSocket: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The protocol cannot be switched to WebSocket.' };
@@ -197,13 +201,14 @@ function callOf({ target, method, headers, rawHeaders, hasBody, body, signal }: 
 function isReadablePath(path: string): boolean {
   if (!readablePath.test(path) || /[\\#]|%(?![0-9a-f]{2})|^\/\//i.test(path)) return false;
   let text = path;
-  for (;;) {
+  for (let round = 0; round <= DECODINGS_MAX; round++) {
     const segments = text.split(/[/\\]/).map((segment) => segment.replace(/;.*$/s, ''));
     if (segments.some((segment) => segment === '.' || segment === '..') || text.includes('\0')) return false;
     const decoded = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
     if (decoded === text) return true;
     text = decoded;
   }
+  return false;
 }
 
 type Pairs = readonly (readonly [name: string, value: string])[];
@@ -225,15 +230,16 @@ function answerHeaders(pairs: Pairs, status: number, method: string): Record<str
   const dropped = [...hopByHop, ...ofHost, ...optionsOf(connection.join())];
   // In an answer without content, it can tell of another one (RFC 9110, section 8.6), and clients that wait for it would wait in vain.
   if (status === 204 || status === 205 || (status === 304 && method !== 'HEAD')) dropped.push('content-length');
-  const headers: Record<string, string> = {};
+  const headers = new Map<string, string>();
   for (const [name, value] of pairs) {
     const lower = name.toLowerCase();
     if (dropped.includes(lower) || corsHeader.test(lower)) continue;
     // RFC 9110, section 5.3: several are one, in their order.
-    headers[lower] = lower in headers ? `${headers[lower]}, ${value}` : value;
+    const before = headers.get(lower);
+    headers.set(lower, before === undefined ? value : `${before}, ${value}`);
   }
   return {
-    ...headers,
+    ...Object.fromEntries(headers),
     'content-security-policy': `${responseHeaders['content-security-policy']}; sandbox`,
     // Our own answers do not have it: a 401 with it is one of the service.
     'credential-gateway-answer': 'service',

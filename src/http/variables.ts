@@ -53,7 +53,7 @@ function issuesOf(type: GraphQLInputType, value: unknown, path: Path): Issue[] {
       const missing = isNonNullType(field.type) && field.defaultValue === undefined;
       return missing ? [{ path: [...path, field.name], message: `is required, with the type ${field.type}` }] : [];
     });
-    if (Object.keys(given).some((name) => !(name in fields))) {
+    if (Object.keys(given).some((name) => !Object.hasOwn(fields, name))) {
       issues.push({ path, message: `has a field that the type ${type.name} does not have` });
     }
     const set = Object.values(given).filter((member) => member !== undefined);

@@ -2,8 +2,9 @@ import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { gzipSync } from 'node:zlib';
 import { decodeJwt, exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { serviceFailed } from '../../src/domain/oauth-client.ts';
 import { Redacted } from '../../src/redacted.ts';
-import { createOAuth, type OAuthClient } from '../../src/services/oauth/index.ts';
+import { createOAuth, type OAuthClient, type TokenRequestError } from '../../src/services/oauth/index.ts';
 import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
 import { type Answer, LocalService, TestAuthority } from './local-service.ts';
 import { type OAuthServer, oauthClient, startOAuthServer } from './oauth-server.ts';
@@ -244,7 +245,7 @@ describe('what is not forgiven', () => {
     ['a list', text('[1]'), { code: 'invalid_answer', ...lost }],
     ['nothing', text(''), { code: 'invalid_answer', ...lost }],
     ['not UTF-8', text(Buffer.from('{"access_token":"\xe9"}', 'latin1')), { code: 'invalid_answer', ...lost }],
-    ['too much', text(`{"access_token":"at","x":"${'x'.repeat(300_000)}"}`), { code: 'too_large', ...lost }],
+    ['too much', text(`{"access_token":"at","x":"${'x'.repeat(300_000)}"}`), { code: 'request_failed', outboundFailure: 'TOO_LARGE', ...lost }],
     ['a redirect', { ...json({}), status: 302, headers: { location: '/other' } }, { code: 'unexpected_status', ...lost }],
     ['invalid_grant', { status: 400, body: { error: 'invalid_grant', error_description: 'canary' } }, { code: 'invalid_grant', ...final }],
     ['an error with status 200', { body: { error: 'invalid_client' } }, { code: 'invalid_client', ...final }],
@@ -277,10 +278,18 @@ describe('what is not forgiven', () => {
   it('a server that cannot be reached: the request can be sent again', async () => {
     const gone = local({ tokenUrl: new URL('https://nowhere.invalid/token') });
     await expect(oauth.requestToken(gone, refresh)).rejects.toMatchObject({
-      code: 'name_not_found',
+      code: 'request_failed',
+      outboundFailure: 'NAME_NOT_FOUND',
       isFinal: false,
       mayHaveSucceeded: false,
     });
+  });
+
+  it('a request that the gateway itself does not send is not the invalid_request of a server', async () => {
+    const odd = local({ tokenUrl: new URL('https://user:password@localhost/token') });
+    const error = await oauth.requestToken(odd, refresh).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ code: 'request_failed', outboundFailure: 'INVALID_REQUEST', isFinal: false, mayHaveSucceeded: false });
+    expect(serviceFailed(error as TokenRequestError)).toMatchObject({ reason: 'NOT_ALLOWED', serviceCode: null });
   });
 
   it('an ID token of another client, issuer or authorization', async () => {

@@ -1,5 +1,11 @@
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
 import { createServer as createHttpServer } from 'node:http';
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Redacted } from '../../src/redacted.ts';
@@ -15,6 +21,7 @@ import {
   type OutboundSettings,
   readAll,
 } from '../../src/services/outbound/index.ts';
+import { createNameLookup } from '../../src/services/outbound/names.ts';
 import { usesProxy } from '../../src/services/outbound/no-proxy.ts';
 import { LocalService, TestAuthority } from './local-service.ts';
 
@@ -604,13 +611,106 @@ describe('an answer', () => {
       service.answer = { headers, body: run('hello').subarray(0, -3) };
       await expect(readAll(await outbound.request(get(service.origin())), 100)).rejects.toMatchObject({ failure: 'INVALID_ANSWER' });
     }
-    for (const coding of ['gzip, gzip', 'zstd', 'secret']) {
+    for (const coding of ['gzip, gzip', 'zstd', 'secret', 'constructor', '__proto__']) {
       service.answer = { headers: { 'content-encoding': coding }, body: gzipSync(gzipSync('hello')) };
       await expect(readAll(await outbound.request(get(service.origin())), 100)).rejects.toMatchObject({ failure: 'INVALID_ANSWER' });
     }
     service.answer = { body: 'x'.repeat(101) };
     await expect(readAll(await outbound.request(get(service.origin())), 100)).rejects.toMatchObject({ failure: 'TOO_LARGE' });
     service.answer = { body: {} };
+  });
+});
+
+describe('a name', () => {
+  /** A name server: it answers for some names, says of others that they do not exist, and is silent about those that begin with `slow`. */
+  async function nameServer(names: Readonly<Record<string, { readonly 1?: readonly string[]; readonly 28?: readonly string[] }>>) {
+    const asked: string[] = [];
+    const socket = createSocket('udp4');
+    socket.on('message', (query, { port, address }) => {
+      const labels: string[] = [];
+      let at = 12;
+      for (; query[at] !== 0; at += 1 + query[at]!) labels.push(query.toString('latin1', at + 1, at + 1 + query[at]!));
+      const name = labels.join('.');
+      const type = query.readUInt16BE(at + 1) as 1 | 28;
+      asked.push(`${name} ${type === 1 ? 'A' : 'AAAA'}`);
+      if (name.startsWith('slow')) return;
+      const answers = names[name]?.[type] ?? [];
+      const head = Buffer.from(query.subarray(0, 12));
+      head.writeUInt16BE(name in names ? 0x8180 : 0x8183, 2);
+      head.writeUInt16BE(answers.length, 6);
+      head.fill(0, 8);
+      const records = answers.map((answer) => {
+        const data = type === 1 ? Buffer.from(answer.split('.').map(Number)) : Buffer.from(answer.replaceAll(':', ''), 'hex');
+        return Buffer.concat([Buffer.from([0xc0, 12, 0, type, 0, 1, 0, 0, 0, 0, 0, data.length]), data]);
+      });
+      socket.send(Buffer.concat([head, query.subarray(12, at + 5), ...records]), port, address);
+    });
+    socket.bind(0, '127.0.0.1');
+    await once(socket, 'listening');
+    return { servers: [`127.0.0.1:${socket.address().port}`], asked, stop: () => socket.close() };
+  }
+
+  it('occupies no thread while name servers are slow, and is asked for once at a time', async () => {
+    const server = await nameServer({ 'quick.test': { 1: ['8.8.8.8'] } });
+    const lookup = createNameLookup({ servers: server.servers, resolverFile: '/nowhere' });
+    const slow = Array.from({ length: 50 }, (_, index) => lookup(`slow${index % 25}.test`, 400).catch(({ code }) => code));
+    // Both would wait for a thread if the lookups had them.
+    expect(await lookup('quick.test', 5_000)).toEqual(['8.8.8.8']);
+    expect((await stat('/')).isDirectory()).toBe(true);
+    const outbound = createOutbound(defaultOutbound);
+    const request = outbound.request(get('https://slow.invalid/')).catch(({ failure }) => failure);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(process.getActiveResourcesInfo()).not.toContain('GetAddrInfoReqWrap');
+    await outbound.stop();
+    expect(await request).toMatch(/^[A-Z_]+$/);
+    for (const code of await Promise.all(slow)) expect(['ETIMEOUT', 'ECANCELLED']).toContain(code);
+    // One question of each family for 25 names, though there were 50 lookups.
+    expect(new Set(server.asked.filter((each) => each.startsWith('slow0.'))).size).toBe(2);
+    expect(server.asked.filter((each) => each === 'slow0.test A').length).toBeLessThanOrEqual(2);
+    server.stop();
+  });
+
+  it('has all addresses of both families, from the hosts file and the search domains, too', async () => {
+    const six = '26064700470000000000000000001111';
+    const server = await nameServer({
+      'both.test': { 1: ['8.8.8.8', '10.0.0.1'], 28: [six] },
+      'six.test': { 28: [six] },
+      'empty.test': {},
+      'db.shop.svc.test': { 1: ['10.0.0.2'] },
+      'db.shop.more.test': { 1: ['10.0.0.3'] },
+    });
+    const directory = mkdtempSync(join(tmpdir(), 'names-'));
+    const [hostsFile, resolverFile] = [join(directory, 'hosts'), join(directory, 'resolv.conf')];
+    writeFileSync(hostsFile, '# None\n10.0.0.9\tHosted.test alias # 10.0.0.8 other.test\n::1 hosted.test\n');
+    writeFileSync(resolverFile, 'nameserver 192.0.2.1\nsearch shop.svc.test  more.test.\n');
+    const lookup = createNameLookup({ servers: server.servers, hostsFile, resolverFile });
+    const names = ['both.test', 'six.test', 'empty.test', 'nobody.test', 'db', 'db.shop', 'db.', 'hosted.test', 'hosted.test.', 'alias'];
+    const found = Object.fromEntries(
+      await Promise.all([...names, 'localhost', 'a.LOCALHOST.'].map(async (name) => [name, await lookup(name, 5_000)])),
+    );
+    const address = '2606:4700:4700::1111';
+    expect(found).toEqual({
+      'both.test': ['8.8.8.8', '10.0.0.1', address],
+      'six.test': [address],
+      'empty.test': [],
+      'nobody.test': [],
+      db: ['10.0.0.2'],
+      'db.shop': ['10.0.0.3'],
+      'db.': [],
+      'hosted.test': ['10.0.0.9', '::1'],
+      'hosted.test.': ['10.0.0.9', '::1'],
+      alias: ['10.0.0.9'],
+      localhost: ['127.0.0.1', '::1'],
+      'a.LOCALHOST.': ['127.0.0.1', '::1'],
+    });
+    // No name server hears of what it does not know.
+    expect(server.asked.filter((each) => /localhost|hosted|alias/i.test(each))).toEqual([]);
+    // What the resolver finds is judged like all else.
+    const outbound = door({ allowedAddresses: [], lookup: (name) => lookup(name, 5_000) });
+    expect(await failureOf(outbound, get('https://both.test/'))).toBe('ADDRESS_NOT_ALLOWED');
+    expect(await failureOf(outbound, get('https://hosted.test/'))).toBe('ADDRESS_NOT_ALLOWED');
+    server.stop();
+    rmSync(directory, { recursive: true });
   });
 });
 

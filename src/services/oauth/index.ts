@@ -302,7 +302,7 @@ function ownHeaders(headers: Readonly<Record<string, string>>): [string, string]
 /** Returns the error for whatever went wrong. Nothing of the cause is kept: it can contain parts of the request and of the answer. */
 function tokenRequestError(error: unknown, otherwise = 'request_failed'): TokenRequestError {
   if (error instanceof TokenRequestError) return error;
-  if (error instanceof OutboundError) return new TokenRequestError(error.failure.toLowerCase(), false, !error.wasNotSent);
+  if (error instanceof OutboundError) return new TokenRequestError('request_failed', false, !error.wasNotSent, error.failure);
   return new TokenRequestError(otherwise, false, true);
 }
 

@@ -1,15 +1,15 @@
-import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import type { SecureContext } from 'node:tls';
 import { buildConnector, type Pool } from 'undici';
 import { OutboundError } from './error.ts';
+import type { NameLookup } from './names.ts';
 
 type Connector = buildConnector.connector;
 type Target = buildConnector.Options;
 
 export interface ConnectorSettings {
   readonly isAllowed: (address: string) => boolean;
-  readonly lookup?: ((hostname: string) => Promise<readonly string[]>) | undefined;
+  readonly lookup: NameLookup;
   readonly connectMs: number;
   /** The TLS to use; undefined without TLS. */
   readonly tls: SecureContext | undefined;
@@ -22,9 +22,9 @@ export interface ConnectorSettings {
  * very answer: an answer that is another one a moment later changes nothing. One address that is not allowed refuses the name: a name
  * with a public and a private address is a mistake, or an attack, and must not work by chance.
  */
-export function createConnector({ isAllowed, lookup = ofSystem, connectMs, tls, proxy }: ConnectorSettings): Connector {
+export function createConnector({ isAllowed, lookup, connectMs, tls, proxy }: ConnectorSettings): Connector {
   async function addressesOf(hostname: string): Promise<readonly string[]> {
-    const addresses = isIP(hostname) === 0 ? await lookup(hostname).catch(() => []) : [hostname];
+    const addresses = isIP(hostname) === 0 ? await lookup(hostname, connectMs).catch(() => []) : [hostname];
     if (addresses.length === 0) throw new OutboundError('NAME_NOT_FOUND', true);
     if (!addresses.every(isAllowed)) throw new OutboundError('ADDRESS_NOT_ALLOWED', true);
     return addresses;
@@ -105,8 +105,4 @@ function connectFailure(error: Error & { readonly code?: string }, isConnected: 
   if (error.code === 'UND_ERR_CONNECT_TIMEOUT') return new OutboundError('TIMEOUT', true);
   // After the connection, only the handshake can fail.
   return new OutboundError(isConnected ? 'TLS_FAILED' : 'CONNECTION_FAILED', true);
-}
-
-async function ofSystem(hostname: string): Promise<readonly string[]> {
-  return (await systemLookup(hostname, { all: true })).map(({ address }) => address);
 }

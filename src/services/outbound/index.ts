@@ -6,6 +6,7 @@ import { checkRequest } from './check-request.ts';
 import { createConnector } from './connect.ts';
 import { OutboundError, type OutboundFailure } from './error.ts';
 import { exchange } from './exchange.ts';
+import { createNameLookup } from './names.ts';
 import { usesProxy } from './no-proxy.ts';
 import { tlsIdentity } from './tls.ts';
 
@@ -49,7 +50,7 @@ export interface OutboundSettings {
   /** Certificates of further authorities, in PEM, that are trusted besides those that Node.js contains. */
   readonly trustedAuthorities?: string;
   readonly limits: OutboundLimits;
-  /** Returns all addresses of a host name. The resolver of the operating system by default. */
+  /** Returns all addresses of a host name. By default, the hosts file and the name servers of the operating system are asked. */
   readonly lookup?: (hostname: string) => Promise<readonly string[]>;
 }
 
@@ -134,6 +135,7 @@ interface OpenPool {
  */
 export function createOutbound(settings: OutboundSettings, onRequest: (event: OutboundEvent) => void = () => {}): Outbound {
   const isAllowed = createAddressGuard(settings.allowedAddresses);
+  const lookup = settings.lookup ?? createNameLookup();
   const pools = new Map<string, OpenPool>();
   const proxy = settings.proxy && { pool: new Pool(settings.proxy.origin), authorization: basicOf(settings.proxy) };
 
@@ -158,7 +160,7 @@ export function createOutbound(settings: OutboundSettings, onRequest: (event: Ou
     const isSecure = url.protocol === 'https:';
     const connect = createConnector({
       isAllowed,
-      lookup: settings.lookup,
+      lookup,
       connectMs: limits.connectMs,
       tls: isSecure ? identity.context() : undefined,
       proxy: isSecure && usesProxy(url, settings.noProxy ?? []) ? proxy : undefined,

@@ -4,12 +4,12 @@ import { OutboundError } from './error.ts';
 import type { OutboundResponse } from './index.ts';
 
 /** What undoes each content coding (RFC 9110, section 8.4.1). */
-const decoders: Readonly<Record<string, () => ReturnType<typeof createGunzip>>> = {
-  gzip: createGunzip,
-  'x-gzip': createGunzip,
-  deflate: createInflate,
-  br: createBrotliDecompress,
-};
+const decoders: ReadonlyMap<string, () => ReturnType<typeof createGunzip>> = new Map([
+  ['gzip', createGunzip],
+  ['x-gzip', createGunzip],
+  ['deflate', createInflate],
+  ['br', createBrotliDecompress],
+]);
 
 /**
  * Reads the body of an answer, and undoes its content coding. `maxBytes` limits it before and after that.
@@ -23,7 +23,7 @@ export async function readAll({ headers, body }: OutboundResponse, maxBytes: num
     .filter((coding) => coding !== '' && coding !== 'identity');
   try {
     if (codings.length === 0) return await bounded(body, maxBytes);
-    const decoder = decoders[codings[0]!];
+    const decoder = decoders.get(codings[0]!);
     // Nobody compresses twice, except to make much of little.
     if (!decoder || codings.length > 1) throw new OutboundError('INVALID_ANSWER', false);
     const compressed = await bounded(body, maxBytes);

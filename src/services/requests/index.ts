@@ -40,6 +40,8 @@ export interface AppliedCredentials {
   readonly headers: readonly (readonly [name: string, value: Redacted])[];
   readonly query: readonly (readonly [name: string, value: Redacted])[];
   readonly clientCertificate: ClientCertificate | null;
+  /** Every value that was added, and every secret in it. An answer can repeat them in any form. */
+  readonly added: readonly Redacted[];
   /** The earliest time from which on one of them may be refused. */
   readonly expiresAt: Date | null;
   /** The URL and all headers in plaintext, for sending. */
@@ -75,21 +77,25 @@ export async function applyCredentials(
   const query: [string, string][] = [];
   const cookies: string[] = [];
   const times: Date[] = [];
+  const added = new Set<string>();
   let clientCertificate: ClientCertificate | null = null;
 
   for (const { id, application, settings, facts, secrets, token } of credentials) {
     const refuse = (reason: NotUsable): never => {
       throw new CredentialNotUsableError(reason, id);
     };
-    const fill = (template: Template) =>
+    const fill = (template: Template, isSent = true) =>
       filled(template, ({ name, default: fallback }) => {
         const secret = secrets[name];
-        if (secret) return plainOf(secret);
+        const text = secret && plainOf(secret);
+        if (text !== undefined && isSent) added.add(text);
+        if (text !== undefined) return text;
         const setting = settings[name];
         if (typeof setting === 'string') return setting;
         return fallback ?? refuse('SECRET_MISSING');
       });
     const put = (place: 'HEADER' | 'QUERY' | 'COOKIE', name: string, value: string) => {
+      added.add(value);
       if (place === 'QUERY') {
         if (/\p{Surrogate}/u.test(value)) refuse('SECRET_NOT_SUITABLE');
         // The rest of the query stays as it was written.
@@ -108,7 +114,10 @@ export async function applyCredentials(
       ...request,
       url,
       headers: [...request.headers, ...headers],
-      parts: Object.fromEntries(Object.entries<Template>(parts).map(([name, template]) => [name, fill(template)])) as Record<P, string>,
+      parts: Object.fromEntries(Object.entries<Template>(parts).map(([name, template]) => [name, fill(template, false)])) as Record<
+        P,
+        string
+      >,
       now,
     });
 
@@ -133,11 +142,15 @@ export async function applyCredentials(
         const value = fill(application.value);
         if (place < 0) refuse('PLACEHOLDER_REQUIRED');
         if (/\p{Surrogate}/u.test(value) || /^\.{0,2}$/.test(value)) refuse('SECRET_NOT_SUITABLE');
+        added.add(value);
         url.pathname = segments.with(place, encodeURIComponent(value)).join('/');
         break;
       }
       case 'CLIENT_CERTIFICATE':
-        clientCertificate = { certificates: fill(application.certificate), privateKey: new Redacted(fill(application.privateKey)) };
+        clientCertificate = {
+          certificates: fill(application.certificate, false),
+          privateKey: new Redacted(fill(application.privateKey, false)),
+        };
         break;
       case 'TOKEN':
         if (!token) throw new Error('A plan without its token was applied.');
@@ -195,6 +208,7 @@ export async function applyCredentials(
     headers: wrapped(headers),
     query: wrapped(query),
     clientCertificate,
+    added: [...added].map((value) => new Redacted(value)),
     expiresAt: times.length === 0 ? null : new Date(Math.min(...times.map(Number))),
     toSend: () => ({ url: new URL(url), headers: [...kept, ...headers] }),
   };
