@@ -177,6 +177,7 @@ export async function deleteConnector(
     await recordCascades(context, object, [{ noun: 'connection', verb: 'delete', ids }]);
     await forgetPrimary(context, ids, object);
     await store.connections.remove(connections);
+    await store.authorizations.removeAll({ integrationId: record.integrationId, connectorId: record.id });
     await store.connectors.remove({ id: record.id });
     return record.id;
   });
