@@ -192,7 +192,7 @@ export const notUsable = {
   NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
   SAME_PLACE: 'two credentials set the same header, query parameter or cookie, or each present a client certificate',
   NO_CLIENT:
-    'a token cannot be obtained, because there is no auth scheme any more that says how, or its client does not exist or may not be sent to the token endpoint',
+    'a token cannot be obtained, because there is no auth scheme any more that says how, or its client does not exist, or may not be sent to the token endpoint or with what an end user has written (endUsersMayUseClient)',
   NEEDS_AUTHORIZATION: 'there is no valid token, and a person must consent again',
 } as const;
 export type NotUsable = keyof typeof notUsable;

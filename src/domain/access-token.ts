@@ -371,6 +371,9 @@ function store(
       const secrets = { accessToken, ...(refreshToken && { refreshToken }) };
       await store.secrets.unset(id, Object.keys(secrets));
       const sealed = await store.secrets.put(record, secrets, at);
+      // What comes of a refresh token belongs to who has written that.
+      const { byEndUser } = record.secrets.refreshToken!;
+      if (byEndUser && sealed.refreshToken) sealed.refreshToken = { ...sealed.refreshToken, byEndUser };
       const settings = {
         ...record.settings,
         accessTokenExpiresAt: expiresAt,

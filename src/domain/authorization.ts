@@ -1,6 +1,6 @@
 import { encodeId } from '../access/global-id.ts';
 import type { Scope } from '../access/scopes.ts';
-import { may, type Viewer } from '../access/viewer.ts';
+import { type Confinement, may, type Viewer } from '../access/viewer.ts';
 import {
   ConflictError,
   ForbiddenError,
@@ -20,6 +20,7 @@ import { ownAuthorizeParameters, type TokenAnswer } from '../services/oauth/inde
 import { type AuthorizationDetails, newState, type PendingAuthorization } from '../store/authorization.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
+import type { CredentialRecord } from '../store/credential.ts';
 import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { type AuthSchemeInput, namedText, schemeInput } from './auth-scheme.ts';
 import { changeConnection, createConnection, refuseClientOf } from './connection.ts';
@@ -88,7 +89,7 @@ export const authorizationFields = {
     maxItems: 20,
     uniqueBy: 'name',
     description:
-      'Further parameters of the authorization request, such as `login_hint`. They must not replace those of the gateway or of the scheme.',
+      'Further parameters of the authorization request, such as `login_hint`. They must not replace those of the gateway or of the scheme. An end user can only set those that do not change what the tokens are for, such as `login_hint`, `ui_locales`, `hd` and `max_age`.',
   }),
   confirmation: flag({
     optional: true,
@@ -174,6 +175,7 @@ export async function startAuthorization(context: MutationContext, input: Author
         issuedAt: viewer.issuedAt?.getTime() ?? null,
         keyHash: viewer.keyHash ?? null,
         scopes: [...viewer.scopes],
+        confinedTo: viewer.confinedTo ?? null,
       },
     };
     const expiresAt = new Date(now().getTime() + LIFETIME_MS);
@@ -185,7 +187,7 @@ export async function startAuthorization(context: MutationContext, input: Author
       state,
       codeVerifier: secrets.codeVerifier,
       nonce: secrets.nonce,
-      parameters: parametersOf(checked, scheme),
+      parameters: parametersOf(checked, scheme, viewer),
     });
     await context.store.authorizations.insert(id, state, details, secrets, expiresAt);
     return { id: connector.id, started: { id, authorizationUrl: url.href, redirectUrl: details.redirectUrl, expiresAt } };
@@ -281,26 +283,54 @@ function scopesOf(wanted: readonly string[] | null, scheme: AuthScheme, viewer: 
   return [...new Set([...requested, ...(disableOfflineAccess ? [] : ['offline_access'])])];
 }
 
-/** Returns the parameters that are not the gateway’s. @throws ValidationError when they clash */
+/**
+ * The parameters that an end user can set. Others can widen what the tokens are for, like `scope` does: `user_scope`, `resource` (RFC 8707),
+ * `authorization_details` (RFC 9396), `claims`, `audience`, or whatever a service has invented.
+ */
+const parametersOfEndUsers: ReadonlySet<string> = new Set([
+  'acr_values',
+  'approval_prompt',
+  'claims_locales',
+  'display',
+  'domain_hint',
+  'hd',
+  'lang',
+  'language',
+  'locale',
+  'login_hint',
+  'max_age',
+  'prompt',
+  'screen_hint',
+  'ui_locales',
+]);
+
+/** Returns the parameters that are not the gateway’s. Many services ignore the case of names. @throws ValidationError when they clash */
 function parametersOf(
   {
     prompt,
     additionalParams,
   }: { readonly prompt: string | null; readonly additionalParams: readonly { readonly name: string; readonly value: string | null }[] },
   scheme: AuthScheme,
+  viewer: Viewer,
 ): [string, string][] {
   const own = (oauth2SettingsOf(scheme).additionalAuthorizeParams ?? []).map(({ name, value }): [string, string] => [name, value ?? '']);
-  const taken = new Set([...ownAuthorizeParameters, ...own.map(([name]) => name), ...(prompt === null ? [] : ['prompt'])]);
-  const issues = additionalParams.flatMap(({ name }, index) =>
-    taken.has(name)
-      ? [{ path: ['additionalParams', index, 'name'], message: 'must not be a parameter that the gateway or the auth scheme sets' }]
-      : [],
-  );
+  const lower = (name: string) => name.toLowerCase();
+  const taken = new Set([...ownAuthorizeParameters, ...own.map(([name]) => name), ...(prompt === null ? [] : ['prompt'])].map(lower));
+  const names = additionalParams.map(({ name }) => lower(name));
+  const issues = names.flatMap((name, index) => {
+    const refuse = (message: string) => [{ path: ['additionalParams', index, 'name'], message }];
+    if (taken.has(name)) return refuse('must not be a parameter that the gateway or the auth scheme sets');
+    if (names.indexOf(name) < index) return refuse('must differ from the other names, also if case is ignored');
+    if (isEndUser(viewer) && !parametersOfEndUsers.has(name)) {
+      return refuse(`must be a parameter that end users can set: ${[...parametersOfEndUsers].join(', ')}`);
+    }
+    return [];
+  });
   if (issues.length > 0) throw new ValidationError(issues);
   const given = additionalParams.map(({ name, value }): [string, string] => [name, value ?? '']);
   const all = [...own, ...given];
-  const hasPrompt = all.some(([name]) => name === 'prompt' || name === 'approval_prompt');
-  if (prompt !== null) return [...all.filter(([name]) => name !== 'prompt'), ['prompt', prompt]];
+  const hasPrompt = all.some(([name]) => ['prompt', 'approval_prompt'].includes(lower(name)));
+  if (prompt !== null) return [...all.filter(([name]) => lower(name) !== 'prompt'), ['prompt', prompt]];
   return hasPrompt ? all : [...all, ['prompt', 'login']];
 }
 
@@ -371,7 +401,7 @@ export async function completeAuthorization(
     if (missing) throw new ForbiddenError(missing);
     const taken = await store.authorizations.take(state);
     if (!taken) throw unknown;
-    return finish(unlimited(context), taken, code, iss);
+    return finish(unlimited(context), taken, code, iss, viewer.confinedTo);
   };
   return checks.thenMake(completed, [findEndUser]);
 }
@@ -381,12 +411,13 @@ function unlimited(context: MutationContext): MutationContext {
   return { ...context, ...context.unlimited(), action: context.action };
 }
 
-/** Exchanges the code, and creates or renews the connection. The context is not limited. */
+/** Exchanges the code, and creates or renews the connection. The context is not limited. `completedWithin` is the limit of who completes it. */
 async function finish(
   context: MutationContext,
   pending: PendingAuthorization,
   code: Redacted,
   iss: string | null,
+  completedWithin?: Confinement,
 ): Promise<ConnectionRecord> {
   const { store, oauth } = context;
   const connector = await store.connectors.one({ id: pending.connectorId });
@@ -405,7 +436,7 @@ async function finish(
   const credential = newTokenCredential(connector, scheme, tokens, pending.scopes);
   return pending.connectionId === null
     ? create(context, pending, connector, scheme, credential)
-    : renew(context, pending.connectionId, scheme, credential);
+    : renew(context, pending.connectionId, scheme, credential, [pending.startedBy.confinedTo, completedWithin ?? null]);
 }
 
 /** @throws ValidationError when the response comes from another server than the scheme says (RFC 9207, section 2.4) */
@@ -452,18 +483,22 @@ function create(
   });
 }
 
-/** Gives the tokens to the credential that the connection has for them, or adds one. One transaction. */
+/**
+ * Gives the tokens to the credential that the connection has for them, or adds one. One transaction. Other connections can have the same credential: they
+ * get the tokens too. So within a limit, only a credential is renewed that a viewer with this limit could change itself.
+ */
 async function renew(
   context: MutationContext,
   connectionId: string,
   scheme: AuthScheme,
   credential: NewCredential,
+  limits: readonly (Confinement | null)[],
 ): Promise<ConnectionRecord> {
   const { store } = context;
   const prepared = await prepareCredential(context, credential);
   return mutate(context, async () => {
     const connection = await requireConnection(context, { id: connectionId }, []);
-    const held = await tokenCredentialOf(context, connection, scheme);
+    const held = await tokenCredentialOf(context, connection, scheme, limits);
     if (held) {
       const { name, data } = { ...credential, name: held.name };
       await mergeCredential(context, held, { name, data }, true);
@@ -480,13 +515,23 @@ async function renew(
   });
 }
 
-/** Returns the credential of a connection that holds the tokens of a scheme. */
-async function tokenCredentialOf(context: DomainContext, { actionCredentials }: ConnectionRecord, scheme: AuthScheme) {
+/** Returns the credential of a connection that holds the tokens of a scheme, and is within all limits. */
+async function tokenCredentialOf(
+  context: DomainContext,
+  { actionCredentials }: ConnectionRecord,
+  scheme: AuthScheme,
+  limits: readonly (Confinement | null)[],
+) {
   const ofScheme = actionCredentials.filter(({ authScheme }) => authScheme?.id === scheme.id);
   const ids = [...ofScheme, ...actionCredentials.filter(({ authScheme }) => authScheme === null)].map(({ credentialId }) => credentialId);
   const found = shown(context, 'credential', await context.store.credentials.byIds([...new Set(ids)]));
-  const tokens = ids.flatMap((id) => found.find((credential) => credential.id === id && credential.kind === 'oauth2Token') ?? []);
-  return tokens[0];
+  const own = found.filter((credential) => credential.kind === 'oauth2Token' && limits.every((limit) => isWithinLimit(credential, limit)));
+  return ids.flatMap((id) => own.find((credential) => credential.id === id) ?? [])[0];
+}
+
+function isWithinLimit({ integrationId, endUserId }: CredentialRecord, limit: Confinement | null): boolean {
+  if (limit === null) return true;
+  return integrationId === limit.integrationId && (limit.endUserId === undefined || endUserId === limit.endUserId);
 }
 
 /** The parameters with which a service redirects to the callback. */

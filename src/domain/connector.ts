@@ -52,7 +52,7 @@ export const connectorFields = {
     default: false,
     clearable: false,
     description:
-      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Connections that exist already are kept.',
+      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Without it, tokens and passwords that an end user’s own token has written are not sent with such a client either. Connections that exist already are kept.',
   }),
   check: object(connectorCheck, {
     optional: true,
@@ -177,6 +177,7 @@ export async function deleteConnector(
     await recordCascades(context, object, [{ noun: 'connection', verb: 'delete', ids }]);
     await forgetPrimary(context, ids, object);
     await store.connections.remove(connections);
+    await store.authorizations.removeAll({ integrationId: record.integrationId, connectorId: record.id });
     await store.connectors.remove({ id: record.id });
     return record.id;
   });

@@ -162,7 +162,7 @@ export async function deleteEndUser(
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const { id, version } = await requireEndUser(context, ref, ['endUser'], 'evenAltered');
+    const { id, version, integrationId } = await requireEndUser(context, ref, ['endUser'], 'evenAltered');
     expectVersion({ version }, expectedVersion);
     await store.endUsers.touch(id);
     const contents = { endUserId: id };
@@ -173,6 +173,7 @@ export async function deleteEndUser(
     ]);
     await store.connections.remove(contents);
     await removeCredentials(context, contents);
+    await store.authorizations.removeAll({ integrationId, endUserId: id });
     await store.endUsers.remove({ id });
     return id;
   });

@@ -98,6 +98,7 @@ export async function removeIntegration(context: DomainContext, id: string): Pro
   await store.connections.remove(contents);
   await removeCredentials(context, contents);
   await store.ssoLinks.removeAll(id);
+  await store.authorizations.removeAll(contents);
   await store.apiKeys.remove(contents);
   await store.endUsers.remove(contents);
   await store.connectors.remove(contents);

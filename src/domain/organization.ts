@@ -44,6 +44,7 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   // Records that belong to no integration, of whatever noun.
   for (const noun of nouns) await store[nounTable[noun].plural].remove({});
   await store.revocations.remove({});
+  await store.authorizations.removeAll({});
   await store.leases.removeAll();
   await store.organization.forgetCounts();
   return true;

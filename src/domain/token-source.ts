@@ -2,8 +2,10 @@ import { createHash } from 'node:crypto';
 import { CredentialNotUsableError, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
 import { type Grant, type OAuthClient, serviceAccountAssertion } from '../services/oauth/index.ts';
-import type { AuthScheme } from '../store/connector.ts';
+import type { ConnectionRecord } from '../store/connection.ts';
+import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
+import type { OrganizationStore } from '../store/index.ts';
 import { hiddenField, shownSecrets } from '../store/token.ts';
 import { parsedUrl } from '../url.ts';
 import { credentialsOf, type OAuth2Settings } from './auth-scheme.ts';
@@ -141,8 +143,26 @@ function withoutClient({ tokenUrl, additionalTokenParams = [] }: Pick<OAuth2Sett
   return { tokenUrl: parsedUrl(tokenUrl)!, clientId: null, authentication: { method: 'NONE' }, parameters };
 }
 
+/**
+ * Whether what is in a credential may be sent with the client of a scheme. What an end user has written with its own token may be sent with a client of that
+ * end user, or of a connector with `endUsersMayUseClient` that the end user has a connection of.
+ */
+async function isClientFor({ store }: DomainContext, credential: CredentialRecord, scheme: AuthScheme): Promise<boolean> {
+  const { id, endUserId, secrets } = credential;
+  if (!shownSecrets(secrets).some((field) => secrets[field]!.byEndUser)) return true;
+  const named = credentialsOf(scheme).filter((each) => each !== id);
+  const found = await store.credentials.byIds(named);
+  const others = named.filter((each) => found.find((one) => one.id === each)?.endUserId !== endUserId);
+  if (others.length === 0) return true;
+  const connectors = await connectorsOf(store, await connectionsWith(store, id));
+  return connectors.some(
+    ({ endUsersMayUseClient, credentialIds }) => endUsersMayUseClient === true && others.every((each) => credentialIds.includes(each)),
+  );
+}
+
 /** @throws CredentialNotUsableError when the scheme has no client, or it may not be used */
 async function clientOf(context: DomainContext, credential: CredentialRecord, scheme: AuthScheme): Promise<OAuthClient> {
+  if (!(await isClientFor(context, credential, scheme))) throw new CredentialNotUsableError('NO_CLIENT', credential.id);
   try {
     return await oauthClientOf(context, scheme);
   } catch (error) {
@@ -153,6 +173,15 @@ async function clientOf(context: DomainContext, credential: CredentialRecord, sc
 /** The maximum number of connections that are searched for the scheme of a credential. */
 const CONNECTIONS_MAX = 100;
 
+async function connectionsWith(store: OrganizationStore, credentialId: string): Promise<readonly ConnectionRecord[]> {
+  const request = { limit: CONNECTIONS_MAX, sortField: 'createdAt', descending: true };
+  return (await store.connections.page({ credentialIds: [credentialId] }, request)).records;
+}
+
+function connectorsOf(store: OrganizationStore, connections: readonly ConnectionRecord[]): Promise<ConnectorRecord[]> {
+  return store.connectors.byIds([...new Set(connections.flatMap(({ connectorId }) => connectorId ?? []))]);
+}
+
 /**
  * Returns the scheme by which the tokens of a credential are refreshed now: that of a connection that uses it, as its connector has it now. Null if there is
  * none: a scheme that was deleted from the connector refreshes nothing any more. `given` is the scheme of the binding in use, if one is.
@@ -162,10 +191,8 @@ export async function currentScheme(
   { id }: CredentialRecord,
   given: AuthScheme | null,
 ): Promise<AuthScheme | null> {
-  const request = { limit: CONNECTIONS_MAX, sortField: 'createdAt', descending: true };
-  const { records } = await store.connections.page({ credentialIds: [id] }, request);
-  const connectorIds = [...new Set(records.flatMap(({ connectorId }) => connectorId ?? []))];
-  const connectors = new Map((await store.connectors.byIds(connectorIds)).map((connector) => [connector.id, connector]));
+  const records = await connectionsWith(store, id);
+  const connectors = new Map((await connectorsOf(store, records)).map((connector) => [connector.id, connector]));
   const bindings = records.flatMap(({ connectorId, actionCredentials, triggerCredentials }) =>
     [...actionCredentials, ...triggerCredentials]
       .filter(({ credentialId }) => credentialId === id)

@@ -48,7 +48,10 @@ export function addAuthorization({ builder, connection, connector, endUser, fiel
       endUser: endUser.member({
         description: 'The end user that the new connection belongs to. None by default. To renew, it must be the owner of the connection.',
       }),
-      connection: connection.member({ description: 'The connection of the connector whose tokens to renew. A new one by default.' }),
+      connection: connection.member({
+        description:
+          'The connection of the connector whose tokens to renew. A new one by default. Other connections that share its credential get the new tokens too, unless who starts the authorization cannot change that credential: then the connection gets a credential of its own.',
+      }),
       ...fields.inputFields(authorizationFields),
     },
     alsoNeeds: scopesFor,

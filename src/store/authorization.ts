@@ -1,11 +1,11 @@
-import type { ViewerKind } from '../access/viewer.ts';
+import type { Confinement, ViewerKind } from '../access/viewer.ts';
 import { UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { type AuthorizationSecrets, hashOfState, packed, randomText, unpacked } from '../secrets/authorization-state.ts';
 import { open, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
-import { both, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
-import { date, nullable, tenantSchema, text, type ValuesOf } from './fields.ts';
+import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
+import { date, nullable, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
 
 const fields = {
@@ -13,6 +13,7 @@ const fields = {
   stateHash: text(),
   integrationId: text(),
   endUserId: nullable(text()),
+  connectorId: optional(text()),
   /** The details and the secrets. Sealed, they cannot be changed either. */
   sealed: text(),
   expiresAt: date(),
@@ -43,7 +44,16 @@ export interface AuthorizationDetails {
     readonly issuedAt: number | null;
     readonly keyHash: string | null;
     readonly scopes: readonly string[];
+    /** The limit of the viewer. It also limits what the authorization can change. */
+    readonly confinedTo: Confinement | null;
   };
+}
+
+/** What is sealed: the record itself can be changed by who writes to the database. */
+interface SealedDetails extends AuthorizationDetails {
+  readonly id: string;
+  /** In milliseconds since 1970. */
+  readonly expiresAt: number;
 }
 
 /** An authorization that was started and not completed. */
@@ -72,11 +82,13 @@ export function authorizationStore(database: Database, now: () => Date) {
 
     /** Opens a record. Undefined if it has expired, or is not as it was written. */
     async function opened(record: (ValuesOf<typeof fields> & { readonly _id: string }) | null): Promise<PendingAuthorization | undefined> {
-      if (!record || record.expiresAt <= now()) return undefined;
+      if (!record || !isAsTyped(record) || record.expiresAt <= now()) return undefined;
       try {
         const key = await keys.byId(sealingKeyId(record.sealed));
-        const { details, secrets } = unpacked<AuthorizationDetails>(await open(key, placeOf(record), record.sealed));
-        return isWithin(extent, details) ? { ...details, id: record._id, secrets } : undefined;
+        const { details: sealed, secrets } = unpacked<SealedDetails>(await open(key, placeOf(record), record.sealed));
+        const { expiresAt, ...details } = sealed;
+        if (details.id !== record._id || expiresAt !== record.expiresAt.getTime()) return undefined;
+        return isWithin(extent, details) ? { ...details, secrets } : undefined;
       } catch (error) {
         // A key that was destroyed meanwhile, too.
         if (error instanceof UnreadableSecretError) return undefined;
@@ -93,12 +105,13 @@ export function authorizationStore(database: Database, now: () => Date) {
         secrets: AuthorizationSecrets,
         expiresAt: Date,
       ): Promise<void> {
-        const { integrationId, endUserId } = details;
+        const { integrationId, endUserId, connectorId } = details;
         refuseBeyond(extent, details);
         const key = (await keys.current(1)).seal;
         const record = { stateHash: hashOfState(state), integrationId, endUserId };
-        const sealed = await seal(key, placeOf(record), packed(details, secrets));
-        await model.create([{ ...record, _id: id, organizationId, sealed, expiresAt }]);
+        const whole: SealedDetails = { ...details, id, expiresAt: expiresAt.getTime() };
+        const sealed = await seal(key, placeOf(record), packed(whole, secrets));
+        await model.create([{ ...record, connectorId, _id: id, organizationId, sealed, expiresAt }]);
       },
       /** Returns the number of those that have not expired, up to a maximum. With an end user, only that one’s. */
       async count(max: number, endUserId?: string): Promise<number> {
@@ -116,6 +129,10 @@ export function authorizationStore(database: Database, now: () => Date) {
       async removeExpired(): Promise<void> {
         await model.deleteMany({ ...within(extent), expiresAt: { $lte: now() } });
       },
+      /** Removes those that belong to an object that is deleted. Without a filter, all. */
+      async removeAll(of: Partial<Pick<AuthorizationDetails, 'integrationId' | 'endUserId' | 'connectorId'>>): Promise<void> {
+        await model.deleteMany(both(within(extent), of as Conditions));
+      },
     });
   };
 
@@ -123,7 +140,14 @@ export function authorizationStore(database: Database, now: () => Date) {
     of,
     /** Returns the organization that has an authorization with this state. */
     async organizationOf(state: Redacted): Promise<string | undefined> {
-      return (await model.findOne({ stateHash: hashOfState(state) }, { organizationId: 1 }).lean())?.organizationId;
+      const found: unknown = (await model.findOne({ stateHash: hashOfState(state) }, { organizationId: 1 }).lean())?.organizationId;
+      return typeof found === 'string' ? found : undefined;
     },
   };
+}
+
+/** Returns whether the values have their types. Reading does not ensure that: somebody else may have written them. */
+function isAsTyped({ stateHash, integrationId, endUserId, sealed, expiresAt }: ValuesOf<typeof fields>): boolean {
+  const texts: readonly unknown[] = [stateHash, integrationId, sealed, endUserId ?? ''];
+  return texts.every((value) => typeof value === 'string') && expiresAt instanceof Date && !Number.isNaN(expiresAt.getTime());
 }

@@ -4,6 +4,7 @@ import { UnreadableSecretError } from '../errors.ts';
 import { type Extent, refuseBeyond } from './extent.ts';
 import type { Members, OrganizationStore } from './index.ts';
 import type { Builders } from './lazily.ts';
+import type { SecretFacts } from './secret.ts';
 
 /** The parts of a confined store: the limit, and the organization's store without the limit. */
 export interface Limited {
@@ -74,6 +75,11 @@ function extentOf(noun: NounName, { organizationId, confinement: { integrationId
 function confinedSecrets({ whole, ...limited }: Limited, own: OrganizationStore): OrganizationStore['secrets'] {
   const { secrets } = whole;
   const extent = extentOf('credential', { whole, ...limited });
+  /** Marks what an end user writes: it must not be sent with a client that is not for end users. */
+  const written = (facts: Record<string, SecretFacts>): Record<string, SecretFacts> =>
+    limited.confinement.endUserId === undefined
+      ? facts
+      : Object.fromEntries(Object.entries(facts).map(([field, each]) => [field, { ...each, byEndUser: true }]));
   const missing = () => new UnreadableSecretError('its ciphertext is missing');
   const requireOwn = async (id: string) => {
     const credential = await own.credentials.one({ id });
@@ -87,13 +93,13 @@ function confinedSecrets({ whole, ...limited }: Limited, own: OrganizationStore)
       // A new credential is inserted after its secrets.
       const isNew = (await whole.credentials.ids({ id: owner.id })).length === 0;
       if (!isNew) await requireOwn(owner.id);
-      return secrets.put(owner, ...rest);
+      return written(await secrets.put(owner, ...rest));
     },
     async putAll(all, ...rest) {
       for (const { owner } of all) refuseBeyond(extent, owner);
       const existing = await whole.credentials.ids({ id: all.map(({ owner }) => owner.id) });
       for (const id of existing) await requireOwn(id);
-      return secrets.putAll(all, ...rest);
+      return (await secrets.putAll(all, ...rest)).map(written);
     },
     async unset(credentialId, fields) {
       await requireOwn(credentialId);

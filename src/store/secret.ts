@@ -17,6 +17,8 @@ export interface SecretFacts {
   readonly sealedAt: Date;
   /** The generation in the header of the sealed value. An earlier value of the secret has another. */
   readonly generation: string;
+  /** Present if an end user has written it with its own token. */
+  readonly byEndUser?: true;
 }
 
 /** The part of a credential's record that decides which sealed values are its own. */

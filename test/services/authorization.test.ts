@@ -254,6 +254,115 @@ describe('an end user with its own token', () => {
     const { issues } = await start(world, { returnTo }, own);
     expect(issues[0]).toMatchObject({ path: ['input', 'connector'], message: expect.stringContaining('endUsersMayUseClient') });
   });
+
+  it('renews only a credential of its own, and cannot widen what the tokens are for', async () => {
+    const world = await seed({}, { endUsersMayUseClient: true });
+    const caller = { organization: world.organization };
+    const shared = await test.create(caller, 'Credential', {
+      integration: { id: world.integration },
+      name: 'shared token',
+      allowedDomains: ['api.example.com', 'localhost'],
+      allowedPurposes: ['ACTION', 'TOKEN_REQUEST'],
+      data: { oauth2Token: { accessToken: 'of-the-organization', refreshToken: 'of-the-organization-too', scopes: [] } },
+    });
+    const { id: connection } = await test.create(caller, 'Connection', {
+      integration: { id: world.integration },
+      connector: { id: world.connector },
+      endUser: { id: world.endUser },
+      name: 'mine',
+      actionCredentials: [{ credential: { id: shared.id } }],
+    });
+    // Binding it elsewhere counts as a touch.
+    const stored = async () => {
+      const found = await test.database.collection('credentials').findOne({ organizationId: world.organization, name: 'shared token' });
+      return { ...found, touches: undefined };
+    };
+    const before = await stored();
+    const own = await test.makeEndUserToken(caller, { id: world.endUser });
+    const renew = async (token?: string) => {
+      const { authorization } = await start(world, { returnTo, confirmation: true, connection: { id: connection } }, token);
+      const answer = await callback(await server.consent(authorization.authorizationUrl));
+      return complete(world, new URL(answer.headers.get('location')!), {}, token === undefined ? {} : { token });
+    };
+    const idsOf = async () => (await read(world, connection)).actionCredentials.map(({ credential }: Json) => credential.id);
+    expect(await renew(own)).toMatchObject({ connection: { id: connection } });
+    const ids = await idsOf();
+    expect(ids).toEqual([shared.id, expect.any(String)]);
+    expect(await stored()).toEqual(before);
+    const ownOf = (id: string) =>
+      test.query({ ...caller, token: own }, 'query ($id: ID!) { credential(by: { id: $id }) { ... on CredentialBase { version } } }', {
+        id,
+      });
+    const { credential } = await ownOf(ids[1]);
+    expect(await renew(own)).toMatchObject({ connection: { id: connection } });
+    expect(await idsOf()).toEqual(ids);
+    expect((await ownOf(ids[1])).credential.version).toBeGreaterThan(credential.version);
+    expect(await stored()).toEqual(before);
+
+    const set = (name: string, token?: string) => start(world, { returnTo, name, additionalParams: [{ name, value: 'x' }] }, token);
+    const refused = ['user_scope', 'authorization_details', 'claims', 'audience', 'resource', 'scopes', 'response_mode', 'made_up'];
+    for (const name of refused) expect((await set(name, own)).issues).toMatchObject([{ path: ['input', 'additionalParams', '0', 'name'] }]);
+    for (const name of ['login_hint', 'UI_Locales', 'hd']) expect(await set(name, own)).toHaveProperty('authorization');
+    expect(await set('audience')).toHaveProperty('authorization');
+  });
+});
+
+it('believes nothing that somebody else has written into an authorization, and removes it with what it belongs to', async () => {
+  const authorizations = test.database.collection<{ _id: string }>('authorizations');
+  const world = await seed();
+  const { organization } = world;
+  const begun = async (of = world) => {
+    const url = new URL((await start(of, { returnTo, name: `n${Math.random()}` })).authorization.authorizationUrl);
+    const stateHash = createHash('sha256').update(url.searchParams.get('state')!).digest('base64url');
+    return { url, stateHash };
+  };
+  const changes = [
+    { expiresAt: new Date(Date.now() + 1e11) },
+    { expiresAt: 'never' },
+    { expiresAt: Number.MAX_SAFE_INTEGER },
+    { expiresAt: null },
+    { organizationId: { a: 1 } },
+    { organizationId: ['a'] },
+    { organizationId: 1 },
+    { integrationId: { a: 1 } },
+    { endUserId: 5 },
+    { sealed: { a: 1 } },
+    { sealed: 'x' },
+  ];
+  for (const change of changes) {
+    const { url, stateHash } = await begun();
+    const { matchedCount } = await authorizations.updateOne({ stateHash } as object, { $set: change } as object);
+    expect(matchedCount).toBe(1);
+    const answer = await callback(`https://x.example/?${new URLSearchParams({ state: url.searchParams.get('state')!, code: 'c' })}`);
+    expect([change, answer.status]).toEqual([change, 400]);
+    await authorizations.deleteOne({ stateHash } as object);
+  }
+
+  const left = async () => authorizations.countDocuments({ organizationId: organization } as object);
+  const remove = async (noun: string, id: string) => {
+    const member = noun[0]!.toLowerCase() + noun.slice(1);
+    const query = `mutation ($input: Delete${noun}Input!) { result: delete${noun}(input: $input) { __typename ... on MutationError { message } } }`;
+    const { result } = await test.query({ organization }, query, { input: { [member]: { id }, force: true } });
+    expect(result).toMatchObject({ __typename: `Delete${noun}Success` });
+  };
+  const another = await test.create({ organization }, 'EndUser', { integration: { id: world.integration }, externalId: 'bob' });
+  await begun();
+  await begun({ ...world, endUser: another.id });
+  expect(await left()).toBe(2);
+  await remove('EndUser', another.id);
+  expect(await left()).toBe(1);
+  await remove('Connector', world.connector);
+  expect(await left()).toBe(0);
+  const second = await seed();
+  await begun(second);
+  const query = `mutation ($input: DeleteIntegrationInput!) { result: deleteIntegration(input: $input) { __typename } }`;
+  const input = { integration: { id: second.integration }, force: true };
+  await test.query({ organization: second.organization }, query, { input });
+  expect(await authorizations.countDocuments({ organizationId: second.organization } as object)).toBe(0);
+  const third = await seed();
+  await begun(third);
+  await test.gateway.deleteOrganization(third.organization, 'test');
+  expect(await authorizations.countDocuments({ organizationId: third.organization } as object)).toBe(0);
 });
 
 function answerOf({ organization, connector }: World, input: object, token: string) {
@@ -327,10 +436,12 @@ it('refuses what cannot lead to a connection, before a user sees a page', async 
   expect(await issueOf({ returnTo: 'https://app.example.com.evil.example/' })).toEqual(['returnTo']);
   expect(await issueOf({ redirectUrl: 'http://app.example.com/' })).toEqual(['redirectUrl']);
   expect(await issueOf({ redirectUrl: landing, returnTo })).toEqual(['returnTo']);
-  for (const name of ['state', 'redirect_uri', 'code_challenge', 'request', 'access_type']) {
+  for (const name of ['state', 'redirect_uri', 'code_challenge', 'request', 'access_type', 'Scope', 'STATE', 'Access_Type']) {
     expect(await issueOf({ additionalParams: [{ name, value: 'x' }] })).toEqual(['additionalParams.0.name']);
   }
   expect(await issueOf({ prompt: 'none', additionalParams: [{ name: 'prompt', value: 'login' }] })).toEqual(['additionalParams.0.name']);
+  const twice = ['login_hint', 'Login_Hint'].map((name) => ({ name, value: 'x' }));
+  expect(await issueOf({ additionalParams: twice })).toEqual(['additionalParams.1.name']);
   expect(await issueOf({ authSchemeId: 'another' })).toEqual(['authSchemeId']);
   const promptOf = async (input: object) => new URL((await start(world, input)).authorization.authorizationUrl).searchParams.get('prompt');
   expect(await promptOf({})).toBe('login');

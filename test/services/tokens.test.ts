@@ -715,3 +715,60 @@ it('tokens are checked by introspection, or by a refresh, and only a refused ref
   await change(world, id, { enabled: true });
   expect([await check(), paths]).toEqual([expect.stringContaining('REFUSED'), []]);
 }, 120_000);
+
+it('what an end user has written is not sent with a client that is not for end users', async () => {
+  const world = await seed();
+  const caller = { organization: world.organization };
+  const { id: endUser } = await test.create(caller, 'EndUser', { integration: { id: world.integration }, externalId: 'ada' });
+  const create = async (data: object, authScheme: object) => {
+    const allowed = { allowedDomains: ['localhost', 'api.example.com'], allowedPurposes: ['TOKEN_REQUEST', 'ACTION'] };
+    const owner = { integration: { id: world.integration }, endUser: { id: endUser } };
+    const { id } = await test.create(caller, 'Credential', { ...owner, name: 'n', ...allowed, data });
+    const actionCredentials = [{ credential: { id }, authScheme }];
+    await test.create(caller, 'Connection', { ...owner, connector: { id: world.connector }, name: `c${Math.random()}`, actionCredentials });
+    return id;
+  };
+  const withClient = { clientCredentialId: world.client };
+  const passwords = { ...scheme({ ...withClient, grant: 'PASSWORD' }), schemeId: 'password' };
+  const update = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
+  const write = async (isEndUser: boolean, input: object) => {
+    // The last one has expired.
+    const by = isEndUser ? { token: await test.makeEndUserToken(caller, { id: endUser }) } : {};
+    expect((await test.query({ ...caller, ...by }, update, { input })).result.__typename).toBe('UpdateCredentialSuccess');
+  };
+  const allow = `mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }`;
+  const setAllowed = (endUsersMayUseClient: boolean) =>
+    test.query(caller, allow, { input: { connector: { id: world.connector }, endUsersMayUseClient } });
+  const answer = { status: 200, body: { access_token: 'a', refresh_token: 'r', token_type: 'bearer', expires_in: 3600 } };
+  const cases = [
+    { kind: 'oauth2Token', secret: 'refreshToken', data: { accessToken: 'a', refreshToken: 'given', scopes: [] }, of: scheme(withClient) },
+    { kind: 'oauth2Password', secret: 'password', data: { username: 'ada', password: 'given' }, of: passwords },
+  ];
+  for (const { kind, secret, data, of } of cases) {
+    const credential = await create({ [kind]: data }, of);
+    const refreshed = async () => {
+      travelled += HOUR;
+      [next, seen] = [[answer], []];
+      const result = await refresh(world, credential);
+      return result.credential ? seen.length : result.reason;
+    };
+    const refused = async () => {
+      expect([kind, await refreshed(), seen]).toEqual([kind, 'NO_CLIENT', []]);
+    };
+    // What the organization has written is, whatever the end user calls it.
+    await write(true, { credential, name: 'renamed' });
+    expect([kind, await refreshed()]).toEqual([kind, 1]);
+    await write(true, { credential, data: { [kind]: { [secret]: 'planted' } } });
+    await refused();
+    // A later change by the organization does not make it good.
+    await write(false, { credential, name: 'renamed again' });
+    await refused();
+    await setAllowed(true);
+    expect([kind, await refreshed()]).toEqual([kind, 1]);
+    // What came of it is no better.
+    await setAllowed(false);
+    if (kind === 'oauth2Token') await refused();
+    await write(false, { credential, data: { [kind]: { [secret]: 'given' } } });
+    expect([kind, await refreshed()]).toEqual([kind, 1]);
+  }
+});

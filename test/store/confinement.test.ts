@@ -262,7 +262,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
           scopes: [],
           redirectUrl: 'https://a.example/',
         };
-        const startedBy = { kind: 'token', subject: 's', issuedAt: null, keyHash: null, scopes: [] } as const;
+        const startedBy = { kind: 'token', subject: 's', issuedAt: null, keyHash: null, scopes: [], confinedTo: null } as const;
         const more = { returnTo: null, confirmation: false, startedBy };
         await store.authorizations.insert(newId(), state, { ...details, ...more }, secrets, new Date(now.getTime() + 60_000));
         return state;
@@ -273,6 +273,7 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       expect(await confined.authorizations.take(foreign)).toBeUndefined();
       expect(await confined.authorizations.count(10)).toBe(1);
       await confined.authorizations.removeExpired();
+      await confined.authorizations.removeAll(theirs);
       expect(await whole.authorizations.peek(foreign)).toMatchObject(theirs);
       expect(await confined.authorizations.take(own)).toMatchObject(ours);
       expect(await whole.authorizations.take(own)).toBeUndefined();
