@@ -245,7 +245,11 @@ describe('what is not forgiven', () => {
     ['a list', text('[1]'), { code: 'invalid_answer', ...lost }],
     ['nothing', text(''), { code: 'invalid_answer', ...lost }],
     ['not UTF-8', text(Buffer.from('{"access_token":"\xe9"}', 'latin1')), { code: 'invalid_answer', ...lost }],
-    ['too much', text(`{"access_token":"at","x":"${'x'.repeat(300_000)}"}`), { code: 'request_failed', outboundFailure: 'TOO_LARGE', ...lost }],
+    [
+      'too much',
+      text(`{"access_token":"at","x":"${'x'.repeat(300_000)}"}`),
+      { code: 'request_failed', outboundFailure: 'TOO_LARGE', ...lost },
+    ],
     ['a redirect', { ...json({}), status: 302, headers: { location: '/other' } }, { code: 'unexpected_status', ...lost }],
     ['invalid_grant', { status: 400, body: { error: 'invalid_grant', error_description: 'canary' } }, { code: 'invalid_grant', ...final }],
     ['an error with status 200', { body: { error: 'invalid_client' } }, { code: 'invalid_client', ...final }],
