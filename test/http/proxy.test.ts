@@ -8,6 +8,7 @@ import { createLimitedServer } from '../../src/cli/server.ts';
 import { type Received, type Sent, throughFetch, throughSocket } from '../contracts/doors.ts';
 import { type Caller, type Json, TestGateway } from '../harness.ts';
 import { LocalService } from '../services/local-service.ts';
+import { oauthClient, startOAuthServer } from '../services/oauth-server.ts';
 
 const service = new LocalService();
 const test = new TestGateway();
@@ -256,7 +257,98 @@ describe('a request', () => {
     const header = await connect('header', { bearerToken: { token: bearer } });
     service.answer = { headers: { 'x-echo': `token ${bearer}`, 'x-safe': 'yes' } };
     expect((await ask(`/proxy/${header}/`)).headers).not.toHaveProperty('x-echo');
+    // In the path, where a service builds its URLs from.
+    const token = '0123abcd-0000-4000-8000-0123456789ab';
+    const path = await connect('path', { loggly: { customerToken: token } });
+    service.answer = ({ target }) => ({ status: 301, headers: { location: `${target}/`, 'x-path': target, 'x-safe': 'yes' } });
+    const moved = await ask(`/proxy/${path}/inputs/TOKEN/tag/http`);
+    expect(service.last.target).toBe(`/v1/inputs/${token}/tag/http`);
+    expect([moved.status, moved.headers['x-safe'], JSON.stringify(moved).includes(token)]).toEqual([301, 'yes', false]);
+    // In a cookie and in a signature, and the parts of Basic as the service decodes them.
+    const session = 'a=session/of=the=service';
+    const inCookie = { schemeId: 'cookie', schemeType: 'API_KEY', apiKey: { in: 'COOKIE', name: 'sid' } };
+    const cookie = await connect('cookie', { string: { value: session } }, { authScheme: inCookie });
+    service.answer = ({ headers }) => ({ headers: { 'x-session': headers.cookie!.slice(4), 'x-safe': 'yes' } });
+    const withCookie = await ask(`/proxy/${cookie}/`);
+    expect([service.last.headers.cookie, withCookie.headers['x-safe']]).toEqual([`sid=${session}`, 'yes']);
+    expect(withCookie.headers).not.toHaveProperty('x-session');
+    const inUrl = { in: 'QUERY', name: 'sig', algorithm: 'SHA256', digestInputs: ['URL'], encoding: 'HEX' };
+    const hmac = { schemeId: 'hmac', schemeType: 'HMAC', hmac: inUrl };
+    const signed = await connect('signed url', { string: { value: 'a shared secret' } }, { authScheme: hmac });
+    service.answer = ({ target }) => ({ headers: { 'x-signed': `by ${new URL(target, 'https://x').searchParams.get('sig')}` } });
+    expect((await ask(`/proxy/${signed}/`)).headers).not.toHaveProperty('x-signed');
+    expect(service.last.target).toMatch(/sig=[0-9a-f]{64}$/);
+    const basic = await connect('basic', { basicAuth: { username: 'ada', password: 'a password: of Ada' } });
+    service.answer = ({ headers }) => {
+      const [, encoded = ''] = headers.authorization!.split(' ');
+      return { headers: { 'x-login': Buffer.from(encoded, 'base64').toString(), 'x-user': 'ada' } };
+    };
+    const loggedIn = await ask(`/proxy/${basic}/`);
+    expect(loggedIn.headers).toMatchObject({ 'x-user': 'ada' });
+    expect(loggedIn.headers).not.toHaveProperty('x-login');
     service.received.splice(0);
+  });
+
+  it('gets a header back under whatever name the service gives it', async () => {
+    const id = await connect('names', { bearerToken: { token: bearer } });
+    const odd = ['constructor', 'toString', 'hasOwnProperty'];
+    service.answer = (_received, response) => {
+      const lines = [...odd, '__proto__'].flatMap((name) => [`${name}: first`, `${name}: second`]);
+      response.socket!.end(['HTTP/1.1 200 OK', ...lines, 'Content-Length: 2', 'Connection: close', '', 'ok'].join('\r\n'));
+      return undefined;
+    };
+    const { status, headers } = await ask(`/proxy/${id}/`);
+    expect([status, ...odd.map((name) => Object.entries(headers).find(([each]) => each === name.toLowerCase())?.[1])]).toEqual([
+      200,
+      ...odd.map(() => 'first, second'),
+    ]);
+    service.received.splice(0);
+  });
+
+  it('is sent once more with another token, after one refresh, if the service refuses the first', async () => {
+    const server = await startOAuthServer();
+    const world = { integration, name: 'oauth client' };
+    const { id: client } = await test.create(caller, 'Credential', {
+      ...world,
+      allowedDomains: ['localhost'],
+      allowedPurposes: ['TOKEN_REQUEST'],
+      data: { oauth2Client: { clientId: oauthClient.id, clientSecret: oauthClient.secret, tokenUrl: server.tokenUrl } },
+    });
+    const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: server.tokenUrl, defaultScopes: ['tickets:read'], clientCredentialId: client };
+    const authScheme = { schemeId: 'oauth', schemeType: 'OAUTH2', oauth2 };
+    const data = { oauth2Client: { clientId: oauthClient.id, clientSecret: oauthClient.secret, tokenUrl: server.tokenUrl } };
+    const allowedBoth = { allowedDomains: [host, 'localhost'], allowedPurposes: ['ACTION', 'TOKEN_REQUEST'] };
+    const id = await connect('renewed', data, { authScheme, credential: allowedBoth });
+    const send = (init: object = {}) =>
+      doors.socket!({ method: 'POST', path: `/proxy/${id}/x`, headers: { authorization }, body: 'hello', ...init });
+    service.answer = { body: 'ok' };
+    expect((await send()).body).toBe('ok');
+    const [first] = service.received.splice(0).map(({ headers }) => headers.authorization);
+    // A new token is not replaced for some seconds. Later, the service has forgotten it.
+    let travelled = 20_000;
+    test.time = () => new Date(Date.now() + travelled);
+    service.answer = ({ headers, body }) => (headers.authorization === first ? { status: 401 } : { body });
+    expect(await send()).toMatchObject({ status: 200, body: 'hello' });
+    const tried = service.received.splice(0).map(({ headers, body }) => [headers.authorization, String(body)]);
+    expect(tried).toEqual([
+      [first, 'hello'],
+      [expect.stringMatching(/^Bearer ./), 'hello'],
+    ]);
+    expect(server.tokenRequests).toHaveLength(2);
+    // The new token stays. A service that refuses each one is asked twice, and its refusal is the answer.
+    travelled = 40_000;
+    expect((await send()).body).toBe('hello');
+    expect(service.received.splice(0).map(({ headers }) => headers.authorization)).toEqual([tried[1]![0]]);
+    service.answer = { status: 401, body: 'no' };
+    expect(await send()).toMatchObject({ status: 401, body: 'no' });
+    expect(service.received.splice(0)).toHaveLength(2);
+    expect(server.tokenRequests).toHaveLength(3);
+    // A body that was not kept cannot be sent again.
+    travelled = 60_000;
+    expect((await send({ body: 'x'.repeat(64 * 1024 + 1) })).status).toBe(401);
+    expect(service.received.splice(0)).toHaveLength(1);
+    expect(server.tokenRequests).toHaveLength(3);
+    await server.stop();
   });
 
   it('is signed with its body, which is read before, and streamed otherwise', async () => {
@@ -332,6 +424,12 @@ describe('a path', () => {
       else expect([path, response.statusCode, JSON.parse(text).errors?.[0].extensions.code]).toEqual([path, 400, 'BAD_REQUEST']);
     }
     expect(service.received.splice(0).map(({ target }) => target)).toEqual(['/v1/%C3%BC']);
+    // It may be encoded four times. What goes on after that costs the more the longer it is, and is for nobody.
+    const encoded = (times: number) => `/%${'25'.repeat(times - 1)}41`;
+    expect((await ask(`/proxy/${id}${encoded(4)}`)).body).toBe('ok');
+    for (const path of [encoded(5), `/;${'/'.repeat(7_400)}%${'25'.repeat(3_000)}`])
+      expect(codeOf(await ask(`/proxy/${id}${path}`))).toBe('400 BAD_REQUEST');
+    expect(service.received.splice(0).map(({ target }) => target)).toEqual(Array(2).fill(`/v1${encoded(4)}`));
     for (const path of ['/...', '/a..b', '/..a', '/a%2Fb', '/%20', '/a//b', '/a;b=c', '/@x', '/http://evil.example/'])
       expect([path, (await ask(`/proxy/${id}${path}`)).status]).toEqual([path, 200]);
     expect(new Set(service.received.splice(0).map(({ headers }) => headers.host))).toEqual(new Set([`${host}:${service.port}`]));
@@ -396,7 +494,16 @@ describe('a path', () => {
     const input = { integration, connector, name: 'inner', actionCredentials: [{ credential: { create } }] };
     const inner = await test.create(caller, 'Connection', input);
     const refused = await ask(`/proxy/${inner.id}/`);
-    expect([codeOf(refused), reasonOf(refused)]).toEqual(['502 SERVICE_FAILED', 'NOT_ALLOWED']);
+    expect([codeOf(refused), reasonOf(refused)]).toEqual(['502 SERVICE_FAILED', 'UNREACHABLE']);
+    // Whether a name exists in the network of the operator is not told.
+    await test.create(caller, 'Connector', { integration, name: 'nobody', baseUrl: 'https://nobody.test/latest' });
+    const nobody = await test.create(caller, 'Connection', {
+      ...input,
+      connector: { inIntegration: { integration, name: 'nobody' } },
+      name: 'nobody',
+      actionCredentials: [{ credential: { create: { ...create, name: 'nobody', allowedDomains: ['nobody.test'] } } }],
+    });
+    expect(await ask(`/proxy/${nobody.id}/`)).toEqual(refused);
     expect(service.received).toEqual([]);
   });
 });
