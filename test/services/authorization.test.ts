@@ -290,7 +290,7 @@ describe('an end user with its own token', () => {
     expect(ids).toEqual([shared.id, expect.any(String)]);
     expect(await stored()).toEqual(before);
     const ownOf = (id: string) =>
-      test.query({ ...caller, token: own }, 'query ($id: ID!) { credential(by: { id: $id }) { ... on CredentialBase { version } } }', {
+      test.query({ ...caller, token: own }, 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { version } } }', {
         id,
       });
     const { credential } = await ownOf(ids[1]);
