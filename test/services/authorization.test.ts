@@ -361,7 +361,7 @@ it('believes nothing that somebody else has written into an authorization, and r
   expect(await authorizations.countDocuments({ organizationId: second.organization } as object)).toBe(0);
   const third = await seed();
   await begun(third);
-  await test.gateway.deleteOrganization(third.organization, 'test');
+  await test.gateway.deleteOrganization(third.organization);
   expect(await authorizations.countDocuments({ organizationId: third.organization } as object)).toBe(0);
 });
 
