@@ -290,7 +290,7 @@ describe('an end user with its own token', () => {
     expect(ids).toEqual([shared.id, expect.any(String)]);
     expect(await stored()).toEqual(before);
     const ownOf = (id: string) =>
-      test.query({ ...caller, token: own }, 'query ($id: ID!) { credential(by: { id: $id }) { ... on CredentialBase { version } } }', {
+      test.query({ ...caller, token: own }, 'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { version } } }', {
         id,
       });
     const { credential } = await ownOf(ids[1]);
@@ -361,7 +361,7 @@ it('believes nothing that somebody else has written into an authorization, and r
   expect(await authorizations.countDocuments({ organizationId: second.organization } as object)).toBe(0);
   const third = await seed();
   await begun(third);
-  await test.gateway.deleteOrganization(third.organization, 'test');
+  await test.gateway.deleteOrganization(third.organization);
   expect(await authorizations.countDocuments({ organizationId: third.organization } as object)).toBe(0);
 });
 

@@ -739,6 +739,7 @@ it('what an end user has written is not sent with a client that is not for end u
   const allow = `mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }`;
   const setAllowed = (endUsersMayUseClient: boolean) =>
     test.query(caller, allow, { input: { connector: { id: world.connector }, endUsersMayUseClient } });
+  await test.query(caller, allow, { input: { connector: { id: world.connector }, authSchemes: [scheme(withClient), passwords] } });
   const answer = { status: 200, body: { access_token: 'a', refresh_token: 'r', token_type: 'bearer', expires_in: 3600 } };
   const cases = [
     { kind: 'oauth2Token', secret: 'refreshToken', data: { accessToken: 'a', refreshToken: 'given', scopes: [] }, of: scheme(withClient) },
