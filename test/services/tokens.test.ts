@@ -378,16 +378,15 @@ it('a lost answer, a dead copy and an edit at the same time lose no refresh toke
 it('a consent that was withdrawn ends it, until there is a new one; other failures wait', async () => {
   const world = await seed();
   const connection = await consent(world);
+  const { updatedAt } = await credentialOf(world, connection);
   travelled = HOUR - 30_000;
   const failing = { status: 503, body: {} };
   // While the old token is valid, it will do.
   next = [failing];
   expect(await use(world, connection)).toMatch(/^Bearer /);
-  expect((await credentialOf(world, connection)).tokenFacts).toMatchObject({
-    failure: 'TOKEN_REQUEST_FAILED',
-    failureCode: 'server_error',
-    failures: 1,
-  });
+  const failed = await credentialOf(world, connection);
+  expect(failed).toMatchObject({ version: 1, updatedAt });
+  expect(failed.tokenFacts).toMatchObject({ failure: 'TOKEN_REQUEST_FAILED', failureCode: 'server_error', failures: 1 });
   travelled = HOUR + 1_000;
   next = [{ status: 400, body: { error: 'invalid_client', error_description: 'canary-text' } }];
   expect(await use(world, connection)).toBe('SERVICE_FAILED REFUSED');
