@@ -365,7 +365,7 @@ describe('the response', () => {
     // As it is after the gateway has learned from the service whether it works.
     for (const [findings, errors] of [
       [[], []],
-      [[{ code: 'REFUSED', since: new Date() }], ['The service refuses the credential (401).']],
+      [[{ code: 'REFUSED', since: new Date() }], ['The service refuses the credential (401), or says that its token is not active.']],
     ]) {
       const own = { name: 'mine', organizationId: caller.organization };
       await test.database.collection('credentials').updateOne(own, { $set: { checkedAt: new Date(), findings } });
