@@ -215,6 +215,7 @@ export const serviceFailures = {
   NOT_ALLOWED: 'the gateway does not send such a request, or not without TLS',
   TIMEOUT: 'the service did not answer in time',
   REFUSED: 'the service refused the request',
+  WAITING: 'the service has failed, and the gateway waits before it asks again',
   INVALID_ANSWER: 'the answer of the service was not as the standard requires',
 } as const;
 export type ServiceFailure = keyof typeof serviceFailures;

@@ -129,8 +129,8 @@ export interface GatewayOptions {
   /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
   readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs' | 'allowsHttp'>>;
   /**
-   * Whether it deletes expired credentials, seals the audit log and replaces worn keys each minute. True by default. At least one copy must
-   * do so.
+   * Whether it does what is done each minute: it deletes expired credentials, seals the audit log, replaces worn keys, refreshes tokens, checks
+   * connections. True by default. At least one copy must do so.
    */
   readonly runsJobs?: boolean;
   /**
@@ -519,7 +519,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         await Promise.all(ends.map((end) => end()));
         await gateway.tokens.stop();
         await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
-        await stores.serve(flushCounts).catch(() => logger.error('the refusals of the last minute could not be written to the audit log'));
+        await stores.serve(flushCounts).catch(() => logger.error('what was counted in the last minute could not be written'));
         if (runsJobs) {
           await stores
             .serve(() => endAuditLogs(gateway, onSealProblem))

@@ -272,7 +272,7 @@ function refuseUnpromising(record: CredentialRecord, { field, isForced }: Wanted
   const { failure = null, retryAt = null, failureCode = null } = record.token ?? {};
   // What else stands in the way costs the service nothing, and can have been put right.
   if (!isForced && failure === 'TOKEN_REQUEST_FAILED' && retryAt !== null && retryAt > now) {
-    throw failureCode === null ? new ServiceFailedError('UNREACHABLE') : new ServiceFailedError('REFUSED', failureCode);
+    throw failureCode === null ? new ServiceFailedError('WAITING') : new ServiceFailedError('REFUSED', failureCode);
   }
 }
 
