@@ -10,7 +10,7 @@ import { hiddenSecrets, type MintedToken, noToken, type StoredToken, shownSecret
 import { credentialsOf } from './auth-scheme.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
-import { recordDone } from './mutate.ts';
+import { beforeChanges, recordDone } from './mutate.ts';
 import { serviceFailed } from './oauth-client.ts';
 import { asItself } from './organization.ts';
 import { isLost, refreshDue } from './token-facts.ts';
@@ -182,10 +182,10 @@ export function createTokens(gateway: () => GatewayContext) {
       const name = leaseName(id, null);
       const begin = performance.now();
       const take = () => store.leases.take(name, owner, now(), new Date(now().getTime() + LEASE_MS));
-      let isAlone = await take();
+      let isAlone = await beforeChanges(take);
       for (let pause = POLL_MIN_MS; !isAlone && performance.now() - begin < SHORT_WAIT_MS; pause = Math.min(2 * pause, POLL_MAX_MS)) {
         await setTimeout(pause / 2 + Math.random() * (pause / 2));
-        isAlone = await take();
+        isAlone = await beforeChanges(take);
       }
       try {
         return await run(isAlone);

@@ -27,7 +27,7 @@ import { changeConnection, createConnection, refuseClientOf } from './connection
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { mergeCredential, type NewCredential, prepareCredential } from './credential.ts';
 import { nameText, urlText } from './fields.ts';
-import { type MutationContext, mutate, recordAlso } from './mutate.ts';
+import { beforeChanges, type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { asService, oauth2SettingsOf, oauthClientOf } from './oauth-client.ts';
 import { shown } from './reading.ts';
 import { newRecord } from './records.ts';
@@ -383,12 +383,12 @@ export async function completeAuthorization(
   const { viewer, store } = context;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(completionFields, given));
-  const findEndUser = async () => endUserRef && (await requireEndUser(context, endUserRef, ['endUser']));
+  const findEndUser = async () => endUserRef && (await beforeChanges(() => requireEndUser(context, endUserRef, ['endUser'])));
   const completed = async () => {
     const { state, code, redirectUrl, iss } = valid!;
     const endUser = await findEndUser();
     const unknown = new NotFoundError('authorization', ['state']);
-    const pending = await store.authorizations.peek(state);
+    const pending = await beforeChanges(() => store.authorizations.peek(state));
     // The same answer for a state that nobody has, one that has expired or was used, and one that somebody else has started.
     const isOwn =
       pending &&

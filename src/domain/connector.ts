@@ -26,7 +26,7 @@ import type { DomainContext } from './context.ts';
 import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { beforeChanges, type MutationContext, mutate } from './mutate.ts';
 import { asService, oauth2SettingsOf } from './oauth-client.ts';
 import { forgetPrimary } from './primary-connection.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
@@ -251,7 +251,7 @@ export async function discoverConnector(
   const valid = await checks.run(() => checkInput(discoveryFields, given));
   const find = () => requireConnector(context, ref, ['connector']);
   return checks.thenMake(async () => {
-    const record = await find();
+    const record = await beforeChanges(find);
     expectVersion(record, expectedVersion);
     return fill(context, record, valid!);
   }, [find]);

@@ -21,7 +21,7 @@ import { useFields } from './credential-use.ts';
 import { type Forceable, recordCascades, refuseIfInUse, usesOfCredential } from './deletion.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { credentialHealth, problemMessages } from './health.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { beforeChanges, type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
 import { type EvenAltered, expectVersion, hasAlready, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type EndUserRef, type IntegrationRef, requireEndUser, requireIntegration, requireOwner } from './references.ts';
@@ -403,15 +403,15 @@ export async function deleteCredential(
     await removeCredentials(context, { id });
     return record;
   };
-  if (!revoke || !(await find())) {
+  if (!revoke || !(await beforeChanges(find))) {
     await mutate(context, remove);
     return { id, revocation: null };
   }
   return context.tokens.withoutRefresh(context, id, async (isAlone) => {
     // The secrets can be opened only before. That takes time, and a transaction can run several times.
-    const before = await find();
-    const prepared = before && (await prepareRevocation(context, before));
-    const removed = await mutate(context, remove, 'with revocation at the service');
+    const before = await beforeChanges(find);
+    const prepared = before && (await beforeChanges(() => prepareRevocation(context, before)));
+    const removed = await mutate(context, remove, 'revoked at the service');
     const outcome = prepared ? await prepared.send() : 'FAILED';
     // Others than those that were sent may be valid.
     const isOther = !isAlone || !prepared?.isOf(removed);

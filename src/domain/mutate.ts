@@ -41,9 +41,7 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
   const { store, now, malformed = [] } = context;
   if (malformed.length > 0) throw new ValidationError(malformed);
   context.auditStream?.requireWorking(context.viewer.organizationId);
-  await store.organization.ensure(now()).catch((error: unknown) => {
-    throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
-  });
+  await beforeChanges(() => store.organization.ensure(now()));
   return store.transaction(async () => {
     if ((await store.organization.begin()) === 'deleted') {
       throw new UnauthenticatedError('The organization of this token has been deleted.');
@@ -53,6 +51,15 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
     await recordDone(context, typeof done === 'string' ? done : done.id, reason ?? (isSame ? NOTHING_CHANGED : null));
     return done;
   });
+}
+
+/** Runs what a mutation does before it changes anything. @throws UnavailableError, which says that nothing was carried out */
+export async function beforeChanges<T>(run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw error instanceof UnavailableError ? error.of('NOT_EXECUTED') : error;
+  }
 }
 
 /** The reason in the entry of an update whose values were all stored already. */

@@ -78,7 +78,8 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   }),
   checkConnection: ({ ids }) => ({ connection: { id: ids.connection } }),
   authorizeRequest: ({ refs }) => ({
-    connection: refs.ConnectionRef!.find((ref) => 'inIntegration' in ref),
+    // The one that leads to a host. An end user can name none of the organization's.
+    connection: refs.ConnectionRef!.find((ref) => 'inIntegration' in ref) ?? refs.ConnectionRef![0],
     purpose: 'TRIGGER',
     method: 'GET',
     url: 'https://acme.zendesk.com/api/v2/users.json',

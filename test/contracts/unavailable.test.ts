@@ -46,8 +46,8 @@ const exists = async (name: string) => {
 };
 const codes = ({ errors = [] }: Answer) => [...new Set(errors.map(({ extensions }: Json) => extensions.code))];
 
-function expectUnavailable(answer: Answer, extensions: object = {}) {
-  expect({ status: answer.status, codes: codes(answer), text: answer.text }).toMatchObject({ status: 503, codes: ['UNAVAILABLE'] });
+function expectUnavailable(answer: Answer, extensions: object = {}, what = '') {
+  expect({ status: answer.status, codes: codes(answer), text: answer.text }, what).toMatchObject({ status: 503, codes: ['UNAVAILABLE'] });
   expect(answer.headers.get('retry-after')).toBe('5');
   expect(answer.errors![0].extensions).toMatchObject({ retryAfter: 5, ...extensions });
   expect(answer.errors![0].message).toMatch(/database does not respond/);
@@ -92,7 +92,7 @@ describe.each(['frozen', 'gone'] as const)('while the database is %s', (how) => 
     await Promise.all(
       mutationFields.map(async (field) => {
         const { query, variables } = operationOf(field, argumentsIn(world, field.name), resultSelection(field));
-        expectUnavailable(await far.answer(world.caller, query, variables), { outcome: 'NOT_EXECUTED' });
+        expectUnavailable(await far.answer(world.caller, query, variables), { outcome: 'NOT_EXECUTED' }, field.name);
       }),
     );
   });

@@ -581,7 +581,7 @@ it('a deletion revokes the tokens at the service if asked, after it is committed
   });
   expect([used.status, await used.json()]).toEqual([400, expect.objectContaining({ error: 'invalid_grant' })]);
   const { nodes } = (await test.query(world, '{ auditLog(first: 1) { nodes { action reason } } }')).auditLog;
-  expect(nodes).toEqual([{ action: 'deleteCredential', reason: 'with revocation at the service' }]);
+  expect(nodes).toEqual([{ action: 'deleteCredential', reason: 'revoked at the service' }]);
 
   // Whatever the service answers, the credential is gone.
   const error = (status: number, code: string) => ({ status, body: { error: code, error_description: 'canary-text' } });
