@@ -41,10 +41,15 @@ beforeAll(async () => {
   let made = 0;
   test.time = () => new Date(start + Math.floor(made / 3) * 1_000);
   const integration = { name: 'crm' };
-  await test.create(caller, 'Integration', integration);
+  const { id: integrationId } = await test.create(caller, 'Integration', integration);
+  const { id: connector } = await test.create(caller, 'Connector', {
+    integration,
+    name: 'with connections',
+    baseUrl: 'https://api.example.com',
+  });
   const endUser = await test.create(caller, 'EndUser', { integration, externalId: 'owner', displayName: 'Owner' });
   const shared = await test.create(caller, 'Credential', { integration, name: 'shared', data: { none: {} } });
-  Object.assign(parents, { EndUser: endUser.id, CredentialBase: shared.id });
+  Object.assign(parents, { EndUser: endUser.id, CredentialBase: shared.id, Integration: integrationId, Connector: connector });
   for (made = 0; made < COUNT - 1; made++) {
     const name = `name ${made % 4}`;
     await Promise.all([
@@ -64,6 +69,7 @@ beforeAll(async () => {
     await test.create(caller, 'Connection', {
       integration,
       endUser: { id: endUser.id },
+      connector: { id: connector },
       name: `connection ${made}`,
       actionCredentials: [{ credential: { id: shared.id } }],
     });
