@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { ObjectId } from 'mongodb';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type Json, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
@@ -51,6 +51,8 @@ beforeEach(() => {
   caller = { organization: test.newOrganization() };
   test.logs.length = 0;
 });
+// Each run seals the logs of all organizations, so those of earlier tests would cost time.
+afterEach(() => test.database.collection('organizations').deleteMany({}));
 
 describe('who can write to the database, but has no key', () => {
   interface Forgery {
