@@ -70,7 +70,8 @@ export function newState(): { readonly state: Redacted; readonly secrets: Author
 /** The authorizations that were started. Each is read once: whoever takes it completes it. */
 export function authorizationStore(database: Database, now: () => Date) {
   const schema = tenantSchema(fields);
-  schema.index({ stateHash: 1 }, { unique: true });
+  // Not unique: a unique index that does not begin with the organization could not be sharded, and a state is 256 random bits.
+  schema.index({ stateHash: 1 });
   schema.index({ organizationId: 1, expiresAt: 1 });
   schema.index({ organizationId: 1, integrationId: 1, endUserId: 1 });
   const model = database.model('Authorization', schema, 'authorizations');

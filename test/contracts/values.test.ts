@@ -440,7 +440,13 @@ describe('what everyone can read', () => {
   it('is every text that callers write, but for those that are only compared', async () => {
     const ofNouns = await descriptorsIn(new URL('../../src/domain/', import.meta.url));
     const compared = [...ofNouns].filter(([, field]) => 'comparedOnly' in field && field.comparedOnly).map(([path]) => path);
-    expect(compared).toEqual(['revocation.ts.tokenRevocationFields.subject']);
+    expect(compared).toEqual([
+      // They are sent or signed, and not stored.
+      'authorize-request.ts.authorizeRequestFields.url',
+      'authorize-request.ts.authorizeRequestFields.headers.of.fields.value',
+      'authorize-request.ts.authorizeRequestFields.body',
+      'revocation.ts.tokenRevocationFields.subject',
+    ]);
   });
 
   it('includes the facts that are taken from a secret', async () => {
