@@ -458,7 +458,10 @@ it.each(carriedOut)('%s: what is right is kept, and what is secret is seen by no
 function plantedArguments(field: Field): Readonly<Record<string, unknown>> {
   const args = argumentsIn(world, field.name);
   const secrets = spotsIn(field, args).leaves.filter(({ isSecret }) => isSecret);
-  const shown = anyWord.get(field.name)!.reduce((changed, path) => withValue(changed, path, canaries.shown(placeAt(field, path))), args);
+  const shown = (anyWord.get(field.name) ?? []).reduce(
+    (changed, path) => withValue(changed, path, canaries.shown(placeAt(field, path))),
+    args,
+  );
   return secrets.reduce((changed, { path }) => withValue(changed, path, canaries.hidden(placeAt(field, path))), shown);
 }
 
@@ -470,7 +473,7 @@ it.each(mutations)('%s: a conflict, or a name that nothing has, is told without 
     const { paths, isDone, text } = await ask(field, `${field.name}, another version`, args);
     expect([isDone, paths], text).toEqual([false, [['input', 'expectedVersion']]]);
   }
-  if (/^create/.test(field.name) && anyWord.get(field.name)!.some((path) => path.at(-1) === 'name')) {
+  if (/^create/.test(field.name) && (anyWord.get(field.name) ?? []).some((path) => path.at(-1) === 'name')) {
     const args = plantedArguments(field);
     const first = await ask(field, `${field.name}, a new name`, args);
     expect(first.isDone, first.text).toBe(true);
