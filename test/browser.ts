@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type Browser, chromium, type Page } from 'playwright-core';
+import { onTestFinished } from 'vitest';
 
 /** Debian's Chromium, unless CHROMIUM names another. */
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
@@ -34,10 +35,11 @@ export interface Observed {
   readonly complaints: string[];
 }
 
-/** A new window, in a context of its own, and what it does from the beginning. */
+/** A new window, in a context of its own, and what it does from the beginning. It is closed after the test: an open page goes on working. */
 export async function openWindow(browser: Browser, viewport = { width: 1280, height: 800 }): Promise<{ page: Page; observed: Observed }> {
   const observed: Observed = { requests: [], complaints: [] };
   const context = await browser.newContext({ viewport });
+  onTestFinished(() => context.close());
   context.on('request', (request) => {
     if (!/^(data|blob):/.test(request.url())) observed.requests.push(request.url());
   });
