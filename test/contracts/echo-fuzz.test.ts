@@ -276,12 +276,13 @@ it.each(mutations)('%s: a request that is wrong is refused, unseen', async (_, f
   const word = () => canaries.hidden(`${field.name}: an envelope`);
   const planted = plantedIn(field);
   for (const [turn, [way, sending]] of Object.entries(envelopes(planted, word)).entries()) {
+    // Each way by each third mutation: by others with another seed.
+    if ((turn + seed + mutationFields.indexOf(field)) % 3 !== 0) continue;
     count(field);
     const { isDone, status, text } = await detector.sendAs(`${field.name}, ${way}`, world.caller, sending);
     expect([way, isDone, status < 500], text).toEqual([way, false, true]);
     if (status !== 404) expect([way, text]).toEqual([way, expect.stringMatching(/"code":"[A-Z_]+"/)]);
-    // From code each third: others with another seed.
-    if ((turn + seed) % 3 === 0 && typeof sending.body === 'string' && sending.body.startsWith('{"query"')) {
+    if (typeof sending.body === 'string' && sending.body.startsWith('{"query"')) {
       const { query, variables } = readable(sending.body);
       if (typeof query === 'string')
         await detector.execute(`${field.name}, ${way}, from code`, world.caller.organization, query, variables);

@@ -186,8 +186,8 @@ function add(explained: Json, costs: { documents: number; keys: number }): void 
 }
 
 /**
- * The sets of some things: all of up to two, each with every order, and each of three with one order. How a page is read depends on what each index
- * finds of a filter, and no index has more than three fields before those of the order.
+ * The sets of some things: none and each one, with every order; each two and each three, with one order in turn. How a page is read depends on what
+ * each index finds of a filter, and no index has more than three fields before those of the order.
  */
 const subsets = <T>(things: readonly T[]): T[][] =>
   Array.from({ length: 2 ** things.length }, (_, number) => things.filter((_, at) => (number >> at) & 1)).filter(
@@ -216,7 +216,7 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
     for (const [at, set] of subsets(filters)
       .filter((each) => !isContradiction(each))
       .entries()) {
-      for (const field of set.length > 2 ? [orders[at % orders.length]!] : orders) {
+      for (const field of set.length > 1 ? [orders[at % orders.length]!] : orders) {
         // Directions, sizes, positions and values take turns, so that each meets each.
         number++;
         const size = [25, 1, 8][number % 3]!;
