@@ -35,7 +35,7 @@ const blocks = [
 
 const exampleService = 'test/tools/example-service.mjs';
 /** The first line of the block with the settings for the example service. */
-const settingsForExample = 'export OUTBOUND_ALLOW_HTTP=true OUTBOUND_ALLOWED_ADDRESSES=127.0.0.1';
+const settingsForExample = 'export OUTBOUND_ALLOW_HTTP=true OUTBOUND_ALLOWED_ADDRESSES=127.0.0.1,::1';
 
 /** The blocks that are not run, by their first lines: why, and what is checked instead. All others are run; one of another language fails. */
 const notRun: Readonly<Record<string, { readonly why: string; readonly check: (text: string) => void | Promise<void> }>> = {
