@@ -444,7 +444,7 @@ const settings = {
     .enum(['each', 'minute'], 'must be each or minute')
     .default('each')
     .describe(
-      'whether each proxied request is written to the audit log before it is sent, or they are summed per minute, viewer and connection',
+      'how requests by `/proxy` are written to the audit log: `each` one before it is sent, or summed per `minute`, viewer and connection',
     ),
   LOG_LEVEL: z
     .enum(['silent', 'fatal', 'error', 'warn', 'info', 'debug', 'trace'])

@@ -52,7 +52,7 @@ export const connectorFields = {
     default: false,
     clearable: false,
     description:
-      'Whether an end user’s own token may create connections to it, and change their credentials, if an auth scheme uses a client or certificate of the integration. If no scheme does, end users always may. Without it, tokens and passwords that an end user’s own token has written are not sent with such a client either. Connections that exist already are kept.',
+      'Matters only if an auth scheme uses a client or a certificate of the integration. Whether the own tokens of end users may then create connections to it, start authorizations, and change the credentials of their connections. If false, tokens and passwords that such a token has written are not sent with the client either. Existing connections are kept.',
   }),
   check: object(connectorCheck, {
     optional: true,

@@ -236,6 +236,7 @@ export function boundsOf(field: Field): string {
   switch (field.type) {
     case 'String': {
       const { minLength = 1, maxLength } = field;
+      if (minLength === maxLength) return `Exactly ${number(maxLength)} characters.`;
       return `${minLength > 1 ? `${number(minLength)} to` : 'At most'} ${number(maxLength)} characters.`;
     }
     case 'StringList':

@@ -145,7 +145,7 @@ export function addConnection(kit: Kit): void {
         type: 'DateTime',
         nullable: true,
         description:
-          'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+          'When it was last used for a request to a service. It is exact to the minute, and appears up to a minute later. Null if never, or if that was before this was recorded.',
         resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
       }),
     }),

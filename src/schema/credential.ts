@@ -156,7 +156,7 @@ export function addCredential(kit: Kit): void {
           // All secrets are opened.
           extensions: { cost: { own: 5 } } satisfies CostExtensions,
           description:
-            'The messages of `problems`, and the secrets that cannot be opened, which are tried for this. Empty if it was found to work; null if nothing is known to be wrong and it was never checked.',
+            'The messages of `problems`, and a message for each secret that cannot be opened: this field opens them all to find that out. Empty if it was found to work. Null if nothing is known to be wrong and it was never checked.',
           resolve: async (record, _args, { loaders }) => {
             const errors = await loaders.credentialErrors.load(record);
             return errors && [...errors];
@@ -165,7 +165,7 @@ export function addCredential(kit: Kit): void {
         state: t.field({
           type: healthState(kit),
           description:
-            'Whether it works now. It follows from what is stored about it, and from what was learned by using or checking it. Nothing is opened for it: `errors` does that, and what it finds is known here a minute later.',
+            'Whether it works now. It follows from what is stored about it, and from what was learned by using or checking it. No secret is opened for it. `errors` opens them, and what it finds appears here up to a minute later.',
           resolve: (record, _args, { now }) => credentialHealth(record, now()).state,
         }),
         problems: t.field({
@@ -177,7 +177,7 @@ export function addCredential(kit: Kit): void {
           type: 'DateTime',
           nullable: true,
           description:
-            'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its settings or secrets.',
+            'When the gateway last learned from the service whether it works: by a check, or by a request, of which one in an hour is recorded. Null if it has learned nothing since its settings or secrets were changed.',
           resolve: ({ checkedAt }) => checkedAt ?? null,
         }),
         tokenFacts: t.field({
@@ -201,7 +201,7 @@ export function addCredential(kit: Kit): void {
           type: 'DateTime',
           nullable: true,
           description:
-            'When it was last used for a request to a service, to the minute, and shown up to a minute later. Null if never, or before this was recorded.',
+            'When it was last used for a request to a service. It is exact to the minute, and appears up to a minute later. Null if never, or if that was before this was recorded.',
           resolve: ({ lastUsedAt }) => lastUsedAt ?? null,
         }),
         usages: usagesField(kit, t),

@@ -93,7 +93,7 @@ export function connectionHealthFields(kit: Kit, t: OutputBuilder<ConnectionReco
       type: 'DateTime',
       nullable: true,
       description:
-        'When the gateway last learned from the service whether it works, by a check or by a request; to the hour for requests. Null if never, since the last change of its credentials or destination.',
+        'When the gateway last learned from the service whether it works: by a check, or by a request, of which one in an hour is recorded. Null if it has learned nothing since its credentials or its destination were changed.',
       resolve: ({ checkedAt }) => checkedAt ?? null,
     }),
   };

@@ -1,4 +1,5 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
@@ -9,7 +10,9 @@ import { expect, it } from 'vitest';
 import { program } from '../../src/cli/program.ts';
 import { builtInKinds } from '../../src/credential-kinds/index.ts';
 import { createKindRegistry } from '../../src/credential-kinds/registry.ts';
+import { healthStates, problemCodes } from '../../src/domain/health.ts';
 import { createSchema } from '../../src/schema/index.ts';
+import { consent } from '../services/consent-by-hand.ts';
 import { newDataDirectory, startServer, useProcesses } from './process.ts';
 
 useProcesses();
@@ -22,7 +25,17 @@ interface Block {
   readonly language: string;
   readonly text: string;
 }
-const blocks = [...readme.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]): Block => ({ language: language!, text: text! }));
+const blocksOf = (markdown: string) =>
+  [...markdown.matchAll(/^```(\w*)\n(.*?)^```$/gms)].map(([, language, text]): Block => ({ language: language!, text: text! }));
+/** Those of README.md, and of src/README.md the commands and programs. */
+const blocks = [
+  ...blocksOf(readme),
+  ...blocksOf(readFileSync(join(root, 'src/README.md'), 'utf8')).filter(({ language, text }) => language || text.startsWith('npm ')),
+];
+
+const exampleService = 'test/tools/example-service.mjs';
+/** The first line of the block with the settings for the example service. */
+const settingsForExample = 'export OUTBOUND_ALLOW_HTTP=true OUTBOUND_ALLOWED_ADDRESSES=127.0.0.1,::1';
 
 /** The blocks that are not run, by their first lines: why, and what is checked instead. All others are run; one of another language fails. */
 const notRun: Readonly<Record<string, { readonly why: string; readonly check: (text: string) => void | Promise<void> }>> = {
@@ -73,11 +86,22 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
       for (const [option] of text.matchAll(/--[a-z-]+/g)) expect(help(program)).toContain(option);
     },
   },
-  'npm start             start the server': {
+  'npm start                start the server': {
     why: 'It is a list of commands.',
     check: (text) => {
-      for (const line of text.trim().split('\n')) expect(Object.keys(scripts)).toContain(/^npm (?:run )?([a-z:]+) /.exec(line)![1]);
+      for (const line of text.trim().split('\n')) expect(Object.keys(scripts)).toContain(/^npm (?:run )?([a-z:-]+) /.exec(line)![1]);
     },
+  },
+  'npm run example-service': {
+    why: 'It runs already.',
+    check: (text) => {
+      expect(text.trim().split('\n')).toHaveLength(1);
+      expect(scripts['example-service']).toBe(`node ${exampleService}`);
+    },
+  },
+  [settingsForExample]: {
+    why: 'The server of this test was started with these settings.',
+    check: (text) => expect(text.trim().split('\n').at(-1)).toBe('npm start'),
   },
   "import { secret, text } from '../fields/field.ts';": {
     why: 'It is a module of src. It is loaded from another directory, with its imports made absolute.',
@@ -102,51 +126,124 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
   },
 };
 
-/** Fails if an answer, or several in one text, contains an error. */
-function expectSuccess(answer: string, block: string): void {
-  expect(answer, block).toContain('"data"');
-  expect(answer, block).not.toMatch(/"errors"|"code":/);
+/** What the answers of blocks contain that do more than succeed: by a part of the block. Each is found once at least. */
+const contained: Readonly<Record<string, string>> = {
+  '{ username password { redacted } }': '"username":"ada","password":{"redacted":"*****"}',
+  'requestPlan {': '"steps":[{"location":"HEADER","name":"X-API-Key","value":"*****"}],"problems":[]',
+  '/proxy/': '{"tickets":["The printer is on fire"]}',
+  'authorizeRequest(': '"headers":[{"name":"X-API-Key","value":"example-key"}]',
+  'discoverConnector(': '/token/revocation"',
+  'completeAuthorization(': '"allowedDomains":["localhost"],"allowedPurposes":["ACTION","TRIGGER","TOKEN_REQUEST"]',
+  'checkCredential(': '"state":"WORKING"',
+  'revoke: true': '"revocation":"REVOKED"',
+  'revealSecret(': '"plaintext":"hunter2"',
+};
+
+/** What a reader takes from the answer to a block into the next ones: by a part of the block, the variables that get its ids, in their order. */
+const ids: Readonly<Record<string, readonly string[]>> = {
+  'requestPlan {': ['connection'],
+  'oauth2Client:': ['client'],
+  'completeAuthorization(': ['connection', 'credential'],
+  'BasicAuthCredential { id': ['credential'],
+};
+
+/** Starts the example service. */
+async function startExample() {
+  const child = spawn(process.execPath, [join(root, exampleService)], {
+    env: { ...process.env, PORT: '0' },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = (await once(child.stdout, 'data')) as [Buffer];
+  return { url: /http:\S+/.exec(line.toString())![0], stop: () => child.kill() };
+}
+
+/** Consents as a person does with a browser, and returns the parameters with which the browser comes back to the application. */
+async function consentAt(service: string, authorizationUrl: string, gateway: string): Promise<Record<string, string>> {
+  const callback = await consent(service, authorizationUrl, 'consent');
+  const redirect = await fetch(`${gateway}${callback.pathname}${callback.search}`, { redirect: 'manual' });
+  const page = new URL(redirect.headers.get('location')!);
+  const parameters = Object.fromEntries(page.searchParams);
+  // The page shows what is to be copied.
+  expect(await (await fetch(page)).text()).toContain(`&#34;code&#34;: &#34;${parameters.code}&#34;`);
+  return parameters;
 }
 
 it('every block of code does what it is for, from top to bottom, on a fresh directory', async () => {
-  expect(blocks.length).toBeGreaterThan(12);
+  expect(blocks.length).toBeGreaterThan(20);
   const directory = newDataDirectory();
-  const server = await startServer(directory);
-  /** What a reader takes from one answer into the next block. */
-  const kept: { API_KEY?: string; credential?: string } = {};
-  const done: string[] = [];
-  for (const { language, text } of blocks) {
-    const [first] = text.split('\n');
-    done.push(first!);
-    if (notRun[first!]) {
-      await notRun[first!]!.check(text);
-    } else if (language === 'sh') {
-      const script = text
-        .replaceAll('http://127.0.0.1:4000/graphql', server.url)
-        .replace(/^(node dist\/main\.js demo .*)$/m, '$1 --connections 8');
-      const env = { ...process.env, DATA_DIR: directory, ...(kept.API_KEY && { API_KEY: kept.API_KEY }) };
-      const { stdout } = await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', script], { cwd: root, env });
-      if (text.includes('curl')) expectSuccess(stdout, text);
-      // What the text says that the last command returns.
-      if (text.includes('TOKEN=')) expect(stdout).toContain('"username":"ada","password":{"redacted":"*****"}');
-    } else if (language === 'graphql') {
-      const variables = text.includes('$credential') ? { credential: kept.credential } : {};
-      const response = await fetch(server.url, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', authorization: `Bearer ${server.token}` },
-        body: JSON.stringify({ query: text, variables }),
-      });
-      const answer = await response.text();
-      expectSuccess(answer, text);
-      kept.API_KEY ??= /"key":"([^"]+)"/.exec(answer)?.[1];
-      if (text.includes('BasicAuthCredential')) kept.credential = /"id":"([^"]+)"/.exec(answer)?.[1];
-      if (text.includes('revealSecret(')) expect(answer).toContain('"plaintext":"hunter2"');
-    } else {
-      expect.fail(`Decide whether this block of README.md is run:\n${text}`);
+  const example = await startExample();
+  try {
+    const local = (text: string) => text.replaceAll('http://localhost:8080', example.url);
+    const { text: settings = '' } = blocks.find(({ text }) => text.startsWith(settingsForExample)) ?? {};
+    const server = await startServer(
+      directory,
+      Object.fromEntries([...local(settings).matchAll(/([A-Z_]+)=(\S+)/g)].map(([, name, value]) => [name!, value!])),
+    );
+    const { origin } = new URL(server.url);
+    const kept: Record<string, string> = {};
+    const done: string[] = [];
+    const found = new Set<string>();
+    for (const { language, text } of blocks) {
+      const [first] = text.split('\n');
+      done.push(first!);
+      let answer = '';
+      if (notRun[first!]) {
+        await notRun[first!]!.check(text);
+        continue;
+      } else if (language === 'sh') {
+        const script = text.replaceAll('http://127.0.0.1:4000', origin).replace(/^(node dist\/main\.js demo .*)$/m, '$1 --connections 8');
+        const { connection: CONNECTION = '', API_KEY = '', TOKEN = '' } = kept;
+        const env = { ...process.env, DATA_DIR: directory, CONNECTION, API_KEY, TOKEN };
+        // All blocks are for one terminal.
+        const lines = `${script}\nprintf "\\nTOKEN=%s" "$TOKEN"`;
+        answer = (await promisify(execFile)('bash', ['-euo', 'pipefail', '-c', lines], { cwd: root, env })).stdout;
+        kept.TOKEN = /^TOKEN=(.*)$/m.exec(answer)![1]!;
+      } else if (language === 'graphql') {
+        const response = await fetch(server.url, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', authorization: `Bearer ${server.token}` },
+          body: JSON.stringify({ query: local(text), variables: kept }),
+        });
+        answer = await response.text();
+      } else {
+        expect.fail(`Decide whether this block is run:\n${text}`);
+      }
+      if (language === 'graphql' || text.includes('/graphql')) {
+        expect(answer, text).toContain('"data"');
+        expect(answer, text).not.toMatch(/"errors"|"code":/);
+      }
+      for (const [part, expected] of Object.entries(contained)) {
+        if (!text.includes(part)) continue;
+        expect(answer, text).toContain(expected);
+        found.add(part);
+      }
+      const [, names = []] = Object.entries(ids).find(([part]) => text.includes(part)) ?? [];
+      const answered = [...answer.matchAll(/"id":"([^"]+)"/g)].map(([, id]) => id!);
+      for (const [index, name] of names.entries()) kept[name] = answered[index]!;
+      const [, key] = /"key":"([^"]+)"/.exec(answer) ?? [];
+      if (key) kept.API_KEY = key;
+      const [, authorizationUrl] = /"authorizationUrl":"([^"]+)"/.exec(answer) ?? [];
+      if (authorizationUrl) Object.assign(kept, await consentAt(example.url, authorizationUrl, origin));
     }
+    expect(done).toEqual(expect.arrayContaining(Object.keys(notRun)));
+    expect([...found].sort()).toEqual(Object.keys(contained).sort());
+  } finally {
+    example.stop();
   }
-  expect(done).toEqual(expect.arrayContaining(Object.keys(notRun)));
-  expect(kept).toEqual({ API_KEY: expect.any(String), credential: expect.any(String) });
+});
+
+it('README.md describes every state and problem of a connection, and leads nowhere else than to what is there', () => {
+  for (const code of [...healthStates, ...problemCodes]) expect(readme).toMatch(new RegExp(`^\\| .*\`${code}\`.* \\| `, 'm'));
+  const headings = (file: string) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/^##+ (.*)$/gm)].map(([, title]) =>
+      title!
+        .toLowerCase()
+        .replace(/[^\w\- ]/g, '')
+        .replaceAll(' ', '-'),
+    );
+  for (const [, file, heading] of readme.matchAll(/\]\(([\w/]+\.md)?#([\w-]+)\)/g)) {
+    expect(headings(file ?? 'README.md')).toContain(heading);
+  }
 });
 
 // Outside of a checkout, it would run what a stranger has published under that name.

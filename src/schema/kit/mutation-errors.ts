@@ -131,10 +131,9 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const serviceFailure = builder.enumType('ServiceFailure', {
     description: 'Why the service of a third party did not do what the gateway asked for.',
-    values: Object.fromEntries(Object.entries(serviceFailures).map(([name, text]) => [name, { description: `Here, ${text}.` }])) as Record<
-      keyof typeof serviceFailures,
-      { description: string }
-    >,
+    values: Object.fromEntries(
+      Object.entries(serviceFailures).map(([name, text]) => [name, { description: `${text[0]!.toUpperCase()}${text.slice(1)}.` }]),
+    ) as Record<keyof typeof serviceFailures, { description: string }>,
   });
   builder.objectType(ServiceFailedError, {
     name: 'ServiceFailedError',

@@ -44,7 +44,7 @@ export function recordFields(noun: Noun, builder: Builder) {
       type: actorType(builder),
       nullable: true,
       description:
-        'Who changed it last; after its creation, who created it. Null if that was before this was recorded. A change that goes along with another one, such as the deletion of a credential that a connection names, is of the viewer who asked for that.',
+        'Who changed it last or, if nobody has, who created it. If the change was a consequence of another one, as when a credential of a connection is deleted, it is the viewer who asked for the other one. Null if that was before this was recorded.',
       resolve: ({ updatedBy }) => updatedBy,
     }),
   });
