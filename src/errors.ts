@@ -166,34 +166,44 @@ export class SSONotConfiguredError extends GatewayError {
 
 /** Why a request cannot be sent over a connection, each with the message. */
 export const notUsable = {
-  NO_HOST: 'the connection has neither an allowed domain nor a connector with a valid base URL, so it leads to no host',
-  VARIABLE_MISSING: 'the base URL names a variable that the connection does not have, or whose value does not fit there',
-  BASE_URL: 'the base URL of the connection leads to another host than its allowed domain or its connector',
-  HTTPS_REQUIRED: 'the base URL is not https, and the operator does not allow http',
+  NO_HOST: 'the connection leads to no host with a name: it needs an allowedDomain, or a connector whose baseUrl has a host name',
+  VARIABLE_MISSING:
+    'the base URL names a variable that the connection does not have, or whose value does not fit there; updateConnection sets its variables',
+  BASE_URL:
+    'the base URL of the connection leads to another host than its allowed domain or its connector; updateConnection sets its baseUrl and allowedDomain',
+  HTTPS_REQUIRED: 'the base URL is not https, and the setting OUTBOUND_ALLOW_HTTP of the gateway does not allow http',
   PURPOSE_WITHOUT_REQUESTS: 'only ACTION and TRIGGER are purposes of requests over a connection',
-  URL_NOT_ALLOWED: 'the URL is not one that the connection and its credentials allow',
-  HEADER_NOT_ALLOWED: 'the request has a header, a cookie or a query parameter that a credential sets, or one that the gateway sets itself',
-  BODY_REQUIRED: 'a signature covers the body, and the request does not contain what it needs of the body',
+  URL_NOT_ALLOWED:
+    'the URL is not one that the connection and its credentials allow; requestPlan of the connection shows its baseUrl and allowedHosts',
+  HEADER_NOT_ALLOWED:
+    'the request has a header, a cookie or a query parameter that a credential sets, or one that the gateway sets itself; leave it out. requestPlan of the connection shows them',
+  BODY_REQUIRED: 'a signature covers the body, and the request does not contain what it needs of it; set body or, for AWS, bodySha256',
   HEADER_REQUIRED: 'a signature needs a header that the request does not have: x-ms-version, for Azure Storage',
   PLACEHOLDER_REQUIRED: 'the path of the URL does not have the segment that the credential replaces, such as TOKEN for Loggly',
-  CREDENTIAL_REQUIRED: 'the connector has auth schemes, and the connection has no credential for the purpose',
-  ALTERED: 'a stored object was changed, but not by the gateway, so it is not used',
+  CREDENTIAL_REQUIRED:
+    'the connector has auth schemes, and the connection has no credential for the purpose; addConnectionCredential adds one, to the list ACTION or TRIGGER',
+  ALTERED:
+    'a stored object was changed, but not by the gateway, so it is not used; restore it from a backup, or delete it and create it again',
   HIDDEN: 'a credential is hidden from the viewer, so this plan is not complete',
-  CREDENTIAL_MISSING: 'a credential of the connection does not exist or has expired',
-  DISABLED: 'a credential is not enabled',
-  PURPOSE: 'a credential does not allow the purpose; updateCredential sets its allowedPurposes',
-  DOMAIN: 'the allowed domains of a credential do not include the host; updateCredential sets its allowedDomains',
-  SECRET_MISSING: 'a secret that the request needs is not set',
+  CREDENTIAL_MISSING: 'a credential of the connection does not exist or has expired; updateConnection replaces it',
+  DISABLED: 'a credential is not enabled; updateCredential sets enabled',
+  PURPOSE:
+    'a credential does not allow the purpose: that of the request or, if a token is obtained with it, TOKEN_REQUEST; updateCredential sets its allowedPurposes',
+  DOMAIN:
+    'the allowed domains of a credential do not include the host: that of the request or, if a token is obtained with it, that of the token endpoint; updateCredential sets its allowedDomains',
+  SECRET_MISSING: 'a secret that the request needs is not set; updateCredential sets it',
   SECRET_NOT_SUITABLE: 'a secret cannot be put where it belongs, such as a text with line breaks into a header',
-  KIND_DOES_NOT_FIT: 'the kind of a credential does not fit its auth scheme',
-  SCHEME_REQUIRED: 'a credential needs an auth scheme that says how it is applied',
-  SCHEME_INCOMPLETE: 'the auth scheme of a credential needs another credential, which it does not name',
+  KIND_DOES_NOT_FIT: 'the kind of a credential does not fit the authScheme of its entry in the connection; updateConnection sets another',
+  SCHEME_REQUIRED: 'a credential needs an authScheme in its entry of the connection that says how it is applied; updateConnection sets it',
+  SCHEME_INCOMPLETE:
+    'the auth scheme of a credential needs another credential, which it does not name: mtlsCredentialId or privateKeyCredentialId',
   NOT_FOR_REQUESTS: 'a credential is of a kind that is not for HTTP requests',
   NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
   SAME_PLACE: 'two credentials set the same header, query parameter or cookie, or each present a client certificate',
   NO_CLIENT:
-    'a token cannot be obtained, because there is no auth scheme any more that says how, or its client does not exist, or may not be sent to the token endpoint or with what an end user has written (endUsersMayUseClient)',
-  NEEDS_AUTHORIZATION: 'there is no valid token, and a person must consent again',
+    'a token cannot be obtained, because there is no auth scheme any more that says how, or its client (clientCredentialId) is not set, does not exist, or may not be sent to the token endpoint (its allowedPurposes need TOKEN_REQUEST, its allowedDomains the host) or with what an end user has written (endUsersMayUseClient)',
+  NEEDS_AUTHORIZATION:
+    'there is no valid token, and a person must consent again: startAuthorization with this connection returns where. Or updateCredential sets other tokens',
 } as const;
 export type NotUsable = keyof typeof notUsable;
 
@@ -211,12 +221,15 @@ export class CredentialNotUsableError extends GatewayError {
 
 /** What the service of a third party did not do. */
 export const serviceFailures = {
-  UNREACHABLE: 'no connection to the service could be opened, or it broke; its name must lead to addresses that the operator allows',
-  NOT_ALLOWED: 'the gateway does not send such a request, or not without TLS',
+  UNREACHABLE:
+    'no connection to the service could be opened, or it broke; its name must lead to public addresses, or to those that the setting OUTBOUND_ALLOWED_ADDRESSES allows',
+  NOT_ALLOWED: 'the gateway does not send such a request, or not without TLS; the setting OUTBOUND_ALLOW_HTTP allows that',
   TIMEOUT: 'the service did not answer in time',
   REFUSED: 'the service refused the request',
-  WAITING: 'the service has failed, and the gateway waits before it asks again',
+  WAITING: 'the service has failed, and the gateway waits before it asks again; refreshCredential asks now',
   INVALID_ANSWER: 'the answer of the service was not as the standard requires',
+  OTHER_ISSUER:
+    'the document of the server names another issuer than the one that was asked for; use the issuer that it names, which can differ by the host, the path or a slash at the end',
 } as const;
 export type ServiceFailure = keyof typeof serviceFailures;
 

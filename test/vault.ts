@@ -7,6 +7,7 @@ import type { GatewayContext } from '../src/domain/context.ts';
 import { createFindings } from '../src/domain/findings.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
+import { createUses } from '../src/domain/uses.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import { createKeyFilesPool } from '../src/key-files/pool.ts';
 import { Redacted } from '../src/redacted.ts';
@@ -176,6 +177,7 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
     outbound,
     oauth,
     findings,
+    uses: createUses('each'),
     tokens: createTokens(() => gateway),
   };
   return gateway;

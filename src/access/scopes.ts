@@ -14,7 +14,8 @@ export type Scope = CoveredScope | NamedScope;
 
 const rows = Object.values(nounTable);
 const coveredScopes = rows.flatMap(({ plural, verbs }) => verbs.map((verb) => `${plural}.${verb}` as CoveredScope));
-const namedScopes = (Object.keys(namedVerbs) as (keyof NamedVerbs)[]).flatMap((noun) =>
+/** The scopes that no wildcard covers. */
+export const namedScopes = (Object.keys(namedVerbs) as (keyof NamedVerbs)[]).flatMap((noun) =>
   Object.keys(namedVerbs[noun]).map((verb) => `${nounTable[noun].plural}.${verb}` as NamedScope),
 );
 

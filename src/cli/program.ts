@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { grantableScopes, namedScopes } from '../access/scopes.ts';
 import { ConfigError, readConfig } from '../config.ts';
 import type { Gateway } from '../gateway.ts';
 import { printDefect } from './crash.ts';
@@ -36,8 +37,9 @@ program
   .requiredOption('--organization <name>', 'the organization that the token is for')
   .requiredOption(
     '--scope <scope...>',
-    'the scopes to grant, such as credentials.get; all.Organization grants all except revealing secrets, fingerprints, verifying email addresses and creating API keys',
+    `the scopes to grant, such as credentials.get; all.Organization grants all except ${namedScopes.join(', ')}, which must be named`,
   )
+  .addHelpText('after', `\nThe scopes are: ${grantableScopes.join(', ')}.`)
   .action(async ({ organization, scope }: { organization: string; scope: string[] }) => {
     const config = readConfig(process.env);
     const [{ developmentSecretOf }, { developmentToken }] = await Promise.all([import('./master-keys.ts'), import('./token.ts')]);

@@ -37,7 +37,7 @@ export const oauth2Client = defineCredentialKind({
       description:
         'The token endpoint, where codes and refresh tokens are exchanged for access tokens. A new value must also replace or clear the secrets.',
       maxLength: 2048,
-      format: 'url',
+      format: 'serviceUrl',
       example: 'https://auth.example.com/token',
       invalidExample: 'javascript:alert(1)',
     }),

@@ -17,7 +17,7 @@ import {
 import { formats } from '../fields/formats.ts';
 import { showsSecretPair } from '../fields/shown-secrets.ts';
 import type { AuthScheme } from '../store/connector.ts';
-import { nameText, urlText } from './fields.ts';
+import { nameText, serviceUrlText, urlText } from './fields.ts';
 
 /** The types of auth schemes, and how each authenticates. */
 export const authSchemeType = {
@@ -161,7 +161,7 @@ const oauth2Settings = objectType({
       optional: true,
       description: 'The authorization endpoint, where the end user consents. Required for the authorization code grant. Null if not set.',
     }),
-    tokenUrl: text({ ...urlText, description: 'The token endpoint.' }),
+    tokenUrl: text({ ...serviceUrlText, description: 'The token endpoint. Its host must have a name: an IP address is refused.' }),
     scopes: objectList(namedText, {
       optional: true,
       default: [],
@@ -202,8 +202,8 @@ const oauth2Settings = objectType({
       description:
         'The issuer identifier of the server (RFC 8414). If set, an authorization response must come from it (RFC 9207), and so must an ID token. Null if not set.',
     }),
-    revocationUrl: text({ ...urlText, optional: true, description: 'The revocation endpoint (RFC 7009). Null if not set.' }),
-    introspectionUrl: text({ ...urlText, optional: true, description: 'The introspection endpoint (RFC 7662). Null if not set.' }),
+    revocationUrl: text({ ...serviceUrlText, optional: true, description: 'The revocation endpoint (RFC 7009). Null if not set.' }),
+    introspectionUrl: text({ ...serviceUrlText, optional: true, description: 'The introspection endpoint (RFC 7662). Null if not set.' }),
     disableOfflineAccess: flag({
       optional: true,
       default: false,
@@ -237,7 +237,8 @@ export const commonSchemeFields = {
   schemeId: text({
     maxLength: 64,
     format: 'externalId',
-    description: 'An id chosen by the client. Unique within the list. Not a global id.',
+    description:
+      'An id chosen by the client. Unique within the list. Not a global id. It names this scheme, and does not take over the settings of another one with the same id.',
   }),
   schemeType: choice({ choices: authSchemeType, description: 'The type.' }),
   description: text({

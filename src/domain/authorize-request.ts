@@ -1,11 +1,11 @@
-import { ValidationError } from '../errors.ts';
+import { CredentialNotUsableError, ValidationError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import { choice, type InputOf, objectList, objectType, text } from '../fields/field.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import { credentialPurpose } from './credential-use.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type ConnectionRef, requireConnection } from './references.ts';
-import { type BodyToSign, noteUsed, type PreparedRequest, planUse, prepareRequest, refuseUnplanned } from './use.ts';
+import { type BodyToSign, isRelative, noteUsed, type PreparedRequest, planUse, prepareRequest, refuseUnplanned } from './use.ts';
 import { givenUrl } from './use-site.ts';
 import { Checks } from './validation.ts';
 
@@ -34,7 +34,7 @@ export const authorizeRequestFields = {
     format: 'sentUrl',
     comparedOnly: true,
     description:
-      'The absolute URL of the request. `Connection.requestPlan` shows which hosts are allowed. Send the request to the `url` of the answer.',
+      'The absolute URL of the request, or a path below the `baseUrl` of `Connection.requestPlan`, such as `/things?page=2`. The plan also shows which hosts are allowed. Send the request to the `url` of the answer.',
   }),
   headers: objectList(header, {
     optional: true,
@@ -81,27 +81,29 @@ export async function authorizeRequest(
   const checks = new Checks(context);
   const valid = await checks.run(() => {
     const checked = checkInput(authorizeRequestFields, given);
-    const url = givenUrl(checked.url);
-    if (!url)
+    if (!isRelative(checked.url) && !givenUrl(checked.url))
       throw new ValidationError([{ path: ['url'], message: 'must be a URL in its canonical form: the host in ASCII, and no backslashes' }]);
     if (checked.body !== null && checked.bodySha256 !== null)
       throw new ValidationError([{ path: ['bodySha256'], message: 'must be null if body is given' }]);
-    return { ...checked, url };
+    return checked;
   });
   const find = () => requireConnection(context, ref, ['connection']);
   const plan = async () => {
-    const { purpose, url, headers } = valid!;
+    const { purpose, headers } = valid!;
     const connection = await find();
     const planned = await planUse(context, connection, purpose);
-    refuseUnplanned(planned, { url, headers: pairs(headers) });
-    return { id: connection.id, planned };
+    const url = planned.urlOf(valid!.url);
+    if (!url && planned.baseUrl) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
+    // Without a base URL, the plan has a problem.
+    refuseUnplanned(planned, { url: url ?? new URL('https://localhost'), headers: pairs(headers) });
+    return { id: connection.id, planned, url: url! };
   };
   // The host is one that the connection allows, and so nothing that only the caller says.
-  const { planned } = await checks.thenMake(
-    () => mutate(context, plan, `${valid!.purpose}: ${valid!.url.hostname}`),
+  const { planned, url } = await checks.thenMake(
+    () => mutate(context, plan, (done) => `${valid!.purpose}: ${done.url.hostname}`),
     [async () => void (await checks.run(find))],
   );
-  const { method, url, headers, body, bodySha256 } = valid!;
+  const { method, headers, body, bodySha256 } = valid!;
   const prepared = await prepareRequest(context, planned, { method, url, headers: pairs(headers), body: bodyOf(method, body, bodySha256) });
   noteUsed(context, planned);
   return { connection: planned.connection, prepared };

@@ -13,6 +13,7 @@ import { OutboundError } from '../services/outbound/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorCheck, ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
+import { shownSecrets } from '../store/token.ts';
 import type { DomainContext, GatewayContext } from './context.ts';
 import { findCredential } from './credential.ts';
 import type { ProblemCode } from './findings.ts';
@@ -101,7 +102,7 @@ export async function checkCredential(
   const missing = new NotFoundError('credential', ['credential']);
   const credential = await mutate(context, async () => required(await findCredential(context, id), missing));
   const readable = (await store.secrets.readableFields([credential])).get(id);
-  if (Object.keys(credential.secrets).some((field) => !readable?.has(field))) {
+  if (shownSecrets(credential.secrets).some((field) => !readable?.has(field))) {
     await health.write({ connectionId: null, credentialIds: [id], problem: 'SECRET_UNREADABLE' }, context.now());
   } else {
     if (credential.findings?.some(({ code }) => code === 'SECRET_UNREADABLE')) await health.writeReadable(id, context.now());

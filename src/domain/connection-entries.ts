@@ -37,7 +37,11 @@ export interface BindingLists {
 }
 /** The fields of a binding that callers write, except its credential. */
 export const bindingFields = {
-  authScheme: object(authScheme, { optional: true, description: 'How it authenticates. Null if the credential’s kind decides.' }),
+  authScheme: object(authScheme, {
+    optional: true,
+    description:
+      'How it authenticates: a whole auth scheme with its settings. It is not a reference: repeat the one of the connector if it is the same. Null if the credential’s kind decides. Of an `OAUTH2` scheme with the `schemeId` of one of the connector’s, the connector’s present settings refresh stored tokens.',
+  }),
 };
 export const lists = ['actionCredentials', 'triggerCredentials'] as const;
 export type List = (typeof lists)[number];

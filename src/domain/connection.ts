@@ -47,7 +47,7 @@ import {
 import type { DomainContext } from './context.ts';
 import { type PreparedCredential, unsealedCredential } from './credential.ts';
 import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
-import { type FieldsIn, nameText, urlText } from './fields.ts';
+import { baseUrlText, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { forgetPrimary } from './primary-connection.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
@@ -96,7 +96,7 @@ export const connectionFields = {
       'The only host that the credentials may be sent to, without scheme, port or path. It narrows the `allowedDomains` of each credential and cannot extend them. Null if it is the host of the connector.',
   }),
   baseUrl: text({
-    ...urlText,
+    ...baseUrlText,
     optional: true,
     description:
       'Overrides the base URL of the connector, on the same host: that of `allowedDomain` or, without it, of the connector. `{name}` stands for a variable. Null if it is that of the connector.',

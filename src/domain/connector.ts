@@ -25,7 +25,7 @@ import { connectorCheck } from './check.ts';
 import type { DomainContext } from './context.ts';
 import { isSameScheme, namesIn, putBack, visibilityOf } from './credential-visibility.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
-import { descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
+import { baseUrlText, descriptionField, type FieldsIn, nameText, urlText } from './fields.ts';
 import { beforeChanges, type MutationContext, mutate } from './mutate.ts';
 import { asService, oauth2SettingsOf } from './oauth-client.ts';
 import { forgetPrimary } from './primary-connection.ts';
@@ -40,7 +40,11 @@ const SCHEMES_MAX = 20;
 export const connectorFields = {
   name: text({ ...nameText, description: 'Unique within the integration.' }),
   description: descriptionField,
-  baseUrl: text({ ...urlText, description: 'The absolute URL of the service’s API, http or https.' }),
+  baseUrl: text({
+    ...baseUrlText,
+    description:
+      'The absolute URL of the service’s API, http or https, with a host name: an IP address is refused. `{name}` stands for a variable of the connection.',
+  }),
   authSchemes: objectList(authScheme, {
     optional: true,
     default: [],

@@ -27,7 +27,7 @@ export interface GatewayContext {
   /** Counts the credentials that viewers read. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
   /** Collects the uses of connections and credentials. */
-  readonly uses?: Uses;
+  readonly uses: Uses;
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;
@@ -53,7 +53,7 @@ export interface DomainContext {
   /** Counts the credentials that the viewer reads. Absent if reads are not logged. */
   readonly reads?: CredentialReads;
   /** Collects the uses of connections and credentials. */
-  readonly uses?: Uses;
+  readonly uses: Uses;
   /** The way out to third parties. */
   readonly outbound: Outbound;
   readonly oauth: OAuth;

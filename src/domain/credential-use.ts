@@ -58,12 +58,23 @@ const exactPurposes: ReadonlySet<CredentialPurpose> = new Set(['SSO_SIGNING']);
  * Decides whether a credential may be used. Whatever sends a secret or signs with it must ask this first. Returns the reason if it may not be
  * used, otherwise null.
  */
-export function forbiddenUse(credential: CredentialRecord, { purpose, host, narrowedTo }: CredentialUse): ForbiddenUse | null {
-  if (!credential.enabled) return 'DISABLED';
-  if (credential.pendingSecrets?.length) return 'SECRET_MISSING';
-  if (!credential.allowedPurposes?.includes(purpose)) return 'PURPOSE';
+export function forbiddenUse(credential: CredentialRecord, use: CredentialUse): ForbiddenUse | null {
+  return forbiddenUses(credential, use)[0] ?? null;
+}
+
+/** Returns every reason why a credential may not be used. Without a host, nothing is said about hosts. */
+export function forbiddenUses(
+  credential: CredentialRecord,
+  { purpose, host, narrowedTo }: Omit<CredentialUse, 'host'> & { readonly host: string | null },
+): ForbiddenUse[] {
+  const reasons: ForbiddenUse[] = [];
+  if (!credential.enabled) reasons.push('DISABLED');
+  if (credential.pendingSecrets?.length) reasons.push('SECRET_MISSING');
+  if (!credential.allowedPurposes?.includes(purpose)) reasons.push('PURPOSE');
+  if (host === null) return reasons;
   const isNarrowedAway = narrowedTo !== null && canonicalHost(narrowedTo) !== canonicalHost(host);
-  return isNarrowedAway || !allowsHost(credential, host, exactPurposes.has(purpose)) ? 'DOMAIN' : null;
+  if (isNarrowedAway || !allowsHost(credential, host, exactPurposes.has(purpose))) reasons.push('DOMAIN');
+  return reasons;
 }
 
 /** Whether the allowed domains of a credential include a host. With `exact`, wildcards do not count. */

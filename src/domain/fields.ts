@@ -15,5 +15,11 @@ export const descriptionField = text({
 /** A URL without a password, because everyone who can read the record can read it. */
 export const urlText = { maxLength: 2_048, format: 'url' } as const;
 
+/** The URL of a service to which secrets are sent. Its host has a name, because the allowed domains of credentials are names. */
+export const serviceUrlText = { ...urlText, format: 'serviceUrl' } as const;
+
+/** The same, with `{name}` for the variables of a connection. */
+export const baseUrlText = { ...urlText, format: 'serviceUrlTemplate' } as const;
+
 /** Fields that a record of this type has: what callers write must be stored. */
 export type FieldsIn<R> = { readonly [K in keyof R]?: Field };

@@ -24,7 +24,8 @@ export interface Health {
 
 /** What each state means. */
 export const stateDescriptions: Readonly<Record<HealthState, string>> = {
-  UNKNOWN: 'Nothing is known to be wrong, and it was not used or checked since its last change that matters.',
+  UNKNOWN:
+    'Nothing is known to be wrong, and it was not used or checked since its last change that matters. Whether its configuration permits requests, `Connection.requestPlan` says.',
   WORKING: 'Nothing is known to be wrong, and it worked when it was last used or checked.',
   NEEDS_ATTENTION: 'Something is wrong. `problems` says what.',
   NEEDS_AUTHORIZATION: 'A person must consent again: the tokens have ended and cannot be renewed.',
@@ -33,17 +34,23 @@ export const stateDescriptions: Readonly<Record<HealthState, string>> = {
 
 /** What each problem is, for people. */
 export const problemMessages: Readonly<Record<ProblemCode, string>> = {
-  SECRET_MISSING: 'A required secret is not set.',
-  SECRET_UNREADABLE: 'A secret cannot be opened.',
-  TOKEN_EXPIRED: 'The access token has expired, and there is no refresh token.',
-  AUTHORIZATION_LOST: 'The service does not renew the tokens any more. A person must consent again.',
+  SECRET_MISSING: 'A required secret is not set. `updateCredential` sets it.',
+  SECRET_UNREADABLE:
+    'A secret cannot be opened, for example because the gateway runs with other master keys than those under which it was sealed. `updateCredential` sets it again.',
+  TOKEN_EXPIRED:
+    'The access token has expired, and there is no refresh token. A person must consent again (`startAuthorization` with the connection), or `updateCredential` sets another token.',
+  AUTHORIZATION_LOST:
+    'The service does not renew the tokens any more. A person must consent again: `startAuthorization` with the connection returns where.',
   TOKEN_REQUEST_FAILED: 'Tokens could not be obtained or refreshed. The gateway tries again.',
-  RENEWAL_STOPPED: 'The tokens are not renewed any more, because the auth scheme or its client was deleted or cannot be used.',
+  RENEWAL_STOPPED:
+    'The tokens are not renewed any more, because the auth scheme or its client (`clientCredentialId`) was deleted or cannot be used.',
   REFUSED: 'The service refuses the credential (401), or says that its token is not active.',
   FORBIDDEN: 'The service does not allow the request (403).',
-  SERVICE_FAILED: 'The service could not be reached, or failed.',
+  SERVICE_FAILED:
+    'The service could not be reached, or failed. Its name must lead to public addresses, or to those that the setting `OUTBOUND_ALLOWED_ADDRESSES` allows.',
   UNEXPECTED_ANSWER: 'The service did not answer the check as expected.',
-  NOT_USABLE: 'No request can be sent with it as it is configured. `requestPlan` of the connection says why.',
+  NOT_USABLE:
+    'When it was checked, its configuration permitted no request. `requestPlan` of the connection says what is wrong now; `checkConnection` checks it again.',
   CERTIFICATE_EXPIRED: 'The certificate has expired.',
   CERTIFICATE_NOT_YET_VALID: 'The certificate is not valid yet.',
   KEY_MISMATCH: 'The private key does not belong to the certificate.',
@@ -53,7 +60,7 @@ export const problemMessages: Readonly<Record<ProblemCode, string>> = {
 };
 
 /** The problems that only a new consent ends. */
-const needsAuthorization: ReadonlySet<ProblemCode> = new Set(['TOKEN_EXPIRED', 'AUTHORIZATION_LOST']);
+const consentEnds: ReadonlySet<ProblemCode> = new Set(['TOKEN_EXPIRED', 'AUTHORIZATION_LOST']);
 
 /** The facts of a certificate, under whatever name a kind has them. */
 interface CertificateFacts {
@@ -116,6 +123,16 @@ function intervalsOf({ facts, settings, secrets, ...record }: CredentialRecord):
   return intervals;
 }
 
+/**
+ * Whether no valid token is left, and only a new consent can give one. It follows from what the MAC covers, because it decides something: findings do
+ * not count.
+ */
+export function needsAuthorization(record: CredentialRecord, now: Date): boolean {
+  return intervalsOf(record).some(
+    ({ code, from, until }) => consentEnds.has(code) && (from === null || from <= now) && (until === null || until > now),
+  );
+}
+
 function isTime(value: unknown): value is Date {
   return value instanceof Date && !Number.isNaN(value.getTime());
 }
@@ -126,7 +143,7 @@ function earliest(times: readonly Date[]): Date {
 
 function stateOf(isEnabled: boolean, problems: readonly Problem[], checkedAt: Date | null): HealthState {
   if (!isEnabled) return 'DISABLED';
-  if (problems.some(({ code }) => needsAuthorization.has(code))) return 'NEEDS_AUTHORIZATION';
+  if (problems.some(({ code }) => consentEnds.has(code))) return 'NEEDS_AUTHORIZATION';
   if (problems.length > 0) return 'NEEDS_ATTENTION';
   return checkedAt === null ? 'UNKNOWN' : 'WORKING';
 }

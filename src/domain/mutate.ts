@@ -30,14 +30,18 @@ type Done = string | { readonly id: string };
 
 /**
  * Runs a mutation: its writes and its audit entry are one transaction. The first mutation of an organization creates the organization's
- * record.
+ * record. `reason` is that of the audit entry, or returns it after the writes.
  *
  * @throws ValidationError when the input has malformed ids
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
  * @throws UnavailableError when the audit log must be streamed to a sink, and the sink fails
  * @throws UnavailableError when the database does not respond; its outcome says whether the transaction was committed
  */
-export async function mutate<T extends Done>(context: MutationContext, run: () => Promise<T>, reason: string | null = null): Promise<T> {
+export async function mutate<T extends Done>(
+  context: MutationContext,
+  run: () => Promise<T>,
+  reason: string | null | ((done: T) => string) = null,
+): Promise<T> {
   const { store, now, malformed = [] } = context;
   if (malformed.length > 0) throw new ValidationError(malformed);
   context.auditStream?.requireWorking(context.viewer.organizationId);
@@ -48,7 +52,8 @@ export async function mutate<T extends Done>(context: MutationContext, run: () =
     }
     const done = await run();
     const isSame = typeof done !== 'string' && isUnchanged(done);
-    await recordDone(context, typeof done === 'string' ? done : done.id, reason ?? (isSame ? NOTHING_CHANGED : null));
+    const said = typeof reason === 'function' ? reason(done) : reason;
+    await recordDone(context, typeof done === 'string' ? done : done.id, said ?? (isSame ? NOTHING_CHANGED : null));
     return done;
   });
 }

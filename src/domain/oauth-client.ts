@@ -20,8 +20,8 @@ export function oauth2SettingsOf({ settings }: AuthScheme): StoredSettings {
 }
 
 const misused = {
-  SECRET_MISSING: 'has a secret that is still to come',
-  DISABLED: 'is not enabled',
+  SECRET_MISSING: 'has a secret that is still to come; updateCredential sets it',
+  DISABLED: 'is not enabled; updateCredential sets enabled',
   PURPOSE: 'does not allow the purpose TOKEN_REQUEST; updateCredential sets its allowedPurposes',
   DOMAIN: 'does not list the host of the endpoint in its allowedDomains; updateCredential sets them',
 } as const;
@@ -99,7 +99,7 @@ async function usableCredential(
   hosts: readonly string[],
 ): Promise<CredentialRecord> {
   const [found] = id ? shown(context, 'credential', await context.store.credentials.byIds([id])) : [];
-  if (!found) throw refused(`has no ${what}`);
+  if (!found) throw refused(`has no ${what}: it is not set, or the credential does not exist any more`);
   if (!kinds.includes(found.kind)) throw refused(`has a ${what} of another kind than ${kinds.join(' or ')}`);
   const [reason] = hosts.flatMap((host) => forbiddenUse(found, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null }) ?? []);
   if (reason) throw refused(`has a ${what} that ${misused[reason]}`);
@@ -114,6 +114,7 @@ function refused(message: string): ValidationError {
 const ownFailures: ReadonlyMap<string, ServiceFailure> = new Map([
   ['request_failed', 'UNREACHABLE'],
   ['invalid_answer', 'INVALID_ANSWER'],
+  ['other_issuer', 'OTHER_ISSUER'],
   ['invalid_id_token', 'INVALID_ANSWER'],
   ['unexpected_status', 'INVALID_ANSWER'],
   ['unsupported_token_type', 'INVALID_ANSWER'],

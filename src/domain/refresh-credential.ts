@@ -27,7 +27,8 @@ export async function refreshCredential(
     expectVersion(record, expectedVersion);
     const refuse = (message: string) => new ValidationError([{ path: ['credential'], message }]);
     if (!kindsWithTokens.has(record.kind)) throw refuse('is of a kind for which the gateway obtains no tokens');
-    if (isRefreshed(record) && !('refreshToken' in record.secrets)) throw refuse('has no refresh token');
+    if (isRefreshed(record) && !('refreshToken' in record.secrets))
+      throw refuse('has no refresh token: a person must consent again (startAuthorization with the connection)');
     return record;
   };
   const record = await checks.thenMake(() => mutate(context, check), [check]);

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { CredentialNotUsableError, ValidationError } from '../errors.ts';
+import { CredentialNotUsableError, type NotUsable, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
 import { type Grant, type OAuthClient, serviceAccountAssertion } from '../services/oauth/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
@@ -10,8 +10,9 @@ import { hiddenField, shownSecrets } from '../store/token.ts';
 import { parsedUrl } from '../url.ts';
 import { credentialsOf, type OAuth2Settings } from './auth-scheme.ts';
 import type { DomainContext } from './context.ts';
-import { forbiddenUse } from './credential-use.ts';
+import { forbiddenUse, forbiddenUses } from './credential-use.ts';
 import { oauth2SettingsOf, oauthClientOf } from './oauth-client.ts';
+import { kindsWithTokens } from './token-facts.ts';
 
 /** A credential from which access tokens come, and how. */
 export interface TokenSource {
@@ -128,6 +129,32 @@ export async function tokenRequest(context: DomainContext, source: TokenSource):
     default:
       throw new CredentialNotUsableError('KIND_DOES_NOT_FIT', credential.id);
   }
+}
+
+/**
+ * Returns why no token can be obtained with a credential, as far as it and its scheme tell. It says nothing about the client of the scheme, which not every
+ * viewer can see. Stored tokens can be valid although they cannot be refreshed, and the connector decides where that is done.
+ */
+export function tokenProblems({ credential, scheme }: TokenSource, now: Date): NotUsable[] {
+  if (!kindsWithTokens.has(credential.kind)) return [];
+  if (isRefreshed(credential)) {
+    const { secrets, settings } = credential;
+    const end = (settings as { readonly accessTokenExpiresAt?: Date | null }).accessTokenExpiresAt ?? null;
+    const isValid = 'accessToken' in secrets && (end === null || end > now);
+    return isValid || !('refreshToken' in secrets)
+      ? []
+      : forbiddenUses(credential, { purpose: 'TOKEN_REQUEST', host: null, narrowedTo: null });
+  }
+  const { tokenUrl, ...settings }: Partial<OAuth2Settings> = schemeFor({ credential, scheme })?.settings ?? {};
+  const host = tokenUrl === undefined ? undefined : hostOfUrl(tokenUrl);
+  if (host === undefined) return ['NO_CLIENT'];
+  const { clientAuthentication, mtlsEnabled, mtlsCredentialId, privateKeyCredentialId, clientCredentialId } = settings;
+  const needsCertificate = mtlsEnabled || clientAuthentication === 'TLS';
+  const isIncomplete = (needsCertificate && !mtlsCredentialId) || (clientAuthentication === 'PRIVATE_KEY_JWT' && !privateKeyCredentialId);
+  return [
+    ...forbiddenUses(credential, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null }),
+    ...(clientCredentialId && credential.kind !== 'gcp' && isIncomplete ? (['SCHEME_INCOMPLETE'] as const) : []),
+  ];
 }
 
 /** Returns the scopes to request. A refresh keeps those that were granted. */

@@ -8,13 +8,15 @@ import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import type { CredentialPurpose, CredentialRecord } from '../store/credential.ts';
 import { type AccessToken, accessToken, anotherAccessToken } from './access-token.ts';
 import type { DomainContext } from './context.ts';
-import { forbiddenUse } from './credential-use.ts';
+import { forbiddenUses } from './credential-use.ts';
 import { visibilityOf } from './credential-visibility.ts';
 import { noteFinding } from './findings.ts';
+import { needsAuthorization } from './health.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { shown } from './reading.ts';
+import { tokenProblems } from './token-source.ts';
 import { applicationOf, isSignature, type Place, placesOf, secretsIn, signedBody } from './use-application.ts';
-import { below, coversSite, isAt, matchesUrl, type Site, siteOf } from './use-site.ts';
+import { below, coversSite, givenUrl, isAt, matchesUrl, type Site, siteOf } from './use-site.ts';
 
 export type { BodyToSign } from '../services/requests/index.ts';
 
@@ -51,6 +53,13 @@ export interface UsePlan {
    * is no URL of this host.
    */
   resolve(pathAndQuery: string): URL | null;
+  /** Returns the URL that a caller means: an absolute one, or a path below the base URL. Null if it is neither, or leads to another host than that. */
+  urlOf(text: string): URL | null;
+}
+
+/** Whether a text is meant as a path below a base URL. */
+export function isRelative(text: string): boolean {
+  return text.startsWith('/');
 }
 
 /** A request that is to be sent over a connection. */
@@ -119,14 +128,16 @@ function bindingsOf({ connection, purpose }: PlannedUse) {
 }
 
 function planOf(
-  { kinds, policy }: DomainContext,
+  { kinds, policy, now }: Pick<DomainContext, 'kinds' | 'policy' | 'now'>,
   use: PlannedUse,
   connector: ConnectorRecord | null,
   credentialOf: (id: string) => CredentialRecord | NotUsable,
 ): OwnPlan {
   const { connection, purpose } = use;
   const problems: PlanProblem[] = [];
-  const refuse = (code: NotUsable, credentialId: string | null = null) => void problems.push({ code, credentialId });
+  const refuse = (code: NotUsable, credentialId: string | null = null) => {
+    if (!problems.some((each) => each.code === code && each.credentialId === credentialId)) problems.push({ code, credentialId });
+  };
   const bindings = bindingsOf(use);
 
   if (connection.isAltered || connector?.isAltered) refuse('ALTERED');
@@ -137,9 +148,11 @@ function planOf(
   else if (led.baseUrl.protocol !== 'https:' && !policy.allowsHttp) refuse('HTTPS_REQUIRED');
   const needsCredential =
     connector && connector.authSchemes.length > 0 && !connector.authSchemes.some(({ schemeType }) => schemeType === 'NONE');
-  if (purpose === 'ACTION' && bindings.length === 0 && needsCredential) refuse('CREDENTIAL_REQUIRED');
+  const isForRequests = purpose === 'ACTION' || purpose === 'TRIGGER';
+  if (isForRequests && bindings.length === 0 && needsCredential) refuse('CREDENTIAL_REQUIRED');
 
   const all: Applied[] = [];
+  let isHostAllowed = true;
   const onlyFor: ((url: URL) => boolean)[] = [];
   for (const { credentialId, authScheme } of bindings) {
     const credential = credentialOf(credentialId);
@@ -152,20 +165,29 @@ function planOf(
       continue;
     }
     const kind = kinds.of(credential);
-    const forbidden = site && forbiddenUse(credential, { purpose, host: site.host, narrowedTo: connection.allowedDomain });
-    if (forbidden) refuse(forbidden, credentialId);
+    const forbidden: NotUsable[] = forbiddenUses(credential, {
+      purpose,
+      host: site?.host ?? null,
+      narrowedTo: connection.allowedDomain,
+    });
     const application = applicationOf(kind.apply, credential.settings, authScheme);
+    const { only } = kind.apply ?? {};
+    if (only && site && application !== 'NOT_FOR_REQUESTS') {
+      const fill = (template: Template) =>
+        filled(template, ({ name, default: fallback }) => textOf(credential.settings[name]) ?? fallback ?? '');
+      if (!coversSite(only, site.host, fill)) forbidden.push('DOMAIN');
+      const { urls } = only;
+      if (urls !== undefined) onlyFor.push((url) => matchesUrl(fill(urls), url));
+    }
+    if (forbidden.includes('DOMAIN')) isHostAllowed = false;
+    for (const reason of forbidden) refuse(reason, credentialId);
     if (typeof application === 'string') {
       refuse(application, credentialId);
       continue;
     }
-    const { only } = kind.apply ?? {};
-    if (only && site) {
-      const fill = (template: Template) =>
-        filled(template, ({ name, default: fallback }) => textOf(credential.settings[name]) ?? fallback ?? '');
-      if (!forbidden && !coversSite(only, site.host, fill)) refuse('DOMAIN', credentialId);
-      const { urls } = only;
-      if (urls !== undefined) onlyFor.push((url) => matchesUrl(fill(urls), url));
+    if (application.put === 'TOKEN') {
+      if (needsAuthorization(credential, now())) refuse('NEEDS_AUTHORIZATION', credentialId);
+      for (const problem of tokenProblems({ credential, scheme: authScheme }, now())) refuse(problem, credentialId);
     }
     const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
     if (isMissing) refuse('SECRET_MISSING', credentialId);
@@ -194,11 +216,12 @@ function planOf(
     steps,
     problems,
     baseUrl: site && new URL(site.baseUrl),
-    allowedHosts: site && !problems.some(({ code }) => code === 'DOMAIN') ? [site.host] : [],
+    allowedHosts: site && isHostAllowed ? [site.host] : [],
     credentials: applied.map(({ credential }) => credential),
     signs: signs.includes('BODY') ? 'BODY' : signs.includes('BODY_DIGEST') ? 'BODY_DIGEST' : 'NOTHING',
     permits: (url) => site !== null && problems.length === 0 && isAt(site, url) && onlyFor.every((allows) => allows(url)),
     resolve: (pathAndQuery) => site && below(site, pathAndQuery),
+    urlOf: (text) => (isRelative(text) ? site && below(site, text) : (givenUrl(text) ?? null)),
     applied,
   };
 }
@@ -296,7 +319,7 @@ export function refuseUnplanned(plan: UsePlan, { url, headers }: Pick<RequestToP
  */
 export async function recordUse(context: MutationContext, { plan }: Pick<PreparedRequest, 'plan'>): Promise<void> {
   const { uses, viewer } = context;
-  if (uses?.proxied === 'minute') {
+  if (uses.proxied === 'minute') {
     context.auditStream?.requireWorking(viewer.organizationId);
     uses.count(viewer, plan.connection.id);
   } else {
@@ -307,7 +330,7 @@ export async function recordUse(context: MutationContext, { plan }: Pick<Prepare
 
 /** Notes when a connection and its credentials were used. Writes nothing yet. */
 export function noteUsed({ uses, viewer, now }: DomainContext, { connection, credentials }: UsePlan): void {
-  uses?.note(
+  uses.note(
     viewer.organizationId,
     connection.id,
     credentials.map(({ id }) => id),

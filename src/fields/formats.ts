@@ -2,7 +2,7 @@ import validator from 'validator';
 import { z } from 'zod';
 import { parsedUrl } from '../url.ts';
 import { armored, standardArmor } from './armor.ts';
-import { isHostName, isHostPattern, withCanonicalHost } from './hosts.ts';
+import { hostOfUrl, isHostName, isHostPattern, withCanonicalHost } from './hosts.ts';
 import { isKnownToken, isMaskPart } from './shown-secrets.ts';
 import { isProse, isVisibleLine } from './visible-text.ts';
 
@@ -95,8 +95,9 @@ export const formats = {
     accepts: (text) => text === '' || visibleAscii.test(text),
   },
   sentUrl: {
-    message: 'must be an absolute http or https URL without spaces, line breaks, user name, password or fragment',
-    accepts: isUrl,
+    message:
+      'must be an absolute http or https URL, or a path that begins with one slash, without spaces, line breaks, user name, password or fragment',
+    accepts: (text) => isUrl(text) || isRequestPath(text),
   },
   sha256: { message: 'must be 64 hexadecimal digits', accepts: (text) => /^[0-9A-Fa-f]{64}$/.test(text) },
   /** A shared secret whose bytes in UTF-8 are a key. */
@@ -112,6 +113,18 @@ export const formats = {
     message: 'must be an absolute http or https URL without spaces, line breaks, user name, password or fragment',
     accepts: isUrl,
   },
+  /** The URL of a service to which credentials are sent. Its host must be one that `allowedDomains` can list. */
+  serviceUrl: {
+    message:
+      'must be an absolute http or https URL with a host name, not an IP address, because credentials are only sent to hosts with names. No spaces, line breaks, user name, password or fragment',
+    accepts: isServiceUrl,
+  },
+  /** The same with `{name}` for variables. */
+  serviceUrlTemplate: {
+    message:
+      'must be an absolute http or https URL with a host name, not an IP address, because credentials are only sent to hosts with names. No spaces, line breaks, user name, password or fragment',
+    accepts: (text) => isUrl(text) && isServiceUrl(text.replace(/\{[^{}]*\}/g, 'x')),
+  },
   /** The URLs to which a secret may be sent. Each asterisk stands for any characters. */
   urlPattern: {
     message: 'must begin with http://, https:// or *://, without spaces, line breaks, user name, password or fragment',
@@ -125,7 +138,7 @@ export const formats = {
   // The query can contain anything that the URL parser keeps. A fragment is never sent.
   requestPath: {
     message: 'must be a path that begins with one slash, with a query if needed, in the visible characters of ASCII, without a fragment',
-    accepts: (text) => /^\/(?![/\\])[\x21\x22\x24-\x5b\x5d-\x7e]*$/.test(text),
+    accepts: isRequestPath,
   },
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',
@@ -291,6 +304,15 @@ function isEmail(text: string): boolean {
 function isUrl(text: string): boolean {
   const rest = /^https?:\/\/(.*)$/i.exec(text)?.[1];
   return rest !== undefined && urlCharacters.test(text) && afterScheme.test(rest) && parsedUrl(text) !== undefined;
+}
+
+/** Whether it is a URL whose host has a name. */
+function isServiceUrl(text: string): boolean {
+  return isUrl(text) && hostOfUrl(text) !== undefined;
+}
+
+function isRequestPath(text: string): boolean {
+  return /^\/(?![/\\])[\x21\x22\x24-\x5b\x5d-\x7e]*$/.test(text);
 }
 
 function isUrlPattern(text: string): boolean {

@@ -297,7 +297,9 @@ function reason(error: errors.JOSEError): string {
   if (error instanceof errors.JWTClaimValidationFailed) {
     return error.claim === 'typ' ? 'The token’s header typ is missing or does not have the expected value.' : wrongClaim(error.claim);
   }
-  if (error instanceof errors.JWSSignatureVerificationFailed) return 'The token’s signature is not valid.';
+  if (error instanceof errors.JWSSignatureVerificationFailed) {
+    return 'The token’s signature is not valid: it was made with another key than the one of this gateway (TOKEN_SECRET, TOKEN_JWKS_URL or, for a development token, that of the DATA_DIR).';
+  }
   if (error instanceof errors.JOSEAlgNotAllowed) return 'The token is signed with an algorithm that is not accepted here.';
   if (error instanceof errors.JWKSNoMatchingKey) return 'The token is signed with a key that the issuer does not publish.';
   if (error instanceof errors.JWKSMultipleMatchingKeys) return 'The token does not name the issuer’s key that it is signed with.';

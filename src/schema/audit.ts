@@ -54,7 +54,7 @@ export function addAudit(kit: Kit): void {
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'For what an action did besides its own object, that action and the global id of its object, such as `with deleteEndUser of RW5kVXNlcjo…`; for an update whose values were all stored already, `nothing changed`; for a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
+            'For what an action did besides its own object, that action and the global id of its object, such as `with deleteEndUser of RW5kVXNlcjo…`; for an update whose values were all stored already, `nothing changed`; for a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for `authorizeRequest`, the purpose and the host, such as `ACTION: api.example.com`; for `proxyRequest`, the purpose, unless the entry sums up several requests; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
         }),
         count: t.exposeInt('count', {
           description:

@@ -71,7 +71,7 @@ export function connectionHealthFields(kit: Kit, t: OutputBuilder<ConnectionReco
       type: healthState(kit),
       extensions,
       description:
-        'Whether it works now. It follows from all of its credentials, also those that the viewer cannot see, and from what was learned by using or checking it. The first of DISABLED, NEEDS_AUTHORIZATION and NEEDS_ATTENTION that one of them has decides.',
+        'Whether it works now. It follows from all of its credentials, also those that the viewer cannot see, and from what was learned by using or checking it. The first of DISABLED, NEEDS_AUTHORIZATION and NEEDS_ATTENTION that one of them has decides. It does not say whether the configuration permits requests, such as the purposes and domains that its credentials allow and its auth schemes: `requestPlan.problems` does, and so does a check (NOT_USABLE).',
       resolve: async (record, _args, { loaders }) => (await loaders.connectionHealth.load(record)).state,
     }),
     problems: t.field({
@@ -79,7 +79,7 @@ export function connectionHealthFields(kit: Kit, t: OutputBuilder<ConnectionReco
       nullable: true,
       extensions,
       description:
-        'What is wrong with it and with its credentials that the viewer can see. Null only without the scope. Scope: `credentials.get`.',
+        'What is wrong with it and with its credentials that the viewer can see. What its configuration prevents is in `requestPlan.problems`, and here only after a check (NOT_USABLE). Null only without the scope. Scope: `credentials.get`.',
       authScopes: { scope: 'credentials.get' },
       resolve: async (record, _args, { loaders }) => {
         const { problems } = await loaders.connectionHealth.load(record);

@@ -2,7 +2,6 @@ import { type AuthorizedRequest, authorizeRequest, authorizeRequestFields } from
 import { credentialPurpose } from '../domain/credential-use.ts';
 import type { ConnectionRecord } from '../domain/reading.ts';
 import type { PlanProblem, PlanStep, UsePlan } from '../domain/use.ts';
-import { givenUrl } from '../domain/use-site.ts';
 import {
   CredentialNotUsableError,
   NotFoundError,
@@ -11,6 +10,7 @@ import {
   UnreadableSecretError,
   ValidationError,
 } from '../errors.ts';
+import { formats } from '../fields/formats.ts';
 import type { Redacted } from '../redacted.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
@@ -78,14 +78,14 @@ const planType = shared(({ builder }: Kit) => {
         type: [problem],
         nullable: true,
         description:
-          'What prevents requests. With an empty list, requests to the allowed hosts are possible. Null only without the scope. Scope: `credentials.get`.',
+          'Everything that prevents requests and that can be known without opening a secret or asking anybody. Null only without the scope. Scope: `credentials.get`.',
         authScopes: { scope: 'credentials.get' },
         resolve: ({ problems }) => problems,
       }),
       baseUrl: t.string({
         nullable: true,
         description:
-          'The URL under which `/proxy` and relative paths begin, with the variables of the connection in it. Null without the scope, or if it is not known where the connection leads. Scope: `connectors.get`.',
+          'The URL below which the paths of `/proxy` and `authorizeRequest` begin, with the variables of the connection in it. Null without the scope, or if it is not known where the connection leads. Scope: `connectors.get`.',
         authScopes: { scope: 'connectors.get' },
         resolve: ({ baseUrl }) => baseUrl?.href ?? null,
       }),
@@ -99,10 +99,12 @@ const planType = shared(({ builder }: Kit) => {
       permits: t.boolean({
         description:
           'Whether a request to this URL can be authorized: there are no problems, and the scheme, host and port are the allowed ones.',
-        args: { url: t.arg.string({ required: true, description: 'An absolute URL.' }) },
+        args: {
+          url: t.arg.string({ required: true, description: 'An absolute URL, or a path below `baseUrl` that begins with a slash.' }),
+        },
         resolve: (plan, { url }) => {
-          const given = givenUrl(url);
-          return given !== undefined && plan.permits(given);
+          const meant = formats.sentUrl.accepts(url) ? plan.urlOf(url) : null;
+          return meant !== null && plan.permits(meant);
         },
       }),
     }),

@@ -58,6 +58,11 @@ export interface Rewrapped {
   readonly last: string | null;
 }
 
+const ADD_MASTER_KEY =
+  '. Start the gateway with the master key under which it was sealed: in MASTER_KEY, or with the DATA_DIR that contains it';
+/** Why a secret cannot be opened whose data key cannot. */
+export const NO_MASTER_KEY = `no available master key opens its data key${ADD_MASTER_KEY}`;
+
 /** A key that was wrapped before the header contained the purpose, and its bytes. Undefined if no available master key opens it. */
 export interface UnboundKey {
   readonly keyId: string;
@@ -169,8 +174,8 @@ export function createKeyring(database: Database, keyProvider: KeyProvider) {
     const reason = isPassing
       ? 'the master key is temporarily unavailable; try again'
       : what === undefined
-        ? 'no available master key opens its data key'
-        : 'no available master key opens it';
+        ? NO_MASTER_KEY
+        : `no available master key opens it${ADD_MASTER_KEY}`;
     return new UnreadableSecretError(reason, what);
   }
 

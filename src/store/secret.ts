@@ -7,7 +7,7 @@ import type { CredentialRecord } from './credential.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Conditions, Extent } from './extent.ts';
 import { number, optional, tenantSchema, text } from './fields.ts';
-import type { KeyHolder } from './keyring.ts';
+import { type KeyHolder, NO_MASTER_KEY } from './keyring.ts';
 import { newId, type RecordStore } from './records.ts';
 import { sumOfBytes } from './sizes.ts';
 
@@ -211,7 +211,7 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
             (async () => {
               if (!stored) throw new UnreadableSecretError('its ciphertext is missing');
               const key = keys.get(sealingKeyId(stored.sealed));
-              if (!key) throw new UnreadableSecretError('no available master key opens its data key');
+              if (!key) throw new UnreadableSecretError(NO_MASTER_KEY);
               return openUnbound(key, place, stored.sealed);
             })(),
           );

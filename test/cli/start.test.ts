@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
+import { grantableScopes } from '../../src/access/scopes.ts';
 import { newDataDirectory, run, send, startServer, useProcesses, useServer } from './process.ts';
 
 useProcesses();
@@ -222,6 +223,8 @@ it('helps', async () => {
   const { stdout, code } = await run(['--help'], {}).ended;
   expect(code).toBe(0);
   for (const command of ['start', 'token', 'demo', 'organization']) expect(stdout).toContain(command);
+  const token = await run(['token', '--help'], {}).ended;
+  for (const scope of grantableScopes) expect(token.stdout).toContain(scope);
 });
 
 it('answers whether it lives and whether it is ready', async () => {

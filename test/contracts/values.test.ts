@@ -285,7 +285,8 @@ describe('values that cannot work', () => {
 });
 
 describe('URLs', () => {
-  const urlFields = textFields.filter(({ format }) => format === 'url' || format === 'urlPattern' || format === 'cloneUrl');
+  const formatsOfUrls: readonly unknown[] = ['url', 'serviceUrl', 'urlPattern', 'cloneUrl'];
+  const urlFields = textFields.filter(({ format }) => formatsOfUrls.includes(format));
   const malformed = [
     'https://a.exa\nmple/t',
     ' https://a.example/t',

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type Caller, useTestGateway } from '../harness.ts';
+import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run } from '../operations.ts';
 
 const test = useTestGateway();
@@ -39,6 +39,46 @@ describe('an update', () => {
     });
     expect(await update({ authSchemes: null })).toMatchObject({ authSchemes: [], name: 'zendesk' });
   });
+});
+
+it('refuses the URL of a service that no credential could ever be sent to, wherever one is given', async () => {
+  const { caller, id } = await setUp();
+  const connector = { id };
+  const owner = { integration, name: 'x' };
+  const codes = 'results { error { message } }';
+  const oauth2 = { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token' };
+  const authSchemes = (settings: object) => [{ schemeId: 'o', schemeType: 'OAUTH2', oauth2: { ...oauth2, ...settings } }];
+  const client = (tokenUrl: string) => ({ oauth2Client: { clientId: 'c', tokenUrl } });
+  const inputs: Readonly<Record<string, (url: string) => Promise<Json>>> = {
+    createConnector: (baseUrl) => run(test, caller, 'createConnector', { ...owner, baseUrl }),
+    updateConnector: (baseUrl) => run(test, caller, 'updateConnector', { connector, baseUrl }),
+    createConnection: (baseUrl) => run(test, caller, 'createConnection', { ...owner, connector, baseUrl }),
+    importConnections: (baseUrl) => run(test, caller, 'importConnections', { integration, connections: [{ name: 'x', baseUrl }] }, codes),
+    tokenUrl: (tokenUrl) => run(test, caller, 'updateConnector', { connector, authSchemes: authSchemes({ tokenUrl }) }),
+    revocationUrl: (revocationUrl) => run(test, caller, 'updateConnector', { connector, authSchemes: authSchemes({ revocationUrl }) }),
+    introspectionUrl: (introspectionUrl) =>
+      run(test, caller, 'updateConnector', { connector, authSchemes: authSchemes({ introspectionUrl }) }),
+    client: (tokenUrl) => run(test, caller, 'createCredential', { ...owner, data: client(tokenUrl) }),
+  };
+  for (const [name, send] of Object.entries(inputs)) {
+    for (const url of [
+      'https://10.1.2.3/v1',
+      'http://[::1]:8080',
+      'https://0x7f.1/',
+      'https://2130706433/',
+      'https://example.com./',
+      'https://a.1/',
+    ]) {
+      const answer = await send(url).catch((error: Error) => ({ message: error.message }));
+      expect(JSON.stringify(answer), `${name} ${url}`).toMatch(/host name, not an IP address/);
+    }
+  }
+  // A name can lead to an address that the operator allows, and a variable can become a name.
+  for (const baseUrl of ['https://localhost/', 'http://intranet:8080/', 'https://{tenant}.example.com/{area}', 'https://{host}/'])
+    expect(await run(test, caller, 'updateConnector', { connector, baseUrl }, fields)).toMatchObject({ connector: { baseUrl } });
+  // These are only compared, or for the browser, or asked without credentials.
+  const others = { authorizeUrl: 'https://10.1.2.3/authorize', issuer: 'https://10.1.2.3' };
+  expect(await run(test, caller, 'updateConnector', { connector, authSchemes: authSchemes(others) }, fields)).toHaveProperty('connector');
 });
 
 it('keeps every setting of every scheme as it was sent', async () => {

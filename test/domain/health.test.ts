@@ -126,7 +126,7 @@ it('a state is true at the moment of reading, for display and for filters, whate
   expect(await states(caller)).toEqual(atFirst);
   expect(await credentialOf(caller, pending.id)).toMatchObject({
     checkedAt: null,
-    problems: [{ code: 'SECRET_MISSING', message: 'A required secret is not set.', since: new Date(start).toISOString() }],
+    problems: [{ code: 'SECRET_MISSING', message: expect.stringContaining('updateCredential'), since: new Date(start).toISOString() }],
   });
 
   now = start + HOUR;
@@ -138,7 +138,7 @@ it('a state is true at the moment of reading, for display and for filters, whate
   };
   expect(await states(caller)).toEqual(anHourLater);
   expect((await credentialOf(caller, ends.id)).problems).toEqual([
-    { code: 'TOKEN_EXPIRED', message: 'The access token has expired, and there is no refresh token.', since: later(HOUR) },
+    { code: 'TOKEN_EXPIRED', message: expect.stringContaining('startAuthorization'), since: later(HOUR) },
   ]);
   now = start;
   // The clock goes back only in tests. What another copy has settled meanwhile is settled again when it is due.

@@ -205,6 +205,10 @@ const table: Readonly<Record<string, Readonly<Record<string, string>>>> = {
 };
 /** These send a token request first, which is tested where tokens are. */
 const obtained = ['gcp', 'oauth2Client', 'oauth2Password'];
+const tokenUse = {
+  allowedDomains: [HOST, 'auth.example.com', 'oauth2.googleapis.com'],
+  allowedPurposes: ['ACTION', 'TOKEN_REQUEST'],
+};
 
 /** A plan in one line. */
 const shown = ({ steps, problems }: Json) =>
@@ -234,7 +238,7 @@ describe('every kind with every scheme', () => {
       return {
         name: `${row} ${type}`,
         connector: { inIntegration: { integration, name: 'api' } },
-        actionCredentials: [{ credential: credential(data), authScheme: schemes[type] ?? null }],
+        actionCredentials: [{ credential: credential(data, obtained.includes(row) ? tokenUse : {}), authScheme: schemes[type] ?? null }],
       };
     });
     for (let at = 0; at < items.length; at += 100) {
@@ -519,6 +523,15 @@ describe('a request goes only', () => {
       const { permits } = await planOf(id, `requestPlan { permits(url: ${JSON.stringify(url)}) }`);
       expect(permits, url).toBe(false);
     }
+    // A path is below the base URL, as that of the proxy is.
+    for (const path of ['/things?a=1', '/..%2fx', '/../../x']) {
+      expect((await authorize(id, { url: path })).request.url).toBe(new URL(`${origin}/v1${path}`).href);
+      expect((await planOf(id, `requestPlan { permits(url: ${JSON.stringify(path)}) }`)).permits).toBe(true);
+    }
+    for (const path of ['/a#b', '/\\evil.example', '//evil.example/', '/a b', '?a=1', 'things', '/é']) {
+      expect(await authorize(id, { url: path }), path).toMatchObject({ code: 'VALIDATION_FAILED' });
+      expect((await planOf(id, `requestPlan { permits(url: ${JSON.stringify(path)}) }`)).permits, path).toBe(false);
+    }
     for (const url of [`${origin}/`, `HTTPS://${HOST.toUpperCase()}:${port}/v2/../x`, origin]) {
       const { request } = await authorize(id, { url });
       expect(request.url).toBe(new URL(url).href);
@@ -617,7 +630,54 @@ describe('a request goes only', () => {
     const bad = await connect([{ credential: credential({ string: { value: 'a\r\nX: y' } }), authScheme: schemes.API_KEY }]);
     expect(await authorize(bad.id)).toMatchObject({ reason: 'SECRET_NOT_SUITABLE' });
     await test.create(caller, 'Connector', { integration, name: 'secured', baseUrl: origin, authSchemes: [schemes.BASIC_AUTH] });
-    expect(await problems([], { connector: { inIntegration: { integration, name: 'secured' } } })).toEqual(['CREDENTIAL_REQUIRED']);
+    const secured = { connector: { inIntegration: { integration, name: 'secured' } } };
+    expect(await problems([], secured)).toEqual(['CREDENTIAL_REQUIRED']);
+    // For each purpose: the credentials for one are not those for the other.
+    const onlyActions = await connect([token({})], secured);
+    expect(await authorize(onlyActions.id, { purpose: 'TRIGGER' })).toMatchObject({ reason: 'CREDENTIAL_REQUIRED', credentialId: null });
+    expect(await planOf(onlyActions.id, 'requestPlan(purpose: TRIGGER) { problems { code } permits(url: "/") }')).toEqual({
+      problems: [{ code: 'CREDENTIAL_REQUIRED' }],
+      permits: false,
+    });
+    const onlyTriggers = await connect([], { ...secured, triggerCredentials: [token({ allowedPurposes: ['TRIGGER'] })] });
+    expect(onlyTriggers.problems).toMatchObject([{ code: 'CREDENTIAL_REQUIRED' }]);
+    expect((await authorize(onlyTriggers.id, { purpose: 'TRIGGER' })).request).toBeDefined();
+
+    // Everything that is wrong is shown, and only the allowed host.
+    const wrong = await connect([
+      {
+        credential: credential({ string: { value: 'v' } }, { enabled: false, allowedDomains: [], allowedPurposes: [] }),
+        authScheme: schemes.BASIC_AUTH,
+      },
+    ]);
+    expect(wrong.problems.map(({ code }: Json) => code)).toEqual(['DISABLED', 'PURPOSE', 'DOMAIN', 'KIND_DOES_NOT_FIT']);
+    expect(wrong.allowedHosts).toEqual([]);
+    const nowhere = await connect([token({ allowedPurposes: [] })], { connector: null });
+    expect(nowhere.problems.map(({ code }: Json) => code)).toEqual(['NO_HOST', 'PURPOSE']);
+    // What sends a token request needs that purpose and that host, too.
+    const oauth = (settings: object = {}) =>
+      scheme('OAUTH2', { oauth2: { grant: 'CLIENT_CREDENTIALS', tokenUrl: 'https://auth.example.com/token', ...settings } });
+    const client = { oauth2Client: exampleData(kindNamed('oauth2Client')) };
+    const asked = await connect([{ credential: credential(client), authScheme: oauth({ clientAuthentication: 'TLS' }) }]);
+    expect(asked.problems.map(({ code }: Json) => code)).toEqual(['PURPOSE', 'DOMAIN', 'SCHEME_INCOMPLETE']);
+    expect(asked.allowedHosts).toEqual([HOST]);
+
+    // A dead token is not sent.
+    const dead = {
+      expired: { oauth2Token: { accessToken: 't', scopes: [], accessTokenExpiresAt: '2020-01-01T00:00:00Z' } },
+      // It could be refreshed, if it were allowed to.
+      refreshed: { oauth2Token: { accessToken: 't', refreshToken: 'r', scopes: [], accessTokenExpiresAt: '2020-01-01T00:00:00Z' } },
+      valid: { oauth2Token: { accessToken: 't', scopes: [], accessTokenExpiresAt: '2999-01-01T00:00:00Z' } },
+    };
+    const expired = await connect([{ credential: credential(dead.expired) }]);
+    expect(expired.problems.map(({ code }: Json) => code)).toEqual(['NEEDS_AUTHORIZATION']);
+    expect(await authorize(expired.id)).toMatchObject({
+      reason: 'NEEDS_AUTHORIZATION',
+      credentialId: expired.problems[0].credentialId,
+      message: expect.stringContaining('startAuthorization'),
+    });
+    expect((await connect([{ credential: credential(dead.valid) }])).problems).toEqual([]);
+    expect((await connect([{ credential: credential(dead.refreshed) }])).problems).toMatchObject([{ code: 'PURPOSE' }]);
     for (const purpose of Object.keys(credentialPurpose.values)) {
       const { id } = await connect([token({ allowedPurposes: Object.keys(credentialPurpose.values) })]);
       const isForRequests = ['ACTION', 'TRIGGER'].includes(purpose);

@@ -234,10 +234,10 @@ describe('a shared secret', () => {
   });
 
   it('refuses a token under another secret, and one that was changed', async () => {
-    expect(await refusal(await sign(claims(), randomBytes(64)))).toBe('The token’s signature is not valid.');
+    expect(await refusal(await sign(claims(), randomBytes(64)))).toContain('The token’s signature is not valid');
     const [header, , signature] = (await sign(claims())).split('.');
     const changed = Buffer.from(JSON.stringify(claims({ organization: 'other' }))).toString('base64url');
-    expect(await refusal(`${header}.${changed}.${signature}`)).toBe('The token’s signature is not valid.');
+    expect(await refusal(`${header}.${changed}.${signature}`)).toContain('The token’s signature is not valid');
   });
 
   it('refuses alg none, with and without a signature, in any case', async () => {
@@ -291,7 +291,7 @@ describe('a token that was accepted before', () => {
     for (let again = 0; again < 3; again++) expect(await taken(good)).toBe('taken');
     expect(verify).toHaveBeenCalledTimes(1);
     for (const token of [bad, changed]) {
-      for (let again = 0; again < 2; again++) expect(await taken(token)).toBe('The token’s signature is not valid.');
+      for (let again = 0; again < 2; again++) expect(await taken(token)).toContain('The token’s signature is not valid');
     }
     expect(verify).toHaveBeenCalledTimes(5);
     // It is dropped when it is refused, and so verified again.
@@ -438,7 +438,7 @@ describe('an issuer’s published keys', () => {
 
   it('refuse a key that takes the name of a published one', async () => {
     published = [await newKey('ES256', 'one')];
-    expect(await refusal(await signWith(await newKey('ES256', 'one')), settings)).toBe('The token’s signature is not valid.');
+    expect(await refusal(await signWith(await newKey('ES256', 'one')), settings)).toContain('The token’s signature is not valid');
   });
 
   // The classic confusion: what is public becomes the secret of an HMAC. Pinning by the kind of key makes it impossible.
@@ -635,7 +635,7 @@ describe('an issuer’s published keys', () => {
     expect(verify).toHaveBeenCalledTimes(1);
     published = [other];
     clock.elapsed = 11 * 60_000;
-    for (let again = 0; again < 2; again++) expect(await taken(token)).toBe('The token’s signature is not valid.');
+    for (let again = 0; again < 2; again++) expect(await taken(token)).toContain('The token’s signature is not valid');
     expect(await taken(await longLived(other))).toBe('taken');
     verify.mockRestore();
   });

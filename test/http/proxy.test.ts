@@ -348,6 +348,23 @@ describe('a request', () => {
     expect((await send({ body: 'x'.repeat(64 * 1024 + 1) })).status).toBe(401);
     expect(service.received.splice(0)).toHaveLength(1);
     expect(server.tokenRequests).toHaveLength(3);
+
+    // When the service has ended the authorization, the dead token is not sent any more.
+    const alone = { connector: null, allowedDomain: host, baseUrl: `${service.origin(host)}/v1` };
+    const tokens = { oauth2Token: { accessToken: 'a-dead-token', refreshToken: 'a-dead-refresh-token', scopes: ['tickets:read'] } };
+    const lost = await connect('lost', tokens, { ...alone, authScheme, credential: allowedBoth });
+    const overLost = { path: `/proxy/${lost}/x` };
+    expect((await send(overLost)).status).toBe(401);
+    expect(service.received.splice(0)).toHaveLength(1);
+    const refused = await send(overLost);
+    expect([codeOf(refused), reasonOf(refused)]).toEqual(['409 CREDENTIAL_NOT_USABLE', 'NEEDS_AUTHORIZATION']);
+    expect(refused.body).toContain('startAuthorization');
+    expect(service.received).toEqual([]);
+    const plan = 'query ($id: ID!) { connection(by: { id: $id }) { state requestPlan { problems { code message } } } }';
+    expect((await test.query(caller, plan, { id: lost })).connection).toMatchObject({
+      state: 'NEEDS_AUTHORIZATION',
+      requestPlan: { problems: [{ code: 'NEEDS_AUTHORIZATION', message: expect.stringContaining('startAuthorization') }] },
+    });
     await server.stop();
   });
 

@@ -555,7 +555,7 @@ it('fills a connector with what a server says about itself', async () => {
   expect(again.connector.authSchemes[0]).toMatchObject({ schemeId: 'oauth', clientCredentialId: world.client, ...endpoints });
   // The document must name the issuer that was asked for, and there must be one.
   const { port } = new URL(server.issuer);
-  expect(await discover({ issuer: `http://127.0.0.1:${port}` })).toMatchObject({ code: 'SERVICE_FAILED', reason: 'INVALID_ANSWER' });
+  expect(await discover({ issuer: `http://127.0.0.1:${port}` })).toMatchObject({ code: 'SERVICE_FAILED', reason: 'OTHER_ISSUER' });
   expect(await discover({ issuer: `${server.issuer}/tenant` })).toMatchObject({ code: 'SERVICE_FAILED' });
   expect(await discover({ issuer: 'https://nowhere.invalid' })).toMatchObject({ code: 'SERVICE_FAILED', reason: 'UNREACHABLE' });
 });

@@ -132,6 +132,9 @@ function discovered(metadata: Readonly<ServerMetadata>): ServerFacts {
   };
 }
 
+/** What the library says of a document of another issuer than the one that was asked for. */
+const ISSUER_DIFFERS = 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED';
+
 const answerLimits = { maxBodyBytes: MAX_ANSWER_BYTES };
 /** Nothing is lost if these fail, and several of them must fit into one operation: each has five seconds. */
 const quickLimits = { ...answerLimits, headersMs: 5_000, totalMs: 5_000 };
@@ -230,7 +233,8 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
           });
           return discovered(config.serverMetadata());
         } catch (error) {
-          const known = tokenRequestError(failure ?? error, 'invalid_answer');
+          const isOther = failure === undefined && (error as { readonly code?: unknown }).code === ISSUER_DIFFERS;
+          const known = tokenRequestError(failure ?? error, isOther ? 'other_issuer' : 'invalid_answer');
           failure = known;
           // A server has one of the two documents.
           if (known.code !== 'request_refused' && known.code !== 'unexpected_status') throw known;
