@@ -1,5 +1,7 @@
 import { ServiceFailedError, type ServiceFailure, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
+import type { SignatureAlgorithm } from '../key-files/index.ts';
+import type { Signer } from '../key-files/jwt.ts';
 import type { Redacted } from '../redacted.ts';
 import { type ClientAuthentication, type OAuthClient, TokenRequestError } from '../services/oauth/index.ts';
 import type { ClientCertificate } from '../services/outbound/index.ts';
@@ -70,7 +72,7 @@ export async function oauthClientOf(context: DomainContext, scheme: AuthScheme, 
 }
 
 async function authenticationOf(
-  { store }: DomainContext,
+  { store, keyFiles }: DomainContext,
   method: OAuth2Settings['clientAuthentication'],
   secret: Redacted | null,
   privateKey: CredentialRecord | undefined,
@@ -79,7 +81,9 @@ async function authenticationOf(
   if (method === 'PRIVATE_KEY_JWT') {
     const algorithm = String(privateKey!.settings.algorithm);
     if (algorithm.startsWith('HS')) throw refused('has a shared secret in the place of the private key (privateKeyCredentialId)');
-    return { method, privateKey: await store.secrets.open(privateKey!, 'secret'), keyId: null, algorithm };
+    const key = await store.secrets.open(privateKey!, 'secret');
+    const sign: Signer = (text) => keyFiles().sign(algorithm as SignatureAlgorithm, key, text);
+    return { method, sign, keyId: null, algorithm };
   }
   return secret === null || method === 'NONE' ? { method: 'NONE' } : { method, secret };
 }
