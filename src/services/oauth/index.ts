@@ -5,11 +5,12 @@ import { assembledJwt, type Signer } from '../../key-files/jwt.ts';
 import { Redacted } from '../../redacted.ts';
 import { parsedUrl } from '../../url.ts';
 import { type ClientCertificate, type Outbound, OutboundError, type OutboundLimits, type OutboundResponse } from '../outbound/index.ts';
+import { type TokenErrorCode, tokenErrorCodes } from './error-codes.ts';
 import { type Introspection, MAX_ANSWER_BYTES, readAnswer, readIntrospection, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
 export { serviceAccountAssertion } from './service-account.ts';
-export { type Introspection, type TokenAnswer, TokenRequestError };
+export { type Introspection, type TokenAnswer, type TokenErrorCode, TokenRequestError, tokenErrorCodes };
 
 /** How a client proves to the token endpoint who it is (RFC 6749, section 2.3; RFC 7523; RFC 8705). */
 export type ClientAuthentication =
@@ -300,7 +301,7 @@ function ownHeaders(headers: Readonly<Record<string, string>>): [string, string]
 }
 
 /** Returns the error for whatever went wrong. Nothing of the cause is kept: it can contain parts of the request and of the answer. */
-function tokenRequestError(error: unknown, otherwise = 'request_failed'): TokenRequestError {
+function tokenRequestError(error: unknown, otherwise: TokenErrorCode = 'request_failed'): TokenRequestError {
   if (error instanceof TokenRequestError) return error;
   if (error instanceof OutboundError) return new TokenRequestError('request_failed', false, !error.wasNotSent, error.failure);
   return new TokenRequestError(otherwise, false, true);
