@@ -312,7 +312,7 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
 function failureOf(error: unknown, isRefresh: boolean): ProblemCode | undefined {
   if (error instanceof TokenRequestError) {
     // A refused refresh token stays refused. A refused password can be the right one again, and it costs nobody a consent.
-    return isRefresh && error.code === 'invalid_grant' ? 'AUTHORIZATION_LOST' : 'TOKEN_REQUEST_FAILED';
+    return isRefresh && error.isFinal && error.code === 'invalid_grant' ? 'AUTHORIZATION_LOST' : 'TOKEN_REQUEST_FAILED';
   }
   if (error instanceof CredentialNotUsableError && error.reason !== 'CREDENTIAL_MISSING') return 'RENEWAL_STOPPED';
   return error instanceof UnreadableSecretError ? 'SECRET_UNREADABLE' : undefined;
