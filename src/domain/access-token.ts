@@ -88,7 +88,7 @@ export function createTokens(gateway: () => GatewayContext) {
       if (running.get(key) === before) running.delete(key);
     }
     const run = outside
-      .runInAsyncScope(() => inTurn(contextFor(organizationId), wanted))
+      .runInAsyncScope(() => refreshedByOneCopy(contextFor(organizationId), wanted))
       .finally(() => {
         if (running.get(key) === run) running.delete(key);
       });
@@ -224,7 +224,7 @@ function leaseName(id: string, field: string | null): string {
 }
 
 /** Does what is wanted when it is this copy’s turn, or waits until another copy has done it. */
-async function inTurn(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
+async function refreshedByOneCopy(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
   const { store, now } = context;
   const { id } = wanted.source.credential;
   const owner = randomUUID();
@@ -301,7 +301,7 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
     if (failure === 'AUTHORIZATION_LOST') throw new CredentialNotUsableError('NEEDS_AUTHORIZATION', record.id);
     throw error instanceof TokenRequestError ? serviceFailed(error) : error;
   }
-  const { stored, isDropped } = await patiently(() => store(context, record, field, answer, requested));
+  const { stored, isDropped } = await retriedIfUnavailable(() => storeTokens(context, record, field, answer, requested));
   // That it works is stored with the tokens. This ends the counting of failures, and the client works too.
   if (!isDropped)
     noteFinding(context, { connectionId: null, credentialIds: [...new Set([record.id, ...credentialsOf(scheme)])], problem: null });
@@ -319,7 +319,7 @@ function failureOf(error: unknown, isRefresh: boolean): ProblemCode | undefined 
 }
 
 /** Runs a transaction again while the database does not respond: what it stores cannot be had again. */
-async function patiently<T>(run: () => Promise<T>): Promise<T> {
+async function retriedIfUnavailable<T>(run: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await run();
@@ -334,7 +334,7 @@ async function patiently<T>(run: () => Promise<T>): Promise<T> {
  * Stores tokens, in one transaction: the new refresh token is stored before anybody uses the new access token. Neither the version nor `updatedAt` change. If
  * somebody has meanwhile written other tokens, the answer is dropped: it belongs to the old ones. Otherwise it proves that the credential works.
  */
-function store(
+function storeTokens(
   { store, now }: DomainContext,
   before: CredentialRecord,
   field: string | null,
