@@ -161,6 +161,8 @@ export interface Page<R> {
   readonly hasMore: boolean;
   /** Where the next page begins, if this one is shorter than requested because enough was read. */
   readonly continuesAt?: PageStart;
+  /** Whether up to `EXAMINED_MAX` records were read for it. Without it, no more were read than the page and one. */
+  readonly wasExamined?: true;
 }
 
 /** How many records match a filter. If not exact, there are at least so many. */
@@ -595,9 +597,10 @@ export function recordStore<R extends BaseRecord>(
         const own = byPage[index]!;
         const records = (await recordsOf(own, filter, altered, request.sortField)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
-        const { edge } = readings[index]!;
+        const { few, inOrder, edge } = readings[index]!;
         const continuesAt = own.length <= request.limit ? edge : undefined;
-        result.push({ records, hasMore: own.length > request.limit || continuesAt !== undefined, ...(continuesAt && { continuesAt }) });
+        const hasMore = own.length > request.limit || continuesAt !== undefined;
+        result.push({ records, hasMore, ...(continuesAt && { continuesAt }), ...((few || inOrder) && { wasExamined: true }) });
       }
       return result;
     }
