@@ -50,7 +50,10 @@ export async function pageByUse(
   const found: CredentialRecord[] = [];
   let next: PageRequest = request;
   for (let examined = 0; ; examined += BATCH) {
-    const { records, hasMore, continuesAt, wasExamined } = await context.store.credentials.evenAltered.page(filter, { ...next, limit: BATCH });
+    const { records, hasMore, continuesAt, wasExamined } = await context.store.credentials.evenAltered.page(filter, {
+      ...next,
+      limit: BATCH,
+    });
     const inReadingOrder = isBackward ? records.toReversed() : records;
     const used = await usedAmong(context, inReadingOrder);
     found.push(...inReadingOrder.filter(({ id }) => used.has(id) !== unused));

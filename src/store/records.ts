@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Model, mongo, type PipelineStage, type Schema, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import type { ViewerKind } from '../access/viewer.ts';
-import { AlteredRecordError, ConflictError, TimeoutError, UnavailableError } from '../errors.ts';
+import { AlteredRecordError, beingPrepared, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
@@ -572,7 +572,7 @@ export function recordStore<R extends BaseRecord>(
       if (!filters.some((filter) => lookupMembers.some((name) => name in filter))) return;
       if (!lookupKeys) throw new TypeError(`A filter looks for keys, which a ${label} does not have.`);
       if (!(await completeKeys(KEYS_IN_REQUEST))) {
-        throw new UnavailableError('Objects that an earlier version stored are being prepared for this filter.', 5);
+        throw beingPrepared('Objects that an earlier version stored are being prepared.', 5);
       }
     }
 
