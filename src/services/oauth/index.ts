@@ -307,7 +307,11 @@ function tokenRequestError(error: unknown, otherwise: TokenErrorCode = 'request_
   return new TokenRequestError(otherwise, false, true);
 }
 
-/** Returns how the client authenticates, in the form of the library. @throws TokenRequestError when its private key cannot sign, and what `KeyFiles.sign` throws */
+/**
+ * Returns how the client authenticates, in the form of the library.
+ * @throws TokenRequestError when its private key cannot sign
+ * @throws RateLimitedError, OperationTimeoutError when too many keys are waiting to sign
+ */
 async function clientAuthentication(
   openid: Library,
   { clientId, authentication, tokenUrl }: OAuthClient,
