@@ -269,11 +269,9 @@ export class TimeoutError extends GatewayError {
   }
 }
 
-/** The stored states that a query searches are being determined anew. */
-export class UnsettledError extends GatewayError {
-  constructor() {
-    super('TIMEOUT', 'The states of many objects have changed, and are being determined. Try again in a minute, or leave out the filter.');
-  }
+/** Returns the error for a filter or an order that needs what is still being derived from stored objects. `what` is a sentence. */
+export function beingPrepared(what: string, retryAfter: number): UnavailableError {
+  return new UnavailableError(`${what} Leave out the filter or the order that needs it, or wait.`, retryAfter);
 }
 
 /** An operation exceeded its time limit and was aborted. */

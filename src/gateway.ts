@@ -90,6 +90,7 @@ export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, Rotatio
 export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
+export { isProxyPath } from './http/paths.ts';
 export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
 
 /** A master key: its 32 bytes, or its location. */

@@ -29,7 +29,7 @@ export const certificate = defineCredentialKind({
     }),
     ca: text({
       description:
-        'Not secret. The certificate authorities, in PEM, that are trusted to sign the server’s certificate. They need not be the issuer of the client certificate.',
+        'Not secret. The certificate authorities, in PEM, that are trusted to sign the server’s certificate by whoever opens the connection with this credential. They need not be the issuer of the client certificate. The gateway does not use them: for its own requests, it trusts the authorities that Node.js trusts.',
       maxLength: 65_536,
       format: 'pemCertificates',
       example: exampleCertificate,

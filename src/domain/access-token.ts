@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { CredentialNotUsableError, ServiceFailedError, UnavailableError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
-import { type TokenAnswer, TokenRequestError } from '../services/oauth/index.ts';
+import { type TokenAnswer, type TokenErrorCode, TokenRequestError, tokenErrorCodes } from '../services/oauth/index.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import { hiddenSecrets, type MintedToken, noToken, type StoredToken, shownSecrets } from '../store/token.ts';
@@ -50,16 +50,6 @@ const AGAIN_MS = 30_000;
 const STORE_TRIES = 8;
 /** The hidden tokens of a credential: it can be used through several schemes. The oldest are dropped. */
 const MINTED_MAX = 8;
-/** The failures after which the answer may be lost although the service has rotated the refresh token. */
-const lostAnswers: ReadonlySet<string> = new Set([
-  'CONNECTION_FAILED',
-  'TLS_FAILED',
-  'ABORTED',
-  'INVALID_ANSWER',
-  'request_failed',
-  'invalid_answer',
-]);
-
 /** The tokens of all credentials, in this process. */
 export type Tokens = ReturnType<typeof createTokens>;
 
@@ -98,7 +88,7 @@ export function createTokens(gateway: () => GatewayContext) {
       if (running.get(key) === before) running.delete(key);
     }
     const run = outside
-      .runInAsyncScope(() => inTurn(contextFor(organizationId), wanted))
+      .runInAsyncScope(() => refreshedByOneCopy(contextFor(organizationId), wanted))
       .finally(() => {
         if (running.get(key) === run) running.delete(key);
       });
@@ -234,7 +224,7 @@ function leaseName(id: string, field: string | null): string {
 }
 
 /** Does what is wanted when it is this copy’s turn, or waits until another copy has done it. */
-async function inTurn(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
+async function refreshedByOneCopy(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
   const { store, now } = context;
   const { id } = wanted.source.credential;
   const owner = randomUUID();
@@ -292,9 +282,7 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
     try {
       answer = await ask();
     } catch (error) {
-      const isLostAnswer =
-        error instanceof TokenRequestError && error.mayHaveSucceeded && lostAnswers.has(error.outboundFailure ?? error.code);
-      if (!isLostAnswer || performance.now() - begin > AGAIN_MS) throw error;
+      if (!(error instanceof TokenRequestError && error.isAnswerLost) || performance.now() - begin > AGAIN_MS) throw error;
       // The service may have answered with a new refresh token. Many services accept the old one for a moment, unless another copy has used it.
       const now = await current(context, record.id);
       if (materialOf(now) !== materialOf(record)) return now;
@@ -313,7 +301,7 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
     if (failure === 'AUTHORIZATION_LOST') throw new CredentialNotUsableError('NEEDS_AUTHORIZATION', record.id);
     throw error instanceof TokenRequestError ? serviceFailed(error) : error;
   }
-  const { stored, isDropped } = await patiently(() => store(context, record, field, answer, requested));
+  const { stored, isDropped } = await retriedIfUnavailable(() => storeTokens(context, record, field, answer, requested));
   // That it works is stored with the tokens. This ends the counting of failures, and the client works too.
   if (!isDropped)
     noteFinding(context, { connectionId: null, credentialIds: [...new Set([record.id, ...credentialsOf(scheme)])], problem: null });
@@ -324,14 +312,14 @@ async function obtained(context: DomainContext, record: CredentialRecord, wanted
 function failureOf(error: unknown, isRefresh: boolean): ProblemCode | undefined {
   if (error instanceof TokenRequestError) {
     // A refused refresh token stays refused. A refused password can be the right one again, and it costs nobody a consent.
-    return isRefresh && error.code === 'invalid_grant' ? 'AUTHORIZATION_LOST' : 'TOKEN_REQUEST_FAILED';
+    return isRefresh && error.isFinal && error.code === 'invalid_grant' ? 'AUTHORIZATION_LOST' : 'TOKEN_REQUEST_FAILED';
   }
   if (error instanceof CredentialNotUsableError && error.reason !== 'CREDENTIAL_MISSING') return 'RENEWAL_STOPPED';
   return error instanceof UnreadableSecretError ? 'SECRET_UNREADABLE' : undefined;
 }
 
 /** Runs a transaction again while the database does not respond: what it stores cannot be had again. */
-async function patiently<T>(run: () => Promise<T>): Promise<T> {
+async function retriedIfUnavailable<T>(run: () => Promise<T>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await run();
@@ -346,7 +334,7 @@ async function patiently<T>(run: () => Promise<T>): Promise<T> {
  * Stores tokens, in one transaction: the new refresh token is stored before anybody uses the new access token. Neither the version nor `updatedAt` change. If
  * somebody has meanwhile written other tokens, the answer is dropped: it belongs to the old ones. Otherwise it proves that the credential works.
  */
-function store(
+function storeTokens(
   { store, now }: DomainContext,
   before: CredentialRecord,
   field: string | null,
@@ -397,7 +385,12 @@ const noFailure = { failure: null, failureCode: null, failures: 0, retryAt: null
  * Notes that tokens could not be had. If somebody has meanwhile written what they are made from, it says nothing about that: then it returns false, and
  * nothing is written.
  */
-async function storeFailure(context: DomainContext, before: CredentialRecord, problem: ProblemCode, code: string | null): Promise<boolean> {
+async function storeFailure(
+  context: DomainContext,
+  before: CredentialRecord,
+  problem: ProblemCode,
+  code: TokenErrorCode | null,
+): Promise<boolean> {
   const { store, now } = context;
   const { id } = before;
   return store.transaction(async () => {
@@ -407,7 +400,7 @@ async function storeFailure(context: DomainContext, before: CredentialRecord, pr
     const isOver = problem === 'AUTHORIZATION_LOST';
     const wait = Math.min(RETRY_MIN_MS * 2 ** Math.min(known.failures, 20), RETRY_MAX_MS);
     const retryAt = isOver ? null : new Date(now().getTime() + wait);
-    const failureCode = code !== null && reportedCodes.has(code) ? code : null;
+    const failureCode = code !== null && tokenErrorCodes[code].isTold ? code : null;
     await store.credentials.rewrite(record, {
       token: { ...known, failure: problem, failureCode, failures: Math.min(known.failures + 1, FAILURES_MAX), retryAt },
     });
@@ -431,20 +424,6 @@ function materialOf({ secrets }: CredentialRecord): string {
   const names = shownSecrets(secrets).filter((name) => name !== 'accessToken');
   return JSON.stringify(names.sort().map((name) => [name, secrets[name]!.generation]));
 }
-
-/** The error codes of RFC 6749, section 5.2, which are shown. */
-const reportedCodes: ReadonlySet<string> = new Set([
-  'invalid_request',
-  'invalid_client',
-  'invalid_grant',
-  'unauthorized_client',
-  'unsupported_grant_type',
-  'invalid_scope',
-  'invalid_target',
-  'server_error',
-  'temporarily_unavailable',
-  'slow_down',
-]);
 
 /**
  * Returns an access token that is valid now: the stored one, or one that is obtained or refreshed for this. Its refresh token is stored before.

@@ -317,10 +317,22 @@ export function refuseSameIds(schemeIds: readonly (string | null | undefined)[],
   if (issues.length > 0) throw new ValidationError(issues);
 }
 
+/** The settings of a scheme that name credentials. */
+export const credentialSettings = [
+  'mtlsCredentialId',
+  'clientCredentialId',
+  'privateKeyCredentialId',
+] as const satisfies readonly (keyof OAuth2Settings)[];
+
+/** Returns the ids, or in a file the references, of the credentials that the settings of a scheme name. */
+export function credentialsNamedBy(settings: object): string[] {
+  const values = settings as Readonly<Record<string, unknown>>;
+  return credentialSettings.flatMap((name) => (typeof values[name] === 'string' ? values[name] : []));
+}
+
 /** Returns the ids of the credentials that a scheme in an input refers to. */
 export function credentialsIn(scheme: AuthSchemeInput | null | undefined): string[] {
-  const { mtlsCredentialId, clientCredentialId, privateKeyCredentialId } = scheme?.oauth2 ?? {};
-  return [mtlsCredentialId, clientCredentialId, privateKeyCredentialId].filter((id) => id != null);
+  return credentialsNamedBy(scheme?.oauth2 ?? {});
 }
 
 /**
@@ -350,8 +362,7 @@ export function withDefaults(scheme: AuthScheme): AuthScheme {
 
 /** Returns the ids of the credentials that a scheme refers to. */
 export function credentialsOf(scheme: AuthScheme | null): string[] {
-  const { mtlsCredentialId, clientCredentialId, privateKeyCredentialId } = (scheme?.settings ?? {}) as Partial<OAuth2Settings>;
-  return [mtlsCredentialId, clientCredentialId, privateKeyCredentialId].filter((id) => id != null);
+  return credentialsNamedBy(scheme?.settings ?? {});
 }
 
 /** Returns the scheme without references to the credential. */

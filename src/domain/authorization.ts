@@ -29,6 +29,7 @@ import { mergeCredential, type NewCredential, prepareCredential } from './creden
 import { nameText, urlText } from './fields.ts';
 import { beforeChanges, type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { asService, oauth2SettingsOf, oauthClientOf } from './oauth-client.ts';
+import { tokenData } from './oauth-code.ts';
 import { shown } from './reading.ts';
 import { newRecord } from './records.ts';
 import {
@@ -451,7 +452,7 @@ function refuseOtherIssuer(scheme: AuthScheme, iss: string | null): void {
 export function newTokenCredential(
   connector: ConnectorRecord,
   scheme: AuthScheme,
-  { accessToken, refreshToken, tokenType, expiresAt, scopes }: TokenAnswer,
+  tokens: TokenAnswer,
   requested: readonly string[],
 ): NewCredential {
   const { tokenUrl, revocationUrl, introspectionUrl } = oauth2SettingsOf(scheme);
@@ -461,9 +462,7 @@ export function newTokenCredential(
     name: connector.name,
     allowedDomains: [...new Set(hosts)],
     allowedPurposes: ['ACTION', 'TRIGGER', 'TOKEN_REQUEST'],
-    data: {
-      oauth2Token: { scopes: [...(scopes ?? requested)], accessToken, refreshToken, tokenType, accessTokenExpiresAt: expiresAt },
-    },
+    data: tokenData(tokens, requested),
   };
 }
 

@@ -23,6 +23,7 @@ import { oauth2SettingsOf } from './oauth-client.ts';
 import { asItself } from './organization.ts';
 import { required } from './records.ts';
 import { type ConnectionRef, requireConnection } from './references.ts';
+import { problemOfStatus, sendPrepared } from './send-prepared.ts';
 import { checkTokens, credentialsToCheck, hasTokensToCheck } from './token-check.ts';
 import { noteUsed, planUse, prepareRequest } from './use.ts';
 
@@ -183,15 +184,13 @@ async function answerOf(
   try {
     const prepared = await prepareRequest(context, plan, { method, url, headers: [['accept', '*/*']], body: 'ABSENT' });
     noteUsed(context, plan);
-    let status = await statusOf(context, plan, method, prepared);
-    if (status === 401) {
-      const renewed = await prepared.renew();
-      if (renewed) status = await statusOf(context, plan, method, renewed);
-    }
+    const rest = () => ({ limits: { headersMs: CHECK_MS, totalMs: CHECK_MS } });
+    const { answer } = await sendPrepared(context, prepared, { method, rest, renew: prepared.renew });
+    // Nothing but the status is read.
+    answer.body.destroy();
+    const { status } = answer;
     if (expectedStatus === null ? status >= 200 && status < 300 : status === expectedStatus) return null;
-    if (status === 401) return 'REFUSED';
-    if (status === 403) return 'FORBIDDEN';
-    return status >= 500 ? 'SERVICE_FAILED' : 'UNEXPECTED_ANSWER';
+    return problemOfStatus(status) ?? 'UNEXPECTED_ANSWER';
   } catch (error) {
     if (error instanceof UnreadableSecretError) return 'SECRET_UNREADABLE';
     if (error instanceof OutboundError) return 'SERVICE_FAILED';
@@ -202,25 +201,6 @@ async function answerOf(
     }
     throw error;
   }
-}
-
-/** Sends a prepared request, and returns the status of the answer. Nothing else of it is read. @throws OutboundError */
-async function statusOf(
-  { outbound }: DomainContext,
-  { connection }: Plan,
-  method: string,
-  prepared: Awaited<ReturnType<typeof prepareRequest>>,
-): Promise<number> {
-  const { clientCertificate } = prepared;
-  const { status, body } = await outbound.request({
-    method,
-    ...prepared.toSend(),
-    ...(clientCertificate && { clientCertificate }),
-    partition: connection.id,
-    limits: { headersMs: CHECK_MS, totalMs: CHECK_MS },
-  });
-  body.destroy();
-  return status;
 }
 
 /** How many connections of an organization a run of the job checks, and how many at once. */

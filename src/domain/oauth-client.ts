@@ -1,7 +1,9 @@
-import { ServiceFailedError, type ServiceFailure, ValidationError } from '../errors.ts';
+import { ServiceFailedError, ValidationError } from '../errors.ts';
 import { hostOfUrl } from '../fields/hosts.ts';
+import type { SignatureAlgorithm } from '../key-files/index.ts';
+import type { Signer } from '../key-files/jwt.ts';
 import type { Redacted } from '../redacted.ts';
-import { type ClientAuthentication, type OAuthClient, TokenRequestError } from '../services/oauth/index.ts';
+import { type ClientAuthentication, type OAuthClient, TokenRequestError, tokenErrorCodes } from '../services/oauth/index.ts';
 import type { ClientCertificate } from '../services/outbound/index.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -70,7 +72,7 @@ export async function oauthClientOf(context: DomainContext, scheme: AuthScheme, 
 }
 
 async function authenticationOf(
-  { store }: DomainContext,
+  { store, keyFiles }: DomainContext,
   method: OAuth2Settings['clientAuthentication'],
   secret: Redacted | null,
   privateKey: CredentialRecord | undefined,
@@ -79,7 +81,9 @@ async function authenticationOf(
   if (method === 'PRIVATE_KEY_JWT') {
     const algorithm = String(privateKey!.settings.algorithm);
     if (algorithm.startsWith('HS')) throw refused('has a shared secret in the place of the private key (privateKeyCredentialId)');
-    return { method, privateKey: await store.secrets.open(privateKey!, 'secret'), keyId: null, algorithm };
+    const key = await store.secrets.open(privateKey!, 'secret');
+    const sign: Signer = (text) => keyFiles().sign(algorithm as SignatureAlgorithm, key, text);
+    return { method, sign, keyId: null, algorithm };
   }
   return secret === null || method === 'NONE' ? { method: 'NONE' } : { method, secret };
 }
@@ -110,23 +114,11 @@ function refused(message: string): ValidationError {
   return new ValidationError([{ path: [], message }]);
 }
 
-/** What the codes mean that the gateway makes itself, of answers without one that is registered. */
-const ownFailures: ReadonlyMap<string, ServiceFailure> = new Map([
-  ['request_failed', 'UNREACHABLE'],
-  ['invalid_answer', 'INVALID_ANSWER'],
-  ['other_issuer', 'OTHER_ISSUER'],
-  ['invalid_id_token', 'INVALID_ANSWER'],
-  ['unexpected_status', 'INVALID_ANSWER'],
-  ['unsupported_token_type', 'INVALID_ANSWER'],
-]);
-
-/** Codes that the gateway makes itself, of refusals. */
-const ownCodes: readonly string[] = ['unknown_error', 'request_refused', 'invalid_private_key'];
-
 /** Returns the error that a caller gets for a failed token request. */
 export function serviceFailed({ code, outboundFailure }: TokenRequestError): ServiceFailedError {
-  const reason = outboundFailure === null ? ownFailures.get(code) : serviceFailures[outboundFailure];
-  return reason ? new ServiceFailedError(reason) : new ServiceFailedError('REFUSED', ownCodes.includes(code) ? null : code);
+  if (outboundFailure !== null) return new ServiceFailedError(serviceFailures[outboundFailure]);
+  const { failure, isTold } = tokenErrorCodes[code];
+  return new ServiceFailedError(failure, isTold ? code : null);
 }
 
 /** Runs token requests, and says in the terms of callers why one failed. @throws ServiceFailedError */

@@ -1,6 +1,7 @@
 import { checkForm } from '../credential-kinds/validate.ts';
 import { ValidationError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
+import type { TokenAnswer } from '../services/oauth/index.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import type { DomainContext } from './context.ts';
 import type { NewCredential } from './credential.ts';
@@ -50,9 +51,13 @@ export async function exchangeCode(context: DomainContext, created: NewCredentia
       parameters: additionalParams ?? null,
     }),
   );
-  const { accessToken, refreshToken, tokenType, expiresAt, scopes } = tokens;
-  return {
-    ...created,
-    data: { oauth2Token: { scopes: [...(scopes ?? [])], accessToken, refreshToken, tokenType, accessTokenExpiresAt: expiresAt } },
-  };
+  return { ...created, data: tokenData(tokens, []) };
+}
+
+/** Returns the data of a credential that holds tokens. `requested` are their scopes if the service does not say. */
+export function tokenData(
+  { accessToken, refreshToken, tokenType, expiresAt, scopes }: TokenAnswer,
+  requested: readonly string[],
+): NewCredential['data'] {
+  return { oauth2Token: { scopes: [...(scopes ?? requested)], accessToken, refreshToken, tokenType, accessTokenExpiresAt: expiresAt } };
 }

@@ -3,6 +3,7 @@ import type { Limits } from '../limits.ts';
 import { OutboundError, type OutboundFailure, type OutboundResponse } from '../services/outbound/index.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
+import { problemOfStatus, sendPrepared } from './send-prepared.ts';
 import { serviceFailures } from './service-failures.ts';
 import { type BodyToSign, type PreparedRequest, planUse, prepareRequest, recordUse, refuseUnplanned, type UsePlan } from './use.ts';
 
@@ -79,18 +80,12 @@ export function createProxy(limits: Limits): SendProxied {
     context: MutationContext,
     { call, plan, prepared, body, leave }: { call: ProxyCall; plan: UsePlan; prepared: PreparedRequest; body: SentBody; leave: () => void },
   ): Promise<OutboundResponse> {
-    let attempts = 1;
-    const attempt = ({ clientCertificate, toSend }: PreparedRequest) => {
-      const { url, headers } = toSend();
-      return context.outbound.request({
-        method: call.method,
-        url,
-        // The door writes it by the URL. A signature covers the same one.
-        headers: headers.filter(([name]) => name.toLowerCase() !== 'host'),
+    let attempts = 0;
+    const rest = () => {
+      attempts += 1;
+      return {
         ...body.next(),
-        ...(clientCertificate && { clientCertificate }),
         signal: call.signal,
-        partition: plan.connection.id,
         limits: {
           totalMs: limits.proxySeconds * 1_000,
           headersMs: limits.proxyWaitSeconds * 1_000,
@@ -101,32 +96,23 @@ export function createProxy(limits: Limits): SendProxied {
           attempts -= 1;
           if (attempts === 0 && hasAnswer) leave();
         },
-      });
+      };
     };
+    // Without another token, the refusal is the answer, and so it is if the tokens cannot be renewed.
+    const renew = async () => (body.canRepeat ? prepared.renew().catch(() => null) : null);
     let hasAnswer = false;
     const note = (problem: ProblemCode | null) =>
       noteFinding(context, { connectionId: plan.connection.id, credentialIds: plan.credentials.map(({ id }) => id), problem });
     try {
-      let used = prepared;
-      let answer = await attempt(prepared);
-      if (answer.status === 401 && body.canRepeat) {
-        // Without another token, the refusal is the answer, and so it is if the tokens cannot be renewed.
-        const renewed = await prepared.renew().catch(() => null);
-        if (renewed) {
-          answer.body.destroy();
-          used = renewed;
-          attempts += 1;
-          answer = await attempt(renewed);
-        }
-      }
-      note(problemOf(answer.status));
+      const { answer, sent } = await sendPrepared(context, prepared, { method: call.method, rest, renew });
+      note(problemOfStatus(answer.status));
       if (answer.status > 599) {
         answer.body.destroy();
         throw new ServiceFailedError('INVALID_ANSWER');
       }
       hasAnswer = true;
       if (attempts === 0) leave();
-      return { ...answer, headers: withoutSecrets(answer.headers, used) };
+      return { ...answer, headers: withoutSecrets(answer.headers, sent) };
     } catch (error) {
       if (body.isTooLarge) throw tooLarge(limits.proxyMaxBodyBytes);
       if (!(error instanceof OutboundError)) throw error;
@@ -136,12 +122,6 @@ export function createProxy(limits: Limits): SendProxied {
       throw new ServiceFailedError(serviceFailures[error.failure]);
     }
   }
-}
-
-function problemOf(status: number): ProblemCode | null {
-  if (status === 401) return 'REFUSED';
-  if (status === 403) return 'FORBIDDEN';
-  return status >= 500 ? 'SERVICE_FAILED' : null;
 }
 
 function tooLarge(most: number): LimitExceededError {

@@ -1,4 +1,4 @@
-import { UnreadableSecretError } from '../errors.ts';
+import { OperationTimeoutError, RateLimitedError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
 import { TokenRequestError } from '../services/oauth/index.ts';
 import type { CredentialRecord } from '../store/credential.ts';
@@ -73,6 +73,8 @@ async function sent(
       await revoke(token);
       isRefreshRevoked ||= token.kind === 'refresh_token';
     } catch (error) {
+      // Too many keys wait, so the client could not sign.
+      if (error instanceof RateLimitedError || error instanceof OperationTimeoutError) return 'FAILED';
       if (!(error instanceof TokenRequestError)) throw error;
       if (error.code !== 'unsupported_token_type') return 'FAILED';
       // Access tokens that only their end makes useless.

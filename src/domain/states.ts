@@ -1,4 +1,4 @@
-import { UnsettledError } from '../errors.ts';
+import { beingPrepared } from '../errors.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { OrganizationStore } from '../store/index.ts';
@@ -21,7 +21,7 @@ const SPREAD_BATCH = 10;
 export interface OrganizationHealth {
   /**
    * Makes sure that the stored states of credentials, or of connections, are right, before somebody searches or sorts by them.
-   * @throws UnsettledError when too many are not: the job does the rest within minutes
+   * @throws UnavailableError when too many are not: the job does the rest within minutes
    */
   settle(noun: 'credential' | 'connection'): Promise<void>;
   /** Writes at once what was learned by asking. `at` is when the question was asked: what has changed since then was not asked about. */
@@ -39,7 +39,9 @@ export function organizationHealth(gateway: Parts, organizationId: string): Orga
   return {
     async settle(noun) {
       const steps = noun === 'credential' ? [settleCredentials] : [spreadStates, settleConnections];
-      for (const step of steps) if (!(await repeated(() => step(gateway, store()), BATCHES_OF_QUERY))) throw new UnsettledError();
+      for (const step of steps)
+        if (!(await repeated(() => step(gateway, store()), BATCHES_OF_QUERY)))
+          throw beingPrepared('The states of many objects have changed, and are being determined.', 60);
     },
     write: (finding, at) => writeFinding(store(), finding, at),
     writeReadable: (id, at) => writeReadable(store(), id, at),

@@ -123,7 +123,9 @@ export async function tokenRequest(context: DomainContext, source: TokenSource):
       return { client, grant: { type: 'password', username, password: await open('password'), scopes }, scopes };
     }
     case 'gcp': {
-      const assertion = await serviceAccountAssertion(await open('keyJson'), { audience: settings.tokenUrl, scopes, now: context.now() });
+      const file = await open('keyJson');
+      const request = { audience: settings.tokenUrl, scopes, now: context.now(), keyFiles: context.keyFiles() };
+      const assertion = await serviceAccountAssertion(file, request);
       return { client: withoutClient(settings), grant: { type: 'jwt_bearer', assertion, scopes: [] }, scopes };
     }
     default:

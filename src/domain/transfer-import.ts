@@ -13,7 +13,7 @@ import type { Redacted } from '../redacted.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { ContactType, EndUserRecord } from '../store/end-user.ts';
-import { type AuthSchemeInput, schemeInput } from './auth-scheme.ts';
+import { type AuthSchemeInput, credentialSettings, credentialsNamedBy, schemeInput } from './auth-scheme.ts';
 import { type List, lists } from './connection-entries.ts';
 import { type ImportedConnection, importEachConnection } from './connection-import.ts';
 import { createConnector, updateConnector } from './connector.ts';
@@ -379,12 +379,8 @@ function keptBecause(missing: number, members: readonly string[]): string {
   return `was imported, but what exists keeps its ${members.join(' and ')}: ${missing} of the credentials in the line do not exist`;
 }
 
-/** The members of a scheme that name credentials. */
-const namingMembers = ['mtlsCredentialId', 'clientCredentialId', 'privateKeyCredentialId'] as const;
-
-function referencesOfScheme(scheme: Readonly<Record<string, unknown>>): string[] {
-  const settings = (typeof scheme.oauth2 === 'object' && scheme.oauth2 !== null ? scheme.oauth2 : {}) as Readonly<Record<string, unknown>>;
-  return namingMembers.flatMap((member) => (typeof settings[member] === 'string' ? settings[member] : []));
+function referencesOfScheme({ oauth2 }: Readonly<Record<string, unknown>>): string[] {
+  return credentialsNamedBy(typeof oauth2 === 'object' && oauth2 !== null ? oauth2 : {});
 }
 
 function referencesIn(entries: LineOf<'connection'>[List]): string[] {
@@ -398,7 +394,7 @@ function replaceReferences(
 ): AuthSchemeInput {
   if (referencesOfScheme(scheme).length === 0) return scheme as unknown as AuthSchemeInput;
   const settings = scheme.oauth2 as Readonly<Record<string, unknown>>;
-  const replaced = namingMembers.flatMap((member) =>
+  const replaced = credentialSettings.flatMap((member) =>
     typeof settings[member] === 'string' ? [[member, known.get(settings[member])?.id ?? null] as const] : [],
   );
   return { ...scheme, oauth2: { ...settings, ...Object.fromEntries(replaced) } } as unknown as AuthSchemeInput;

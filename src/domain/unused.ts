@@ -50,14 +50,18 @@ export async function pageByUse(
   const found: CredentialRecord[] = [];
   let next: PageRequest = request;
   for (let examined = 0; ; examined += BATCH) {
-    const { records, hasMore, continuesAt } = await context.store.credentials.evenAltered.page(filter, { ...next, limit: BATCH });
+    const { records, hasMore, continuesAt, wasExamined } = await context.store.credentials.evenAltered.page(filter, {
+      ...next,
+      limit: BATCH,
+    });
     const inReadingOrder = isBackward ? records.toReversed() : records;
     const used = await usedAmong(context, inReadingOrder);
     found.push(...inReadingOrder.filter(({ id }) => used.has(id) !== unused));
     const last = inReadingOrder.at(-1);
     const position = continuesAt ?? (last && positionOf(last, request));
     const isEnough = found.length > request.limit;
-    if (isEnough || !hasMore || !position || continuesAt || examined + BATCH >= EXAMINED_MAX) {
+    // As many as allowed can have been read for this batch alone.
+    if (isEnough || !hasMore || !position || wasExamined || examined + BATCH >= EXAMINED_MAX) {
       const page = found.slice(0, request.limit);
       if (isBackward) page.reverse();
       return { records: page, hasMore: isEnough || hasMore, ...(!isEnough && hasMore && position && { continuesAt: position }) };

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { isProxyPath } from './paths.ts';
 import type { RequestState } from './request.ts';
 
 /** Only these methods and paths are logged. Any other text in their place comes from the caller. */
@@ -24,7 +25,7 @@ export function logRequest(
       requestId,
       method: knownMethods.includes(method) ? method : 'other',
       // Of a proxied request, what follows is for the service.
-      path: pathname.startsWith('/proxy/') ? '/proxy' : knownPaths.includes(pathname) ? pathname : 'other',
+      path: isProxyPath(pathname) ? '/proxy' : knownPaths.includes(pathname) ? pathname : 'other',
       status,
       milliseconds: Math.round(performance.now() - startedAt),
       organization: viewer?.organizationId,

@@ -2,6 +2,16 @@ import { mediaTypeFor } from './negotiation.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpResponse, ReadableRequest } from './request.ts';
 
+/** Below it are the proxied requests: `/proxy/<id of a connection>/<path>`. */
+const PROXY = '/proxy/';
+/** The parts of the target of a proxied request: the id, the path and the query. */
+export const proxyTarget: RegExp = new RegExp(`^${PROXY}([^/?]+)((?:/[^?]*)?)(\\?.*)?$`, 's');
+
+/** Returns whether a path is one of the proxy. */
+export function isProxyPath(path: string): boolean {
+  return path.startsWith(PROXY);
+}
+
 const nothing: Refusal = { status: 404, code: 'BAD_REQUEST', message: 'There is nothing at this path. GraphQL is at /graphql.' };
 const notAcceptable: Refusal = {
   status: 406,

@@ -14,6 +14,7 @@ import {
 } from '../errors.ts';
 import { responseHeaders } from '../response-headers.ts';
 import { answer, type OnDefect, publicError } from './error-redaction.ts';
+import { isProxyPath, proxyTarget } from './paths.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpResponse, ReadableRequest, RequestHeaders, RequestState } from './request.ts';
 
@@ -37,7 +38,6 @@ const RETRY_SECONDS = 1;
 /** How often a path may be encoded. Every time costs as much as the path is long. */
 const DECODINGS_MAX = 4;
 
-const pathPattern = /^\/proxy\/([^/?]+)((?:\/[^?]*)?)(\?.*)?$/s;
 /** Visible ASCII without what the URL standard treats as a slash or as the end. */
 const readablePath = /^[\x21-\x7e]*$/;
 
@@ -117,7 +117,7 @@ const statuses: Partial<Record<ErrorCode, number>> = {
 
 /** Returns whether a request is for the proxy. */
 export function isProxied({ url }: ReadableRequest): boolean {
-  return url.pathname.startsWith('/proxy/');
+  return isProxyPath(url.pathname);
 }
 
 /**
@@ -174,7 +174,7 @@ const noWebSocket: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The p
 /** Returns what a request asks for, or why it is refused. @throws NotFoundError */
 function callOf({ target, method, headers, rawHeaders, hasBody, body, signal }: ReadableRequest): ProxyCall | Refusal {
   // The target as it came, and not the URL, which has resolved its dots.
-  const [, globalId = '', path = '', search = ''] = pathPattern.exec(target) ?? [];
+  const [, globalId = '', path = '', search = ''] = proxyTarget.exec(target) ?? [];
   if (!isReadablePath(path) || !readablePath.test(search) || search.includes('#')) return notReadable;
   if (/\bwebsocket\b/i.test(headers.upgrade ?? '')) return noWebSocket;
   const purpose = headers[PURPOSE] ?? 'ACTION';

@@ -1,4 +1,4 @@
-import { SignJWT } from 'jose';
+import { assembledJwt, sharedSecretSigner } from '../key-files/jwt.ts';
 import { Redacted } from '../redacted.ts';
 
 /** The encoding of a signing secret: UTF-8 text or base64. */
@@ -10,5 +10,5 @@ export type SecretEncoding = 'utf8' | 'base64';
  */
 export async function sign(claims: object, plain: Redacted, encoding: SecretEncoding): Promise<Redacted> {
   const key = Buffer.from(plain.expose(), encoding);
-  return new Redacted(await new SignJWT({ ...claims }).setProtectedHeader({ typ: 'JWT', alg: 'HS256' }).sign(key));
+  return new Redacted((await assembledJwt({ typ: 'JWT', alg: 'HS256' }, claims, sharedSecretSigner('HS256', key)))!);
 }

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { type Model, mongo, type PipelineStage, type Schema, Types } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import type { ViewerKind } from '../access/viewer.ts';
-import { AlteredRecordError, ConflictError, TimeoutError, UnavailableError } from '../errors.ts';
+import { AlteredRecordError, beingPrepared, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
@@ -161,6 +161,8 @@ export interface Page<R> {
   readonly hasMore: boolean;
   /** Where the next page begins, if this one is shorter than requested because enough was read. */
   readonly continuesAt?: PageStart;
+  /** Whether up to `EXAMINED_MAX` records were read for it. Without it, no more were read than the page and one. */
+  readonly wasExamined?: true;
 }
 
 /** How many records match a filter. If not exact, there are at least so many. */
@@ -570,7 +572,7 @@ export function recordStore<R extends BaseRecord>(
       if (!filters.some((filter) => lookupMembers.some((name) => name in filter))) return;
       if (!lookupKeys) throw new TypeError(`A filter looks for keys, which a ${label} does not have.`);
       if (!(await completeKeys(KEYS_IN_REQUEST))) {
-        throw new UnavailableError('Objects that an earlier version stored are being prepared for this filter.', 5);
+        throw beingPrepared('Objects that an earlier version stored are being prepared.', 5);
       }
     }
 
@@ -595,9 +597,10 @@ export function recordStore<R extends BaseRecord>(
         const own = byPage[index]!;
         const records = (await recordsOf(own, filter, altered, request.sortField)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
-        const { edge } = readings[index]!;
+        const { few, inOrder, edge } = readings[index]!;
         const continuesAt = own.length <= request.limit ? edge : undefined;
-        result.push({ records, hasMore: own.length > request.limit || continuesAt !== undefined, ...(continuesAt && { continuesAt }) });
+        const hasMore = own.length > request.limit || continuesAt !== undefined;
+        result.push({ records, hasMore, ...(continuesAt && { continuesAt }), ...((few || inOrder) && { wasExamined: true }) });
       }
       return result;
     }

@@ -20,7 +20,7 @@ const python = `import base64, hashlib, hmac, sys
 signed, key = sys.stdin.read().split("\\n")
 print(base64.urlsafe_b64encode(hmac.new(key.encode(), signed.encode(), hashlib.sha256).digest()).decode().rstrip("="))`;
 
-// What signs is jose. That it signs what Zendesk checks is seen by those who share no line of code with it.
+// That it signs what Zendesk checks is seen by those who share no line of code with it.
 describe('H21: the signature is HMAC with SHA-256 of the shared secret', () => {
   it('by Node', () => {
     expect(createHmac('sha256', sharedSecret).update(signed).digest('base64url')).toBe(signature);

@@ -3,6 +3,8 @@ import { gzipSync } from 'node:zlib';
 import { decodeJwt, exportJWK, SignJWT } from 'jose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { serviceFailed } from '../../src/domain/oauth-client.ts';
+import type { Signer } from '../../src/key-files/jwt.ts';
+import { createKeyFilesPool } from '../../src/key-files/pool.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { createOAuth, type OAuthClient, type TokenRequestError } from '../../src/services/oauth/index.ts';
 import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
@@ -14,6 +16,7 @@ const service = new LocalService({ authority: new TestAuthority(), requiresClien
 const outbound = createOutbound({ ...defaultOutbound, ...service.outbound });
 const now = new Date();
 const oauth = createOAuth(outbound, () => now);
+const keyFiles = createKeyFilesPool();
 
 /** The keys of a client that signs assertions. */
 const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
@@ -29,6 +32,7 @@ afterAll(async () => {
   await server.stop();
   await service.stop();
   await outbound.stop();
+  await keyFiles.stop();
 });
 
 function client(more: Partial<OAuthClient> = {}): OAuthClient {
@@ -96,14 +100,18 @@ it('authenticates the client in the ways that the server knows', async () => {
 
 it('signs assertions as a client, and presents a certificate', async () => {
   const grant = { type: 'client_credentials', scopes: ['tickets:read'] } as const;
-  const signs = { method: 'PRIVATE_KEY_JWT', privateKey, keyId: null, algorithm: 'ES256' } as const;
+  const signedBy =
+    (key: Redacted): Signer =>
+    (text) =>
+      keyFiles.of('organization').sign('ES256', key, text);
+  const signs = { method: 'PRIVATE_KEY_JWT', sign: signedBy(privateKey), keyId: null, algorithm: 'ES256' } as const;
   await expect(oauth.requestToken(client({ clientId: 'signer', authentication: signs }), grant)).resolves.toHaveProperty('accessToken');
   const other = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-  const forged = { ...signs, privateKey: new Redacted(String(other)) };
+  const forged = { ...signs, sign: signedBy(new Redacted(String(other))) };
   await expect(oauth.requestToken(client({ clientId: 'signer', authentication: forged }), grant)).rejects.toMatchObject({
     code: 'invalid_client',
   });
-  const none = { ...signs, privateKey: new Redacted('no key') };
+  const none = { ...signs, sign: signedBy(new Redacted('no key')) };
   await expect(oauth.requestToken(client({ authentication: none }), grant)).rejects.toMatchObject({
     code: 'invalid_private_key',
     isFinal: true,

@@ -380,13 +380,14 @@ it('a consent that was withdrawn ends it, until there is a new one; other failur
   const connection = await consent(world);
   const { updatedAt } = await credentialOf(world, connection);
   travelled = HOUR - 30_000;
-  const failing = { status: 503, body: {} };
+  // A service that is down cannot know whether a consent has ended, whatever it says.
+  const failing = { status: 503, body: { error: 'invalid_grant' } };
   // While the old token is valid, it will do.
   next = [failing];
   expect(await use(world, connection)).toMatch(/^Bearer /);
   const failed = await credentialOf(world, connection);
   expect(failed).toMatchObject({ version: 1, updatedAt });
-  expect(failed.tokenFacts).toMatchObject({ failure: 'TOKEN_REQUEST_FAILED', failureCode: 'server_error', failures: 1 });
+  expect(failed.tokenFacts).toMatchObject({ failure: 'TOKEN_REQUEST_FAILED', failureCode: 'invalid_grant', failures: 1 });
   travelled = HOUR + 1_000;
   next = [{ status: 400, body: { error: 'invalid_client', error_description: 'canary-text' } }];
   expect(await use(world, connection)).toBe('SERVICE_FAILED REFUSED');

@@ -1,15 +1,16 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { decodeJwt, SignJWT } from 'jose';
+import { decodeJwt } from 'jose';
 import type { ClientAuth, Configuration, ServerMetadata } from 'openid-client';
+import { assembledJwt, type Signer } from '../../key-files/jwt.ts';
 import { Redacted } from '../../redacted.ts';
 import { parsedUrl } from '../../url.ts';
 import { type ClientCertificate, type Outbound, OutboundError, type OutboundLimits, type OutboundResponse } from '../outbound/index.ts';
-import { storedPrivateKey } from './private-key.ts';
+import { type TokenErrorCode, tokenErrorCodes } from './error-codes.ts';
 import { type Introspection, MAX_ANSWER_BYTES, readAnswer, readIntrospection, readTokenAnswer, type TokenAnswer } from './token-answer.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
 export { serviceAccountAssertion } from './service-account.ts';
-export { type Introspection, type TokenAnswer, TokenRequestError };
+export { type Introspection, type TokenAnswer, type TokenErrorCode, TokenRequestError, tokenErrorCodes };
 
 /** How a client proves to the token endpoint who it is (RFC 6749, section 2.3; RFC 7523; RFC 8705). */
 export type ClientAuthentication =
@@ -21,8 +22,8 @@ export type ClientAuthentication =
   | { readonly method: 'RAW_BASIC'; readonly secret: Redacted }
   /** Id and secret in the body. */
   | { readonly method: 'POST'; readonly secret: Redacted }
-  /** A signed assertion (RFC 7523). The key is in PEM. */
-  | { readonly method: 'PRIVATE_KEY_JWT'; readonly privateKey: Redacted; readonly keyId: string | null; readonly algorithm: string }
+  /** An assertion (RFC 7523), signed with the algorithm. The private key stays with whoever signs. */
+  | { readonly method: 'PRIVATE_KEY_JWT'; readonly sign: Signer; readonly keyId: string | null; readonly algorithm: string }
   /** The client certificate alone (RFC 8705). */
   | { readonly method: 'TLS' };
 
@@ -259,7 +260,7 @@ export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
         // Not sent if there is no client: the authentication below then adds nothing.
         client.clientId ?? 'none',
         {},
-        clientAuthentication(openid, client, now),
+        await clientAuthentication(openid, client, now),
       );
       // Whether a request may go out without TLS is decided by the way out.
       openid.allowInsecureRequests(config);
@@ -304,14 +305,22 @@ function ownHeaders(headers: Readonly<Record<string, string>>): [string, string]
 }
 
 /** Returns the error for whatever went wrong. Nothing of the cause is kept: it can contain parts of the request and of the answer. */
-function tokenRequestError(error: unknown, otherwise = 'request_failed'): TokenRequestError {
+function tokenRequestError(error: unknown, otherwise: TokenErrorCode = 'request_failed'): TokenRequestError {
   if (error instanceof TokenRequestError) return error;
   if (error instanceof OutboundError) return new TokenRequestError('request_failed', false, !error.wasNotSent, error.failure);
   return new TokenRequestError(otherwise, false, true);
 }
 
-/** Returns how the client authenticates, in the form of the library. */
-function clientAuthentication(openid: Library, { clientId, authentication, tokenUrl }: OAuthClient, now: () => Date): ClientAuth {
+/**
+ * Returns how the client authenticates, in the form of the library.
+ * @throws TokenRequestError when its private key cannot sign
+ * @throws RateLimitedError, OperationTimeoutError when too many keys are waiting to sign
+ */
+async function clientAuthentication(
+  openid: Library,
+  { clientId, authentication, tokenUrl }: OAuthClient,
+  now: () => Date,
+): Promise<ClientAuth> {
   if (clientId === null) return () => {};
   switch (authentication.method) {
     case 'NONE':
@@ -326,12 +335,12 @@ function clientAuthentication(openid: Library, { clientId, authentication, token
     case 'TLS':
       return openid.TlsClientAuth();
     case 'PRIVATE_KEY_JWT': {
-      const key = storedPrivateKey(plain(authentication.privateKey));
-      if (!key) throw new TokenRequestError('invalid_private_key', true, false);
-      return async (_server, _client, body) => {
+      const assertion = await clientAssertion(clientId, authentication, tokenUrl, now());
+      if (assertion === undefined) throw new TokenRequestError('invalid_private_key', true, false);
+      return (_server, _client, body) => {
         body.set('client_id', clientId);
         body.set('client_assertion_type', 'urn:ietf:params:oauth:client-assertion-type:jwt-bearer');
-        body.set('client_assertion', await clientAssertion(clientId, key, authentication, tokenUrl, now()));
+        body.set('client_assertion', assertion);
       };
     }
   }
@@ -350,24 +359,16 @@ function basic(user: string, password: string): ClientAuth {
 /** The lifetime of a client's assertion in seconds. */
 const ASSERTION_SECONDS = 60;
 
-/** Returns a JWT that says who the client is (RFC 7523, section 3). The library takes keys only in a form that it cannot make of a PEM file. */
-async function clientAssertion(
+/** Returns a JWT that says who the client is (RFC 7523, section 3). Undefined when the private key cannot sign it. */
+function clientAssertion(
   clientId: string,
-  key: NonNullable<ReturnType<typeof storedPrivateKey>>,
-  { keyId, algorithm }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
+  { keyId, algorithm, sign }: ClientAuthentication & { readonly method: 'PRIVATE_KEY_JWT' },
   tokenUrl: URL,
   now: Date,
-): Promise<string> {
-  const issuedAt = Math.floor(now.getTime() / 1_000);
-  return new SignJWT({})
-    .setProtectedHeader({ alg: algorithm, ...(keyId !== null && { kid: keyId }) })
-    .setIssuer(clientId)
-    .setSubject(clientId)
-    .setAudience(tokenUrl.href)
-    .setJti(randomUUID())
-    .setIssuedAt(issuedAt)
-    .setExpirationTime(issuedAt + ASSERTION_SECONDS)
-    .sign(key);
+): Promise<string | undefined> {
+  const iat = Math.floor(now.getTime() / 1_000);
+  const claims = { iss: clientId, sub: clientId, aud: tokenUrl.href, jti: randomUUID(), iat, exp: iat + ASSERTION_SECONDS };
+  return assembledJwt({ alg: algorithm, ...(keyId !== null && { kid: keyId }) }, claims, sign);
 }
 
 /**

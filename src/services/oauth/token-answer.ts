@@ -1,6 +1,7 @@
 import { formats } from '../../fields/formats.ts';
 import { Redacted } from '../../redacted.ts';
 import { type OutboundResponse, readAll } from '../outbound/index.ts';
+import { answeredCode, type TokenErrorCode, tokenErrorCodes } from './error-codes.ts';
 import { TokenRequestError } from './token-request-error.ts';
 
 /** The answer of a token endpoint (RFC 6749, section 5.1), in one form for all servers. */
@@ -15,41 +16,6 @@ export interface TokenAnswer {
   readonly scopes: readonly string[] | null;
   readonly idToken: Redacted | null;
 }
-
-/** The error codes of RFC 6749, section 5.2, RFC 7009, section 2.2.1, and RFC 8707, section 2, and whether the request is certain to fail again. */
-const registeredErrors: Readonly<Record<string, boolean>> = {
-  invalid_grant: true,
-  invalid_client: true,
-  unauthorized_client: true,
-  unsupported_grant_type: true,
-  invalid_scope: true,
-  invalid_target: true,
-  // Servers also answer so when they are at fault.
-  invalid_request: false,
-  unsupported_token_type: false,
-  // Of RFC 6749, section 4.1.2.1, but some token endpoints answer so, too.
-  access_denied: false,
-  server_error: false,
-  temporarily_unavailable: false,
-  slow_down: false,
-};
-
-/** What well-known services answer in the place of a registered code. */
-const otherErrors: Readonly<Record<string, string>> = {
-  // GitHub.
-  bad_verification_code: 'invalid_grant',
-  bad_refresh_token: 'invalid_grant',
-  incorrect_client_credentials: 'invalid_client',
-  // Slack.
-  invalid_code: 'invalid_grant',
-  code_already_used: 'invalid_grant',
-  invalid_refresh_token: 'invalid_grant',
-  token_expired: 'invalid_grant',
-  token_revoked: 'invalid_grant',
-  bad_client_secret: 'invalid_client',
-  invalid_client_id: 'invalid_client',
-  ratelimited: 'slow_down',
-};
 
 /** Tokens whose lifetime is longer are used until the service refuses them: ten years, in seconds. */
 const MAX_LIFETIME = 315_360_000;
@@ -93,13 +59,13 @@ export async function readAnswer(response: OutboundResponse): Promise<Members> {
   const text = decoded(await readAll(response, MAX_ANSWER_BYTES));
   const members = text === undefined ? undefined : parse(text);
   const error = members && errorOf(members);
-  if (error) throw new TokenRequestError(error, status < 500 && registeredErrors[error] === true, status >= 500);
+  if (error) throw new TokenRequestError(error, status < 500 && tokenErrorCodes[error].isFinal, status >= 500);
   if (status < 200 || status >= 300) throw new TokenRequestError(failureOf(status), false, status < 400 || status >= 500);
   return members ?? {};
 }
 
 /** Returns a code for an answer without an error code that is known. */
-function failureOf(status: number): string {
+function failureOf(status: number): TokenErrorCode {
   if (status === 429) return 'slow_down';
   if (status >= 500) return 'server_error';
   return status >= 400 ? 'request_refused' : 'unexpected_status';
@@ -130,15 +96,12 @@ function isObject(value: unknown): value is Members {
 }
 
 /** Returns the code of an error, in the terms of RFC 6749. Undefined when the answer is none. */
-function errorOf(members: Members): string | undefined {
+function errorOf(members: Members): TokenErrorCode | undefined {
   const { error, ok } = members;
   if (error === undefined || error === null || error === '' || error === false) return ok === false ? 'unknown_error' : undefined;
   const candidates = isObject(error) ? [error.code, error.type, error.error] : [error];
-  const known = candidates.find(
-    (each) => typeof each === 'string' && (Object.hasOwn(registeredErrors, each) || Object.hasOwn(otherErrors, each)),
-  );
-  if (typeof known !== 'string') return 'unknown_error';
-  return Object.hasOwn(registeredErrors, known) ? known : otherErrors[known];
+  const [known] = candidates.flatMap((each) => (typeof each === 'string' ? (answeredCode(each) ?? []) : []));
+  return known ?? 'unknown_error';
 }
 
 const accessTokenOf = ({ access_token, accessToken }: Members) => token(access_token ?? accessToken, 'token');

@@ -7,7 +7,7 @@ import type { NameLookup } from './names.ts';
 type Connector = buildConnector.connector;
 type Target = buildConnector.Options;
 
-export interface ConnectorSettings {
+export interface ConnectSettings {
   readonly isAllowed: (address: string) => boolean;
   readonly lookup: NameLookup;
   readonly connectMs: number;
@@ -22,7 +22,7 @@ export interface ConnectorSettings {
  * very answer: an answer that is another one a moment later changes nothing. One address that is not allowed refuses the name: a name
  * with a public and a private address is a mistake, or an attack, and must not work by chance.
  */
-export function createConnector({ isAllowed, lookup, connectMs, tls, proxy }: ConnectorSettings): Connector {
+export function createGuardedConnect({ isAllowed, lookup, connectMs, tls, proxy }: ConnectSettings): Connector {
   async function addressesOf(hostname: string): Promise<readonly string[]> {
     const addresses = isIP(hostname) === 0 ? await lookup(hostname, connectMs).catch(() => []) : [hostname];
     if (addresses.length === 0) throw new OutboundError('NAME_NOT_FOUND', true);

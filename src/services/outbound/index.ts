@@ -3,7 +3,7 @@ import { Pool } from 'undici';
 import type { Redacted } from '../../redacted.ts';
 import { createAddressGuard } from './addresses.ts';
 import { checkRequest } from './check-request.ts';
-import { createConnector } from './connect.ts';
+import { createGuardedConnect } from './connect.ts';
 import { OutboundError, type OutboundFailure } from './error.ts';
 import { exchange } from './exchange.ts';
 import { createNameLookup } from './names.ts';
@@ -158,7 +158,7 @@ export function createOutbound(settings: OutboundSettings, onRequest: (event: Ou
     if (known) return [key, known];
     makeRoom();
     const isSecure = url.protocol === 'https:';
-    const connect = createConnector({
+    const connect = createGuardedConnect({
       isAllowed,
       lookup,
       connectMs: limits.connectMs,

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto';
-import { SignJWT } from 'jose';
 import { keyTexts } from '../../credential-kinds/jwt-bearer.ts';
 import { parseJsonObject } from '../../fields/formats.ts';
 import type { KeyFiles, SignatureAlgorithm } from '../../key-files/index.ts';
+import { assembledJwt, type Signer, sharedSecretSigner } from '../../key-files/jwt.ts';
 import { Redacted } from '../../redacted.ts';
 
 interface CreatedToken {
@@ -32,14 +32,12 @@ export async function createdToken(
   const exp = Math.min(iat + secondsOf(lifetime), LAST_SECOND);
   const payload = { ...given, iat, exp };
   const expiresAt = new Date(exp * 1_000);
-  if (algorithm.startsWith('HS')) {
-    const token = await new SignJWT(payload).setProtectedHeader({ alg: algorithm, typ: 'JWT' }).sign(Buffer.from(key, 'base64'));
-    return { token, expiresAt };
-  }
-  const signed = unsigned(algorithm, payload);
-  for (const text of keyTexts(key)) {
-    const signature = await keyFiles.sign(algorithm as SignatureAlgorithm, new Redacted(text), signed);
-    if (signature !== undefined) return { token: `${signed}.${signature}`, expiresAt };
+  const signers = algorithm.startsWith('HS')
+    ? [sharedSecretSigner(algorithm, Buffer.from(key, 'base64'))]
+    : keyTexts(key).map((text) => signer(keyFiles, algorithm, text));
+  for (const sign of signers) {
+    const token = await assembledJwt({ alg: algorithm, typ: 'JWT' }, payload, sign);
+    if (token !== undefined) return { token, expiresAt };
   }
   return undefined;
 }
@@ -61,14 +59,13 @@ export async function snowflakeToken(
   const sub = `${account}.${user.toUpperCase()}`;
   const iat = Math.floor(now.getTime() / 1_000);
   const exp = iat + SNOWFLAKE_SECONDS;
-  const signed = unsigned('RS256', { iss: `${sub}.SHA256:${fingerprint}`, sub, iat, exp });
-  const signature = await keyFiles.sign('RS256', new Redacted(privateKey), signed);
-  return signature === undefined ? undefined : { token: `${signed}.${signature}`, expiresAt: new Date(exp * 1_000) };
+  const claims = { iss: `${sub}.SHA256:${fingerprint}`, sub, iat, exp };
+  const token = await assembledJwt({ alg: 'RS256', typ: 'JWT' }, claims, signer(keyFiles, 'RS256', privateKey));
+  return token === undefined ? undefined : { token, expiresAt: new Date(exp * 1_000) };
 }
 
-/** Header and payload of a compact JSON Web Signature (RFC 7515, section 3.1). Private keys sign in `key-files/`, so jose cannot assemble it. */
-function unsigned(algorithm: string, payload: object): string {
-  return [{ alg: algorithm, typ: 'JWT' }, payload].map((part) => Buffer.from(JSON.stringify(part)).toString('base64url')).join('.');
+function signer(keyFiles: KeyFiles, algorithm: string, privateKey: string): Signer {
+  return (text) => keyFiles.sign(algorithm as SignatureAlgorithm, new Redacted(privateKey), text);
 }
 
 /** The seconds of a duration such as `1h30m`, at least one. */
