@@ -5,7 +5,7 @@ export const customFunction = defineCredentialKind({
   kind: 'customFunction',
   typeName: 'CustomFunctionCredential',
   description:
-    'A reference to a function that authenticates requests, and its parameters. The function is registered elsewhere; its code is not stored here.',
+    'A reference to a function that authenticates requests, and its parameters. The function is registered elsewhere; its code is not stored here. The gateway does not apply it.',
   apply: { alone: { not: 'SUPPORTED', purpose: 'a function that is registered elsewhere, which the gateway cannot call' } },
   fields: {
     functionName: text({

@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout } from 'node:timers/promises';
 import { CredentialNotUsableError, ServiceFailedError, UnavailableError, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
-import { type TokenAnswer, type TokenErrorCode, TokenRequestError, tokenErrorCodes } from '../services/oauth/index.ts';
+import { TOKEN_REQUEST_MS, type TokenAnswer, type TokenErrorCode, TokenRequestError, tokenErrorCodes } from '../services/oauth/index.ts';
 import type { AuthScheme } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import { hiddenSecrets, type MintedToken, noToken, type StoredToken, shownSecrets } from '../store/token.ts';
@@ -26,11 +26,12 @@ export interface AccessToken {
   readonly expiresAt: Date | null;
 }
 
-/**
- * How long one copy may refresh the tokens of a credential before another one may begin, in milliseconds. It is longer than a token request can take (60 s,
- * and 5 s to connect), with half a minute to spare for clocks that differ.
- */
-const LEASE_MS = 120_000;
+/** After a lost answer, the same is sent once more if no more time has passed, in milliseconds. */
+const AGAIN_MS = 30_000;
+/** By how much the clocks of copies may differ, in milliseconds. What is done besides token requests must fit into it, too. */
+const SPARE_MS = 30_000;
+/** How long one copy may refresh the tokens of a credential before another one may begin, in milliseconds: its last token request must have ended. */
+const LEASE_MS = AGAIN_MS + TOKEN_REQUEST_MS + SPARE_MS;
 /** How long a request waits for a refresh that another copy makes, in milliseconds. It is shorter than an operation may take. */
 const WAIT_MS = 15_000;
 /** How long something that must not run during a refresh waits for the end of one, in milliseconds. */
@@ -44,12 +45,11 @@ const RETRY_MIN_MS = 30_000;
 const RETRY_MAX_MS = 6 * 60 * 60_000;
 /** For this time, in milliseconds, a new token is not replaced by another one, whoever asks for it. */
 const RECENT_MS = 10_000;
-/** After a lost answer, the same is sent once more if no more time has passed, in milliseconds: the lease must last. */
-const AGAIN_MS = 30_000;
 /** How often it is tried to store new tokens while the database does not respond. */
 const STORE_TRIES = 8;
 /** The hidden tokens of a credential: it can be used through several schemes. The oldest are dropped. */
 const MINTED_MAX = 8;
+
 /** The tokens of all credentials, in this process. */
 export type Tokens = ReturnType<typeof createTokens>;
 
@@ -77,7 +77,7 @@ export function createTokens(gateway: () => GatewayContext) {
   }
 
   /** Returns the credential after its tokens are as wanted. */
-  async function settled(organizationId: string, wanted: Wanted): Promise<CredentialRecord> {
+  async function asWanted(organizationId: string, wanted: Wanted): Promise<CredentialRecord> {
     const key = JSON.stringify([organizationId, wanted.source.credential.id, wanted.field]);
     for (;;) {
       const before = running.get(key);
@@ -113,7 +113,7 @@ export function createTokens(gateway: () => GatewayContext) {
       if (!isRenewable && isFresh(0)(credential)) return opened(context, credential, field);
       if (!isRenewable) throw new CredentialNotUsableError('NEEDS_AUTHORIZATION', credential.id);
       try {
-        return await opened(context, await settled(organizationId, { source, field, isDone, isForced: false }), field);
+        return await opened(context, await asWanted(organizationId, { source, field, isDone, isForced: false }), field);
       } catch (error) {
         // For the rest of its lifetime, the old token will do.
         if (!isFresh(0)(credential)) throw error;
@@ -137,7 +137,7 @@ export function createTokens(gateway: () => GatewayContext) {
       // A service that refuses each token must not cause a refresh with each request.
       const age = context.now().getTime() - (current.secrets[field ?? 'accessToken']?.sealedAt.getTime() ?? 0);
       if (!isDone(current) && current.token && age >= 0 && age < RECENT_MS) return null;
-      const record = isDone(current) ? current : await settled(organizationId, { source, field, isDone, isForced: false });
+      const record = isDone(current) ? current : await asWanted(organizationId, { source, field, isDone, isForced: false });
       return opened(context, record, field);
     },
 
@@ -152,14 +152,14 @@ export function createTokens(gateway: () => GatewayContext) {
         const { refreshedAt = null } = record.token ?? {};
         return refreshedAt !== null && refreshedAt.getTime() >= since && endOf(record, field) !== undefined;
       };
-      return settled(organizationId, { source, field, isDone, isForced: true });
+      return asWanted(organizationId, { source, field, isDone, isForced: true });
     },
 
     /** Refreshes tokens though nobody uses them, if it is time. */
     async renewIfDue(organizationId: string, credential: CredentialRecord): Promise<void> {
       const { now, policy } = gateway();
       const isDone = (record: CredentialRecord) => refreshDue(record, policy) > now();
-      await settled(organizationId, { source: { credential, scheme: null }, field: null, isDone, isForced: false });
+      await asWanted(organizationId, { source: { credential, scheme: null }, field: null, isDone, isForced: false });
     },
 
     /**

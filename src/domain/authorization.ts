@@ -141,7 +141,7 @@ export function scopesFor({ connection }: { readonly connection?: unknown }): re
  */
 export async function startAuthorization(context: MutationContext, input: AuthorizationInput): Promise<StartedAuthorization> {
   const { connector: connectorRef, connection: connectionRef, endUser: endUserRef, ...given } = input;
-  const { viewer, policy, now } = context;
+  const { viewer, now } = context;
   const checks = new Checks(context);
   const valid = await checks.run(() => checkInput(authorizationFields, given));
   await checks.run(() => refuseName(input));
@@ -204,26 +204,27 @@ export async function startAuthorization(context: MutationContext, input: Author
     ],
   );
   return started;
+}
 
-  function checkUrls({ viewer }: DomainContext, { returnTo, redirectUrl, confirmation }: InputOf<typeof authorizationFields>) {
-    const refuse = (member: string, message: string) => new ValidationError([{ path: [member], message }]);
-    for (const [member, url] of Object.entries({ returnTo, redirectUrl })) {
-      if (url != null && !isAllowedPage(url, policy.returnOrigins)) {
-        throw refuse(member, 'must be a URL whose origin is one of those of the setting OAUTH_RETURN_ORIGINS');
-      }
+/** Returns where the browser comes back to. @throws ValidationError */
+function checkUrls({ viewer, policy }: DomainContext, { returnTo, redirectUrl, confirmation }: InputOf<typeof authorizationFields>) {
+  const refuse = (member: string, message: string) => new ValidationError([{ path: [member], message }]);
+  for (const [member, url] of Object.entries({ returnTo, redirectUrl })) {
+    if (url != null && !isAllowedPage(url, policy.returnOrigins)) {
+      throw refuse(member, 'must be a URL whose origin is one of those of the setting OAUTH_RETURN_ORIGINS');
     }
-    if (redirectUrl != null && returnTo != null)
-      throw refuse('returnTo', 'must not be set together with redirectUrl, whose page gets the code');
-    if (redirectUrl == null && policy.publicUrl === null) {
-      throw refuse('redirectUrl', 'is required, because the setting PUBLIC_URL of the gateway is not set, so that it has no callback');
-    }
-    const isConfirmed = redirectUrl != null || isEndUser(viewer) || confirmation === true;
-    if (isConfirmed && redirectUrl == null && returnTo == null) {
-      throw refuse('returnTo', 'is required, because the authorization must be completed by who started it');
-    }
-    const callback = redirectUrl ?? `${policy.publicUrl}${OAUTH_CALLBACK_PATH}`;
-    return { redirectUrl: callback, returnTo: returnTo ?? null, confirmation: isConfirmed };
   }
+  if (redirectUrl != null && returnTo != null)
+    throw refuse('returnTo', 'must not be set together with redirectUrl, whose page gets the code');
+  if (redirectUrl == null && policy.publicUrl === null) {
+    throw refuse('redirectUrl', 'is required, because the setting PUBLIC_URL of the gateway is not set, so that it has no callback');
+  }
+  const isConfirmed = redirectUrl != null || isEndUser(viewer) || confirmation === true;
+  if (isConfirmed && redirectUrl == null && returnTo == null) {
+    throw refuse('returnTo', 'is required, because the authorization must be completed by who started it');
+  }
+  const callback = redirectUrl ?? `${policy.publicUrl}${OAUTH_CALLBACK_PATH}`;
+  return { redirectUrl: callback, returnTo: returnTo ?? null, confirmation: isConfirmed };
 }
 
 const isEndUser = ({ confinedTo }: Viewer) => confinedTo?.endUserId !== undefined;

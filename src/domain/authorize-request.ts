@@ -1,11 +1,11 @@
-import { CredentialNotUsableError, ValidationError } from '../errors.ts';
+import { ValidationError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import { choice, type InputOf, objectList, objectType, text } from '../fields/field.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import { credentialPurpose } from './credential-use.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { type ConnectionRef, requireConnection } from './references.ts';
-import { type BodyToSign, isRelative, noteUsed, type PreparedRequest, planUse, prepareRequest, refuseUnplanned } from './use.ts';
+import { type BodyToSign, isRelative, noteUsed, type PreparedRequest, permittedUrl, planUse, prepareRequest } from './use.ts';
 import { givenUrl } from './use-site.ts';
 import { Checks } from './validation.ts';
 
@@ -92,11 +92,7 @@ export async function authorizeRequest(
     const { purpose, headers } = valid!;
     const connection = await find();
     const planned = await planUse(context, connection, purpose);
-    const url = planned.urlOf(valid!.url);
-    if (!url && planned.baseUrl) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
-    // Without a base URL, the plan has a problem.
-    refuseUnplanned(planned, { url: url ?? new URL('https://localhost'), headers: pairs(headers) });
-    return { id: connection.id, planned, url: url! };
+    return { id: connection.id, planned, url: permittedUrl(planned, { url: planned.urlOf(valid!.url), headers: pairs(headers) }) };
   };
   // The host is one that the connection allows, and so nothing that only the caller says.
   const { planned, url } = await checks.thenMake(

@@ -25,7 +25,7 @@ import { required } from './records.ts';
 import { type ConnectionRef, requireConnection } from './references.ts';
 import { problemOfStatus, sendPrepared } from './send-prepared.ts';
 import { checkTokens, credentialsToCheck, hasTokensToCheck } from './token-check.ts';
-import { noteUsed, planUse, prepareRequest } from './use.ts';
+import { noteUsed, permittedUrl, planUse, prepareRequest } from './use.ts';
 
 /** The methods of requests that check a connection. */
 const checkMethod = {
@@ -179,10 +179,10 @@ async function answerOf(
   plan: Plan,
   { method, path, expectedStatus }: ConnectorCheck,
 ): Promise<ProblemCode | 'KNOWN' | null> {
-  // Without a base URL, the plan has a problem, and nothing is prepared.
-  const url = plan.resolve(path) ?? new URL('https://unknown.invalid');
+  const headers = [['accept', '*/*']] as const;
   try {
-    const prepared = await prepareRequest(context, plan, { method, url, headers: [['accept', '*/*']], body: 'ABSENT' });
+    const url = permittedUrl(plan, { url: plan.resolve(path), headers });
+    const prepared = await prepareRequest(context, plan, { method, url, headers, body: 'ABSENT' });
     noteUsed(context, plan);
     const rest = () => ({ limits: { headersMs: CHECK_MS, totalMs: CHECK_MS } });
     const { answer } = await sendPrepared(context, prepared, { method, rest, renew: prepared.renew });

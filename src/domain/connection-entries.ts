@@ -194,7 +194,7 @@ export function refuseTooMany(lists: {
  *   decides its position. If it is left out, it keeps its place.
  * - An entry whose credential has expired may be sent in the same way. If it is left out, it is removed.
  *
- * Only entries of the same list count: a trigger credential must not become one that is sent to the service.
+ * Only entries of the same list count: a credential for triggers must not become one for actions.
  *
  * @throws ValidationError
  */

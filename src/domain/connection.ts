@@ -550,8 +550,8 @@ export function refuseClientOf({ viewer }: DomainContext, { credentialIds, endUs
 }
 
 /**
- * Returns where the action credentials of a connection are sent, and those that its auth schemes refer to. With `changed`, the paths are those
- * of the changed fields.
+ * Returns where the credentials of a connection are sent, and those that its auth schemes refer to. With `changed`, the paths are those of the
+ * changed fields.
  */
 export function destinations(
   { allowedDomain, ...bindings }: Pick<ConnectionRecord, 'allowedDomain' | List>,
@@ -563,9 +563,8 @@ export function destinations(
   return lists.flatMap((list) =>
     bindings[list].flatMap(({ credentialId, authScheme }, index) => {
       const path = pathOf(list, index);
-      // Trigger credentials check requests from the service and are not sent to it.
       const own = { credentialId, host: host ?? undefined, path: changed.includes(list) ? [...path, 'credential'] : ['allowedDomain'] };
-      return [...(list === 'actionCredentials' ? [own] : []), ...destinationsOf(authScheme, [...path, 'authScheme'])];
+      return [own, ...destinationsOf(authScheme, [...path, 'authScheme'])];
     }),
   );
 }

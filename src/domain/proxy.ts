@@ -1,11 +1,11 @@
-import { CredentialNotUsableError, LimitExceededError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
+import { LimitExceededError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { OutboundError, type OutboundFailure, type OutboundResponse } from '../services/outbound/index.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
 import { problemOfStatus, sendPrepared } from './send-prepared.ts';
 import { serviceFailures } from './service-failures.ts';
-import { type BodyToSign, type PreparedRequest, planUse, prepareRequest, recordUse, refuseUnplanned, type UsePlan } from './use.ts';
+import { type BodyToSign, type PreparedRequest, permittedUrl, planUse, prepareRequest, recordUse, type UsePlan } from './use.ts';
 
 type Headers = OutboundResponse['headers'];
 
@@ -17,7 +17,7 @@ export interface ProxyCall {
   readonly connectionId: string;
   readonly purpose: (typeof proxyPurposes)[number];
   readonly method: string;
-  /** Below the base URL of the connection, with the query. It begins with a slash, or is empty. */
+  /** Below the base URL of the connection, with the query. It begins with a slash or a question mark, or is empty. */
   readonly path: string;
   /** Without those of the caller’s own connection to the gateway, and without what authenticates the caller. */
   readonly headers: Headers;
@@ -61,13 +61,11 @@ export function createProxy(limits: Limits): SendProxied {
     const leave = enter(connection.id);
     try {
       const plan = await planUse(context, connection, call.purpose);
-      const url = plan.resolve(call.path);
-      if (!url && plan.baseUrl) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
-      // Before the body is read. Without a base URL, the plan has a problem.
-      refuseUnplanned(plan, { url: url ?? new URL('https://localhost'), headers: call.headers });
+      // Before the body is read.
+      const url = permittedUrl(plan, { url: plan.resolve(call.path), headers: call.headers });
       const body = new SentBody(call, limits);
       const toSign = plan.signs === 'NOTHING' ? body.unsigned : await body.toSign();
-      const prepared = await prepareRequest(context, plan, { method: call.method, url: url!, headers: call.headers, body: toSign });
+      const prepared = await prepareRequest(context, plan, { method: call.method, url, headers: call.headers, body: toSign });
       await recordUse(context, prepared);
       return await send(context, { call, plan, prepared, body, leave });
     } catch (error) {

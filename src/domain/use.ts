@@ -62,9 +62,6 @@ export function isRelative(text: string): boolean {
   return text.startsWith('/');
 }
 
-/** A request that is to be sent over a connection. */
-export interface RequestToPrepare extends RequestToSign {}
-
 /** What a request needs to be sent over a connection. */
 export interface PreparedRequest extends AppliedCredentials {
   readonly plan: UsePlan;
@@ -128,72 +125,28 @@ function bindingsOf({ connection, purpose }: PlannedUse) {
 }
 
 function planOf(
-  { kinds, policy, now }: Pick<DomainContext, 'kinds' | 'policy' | 'now'>,
+  context: Pick<DomainContext, 'kinds' | 'policy' | 'now'>,
   use: PlannedUse,
   connector: ConnectorRecord | null,
   credentialOf: (id: string) => CredentialRecord | NotUsable,
 ): OwnPlan {
+  const { kinds } = context;
   const { connection, purpose } = use;
   const problems: PlanProblem[] = [];
   const refuse = (code: NotUsable, credentialId: string | null = null) => {
     if (!problems.some((each) => each.code === code && each.credentialId === credentialId)) problems.push({ code, credentialId });
   };
-  const bindings = bindingsOf(use);
-
-  if (connection.isAltered || connector?.isAltered) refuse('ALTERED');
-  if (purpose !== 'ACTION' && purpose !== 'TRIGGER') refuse('PURPOSE_WITHOUT_REQUESTS');
   const led = siteOf(connection, connector);
   const site: Site | null = typeof led === 'string' ? null : led;
-  if (typeof led === 'string') refuse(led);
-  else if (led.baseUrl.protocol !== 'https:' && !policy.allowsHttp) refuse('HTTPS_REQUIRED');
-  const needsCredential =
-    connector && connector.authSchemes.length > 0 && !connector.authSchemes.some(({ schemeType }) => schemeType === 'NONE');
-  const isForRequests = purpose === 'ACTION' || purpose === 'TRIGGER';
-  if (isForRequests && bindings.length === 0 && needsCredential) refuse('CREDENTIAL_REQUIRED');
+  for (const code of reasonsOfConnection(context, use, connector, led)) refuse(code);
 
-  const all: Applied[] = [];
-  let isHostAllowed = true;
-  const onlyFor: ((url: URL) => boolean)[] = [];
-  for (const { credentialId, authScheme } of bindings) {
+  const judged = bindingsOf(use).map(({ credentialId, authScheme }) => {
     const credential = credentialOf(credentialId);
-    if (typeof credential === 'string') {
-      refuse(credential, credentialId);
-      continue;
-    }
-    if (credential.isAltered) {
-      refuse('ALTERED', credentialId);
-      continue;
-    }
-    const kind = kinds.of(credential);
-    const forbidden: NotUsable[] = forbiddenUses(credential, {
-      purpose,
-      host: site?.host ?? null,
-      narrowedTo: connection.allowedDomain,
-    });
-    const application = applicationOf(kind.apply, credential.settings, authScheme);
-    const { only } = kind.apply ?? {};
-    if (only && site && application !== 'NOT_FOR_REQUESTS') {
-      const fill = (template: Template) =>
-        filled(template, ({ name, default: fallback }) => textOf(credential.settings[name]) ?? fallback ?? '');
-      if (!coversSite(only, site.host, fill)) forbidden.push('DOMAIN');
-      const { urls } = only;
-      if (urls !== undefined) onlyFor.push((url) => matchesUrl(fill(urls), url));
-    }
-    if (forbidden.includes('DOMAIN')) isHostAllowed = false;
-    for (const reason of forbidden) refuse(reason, credentialId);
-    if (typeof application === 'string') {
-      refuse(application, credentialId);
-      continue;
-    }
-    if (application.put === 'TOKEN') {
-      if (needsAuthorization(credential, now())) refuse('NEEDS_AUTHORIZATION', credentialId);
-      for (const problem of tokenProblems({ credential, scheme: authScheme }, now())) refuse(problem, credentialId);
-    }
-    const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
-    if (isMissing) refuse('SECRET_MISSING', credentialId);
-    all.push({ credential, scheme: authScheme, application });
-  }
-
+    const one = typeof credential === 'string' ? notApplied(credential) : judge(context, use, site, credential, authScheme);
+    for (const reason of one.reasons) refuse(reason, credentialId);
+    return one;
+  });
+  const all = judged.flatMap(({ applied }) => applied ?? []);
   // A signature covers what the others add.
   const applied = [
     ...all.filter(({ application }) => !isSignature(application)),
@@ -216,13 +169,80 @@ function planOf(
     steps,
     problems,
     baseUrl: site && new URL(site.baseUrl),
-    allowedHosts: site && isHostAllowed ? [site.host] : [],
+    allowedHosts: site && judged.every(({ allowsHost }) => allowsHost) ? [site.host] : [],
     credentials: applied.map(({ credential }) => credential),
     signs: signs.includes('BODY') ? 'BODY' : signs.includes('BODY_DIGEST') ? 'BODY_DIGEST' : 'NOTHING',
-    permits: (url) => site !== null && problems.length === 0 && isAt(site, url) && onlyFor.every((allows) => allows(url)),
+    permits: (url) => site !== null && problems.length === 0 && isAt(site, url) && judged.every(({ allows }) => allows(url)),
     resolve: (pathAndQuery) => site && below(site, pathAndQuery),
     urlOf: (text) => (isRelative(text) ? site && below(site, text) : (givenUrl(text) ?? null)),
     applied,
+  };
+}
+
+/** What is wrong with a connection itself, or with where it leads. */
+function reasonsOfConnection(
+  { policy }: Pick<DomainContext, 'policy'>,
+  use: PlannedUse,
+  connector: ConnectorRecord | null,
+  led: Site | NotUsable,
+): NotUsable[] {
+  const isForRequests = use.purpose === 'ACTION' || use.purpose === 'TRIGGER';
+  const reasons: NotUsable[] = [];
+  if (use.connection.isAltered || connector?.isAltered) reasons.push('ALTERED');
+  if (!isForRequests) reasons.push('PURPOSE_WITHOUT_REQUESTS');
+  if (typeof led === 'string') reasons.push(led);
+  else if (led.baseUrl.protocol !== 'https:' && !policy.allowsHttp) reasons.push('HTTPS_REQUIRED');
+  const needsCredential =
+    connector && connector.authSchemes.length > 0 && !connector.authSchemes.some(({ schemeType }) => schemeType === 'NONE');
+  if (isForRequests && bindingsOf(use).length === 0 && needsCredential) reasons.push('CREDENTIAL_REQUIRED');
+  return reasons;
+}
+
+/** What a plan learns of one credential of its connection. */
+interface Judged {
+  /** Why it is not used. */
+  readonly reasons: readonly NotUsable[];
+  /** Null if it is not known how it is applied. */
+  readonly applied: Applied | null;
+  /** Whether it may be sent to the host of the connection. A token endpoint does not count. */
+  readonly allowsHost: boolean;
+  /** Whether its kind is for this URL. */
+  allows(url: URL): boolean;
+}
+
+function notApplied(reason: NotUsable): Judged {
+  return { reasons: [reason], applied: null, allowsHost: true, allows: () => false };
+}
+
+function judge(
+  { kinds, now }: Pick<DomainContext, 'kinds' | 'now'>,
+  { connection, purpose }: PlannedUse,
+  site: Site | null,
+  credential: CredentialRecord,
+  scheme: AuthScheme | null,
+): Judged {
+  if (credential.isAltered) return notApplied('ALTERED');
+  const kind = kinds.of(credential);
+  const reasons: NotUsable[] = forbiddenUses(credential, { purpose, host: site?.host ?? null, narrowedTo: connection.allowedDomain });
+  const application = applicationOf(kind.apply, credential.settings, scheme);
+  const { only } = kind.apply ?? {};
+  const fill = (template: Template) =>
+    filled(template, ({ name, default: fallback }) => textOf(credential.settings[name]) ?? fallback ?? '');
+  if (only && site && application !== 'NOT_FOR_REQUESTS' && !coversSite(only, site.host, fill)) reasons.push('DOMAIN');
+  const allowsHost = !reasons.includes('DOMAIN');
+  if (typeof application === 'string') return { ...notApplied(application), reasons: [...reasons, application], allowsHost };
+  if (application.put === 'TOKEN') {
+    if (needsAuthorization(credential, now())) reasons.push('NEEDS_AUTHORIZATION');
+    reasons.push(...tokenProblems({ credential, scheme }, now()));
+  }
+  const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
+  if (isMissing) reasons.push('SECRET_MISSING');
+  const urls = only?.urls;
+  return {
+    reasons,
+    applied: { credential, scheme, application },
+    allowsHost,
+    allows: (url) => urls === undefined || matchesUrl(fill(urls), url),
   };
 }
 
@@ -240,15 +260,15 @@ function placeKey(location: Place['location'], name: string | null): string {
  * @throws CredentialNotUsableError when the plan has problems, or does not permit the URL, or the caller sets what a credential sets
  * @throws UnreadableSecretError, AlteredRecordError, ServiceFailedError
  */
-export function prepareRequest(context: DomainContext, plan: UsePlan, request: RequestToPrepare): Promise<PreparedRequest> {
+export function prepareRequest(context: DomainContext, plan: UsePlan, request: RequestToSign): Promise<PreparedRequest> {
   return prepareWith(context, plan as OwnPlan, request, (source) => accessToken(context, source));
 }
 
-/** The token of a credential, or null if there is none. */
+/** Returns the token of a credential of the application `TOKEN`. */
 type TokenOf = (source: { readonly credential: CredentialRecord; readonly scheme: AuthScheme | null }) => Promise<AccessToken>;
 
-async function prepareWith(context: DomainContext, plan: OwnPlan, request: RequestToPrepare, tokenOf: TokenOf): Promise<PreparedRequest> {
-  refuseUnplanned(plan, request);
+async function prepareWith(context: DomainContext, plan: OwnPlan, request: RequestToSign, tokenOf: TokenOf): Promise<PreparedRequest> {
+  permittedUrl(plan, request);
   const tokens = new Map<string, AccessToken>();
   const opened: OpenedCredential[] = [];
   for (const { credential, scheme, application } of plan.applied) {
@@ -291,12 +311,18 @@ async function openOne(context: DomainContext, { connection }: UsePlan, credenti
   }
 }
 
-/** @throws CredentialNotUsableError, AlteredRecordError */
-export function refuseUnplanned(plan: UsePlan, { url, headers }: Pick<RequestToPrepare, 'url' | 'headers'>): void {
+/**
+ * Returns the URL of a request, if the plan permits the request. `url` is null if what the caller has named is no URL of the connection.
+ * @throws CredentialNotUsableError, AlteredRecordError
+ */
+export function permittedUrl(
+  plan: UsePlan,
+  { url, headers }: { readonly url: URL | null; readonly headers: RequestToSign['headers'] },
+): URL {
   const [problem] = plan.problems;
   if (problem?.code === 'ALTERED') throw new AlteredRecordError(problem.credentialId === null ? 'connection' : 'credential');
   if (problem) throw new CredentialNotUsableError(problem.code, problem.credentialId);
-  if (!plan.permits(url)) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
+  if (!url || !plan.permits(url)) throw new CredentialNotUsableError('URL_NOT_ALLOWED');
   const given = new Set(headers.map(([name]) => name.toLowerCase()));
   const cookies = headers.filter(([name]) => name.toLowerCase() === 'cookie').flatMap(([, value]) => value.split(';'));
   const cookieNames = new Set(cookies.map((pair) => pair.split('=')[0]!.trim()));
@@ -310,11 +336,12 @@ export function refuseUnplanned(plan: UsePlan, { url, headers }: Pick<RequestToP
   // Another host in it could reach another service behind the same address, and signatures cover the one of the URL.
   if (headers.some(([name, value]) => name.toLowerCase() === 'host' && value.toLowerCase() !== url.host))
     throw new CredentialNotUsableError('HEADER_NOT_ALLOWED');
+  return url;
 }
 
 /**
  * Writes that a prepared request is about to be sent: to the audit log, at once or summed per minute, and for `lastUsedAt`. Call it before the request
- * is sent, and do not send it if this fails. `action` names the connection's noun, such as `{ name: 'proxyRequest', noun: 'connection', … }`.
+ * is sent, and do not send it if this fails. The noun of the context’s action must be `connection`.
  * @throws UnavailableError, UnauthenticatedError as `mutate` does
  */
 export async function recordUse(context: MutationContext, { plan }: Pick<PreparedRequest, 'plan'>): Promise<void> {

@@ -1,4 +1,5 @@
 import type { Viewer, ViewerKind } from '../access/viewer.ts';
+import type { AuditRecord } from '../store/audit.ts';
 import type { Store } from '../store/index.ts';
 import { newId } from '../store/records.ts';
 import { inTurnByOrganization } from './in-turn.ts';
@@ -66,52 +67,78 @@ export function createUses(proxied: ProxiedAudit) {
      * @throws AggregateError of an OrganizationError for each organization that fails, at the end
      */
     async flush(stores: Store, now: Date): Promise<void> {
-      const entries = [...counts].map(([key, use]) => ({ key, ...use }));
-      const times = [...used].map(([key, use]) => ({ key, ...use }));
-      const organizations = [...new Set([...entries, ...times].map(({ organizationId }) => organizationId))];
-      await inTurnByOrganization(
-        organizations.map((organizationId) => ({ organizationId })),
-        async ({ organizationId }) => {
-          const store = stores.of(organizationId);
-          const isLive = (await store.organization.state()) === 'live';
-          const isOwn = (each: { readonly organizationId: string }) => each.organizationId === organizationId;
-          for (const { key, count, connectionId, ...use } of entries.filter(isOwn)) {
-            counts.delete(key);
-            // An organization that is deleted has no audit log.
-            if (!isLive) continue;
-            const base = { id: newId(), version: 1, createdAt: now, updatedAt: now, reason: null, address: null, requestId: null };
-            const about = {
-              action: 'proxyRequest',
-              outcome: 'SUCCESS',
-              objectNoun: 'connection',
-              objectId: connectionId,
-              sequence: null,
-            } as const;
-            try {
-              await store.audit.insert({ ...base, ...use, ...about, objectNoun: connectionId === null ? null : about.objectNoun, count });
-            } catch (error) {
-              const since = counts.get(key)?.count ?? 0;
-              counts.set(key, { ...use, connectionId, count: count + since });
-              throw error;
-            }
+      await inTurnByOrganization(byOrganization(counts, used), async ({ organizationId, keysOfCounts, keysOfUsed }) => {
+        const store = stores.of(organizationId);
+        // An organization that is deleted has no audit log, and no records.
+        const isLive = (await store.organization.state()) === 'live';
+        for (const key of keysOfCounts) {
+          const use = counts.get(key);
+          counts.delete(key);
+          // Without it, another flush has written it meanwhile.
+          if (!use || !isLive) continue;
+          try {
+            await store.audit.insert(entryOf(use, now));
+          } catch (error) {
+            counts.set(key, { ...use, count: use.count + (counts.get(key)?.count ?? 0) });
+            throw error;
           }
-          const own = times.filter(isOwn);
-          for (const noun of ['connection', 'credential'] as const) {
-            const ofNoun = own.filter((each) => each.noun === noun);
-            const records = noun === 'connection' ? store.connections : store.credentials;
-            for (const at of new Set(ofNoun.map((each) => each.at.getTime()))) {
-              const same = ofNoun.filter((each) => each.at.getTime() === at);
-              if (isLive)
-                await records.noteUsed(
-                  same.map(({ id }) => id),
-                  new Date(at),
-                );
-              // One that was used again meanwhile has another time.
-              for (const { key } of same) if (used.get(key)?.at.getTime() === at) used.delete(key);
-            }
-          }
-        },
-      );
+        }
+        for (const [noun, at, keys] of byTime(keysOfUsed, used)) {
+          const records = noun === 'connection' ? store.connections : store.credentials;
+          const ids = keys.flatMap((key) => used.get(key)?.id ?? []);
+          if (isLive) await records.noteUsed(ids, new Date(at));
+          // One that was used again meanwhile has another time.
+          for (const key of keys) if (used.get(key)?.at.getTime() === at) used.delete(key);
+        }
+      });
     },
+  };
+}
+
+/** Returns the keys of what is to be written, by organization. */
+function byOrganization(counts: ReadonlyMap<string, Use>, used: ReadonlyMap<string, Used>) {
+  const all = new Map<string, { organizationId: string; keysOfCounts: string[]; keysOfUsed: string[] }>();
+  const of = ({ organizationId }: Use | Used) => {
+    const known = all.get(organizationId) ?? { organizationId, keysOfCounts: [], keysOfUsed: [] };
+    all.set(organizationId, known);
+    return known;
+  };
+  for (const [key, use] of counts) of(use).keysOfCounts.push(key);
+  for (const [key, use] of used) of(use).keysOfUsed.push(key);
+  return [...all.values()];
+}
+
+/** Returns the keys of records of a noun that were used at the same time: one command writes them. */
+function byTime(keys: readonly string[], used: ReadonlyMap<string, Used>): [noun: Used['noun'], at: number, keys: string[]][] {
+  const groups = new Map<string, [Used['noun'], number, string[]]>();
+  for (const key of keys) {
+    const { noun, at } = used.get(key)!;
+    const name = `${noun} ${at.getTime()}`;
+    const group = groups.get(name) ?? [noun, at.getTime(), []];
+    group[2].push(key);
+    groups.set(name, group);
+  }
+  return [...groups.values()];
+}
+
+/** Returns the entry of the audit log for proxied requests that are summed. */
+function entryOf({ organizationId, viewerKind, subject, connectionId, count }: Use, now: Date): AuditRecord {
+  return {
+    id: newId(),
+    version: 1,
+    organizationId,
+    createdAt: now,
+    updatedAt: now,
+    viewerKind,
+    subject,
+    address: null,
+    requestId: null,
+    action: 'proxyRequest',
+    outcome: 'SUCCESS',
+    objectNoun: connectionId === null ? null : 'connection',
+    objectId: connectionId,
+    reason: null,
+    count,
+    sequence: null,
   };
 }

@@ -34,7 +34,7 @@ export function addAudit(kit: Kit): void {
         address: t.exposeString('address', {
           nullable: true,
           description:
-            'The network address of the client. If the entry sums up several refusals of one viewer, that of the first. Null if the gateway acted by itself, or the entry sums up reads or several viewers.',
+            'The network address of the client. If the entry sums up several refusals of one viewer, that of the first. Null if the gateway acted by itself, or the entry sums up reads, requests by `/proxy` or several viewers.',
         }),
         requestId: t.exposeString('requestId', {
           nullable: true,
@@ -42,23 +42,23 @@ export function addAudit(kit: Kit): void {
         }),
         action: t.exposeString('action', {
           description:
-            'The name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
+            'The name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; `proxyRequest` for requests by `/proxy`; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
         }),
         outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
         objectId: t.id({
           nullable: true,
           description:
-            'The global id of the object, which may have been deleted; for `readCredentials`, of the end user or integration that the credentials belong to. Null if the action was refused.',
+            'The global id of the object, which may have been deleted; for `readCredentials`, of the end user or integration that the credentials belong to. Null if the action was refused, or the entry sums up requests over several connections.',
           resolve: objectIdOf,
         }),
         reason: t.exposeString('reason', {
           nullable: true,
           description:
-            'For what an action did besides its own object, that action and the global id of its object, such as `with deleteEndUser of RW5kVXNlcjo…`; for an update whose values were all stored already, `nothing changed`; for a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for `authorizeRequest`, the purpose and the host, such as `ACTION: api.example.com`; for `proxyRequest`, the purpose, unless the entry sums up several requests; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
+            'For what an action did besides its own object, that action and the global id of its object, such as `with deleteEndUser of RW5kVXNlcjo…`; for an update whose values were all stored already, `nothing changed`; for a reveal, the secret field and the given reason; for an SSO link, the contact type and the `jti`; for an end user’s token, the `jti`; for a revocation of tokens, the time and, for tokens of the issuer, their `sub`; for `authorizeRequest`, the purpose and the host, such as `ACTION: api.example.com`; for `proxyRequest`, the purpose, unless the entry sums up several requests; for `refreshCredential` of the gateway itself, why the tokens are not renewed any more; for actions on data keys, the id of the data key; for `missAuditEntries`, the writer and its numbers. Null for other actions.',
         }),
         count: t.exposeInt('count', {
           description:
-            'How many times it happened within one minute, or how many credentials were read. Greater than 1 only for refused actions and reads.',
+            'How many times it happened within one minute, or how many credentials were read. Greater than 1 only for refused actions, reads, and requests by `/proxy` that are summed (`AUDIT_PROXIED_REQUESTS`).',
         }),
         isSealed: t.boolean({
           description:

@@ -136,7 +136,7 @@ export function addConnection(kit: Kit): void {
       }),
       triggerCredentials: t.field({
         type: [binding],
-        description: 'The credentials for requests from the service (triggers), in the order in which they are applied.',
+        description: 'The credentials for requests that set up what the service sends (triggers), in the order in which they are applied.',
         resolve: ({ triggerCredentials }) => triggerCredentials,
       }),
       ...connectionHealthFields(kit, t),

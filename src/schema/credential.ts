@@ -269,7 +269,7 @@ export function addCredential(kit: Kit): void {
       revoke: input.boolean({
         defaultValue: false,
         description:
-          'Whether to revoke its refresh token and its access token at the service (RFC 7009), at the `revocationUrl` of the auth scheme by which they are refreshed. For credentials of the kind `oauth2Token`.',
+          'Whether to revoke its refresh token and its access token at the service (RFC 7009), at the `revocationUrl` of the auth scheme by which they are refreshed. For credentials of the kind `oauth2Token`: tokens that the gateway has obtained with other kinds are not revoked, and end by themselves.',
       }),
     },
     cost: ({ revoke }) => (revoke ? 100 : MUTATION_COST),

@@ -98,7 +98,7 @@ const planType = shared(({ builder }: Kit) => {
       }),
       permits: t.boolean({
         description:
-          'Whether a request to this URL can be authorized: there are no problems, and the scheme, host and port are the allowed ones.',
+          'Whether a request to this URL can be authorized: there are no problems, the scheme, host and port are the allowed ones, and the `uriMatch` of a credential, if it has one, covers the URL.',
         args: {
           url: t.arg.string({ required: true, description: 'An absolute URL, or a path below `baseUrl` that begins with a slash.' }),
         },

@@ -279,6 +279,11 @@ describe('a connection or a scheme that leads elsewhere', () => {
     expect(at(await run(test, caller, 'createConnection', { integration, name: 'a', triggerCredentials: [binding] }))).toEqual([
       'triggerCredentials.0.authScheme.oauth2.tokenUrl',
     ]);
+    // What sets up triggers is sent to the service, too.
+    const trigger = { allowedDomain: 'evil.example', triggerCredentials: [{ credential: { id } }] };
+    expect(at(await run(test, caller, 'createConnection', { integration, name: 'b', ...trigger }))).toEqual([
+      'triggerCredentials.0.credential',
+    ]);
     await run(test, caller, 'updateCredential', { credential: id, allowedDomains: [] });
     expect(at(await update([oauth(id)]))).toBe('UpdateConnectorSuccess');
   });

@@ -4,9 +4,10 @@ import { contextOf } from '../../src/domain/context.ts';
 import { createFindings, noteFinding, type ProblemCode } from '../../src/domain/findings.ts';
 import { healthStates } from '../../src/domain/health.ts';
 import { settleStates } from '../../src/domain/states.ts';
+import { refreshDueTokens } from '../../src/domain/token-refreshing.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
 import { createOutbound, defaultOutbound } from '../../src/services/outbound/index.ts';
-import type { Store } from '../../src/store/index.ts';
+import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { exampleData, kindNamed } from '../credential-kinds/examples.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { run } from '../operations.ts';
@@ -170,6 +171,36 @@ it('a state is true at the moment of reading, for display and for filters, whate
     await collection(name).updateMany({ organizationId: caller.organization }, { $unset: fields as never });
   }
   expect(await states(caller)).toEqual({ ...withPlainOff, off: 'UNKNOWN', 'of off': 'UNKNOWN' });
+  now = start;
+});
+
+it('a job that fails for one organization does its work for the others', async () => {
+  const callers = [await newCaller(), await newCaller(), await newCaller()];
+  const credentials = test.database.collection('credentials');
+  const data = token(later(-MINUTE), 'r');
+  for (const caller of callers) await test.create(caller, 'Credential', { integration, name: 'renewed', data });
+  now = start + HOUR;
+  const own = callers.map(({ organization }) => organization);
+  const base = gatewayOn(copy, test.time);
+  const organizationId = { $in: own };
+  for (const failing of own) {
+    await credentials.updateMany({ organizationId }, { $unset: { state: 1, stateChangesAt: 1 } as never });
+    const of = (id: string): OrganizationStore => {
+      if (id === failing) throw new TypeError('It is broken.');
+      return copy.of(id);
+    };
+    const gateway = { ...base, stores: { ...copy, of } };
+    const failuresOf = (job: Promise<void>) => job.catch((error: AggregateError) => error.errors);
+    expect(await failuresOf(settleStates(gateway))).toMatchObject([{ organizationId: failing, name: 'TypeError' }]);
+    const left = await credentials.find({ organizationId, state: { $exists: false } }).toArray();
+    expect(left.map((each: Json) => each.organizationId)).toEqual([failing]);
+
+    const renewed: string[] = [];
+    const renewIfDue = async (id: string) => void renewed.push(id);
+    const refreshing = refreshDueTokens({ ...gateway, tokens: { ...gateway.tokens, renewIfDue } });
+    expect(await failuresOf(refreshing)).toMatchObject([{ name: 'TypeError' }]);
+    expect(renewed.filter((id) => own.includes(id)).sort()).toEqual(own.filter((id) => id !== failing).sort());
+  }
   now = start;
 });
 

@@ -189,6 +189,16 @@ it('completes where the redirect lands elsewhere, for who has started it only', 
   expect(await complete(world, back, { redirectUrl: 'https://app.example.com/another' })).toEqual(nothing);
   expect(await complete(world, back, { endUser: { id: other.id } })).toEqual(nothing);
   expect(await countOf(world)).toEqual(before);
+  // Who may not do any more what comes of it cannot complete it, and does not use it up.
+  const { errors } = await test.answer(
+    { organization: world.organization, scopes: ['credentials.post', 'connections.get', 'endUsers.get'] },
+    COMPLETE,
+    {
+      input: Object.fromEntries(back.searchParams),
+    },
+  );
+  expect(errors![0].extensions).toMatchObject({ code: 'FORBIDDEN', scope: 'connections.post' });
+  expect(await countOf(world)).toEqual(before);
   const { connection } = await complete(world, back, { redirectUrl: landing, endUser: { id: world.endUser } });
   expect(connection.endUser.id).toBe(world.endUser);
   expect(await complete(world, back)).toEqual(nothing);
@@ -233,6 +243,16 @@ describe('an end user with its own token', () => {
     const others = await test.makeEndUserToken(caller, { id: bob.id });
     expect(await complete(world, back, {}, { token: others })).toMatchObject({ code: 'NOT_FOUND' });
     expect(await complete(world, back)).toMatchObject({ code: 'NOT_FOUND' });
+    const setMayUse = (endUsersMayUseClient: boolean) =>
+      test.query(caller, `mutation ($input: UpdateConnectorInput!) { updateConnector(input: $input) { __typename } }`, {
+        input: { connector: { id: world.connector }, endUsersMayUseClient },
+      });
+    // The connector may forbid it meanwhile.
+    const forbidden = await start(world, { returnTo, name: 'forbidden' }, own);
+    const late = new URL((await callback(await server.consent(forbidden.authorization.authorizationUrl))).headers.get('location')!);
+    await setMayUse(false);
+    expect(await complete(world, late, {}, { token: own })).toMatchObject({ code: 'NOT_FOUND' });
+    await setMayUse(true);
     const { connection } = await complete(world, back, {}, { token: own });
     expect(connection.endUser.id).toBe(world.endUser);
 
@@ -403,7 +423,6 @@ it('ends what the service refuses, and what is too old or revoked', async () => 
   await setPurposes(['TOKEN_REQUEST']);
 
   const old = await server.consent((await begun()).href);
-  const token = await test.token({ organization: world.organization });
   const late = await server.consent((await begun()).href);
   const now = test.time();
   test.time = () => new Date(now.getTime() + 10 * 60_000 + 1_000);
@@ -412,14 +431,19 @@ it('ends what the service refuses, and what is too old or revoked', async () => 
   expect(await test.database.collection('authorizations').countDocuments({ organizationId: world.organization })).toBe(0);
   test.time = () => new Date();
   expect((await callback(late)).status).toBe(400);
-  expect(token).toBeTruthy();
 
+  // Who started it has been revoked meanwhile: its API key, or its token.
   const key = await test.makeAPIKey({ organization: world.organization }, { scopes: ['connections.post', 'credentials.post'] });
   const byKey = await start(world, { returnTo }, key.key).then(({ authorization }) => server.consent(authorization.authorizationUrl));
   const revoke = `mutation ($input: RevokeAPIKeyInput!) { revokeAPIKey(input: $input) { __typename } }`;
   await test.query({ organization: world.organization }, revoke, { input: { apiKey: key.id } });
   expect(landed(await callback(byKey))).toMatchObject({ error: 'unauthenticated' });
   expect(await countOf(world)).toEqual(before);
+  const byToken = await server.consent((await begun()).href);
+  const revokeTokens = `mutation ($input: RevokeTokensInput!) { revokeTokens(input: $input) { __typename } }`;
+  const admin = { organization: world.organization, claims: { sub: 'admin' } };
+  await test.query(admin, revokeTokens, { input: { subject: 'tester' } });
+  expect(landed(await callback(byToken))).toMatchObject({ error: 'unauthenticated' });
   // Nothing of a redirect is in the log.
   const logs = test.logs.join('\n');
   for (const text of ['canary', old.searchParams.get('code')!, old.searchParams.get('state')!]) expect(logs).not.toContain(text);
@@ -456,6 +480,8 @@ it('refuses what cannot lead to a connection, before a user sees a page', async 
   });
   expect(await start(world, { name: 'taken' })).toMatchObject({ code: 'CONFLICT' });
   expect(await issueOf({ connection: { id: connection.id }, name: 'x' })).toEqual(['name']);
+  const other = await test.create(caller, 'EndUser', { integration: { id: world.integration }, externalId: 'bob' });
+  expect(await start(world, { connection: { id: connection.id }, endUser: { id: other.id } })).toMatchObject({ code: 'NOT_FOUND' });
   const loose = await test.create(caller, 'Connection', { integration: { id: world.integration }, name: 'loose' });
   expect(await start(world, { connection: { id: loose.id } })).toMatchObject({ code: 'NOT_FOUND' });
 

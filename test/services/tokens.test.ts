@@ -513,6 +513,8 @@ it('tokens that the gateway obtains are sealed, reused, and dropped with what th
     ] as const) {
       await test.query(caller, update, { input: { credential: id, ...forbidden } });
       expect([kind, await use(world, using)]).toEqual([kind, `CREDENTIAL_NOT_USABLE ${reason}`]);
+      // Without a plan, which would refuse it before.
+      expect([kind, await refresh(world, id)]).toEqual([kind, { code: 'CREDENTIAL_NOT_USABLE', reason }]);
     }
   }
   expect(seen).toHaveLength(0);

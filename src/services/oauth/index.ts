@@ -136,7 +136,9 @@ function discovered(metadata: Readonly<ServerMetadata>): ServerFacts {
 /** What the library says of a document of another issuer than the one that was asked for. */
 const ISSUER_DIFFERS = 'OAUTH_JSON_ATTRIBUTE_COMPARISON_FAILED';
 
-const answerLimits = { maxBodyBytes: MAX_ANSWER_BYTES };
+/** How long one request to an OAuth 2.0 server may take at most, with connecting, in milliseconds. */
+export const TOKEN_REQUEST_MS = 60_000;
+const answerLimits = { maxBodyBytes: MAX_ANSWER_BYTES, totalMs: TOKEN_REQUEST_MS };
 /** Nothing is lost if these fail, and several of them must fit into one operation: each has five seconds. */
 const quickLimits = { ...answerLimits, headersMs: 5_000, totalMs: 5_000 };
 
