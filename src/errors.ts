@@ -199,7 +199,8 @@ export const notUsable = {
     'the auth scheme of a credential needs another credential, which it does not name: mtlsCredentialId or privateKeyCredentialId',
   NOT_FOR_REQUESTS: 'a credential is of a kind that is not for HTTP requests',
   NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
-  SAME_PLACE: 'two credentials set the same header, query parameter or cookie, or each present a client certificate',
+  SAME_PLACE:
+    'two credentials set the same header, query parameter or cookie, or each present a client certificate; removeConnectionCredential removes one, or updateConnection gives it another authScheme',
   NO_CLIENT:
     'a token cannot be obtained, because there is no auth scheme any more that says how, or its client (clientCredentialId) is not set, does not exist, or may not be sent to the token endpoint (its allowedPurposes need TOKEN_REQUEST, its allowedDomains the host) or with what an end user has written (endUsersMayUseClient)',
   NEEDS_AUTHORIZATION:

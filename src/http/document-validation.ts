@@ -44,6 +44,7 @@ import {
   validate,
 } from 'graphql';
 import { answer } from './error-redaction.ts';
+import { valuesOf } from './variables.ts';
 
 /** How many errors with the same message are listed. */
 const SAME_ERRORS_MAX = 5;
@@ -163,7 +164,9 @@ function wrongValue(context: ValidationContext, { nodes }: GraphQLError): string
   const type = expected && getNamedType(expected);
   if (node?.kind === Kind.NULL && expected && isNonNullType(expected)) return `A value here must not be null: its type is ${expected}.`;
   if (type && isInputObjectType(type) && node?.kind === Kind.OBJECT) return wrongObject(type, node);
-  return expected ? `A value here does not have the type ${String(expected)}.` : 'A value here does not have the expected type.';
+  if (!type) return 'A value here does not have the expected type.';
+  const values = valuesOf(type);
+  return `A value here does not have the type ${String(expected)}.${values && ` Its values: ${values}.`}`;
 }
 
 /** Returns what is wrong with an object whose single fields are valid: a field is missing, or it must have exactly one. */

@@ -1,6 +1,8 @@
 import {
   type GraphQLInputType,
+  type GraphQLNamedType,
   type GraphQLSchema,
+  isEnumType,
   isInputObjectType,
   isInputType,
   isListType,
@@ -67,5 +69,16 @@ function issuesOf(type: GraphQLInputType, value: unknown, path: Path): Issue[] {
   } catch {
     // The message of the scalar can repeat the value.
   }
-  return [{ path, message: `must have the type ${type.name}` }];
+  const values = valuesOf(type);
+  return [{ path, message: `must have the type ${type.name}${values && `. Its values: ${values}`}` }];
+}
+
+/** Returns the names of an enum’s values, and an empty text for any other type. */
+export function valuesOf(type: GraphQLNamedType): string {
+  return isEnumType(type)
+    ? type
+        .getValues()
+        .map(({ name }) => name)
+        .join(', ')
+    : '';
 }

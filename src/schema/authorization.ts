@@ -62,7 +62,7 @@ export function addAuthorization({ builder, connection, connector, endUser, fiel
   });
   mutation('completeAuthorization', {
     description:
-      'Completes an authorization with the code that the service, or the callback of the gateway, has added to the URL of your page. Only who started it can do so. Creates the connection, or renews it. Also requires `connections.post`; to renew, `connections.patch` and `credentials.patch` instead.',
+      'Completes an authorization with the code that the service, or the callback of the gateway, has added to the URL of your page. Only who started it can do so, once, and before its `expiresAt`: otherwise, it is `NOT_FOUND`. Creates the connection, or renews it. Also requires `connections.post`; to renew, `connections.patch` and `credentials.patch` instead.',
     scope: 'credentials.post',
     cost: 50,
     inputDescription: 'What came back from the service.',

@@ -130,6 +130,7 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
 const contained: Readonly<Record<string, string>> = {
   '{ username password { redacted } }': '"username":"ada","password":{"redacted":"*****"}',
   'requestPlan {': '"steps":[{"location":"HEADER","name":"X-API-Key","value":"*****"}],"problems":[]',
+  'in: QUERY': '"steps":[{"location":"QUERY","name":"key","value":"*****"}],"problems":[]',
   '/proxy/': '{"tickets":["The printer is on fire"]}',
   'authorizeRequest(': '"headers":[{"name":"X-API-Key","value":"example-key"}]',
   'discoverConnector(': '/token/revocation"',

@@ -92,7 +92,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'an enum': {
     query: 'query ($kinds: [CredentialKind!]) { credentials(kinds: $kinds) { totalCount } }',
     variables: { kinds: ['BASIC_AUTH', CANARY] },
-    refusal: badInput(/\$kinds\.1 must have the type CredentialKind/, ['$kinds', 1]),
+    refusal: badInput(/\$kinds\.1 must have the type CredentialKind\. Its values: .*\bBASIC_AUTH, /, ['$kinds', 1]),
   },
   'a number': {
     query: 'query ($first: Int) { credentials(first: $first) { totalCount } }',
@@ -172,7 +172,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   },
   'an inline enum': {
     query: `{ credentials(kinds: [${CANARY}]) { totalCount } }`,
-    refusal: invalid(/A value here does not have the type \[?CredentialKind/),
+    refusal: invalid(/A value here does not have the type \[?CredentialKind!?\]?!?\. Its values: .*\bBASIC_AUTH, /),
   },
   'an inline DateTime': {
     query: `mutation { createCredential(input: { integration: { name: "crm" }, name: "x", expiresAt: "${CANARY}", data: { string: { value: "a" } } }) { __typename } }`,

@@ -73,6 +73,22 @@ describe('the examples', () => {
         connections: { nodes: [{ connector: { name: 'parcels' } }] },
         credentials: { totalCount: 4 },
       });
+      expect((await runExample(caller, 'Plan')).connections.nodes).toMatchObject([
+        {
+          name: "Maple's parcels",
+          state: 'UNKNOWN',
+          problems: [],
+          requestPlan: {
+            baseUrl: 'https://api.parcels.example/v2',
+            steps: [
+              { location: 'HEADER', name: 'Authorization', value: 'Basic *****' },
+              { location: 'HEADER', name: 'X-Api-Key', value: '*****' },
+              { location: 'HEADER', name: 'Authorization', value: 'Bearer *****' },
+            ],
+            problems: [{ code: 'PURPOSE' }, { code: 'DOMAIN' }, { code: 'SAME_PLACE' }],
+          },
+        },
+      ]);
       const sealedAt = (await runExample(caller, 'Change')).updateCredential.credential.password.sealedAt;
       const changed = (await runExample(caller, 'Change')).updateCredential.credential;
       expect(changed).toMatchObject({ username: 'maple.books', password: { redacted: '*****', sealedAt } });

@@ -77,6 +77,7 @@ mutation SetUp {
       { credential: { create: {
         name: "Parcels login"
         allowedDomains: ["api.parcels.example"]
+        allowedPurposes: [ACTION]
         data: { basicAuth: {
           username: "maple"
           password: "correct horse battery staple"
@@ -84,6 +85,8 @@ mutation SetUp {
       } } }
       { credential: { create: {
         name: "Parcels key"
+        allowedDomains: ["api.parcels.example"]
+        allowedPurposes: [ACTION]
         data: { apiKey: {
           headerName: "X-Api-Key"
           apiKey: "example-key-1234"
@@ -248,6 +251,34 @@ query EndUser {
     credentials(first: 5) {
       totalCount
       nodes { ... on CredentialBase { name kind } }
+    }
+  }
+}
+`,
+  },
+
+  // Which connections work, and what a request over each would get.
+  {
+    query: `# Shows which connections work, and what the gateway
+# adds to requests over them. Nothing is sent. Each
+# problem says what to change: here, requests are refused
+# as long as "Maple's mailbox" is in the list, which is
+# for another service and may not be sent to this one.
+query Plan {
+  connections(
+    integration: { name: "webshop" }
+    search: "*maple*"
+  ) {
+    nodes {
+      name
+      state
+      problems { code message since }
+      requestPlan(purpose: ACTION) {
+        baseUrl
+        allowedHosts
+        steps { location name value }
+        problems { code message credentialId }
+      }
     }
   }
 }
