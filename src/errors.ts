@@ -197,6 +197,8 @@ export const notUsable = {
   SCHEME_REQUIRED: 'a credential needs an authScheme in its entry of the connection that says how it is applied; updateConnection sets it',
   SCHEME_INCOMPLETE:
     'the auth scheme of a credential needs another credential, which it does not name: mtlsCredentialId or privateKeyCredentialId',
+  SERVICE_REQUIRED:
+    'an AWS signature names a service, and the host does not tell which one; updateCredential sets the service of the credential',
   NOT_FOR_REQUESTS: 'a credential is of a kind that is not for HTTP requests',
   NOT_SUPPORTED: 'the gateway cannot apply a credential of this kind and auth scheme',
   SAME_PLACE:

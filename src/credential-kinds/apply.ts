@@ -32,7 +32,7 @@ export type Application =
   /** A signature or a token that one service defines. */
   | {
       readonly put: 'AWS_SIGNATURE';
-      readonly parts: Readonly<Record<'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region', Template>>;
+      readonly parts: Readonly<Record<'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region' | 'service', Template>>;
     }
   | { readonly put: 'AZURE_SHARED_KEY'; readonly parts: Readonly<Record<'account' | 'key', Template>> }
   | { readonly put: 'SNOWFLAKE_TOKEN'; readonly parts: Readonly<Record<'host' | 'user' | 'privateKey', Template>> };

@@ -8,7 +8,13 @@ export const aws = defineCredentialKind({
   apply: {
     alone: {
       put: 'AWS_SIGNATURE',
-      parts: { accessKeyId: '{accessKeyId}', secretAccessKey: '{secretAccessKey}', sessionToken: '{sessionToken|}', region: '{region}' },
+      parts: {
+        accessKeyId: '{accessKeyId}',
+        secretAccessKey: '{secretAccessKey}',
+        sessionToken: '{sessionToken|}',
+        region: '{region}',
+        service: '{service|}',
+      },
     },
   },
   fields: {
@@ -44,6 +50,15 @@ export const aws = defineCredentialKind({
       format: 'reference',
       example: 'eu-central-1',
       invalidExample: 'Europe (Frankfurt)',
+    }),
+    service: text({
+      description:
+        'The service that requests are signed for, as its name stands in the signature. By default, the host tells: set this for a host of your own, such as `execute-api` for the domain of an API.',
+      maxLength: 64,
+      format: 'reference',
+      optional: true,
+      example: 'execute-api',
+      invalidExample: 'API Gateway!',
     }),
   },
   check({ settings, before, isSet }) {

@@ -2,6 +2,7 @@ import type { Application, Template } from '../credential-kinds/apply.ts';
 import { filled } from '../credential-kinds/apply.ts';
 import { AlteredRecordError, CredentialNotUsableError, type NotUsable, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
+import { tellsAwsService } from '../services/requests/aws.ts';
 import { type AppliedCredentials, applyCredentials, type OpenedCredential, type RequestToSign } from '../services/requests/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
@@ -235,6 +236,8 @@ function judge(
     if (needsAuthorization(credential, now())) reasons.push('NEEDS_AUTHORIZATION');
     reasons.push(...tokenProblems({ credential, scheme }, now()));
   }
+  if (application.put === 'AWS_SIGNATURE' && site && fill(application.parts.service) === '' && !tellsAwsService(site.host))
+    reasons.push('SERVICE_REQUIRED');
   const isMissing = secretsIn(application, kind).some(({ name, isRequired }) => isRequired && !credential.secrets[name]);
   if (isMissing) reasons.push('SECRET_MISSING');
   const urls = only?.urls;

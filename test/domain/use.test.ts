@@ -367,7 +367,10 @@ describe('a service gets', () => {
 
   it('an AWS signature that the signer of the AWS SDK makes, too', async () => {
     const keys = exampleData(kindNamed('aws')) as Record<'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region', string>;
-    const { id } = await connect([{ credential: credential({ aws: keys }) }]);
+    // This host does not tell the service.
+    const unknown = await connect([{ credential: credential({ aws: keys }) }]);
+    expect(await authorize(unknown.id)).toMatchObject({ reason: 'SERVICE_REQUIRED' });
+    const { id } = await connect([{ credential: credential({ aws: { ...keys, service: 'execute-api' } }) }]);
     const post = {
       method: 'PUT',
       url: `${origin}/v1/a b/%C3%BC?z=1&a=%2F&a=!`.replace(' ', '%20'),
@@ -382,7 +385,7 @@ describe('a service gets', () => {
     const signer = new SignatureV4({
       credentials: keys,
       region: keys.region,
-      service: '',
+      service: 'execute-api',
       sha256: class {
         readonly #hash: { update(data: string | Uint8Array): unknown; digest(): Buffer };
         constructor(secret?: string | Uint8Array) {

@@ -4,14 +4,14 @@ import type { Signing } from './index.ts';
 /** AWS refuses most requests whose signature is older. S3 accepts 15 minutes. */
 const ACCEPTED_MS = 5 * 60_000;
 
-type Parts = 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region';
+type Parts = 'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region' | 'service';
 
 /**
  * Returns the headers of an AWS Signature Version 4. It covers the method, the URL, the host, the digest of the body, and the headers of the request
- * that begin with `X-Amz-`: others can be changed on the way by what sends the request. The service is found by the host.
+ * that begin with `X-Amz-`: others can be changed on the way by what sends the request. Without a service, the host tells it.
  */
 export async function awsHeaders({ method, url, headers, parts, now }: Signing<Parts>, bodySha256: string) {
-  const { sessionToken, ...key } = parts;
+  const { sessionToken, service, ...key } = parts;
   const signer = new AwsV4Signer({
     method,
     url: url.href,
@@ -21,6 +21,7 @@ export async function awsHeaders({ method, url, headers, parts, now }: Signing<P
     ],
     ...key,
     ...(sessionToken !== '' && { sessionToken }),
+    ...(service !== '' && { service }),
     datetime: now.toISOString().replace(/[:-]|\.\d{3}/g, ''),
   });
   const signed = (await signer.sign()).headers;
@@ -29,4 +30,9 @@ export async function awsHeaders({ method, url, headers, parts, now }: Signing<P
     headers: names.map((name) => [name, signed.get(name) ?? ''] as const),
     expiresAt: new Date(now.getTime() + ACCEPTED_MS),
   };
+}
+
+/** Whether the host tells for which service of AWS its requests are signed. */
+export function tellsAwsService(host: string): boolean {
+  return new AwsV4Signer({ url: `https://${host}/`, accessKeyId: '-', secretAccessKey: '-' }).service !== '';
 }
