@@ -1,6 +1,6 @@
 /**
- * Parses a URL (WHATWG URL), or a reference relative to one. Returns undefined when the text is none. Not by `URL.canParse`: in Node 20, it refuses texts with characters such as `ü`
- * once it was called some thousand times and V8 has optimized the call.
+ * Parses a URL (WHATWG URL), or a reference relative to `base`. Returns undefined when the text is none. Not by `URL.canParse`: in Node 20, it refuses
+ * texts with characters such as `ü` once it was called some thousand times and V8 has optimized the call.
  */
 export function parsedUrl(text: string, base?: URL): URL | undefined {
   try {
