@@ -1,6 +1,7 @@
 import { LimitExceededError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { OutboundError, type OutboundFailure, type OutboundResponse } from '../services/outbound/index.ts';
+import { parsedUrl } from '../url.ts';
 import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
 import { problemOfStatus, sendPrepared } from './send-prepared.ts';
@@ -65,9 +66,9 @@ export function createProxy(limits: Limits): SendProxied {
       const url = permittedUrl(plan, { url: plan.resolve(call.path), headers: call.headers });
       const body = new SentBody(call, limits);
       const toSign = plan.signs === 'NOTHING' ? body.unsigned : await body.toSign();
+      await recordUse(context, plan);
       const prepared = await prepareRequest(context, plan, { method: call.method, url, headers: call.headers, body: toSign });
-      await recordUse(context, prepared);
-      return await send(context, { call, plan, prepared, body, leave });
+      return await send(context, { call, url, plan, prepared, body, leave });
     } catch (error) {
       leave();
       throw error;
@@ -76,7 +77,14 @@ export function createProxy(limits: Limits): SendProxied {
 
   async function send(
     context: MutationContext,
-    { call, plan, prepared, body, leave }: { call: ProxyCall; plan: UsePlan; prepared: PreparedRequest; body: SentBody; leave: () => void },
+    {
+      call,
+      url,
+      plan,
+      prepared,
+      body,
+      leave,
+    }: { call: ProxyCall; url: URL; plan: UsePlan; prepared: PreparedRequest; body: SentBody; leave: () => void },
   ): Promise<OutboundResponse> {
     let attempts = 0;
     const rest = () => {
@@ -110,7 +118,7 @@ export function createProxy(limits: Limits): SendProxied {
       }
       hasAnswer = true;
       if (attempts === 0) leave();
-      return { ...answer, headers: withoutSecrets(answer.headers, sent) };
+      return { ...answer, headers: withoutSecrets(withWholeLocation(answer.headers, url), sent) };
     } catch (error) {
       if (body.isTooLarge) throw tooLarge(limits.proxyMaxBodyBytes);
       if (!(error instanceof OutboundError)) throw error;
@@ -201,20 +209,52 @@ class SentBody {
 const locations: readonly string[] = ['location', 'content-location'];
 /** Shorter pieces of a secret are found by chance. */
 const SECRET_PIECE_MIN = 8;
+/** How many pieces of a secret are searched, the longest first. Each costs as much as the headers are long. */
+const SECRET_PIECES_MAX = 32;
+/** How often a text may be encoded. A service that leads to its page for signing in encodes the URL of the request, which is encoded itself. */
+const ENCODINGS_MAX = 4;
 
 /** Removes what the credentials have added to the request from the headers of its answer. What a service repeats in a body is not found. */
 function withoutSecrets(headers: Headers, { added, query }: PreparedRequest): Headers {
   const names = query.map(([name]) => name);
-  const secrets = added.map((value) => value.expose()).flatMap(piecesOf);
+  const secrets = [...new Set(added.map((value) => value.expose()).flatMap(piecesOf))];
   return headers
     .map(([name, value]) => [name, locations.includes(name.toLowerCase()) ? withoutParameters(value, names) : value] as const)
-    .filter(([, value]) => !secrets.some((secret) => value.includes(secret)));
+    .filter(([, value]) => {
+      const text = unescaped(value);
+      return !secrets.some((secret) => text.includes(secret));
+    });
 }
 
-/** Returns a secret and its parts, such as the token after `Bearer`, as they are and as a URL has them. */
+/** Returns a secret and its parts, such as the token after `Bearer`, as they are searched. */
 function piecesOf(secret: string): string[] {
-  const pieces = [secret, ...secret.split(/[\s,;="]+/)].filter(({ length }) => length >= SECRET_PIECE_MIN);
-  return pieces.flatMap((piece) => [piece, encodeURIComponent(piece), new URLSearchParams({ '': piece }).toString().slice(1)]);
+  const parts = secret.split(/[\s,;="]+/).sort((a, b) => b.length - a.length);
+  return [secret, ...parts.slice(0, SECRET_PIECES_MAX)]
+    .filter(({ length }) => length >= SECRET_PIECE_MIN)
+    .map((piece) => unescaped(Buffer.from(piece).toString('latin1')));
+}
+
+/** Returns the bytes of a text without the escapes of URLs, forms and JSON, so that a secret and what a service makes of it are the same. */
+function unescaped(bytes: string): string {
+  let text = bytes;
+  for (let round = 0; round < ENCODINGS_MAX; round++) {
+    const decoded = text.replace(/(?:%|\\+u00)([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
+    if (decoded === text) break;
+    text = decoded;
+  }
+  return text.replaceAll('\\', '').replaceAll('+', ' ');
+}
+
+/**
+ * Returns headers whose redirect says in full where it leads, in a form that all clients read alike. One that follows redirects by itself would otherwise
+ * look for a path of the service at the gateway, with its token for the gateway.
+ */
+function withWholeLocation(headers: Headers, url: URL): Headers {
+  return headers.flatMap(([name, value]) => {
+    if (name.toLowerCase() !== 'location') return [[name, value] as const];
+    const whole = parsedUrl(value, url);
+    return whole ? [[name, whole.href] as const] : [];
+  });
 }
 
 function withoutParameters(location: string, names: readonly string[]): string {

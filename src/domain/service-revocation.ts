@@ -11,7 +11,7 @@ export const serviceRevocations = {
   REVOKED: 'The service has revoked the tokens. If it revokes refresh tokens only, an access token can live until it ends by itself.',
   FAILED: 'The service could not be reached in time, or it refused, or a secret could not be opened. The tokens may still be valid.',
   NOT_ALLOWED:
-    'Nothing was sent: the credential, or the client of its auth scheme, may not be sent to the revocation endpoint, because it is not enabled, or its `allowedPurposes` do not contain `TOKEN_REQUEST`, or its `allowedDomains` not the host. The tokens may still be valid.',
+    'Nothing was sent: the credential, or the client of its auth scheme, may not be sent to the revocation endpoint, because it is not enabled, or its `allowedPurposes` do not contain `TOKEN_REQUEST`, or its `allowedDomains` not the host; or an end user has written the tokens, and may not use the client. The tokens may still be valid.',
   NOT_SUPPORTED:
     'Nothing was revoked: the credential has no tokens that were stored, or there is no auth scheme with a `revocationUrl` by which they are refreshed, or the service does not revoke such tokens.',
 } as const;

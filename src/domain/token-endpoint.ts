@@ -6,7 +6,7 @@ import { parsedUrl } from '../url.ts';
 import type { DomainContext } from './context.ts';
 import { forbiddenUse } from './credential-use.ts';
 import { oauth2SettingsOf, oauthClientOf } from './oauth-client.ts';
-import { currentScheme } from './token-source.ts';
+import { currentScheme, isClientFor } from './token-source.ts';
 
 /** An endpoint of an OAuth 2.0 server to which tokens are sent, and the client that sends them, with its opened secrets. */
 export interface TokenEndpoint {
@@ -36,6 +36,7 @@ export async function tokenEndpoint(
     const host = hostOfUrl(text);
     if (!url || host === undefined) return 'NOT_ALLOWED';
     if (forbiddenUse(credential, { purpose: 'TOKEN_REQUEST', host, narrowedTo: null })) return 'NOT_ALLOWED';
+    if (!(await isClientFor(context, credential, scheme))) return 'NOT_ALLOWED';
     return { client: await oauthClientOf(context, scheme, url), url };
   } catch (error) {
     // The scheme has no client, or one that may not be sent there.

@@ -176,7 +176,7 @@ function withoutClient({ tokenUrl, additionalTokenParams = [] }: Pick<OAuth2Sett
  * Whether what is in a credential may be sent with the client of a scheme. What an end user has written with its own token may be sent with a client of that
  * end user, or of a connector with `endUsersMayUseClient` that the end user has a connection of.
  */
-async function isClientFor({ store }: DomainContext, credential: CredentialRecord, scheme: AuthScheme): Promise<boolean> {
+export async function isClientFor({ store }: DomainContext, credential: CredentialRecord, scheme: AuthScheme): Promise<boolean> {
   const { id, endUserId, secrets } = credential;
   if (!shownSecrets(secrets).some((field) => secrets[field]!.byEndUser)) return true;
   const named = credentialsOf(scheme).filter((each) => each !== id);

@@ -343,11 +343,11 @@ export function permittedUrl(
 }
 
 /**
- * Writes that a prepared request is about to be sent: to the audit log, at once or summed per minute, and for `lastUsedAt`. Call it before the request
- * is sent, and do not send it if this fails. The noun of the context’s action must be `connection`.
+ * Writes that a request is about to be sent: to the audit log, at once or summed per minute, and for `lastUsedAt`. Call it before the secrets of the
+ * plan are opened, and do not open them if this fails. The noun of the context’s action must be `connection`.
  * @throws UnavailableError, UnauthenticatedError as `mutate` does
  */
-export async function recordUse(context: MutationContext, { plan }: Pick<PreparedRequest, 'plan'>): Promise<void> {
+export async function recordUse(context: MutationContext, plan: UsePlan): Promise<void> {
   const { uses, viewer } = context;
   if (uses.proxied === 'minute') {
     context.auditStream?.requireWorking(viewer.organizationId);

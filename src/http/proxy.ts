@@ -13,6 +13,7 @@ import {
   ServiceFailedError,
 } from '../errors.ts';
 import { responseHeaders } from '../response-headers.ts';
+import { parsedUrl } from '../url.ts';
 import { answer, type OnDefect, publicError } from './error-redaction.ts';
 import { isProxyPath, proxyTarget } from './paths.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
@@ -48,7 +49,8 @@ const hopByHop: readonly string[] = [
 ];
 /** Of a request: what is for the gateway, and what tells where the request came from. */
 const ofCaller: readonly string[] = ['authorization', 'content-length', 'cookie', 'cookie2', 'forwarded', 'host', 'via', PURPOSE];
-const ofProxiesBefore = /^(?:x-forwarded-|x-original-|x-envoy-|cf-|true-client-ip$|x-real-ip$|x-client-ip$|x-cluster-client-ip$)/;
+const ofProxiesBefore =
+  /^(?:x-forwarded(?:-|$)|x-original-|x-envoy-|x-rewrite-|x-(?:http-)?host(?:-override)?$|cf-|fastly-|(?:true-|x-|x-cluster-)?client-ip$|x-real-ip$)/;
 /**
  * Of an answer: what tells a browser or a cache something about our host. A service does not speak for it. `Set-Cookie` is often the session of the
  * credential itself, and the caller must not have that either.
@@ -150,7 +152,7 @@ export function createProxyDoor({ proxy, contextOf, admit, refusals }: ProxySett
     });
     const isEmpty = request.method === 'HEAD' || [204, 205, 304].includes(status);
     if (isEmpty) body.resume();
-    return { status, headers: answerHeaders(ofService, status, request.method), body: isEmpty ? null : body };
+    return { status, headers: answerHeaders(ofService, status, request), body: isEmpty ? null : body };
   }
 
   return async (request: ReadableRequest, state: RequestState, onDefect: OnDefect): Promise<HttpResponse> => {
@@ -215,7 +217,8 @@ type Pairs = readonly (readonly [name: string, value: string])[];
 
 function requestHeaders(pairs: Pairs, { connection }: RequestHeaders): Pairs {
   return pairs.filter(([name]) => {
-    const lower = name.toLowerCase();
+    // Servers that pass headers on as variables (CGI) take an underscore for a hyphen.
+    const lower = name.toLowerCase().replaceAll('_', '-');
     return !hopByHop.includes(lower) && !optionsOf(connection).includes(lower) && !ofCaller.includes(lower) && !ofProxiesBefore.test(lower);
   });
 }
@@ -225,7 +228,7 @@ function optionsOf(connection: string | undefined): string[] {
   return (connection ?? '').split(',').map((option) => option.trim().toLowerCase());
 }
 
-function answerHeaders(pairs: Pairs, status: number, method: string): Record<string, string> {
+function answerHeaders(pairs: Pairs, status: number, { method, url }: ReadableRequest): Record<string, string> {
   const connection = pairs.filter(([name]) => name.toLowerCase() === 'connection').map(([, value]) => value);
   const dropped = [...hopByHop, ...ofHost, ...optionsOf(connection.join())];
   // In an answer without content, it can tell of another one (RFC 9110, section 8.6), and clients that wait for it would wait in vain.
@@ -234,6 +237,8 @@ function answerHeaders(pairs: Pairs, status: number, method: string): Record<str
   for (const [name, value] of pairs) {
     const lower = name.toLowerCase();
     if (dropped.includes(lower) || corsHeader.test(lower)) continue;
+    // A client that follows redirects by itself would send its token along, and do at the gateway what the service says.
+    if (lower === 'location' && parsedUrl(value, url)?.host === url.host) continue;
     // RFC 9110, section 5.3: several are one, in their order.
     const before = headers.get(lower);
     headers.set(lower, before === undefined ? value : `${before}, ${value}`);

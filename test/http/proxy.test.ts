@@ -160,6 +160,13 @@ describe('a request', () => {
       'x-forwarded-for': '10.1.2.3',
       'x-forwarded-host': 'mine',
       'x-real-ip': '10.1.2.3',
+      // Servers that pass headers on as variables take them for the same.
+      x_forwarded_for: '10.1.2.3',
+      proxy_authorization: 'Basic mine',
+      transfer_encoding: 'mine',
+      'x-rewrite-url': '/mine',
+      'x-forwarded': 'for=mine',
+      'x-http-host-override': 'mine',
       via: '1.1 mine',
       'credential-gateway-purpose': 'ACTION',
     };
@@ -234,6 +241,33 @@ describe('a request', () => {
     service.received.splice(0);
   });
 
+  it('is not sent elsewhere at the gateway by a client that follows redirects', async () => {
+    const id = await connect('redirects', { bearerToken: { token: bearer } });
+    const redirected = async (location: string) => {
+      service.answer = { status: 307, headers: { location } };
+      return (await ask(`/proxy/${id}/a/b?c=1`, { method: 'POST', body: 'x' })).headers.location;
+    };
+    const site = service.origin(host);
+    for (const [location, whole] of [
+      [`/proxy/${id}/other`, `${site}/proxy/${id}/other`],
+      ['c?d', `${site}/v1/a/c?d`],
+      ['?d', `${site}/v1/a/b?d`],
+      ['//elsewhere.example/x', 'https://elsewhere.example/x'],
+      [`https:/proxy/${id}/other`, `${site}/proxy/${id}/other`],
+      ['app://callback', 'app://callback'],
+      ['http://elsewhere.example\\@gateway.test/x', 'http://elsewhere.example/@gateway.test/x'],
+      ['http://[', undefined],
+    ]) {
+      expect(await redirected(location!)).toBe(whole);
+    }
+    // Not even if the service knows where the gateway is.
+    service.answer = { status: 307, headers: { location: `${origin}/proxy/${id}/other` } };
+    const { received } = service;
+    received.splice(0);
+    const followed = await fetch(`${origin}/proxy/${id}/start`, { method: 'POST', headers: { authorization }, body: 'x' });
+    expect([followed.status, followed.headers.get('location'), received.splice(0).length]).toEqual([307, null, 1]);
+  });
+
   it('does not get the secrets that were added to it back in a header', async () => {
     const key = 'key+of/the=service&ünder';
     const authScheme = { schemeId: 'key', schemeType: 'API_KEY', apiKey: { in: 'QUERY', name: 'api_key' } };
@@ -245,6 +279,10 @@ describe('a request', () => {
         'content-location': target,
         'x-echo': `you sent ${new URL(target, 'https://x').searchParams.get('api_key')}`.replace('ü', '%C3%BC'),
         'x-echo-encoded': `you sent ${encodeURIComponent(key)}`,
+        // As servers write it when they lead to their page for signing in, and in JSON.
+        'x-echo-twice': `/login?ReturnUrl=${encodeURIComponent(target)}`,
+        'x-echo-lower': encodeURIComponent(key).replace(/%../g, (each) => each.toLowerCase()),
+        'x-echo-json': JSON.stringify({ key }).replaceAll('/', '\\/').replace('+', '\\u002B').replace('ü', '%c3%bc'),
         'x-safe': 'yes',
       },
     });
@@ -252,7 +290,7 @@ describe('a request', () => {
     expect(new URL(service.last.target, 'https://x').searchParams.get('api_key')).toBe(key);
     expect([status, headers.location, headers['content-location']]).toEqual([302, `https://${host}/other?a=1&end=1#fragment`, '/v1/x?a=1']);
     expect(headers).toMatchObject({ 'x-safe': 'yes' });
-    expect(headers).not.toHaveProperty('x-echo-encoded');
+    expect(Object.keys(headers).filter((name) => name.startsWith('x-echo'))).toEqual([]);
     expect(codeOf(await ask(`/proxy/${id}/x?api_key=mine`))).toBe('409 CREDENTIAL_NOT_USABLE');
     const header = await connect('header', { bearerToken: { token: bearer } });
     service.answer = { headers: { 'x-echo': `token ${bearer}`, 'x-safe': 'yes' } };
@@ -264,6 +302,14 @@ describe('a request', () => {
     const moved = await ask(`/proxy/${path}/inputs/TOKEN/tag/http`);
     expect(service.last.target).toBe(`/v1/inputs/${token}/tag/http`);
     expect([moved.status, moved.headers['x-safe'], JSON.stringify(moved).includes(token)]).toEqual([301, 'yes', false]);
+    // The entry in the audit log comes before a secret is opened, also if the request is not sent then.
+    const uses = async () => {
+      const { auditLog } = await test.query(caller, '{ auditLog(first: 100) { nodes { action objectId outcome } } }');
+      return auditLog.nodes.filter((entry: Json) => entry.objectId === path && entry.outcome === 'SUCCESS').length;
+    };
+    const before = await uses();
+    expect(codeOf(await ask(`/proxy/${path}/inputs/none/tag/http`))).toBe('409 CREDENTIAL_NOT_USABLE');
+    expect(await uses()).toBe(before + 2);
     // In a cookie and in a signature, and the parts of Basic as the service decodes them.
     const session = 'a=session/of=the=service';
     const inCookie = { schemeId: 'cookie', schemeType: 'API_KEY', apiKey: { in: 'COOKIE', name: 'sid' } };
@@ -286,6 +332,24 @@ describe('a request', () => {
     const loggedIn = await ask(`/proxy/${basic}/`);
     expect(loggedIn.headers).toMatchObject({ 'x-user': 'ada' });
     expect(loggedIn.headers).not.toHaveProperty('x-login');
+    service.received.splice(0);
+  });
+
+  it('costs little, however many parts a secret and how many headers an answer has', async () => {
+    const inHeader = { schemeId: 'key', schemeType: 'API_KEY', apiKey: { in: 'HEADER', name: 'x-key' } };
+    const parts = Array.from({ length: 6_000 }, (_, index) => String(index).padStart(9, '0'));
+    const millisecondsOf = async (name: string, separator: string) => {
+      const id = await connect(name, { string: { value: parts.join(separator) } }, { authScheme: inHeader });
+      service.answer = { headers: Object.fromEntries(parts.slice(0, 140).map((part) => [`x-${part}`, '00000000z'.repeat(20)])) };
+      const begin = performance.now();
+      const sent = httpRequest(`${origin}/proxy/${id}/`, { headers: { authorization }, maxHeaderSize: 64 * 1024 }).end();
+      const [answer] = (await once(sent, 'response')) as [IncomingMessage];
+      answer.resume();
+      expect([answer.statusCode, answer.headers['x-000000001']]).toEqual([200, '00000000z'.repeat(20)]);
+      return performance.now() - begin;
+    };
+    const whole = await millisecondsOf('whole text', '_');
+    expect(await millisecondsOf('many parts', ' ')).toBeLessThan(300 + 2 * whole);
     service.received.splice(0);
   });
 

@@ -137,6 +137,7 @@ export class LocalService {
           {
             ...(pair ?? this.authority.issue(serviceNames)),
             ca: this.authority.certificate,
+            maxHeaderSize: 128 * 1024,
             requestCert: true,
             rejectUnauthorized: requiresClientCertificate,
           },

@@ -730,7 +730,8 @@ it('what an end user has written is not sent with a client that is not for end u
     await test.create(caller, 'Connection', { ...owner, connector: { id: world.connector }, name: `c${Math.random()}`, actionCredentials });
     return id;
   };
-  const withClient = { clientCredentialId: world.client };
+  const endpoints = { introspectionUrl: `${tokenUrl}/introspection`, revocationUrl: `${tokenUrl}/revocation` };
+  const withClient = { clientCredentialId: world.client, ...endpoints };
   const passwords = { ...scheme({ ...withClient, grant: 'PASSWORD' }), schemeId: 'password' };
   const update = `mutation ($input: UpdateCredentialInput!) { result: updateCredential(input: $input) { __typename } }`;
   const write = async (isEndUser: boolean, input: object) => {
@@ -773,5 +774,20 @@ it('what an end user has written is not sent with a client that is not for end u
     if (kind === 'oauth2Token') await refused();
     await write(false, { credential, data: { [kind]: { [secret]: 'given' } } });
     expect([kind, await refreshed()]).toEqual([kind, 1]);
+    if (kind === 'oauth2Token') {
+      // Neither are they looked up or revoked.
+      const planted = { accessToken: 'planted', refreshToken: 'planted', accessTokenExpiresAt: null };
+      await write(true, { credential, data: { [kind]: planted } });
+      [next, seen, paths] = [[], [], []];
+      const own = { ...caller, token: await test.makeEndUserToken(caller, { id: endUser }) };
+      const checked = 'mutation ($input: CheckCredentialInput!) { result: checkCredential(input: $input) { __typename } }';
+      expect((await test.query(own, checked, { input: { credential } })).result.__typename).toBe('CheckCredentialSuccess');
+      expect(paths).toEqual([]);
+      const deleted = `mutation ($input: DeleteCredentialInput!) {
+        result: deleteCredential(input: $input) { ... on DeleteCredentialSuccess { revocation } }
+      }`;
+      const { result } = await test.query(own, deleted, { input: { credential, force: true, revoke: true } });
+      expect([result.revocation, paths]).toEqual(['NOT_ALLOWED', []]);
+    }
   }
 });
