@@ -31,7 +31,7 @@ import { noteUsed, permittedUrl, planUse, prepareRequest } from './use.ts';
 const checkMethod = {
   enumName: 'CheckMethod',
   description: 'The method of a request that checks a connection.',
-  values: { GET: 'Reads something.', HEAD: 'Reads the headers only.', POST: 'Is sent without a body.' },
+  values: { GET: 'Reads something.', HEAD: 'Reads the headers only.' },
 } as const satisfies Choices<ConnectorCheck['method']>;
 
 /** How the connections of a connector are checked. */

@@ -175,11 +175,11 @@ export function unsealedCredential(
  */
 export async function insertCredentials(
   { store }: DomainContext,
-  all: readonly { readonly record: CredentialRecord; readonly prepared: PreparedCredential }[],
+  all: readonly { readonly record: CredentialRecord; readonly prepared: PreparedCredential; readonly byEndUser?: readonly string[] }[],
 ): Promise<void> {
   const [first] = all;
   if (!first) return;
-  const secrets = all.map(({ record, prepared }) => ({ owner: record, secrets: prepared.write.secrets }));
+  const secrets = all.map(({ record, prepared, byEndUser = [] }) => ({ owner: record, secrets: prepared.write.secrets, byEndUser }));
   const facts = await store.secrets.putAll(secrets, first.record.createdAt);
   await store.credentials.insertAll(all.map(({ record }, index) => ({ ...record, secrets: facts[index]! })));
 }
@@ -196,6 +196,8 @@ export interface CredentialMerge {
   readonly changes: Partial<Omit<CredentialRecord, keyof BaseRecord | 'secrets'>>;
   /** The secrets that it gets. */
   readonly secrets: PreparedWrite['secrets'];
+  /** The names of the secrets among these that an end user has written elsewhere. */
+  readonly byEndUser: readonly string[];
   /** The names of the secrets that it loses. */
   readonly unset: readonly string[];
   /** Whether the last merge changes nothing. */
@@ -204,7 +206,7 @@ export interface CredentialMerge {
 
 /** Returns a merge that changes nothing, to begin with. */
 export function noMerge(stored: CredentialRecord): CredentialMerge {
-  return { stored, changes: {}, secrets: {}, unset: [], isSame: true };
+  return { stored, changes: {}, secrets: {}, byEndUser: [], unset: [], isSame: true };
 }
 
 /** Returns a credential as it will be, except for what is known about its secrets. */
@@ -214,7 +216,8 @@ export function asMerged({ stored, changes }: CredentialMerge): CredentialRecord
 
 /**
  * Gives a credential the values of a new one, in the caller's transaction. Absent fields are kept, and null clears a field. The secrets are only written with
- * `replaceSecrets`, and then always: whether something was written must not tell if a guess is right.
+ * `replaceSecrets`, and then always: whether something was written must not tell if a guess is right. `byEndUser` names those that an end user has
+ * written elsewhere.
  *
  * @throws ValidationError, ConflictError, AlteredRecordError
  */
@@ -223,8 +226,10 @@ export async function mergeCredential(
   record: CredentialRecord,
   given: NewCredential,
   replaceSecrets: boolean,
+  byEndUser: readonly string[] = [],
 ): Promise<CredentialRecord> {
-  return (await saveMerges(context, [await planMerge(context, noMerge(record), given, replaceSecrets)]))[0]!;
+  const merge = await planMerge(context, noMerge(record), given, replaceSecrets);
+  return (await saveMerges(context, [{ ...merge, byEndUser }]))[0]!;
 }
 
 /** Does the same as `mergeCredential`, on top of what will be written already, but writes nothing. @throws ValidationError */
@@ -257,6 +262,7 @@ export async function planMerge(
     stored: before.stored,
     changes: { ...before.changes, ...changes },
     secrets: Object.fromEntries(Object.entries({ ...before.secrets, ...secrets }).filter(([name]) => !unset.includes(name))),
+    byEndUser: before.byEndUser,
     unset: [...new Set([...before.unset, ...unset])],
     isSame,
   };
@@ -273,7 +279,7 @@ export async function saveMerges(context: DomainContext, merges: readonly Creden
     await store.secrets.unset(stored.id, [...unset, ...Object.keys(secrets), ...hiddenSecrets(stored.secrets)]);
   }
   const withSecrets = merges.filter(({ secrets }) => Object.keys(secrets).length > 0);
-  const puts = withSecrets.map(({ stored, secrets }) => ({ owner: stored, secrets }));
+  const puts = withSecrets.map(({ stored, secrets, byEndUser }) => ({ owner: stored, secrets, byEndUser }));
   const facts = puts.length === 0 ? [] : await store.secrets.putAll(puts, updatedAt);
   const records: CredentialRecord[] = [];
   for (const merge of merges) {

@@ -201,6 +201,8 @@ function credentialLine(
   { id, endUserId, name, description, enabled, expiresAt, kind, settings, secrets, ...rest }: CredentialRecord,
   owners: ReadonlyMap<string, EndUserRecord>,
 ): LineOf<'credential'> {
+  const shown = shownSecrets(secrets);
+  const byEndUser = shown.filter((field) => secrets[field]!.byEndUser);
   return {
     type: 'credential',
     integration,
@@ -215,7 +217,8 @@ function credentialLine(
     ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
     settings: { ...settings },
-    secrets: Object.fromEntries(shownSecrets(secrets).map((field) => [field, null])),
+    secrets: Object.fromEntries(shown.map((field) => [field, null])),
+    ...(byEndUser.length > 0 && { byEndUser }),
   };
 }
 

@@ -544,7 +544,7 @@ async function importCredentials(
   const keyFiles = context.keyFiles();
   const own: MutationContext = { ...context, keyFiles: () => keyFiles };
   const items = await forEachItem(opened, async ({ line, secrets, lacks, error }) => {
-    const { type: _, integration: __, reference, endUser, kind, settings, secrets: ___, expiresAt, ...fields } = line;
+    const { type: _, integration: __, reference, endUser, kind, settings, secrets: ___, expiresAt, byEndUser = [], ...fields } = line;
     const data = { [kind]: { ...settings, ...secrets } };
     const given = { ...fields, expiresAt: expiresAt == null ? null : new Date(expiresAt), data } as NewCredential;
     let prepared: PreparedCredential | undefined;
@@ -557,7 +557,7 @@ async function importCredentials(
         wrong = cause;
       }
     }
-    return { reference, endUser: endUser ?? null, given, prepared, lacks, wrong };
+    return { reference, endUser: endUser ?? null, given, byEndUser, prepared, lacks, wrong };
   });
   return importInChunks(own, items, async (chunk) => {
     const integrationId = (await requireIntegration(own, { name: integrationName }, ['integration'])).id;
@@ -569,10 +569,10 @@ async function importCredentials(
       chunk.map(({ reference }) => reference),
     );
     const results: ImportResult[] = [];
-    const created: { record: CredentialRecord; prepared: PreparedCredential }[] = [];
+    const created: { record: CredentialRecord; prepared: PreparedCredential; byEndUser: readonly string[] }[] = [];
     const updates: { index: number; record: CredentialRecord }[] = [];
     const taken = new Set<string>();
-    for (const [index, { reference, endUser: externalId, prepared, lacks, wrong }] of chunk.entries()) {
+    for (const [index, { reference, endUser: externalId, byEndUser, prepared, lacks, wrong }] of chunk.entries()) {
       const record = existing.get(reference);
       const id = record?.id ?? derivedId(viewer.organizationId, integrationId, reference);
       const endUser = externalId === null ? null : endUsers.find((each) => each.externalId === externalId);
@@ -587,7 +587,7 @@ async function importCredentials(
       else if (lacks || !prepared) results[index] = failed(new MissingSecretsError(lacks ?? 'file'));
       else {
         const owner = { integrationId, endUserId: endUser?.id ?? null };
-        created.push({ record: { ...unsealedCredential(own, owner, prepared), id }, prepared });
+        created.push({ record: { ...unsealedCredential(own, owner, prepared), id }, prepared, byEndUser });
         results[index] = { status: 'CREATED', id, error: null };
       }
       if (!results[index]?.error) taken.add(id);
@@ -599,9 +599,9 @@ async function importCredentials(
     }
     const updated: string[] = [];
     for (const { index, record } of updates) {
-      const { given, lacks } = chunk[index]!;
+      const { given, byEndUser, lacks } = chunk[index]!;
       try {
-        const merged = await mergeCredential(own, record, given, replaceSecrets && !lacks);
+        const merged = await mergeCredential(own, record, given, replaceSecrets && !lacks, byEndUser);
         if (!isUnchanged(merged)) updated.push(record.id);
         results[index] = resultOf(record, merged);
       } catch (error) {

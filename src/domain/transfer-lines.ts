@@ -45,6 +45,8 @@ const forms = {
     settings: z.record(z.string(), z.unknown()),
     /** Each secret that is set: sealed, or null in a file without secrets. */
     secrets: z.record(z.string(), z.string().nullable()),
+    /** Which of them an end user has written. Absent without any. */
+    byEndUser: z.array(reference).max(100).optional(),
   }),
   connector: z.strictObject({
     type: z.literal('connector'),
@@ -104,8 +106,10 @@ export function placeOf(line: LineOf<'credential'>, field: string): SecretPlace 
     allowedPurposes,
     enabled = null,
     expiresAt = null,
+    byEndUser,
   } = line;
-  const bound = { integration, endUser, kind, settings, allowedDomains, allowedPurposes, enabled, expiresAt };
+  // Undefined stands in no JSON, so it changes nothing in files that do not have it.
+  const bound = { integration, endUser, kind, settings, allowedDomains, allowedPurposes, enabled, expiresAt, byEndUser };
   const text = JSON.stringify(bound, (_, value: unknown) =>
     typeof value === 'object' && value !== null && !Array.isArray(value)
       ? Object.fromEntries(Object.entries(value).sort(([one], [other]) => (one < other ? -1 : 1)))

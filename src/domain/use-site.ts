@@ -3,7 +3,7 @@ import type { NotUsable } from '../errors.ts';
 import { canonicalHost, coversHost, hostOfUrl, withCanonicalHost } from '../fields/hosts.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
-import { parsedUrl } from '../url.ts';
+import { parsedUrl, staysBelow } from '../url.ts';
 
 /** Where a connection leads. */
 export interface Site {
@@ -73,9 +73,10 @@ export function isAt({ host, baseUrl }: Site, url: URL): boolean {
   return url.origin === baseUrl.origin && url.hostname === host && url.username === '' && url.password === '';
 }
 
-/** Returns the URL of a path with its query below the base URL. Null if it leads elsewhere or is none. */
+/** Returns the URL of a path with its query below the base URL. Null if it leads elsewhere, by dots too, or is none. */
 export function below({ host, baseUrl }: Site, pathAndQuery: string): URL | null {
-  if (!/^(?:[/?][\x21-\x7e]*)?$/.test(pathAndQuery) || /[\\#]/.test(pathAndQuery)) return null;
+  const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(pathAndQuery) ?? [];
+  if (!staysBelow(path) || !/^[\x21-\x7e]*$/.test(query) || /[\\#]/.test(query)) return null;
   const url = parsedUrl(`${baseUrl.origin}${baseUrl.pathname.replace(/\/$/, '')}${pathAndQuery}`);
   return url && isAt({ host, baseUrl }, url) ? url : null;
 }

@@ -1,6 +1,6 @@
 import validator from 'validator';
 import { z } from 'zod';
-import { parsedUrl } from '../url.ts';
+import { parsedUrl, staysBelow } from '../url.ts';
 import { armored, standardArmor } from './armor.ts';
 import { hostOfUrl, isHostName, isHostPattern, withCanonicalHost } from './hosts.ts';
 import { isKnownToken, isMaskPart } from './shown-secrets.ts';
@@ -137,8 +137,9 @@ export const formats = {
   },
   // The query can contain anything that the URL parser keeps. A fragment is never sent.
   requestPath: {
-    message: 'must be a path that begins with one slash, with a query if needed, in the visible characters of ASCII, without a fragment',
-    accepts: isRequestPath,
+    message:
+      'must be a path that begins with one slash, without a segment . or .. in any form, with a query if needed, in the visible characters of ASCII, without a fragment',
+    accepts: (text) => isRequestPath(text) && staysBelow(text.replace(/\?.*$/, '')),
   },
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',

@@ -13,7 +13,7 @@ import {
   ServiceFailedError,
 } from '../errors.ts';
 import { responseHeaders } from '../response-headers.ts';
-import { parsedUrl } from '../url.ts';
+import { parsedUrl, staysBelow } from '../url.ts';
 import { answer, type OnDefect, publicError } from './error-redaction.ts';
 import { isProxyPath, proxyTarget } from './paths.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
@@ -35,12 +35,6 @@ const PURPOSE = 'credential-gateway-purpose';
 const SCOPE = 'connections.use';
 /** After how many seconds a caller with too many requests under way should try again. */
 const RETRY_SECONDS = 1;
-
-/** How often a path may be encoded. Every time costs as much as the path is long. */
-const DECODINGS_MAX = 4;
-
-/** Visible ASCII without what the URL standard treats as a slash or as the end. */
-const readablePath = /^[\x21-\x7e]*$/;
 
 /** Headers of one connection (RFC 9110, section 7.6.1), and what negotiates or frames it. They end here, in both directions. */
 const hopByHop: readonly string[] = [
@@ -177,7 +171,7 @@ const noWebSocket: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The p
 function callOf({ target, method, headers, rawHeaders, hasBody, body, signal }: ReadableRequest): ProxyCall | Refusal {
   // The target as it came, and not the URL, which has resolved its dots.
   const [, globalId = '', path = '', search = ''] = proxyTarget.exec(target) ?? [];
-  if (!isReadablePath(path) || !readablePath.test(search) || search.includes('#')) return notReadable;
+  if (!staysBelow(path) || !/^[\x21-\x7e]*$/.test(search) || search.includes('#')) return notReadable;
   if (/\bwebsocket\b/i.test(headers.upgrade ?? '')) return noWebSocket;
   const purpose = headers[PURPOSE] ?? 'ACTION';
   if (purpose !== 'ACTION' && purpose !== 'TRIGGER') return wrongPurpose;
@@ -194,23 +188,6 @@ function callOf({ target, method, headers, rawHeaders, hasBody, body, signal }: 
     body: hasBody ? { length: length === undefined ? null : Number(length), read: body } : null,
     signal: signal(),
   };
-}
-
-/**
- * Returns whether a path is below where it begins, however often a server decodes it, and whether it takes a backslash for a slash or not. An encoded
- * slash alone is a part of a name, as in the paths of GitLab.
- */
-function isReadablePath(path: string): boolean {
-  if (!readablePath.test(path) || /[\\#]|%(?![0-9a-f]{2})|^\/\//i.test(path)) return false;
-  let text = path;
-  for (let round = 0; round <= DECODINGS_MAX; round++) {
-    const segments = text.split(/[/\\]/).map((segment) => segment.replace(/;.*$/s, ''));
-    if (segments.some((segment) => segment === '.' || segment === '..') || text.includes('\0')) return false;
-    const decoded = text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)));
-    if (decoded === text) return true;
-    text = decoded;
-  }
-  return false;
 }
 
 type Pairs = readonly (readonly [name: string, value: string])[];

@@ -17,7 +17,7 @@ export const authScheme = object({
 /** How a connector authenticates: a type and its settings. Contains ids of credentials but no secrets. */
 export interface AuthScheme extends ValueOf<typeof authScheme> {}
 
-const check = object({ method: oneOf(['GET', 'HEAD', 'POST']), path: text(), expectedStatus: nullable(number()) });
+const check = object({ method: oneOf(['GET', 'HEAD']), path: text(), expectedStatus: nullable(number()) });
 
 /** A request that shows whether a connection works. */
 export interface ConnectorCheck extends ValueOf<typeof check> {}

@@ -28,6 +28,8 @@ export type SecretOwner = Pick<CredentialRecord, 'id' | 'integrationId' | 'endUs
 export interface PlainSecrets {
   readonly owner: Omit<SecretOwner, 'secrets'>;
   readonly secrets: Readonly<Record<string, Redacted>>;
+  /** The names of those that an end user has written elsewhere. What it writes here is marked anyway. */
+  readonly byEndUser?: readonly string[];
 }
 
 const IDS_PER_COMMAND = 1_000;
@@ -109,14 +111,15 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
       const { keyId } = current.seal;
       const documents = [];
       const factsOfAll: Record<string, SecretFacts>[] = [];
-      for (const { owner, secrets } of all) {
+      for (const { owner, secrets, byEndUser = [] } of all) {
         const { id: credentialId, integrationId, endUserId } = owner;
         const facts: Record<string, SecretFacts> = {};
         for (const [field, plain] of Object.entries(secrets)) {
           const generation = newGeneration();
           const sealed = await seal(current.seal, { organizationId, integrationId, endUserId, credentialId, field, generation }, plain);
           documents.push({ _id: newId(), organizationId, credentialId, field, keyId, sealed, bytes: sealed.length });
-          facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt, generation };
+          const mark = byEndUser.includes(field) ? ({ byEndUser: true } as const) : {};
+          facts[field] = { fingerprint: fingerprint(current.fingerprint.bytes, plain), sealedAt, generation, ...mark };
         }
         factsOfAll.push(facts);
       }

@@ -482,11 +482,11 @@ it('a check asks the service as the connector says, with the credentials, and it
   // It expects another answer, and gets none at all.
   const set = 'mutation ($input: UpdateConnectorInput!) { result: updateConnector(input: $input) { __typename } }';
   const change = (value: Json) => test.query(caller, set, { input: { connector: { id: connector.id }, ...value } });
-  await change({ check: { ...check, method: 'POST', expectedStatus: 404 } });
+  await change({ check: { ...check, method: 'HEAD', expectedStatus: 404 } });
   service.answer = { status: 404 };
   now += 1;
   expect(await run('Connection', main.id)).toEqual(['WORKING']);
-  expect(service.last.method).toBe('POST');
+  expect(service.last.method).toBe('HEAD');
   service.answer = (_received, response) => void response.destroy();
   now += 1;
   expect(await run('Credential', credential.id)).toEqual(['WORKING']);
@@ -519,7 +519,18 @@ it('a check asks the service as the connector says, with the credentials, and it
     ),
   ).toBe('refused');
   expect(service.received).toHaveLength(received);
-  for (const path of ['//evil.example/', '/\\\\evil.example', 'v1', 'https://evil.example/', '/a b', '/a#b', '']) {
+  for (const path of [
+    '//evil.example/',
+    '/\\\\evil.example',
+    'v1',
+    'https://evil.example/',
+    '/a b',
+    '/a#b',
+    '/../admin',
+    '/a/%2e%2e/b',
+    '/..;/b',
+    '',
+  ]) {
     expect((await change({ check: { method: 'GET', path } })).result.__typename, path).toBe('ValidationError');
   }
 

@@ -41,6 +41,11 @@ beforeAll(async () => {
     const input = { integration, ...owner, name: `c ${kind.kind}`, expiresAt: '2100-01-01T00:00:00Z', data: { [kind.kind]: data } };
     ids.push((await test.create(source, 'Credential', input)).id);
   }
+  // What an end user has written is marked, also in the target.
+  const browser = { ...source, token: await test.makeEndUserToken(source, { id: ada.id }) };
+  const login = { username: 'ada', password: plaintext };
+  const byAda = { integration, endUser: { id: ada.id }, name: 'by ada', expiresAt: '2100-01-01T00:00:00Z', data: { basicAuth: login } };
+  await test.create(browser, 'Credential', byAda);
   const client = await test.create(source, 'Credential', {
     integration,
     name: 'client',
@@ -395,9 +400,12 @@ it('opens a sealed secret only in the line that it was exported in', async () =>
   const parsed = lines.map((line) => JSON.parse(line) as Json);
   const others = lines.filter((_, index) => parsed[index].type === 'integration' || parsed[index].type === 'endUser');
   expect((await imported(target, [...others, '{"type":"endUser","integration":"crm","externalId":"eve"}'])).problems).toEqual([]);
-  const line = parsed.find(({ secrets, endUser }) => secrets instanceof Object && Object.keys(secrets).length === 1 && endUser === 'ada');
+  const line = parsed.find(({ byEndUser }) => byEndUser !== undefined);
+  expect(line).toMatchObject({ endUser: 'ada', settings: { username: 'ada' }, byEndUser: ['password'] });
   const [field] = Object.keys(line.secrets);
-  const another = parsed.find(({ type, settings }) => type === 'credential' && Object.keys(settings).length > 0);
+  const another = parsed.find(
+    ({ type, settings, kind }) => type === 'credential' && Object.keys(settings).length > 0 && kind !== line.kind,
+  );
   const sealedText = (bytes: Uint8Array, place: { reference: string; field: string; binding: string }) =>
     new CompactEncrypt(bytes)
       .setProtectedHeader({ alg: 'ECDH-ES', enc: 'A256GCM', ref: place.reference, fld: place.field, bnd: place.binding })
@@ -415,6 +423,7 @@ it('opens a sealed secret only in the line that it was exported in', async () =>
     [{ allowedPurposes: ['ACTION'] }, wasChanged],
     [{ expiresAt: null }, wasChanged],
     [{ enabled: false }, wasChanged],
+    [{ byEndUser: undefined }, wasChanged],
     [{ reference: another.reference }, 'it was sealed for another place'],
     [{ secrets: { [field!]: plaintext } }, 'A secret in it is not sealed'],
     [{ settings: { ...line.settings, [field!]: plaintext }, secrets: {} }, 'A secret in it is not sealed'],

@@ -366,11 +366,11 @@ describe('a service gets', () => {
   });
 
   it('an AWS signature that the signer of the AWS SDK makes, too', async () => {
-    const keys = exampleData(kindNamed('aws')) as Record<'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region', string>;
+    const keys = exampleData(kindNamed('aws')) as Record<'accessKeyId' | 'secretAccessKey' | 'sessionToken' | 'region' | 'service', string>;
     // This host does not tell the service.
-    const unknown = await connect([{ credential: credential({ aws: keys }) }]);
+    const unknown = await connect([{ credential: credential({ aws: { ...keys, service: undefined } }) }]);
     expect(await authorize(unknown.id)).toMatchObject({ reason: 'SERVICE_REQUIRED' });
-    const { id } = await connect([{ credential: credential({ aws: { ...keys, service: 'execute-api' } }) }]);
+    const { id } = await connect([{ credential: credential({ aws: keys }) }]);
     const post = {
       method: 'PUT',
       url: `${origin}/v1/a b/%C3%BC?z=1&a=%2F&a=!`.replace(' ', '%20'),
@@ -385,7 +385,7 @@ describe('a service gets', () => {
     const signer = new SignatureV4({
       credentials: keys,
       region: keys.region,
-      service: 'execute-api',
+      service: keys.service,
       sha256: class {
         readonly #hash: { update(data: string | Uint8Array): unknown; digest(): Buffer };
         constructor(secret?: string | Uint8Array) {
@@ -527,12 +527,16 @@ describe('a request goes only', () => {
       expect(permits, url).toBe(false);
     }
     // A path is below the base URL, as that of the proxy is.
-    for (const path of ['/things?a=1', '/..%2fx', '/../../x']) {
+    for (const path of ['/things?a=1', '/a%2fx', '/a?b=/../c']) {
       expect((await authorize(id, { url: path })).request.url).toBe(new URL(`${origin}/v1${path}`).href);
       expect((await planOf(id, `requestPlan { permits(url: ${JSON.stringify(path)}) }`)).permits).toBe(true);
     }
     for (const path of ['/a#b', '/\\evil.example', '//evil.example/', '/a b', '?a=1', 'things', '/é']) {
       expect(await authorize(id, { url: path }), path).toMatchObject({ code: 'VALIDATION_FAILED' });
+      expect((await planOf(id, `requestPlan { permits(url: ${JSON.stringify(path)}) }`)).permits, path).toBe(false);
+    }
+    for (const path of ['/../../x', '/..%2fx', '/a/%2e%2e/b', '/%252e%252e/x']) {
+      expect(await authorize(id, { url: path }), path).toMatchObject({ reason: 'URL_NOT_ALLOWED' });
       expect((await planOf(id, `requestPlan { permits(url: ${JSON.stringify(path)}) }`)).permits, path).toBe(false);
     }
     for (const url of [`${origin}/`, `HTTPS://${HOST.toUpperCase()}:${port}/v2/../x`, origin]) {
