@@ -16,7 +16,7 @@ const promises: [row: string, kind: string, readable: string, secret: string][] 
   ['V18k', 'jwtBearer', 'algorithm expiresIn authorizationHeaderPrefix', 'secret payload'],
   ['Z44', 'bearerToken', '', 'token'],
   ['Z45', 'apiKey', 'headerName', 'apiKey'],
-  ['L30', 'aws', 'accessKeyId region', 'secretAccessKey sessionToken?'],
+  ['L30', 'aws', 'accessKeyId region service?', 'secretAccessKey sessionToken?'],
   ['L31', 'azure', 'account', 'accountKey'],
   ['L32', 'gcp', '', 'keyJson'],
   ['L33', 'http', 'uriMatch authMethod publicValue?', 'secretValue'],
