@@ -50,8 +50,8 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
   };
   yield text({ type: 'header', version: TRANSFER_VERSION, secrets: secrets ? 'sealed' : 'none' });
   for await (const integrations of pagesOf(store.integrations, {}, 'name')) {
-    for (const { id, name, description, ssoClaims = null } of integrations) {
-      yield text({ type: 'integration', name, description, ssoClaims });
+    for (const { id, name, description, ssoClaims = null, expiryNotices } of integrations) {
+      yield text({ type: 'integration', name, description, ssoClaims, ...(expiryNotices && { expiryNotices: [...expiryNotices] }) });
       for await (const page of pagesOf(store.endUsers, { integrationId: id }, 'externalId')) {
         for (const { externalId, displayName, contacts } of page) {
           yield text({ type: 'endUser', integration: name, externalId, displayName, contacts: [...contacts] });

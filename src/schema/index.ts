@@ -9,6 +9,7 @@ import { addCredential } from './credential.ts';
 import { addCredentialKinds } from './credential-kinds.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
+import { addEvent } from './event.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
 import { addRevocation } from './revocation.ts';
@@ -37,6 +38,7 @@ const parts = [
   addEndUserToken,
   addRevocation,
   addAudit,
+  addEvent,
   addUse,
   addViewer,
 ];

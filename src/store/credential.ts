@@ -3,7 +3,7 @@ import { type Database, translatingErrors } from './database.ts';
 import type { Happening } from './event-forms.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
-import { healthFieldNames, healthFields, newFindings, UNSETTLED, unsettledAt } from './health.ts';
+import { healthFieldNames, healthFields, NEVER, newFindings, UNSETTLED, unsettledAt } from './health.ts';
 import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
@@ -140,7 +140,7 @@ export function credentialStore(
         async unsettleNotices(integrationId: string): Promise<void> {
           await database
             .collection('credentials')
-            .updateMany({ ...within(extent), integrationId }, { $set: { noticeAt: UNSETTLED } }, database.session());
+            .updateMany({ ...within(extent), integrationId, runsOutAt: { $lt: NEVER } }, { $set: { noticeAt: UNSETTLED } }, database.session());
         },
         /** Returns at most `limit` of those whose state must be determined again. */
         unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
