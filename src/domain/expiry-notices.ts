@@ -77,7 +77,11 @@ async function noticeSome({ now }: Pick<GatewayContext, 'now'>, store: Organizat
     const at = now();
     await credentials.annotateAll([
       ...intact.map((record) => {
-        const { due, next } = noticesOf(record, owners.find(({ id }) => id === record.integrationId), at);
+        const { due, next } = noticesOf(
+          record,
+          owners.find(({ id }) => id === record.integrationId),
+          at,
+        );
         const also = due.map((expiry) => happened('credential', 'ABOUT_TO_EXPIRE', record as never, { expiry }));
         return { id: record.id, before: record, fields: { noticeAt: next }, also };
       }),

@@ -54,7 +54,8 @@ export async function updateIntegration(
         updateRecord(context, context.store.integrations, record, checked!),
       );
       // When they are due is determined again. Only credentials that expire have any.
-      if (!isSameValue(updated.expiryNotices ?? null, record.expiryNotices ?? null)) await context.store.credentials.unsettleNotices(record.id);
+      if (!isSameValue(updated.expiryNotices ?? null, record.expiryNotices ?? null))
+        await context.store.credentials.unsettleNotices(record.id);
       return updated;
     });
   return checks.thenMake(change, [() => requireIntegration(context, ref, ['integration'])]);

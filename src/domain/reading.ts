@@ -20,7 +20,16 @@ export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
 export type { Actor, BaseRecord, Count, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
 export type { SecretFacts } from '../store/secret.ts';
-export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, EventRecord, IntegrationRecord };
+export type {
+  APIKeyRecord,
+  AuditRecord,
+  ConnectionRecord,
+  ConnectorRecord,
+  CredentialRecord,
+  EndUserRecord,
+  EventRecord,
+  IntegrationRecord,
+};
 
 /** The record type of each noun, taken from its store, which has the name of the noun's plural. */
 export interface RecordOf extends RecordsByNoun {}

@@ -1,8 +1,9 @@
 import { nounTable } from '../access/nouns.ts';
-import { deletionReasons, eventNouns, eventTypes, expiring, isPosition, readableEvents } from '../domain/events.ts';
 import type { EventRange } from '../domain/events.ts';
+import { deletionReasons, eventNouns, eventTypes, expiring, isPosition, readableEvents } from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
 import { CursorExpiredError, ValidationError } from '../errors.ts';
+import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
 import type { GraphQLContext } from './kit/builder.ts';
 import { decodeCursor, encodeCursor } from './kit/cursor.ts';
@@ -12,11 +13,24 @@ import type { Kit } from './kit/index.ts';
 import { readArguments } from './kit/input.ts';
 import { loadPage, type PageArgs, type PageSource, pageArgs } from './kit/page.ts';
 import { recordFields } from './kit/record-fields.ts';
-import { healthState, problemCode } from './health.ts';
+import { shared } from './kit/shared.ts';
 
 const LIST = { noun: 'event', sortField: 'position' } as const;
 /** In the cursor of a position: no event that has the position comes after it. */
 const LAST_ID = 'f'.repeat(24);
+
+/** The enum of the types of objects that have events. */
+export const eventObjectType = shared(({ builder }: Kit) =>
+  builder.enumType('EventObjectType', {
+    description: 'The type of an object that has events.',
+    values: Object.fromEntries(
+      eventNouns.map((noun) => [
+        nounTable[noun].typeName.replace(/(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z](?=[a-z])/g, (letter) => `_${letter}`).toUpperCase(),
+        { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` },
+      ]),
+    ) as Record<string, { readonly value: (typeof eventNouns)[number]; readonly description: string }>,
+  }),
+);
 
 /** A page of events, and how far the events of the organization reached when it was read. */
 type EventPage = PageSource<'event'> & { readonly range: EventRange };
@@ -51,15 +65,7 @@ export function addEvent(kit: Kit): void {
       CASCADE: 'Another object was deleted, or somebody was refused, and it went along: see `causeId`.',
     }),
   });
-  const objectType = builder.enumType('EventObjectType', {
-    description: 'The type of an object that has events.',
-    values: Object.fromEntries(
-      eventNouns.map((noun) => [
-        noun.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase(),
-        { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` },
-      ]),
-    ) as Record<string, { readonly value: (typeof eventNouns)[number]; readonly description: string }>,
-  });
+  const objectType = eventObjectType(kit);
   const what = builder.enumType('Expiring', {
     description: 'What expires.',
     values: described(expiring, {

@@ -7,6 +7,7 @@ import { addConnection } from './connection.ts';
 import { addConnector } from './connector.ts';
 import { addCredential } from './credential.ts';
 import { addCredentialKinds } from './credential-kinds.ts';
+import { addDeletePreview } from './delete-preview.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
 import { addEvent } from './event.ts';
@@ -39,6 +40,7 @@ const parts = [
   addRevocation,
   addAudit,
   addEvent,
+  addDeletePreview,
   addUse,
   addViewer,
 ];

@@ -30,12 +30,12 @@ import {
 import { createEntryNumbers, type EntryNumbers } from './audit-numbers.ts';
 import { type AuditVerification, verifyLog } from './audit-verify.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
+import type { CarriedEvent } from './event-forms.ts';
 import type { Extent } from './extent.ts';
 import { type TenantDocument, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
-import type { CarriedEvent } from './event-forms.ts';
-import { isInTransaction, onOutcome } from './outcomes.ts';
 import type { Outbox } from './outbox.ts';
+import { isInTransaction, onOutcome } from './outcomes.ts';
 import { newId, recordSchema, recordStore } from './records.ts';
 
 export type { AuditHead, AuditRecord, AuditVerification };
@@ -382,10 +382,7 @@ export function auditStore(database: Database, outbox: Outbox) {
         /** Returns entries whose events have no positions yet, oldest first: at most `limit`. Those that the gateway did not write have no events. */
         async withNewEvents(limit: number): Promise<{ readonly id: string; readonly events: readonly CarriedEvent[] }[]> {
           const found = await collection
-            .find(
-              { organizationId, hasNewEvents: true },
-              { sort: { _id: 1 }, limit, batchSize: limit + 1, ...database.session() },
-            )
+            .find({ organizationId, hasNewEvents: true }, { sort: { _id: 1 }, limit, batchSize: limit + 1, ...database.session() })
             .toArray();
           if (found.length === 0) return [];
           const { key } = await opened();

@@ -140,7 +140,11 @@ export function credentialStore(
         async unsettleNotices(integrationId: string): Promise<void> {
           await database
             .collection('credentials')
-            .updateMany({ ...within(extent), integrationId, runsOutAt: { $lt: NEVER } }, { $set: { noticeAt: UNSETTLED } }, database.session());
+            .updateMany(
+              { ...within(extent), integrationId, runsOutAt: { $lt: NEVER } },
+              { $set: { noticeAt: UNSETTLED } },
+              database.session(),
+            );
         },
         /** Returns at most `limit` of those whose state must be determined again. */
         unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),

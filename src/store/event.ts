@@ -50,7 +50,8 @@ export function eventStore(
   // Two copies that number at the same time would give the same positions. The index makes the second one fail.
   schema.index({ organizationId: 1, position: 1 }, { unique: true });
   schema.index({ organizationId: 1, position: 1, _id: 1 });
-  for (const field of ['type', 'objectNoun', 'integrationId', 'endUserId']) schema.index({ organizationId: 1, [field]: 1, position: 1, _id: 1 });
+  for (const field of ['type', 'objectNoun', 'integrationId', 'endUserId'])
+    schema.index({ organizationId: 1, [field]: 1, position: 1, _id: 1 });
   for (const owner of ['integrationId', 'endUserId']) schema.index({ organizationId: 1, [owner]: 1, type: 1, position: 1, _id: 1 });
   const model = database.model('Event', schema, 'events');
   const records = recordStore<EventRecord>(database, model, { noun: 'event', fields: eventFields, authenticity, nameField: 'objectId' });
@@ -76,7 +77,14 @@ export function eventStore(
 
     /** Moves the head. @throws SupersededError when another copy has moved it */
     async function move(from: Head | null, changes: Partial<Pick<Head, 'newest' | 'removed' | 'removedAt'>>): Promise<void> {
-      const { mac: _, ...known } = from ?? { _id: newId(), organizationId, newest: NO_POSITION, removed: NO_POSITION, removedAt: null, mac: '' };
+      const { mac: _, ...known } = from ?? {
+        _id: newId(),
+        organizationId,
+        newest: NO_POSITION,
+        removed: NO_POSITION,
+        removedAt: null,
+        mac: '',
+      };
       const next = { ...known, ...changes };
       const mac = macOf(await authenticity.key(organizationId), 'event', next);
       if (!from) return void (await heads().insertOne({ ...next, mac }, database.session()));
@@ -109,19 +117,34 @@ export function eventStore(
         const carried = inOrder([...entries.flatMap((entry) => entry.events), ...intact.flatMap((box) => box.events)]);
         const first = Number(last?.newest ?? NO_POSITION) + 1;
         const numbered = carried.map(
-          (event, at): EventRecord => ({ ...event, organizationId, version: 1, updatedAt: now, updatedBy: null, position: positionOf(first + at) }),
+          (event, at): EventRecord => ({
+            ...event,
+            organizationId,
+            version: 1,
+            updatedAt: now,
+            updatedBy: null,
+            position: positionOf(first + at),
+          }),
         );
-        for (let start = 0; start < numbered.length; start += EVENTS_AT_ONCE) await own.insertAll(numbered.slice(start, start + EVENTS_AT_ONCE));
+        for (let start = 0; start < numbered.length; start += EVENTS_AT_ONCE)
+          await own.insertAll(numbered.slice(start, start + EVENTS_AT_ONCE));
         if (entries.length > 0) await audit().noteNumbered(entries.map(({ id }) => id));
         const boxes: readonly Box[] = [...intact, ...altered];
-        if (boxes.length > 0) await outbox.remove(organizationId, boxes.map(({ _id }) => _id));
+        if (boxes.length > 0)
+          await outbox.remove(
+            organizationId,
+            boxes.map(({ _id }) => _id),
+          );
         if (numbered.length > 0) await move(last, { newest: numbered.at(-1)!.position });
         return entries.length < ENTRIES_AT_ONCE && boxes.length < BOXES_AT_ONCE;
       });
 
     const oldestAfter = (position: string, limit: number) =>
       events()
-        .find({ organizationId, position: { $gt: position } }, { sort: { position: 1 }, limit, batchSize: limit + 1, ...database.session() })
+        .find(
+          { organizationId, position: { $gt: position } },
+          { sort: { position: 1 }, limit, batchSize: limit + 1, ...database.session() },
+        )
         .project<{ readonly position: string; readonly updatedAt: unknown }>({ position: 1, updatedAt: 1 })
         .toArray();
 
@@ -156,7 +179,8 @@ export function eventStore(
               const last = await head();
               if (!last) return;
               if (last.removedAt !== null && now.getTime() - last.removedAt.getTime() < NOTICE_MS) return;
-              if (last.removedAt !== null) await events().deleteMany({ organizationId, position: { $lte: last.removed } }, database.session());
+              if (last.removedAt !== null)
+                await events().deleteMany({ organizationId, position: { $lte: last.removed } }, database.session());
               const [oldest] = await oldestAfter(last.removed, 1);
               if (!oldest || !isOld(oldest)) {
                 if (last.removedAt !== null) await move(last, { removedAt: null });
@@ -211,7 +235,9 @@ async function again<T>(run: () => Promise<T>): Promise<T> {
  * of several copies say; everything else is ordered by time.
  */
 function inOrder(events: readonly CarriedEvent[]): CarriedEvent[] {
-  const all = events.map((event, at) => ({ event, at })).sort((a, b) => a.event.createdAt.getTime() - b.event.createdAt.getTime() || a.at - b.at);
+  const all = events
+    .map((event, at) => ({ event, at }))
+    .sort((a, b) => a.event.createdAt.getTime() - b.event.createdAt.getTime() || a.at - b.at);
   const byObject = new Map<string, number[]>();
   for (const [place, { event }] of all.entries()) {
     const key = `${event.objectNoun} ${event.objectId}`;
@@ -224,7 +250,9 @@ function inOrder(events: readonly CarriedEvent[]): CarriedEvent[] {
     if (places.length === 1) continue;
     const own = places.map((place) => all[place]!.event);
     const rank = ({ type, snapshot }: CarriedEvent) => (type === 'DELETED' ? Number.POSITIVE_INFINITY : (snapshot?.version ?? 0));
-    const sorted = own.map((event, at) => ({ event, at })).sort((a, b) => (rank(a.event) === rank(b.event) ? a.at - b.at : rank(a.event) - rank(b.event)));
+    const sorted = own
+      .map((event, at) => ({ event, at }))
+      .sort((a, b) => (rank(a.event) === rank(b.event) ? a.at - b.at : rank(a.event) - rank(b.event)));
     for (const [at, place] of places.entries()) result[place] = sorted[at]!.event;
   }
   return result;

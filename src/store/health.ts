@@ -52,7 +52,9 @@ export const healthFieldNames = ['findings', 'checkedAt', 'state', 'stateChanges
 /** Returns the events about problems that were found in a record and were not known before. */
 export function newFindings(record: WithFindings, before: WithFindings) {
   const known = new Set(before.findings?.map(({ code }) => code));
-  return (record.findings ?? []).filter(({ code }) => !known.has(code)).map(({ code }) => ({ type: 'CHECK_FAILED', problem: code }) as const);
+  return (record.findings ?? [])
+    .filter(({ code }) => !known.has(code))
+    .map(({ code }) => ({ type: 'CHECK_FAILED', problem: code }) as const);
 }
 interface WithFindings {
   readonly findings?: readonly { readonly code: ProblemCode }[] | undefined;

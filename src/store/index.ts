@@ -57,7 +57,12 @@ export interface StoreOptions {
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, options: StoreOptions = {}) {
-  const { keyring, organizations, revocations, authorizations, members, outbox, platform } = createMembers(database, keyProvider, now, options);
+  const { keyring, organizations, revocations, authorizations, members, outbox, platform } = createMembers(
+    database,
+    keyProvider,
+    now,
+    options,
+  );
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {

@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { type RecordKey, isMacOf, macOf } from '../secrets/record-mac.ts';
+import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Actor, GATEWAY_SUBJECT } from './actor.ts';
 import type { Database } from './database.ts';
 import { type CarriedEvent, carriedFields, type DeletionReason, type Happening, isEventNoun } from './event-forms.ts';
@@ -66,7 +66,10 @@ export function createOutbox(database: Database, now: () => Date, keyOf: (organi
     database.beforeCommit(async () => {
       const { happenings, entry } = noted;
       noted.happenings = [];
-      await write(organizationId, happenings.map((each) => carried(each, entry)));
+      await write(
+        organizationId,
+        happenings.map((each) => carried(each, entry)),
+      );
     });
     return noted;
   }
@@ -120,7 +123,10 @@ export function createOutbox(database: Database, now: () => Date, keyOf: (organi
         noted.happenings.push(...happenings);
         return;
       }
-      await write(organizationId, happenings.map((each) => carried(each, null)));
+      await write(
+        organizationId,
+        happenings.map((each) => carried(each, null)),
+      );
       changed.add(organizationId);
       onCommitted(organizationId);
     },

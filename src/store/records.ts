@@ -3,8 +3,8 @@ import { type Model, mongo, type PipelineStage, type Schema } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import { AlteredRecordError, ConflictError, TimeoutError, UnavailableError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
-import { type Actor, actor } from './actor.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
+import { type Actor, actor } from './actor.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { type EventNoun, type Happening, happened, isEventNoun } from './event-forms.ts';
@@ -24,9 +24,9 @@ import {
   type ValuesOf,
 } from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
+import type { HealthState } from './health.ts';
 import { type KeyCondition, keyConditions, type LookupFilter, lookupMembers } from './lookup.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
-import type { HealthState } from './health.ts';
 import { newTouch } from './touch.ts';
 
 export { type Actor, viewerKinds } from './actor.ts';
@@ -392,7 +392,10 @@ export function recordStore<R extends BaseRecord>(
       const key = await recordKey().catch(() => null);
       const all: Happening[] = [];
       let bytes = 0;
-      for await (const document of collection.find(written(filter), { batchSize: IDS_AT_ONCE, ...database.session() }) as AsyncIterable<Document>) {
+      for await (const document of collection.find(written(filter), {
+        batchSize: IDS_AT_ONCE,
+        ...database.session(),
+      }) as AsyncIterable<Document>) {
         bytes += countedBytes(document.bytes);
         // Only such an object has a global id. Whatever somebody else has written there is no text of an event.
         if (!isId(document._id)) continue;
@@ -803,7 +806,12 @@ export function recordStore<R extends BaseRecord>(
          * it was altered.
          */
         async annotateAll(
-          all: readonly { readonly id: string; readonly fields: Partial<R>; readonly before: R | null; readonly also?: readonly Happening[] }[],
+          all: readonly {
+            readonly id: string;
+            readonly fields: Partial<R>;
+            readonly before: R | null;
+            readonly also?: readonly Happening[];
+          }[],
         ): Promise<void> {
           if (all.length === 0) return;
           const updates = all.map(({ id, fields: values }) => {
@@ -902,8 +910,7 @@ export function recordStore<R extends BaseRecord>(
         /** Deletes all matching records, including those that reads hide. */
         async remove(filter: Filter<R>): Promise<number> {
           if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
-          const bytes =
-            outbox && !outbox.isSilent() ? await noteDeletion(filter) : await sumOfBytes(anyModel, written(filter));
+          const bytes = outbox && !outbox.isSilent() ? await noteDeletion(filter) : await sumOfBytes(anyModel, written(filter));
           const { deletedCount } = await anyModel.deleteMany(written(filter));
           if (deletedCount > 0) await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -bytes });
           return deletedCount;
