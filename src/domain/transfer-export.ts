@@ -177,6 +177,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
         object: null,
       }));
       await recordAllAlso(acting, revealed);
+      await store.credentials.tell('SECRET_REVEALED', [...new Set(places.map(({ record }) => record))]);
       return integrationId;
     });
     for (const { record, field } of places) {

@@ -848,6 +848,14 @@ export function recordStore<R extends BaseRecord>(
           return { intact: intact.filter((record) => record !== null), altered: altered.filter(isId) };
         },
 
+        /** Notes what has happened to records without changing them. Call it in a transaction, with records that were read in it. */
+        async tell(type: Happening['type'], all: readonly R[]): Promise<void> {
+          await outbox?.note(
+            organizationId,
+            all.map((record) => eventOf(type, record)),
+          );
+        },
+
         /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
         async touch(id: string): Promise<boolean> {
           const result = await collection.updateOne(written({ id }), { $set: { touches: newTouch() } }, database.session());
