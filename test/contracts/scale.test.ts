@@ -6,8 +6,8 @@ import { parseId } from '../../src/schema/kit/global-id.ts';
 import { positionOf } from '../../src/store/event-forms.ts';
 import { EXAMINED_MAX } from '../../src/store/records.ts';
 import type { Json } from '../harness.ts';
-import { useTestGateway } from './answers.ts';
 import { signed } from '../vault.ts';
+import { useTestGateway } from './answers.ts';
 import { nounOf, objectsOf, pageFields } from './walk.ts';
 
 // No list costs more when it becomes longer. Every combination of filters and orders that the schema offers is asked for, and the database
@@ -36,7 +36,9 @@ const DISTANCE = 400;
 const LARGEST_PAGE = 100;
 /** The position of the newest event, as the gateway is told, and a cursor after it. */
 const NEWEST = 1_000_000;
-const END_OF_EVENTS = Buffer.from(JSON.stringify(['event', 'position', ['text', positionOf(NEWEST)], 'f'.repeat(24)])).toString('base64url');
+const END_OF_EVENTS = Buffer.from(JSON.stringify(['event', 'position', ['text', positionOf(NEWEST)], 'f'.repeat(24)])).toString(
+  'base64url',
+);
 
 const lists = pageFields.filter(({ parent }) => parent === 'Query').map(({ field }) => field);
 const collectionOf = (list: (typeof lists)[number]) => {
@@ -226,7 +228,8 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
         number++;
         const size = [25, 1, 8][number % 3]!;
         const position =
-          [{ first: size }, { first: size, after: cursors[String(field)] }, { last: size, before: cursors[String(field)] }][number % 5] ?? {};
+          [{ first: size }, { first: size, after: cursors[String(field)] }, { last: size, before: cursors[String(field)] }][number % 5] ??
+          {};
         const args = {
           ...position,
           ...inOrder(field, number % 2 ? 'ASC' : 'DESC'),
