@@ -141,6 +141,16 @@ it('does not lose what commits late, nor what a process has committed before it 
     }),
   ).rejects.toThrow('given up');
   expect((await page(caller, { after: after.readUpTo })).nodes).toEqual([]);
+  // Whoever can write to the database can say that an entry has new events, but they come once, and forged ones never.
+  const entries = test.database.collection<Json>('auditEntries');
+  const own = { organizationId: caller.organization };
+  await entries.updateMany({ ...own, events: { $exists: true } }, { $set: { hasNewEvents: true } });
+  const [entry] = await entries.find({ ...own, events: { $exists: true } }).toArray();
+  await entries.insertOne({ ...entry, _id: 'f'.repeat(24), number: 10_000, events: [{ ...entry!.events[0], id: '2'.repeat(24) }] });
+  await test.database.collection<Json>('outbox').insertOne({ _id: '3'.repeat(24), ...own, events: entry!.events, mac: String(entry!.mac) });
+  expect((await page(caller, { after: after.readUpTo })).nodes).toEqual([]);
+  expect(await entries.countDocuments({ ...own, hasNewEvents: true })).toBe(0);
+  expect(await test.database.collection('outbox').countDocuments(own)).toBe(0);
   // A change of the whole organization at once is more than one entry of the audit log carries.
   const { id } = await test.create(caller, 'Integration', { name: 'large' });
   const endUser = await test.create(caller, 'EndUser', { integration: { id }, externalId: 'owner' });
