@@ -147,7 +147,9 @@ it('does not lose what commits late, nor what a process has committed before it 
   await entries.updateMany({ ...own, events: { $exists: true } }, { $set: { hasNewEvents: true } });
   const [entry] = await entries.find({ ...own, events: { $exists: true } }).toArray();
   await entries.insertOne({ ...entry, _id: 'f'.repeat(24), number: 10_000, events: [{ ...entry!.events[0], id: '2'.repeat(24) }] });
-  await test.database.collection<Json>('outbox').insertOne({ _id: '3'.repeat(24), ...own, events: [{ ...entry!.events[0], id: '4'.repeat(24) }], mac: String(entry!.mac) });
+  await test.database
+    .collection<Json>('outbox')
+    .insertOne({ _id: '3'.repeat(24), ...own, events: [{ ...entry!.events[0], id: '4'.repeat(24) }], mac: String(entry!.mac) });
   expect((await page(caller, { after: after.readUpTo })).nodes).toEqual([]);
   expect(await entries.countDocuments({ ...own, hasNewEvents: true })).toBe(0);
   expect(await test.database.collection('outbox').countDocuments(own)).toBe(0);
