@@ -3,7 +3,7 @@ import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
-import { defaultLimits, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
+import { defaultLimits, EVENT_DAYS, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 import { parsedUrl } from './url.ts';
 
@@ -304,6 +304,7 @@ const settings = {
   CHECK_CONNECTIONS_HOURS: whole(0, 8_760, 0).describe(
     'after how many hours each connection is checked again, if its connector says how (`check`, or an `introspectionUrl`); 0 means only when somebody asks',
   ),
+  EVENT_DAYS: whole(1, 3_650, EVENT_DAYS).describe('for how many days events are kept'),
   MAX_BODY_BYTES: whole(1_024, 64 * 1024 * 1024, defaultLimits.maxBodyBytes).describe(
     'the maximum size of a request body; a larger one gets status 413',
   ),
@@ -505,6 +506,7 @@ export interface Config {
   readonly trustedProxies: number;
   /** 0 if connections are only checked when somebody asks. */
   readonly checkConnectionsHours: number;
+  readonly eventDays: number;
   readonly graphiql: boolean;
   readonly limits: Limits;
   /** The operator's rules. */
@@ -588,6 +590,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
     checkConnectionsHours: read.CHECK_CONNECTIONS_HOURS,
+    eventDays: read.EVENT_DAYS,
     limits: {
       maxBodyBytes: read.MAX_BODY_BYTES,
       maxTokens: read.MAX_TOKENS,

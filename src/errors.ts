@@ -16,6 +16,8 @@ export const errorCodes = {
   UNAUTHENTICATED: 'The token is missing, malformed, expired or not valid for this gateway.',
   FORBIDDEN: 'The token does not have a required scope; extensions.scope names it.',
   BAD_USER_INPUT: 'A variable, argument, cursor or id does not have the format of its type.',
+  CURSOR_EXPIRED:
+    'Events after the cursor are not kept any more, or the cursor is from another database: events were missed. Read without a cursor from the oldest event on.',
   BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
   PERSISTED_QUERY_NOT_SUPPORTED: 'The request names a persisted document instead of containing one. Send the document as query.',
   GRAPHQL_PARSE_FAILED: 'The document is not valid GraphQL syntax.',
@@ -275,6 +277,13 @@ export class TimeoutError extends GatewayError {
 /** Returns the error for a filter or an order that needs what is still being derived from stored objects. `what` is a sentence. */
 export function beingPrepared(what: string, retryAfter: number): UnavailableError {
   return new UnavailableError(`${what} Leave out the filter or the order that needs it, or wait.`, retryAfter);
+}
+
+/** A reader of events comes too late: some of those that follow its cursor are not kept any more. */
+export class CursorExpiredError extends GatewayError {
+  constructor() {
+    super('CURSOR_EXPIRED', 'Events after this cursor are not kept any more. Read without a cursor from the oldest event on.');
+  }
 }
 
 /** An operation exceeded its time limit and was aborted. */

@@ -26,7 +26,9 @@ import { handleCallback } from './domain/authorization.ts';
 import { checkDueConnections } from './domain/check.ts';
 import { contextOf, type GatewayContext } from './domain/context.ts';
 import { authenticateEndUser } from './domain/end-user-token.ts';
+import { createEvents, type Events } from './domain/events.ts';
 import { sweepExpired } from './domain/expiry.ts';
+import { noticeDue, noticeExpiries } from './domain/expiry-notices.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
 import { createFindings } from './domain/findings.ts';
 import { derivedConnectionHealth, derivedHealth } from './domain/health.ts';
@@ -72,7 +74,7 @@ import { nodeListener } from './http/node-listener.ts';
 import type { HttpRequest } from './http/request.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
-import { defaultLimits, type Limits } from './limits.ts';
+import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
@@ -152,6 +154,8 @@ export interface GatewayOptions {
   readonly auditSink?: { readonly target: AuditSinkTarget; readonly isRequired: boolean };
   /** After how many hours each connection is checked again whose connector says how. By default, connections are checked only when somebody asks. */
   readonly checkConnectionsHours?: number;
+  /** How long events are kept, in days. 30 by default. */
+  readonly eventDays?: number;
   /** Settings of requests to third parties that override `defaultOutbound`. */
   readonly outbound?: Partial<OutboundSettings>;
   /** Whether reads of credentials are logged, too. False by default. */
@@ -205,6 +209,16 @@ export interface Gateway {
   readonly checkConnections: () => Promise<void>;
   /** Reads what other copies have revoked. Runs automatically each half second. */
   readonly refreshRevocations: () => Promise<void>;
+  readonly events: {
+    /** Numbers events that no process has numbered since they were committed, and deletes old ones. Runs automatically each minute. */
+    readonly run: () => Promise<void>;
+    /** Writes the events about credentials that are about to expire. Runs automatically each minute. */
+    readonly noticeExpiries: () => Promise<void>;
+    /** Calls the function when events of an organization got their positions in this process. Returns what ends that. */
+    readonly onNumbered: Events['onNumbered'];
+    /** Returns the positions of the newest events of some organizations, with one read by an index. */
+    readonly newest: Events['newest'];
+  };
   readonly audit: {
     /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
     readonly seal: () => Promise<void>;
@@ -291,7 +305,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const outboundSettings = { ...defaultOutbound, ...options.outbound };
     const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, allowsHttp: outboundSettings.allowsHttp, ...options.policy };
     const healthOf = derivedHealth(now);
-    const derivedFields: typeof healthOf = (record, before) => ({ ...healthOf(record, before), refreshAt: refreshDue(record, policy) });
+    const derivedFields: typeof healthOf = (record, before) => ({
+      ...healthOf(record, before),
+      ...noticeDue(record, before),
+      refreshAt: refreshDue(record, policy),
+    });
     const stores = createStore(database, provider, now, {
       storageLimits: storageLimits(limits),
       onAltered: alterations.add,
@@ -341,6 +359,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         },
       );
     const outbound = createOutbound(outboundSettings, (event) => logger.info(event, 'request to a third party'));
+    const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
+    const events = createEvents({ stores, now }, { days: options.eventDays ?? EVENT_DAYS, isAutomatic: runsJobs });
     const uses = createUses(options.auditsProxied ?? 'each');
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway: GatewayContext = {
@@ -355,6 +375,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       oauth: createOAuth(outbound, now),
       tokens: createTokens(() => gateway),
       findings,
+      events,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
@@ -454,6 +475,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [createRecount(gateway), 'what an organization stores could not be counted'],
       [sealAuditLog, 'the audit log could not be sealed'],
       [sweep, 'expired credentials could not be deleted'],
+      [() => noticeExpiries(gateway), 'events about credentials that are about to expire could not be written'],
+      [events.run, 'events could not be numbered, or old ones not deleted'],
       [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
       [checkDue, 'connections could not be checked'],
@@ -462,7 +485,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const stream = async () => auditStream?.run();
     const streamJobs: readonly Job[] = auditStream ? [[stream, 'the audit log could not be sent to its sink']] : [];
     const poll: Job = [revocations.refresh, 'the revocations could not be read'];
-    const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
     const ends = [
       ...(runsJobs ? [everyMinute(options.sharesJobs ? ownJobs : jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
@@ -485,6 +507,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       checkConnections: async () => void (await checkDue()),
       refreshRevocations: revocations.refresh,
       refreshTokens,
+      events: { run: events.run, noticeExpiries: () => noticeExpiries(gateway), onNumbered: events.onNumbered, newest: events.newest },
       audit: {
         seal: sealAuditLog,
         stream,
@@ -519,6 +542,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       async stop() {
         await Promise.all(ends.map((end) => end()));
         await gateway.tokens.stop();
+        await events.stop();
         await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
         await stores.serve(flushCounts).catch(() => logger.error('what was counted in the last minute could not be written'));
         if (runsJobs) {

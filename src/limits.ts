@@ -101,3 +101,6 @@ export const defaultLimits: Limits = {
  * value for both.
  */
 export const TOKEN_LIFETIME_SECONDS = 24 * 60 * 60;
+
+/** How long events are kept, in days, unless it is configured. */
+export const EVENT_DAYS = 30;

@@ -100,6 +100,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   PUBLIC_URL: ['https://gateway.example.com', 'https://example.com/gateway/', 'http://localhost:4000'],
   OAUTH_RETURN_ORIGINS: ['https://app.example.com', 'http://localhost:3000,https://app.example.com'],
   CHECK_CONNECTIONS_HOURS: ['24'],
+  EVENT_DAYS: ['1', '30'],
   TOKEN_REFRESH_SECONDS: ['0', '60'],
   TOKEN_REFRESH_AHEAD_SECONDS: ['0', '600'],
   CORS_ORIGINS: ['https://app.example.com', 'http://localhost:3000', 'https://app.example.com,https://xn--bcher-kva.example'],

@@ -4,12 +4,14 @@ import { expect } from 'vitest';
 import { type Noun, nounTable } from '../src/access/nouns.ts';
 import { createTokens } from '../src/domain/access-token.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
+import { createEvents } from '../src/domain/events.ts';
 import { createFindings } from '../src/domain/findings.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createUses } from '../src/domain/uses.ts';
 import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
 import { createKeyFilesPool } from '../src/key-files/pool.ts';
+import { EVENT_DAYS } from '../src/limits.ts';
 import { Redacted } from '../src/redacted.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
 import { macOf, recordKey } from '../src/secrets/record-mac.ts';
@@ -179,6 +181,7 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
     findings,
     uses: createUses('each'),
     tokens: createTokens(() => gateway),
+    events: createEvents({ stores, now }, { days: EVENT_DAYS, isAutomatic: false }),
   };
   return gateway;
 }
@@ -196,7 +199,7 @@ export async function signer(test: TestGateway, noun: Noun, organizationId: stri
   const bytes = await localKeyProvider([test.masterKey]).unwrap(key.wrapped!, place);
   return (document) => {
     const { mac: _, touches: _touches, bytes: _bytes, lastUsedAt: _lastUsedAt, ...covered } = document;
-    for (const field of [...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt']) delete covered[field];
+    for (const field of [...healthFieldNames, 'runsOutAt', 'noticeAt', 'isUnspread', 'refreshAt']) delete covered[field];
     return { ...document, mac: macOf(recordKey({ keyId: key._id, bytes }), noun, covered) };
   };
 }

@@ -165,6 +165,7 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
     credential,
     apiKey: (await test.makeAPIKey(caller, { scopes: ['apiKeys.post'] })).id,
     auditEntry: await auditEntry(test, caller),
+    event: await event(test, caller),
   };
   return { caller, ids, more: { ...named, endUserCredential: adasCredential }, refs: refsOf(ids, suffix) };
 }
@@ -230,6 +231,12 @@ const VERIFY = `mutation ($endUser: EndUserRef!, $email: String!) {
 async function auditEntry(test: TestGateway, caller: Caller): Promise<string> {
   const { data } = await test.answer(caller, '{ auditLog(first: 1) { nodes { id } } }');
   return data?.auditLog.nodes[0].id ?? missingId('auditEntry');
+}
+
+/** The id of the first event. */
+async function event(test: TestGateway, caller: Caller): Promise<string> {
+  const { data } = await test.answer(caller, '{ events(first: 1) { nodes { id } } }');
+  return data?.events.nodes[0].id ?? missingId('event');
 }
 
 /** An id of the right form that nothing has. */

@@ -83,6 +83,16 @@ export const nounTable = {
     // Each mutation adds one, and the rate limits bound them. A log that refuses entries would refuse mutations.
     storedLimit: null,
   },
+  event: {
+    label: 'event',
+    plural: 'events',
+    typeName: 'Event',
+    verbs: ['get'],
+    confinedVerbs: { integration: ['get'], endUser: ['get'] },
+    confinedBy: { integration: 'integrationId', endUser: 'endUserId' },
+    // Each change adds one, and the rate limits bound them. They are deleted when they are old.
+    storedLimit: null,
+  },
   ssoLink: {
     label: 'SSO link',
     plural: 'ssoLinks',

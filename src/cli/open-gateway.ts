@@ -79,6 +79,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
       checkConnectionsHours: config.checkConnectionsHours,
+      eventDays: config.eventDays,
       outbound: config.outbound,
       auditsProxied: config.auditsProxied,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),

@@ -45,11 +45,13 @@ import {
   withKept,
 } from './connection-entries.ts';
 import type { DomainContext } from './context.ts';
-import { type PreparedCredential, unsealedCredential } from './credential.ts';
+import { type PreparedCredential, removeCredentials, unsealedCredential } from './credential.ts';
 import { bindsIn, type Visibility, visibilityOf } from './credential-visibility.ts';
+import { recordCascades, usesOfCredential } from './deletion.ts';
 import { baseUrlText, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { forgetPrimary } from './primary-connection.ts';
+import { shown } from './reading.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import {
   type ConnectionRef,
@@ -569,18 +571,68 @@ export function destinations(
   );
 }
 
-/** Deletes a connection, but not its credentials, which other connections can use. @throws NotFoundError, ConflictError */
+/** Which credentials a deletion of a connection also deletes, and what that means. */
+export const credentialsToDelete = {
+  NONE: 'None: other connections can use them.',
+  UNUSED: 'Those that no other connection and no connector uses, and that you can see.',
+} as const;
+export type CredentialsToDelete = keyof typeof credentialsToDelete;
+
+/**
+ * Deletes a connection. Its credentials are kept, because other connections can use them; with `UNUSED`, those that nothing uses any more are deleted,
+ * too.
+ *
+ * @throws NotFoundError, ConflictError, ForbiddenError
+ */
 export async function deleteConnection(
   context: MutationContext,
-  { connection: ref, expectedVersion, ...rest }: Target<'connection', ConnectionRef>,
+  {
+    connection: ref,
+    expectedVersion,
+    deleteCredentials,
+    ...rest
+  }: Target<'connection', ConnectionRef> & { readonly deleteCredentials?: CredentialsToDelete | null },
 ): Promise<string> {
   refuseUnknown(rest);
   const { store } = context;
   return mutate(context, async () => {
-    const { id, version } = await requireConnection(context, ref, ['connection'], 'evenAltered');
-    expectVersion({ version }, expectedVersion);
-    await forgetPrimary(context, [id], { noun: 'connection', id });
+    const connection = await requireConnection(context, ref, ['connection'], 'evenAltered');
+    const { id } = connection;
+    expectVersion(connection, expectedVersion);
+    const object = { noun: 'connection', id } as const;
+    await forgetPrimary(context, [id], object);
     await store.connections.remove({ id });
+    if (deleteCredentials === 'UNUSED') {
+      // A transaction that attaches one writes it too. If both run at once, one of them is repeated.
+      if (!connection.isAltered) await store.credentials.touchAll(connection.credentialIds);
+      const ids = await unusedCredentials(context, connection, []);
+      await recordCascades(context, object, [{ noun: 'credential', verb: 'delete', ids }]);
+      if (ids.length > 0) await removeCredentials(context, { id: ids });
+    }
     return id;
   });
+}
+
+/** Returns the credentials of a connection that nothing uses besides some connections. Nothing proves those of an altered connection. */
+export async function unusedCredentials(
+  context: DomainContext,
+  { isAltered, credentialIds }: ConnectionRecord,
+  except: readonly string[],
+): Promise<string[]> {
+  const { store } = context;
+  if (isAltered || credentialIds.length === 0) return [];
+  const found = shown(context, 'credential', await store.credentials.evenAltered.byIds(credentialIds));
+  const ids = found.flatMap(({ id, isAltered: isCredentialAltered }) => (isCredentialAltered ? [] : [id]));
+  if (ids.length === 0) return [];
+  const uses = ids.map(usesOfCredential);
+  const users = await store.connections.counts(
+    uses.map(({ connections }) => connections),
+    except.length + 1,
+  );
+  const schemes = await store.connectors.counts(
+    uses.map(({ connectors }) => connectors),
+    1,
+  );
+  // What cannot be counted in time may be in use.
+  return ids.filter((_, at) => (users[at]?.count ?? Number.POSITIVE_INFINITY) <= except.length && schemes[at]?.count === 0);
 }

@@ -5,6 +5,7 @@ import type { OAuth } from '../services/oauth/index.ts';
 import type { Outbound } from '../services/outbound/index.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Tokens } from './access-token.ts';
+import type { Events, OrganizationEvents } from './events.ts';
 import type { Findings } from './findings.ts';
 import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
@@ -35,6 +36,8 @@ export interface GatewayContext {
   readonly tokens: Tokens;
   /** Collects what is learned by using credentials. */
   readonly findings: Findings;
+  /** The events of all organizations. */
+  readonly events: Events;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -68,11 +71,13 @@ export interface DomainContext {
   readonly findings: Findings;
   /** The health of the organization's credentials and connections. */
   readonly health: OrganizationHealth;
+  /** The events of the organization. */
+  readonly events: OrganizationEvents;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */
 export function contextOf(gateway: GatewayContext, viewer: Viewer): DomainContext {
-  const { stores, keyFiles, ...shared } = gateway;
+  const { stores, keyFiles, events, ...shared } = gateway;
   const { organizationId, confinedTo } = viewer;
   const { confinedTo: _, ...unlimitedViewer } = viewer;
   return {
@@ -80,6 +85,7 @@ export function contextOf(gateway: GatewayContext, viewer: Viewer): DomainContex
     store: stores.of(organizationId, confinedTo),
     keyFiles: () => keyFiles.of(organizationId),
     health: organizationHealth(gateway, organizationId),
+    events: events.of(organizationId),
     unlimited: () => contextOf(gateway, unlimitedViewer),
     ...shared,
   };

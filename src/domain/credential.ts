@@ -458,7 +458,12 @@ export async function revealSecret(
     if (!credential.secrets[field]) throw new NotFoundError('secret', ['field']);
     return credential;
   };
-  const credential = await checks.thenMake(() => mutate(context, check, `${valid!.field}: ${valid!.reason}`), [check]);
+  const reveal = async () => {
+    const found = await check();
+    await store.credentials.tell('SECRET_REVEALED', [found]);
+    return found;
+  };
+  const credential = await checks.thenMake(() => mutate(context, reveal, `${valid!.field}: ${valid!.reason}`), [check]);
   const { field } = valid!;
   return { credential, field, plain: await store.secrets.open(credential, field) };
 }

@@ -159,14 +159,14 @@ async function applyOutcome(store: OrganizationStore, { noun, id }: Omit<Subject
     const learned = learnedBy(record, outcome);
     if (!learned) return true;
     if (noun === 'connection') {
-      await store.connections.annotateAll([{ id, fields: { ...learned, stateChangesAt: UNSETTLED } }]);
+      await store.connections.annotateAll([{ id, before: record as ConnectionRecord, fields: { ...learned, stateChangesAt: UNSETTLED } }]);
       return true;
     }
     const before = record as CredentialRecord;
     const credential = { ...before, ...learned };
     const following = { ...stored(credentialHealth(credential, outcome.at)), runsOutAt: runsOutAt(credential) };
     const isSpread = isSameForConnections({ ...credential, ...following }, before);
-    await store.credentials.annotateAll([{ id, fields: { ...learned, ...following, ...(!isSpread && { isUnspread: true }) } }]);
+    await store.credentials.annotateAll([{ id, before, fields: { ...learned, ...following, ...(!isSpread && { isUnspread: true }) } }]);
     return true;
   });
 }

@@ -1,5 +1,6 @@
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { CredentialRecord } from '../store/credential.ts';
+import type { Expiring } from '../store/event-forms.ts';
 import { type HealthState, NEVER, type ProblemCode, UNSETTLED } from '../store/health.ts';
 import { isSameValue } from './same-value.ts';
 
@@ -99,6 +100,17 @@ export function credentialHealth(record: CredentialRecord, now: Date): Health {
 export function runsOutAt(record: CredentialRecord): Date {
   const ends = intervalsOf(record).flatMap(({ from, until }) => (from !== null && until === null ? [from] : []));
   return earliest(record.expiresAt ? [...ends, record.expiresAt] : ends);
+}
+
+/** Returns what of a credential expires when: the credential itself, its certificates, and its token if nobody can renew it. */
+export function expiriesOf(record: CredentialRecord): { readonly what: Expiring; readonly at: Date }[] {
+  const expiries: { readonly what: Expiring; readonly at: Date }[] = record.expiresAt ? [{ what: 'CREDENTIAL', at: record.expiresAt }] : [];
+  for (const { code, from } of intervalsOf(record)) {
+    if (from === null) continue;
+    if (code === 'CERTIFICATE_EXPIRED') expiries.push({ what: 'CERTIFICATE', at: from });
+    if (code === 'TOKEN_EXPIRED') expiries.push({ what: 'TOKEN', at: from });
+  }
+  return expiries;
 }
 
 /** Returns what is wrong with a credential at which times, as far as its record tells. */

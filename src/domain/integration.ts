@@ -4,10 +4,12 @@ import type { IntegrationRecord } from '../store/integration.ts';
 import type { DomainContext } from './context.ts';
 import { removeCredentials } from './credential.ts';
 import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
+import { expiryNoticesField } from './expiry-notices.ts';
 import { descriptionField, type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate, recordAlso } from './mutate.ts';
 import { expectVersion, newRecord, orNameTaken, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
+import { isSameValue } from './same-value.ts';
 import { ssoClaims } from './sso-claims.ts';
 import { Checks } from './validation.ts';
 
@@ -19,6 +21,7 @@ export const integrationFields = {
     optional: true,
     description: 'Additional claims for SSO links. An update replaces the whole object. Null if not set.',
   }),
+  expiryNotices: expiryNoticesField,
 } satisfies FieldsIn<IntegrationRecord>;
 
 /** @throws ValidationError, ConflictError */
@@ -47,7 +50,13 @@ export async function updateIntegration(
     mutate(context, async () => {
       const record = await requireIntegration(context, ref, ['integration']);
       expectVersion(record, expectedVersion);
-      return orNameTaken('integration', 'organization', () => updateRecord(context, context.store.integrations, record, checked!));
+      const updated = await orNameTaken('integration', 'organization', () =>
+        updateRecord(context, context.store.integrations, record, checked!),
+      );
+      // When they are due is determined again. Only credentials that expire have any.
+      if (!isSameValue(updated.expiryNotices ?? null, record.expiryNotices ?? null))
+        await context.store.credentials.unsettleNotices(record.id);
+      return updated;
     });
   return checks.thenMake(change, [() => requireIntegration(context, ref, ['integration'])]);
 }

@@ -1,10 +1,10 @@
 import { nouns, nounTable } from '../access/nouns.ts';
+import { GATEWAY_SUBJECT } from '../store/actor.ts';
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 import { recordPlatformEvent } from './platform.ts';
 
-/** The subject of what the gateway itself does, in the audit log. */
-export const GATEWAY_SUBJECT = '(credential-gateway)';
+export { GATEWAY_SUBJECT };
 
 /** Returns a context in which the gateway itself acts in an organization. */
 export function asItself(gateway: GatewayContext, organizationId: string): DomainContext {
@@ -40,9 +40,13 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   gateway.revocations.addDeleted(organizationId);
   await store.keys.remove();
   await store.audit.removeAll();
-  for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
-  // Records that belong to no integration, of whatever noun.
-  for (const noun of nouns) await store[nounTable[noun].plural].remove({});
+  // Nobody could read events about it: no token is valid any more.
+  await gateway.stores.outbox.silently(async () => {
+    for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
+    // Records that belong to no integration, of whatever noun.
+    for (const noun of nouns) await store[nounTable[noun].plural].remove({});
+  });
+  await store.events.removeAll();
   await store.revocations.remove({});
   await store.authorizations.removeAll({});
   await store.leases.removeAll();

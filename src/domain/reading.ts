@@ -5,10 +5,12 @@ import type { ConnectionRecord } from '../store/connection.ts';
 import type { ConnectorRecord } from '../store/connector.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { EndUserRecord } from '../store/end-user.ts';
+import type { EventRecord } from '../store/event.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { Count, Filter, Page, PageOf, RecordStore } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
+import { readableNouns } from './events.ts';
 import { byUse, countByUse, pageByUse } from './unused.ts';
 
 export type { Binding } from '../store/connection.ts';
@@ -18,7 +20,16 @@ export { GLOB_MAX_LENGTH, GLOB_MAX_STARS } from '../store/glob.ts';
 export type { SSOClaimSettings, SSOUserField } from '../store/integration.ts';
 export type { Actor, BaseRecord, Count, Filter, Page, PageOf, PageRequest, PageStart } from '../store/records.ts';
 export type { SecretFacts } from '../store/secret.ts';
-export type { APIKeyRecord, AuditRecord, ConnectionRecord, ConnectorRecord, CredentialRecord, EndUserRecord, IntegrationRecord };
+export type {
+  APIKeyRecord,
+  AuditRecord,
+  ConnectionRecord,
+  ConnectorRecord,
+  CredentialRecord,
+  EndUserRecord,
+  EventRecord,
+  IntegrationRecord,
+};
 
 /** The record type of each noun, taken from its store, which has the name of the noun's plural. */
 export interface RecordOf extends RecordsByNoun {}
@@ -29,7 +40,10 @@ export const COUNT_MAX = 10_000;
 
 /** Returns the records with these ids that exist in the viewer's organization, in any order, even altered ones: for display. Uses one command. */
 export async function readByIds<N extends Noun>(context: DomainContext, noun: N, ids: readonly string[]): Promise<readonly RecordOf[N][]> {
-  return shown(context, noun, await records(context, noun).evenAltered.byIds(ids));
+  const found = shown(context, noun, await records(context, noun).evenAltered.byIds(ids));
+  if (noun !== 'event') return found;
+  const nouns = readableNouns(context.viewer);
+  return found.filter((event) => nouns.includes((event as EventRecord).objectNoun));
 }
 
 /** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */

@@ -81,9 +81,10 @@ async function settleCredentials({ now }: Parts, { credentials, transaction }: O
     await credentials.annotateAll([
       ...intact.map((record) => ({
         id: record.id,
+        before: record,
         fields: { ...stored(credentialHealth(record, now())), runsOutAt: runsOutAt(record) },
       })),
-      ...altered.map((id) => ({ id, fields: ALTERED })),
+      ...altered.map((id) => ({ id, before: null, fields: ALTERED })),
     ]);
     return intact.length + altered.length < BATCH;
   });
@@ -101,7 +102,7 @@ async function spreadStates(_gateway: Parts, { credentials, connections, transac
     const ids = [...intact.map(({ id }) => id), ...altered];
     for (const id of ids) await connections.unsettle(id);
     // It conflicts with a change of the credential that is committed meanwhile.
-    await credentials.annotateAll(ids.map((id) => ({ id, fields: { isUnspread: false } })));
+    await credentials.annotateAll(ids.map((id) => ({ id, before: null, fields: { isUnspread: false } })));
     return ids.length < SPREAD_BATCH;
   });
 }
@@ -118,8 +119,8 @@ async function settleConnections(gateway: Parts, store: OrganizationStore): Prom
     const { intact, altered } = await connections.unsettled(BATCH);
     const healths = await healthOfConnections(gateway, store, intact);
     await connections.annotateAll([
-      ...intact.map(({ id }, index) => ({ id, fields: stored(healths[index]!) })),
-      ...altered.map((id) => ({ id, fields: ALTERED })),
+      ...intact.map((before, index) => ({ id: before.id, before, fields: stored(healths[index]!) })),
+      ...altered.map((id) => ({ id, before: null, fields: ALTERED })),
     ]);
     return intact.length + altered.length < BATCH;
   });

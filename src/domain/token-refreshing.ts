@@ -31,9 +31,9 @@ export async function refreshDueTokens(gateway: GatewayContext): Promise<void> {
     // An earlier version wrote them, or the settings have changed since: they must not be in the way of others.
     const other = intact.filter((record) => record.refreshAt?.getTime() !== refreshDue(record, policy).getTime());
     await store.credentials.annotateAll([
-      ...other.map((record) => ({ id: record.id, fields: { refreshAt: refreshDue(record, policy) } })),
+      ...other.map((record) => ({ id: record.id, before: null, fields: { refreshAt: refreshDue(record, policy) } })),
       // Nothing is done with what somebody else has written.
-      ...altered.map((id) => ({ id, fields: { refreshAt: NEVER } })),
+      ...altered.map((id) => ({ id, before: null, fields: { refreshAt: NEVER } })),
     ]);
     const due = intact.filter((record) => refreshDue(record, policy) <= now());
     const failures: unknown[] = [];

@@ -50,8 +50,8 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
   };
   yield text({ type: 'header', version: TRANSFER_VERSION, secrets: secrets ? 'sealed' : 'none' });
   for await (const integrations of pagesOf(store.integrations, {}, 'name')) {
-    for (const { id, name, description, ssoClaims = null } of integrations) {
-      yield text({ type: 'integration', name, description, ssoClaims });
+    for (const { id, name, description, ssoClaims = null, expiryNotices } of integrations) {
+      yield text({ type: 'integration', name, description, ssoClaims, ...(expiryNotices && { expiryNotices: [...expiryNotices] }) });
       for await (const page of pagesOf(store.endUsers, { integrationId: id }, 'externalId')) {
         for (const { externalId, displayName, contacts } of page) {
           yield text({ type: 'endUser', integration: name, externalId, displayName, contacts: [...contacts] });
@@ -177,6 +177,7 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
         object: null,
       }));
       await recordAllAlso(acting, revealed);
+      await store.credentials.tell('SECRET_REVEALED', [...new Set(places.map(({ record }) => record))]);
       return integrationId;
     });
     for (const { record, field } of places) {

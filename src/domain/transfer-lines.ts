@@ -16,7 +16,13 @@ const bindings = z.array(z.strictObject({ credential: reference, authScheme: z.r
 
 const forms = {
   header: z.strictObject({ type: z.literal('header'), version: z.literal(TRANSFER_VERSION), secrets: z.enum(['none', 'sealed']) }),
-  integration: z.strictObject({ type: z.literal('integration'), name: reference, description: anything, ssoClaims: anything }),
+  integration: z.strictObject({
+    type: z.literal('integration'),
+    name: reference,
+    description: anything,
+    ssoClaims: anything,
+    expiryNotices: anything,
+  }),
   endUser: z.strictObject({
     type: z.literal('endUser'),
     integration: reference,

@@ -27,6 +27,7 @@ import {
 import { withCanonicalHost } from '../fields/hosts.ts';
 import { authSchemeType } from './auth-scheme.ts';
 import { credentialKindEnum, newCredentialInput } from './credential.ts';
+import { credentialsToDeleteType } from './delete-preview.ts';
 import { byState, connectionHealthFields } from './health.ts';
 import { byGlob, byReference, byReferences, bySearch, byText, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
@@ -261,7 +262,15 @@ export function addConnection(kit: Kit): void {
     run: checkConnection,
   });
   connection.remove({
-    description: 'Deletes a connection. Its credentials are not deleted.',
+    description: 'Deletes a connection. Its credentials are not deleted, unless `deleteCredentials` says so.',
+    input: {
+      deleteCredentials: input.field({
+        type: credentialsToDeleteType(kit),
+        defaultValue: 'NONE',
+        description: 'Which of its credentials are deleted, too. `credentials.delete` is needed if there are any.',
+      }),
+    },
+    mayNeed: ({ deleteCredentials }) => (deleteCredentials === 'UNUSED' ? ['credentials.delete'] : []),
     errors: [ValidationError, NotFoundError, ConflictError],
     run: deleteConnection,
   });

@@ -7,8 +7,10 @@ import { addConnection } from './connection.ts';
 import { addConnector } from './connector.ts';
 import { addCredential } from './credential.ts';
 import { addCredentialKinds } from './credential-kinds.ts';
+import { addDeletePreview } from './delete-preview.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
+import { addEvent } from './event.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
 import { addRevocation } from './revocation.ts';
@@ -37,6 +39,8 @@ const parts = [
   addEndUserToken,
   addRevocation,
   addAudit,
+  addEvent,
+  addDeletePreview,
   addUse,
   addViewer,
 ];

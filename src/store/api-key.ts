@@ -65,6 +65,7 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
     authenticity,
     // Written by `verify`. It is shown and decides nothing.
     unauthenticated: ['lastUsedAt'],
+    happenings: (record, before) => (record.hash === before.hash ? [] : [{ type: 'SECRET_REPLACED' }]),
   });
   return (extent: Extent) => {
     const { organizationId } = extent;
@@ -123,7 +124,8 @@ export function apiKeyStore(database: Database, authenticity: Authenticity) {
             if (found.length < ancestors.length || !found.every((key) => !key.isAltered && isLive(key))) return null;
           }
           if (!lastUsedAt || now.getTime() - lastUsedAt.getTime() >= LAST_USED_MILLISECONDS) {
-            await model.updateOne({ organizationId, _id: id, ...(lastUsedAt && { lastUsedAt }) }, { $set: { lastUsedAt: now } });
+            if (lastUsedAt) await model.updateOne({ organizationId, _id: id, lastUsedAt }, { $set: { lastUsedAt: now } });
+            else await records.noteUsed([id], now);
           }
           return { ...record, keyHash };
         },

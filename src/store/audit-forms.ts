@@ -1,7 +1,8 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { ViewerKind } from '../access/viewer.ts';
 import { sameText } from '../secrets/same-text.ts';
-import { anyText, date, nullable, number, optional, text, type ValuesOf } from './fields.ts';
+import { carriedFields } from './event-forms.ts';
+import { anyText, boolean, date, list, nullable, number, object, optional, text, type ValuesOf } from './fields.ts';
 import { baseFields, isId, type RecordOf } from './records.ts';
 
 /** The format of entries and batches that have a MAC of their own. Older ones have no format. */
@@ -44,7 +45,11 @@ export const entryFields = {
   /** The number and hash of the newest batch that the writer knew. 0 and empty if none. */
   batch: optional(number()),
   batchHash: optional(anyText()),
-  /** Authenticates all fields except `sequence`, under the organization's audit key. */
+  /** What happened in the transaction of the entry: see `outbox.ts`. Absent if nothing did, and in entries that are older than this field. */
+  events: optional(list(object(carriedFields))),
+  /** Whether these events have no positions yet. Absent otherwise. */
+  hasNewEvents: optional(boolean()),
+  /** Authenticates all fields except `sequence` and `hasNewEvents`, under the organization's audit key. */
   mac: optional(text()),
 };
 
@@ -105,7 +110,7 @@ export const cursorFields = {
   mac: text(),
 };
 
-/** The text of an entry that its MAC covers: every field except `sequence`, in a fixed order. Never throws, whatever is stored. */
+/** The text of an entry that its MAC covers: every field except `sequence` and `hasNewEvents`, in a fixed order. Never throws, whatever is stored. */
 function signedText(entry: StoredEntry): string {
   return JSON.stringify([
     'credential-gateway audit entry',
@@ -130,6 +135,8 @@ function signedText(entry: StoredEntry): string {
     entry.settled,
     entry.batch,
     entry.batchHash,
+    // Only if present, so that the text of entries that are older than this field does not change.
+    ...(entry.events ? [entry.events] : []),
   ]);
 }
 

@@ -30,9 +30,11 @@ import {
 import { createEntryNumbers, type EntryNumbers } from './audit-numbers.ts';
 import { type AuditVerification, verifyLog } from './audit-verify.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
+import type { CarriedEvent } from './event-forms.ts';
 import type { Extent } from './extent.ts';
 import { type TenantDocument, tenantSchema, text } from './fields.ts';
 import type { KeyHolder } from './keyring.ts';
+import type { Outbox } from './outbox.ts';
 import { isInTransaction, onOutcome } from './outcomes.ts';
 import { newId, recordSchema, recordStore } from './records.ts';
 
@@ -109,6 +111,8 @@ function createModels(database: Database) {
   schema.index({ organizationId: 1, sequence: 1, _id: 1 });
   // Decides whether a transaction with an unknown outcome was committed. Entries of older versions have no numbers.
   schema.index({ organizationId: 1, writer: 1, number: 1 }, { unique: true, partialFilterExpression: { format: FORMAT } });
+  // Small: the events of an entry get their positions soon after it was committed.
+  schema.index({ organizationId: 1, _id: 1 }, { name: 'newEvents', partialFilterExpression: { hasNewEvents: true } });
   const entries: Model<StoredEntry> = database.model('AuditEntry', schema as never, 'auditEntries');
 
   const sealSchema = tenantSchema({ ...sealFields, mac: text() });
@@ -130,7 +134,7 @@ function createModels(database: Database) {
  * The audit log. Entries are never changed, except for the number of the batch that seals them. `src/README.md` describes what is
  * authenticated by what.
  */
-export function auditStore(database: Database) {
+export function auditStore(database: Database, outbox: Outbox) {
   const models = createModels(database);
   const { entries, seals, heads, cursors } = models;
   const collection = database.collection<StoredEntry>(entries.collection.collectionName);
@@ -223,7 +227,12 @@ export function auditStore(database: Database) {
     }
 
     async function write(record: AuditRecord): Promise<AuditRecord> {
-      await (isInTransaction() ? insertNext([record]) : database.transaction(() => insertNext([record])));
+      if (!isInTransaction()) {
+        await database.transaction(() => insertNext([record]));
+        return record;
+      }
+      const events = outbox.take(organizationId, record);
+      await insertNext([events.length === 0 ? record : { ...record, events, hasNewEvents: true }]);
       return record;
     }
 
@@ -364,8 +373,26 @@ export function auditStore(database: Database) {
 
         /** Adds several entries. Call it in the transaction of what they tell. */
         async insertAll(added: readonly AuditRecord[]): Promise<void> {
+          const last = added.at(-1);
+          if (last) outbox.attribute(organizationId, last);
           for (let start = 0; start < added.length; start += ENTRIES_PER_BATCH)
             await insertNext(added.slice(start, start + ENTRIES_PER_BATCH));
+        },
+
+        /** Returns entries whose events have no positions yet, oldest first: at most `limit`. Those that the gateway did not write have no events. */
+        async withNewEvents(limit: number): Promise<{ readonly id: string; readonly events: readonly CarriedEvent[] }[]> {
+          const found = await collection
+            .find({ organizationId, hasNewEvents: true }, { sort: { _id: 1 }, limit, batchSize: limit + 1, ...database.session() })
+            .toArray();
+          if (found.length === 0) return [];
+          const { key } = await opened();
+          return found.map((entry) => ({ id: entry._id, events: isAuthentic(key, entry) ? (entry.events ?? []) : [] }));
+        },
+
+        /** Notes that the events of entries have got their positions. */
+        async noteNumbered(ids: readonly string[]): Promise<void> {
+          const filter = { organizationId, _id: { $in: [...ids] } };
+          await collection.updateMany(filter, { $unset: { hasNewEvents: '' } } as never, database.session());
         },
 
         /** Begins the log of a new organization. Call it in the transaction that creates the organization's keys. */

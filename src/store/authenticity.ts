@@ -1,5 +1,6 @@
 import type { Noun } from '../access/nouns.ts';
 import type { RecordKey } from '../secrets/record-mac.ts';
+import type { Outbox } from './outbox.ts';
 import type { VerifiedRecords } from './verified.ts';
 
 /** A stored record that is not as the gateway wrote it. */
@@ -10,7 +11,7 @@ export interface Alteration {
   readonly id: string | null;
 }
 
-/** What the stores of records need to authenticate them. */
+/** What the stores of records need to authenticate them, and to tell what happens to them. */
 export interface Authenticity {
   /** @throws UnreadableSecretError when the key is missing, or no available master key opens it */
   readonly key: (organizationId: string) => Promise<RecordKey>;
@@ -18,4 +19,6 @@ export interface Authenticity {
   readonly report: (alteration: Alteration) => void;
   /** The records that were verified before. */
   readonly verified: VerifiedRecords;
+  /** Where what happens to them is noted. */
+  readonly outbox: Outbox;
 }

@@ -29,6 +29,12 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   ssoLinks: (limited) => limited.members.ssoLinks(extentOf('ssoLink', limited)),
   // Each leads to a connection.
   authorizations: (limited) => limited.members.authorizations(extentOf('connection', limited), { keys: limited.whole.keys }),
+  // Only the gateway itself gives them positions, and deletes them.
+  events(limited) {
+    const own = limited.members.events(extentOf('event', limited));
+    const { number, range, trim, removeAll } = own;
+    return { ...own, ...refusing({ number, range, trim, removeAll }) };
+  },
   // Only the tokens of end users are revoked within a limit.
   revocations: (limited) => limited.members.revocations(extentOf('endUserToken', limited)),
   endUserTokens: (limited) => limited.members.endUserTokens(extentOf('endUserToken', limited), { keys: limited.whole.keys }),

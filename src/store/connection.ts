@@ -3,7 +3,7 @@ import { authScheme } from './connector.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { type Extent, within } from './extent.ts';
 import { anyText, date, list, nullable, object, optional, text, type ValueOf } from './fields.ts';
-import { healthFieldNames, healthFields, UNSETTLED, unsettledAt } from './health.ts';
+import { healthFieldNames, healthFields, newFindings, UNSETTLED, unsettledAt } from './health.ts';
 import { kindKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import { addSortIndexes } from './sort-indexes.ts';
@@ -73,6 +73,7 @@ export function connectionStore(
     // They are shown and decide nothing: `noteUsed` writes the first one.
     unauthenticated: ['lastUsedAt', 'checkStartedAt', ...healthFieldNames],
     derived,
+    happenings: newFindings,
     async lookupKeys(records, organizationId) {
       const ids = [...new Set(records.flatMap(({ credentialIds }) => credentialIds))];
       const kinds = ids.length === 0 ? new Map<string, string>() : await kindsOf(organizationId, ids);

@@ -1,8 +1,9 @@
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
+import type { Happening } from './event-forms.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
-import { healthFieldNames, healthFields, unsettledAt } from './health.ts';
+import { healthFieldNames, healthFields, NEVER, newFindings, UNSETTLED, unsettledAt } from './health.ts';
 import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
@@ -42,18 +43,37 @@ const fields = {
   ...healthFields,
   /** When it stops working by time alone. `NEVER` if time does not end it. Absent in records that are older than this field. */
   runsOutAt: optional(date()),
+  /** When the next event says that it is about to expire. `UNSETTLED` if that must be determined, `NEVER` if none will. Absent likewise. */
+  noticeAt: optional(date()),
   /** Whether the connections that use it are still to be told that its state has changed. */
   isUnspread: optional(boolean()),
   ...lookupFields,
 };
 
 /** What is shown and decides nothing: the MAC does not cover it. `noteUsed` writes the first one, and the others follow from the record or were learned. */
-const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt'] as const;
+const unauthenticated = ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'noticeAt', 'isUnspread', 'refreshAt'] as const;
 
 export interface CredentialRecord extends RecordOf<typeof fields> {}
 
 /** Returns the fields that follow from a record that is written: a new one, or one that replaces `before`. */
 export type DerivedHealth = (record: CredentialRecord, before: CredentialRecord | null) => Partial<CredentialRecord>;
+
+/** Returns what has happened to a credential, besides that it was changed. */
+function happenings(record: CredentialRecord, before: CredentialRecord) {
+  const found: (Pick<Happening, 'type'> & Partial<Happening>)[] = [];
+  const isRewritten = record.version === before.version;
+  const isReplaced = (field: string) => record.secrets[field]?.generation !== before.secrets[field]?.generation;
+  const fields = new Set([...shownSecrets(record.secrets), ...shownSecrets(before.secrets)]);
+  // What a refresh writes, it tells itself.
+  if (!isRewritten && [...fields].some(isReplaced)) found.push({ type: 'SECRET_REPLACED' });
+  const { token } = record;
+  if (token && token.refreshedAt !== null && token.refreshedAt.getTime() !== before.token?.refreshedAt?.getTime()) {
+    found.push({ type: 'TOKENS_REFRESHED' });
+  } else if (token && token.failure !== null && token.failures !== (before.token?.failures ?? 0)) {
+    found.push({ type: 'REFRESH_FAILED', problem: token.failure });
+  }
+  return [...found, ...newFindings(record, before)];
+}
 
 /** `searchableOf` returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. */
 export function credentialStore(
@@ -75,6 +95,7 @@ export function credentialStore(
   schema.index({ organizationId: 1, integrationId: 1, state: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, stateChangesAt: 1 });
   schema.index({ organizationId: 1, refreshAt: 1 });
+  schema.index({ organizationId: 1, noticeAt: 1 });
   schema.index({ organizationId: 1, updatedAt: 1 }, { name: 'unspread', partialFilterExpression: { isUnspread: true } });
   addLookupIndex(schema);
   const model = database.model('Credential', schema, 'credentials');
@@ -100,6 +121,7 @@ export function credentialStore(
     authenticity,
     unauthenticated,
     derived,
+    happenings,
     lookupKeys: (all) => all.map(keysOf),
     visible,
   });
@@ -112,6 +134,18 @@ export function credentialStore(
         unspread: (limit: number) => own.matching([{ isUnspread: true }], limit),
         /** Returns at most `limit` of those whose tokens should be refreshed, and as many of which that is not known. */
         refreshable: (limit: number) => own.matching([{ refreshAt: { $lte: now() } }, { refreshAt: null }], limit),
+        /** Returns at most `limit` of those about whose end an event is due, and as many of which that is not known. */
+        expiring: (limit: number) => own.matching([{ noticeAt: { $lte: now() } }, { noticeAt: null }], limit),
+        /** Says that it must be determined again when events tell that the credentials of an integration are about to expire. */
+        async unsettleNotices(integrationId: string): Promise<void> {
+          await database
+            .collection('credentials')
+            .updateMany(
+              { ...within(extent), integrationId, runsOutAt: { $lt: NEVER } },
+              { $set: { noticeAt: UNSETTLED } },
+              database.session(),
+            );
+        },
         /** Returns at most `limit` of those whose state must be determined again. */
         unsettled: (limit: number) => own.matching(unsettledAt(now()), limit),
         /** Returns those of the given credentials that have expired and that the job has not deleted yet. Altered ones are not among them. */

@@ -21,6 +21,9 @@ interface Account {
 /** Returns what the running transaction has added and removed so far, by organization. Undefined outside of a transaction. */
 const accounts = () => noteOf(accounts, () => new Map<string, Account>());
 
+/** Returns what is done at the end of the running transaction. Undefined outside of one. */
+const endings = () => noteOf(endings, (): (() => Promise<void>)[] => []);
+
 function accountOf(noted: Map<string, Account>, organizationId: string): Account {
   const account = noted.get(organizationId) ?? { delta: {}, owners: new Set(), isExempt: false };
   noted.set(organizationId, account);
@@ -54,6 +57,8 @@ export interface Database {
   account(organizationId: string, delta: Delta, owner?: string | null): Promise<void>;
   /** Says that no limit refuses what the running transaction adds: the gateway must not lose it. */
   exempt(organizationId: string): void;
+  /** Runs a function at the end of the running transaction, before it is committed. Call it in a transaction. */
+  beforeCommit(run: () => Promise<void>): void;
   /** Sets the function that settles what was noted. It runs in the transaction. */
   onSettle(settle: Settle): void;
   /** Runs a request: within it, each function of the store waits for a limited time. */
@@ -141,9 +146,11 @@ export async function openDatabase(options: {
       for (const [name, amount] of Object.entries(delta)) account.delta[name] = (account.delta[name] ?? 0) + amount;
       if (owner) account.owners.add(owner);
     },
+    beforeCommit: (run) => void endings()!.push(run),
     transaction: (run) =>
       transactionOn(connection, async () => {
         const result = await run();
+        for (const end of endings()!) await patiently(end);
         for (const [organizationId, { delta, owners, isExempt }] of accounts()!) {
           await patiently(() => settle(organizationId, delta, owners, isExempt));
         }

@@ -49,6 +49,17 @@ export const healthFields = {
 
 export const healthFieldNames = ['findings', 'checkedAt', 'state', 'stateChangesAt'] as const;
 
+/** Returns the events about problems that were found in a record and were not known before. */
+export function newFindings(record: WithFindings, before: WithFindings) {
+  const known = new Set(before.findings?.map(({ code }) => code));
+  return (record.findings ?? [])
+    .filter(({ code }) => !known.has(code))
+    .map(({ code }) => ({ type: 'CHECK_FAILED', problem: code }) as const);
+}
+interface WithFindings {
+  readonly findings?: readonly { readonly code: ProblemCode }[] | undefined;
+}
+
 /** Returns the conditions of records whose stored state is not right, or not known to be right. Each is an interval of one index. */
 export function unsettledAt(now: Date): Conditions[] {
   return [{ stateChangesAt: null }, { stateChangesAt: { $lte: now } }];

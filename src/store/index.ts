@@ -12,6 +12,7 @@ import { credentialStore, type DerivedHealth } from './credential.ts';
 import type { Database } from './database.ts';
 import { endUserStore } from './end-user.ts';
 import { endUserTokenStore } from './end-user-token.ts';
+import { eventStore } from './event.ts';
 import type { Extent } from './extent.ts';
 import { UNSETTLED } from './health.ts';
 import { integrationStore } from './integration.ts';
@@ -19,6 +20,7 @@ import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
 import { leaseStore } from './lease.ts';
 import { organizationStore } from './organization.ts';
+import { createOutbox } from './outbox.ts';
 import { platformLog } from './platform.ts';
 import { rateLimitStore } from './rate-limit.ts';
 import { revocationStore } from './revocation.ts';
@@ -55,7 +57,12 @@ export interface StoreOptions {
 
 /** Creates the store on an open database. Call `prepare` once before the first use. */
 export function createStore(database: Database, keyProvider: KeyProvider, now: () => Date, options: StoreOptions = {}) {
-  const { keyring, organizations, revocations, authorizations, members, platform } = createMembers(database, keyProvider, now, options);
+  const { keyring, organizations, revocations, authorizations, members, outbox, platform } = createMembers(
+    database,
+    keyProvider,
+    now,
+    options,
+  );
   const whole = lazily<Extent, OrganizationStore>(members);
   const confined = lazily<Limited, OrganizationStore>(confinedMembers);
   return {
@@ -74,6 +81,10 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     writtenAuditLogs: members.audit.written,
     /** Returns those that it has written to since this was called last. */
     changedAuditLogs: members.audit.changed,
+    /** Collects what happens to objects, and says when it is committed. */
+    outbox,
+    /** Returns the positions of the newest events of some organizations. One read by an index. */
+    newestEvents: members.events.newest,
     /** The log of the platform, which belongs to no organization. `of(platform.organizationId).audit` reads and writes it. */
     platform,
     keyring,
@@ -117,11 +128,12 @@ function createMembers(
   { storageLimits, onAltered = () => {}, onUnreadable = () => {}, health = unsettledHealth, searchableOf = () => undefined }: StoreOptions,
 ) {
   const { keysOf, recordKeyOf, ...keyring } = createKeyring(database, keyProvider);
-  const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords() };
+  const outbox = createOutbox(database, now, recordKeyOf);
+  const authenticity: Authenticity = { key: recordKeyOf, report: onAltered, verified: createVerifiedRecords(), outbox };
   const organizations = organizationStore(database, usageStore(database, storageLimits));
   const revocations = revocationStore(database);
   const authorizations = authorizationStore(database, now);
-  const audit = auditStore(database);
+  const audit = auditStore(database, outbox);
   const platform = platformLog(database, (extent) => {
     const keys = keysOf(extent);
     return { keys, audit: audit(extent, { keys }) };
@@ -142,6 +154,7 @@ function createMembers(
     credentials,
     apiKeys: apiKeyStore(database, authenticity),
     audit,
+    events: eventStore(database, authenticity, (extent) => audit(extent, { keys: keysOf(extent) })),
     secrets: secretStore(database, onUnreadable),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),
@@ -152,7 +165,7 @@ function createMembers(
     keys: keysOf,
     transaction: () => database.transaction,
   };
-  return { keyring, organizations, revocations, authorizations, members, platform };
+  return { keyring, organizations, revocations, authorizations, members, outbox, platform };
 }
 
 const unsettledHealth = {

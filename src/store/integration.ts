@@ -1,6 +1,6 @@
 import type { Authenticity } from './authenticity.ts';
 import type { Database } from './database.ts';
-import { mixed, nullable, optional, text } from './fields.ts';
+import { list, mixed, nullable, optional, text } from './fields.ts';
 import { textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 
@@ -27,6 +27,8 @@ const fields = {
   description: nullable(text()),
   /** Additional claims of the end users’ SSO links. Absent in records that are older than this field. */
   ssoClaims: optional(nullable(mixed<SSOClaimSettings>())),
+  /** When events say that credentials are about to expire. Absent in records that are older than this field. */
+  expiryNotices: optional(list(text())),
   ...lookupFields,
 };
 

@@ -1,12 +1,13 @@
 import { LRUCache } from 'lru-cache';
-import { type Model, mongo, type PipelineStage, type Schema, Types } from 'mongoose';
+import { type Model, mongo, type PipelineStage, type Schema } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
-import type { ViewerKind } from '../access/viewer.ts';
 import { AlteredRecordError, beingPrepared, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
 import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
+import { type Actor, actor } from './actor.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
+import { type EventNoun, type Happening, happened, isEventNoun } from './event-forms.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
 import {
   date,
@@ -15,28 +16,21 @@ import {
   list,
   nullable,
   number,
-  object,
-  oneOf,
   optional,
   storable,
   storableWhole,
   tenantSchema,
   text,
-  type ValueOf,
   type ValuesOf,
 } from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
+import type { HealthState } from './health.ts';
 import { type KeyCondition, keyConditions, type LookupFilter, lookupMembers } from './lookup.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
 
-/** The kinds of viewers who write records. `gateway` is the gateway itself. */
-export const viewerKinds = ['token', 'apiKey', 'endUser', 'gateway'] as const satisfies readonly ViewerKind[];
-
-const actor = object({ kind: oneOf(viewerKinds), subject: text() });
-
-/** Who created or changed a record: the kind and the subject of the viewer. */
-export interface Actor extends ValueOf<typeof actor> {}
+export { type Actor, viewerKinds } from './actor.ts';
+export { newId } from './ids.ts';
 
 /** The fields of every record, besides its ids. */
 export const baseFields = {
@@ -177,11 +171,6 @@ export interface PageOf<R extends BaseRecord> {
   readonly request: PageRequest;
 }
 
-/** Returns a new id. */
-export function newId(): string {
-  return new Types.ObjectId().toHexString();
-}
-
 /** Creates the schema of a record: the noun's own fields, and those of all records. */
 export function recordSchema<F extends Fields>(fields: F) {
   return tenantSchema({ ...baseFields, ...bookkeeping, ...fields });
@@ -223,6 +212,8 @@ interface RecordStoreOptions<R extends BaseRecord> {
    * cover.
    */
   readonly derived?: (record: R, before: R | null) => Partial<R>;
+  /** Returns what else has happened when a record replaces another one, besides that it was changed. */
+  readonly happenings?: (record: R, before: R) => readonly (Pick<Happening, 'type'> & Partial<Happening>)[];
   /** The field that globs match. `name` by default. */
   readonly nameField?: string;
   /**
@@ -252,6 +243,7 @@ export function recordStore<R extends BaseRecord>(
     authenticity,
     unauthenticated = [],
     derived = () => ({}),
+    happenings = () => [],
     nameField = 'name',
     lookupKeys,
     visible,
@@ -275,6 +267,19 @@ export function recordStore<R extends BaseRecord>(
   const { label, storedLimit } = nounTable[noun];
   const isCounted = storedLimit !== null;
   const indexes = indexesOf(model.schema);
+
+  /** Where events of these records go. Null if they have none. */
+  const outbox = authenticity && isEventNoun(noun) ? authenticity.outbox : null;
+  const eventOf = (type: Happening['type'], record: BaseRecord, more?: Partial<Happening>) =>
+    happened(noun as EventNoun, type, record as never, more);
+  /** Returns what has happened if the stored state of a record has changed. A state that was not determined yet tells nothing but a problem. */
+  function stateChange(record: BaseRecord, before: BaseRecord): Happening[] {
+    const { state } = record as { readonly state?: HealthState };
+    const { state: previousState = 'UNKNOWN' } = before as { readonly state?: HealthState };
+    const isFirst = !('state' in before) || (before as { readonly state?: HealthState }).state === undefined;
+    if (state === undefined || state === previousState || (isFirst && state === 'WORKING')) return [];
+    return [eventOf('STATE_CHANGED', record, { state, previousState })];
+  }
 
   /** What the MAC does not cover. */
   const uncovered: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), ...unauthenticated]);
@@ -334,6 +339,10 @@ export function recordStore<R extends BaseRecord>(
       // Of one document, the driver tells which index has refused it.
       if (documents.length === 1) await collection.insertOne(documents[0]!, database.session());
       else await collection.insertMany(documents, database.session());
+      await outbox?.note(
+        organizationId,
+        records.map((record) => eventOf('CREATED', record)),
+      );
       if (!isCounted) return stored;
       const bytes = sizes.reduce((sum, size) => sum + size, 0);
       await database.account(organizationId, { [collectionName]: documents.length, bytes });
@@ -368,7 +377,35 @@ export function recordStore<R extends BaseRecord>(
         await collection.updateOne(written({ id }), { $set: { bytes } }, database.session());
         await database.account(organizationId, { bytes: grown });
       }
-      return { ...record, ...set } as R;
+      const replaced = { ...record, ...set } as R;
+      await outbox?.note(organizationId, [
+        ...(stamp.version > version ? [eventOf('UPDATED', replaced)] : []),
+        ...happenings(replaced, record).map(({ type, ...more }) => eventOf(type, replaced, more)),
+        ...stateChange(replaced, record),
+      ]);
+      return replaced;
+    }
+
+    /**
+     * Notes the deletion of records, with what they were, before they are deleted. Returns the sum of their sizes. They are read one after the other,
+     * because there can be many.
+     */
+    async function noteDeletion(filter: Filter<R>): Promise<number> {
+      const key = await recordKey().catch(() => null);
+      const all: Happening[] = [];
+      let bytes = 0;
+      for await (const document of collection.find(written(filter), {
+        batchSize: IDS_AT_ONCE,
+        ...database.session(),
+      }) as AsyncIterable<Document>) {
+        bytes += countedBytes(document.bytes);
+        // Only such an object has a global id. Whatever somebody else has written there is no text of an event.
+        if (!isId(document._id)) continue;
+        const isProven = key !== null && isIntact(key, document);
+        all.push(eventOf('DELETED', isProven ? toRecord(document) : shownAltered({ _id: document._id }, organizationId)));
+      }
+      await outbox!.note(organizationId, all);
+      return bytes;
     }
 
     /** Reports an altered record. Returns its id, or null if it has none. */
@@ -768,9 +805,17 @@ export function recordStore<R extends BaseRecord>(
 
         /**
          * Writes fields that the MAC does not cover. Neither the version nor the times change, so it is in nobody's way. If what is written follows from
-         * other fields, the caller has read the record in the same transaction.
+         * other fields, the caller has read the record in the same transaction. `before` is the record that was read, for the events that follow; null if
+         * it was altered.
          */
-        async annotateAll(all: readonly { readonly id: string; readonly fields: Partial<R> }[]): Promise<void> {
+        async annotateAll(
+          all: readonly {
+            readonly id: string;
+            readonly fields: Partial<R>;
+            readonly before: R | null;
+            readonly also?: readonly Happening[];
+          }[],
+        ): Promise<void> {
           if (all.length === 0) return;
           const updates = all.map(({ id, fields: values }) => {
             const covered = Object.keys(values).filter((name) => !uncovered.has(name));
@@ -778,6 +823,15 @@ export function recordStore<R extends BaseRecord>(
             return { updateOne: { filter: written({ id }), update: { $set: storable(allFields, values) } } };
           });
           await collection.bulkWrite(updates as never, { ordered: true, ...database.session() });
+          await outbox?.note(
+            organizationId,
+            all.flatMap(({ before, fields: values, also = [] }) => {
+              if (before === null) return also;
+              const record = { ...before, ...values };
+              const others = happenings(record, before).map(({ type, ...more }) => eventOf(type, record, more));
+              return [...also, ...others, ...('state' in values ? stateChange(record, before) : [])];
+            }),
+          );
         },
 
         /**
@@ -797,6 +851,14 @@ export function recordStore<R extends BaseRecord>(
           return { intact: intact.filter((record) => record !== null), altered: altered.filter(isId) };
         },
 
+        /** Notes what has happened to records without changing them. Call it in a transaction, with records that were read in it. */
+        async tell(type: Happening['type'], all: readonly R[]): Promise<void> {
+          await outbox?.note(
+            organizationId,
+            all.map((record) => eventOf(type, record)),
+          );
+        },
+
         /** Writes the record without changing it, so that this transaction and one that deletes it cannot both commit. */
         async touch(id: string): Promise<boolean> {
           const result = await collection.updateOne(written({ id }), { $set: { touches: newTouch() } }, database.session());
@@ -809,17 +871,23 @@ export function recordStore<R extends BaseRecord>(
         },
 
         /**
-         * Writes when records were last used. Changes neither their version nor their times, and needs no transaction: only for nouns whose `lastUsedAt`
-         * is in `unauthenticated`.
+         * Writes when records were last used. Changes neither their version nor their times: only for nouns whose `lastUsedAt` is in `unauthenticated`.
+         * Those that were never used before are read, in a transaction, for the event that says so.
          */
         async noteUsed(ids: readonly string[], at: Date): Promise<void> {
           if (!unauthenticated.includes('lastUsedAt' as keyof R & string)) throw new Error(`The noun ${noun} has no lastUsedAt.`);
-          for (let start = 0; start < ids.length; start += IDS_AT_ONCE)
-            await collection.updateMany(
-              written({ id: ids.slice(start, start + IDS_AT_ONCE) }),
-              { $set: { lastUsedAt: at } },
-              database.session(),
-            );
+          for (let start = 0; start < ids.length; start += IDS_AT_ONCE) {
+            const some = written({ id: ids.slice(start, start + IDS_AT_ONCE) });
+            await database.transaction(async () => {
+              // In the same snapshot: of two copies of the gateway that note the first use at once, one is repeated and finds a time.
+              const first = (await find({ ...some, lastUsedAt: null }, 0)).map(decoded).filter(await authenticator());
+              await collection.updateMany(some, { $set: { lastUsedAt: at } }, database.session());
+              await outbox?.note(
+                organizationId,
+                first.map((document) => eventOf('FIRST_USED', { ...toRecord(document), lastUsedAt: at } as BaseRecord)),
+              );
+            });
+          }
         },
 
         completeKeys,
@@ -853,7 +921,7 @@ export function recordStore<R extends BaseRecord>(
         /** Deletes all matching records, including those that reads hide. */
         async remove(filter: Filter<R>): Promise<number> {
           if (!isCounted) return (await anyModel.deleteMany(written(filter))).deletedCount;
-          const bytes = await sumOfBytes(anyModel, written(filter));
+          const bytes = outbox && !outbox.isSilent() ? await noteDeletion(filter) : await sumOfBytes(anyModel, written(filter));
           const { deletedCount } = await anyModel.deleteMany(written(filter));
           if (deletedCount > 0) await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -bytes });
           return deletedCount;

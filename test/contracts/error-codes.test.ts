@@ -92,6 +92,11 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
       id,
     });
   },
+  CURSOR_EXPIRED: () => {
+    // A database that was put back has fewer events than its readers have read.
+    const cursor = JSON.stringify(['event', 'position', ['text', '9'.repeat(15).padStart(16, '0')], 'f'.repeat(24)]);
+    return asks(`{ events(after: "${Buffer.from(cursor).toString('base64url')}") { nodes { id } } }`);
+  },
   ALTERED_RECORD: async () => {
     const { id } = await newSecret('altered');
     await test.database.collection<{ _id: string }>('credentials').updateOne({ _id: localId(id) }, { $set: { kind: 'jwt' } });

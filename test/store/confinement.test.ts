@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Confinement } from '../../src/access/viewer.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { newState } from '../../src/store/authorization.ts';
+import type { EventRecord } from '../../src/store/event.ts';
+import { positionOf } from '../../src/store/event-forms.ts';
 import type { OrganizationStore, Store } from '../../src/store/index.ts';
 import { type BaseRecord, newId, type RecordStore } from '../../src/store/records.ts';
 import type { SecretOwner } from '../../src/store/secret.ts';
@@ -201,6 +203,26 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       await confined.transaction(() => confined.audit.insertAll(more));
       expect((await whole.audit.ids({})).toSorted()).toEqual([entry.id, ...more.map(({ id }) => id)].toSorted());
       await expectRefusing(confined.audit, ['insert', 'insertAll']);
+    },
+    async events() {
+      const { confined, whole, ours, theirs } = side;
+      const event = (place: Place, number: number) => ({
+        ...base(),
+        ...place,
+        ...{ position: positionOf(number), type: 'CREATED', objectNoun: 'credential', objectId: newId() },
+        ...{ snapshot: null, previousState: null, state: null, problem: null, expiry: null },
+        ...{ reason: null, causeNoun: null, causeId: null, action: null },
+      });
+      const [own, foreign] = [event(ours, 1), event(theirs, 2)] as unknown as [EventRecord, EventRecord];
+      await whole.events.insertAll([own, foreign]);
+      const order = { ...page, sortField: 'position', isBounded: true };
+      expect((await confined.events.page({}, order)).records).toMatchObject([{ id: own.id }]);
+      expect(await confined.events.byIds([own.id, foreign.id])).toMatchObject([{ id: own.id }]);
+      expect(await confined.events.ids({})).toEqual([own.id]);
+      await expect(confined.events.insert(event(theirs, 3) as unknown as EventRecord)).rejects.toThrow('outside the limit');
+      const { number, range, trim, removeAll } = confined.events;
+      await expectRefusing({ number, range, trim, removeAll });
+      await whole.events.remove({});
     },
     async secrets() {
       const { confined, whole, ours, theirs } = side;

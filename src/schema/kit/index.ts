@@ -58,6 +58,7 @@ export function createKit(kinds: KindRegistry) {
   }
 
   const integration = objectNoun('integration', references.integration);
+  const event = builder.objectRef<RecordOf['event']>(nounTable.event.typeName);
   const auditEntry = builder.objectRef<RecordOf['auditEntry']>(nounTable.auditEntry.typeName);
   return {
     builder,
@@ -90,6 +91,7 @@ export function createKit(kinds: KindRegistry) {
     connection: objectNoun('connection', references.connection),
     apiKey: objectNoun('apiKey', references.apiKey),
     credential: nounKit(builder, 'credential', credential, references.credential, pages, mutations),
+    event: { ...listKit(builder, 'event', event, pages), type: event },
     auditEntry: { ...listKit(builder, 'auditEntry', auditEntry, pages), type: auditEntry },
   };
 }

@@ -210,15 +210,17 @@ export function nounKit<N extends Noun, Ref>(
       /** Further members of the input. */
       readonly input?: Members;
       readonly cost?: NounMutationOptions<Members>['cost'];
+      /** The scopes that it needs if there is something that the input says to delete, too. */
+      readonly mayNeed?: NounMutationOptions<Members>['mayNeed'];
       readonly also?: Success<unknown>;
       readonly run: Run<Taken, string | { readonly id: string }> & Misfit<Members & Which<N, Ref>, Taken>;
     }): void {
-      const { name = `delete${typeName}`, force, input, also, run, ...rest } = options;
+      const { name = `delete${typeName}`, force, input, also, run, mayNeed, ...rest } = options;
       addMutation(name, {
         ...rest,
         inputDescription: `The ${label} to delete.`,
         input: { ...which(), ...input, ...(force && { force: t.boolean({ defaultValue: false, description: force.description }) }) },
-        mayNeed: (input: Forceable) => (force && input.force ? force.needs : []),
+        mayNeed: (input: Forceable) => [...(force && input.force ? force.needs : []), ...(mayNeed?.(input as never) ?? [])],
         scope: `${plural}.delete` as Scope,
         success: { field: 'deletedId', type: 'ID', description: `The global id of the deleted ${label}.`, ...(also && { also }) },
         audit: noun,

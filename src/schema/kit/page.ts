@@ -98,6 +98,8 @@ export function addPages(builder: Builder) {
   });
 
   return {
+    countPrecision,
+
     /**
      * Adds the page type of a noun, such as `ConnectionPage`, and its edge type. `name` is that of another type whose records are all records of
      * this noun and of others.

@@ -1,0 +1,130 @@
+import type { NounName } from '../access/nouns.ts';
+import { readScope } from '../access/scopes.ts';
+import { may, type Viewer } from '../access/viewer.ts';
+import type { EventRange } from '../store/event.ts';
+import { type EventNoun, eventNouns } from '../store/event-forms.ts';
+import type { Store } from '../store/index.ts';
+import { inTurnByOrganization } from './in-turn.ts';
+
+export {
+  type DeletionReason,
+  deletionReasons,
+  type EventNoun,
+  type EventType,
+  type Expiring,
+  eventNouns,
+  eventTypes,
+  expiring,
+  isPosition,
+  type Snapshot,
+} from '../store/event-forms.ts';
+export type { EventRange };
+
+/** After a commit, others that follow it closely get their positions together with it. In milliseconds. */
+const GATHERING_MS = 25;
+/** How many transactions a query runs to number events that are committed. More than these are a matter of the job. */
+const TIMES_OF_QUERY = 5;
+const DAY_MS = 24 * 60 * 60_000;
+
+export type Events = ReturnType<typeof createEvents>;
+
+/** What a query needs to know of the events of its organization. */
+export interface OrganizationEvents {
+  /** Gives positions to the events that are committed, so that a query finds what was done before it. Returns how far the events reach. */
+  prepare(): Promise<EventRange>;
+}
+
+/**
+ * The events of all organizations: numbers them, and tells who waits for them. Whoever follows the events of an organization, such as a webhook or a live
+ * query, does it like this:
+ *
+ * 1. It keeps the position of the last event that it has handled, and reads `stores.of(organizationId).events.page` in the order of `position`, after that
+ *    position. A position that is smaller than `removed` of `range` has lost events, and must be told so.
+ * 2. `onNumbered` wakes it up when this process has given positions. It says nothing more than that there is something to read.
+ * 3. For what other processes have numbered, it asks `newest` for the positions of the newest events of all organizations that it follows, with one
+ *    read by an index, as often as it likes, and compares them with its own.
+ *
+ * An event is never inserted before another one that already has a position, so nothing is missed and nothing comes twice.
+ */
+export function createEvents(
+  { stores, now }: { readonly stores: Store; readonly now: () => Date },
+  { days, isAutomatic }: { readonly days: number; readonly isAutomatic: boolean },
+) {
+  const listeners = new Set<(organizationId: string) => void>();
+  const waiting = new Map<string, NodeJS.Timeout>();
+  const running = new Set<Promise<void>>();
+
+  /** Numbers the events of an organization, and wakes up who waits for them. */
+  async function number(organizationId: string, times?: number): Promise<void> {
+    if (!(await stores.of(organizationId).events.number(now(), times))) return;
+    for (const listener of listeners) listener(organizationId);
+  }
+
+  if (isAutomatic) {
+    stores.outbox.onCommitted((organizationId) => {
+      if (waiting.has(organizationId)) return;
+      const timer = setTimeout(() => {
+        waiting.delete(organizationId);
+        // What fails, the job does again.
+        const run = number(organizationId)
+          .catch(() => {})
+          .finally(() => running.delete(run));
+        running.add(run);
+      }, GATHERING_MS);
+      waiting.set(organizationId, timer.unref());
+    });
+  }
+
+  return {
+    number,
+    /** Calls the function when events of an organization got their positions in this process. It must not throw. Returns what ends that. */
+    onNumbered(listener: (organizationId: string) => void): () => void {
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
+    },
+    /** Returns the positions of the newest events of some organizations. None for an organization without events. */
+    newest: (organizationIds: readonly string[]): Promise<Map<string, string>> => stores.newestEvents(organizationIds),
+    /** Returns what a query needs to know of the events of an organization. */
+    of: (organizationId: string): OrganizationEvents => ({
+      async prepare() {
+        await number(organizationId, TIMES_OF_QUERY);
+        return stores.of(organizationId).events.range();
+      },
+    }),
+    /**
+     * Numbers what no process has numbered since it was committed, and deletes old events.
+     * @throws AggregateError of an OrganizationError for each organization that failed, at the end
+     */
+    async run(): Promise<void> {
+      const before = new Date(now().getTime() - days * DAY_MS);
+      const organizations = (await stores.liveOrganizations()).map((organizationId) => ({ organizationId }));
+      await inTurnByOrganization(organizations, async ({ organizationId }) => {
+        await number(organizationId);
+        await stores.of(organizationId).events.trim(before, now());
+      });
+    },
+    /** Waits for what is running. What is not numbered then, another process numbers. */
+    async stop(): Promise<void> {
+      for (const timer of waiting.values()) clearTimeout(timer);
+      waiting.clear();
+      await Promise.all(running);
+    },
+  };
+}
+
+/** Returns the nouns of whose objects the viewer may read events: those that it may read itself. */
+export function readableNouns(viewer: Viewer): EventNoun[] {
+  return eventNouns.filter((noun) => may(viewer, readScope(noun)));
+}
+
+/** Returns the filter for the events that the viewer may read. Empty if these are all that its limit contains. */
+export function readableEvents(viewer: Viewer): { readonly objectNoun?: readonly EventNoun[] } {
+  const nouns = readableNouns(viewer);
+  // Within a limit, there are no events of API keys, and none of what all end users of an integration share.
+  const beyond: readonly NounName[] = viewer.confinedTo
+    ? viewer.confinedTo.endUserId === undefined
+      ? ['apiKey']
+      : ['apiKey', 'integration', 'connector']
+    : [];
+  return eventNouns.every((noun) => nouns.includes(noun) || beyond.includes(noun)) ? {} : { objectNoun: nouns };
+}

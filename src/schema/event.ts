@@ -1,0 +1,238 @@
+import { nounTable } from '../access/nouns.ts';
+import type { EventRange } from '../domain/events.ts';
+import { deletionReasons, eventNouns, eventTypes, expiring, isPosition, readableEvents } from '../domain/events.ts';
+import type { EventRecord } from '../domain/reading.ts';
+import { CursorExpiredError, ValidationError } from '../errors.ts';
+import { healthState, problemCode } from './health.ts';
+import { actorType } from './kit/actor.ts';
+import type { GraphQLContext } from './kit/builder.ts';
+import { decodeCursor, encodeCursor } from './kit/cursor.ts';
+import { byReference, byValues, conditionsOf } from './kit/filter.ts';
+import { encodeId } from './kit/global-id.ts';
+import type { Kit } from './kit/index.ts';
+import { readArguments } from './kit/input.ts';
+import { loadPage, type PageArgs, type PageSource, pageArgs } from './kit/page.ts';
+import { recordFields } from './kit/record-fields.ts';
+import { shared } from './kit/shared.ts';
+
+const LIST = { noun: 'event', sortField: 'position' } as const;
+/** In the cursor of a position: no event that has the position comes after it. */
+const LAST_ID = 'f'.repeat(24);
+
+/** The enum of the types of objects that have events. */
+export const eventObjectType = shared(({ builder }: Kit) =>
+  builder.enumType('EventObjectType', {
+    description: 'The type of an object that has events.',
+    values: Object.fromEntries(
+      eventNouns.map((noun) => [
+        nounTable[noun].typeName.replace(/(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z](?=[a-z])/g, (letter) => `_${letter}`).toUpperCase(),
+        { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` },
+      ]),
+    ) as Record<string, { readonly value: (typeof eventNouns)[number]; readonly description: string }>,
+  }),
+);
+
+/** A page of events, and how far the events of the organization reached when it was read. */
+type EventPage = PageSource<'event'> & { readonly range: EventRange };
+
+/** Adds `Event` and the query for events. */
+export function addEvent(kit: Kit): void {
+  const { builder, event, node, references } = kit;
+  const described = <const T extends string>(names: readonly T[], meanings: Readonly<Record<T, string>>) =>
+    Object.fromEntries(names.map((name) => [name, { description: meanings[name] }])) as Record<T, { readonly description: string }>;
+
+  const type = builder.enumType('EventType', {
+    description: 'What has happened to an object.',
+    values: described(eventTypes, {
+      CREATED: 'It was created.',
+      UPDATED: 'It was changed; `version` of the snapshot is that after the change.',
+      DELETED: 'It was deleted. `reason` says why, and the snapshot what it was before.',
+      STATE_CHANGED: 'The state of a credential or a connection has changed: whether it works, needs attention or needs an authorization.',
+      TOKENS_REFRESHED: 'The gateway has obtained or refreshed tokens of a credential.',
+      REFRESH_FAILED: 'The gateway could not obtain or refresh tokens of a credential. `problem` says why.',
+      CHECK_FAILED: 'A check, or requests that were sent, showed a problem that was not known before.',
+      ABOUT_TO_EXPIRE: 'A credential, its certificate or its token expires soon: see `expiry`. The integration sets how long before.',
+      SECRET_REPLACED: 'A secret of a credential was set, replaced or removed, or an API key was rotated.',
+      SECRET_REVEALED: 'A secret of a credential was revealed, or exported.',
+      FIRST_USED: 'A connection, a credential or an API key was used for the first time. It is written within a minute or two.',
+    }),
+  });
+  const reason = builder.enumType('DeletionReason', {
+    description: 'Why an object was deleted.',
+    values: described(deletionReasons, {
+      REQUESTED: 'Somebody has asked for it.',
+      EXPIRED: 'The time `expiresAt` of the credential has come.',
+      CASCADE: 'Another object was deleted, or somebody was refused, and it went along: see `causeId`.',
+    }),
+  });
+  const objectType = eventObjectType(kit);
+  const what = builder.enumType('Expiring', {
+    description: 'What expires.',
+    values: described(expiring, {
+      CREDENTIAL: 'The credential: it is deleted at this time.',
+      CERTIFICATE: 'A certificate of the credential.',
+      TOKEN: 'The access token of the credential, which the gateway cannot refresh.',
+    }),
+  });
+  const expiry = builder.objectRef<NonNullable<EventRecord['expiry']>>('Expiry').implement({
+    description: 'What of a credential expires soon.',
+    fields: (t) => ({
+      what: t.expose('what', { type: what, description: 'What expires.' }),
+      at: t.expose('at', { type: 'DateTime', description: 'When it expires.' }),
+      days: t.exposeInt('days', { description: 'How many days before the event was due.' }),
+    }),
+  });
+  const snapshot = builder.objectRef<NonNullable<EventRecord['snapshot']>>('EventSnapshot').implement({
+    description:
+      'The object of an event, as it was after the change, or before its deletion. It contains ids, flags, times and counts: no secret, and no text that a caller has chosen.',
+    fields: (t) => ({
+      version: t.exposeInt('version', { description: 'Its version.' }),
+      createdAt: t.expose('createdAt', { type: 'DateTime', description: 'The time of its creation.' }),
+      updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'The time of its last change.' }),
+      kind: t.exposeString('kind', { nullable: true, description: 'The kind of a credential. Null for other objects.' }),
+      enabled: t.exposeBoolean('enabled', { nullable: true, description: 'Whether a credential is enabled. Null for other objects.' }),
+      expiresAt: t.expose('expiresAt', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'When a credential is deleted, or an API key expires. Null if never, and for other objects.',
+      }),
+      lastUsedAt: t.expose('lastUsedAt', {
+        type: 'DateTime',
+        nullable: true,
+        description: 'When it was last used, to the minute. Null if never, or for objects that are not used.',
+      }),
+      connectorId: t.id({
+        nullable: true,
+        description: 'The global id of the connector of a connection. Null if it has none, and for other objects.',
+        resolve: ({ connectorId }) => connectorId && encodeId('connector', connectorId),
+      }),
+      credentialCount: t.exposeInt('credentialCount', {
+        nullable: true,
+        description: 'How many credentials a connection or a connector uses. Null for other objects.',
+      }),
+    }),
+  });
+
+  event.type.implement({
+    description:
+      'Something that has happened to an object. The change and its event are written in one transaction. It contains no secret, and no text that a caller has chosen, and is never changed.',
+    interfaces: [node],
+    authScopes: { scope: 'events.get' },
+    fields: (t) => {
+      const { id, integrity } = recordFields('event', builder)(t);
+      return {
+        id,
+        integrity,
+        createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it happened.' }),
+        createdBy: t.field({
+          type: actorType(builder),
+          nullable: true,
+          description: 'Who did it. Null only if the stored event was altered.',
+          resolve: ({ createdBy }) => createdBy,
+        }),
+        type: t.expose('type', { type, description: 'What has happened.' }),
+        action: t.exposeString('action', {
+          nullable: true,
+          description:
+            'The mutation, or the action of the gateway, as the audit log names it. Null for what the gateway does without an entry in the audit log.',
+        }),
+        reason: t.expose('reason', { type: reason, nullable: true, description: 'Why it was deleted. Null for other events.' }),
+        objectType: t.expose('objectNoun', { type: objectType, description: 'The type of the object.' }),
+        objectId: t.id({
+          description: 'The global id of the object, which may have been deleted.',
+          resolve: ({ objectNoun, objectId }) => encodeId(objectNoun, objectId),
+        }),
+        causeId: t.id({
+          nullable: true,
+          description: 'The global id of the object that somebody has changed or deleted, if this event followed from that.',
+          resolve: ({ causeNoun, causeId }) => causeNoun && causeId && encodeId(causeNoun, causeId),
+        }),
+        integrationId: t.id({
+          nullable: true,
+          description: 'The global id of the integration of the object; of an integration, its own. Null if it belongs to none.',
+          resolve: ({ integrationId }) => integrationId && encodeId('integration', integrationId),
+        }),
+        endUserId: t.id({
+          nullable: true,
+          description: 'The global id of the end user of the object; of an end user, its own. Null if it belongs to none.',
+          resolve: ({ endUserId }) => endUserId && encodeId('endUser', endUserId),
+        }),
+        snapshot: t.expose('snapshot', {
+          type: snapshot,
+          nullable: true,
+          description: 'The object as it was. Null if its record was altered, but not by the gateway.',
+        }),
+        previousState: t.expose('previousState', {
+          type: healthState(kit),
+          nullable: true,
+          description: 'The state before, of an event `STATE_CHANGED`.',
+        }),
+        state: t.expose('state', {
+          type: healthState(kit),
+          nullable: true,
+          description: 'The state since then, of an event `STATE_CHANGED`.',
+        }),
+        problem: t.expose('problem', {
+          type: problemCode(kit),
+          nullable: true,
+          description: 'What is wrong, of an event `CHECK_FAILED` or `REFRESH_FAILED`.',
+        }),
+        expiry: t.expose('expiry', { type: expiry, nullable: true, description: 'What expires, of an event `ABOUT_TO_EXPIRE`.' }),
+      };
+    },
+  });
+
+  builder.objectField(event.page, 'readUpTo', (t) =>
+    t.string({
+      nullable: true,
+      description:
+        'How far this page has read, as a cursor for `after`. Without a next page, it is beyond all events that there were, also those that the filters leave out. Continue here. Null when paging backward.',
+      resolve: (source) => {
+        const { page, range, request } = source as EventPage;
+        if (request.before) return null;
+        const last = page.continuesAt ? { position: page.continuesAt.value, id: page.continuesAt.id } : page.records.at(-1);
+        if (page.hasMore && last) return encodeCursor(last, request);
+        const newest = last && String(last.position) > range.newest ? String(last.position) : range.newest;
+        return encodeCursor({ position: newest, id: LAST_ID }, request);
+      },
+    }),
+  );
+
+  const filters = {
+    types: byValues(type, 'type', 'Only these types.'),
+    integration: byReference(references.integration, 'integrationId', 'Only events of objects of this integration, and of itself.'),
+    endUser: byReference(references.endUser, 'endUserId', 'Only events of objects of this end user, and of itself.'),
+  };
+  builder.queryField('events', (t) =>
+    t.field({
+      type: event.page as never,
+      nullable: true,
+      description:
+        'Lists what has happened to the objects of the organization, oldest first, in one order that never changes: an event gets its place after it was committed, and never before one that has a place already. Read page by page, and later continue at `readUpTo`: then each event comes exactly once. A cursor that is older than the events that are kept gives the error `CURSOR_EXPIRED`. It contains only events of objects that you may read (`connections.get` and so on). Indexed: each single filter, and the types within an integration or an end user. Scope: `events.get`.',
+      authScopes: { scope: 'events.get' },
+      args: {
+        ...pageArgs(t.arg),
+        ...(Object.fromEntries(Object.entries(filters).map(([name, { argument }]) => [name, argument(t.arg)])) as object),
+      },
+      resolve: (async (_root: unknown, args: PageArgs, context: GraphQLContext, info: never): Promise<EventPage> => {
+        const filter = { ...(await conditionsOf(filters, readArguments(info, args) as never, context)), ...readableEvents(context.viewer) };
+        let range: EventRange | undefined;
+        const prepare = async () => {
+          for (const name of ['after', 'before'] as const) {
+            if (args[name] != null && !isPosition(String(decodeCursor(args[name], LIST, [name]).value))) {
+              throw new ValidationError([{ path: [name], message: 'must be a cursor of the same list, with the same sort field' }]);
+            }
+          }
+          range = await context.events.prepare();
+          const cursor = args.after ?? args.before;
+          if (cursor == null) return;
+          const position = String(decodeCursor(cursor, LIST, []).value);
+          if (position < range.removed || position > range.newest) throw new CursorExpiredError();
+        };
+        const sort = { POSITION: { field: 'position', description: '', prepare } };
+        const page = await loadPage(context, 'event', filter as never, args, { field: 'POSITION', direction: 'ASC' }, sort);
+        return { ...page, range: range! };
+      }) as never,
+    }),
+  );
+}

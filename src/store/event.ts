@@ -1,0 +1,265 @@
+import { AlteredRecordError } from '../errors.ts';
+import { isMacOf, macOf } from '../secrets/record-mac.ts';
+import type { auditStore } from './audit.ts';
+import type { Authenticity } from './authenticity.ts';
+import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
+import { type CarriedEvent, eventFields, NO_POSITION, positionOf } from './event-forms.ts';
+import type { Extent } from './extent.ts';
+import { date, nullable, type TenantDocument, tenantSchema, text } from './fields.ts';
+import { newId } from './ids.ts';
+import type { Box } from './outbox.ts';
+import { type RecordOf, recordSchema, recordStore } from './records.ts';
+
+/** Something that happened to an object, with its position in the order of the organization's events. */
+export interface EventRecord extends RecordOf<typeof eventFields> {}
+
+/** How far the events of an organization reach. */
+export interface EventRange {
+  /** The position of the newest event. */
+  readonly newest: string;
+  /** Events up to this position are deleted, or will be soon. */
+  readonly removed: string;
+}
+
+const headFields = {
+  newest: text(),
+  removed: text(),
+  /** When `removed` was set. The events are deleted a while later, so that nobody who has just read it misses one. */
+  removedAt: nullable(date()),
+  mac: text(),
+};
+type Head = TenantDocument<typeof headFields>;
+
+/** How many entries of the audit log and how many boxes are numbered in one transaction. */
+const ENTRIES_AT_ONCE = 1_000;
+const BOXES_AT_ONCE = 10;
+const EVENTS_AT_ONCE = 1_000;
+/** The time between the announcement that events are deleted and their deletion, in milliseconds. */
+const NOTICE_MS = 60_000;
+const REMOVED_AT_ONCE = 5_000;
+/** Another copy does not number or delete so often meanwhile. If it fails then, positions were changed by somebody else. */
+const TRIES_MAX = 10;
+const MAC: ReadonlySet<string> = new Set(['mac']);
+
+/** Gives positions to events that are committed, and reads events by them. */
+export function eventStore(
+  database: Database,
+  authenticity: Authenticity,
+  auditOf: (extent: Extent) => Pick<ReturnType<ReturnType<typeof auditStore>>, 'withNewEvents' | 'noteNumbered'>,
+) {
+  const { outbox } = authenticity;
+  const schema = recordSchema(eventFields);
+  // Two copies that number at the same time would give the same positions. The index makes the second one fail.
+  schema.index({ organizationId: 1, position: 1 }, { unique: true });
+  schema.index({ organizationId: 1, position: 1, _id: 1 });
+  for (const field of ['type', 'objectNoun', 'integrationId', 'endUserId'])
+    schema.index({ organizationId: 1, [field]: 1, position: 1, _id: 1 });
+  for (const owner of ['integrationId', 'endUserId']) schema.index({ organizationId: 1, [owner]: 1, type: 1, position: 1, _id: 1 });
+  const model = database.model('Event', schema, 'events');
+  const records = recordStore<EventRecord>(database, model, { noun: 'event', fields: eventFields, authenticity, nameField: 'objectId' });
+
+  const headSchema = tenantSchema(headFields);
+  headSchema.index({ organizationId: 1 }, { unique: true });
+  database.model('EventHead', headSchema, 'eventHeads');
+  const heads = () => database.collection<Head>('eventHeads');
+  const events = () => database.collection<{ readonly _id: string; readonly position: string; readonly updatedAt: Date }>('events');
+
+  const of = (extent: Extent) => {
+    const { organizationId } = extent;
+    const own = records(extent);
+    const audit = () => auditOf({ organizationId, confines: {} });
+
+    /** @throws AlteredRecordError when somebody else has written it: nothing proves how far readers have come */
+    async function head(): Promise<Head | null> {
+      const found = await heads().findOne({ organizationId }, database.session());
+      if (!found) return null;
+      if (!isMacOf(await authenticity.key(organizationId), 'event', found, found.mac, MAC)) throw new AlteredRecordError('event');
+      return found;
+    }
+
+    /** Moves the head. @throws SupersededError when another copy has moved it */
+    async function move(from: Head | null, changes: Partial<Pick<Head, 'newest' | 'removed' | 'removedAt'>>): Promise<void> {
+      const { mac: _, ...known } = from ?? {
+        _id: newId(),
+        organizationId,
+        newest: NO_POSITION,
+        removed: NO_POSITION,
+        removedAt: null,
+        mac: '',
+      };
+      const next = { ...known, ...changes };
+      const mac = macOf(await authenticity.key(organizationId), 'event', next);
+      if (!from) return void (await heads().insertOne({ ...next, mac }, database.session()));
+      const where = { organizationId, newest: from.newest, removed: from.removed };
+      const moved = await heads().updateOne(where, { $set: { ...changes, mac } }, database.session());
+      if (moved.matchedCount === 0) throw new SupersededError();
+    }
+
+    /** Returns whether there are events without positions. One command. */
+    async function hasNew(): Promise<boolean> {
+      const one = [{ $limit: 1 }, { $project: { _id: 1 } }];
+      const found = await database
+        .collection('auditEntries')
+        .aggregate([
+          { $match: { organizationId, hasNewEvents: true } },
+          ...one,
+          { $unionWith: { coll: 'outbox', pipeline: [{ $match: { organizationId } }, ...one] } },
+        ])
+        .toArray();
+      return found.length > 0;
+    }
+
+    /** Numbers some events in one transaction. Returns whether these were all. */
+    const numberSome = (now: Date): Promise<boolean> =>
+      database.transaction(async () => {
+        const entries = await audit().withNewEvents(ENTRIES_AT_ONCE);
+        const { intact, altered } = await outbox.full(organizationId, BOXES_AT_ONCE);
+        if (entries.length === 0 && intact.length + altered.length === 0) return true;
+        const last = await head();
+        const all = [...entries.flatMap((entry) => entry.events), ...intact.flatMap((box) => box.events)];
+        // Somebody else can say again that the events of an entry have no positions.
+        const known = new Set(await own.ids({ id: all.map(({ id }) => id) }));
+        const carried = inOrder(all.filter(({ id }) => !known.has(id)));
+        const first = Number(last?.newest ?? NO_POSITION) + 1;
+        const numbered = carried.map(
+          (event, at): EventRecord => ({
+            ...event,
+            organizationId,
+            version: 1,
+            updatedAt: now,
+            updatedBy: null,
+            position: positionOf(first + at),
+          }),
+        );
+        for (let start = 0; start < numbered.length; start += EVENTS_AT_ONCE)
+          await own.insertAll(numbered.slice(start, start + EVENTS_AT_ONCE));
+        if (entries.length > 0) await audit().noteNumbered(entries.map(({ id }) => id));
+        const boxes: readonly Box[] = [...intact, ...altered];
+        if (boxes.length > 0)
+          await outbox.remove(
+            organizationId,
+            boxes.map(({ _id }) => _id),
+          );
+        if (numbered.length > 0) await move(last, { newest: numbered.at(-1)!.position });
+        return entries.length < ENTRIES_AT_ONCE && boxes.length < BOXES_AT_ONCE;
+      });
+
+    const oldestAfter = (position: string, limit: number) =>
+      events()
+        .find(
+          { organizationId, position: { $gt: position } },
+          { sort: { position: 1 }, limit, batchSize: limit + 1, ...database.session() },
+        )
+        .project<{ readonly position: string; readonly updatedAt: unknown }>({ position: 1, updatedAt: 1 })
+        .toArray();
+
+    return {
+      ...own,
+      ...translatingErrors({
+        /**
+         * Gives positions to the events of the organization that are committed and have none: all, or those of so many transactions. Several copies
+         * of the gateway can do so at once. Returns whether there were any.
+         */
+        async number(now: Date, times = Number.POSITIVE_INFINITY): Promise<boolean> {
+          if (!(await hasNew())) return false;
+          for (let time = 0; time < times; time++) if (await again(() => numberSome(now))) break;
+          return true;
+        },
+
+        /** Returns how far the events reach. One read by an index. */
+        async range(): Promise<EventRange> {
+          const { newest, removed } = (await head()) ?? { newest: NO_POSITION, removed: NO_POSITION };
+          return { newest, removed };
+        },
+
+        /**
+         * Deletes events that got their positions before a time. In one run it is announced that they are deleted, and in another one, at least a
+         * minute later, they are.
+         */
+        async trim(before: Date, now: Date): Promise<void> {
+          // Whatever somebody else has written there is not kept for it.
+          const isOld = ({ updatedAt }: { readonly updatedAt: unknown }) => !(updatedAt instanceof Date) || updatedAt < before;
+          await again(() =>
+            database.transaction(async () => {
+              const last = await head();
+              if (!last) return;
+              if (last.removedAt !== null && now.getTime() - last.removedAt.getTime() < NOTICE_MS) return;
+              if (last.removedAt !== null)
+                await events().deleteMany({ organizationId, position: { $lte: last.removed } }, database.session());
+              const [oldest] = await oldestAfter(last.removed, 1);
+              if (!oldest || !isOld(oldest)) {
+                if (last.removedAt !== null) await move(last, { removedAt: null });
+                return;
+              }
+              const found = await oldestAfter(last.removed, REMOVED_AT_ONCE);
+              const kept = found.findIndex((event) => !isOld(event));
+              const old = kept < 0 ? found : found.slice(0, kept);
+              await move(last, { removed: old.at(-1)!.position, removedAt: now });
+            }),
+          );
+        },
+
+        /** Deletes all events, and what is about them. */
+        async removeAll(): Promise<void> {
+          await events().deleteMany({ organizationId });
+          await heads().deleteMany({ organizationId });
+          await outbox.removeAll(organizationId);
+        },
+      }),
+    };
+  };
+
+  return Object.assign(of, {
+    /** Returns the positions of the newest events of some organizations, by organization. One read by an index, which verifies nothing. */
+    async newest(organizationIds: readonly string[]): Promise<Map<string, string>> {
+      const found = await heads()
+        .find({ organizationId: { $in: [...organizationIds] } }, { batchSize: organizationIds.length + 1 })
+        .project<{ organizationId: string; newest: string }>({ organizationId: 1, newest: 1 })
+        .toArray();
+      return new Map(found.map(({ organizationId, newest }) => [organizationId, String(newest)]));
+    },
+  });
+}
+
+/** Another copy of the gateway has numbered, or deleted, at the same time. */
+class SupersededError extends Error {}
+
+/** Runs a transaction again if another copy of the gateway has done the same at the same time. */
+async function again<T>(run: () => Promise<T>): Promise<T> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await run();
+    } catch (error) {
+      const isSuperseded = error instanceof SupersededError || translate(error) instanceof DuplicateKeyError;
+      if (!isSuperseded || tries === TRIES_MAX) throw error;
+    }
+  }
+}
+
+/**
+ * Returns events in the order in which they get their positions. What happened to one object is in the order of its versions, whatever the clocks
+ * of several copies say; everything else is ordered by time.
+ */
+function inOrder(events: readonly CarriedEvent[]): CarriedEvent[] {
+  const all = events
+    .map((event, at) => ({ event, at }))
+    .sort((a, b) => a.event.createdAt.getTime() - b.event.createdAt.getTime() || a.at - b.at);
+  const byObject = new Map<string, number[]>();
+  for (const [place, { event }] of all.entries()) {
+    const key = `${event.objectNoun} ${event.objectId}`;
+    const places = byObject.get(key);
+    if (places) places.push(place);
+    else byObject.set(key, [place]);
+  }
+  const result = all.map(({ event }) => event);
+  for (const places of byObject.values()) {
+    if (places.length === 1) continue;
+    const own = places.map((place) => all[place]!.event);
+    const rank = ({ type, snapshot }: CarriedEvent) => (type === 'DELETED' ? Number.POSITIVE_INFINITY : (snapshot?.version ?? 0));
+    const sorted = own
+      .map((event, at) => ({ event, at }))
+      .sort((a, b) => (rank(a.event) === rank(b.event) ? a.at - b.at : rank(a.event) - rank(b.event)));
+    for (const [at, place] of places.entries()) result[place] = sorted[at]!.event;
+  }
+  return result;
+}
