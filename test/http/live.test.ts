@@ -194,7 +194,8 @@ it('tells each viewer what the query lists, from the same process and from anoth
   };
   const cases: { name: string; viewer: Caller; variables: object; stream: Stream & { start: string } }[] = [];
   for (const [who, viewer] of Object.entries(viewers)) {
-    for (const [what, variables] of Object.entries(filters)) {
+    const isWhole = /^(everything|an API key of one integration|an end user)$/.test(who);
+    for (const [what, variables] of Object.entries(filters).slice(0, isWhole ? undefined : 1)) {
       const stream = await listen(viewer, variables);
       const first = await stream.next();
       // Whose filter names what it cannot see is refused, as the query is.
@@ -207,7 +208,7 @@ it('tells each viewer what the query lists, from the same process and from anoth
       cases.push({ name: `${who}, ${what}`, viewer, variables, stream: Object.assign(stream, { start: first!.id! }) });
     }
   }
-  expect(cases.length).toBeGreaterThan(20);
+  expect(cases.length).toBeGreaterThan(15);
   const { start } = cases[0]!.stream;
   for (const by of [test, other]) {
     for (const { caller: whose, ids: own } of [world, beside]) {
@@ -517,7 +518,7 @@ it('tells of altered events what the query tells', async () => {
 it('lets who is over the rate limit wait, and ends all when it stops', async () => {
   const own = new TestGateway();
   Object.assign(own, { uri: test.uri, databaseName: test.databaseName, runsJobs: true });
-  own.limits = { rateLimit: 60, organizationRateLimit: 0, anonymousRateLimit: 0 };
+  own.limits = { rateLimit: 20, organizationRateLimit: 0, anonymousRateLimit: 0 };
   await own.open([test.masterKey]);
   const caller = { organization: test.newOrganization() };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
@@ -529,13 +530,13 @@ it('lets who is over the rate limit wait, and ends all when it stops', async () 
   });
   const stream = new Stream(response);
   await stream.next();
-  for (let count = 0; count < 40; count++) await change(test, caller, id, `change ${count}`);
+  for (let count = 0; count < 10; count++) await change(test, caller, id, `change ${count}`);
   const first = await stream.event();
   expect(first.snapshot.version).toBe(2);
   own.gateway.endLiveQueries();
   const rest = await stream.rest();
   expect(rest.at(-1)).toEqual({ event: 'complete' });
-  expect(rest.length).toBeLessThan(30);
+  expect(rest.length).toBeLessThan(8);
   const refused = await fetch(`${ownDoor.origin}/graphql`, {
     method: 'POST',
     headers: {
