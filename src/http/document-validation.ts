@@ -1,5 +1,4 @@
 import {
-  type ASTVisitor,
   type DocumentNode,
   ExecutableDefinitionsRule,
   FieldsOnCorrectTypeRule,
@@ -60,7 +59,7 @@ export function validateDocument(
   typeInfo: undefined,
   options: object | undefined,
 ): GraphQLError[] {
-  const all = [...rules.map(withOwnMessages), KnownOperationTypesRule];
+  const all = rules.map(withOwnMessages);
   const errors = validate(schema, document, all, { ...options, hideSuggestions: true }, typeInfo);
   // The only error that no rule reports is that there are too many errors.
   const own = errors.filter(({ extensions }) => extensions.code);
@@ -83,19 +82,6 @@ function withoutRepetition(errors: readonly GraphQLError[], areThereMore: boolea
   });
   const isCut = areThereMore || [...places.values()].some(({ size }) => size > SAME_ERRORS_MAX);
   return isCut ? [...told, answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are listed here.')] : told;
-}
-
-/** graphql-js checks only in execution that the schema has the type of an operation: a subscription is otherwise a valid document here. */
-function KnownOperationTypesRule(context: ValidationContext): ASTVisitor {
-  return {
-    OperationDefinition(node) {
-      if (context.getSchema().getRootType(node.operation)) return undefined;
-      context.reportError(
-        answer('GRAPHQL_VALIDATION_FAILED', `The schema has no operations of the type ${node.operation}.`, {}, { nodes: [node] }),
-      );
-      return false;
-    },
-  };
 }
 
 function withOwnMessages(rule: ValidationRule): ValidationRule {
