@@ -380,6 +380,15 @@ const settings = {
   PROXY_REQUESTS_PER_CONNECTION: whole(1, 10_000, defaultLimits.proxyRequestsPerConnection).describe(
     'the maximum number of requests by `/proxy` that are under way over one connection, in each process',
   ),
+  MAX_LISTENERS: whole(0, 100_000, defaultLimits.maxListeners).describe(
+    'the maximum number of live queries (subscriptions), in each process. 0 allows none',
+  ),
+  MAX_LISTENERS_PER_ORGANIZATION: whole(0, 100_000, defaultLimits.maxListenersPerOrganization).describe(
+    'the maximum number of live queries of one organization, in each process. All its end users together can have half of them',
+  ),
+  MAX_LISTENERS_PER_VIEWER: whole(0, 100_000, defaultLimits.maxListenersPerViewer).describe(
+    'the maximum number of live queries of one subject of the issuer, one API key, or one end user, in each process',
+  ),
   REVEAL_REASON_PATTERN: z
     .string()
     .max(200, 'must be at most 200 characters')
@@ -620,6 +629,9 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       proxyMaxBodyBytes: read.PROXY_MAX_BODY_BYTES,
       proxyBufferBytes: read.PROXY_BUFFER_BYTES,
       proxyRequestsPerConnection: read.PROXY_REQUESTS_PER_CONNECTION,
+      maxListeners: read.MAX_LISTENERS,
+      maxListenersPerOrganization: read.MAX_LISTENERS_PER_ORGANIZATION,
+      maxListenersPerViewer: read.MAX_LISTENERS_PER_VIEWER,
       introspection: read.INTROSPECTION ? read.INTROSPECTION === 'true' : read.NODE_ENV !== 'production',
     },
     policy: {

@@ -43,6 +43,7 @@ import {
   rewrapKeys,
   rotateKeys,
 } from './domain/keys.ts';
+import { createLiveEvents } from './domain/live-events.ts';
 import { createLookupKeysJob } from './domain/lookup-keys.ts';
 import { type MigrationReport, migrateDatabase } from './domain/migration.ts';
 import { createRecount, deleteOrganization } from './domain/organization.ts';
@@ -176,6 +177,11 @@ export interface Gateway {
   readonly fetch: (request: Request) => Promise<Response>;
   /** The same, for `node:http`. */
   readonly requestListener: RequestListener;
+  /**
+   * Ends all live queries, so that their clients begin them again, at another copy. Further ones are refused. Call it before you wait for the server
+   * to close.
+   */
+  readonly endLiveQueries: () => void;
   /** Runs an operation on behalf of a viewer, without HTTP. */
   readonly execute: (operation: Operation) => Promise<ExecutionResult>;
   /**
@@ -361,6 +367,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const outbound = createOutbound(outboundSettings, (event) => logger.info(event, 'request to a third party'));
     const runsJobs = options.runsJobs !== false && !options.opensOldFormat;
     const events = createEvents({ stores, now }, { days: options.eventDays ?? EVENT_DAYS, isAutomatic: runsJobs });
+    const live = createLiveEvents({ stores, events });
     const uses = createUses(options.auditsProxied ?? 'each');
     const reads = options.logsReads ? createCredentialReads() : undefined;
     const gateway: GatewayContext = {
@@ -376,6 +383,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       tokens: createTokens(() => gateway),
       findings,
       events,
+      live,
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
@@ -409,6 +417,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         reserve: stores.rateLimits.reserve,
         noOrganization: NO_ORGANIZATION,
         now,
+        elapsed,
         onFailure: (error) =>
           logger.warn(
             { error: (error as Error).name },
@@ -492,6 +501,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     return {
       fetch: fetchDoor(serve),
       requestListener: nodeListener(serve),
+      endLiveQueries: () => opened?.endListeners(),
       execute: (operation) => stores.serve(() => http().execute(operation)),
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);
@@ -540,6 +550,8 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         entries: () => platformEntries(gateway),
       },
       async stop() {
+        opened?.endListeners();
+        live.stop();
         await Promise.all(ends.map((end) => end()));
         await gateway.tokens.stop();
         await events.stop();

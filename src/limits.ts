@@ -59,6 +59,12 @@ export interface Limits {
   readonly proxyBufferBytes: number;
   /** PROXY_REQUESTS_PER_CONNECTION: the maximum number of proxied requests under way over one connection, in each copy of the gateway. */
   readonly proxyRequestsPerConnection: number;
+  /** MAX_LISTENERS: the maximum number of live queries that one process serves. */
+  readonly maxListeners: number;
+  /** MAX_LISTENERS_PER_ORGANIZATION: the same for one organization. Its end users can have half of them. */
+  readonly maxListenersPerOrganization: number;
+  /** MAX_LISTENERS_PER_VIEWER: the same for one subject, API key or end user. */
+  readonly maxListenersPerViewer: number;
   /** INTROSPECTION: whether introspection is allowed. */
   readonly introspection: boolean;
 }
@@ -93,6 +99,9 @@ export const defaultLimits: Limits = {
   proxyMaxBodyBytes: 8 * 1024 ** 3,
   proxyBufferBytes: 1024 * 1024,
   proxyRequestsPerConnection: 64,
+  maxListeners: 2_000,
+  maxListenersPerOrganization: 1_000,
+  maxListenersPerViewer: 50,
   introspection: true,
 };
 

@@ -69,6 +69,8 @@ export class TestGateway {
   auditSink: GatewayOptions['auditSink'];
   /** How requests go out to third parties. The services of tests are on this machine. */
   outbound: GatewayOptions['outbound'] = { allowedAddresses: ['127.0.0.0/8', '::1/128'], allowsHttp: true };
+  /** Whether events are numbered at once, as in a gateway that serves. Otherwise, whoever reads them numbers them. */
+  runsJobs = false;
   /** Whether reads of credentials are logged. */
   logsReads = false;
   /** Whether messages of defects are logged, as in development. */
@@ -119,7 +121,7 @@ export class TestGateway {
       trustedProxies: this.trustedProxies,
       logsDefectMessages: this.logsDefectMessages,
       // Tests count commands; what is done each minute they ask for.
-      runsJobs: false,
+      runsJobs: this.runsJobs,
       readsRevocations: false,
       now: () => this.time(),
       elapsed: () => this.elapsed,

@@ -6,6 +6,7 @@ import { createTokens } from '../src/domain/access-token.ts';
 import type { GatewayContext } from '../src/domain/context.ts';
 import { createEvents } from '../src/domain/events.ts';
 import { createFindings } from '../src/domain/findings.ts';
+import { createLiveEvents } from '../src/domain/live-events.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createUses } from '../src/domain/uses.ts';
@@ -169,6 +170,7 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
   const outbound = createOutbound(defaultOutbound);
   const oauth = createOAuth(outbound, now);
   const findings = createFindings();
+  const events = createEvents({ stores, now }, { days: EVENT_DAYS, isAutomatic: false });
   const gateway: GatewayContext = {
     stores,
     now,
@@ -181,7 +183,8 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
     findings,
     uses: createUses('each'),
     tokens: createTokens(() => gateway),
-    events: createEvents({ stores, now }, { days: EVENT_DAYS, isAutomatic: false }),
+    events,
+    live: createLiveEvents({ stores, events }),
   };
   return gateway;
 }

@@ -52,6 +52,8 @@ export async function serve(config: Config, { gateway, logger }: OpenGateway, tl
     failed: new Promise<never>(() => {}),
     async stop() {
       endReloading();
+      // Otherwise the server would wait for them.
+      gateway.endLiveQueries();
       // A client that keeps its connection open would otherwise send further requests over it.
       server.prependListener('request', (_request, response) => response.setHeader('connection', 'close'));
       server.close();

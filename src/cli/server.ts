@@ -96,7 +96,10 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
       if (!request.complete) refuse(socket, late, request.headers.host);
     };
     const arrival = setTimeout(refuseIncomplete, isProxied ? proxyTimeout : requestTimeout);
-    const answer = setTimeout(() => socket.destroy(), isProxied ? proxyTimeout : answerTimeout);
+    const endLate = () => {
+      if (!isStream(response)) socket.destroy();
+    };
+    const answer = setTimeout(endLate, isProxied ? proxyTimeout : answerTimeout);
     if (isProxied) socket.setTimeout(proxySocketTimeout);
     response.once('close', () => {
       clearTimeout(arrival);
@@ -119,6 +122,11 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
     refuse(socket, { status: '405 Method Not Allowed', message: 'CONNECT is not accepted.' }, headers.host),
   );
   return server;
+}
+
+/** Returns whether a response is a stream of events. It has no end; clients that do not read it are disconnected by the gateway. */
+function isStream(response: ServerResponse): boolean {
+  return response.statusCode === 200 && String(response.getHeader('content-type')).startsWith('text/event-stream');
 }
 
 /** Answers a request with too many headers. Node would leave out those after a number, and so the address that the last proxy adds. */

@@ -7,6 +7,7 @@ import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Tokens } from './access-token.ts';
 import type { Events, OrganizationEvents } from './events.ts';
 import type { Findings } from './findings.ts';
+import type { LiveEvents } from './live-events.ts';
 import type { Policy } from './policy.ts';
 import type { CredentialReads } from './reads.ts';
 import type { RevocationList } from './revocation-list.ts';
@@ -38,6 +39,8 @@ export interface GatewayContext {
   readonly findings: Findings;
   /** The events of all organizations. */
   readonly events: Events;
+  /** Gives events to listeners as they happen. */
+  readonly live: LiveEvents;
 }
 
 /** The first parameter of every domain function: the viewer, the store that the viewer may use, and a clock. */
@@ -73,6 +76,8 @@ export interface DomainContext {
   readonly health: OrganizationHealth;
   /** The events of the organization. */
   readonly events: OrganizationEvents;
+  /** Gives events to listeners as they happen. */
+  readonly live: LiveEvents;
 }
 
 /** Creates the context of a viewer, with the store of its organization within its limit. */

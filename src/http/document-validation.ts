@@ -1,5 +1,4 @@
 import {
-  type ASTVisitor,
   type DocumentNode,
   ExecutableDefinitionsRule,
   FieldsOnCorrectTypeRule,
@@ -30,6 +29,7 @@ import {
   PossibleFragmentSpreadsRule,
   ProvidedRequiredArgumentsRule,
   ScalarLeafsRule,
+  SingleFieldSubscriptionsRule,
   UniqueArgumentNamesRule,
   UniqueDirectivesPerLocationRule,
   UniqueFragmentNamesRule,
@@ -60,7 +60,7 @@ export function validateDocument(
   typeInfo: undefined,
   options: object | undefined,
 ): GraphQLError[] {
-  const all = [...rules.map(withOwnMessages), KnownOperationTypesRule];
+  const all = rules.map(withOwnMessages);
   const errors = validate(schema, document, all, { ...options, hideSuggestions: true }, typeInfo);
   // The only error that no rule reports is that there are too many errors.
   const own = errors.filter(({ extensions }) => extensions.code);
@@ -83,19 +83,6 @@ function withoutRepetition(errors: readonly GraphQLError[], areThereMore: boolea
   });
   const isCut = areThereMore || [...places.values()].some(({ size }) => size > SAME_ERRORS_MAX);
   return isCut ? [...told, answer('GRAPHQL_VALIDATION_FAILED', 'There are more errors than are listed here.')] : told;
-}
-
-/** graphql-js checks only in execution that the schema has the type of an operation: a subscription is otherwise a valid document here. */
-function KnownOperationTypesRule(context: ValidationContext): ASTVisitor {
-  return {
-    OperationDefinition(node) {
-      if (context.getSchema().getRootType(node.operation)) return undefined;
-      context.reportError(
-        answer('GRAPHQL_VALIDATION_FAILED', `The schema has no operations of the type ${node.operation}.`, {}, { nodes: [node] }),
-      );
-      return false;
-    },
-  };
 }
 
 function withOwnMessages(rule: ValidationRule): ValidationRule {
@@ -137,6 +124,7 @@ const wordings = new Map<ValidationRule, (context: ValidationContext, error: Gra
     () => 'Fields with the same name conflict here: they or their arguments differ. Use an alias for one of them.',
   ],
   [ExecutableDefinitionsRule, () => 'The document may contain only operations and fragments.'],
+  [SingleFieldSubscriptionsRule, () => 'A subscription must select exactly one field, which is not one of introspection.'],
   [LoneAnonymousOperationRule, () => 'An operation without a name must be the only one.'],
   [UniqueOperationNamesRule, () => 'There are several operations with this name.'],
   [UniqueFragmentNamesRule, () => 'There are several fragments with this name.'],

@@ -113,6 +113,24 @@ export function mutationByGet(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[405]!, { http: { status: 405, headers: { allow: 'POST' } } });
 }
 
+/** The error for a live query beyond a limit of their number. */
+export function tooManyListeners(limit: string, maximum: number, retryAfter: number): GraphQLError {
+  const message = `There are too many live queries: the maximum is ${maximum} (${limit}).`;
+  const http = { status: 429, headers: { 'retry-after': String(retryAfter) } };
+  return answer('LIMIT_EXCEEDED', message, { limit, maximum, http });
+}
+
+/** The error for a subscription by a client that does not accept server-sent events. */
+export function streamNotAccepted(): GraphQLError {
+  const message = 'A subscription is answered with a stream of server-sent events. Accept must contain text/event-stream.';
+  return answer('BAD_REQUEST', message, { http: { status: 406 } });
+}
+
+/** The error for a subscription whose only field is left out by a directive. */
+export function emptySubscription(): GraphQLError {
+  return answer('BAD_REQUEST', 'The subscription selects no field: a directive leaves it out.');
+}
+
 /** The error for an operation name that is missing or unknown. */
 export function unknownOperation(): GraphQLError {
   const message = 'The request must name one of the operations in the document, unless the document contains only one.';

@@ -1,6 +1,8 @@
 import {
+  createSourceEventStream,
   type DocumentNode,
   type ExecutionArgs,
+  execute as executeSelection,
   type GraphQLError,
   type GraphQLSchema,
   getOperationAST,
@@ -14,20 +16,31 @@ import {
 import { LRUCache } from 'lru-cache';
 import type { Scope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
+import type { EventStream } from '../domain/live-events.ts';
 import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import {
   type GraphQLContext,
   indispensableScopes,
+  type Listening,
   operationCost,
   type Progress,
   requiredScopes,
+  rootFieldsOf,
   type TooOften,
   tooOften,
 } from '../schema/index.ts';
 import { validateDocument } from './document-validation.ts';
 import { createEngine } from './engine.ts';
-import { answer, mutationByGet, type OnDefect, publicError, unknownOperation } from './error-redaction.ts';
+import {
+  answer,
+  emptySubscription,
+  mutationByGet,
+  type OnDefect,
+  publicError,
+  streamNotAccepted,
+  unknownOperation,
+} from './error-redaction.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import type { RequestState } from './request.ts';
 import { variableIssues } from './variables.ts';
@@ -56,8 +69,10 @@ export interface Circumstances {
   readonly state: RequestState;
   /** Whether a mutation may be carried out: not by GET. */
   readonly mayMutate: boolean;
-  /** Called once the document is valid. */
-  readonly createContext: () => GraphQLContext;
+  /** How a subscription is listened to. Undefined if the caller does not accept a stream. */
+  readonly listening?: Listening;
+  /** Called once the document is valid; for a subscription, also for each event. */
+  readonly createContext: (listening?: Listening) => GraphQLContext;
   /** Pays for the operation, whose cost is in the state. @throws RateLimitedError, UnavailableError */
   readonly charge: (state: RequestState) => Promise<void>;
 }
@@ -66,6 +81,13 @@ export interface Circumstances {
 export interface RawResult {
   readonly data?: unknown;
   readonly errors?: readonly unknown[];
+}
+
+/** A subscription that has begun. */
+export interface Subscribed {
+  readonly events: EventStream;
+  /** Runs the selection of the subscription on an event. */
+  readonly resultOf: (event: unknown) => Promise<RawResult>;
 }
 
 /** A parsed document, and what was found out about it so far. */
@@ -129,11 +151,33 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     return found;
   }
 
+  /** Begins a subscription, or returns why it cannot. */
+  async function subscribe(args: ExecutionArgs, createContext: Circumstances['createContext']): Promise<RawResult | Subscribed> {
+    let isLate = false;
+    const events = createSourceEventStream(args).then((begun) => {
+      // Nobody would end it.
+      if (isLate && 'end' in begun) (begun as unknown as EventStream).end();
+      return begun as RawResult | EventStream;
+    });
+    const begun = await withinTime(() => events, limits.operationSeconds).catch((error) => {
+      isLate = true;
+      throw error;
+    });
+    if (!('end' in begun)) return { errors: begun.errors ?? [] };
+    // Not by the engine, which would begin the subscription again.
+    const resultOf = (event: unknown) =>
+      withinTime(
+        () => executeSelection({ ...args, rootValue: event, contextValue: createContext() }) as RawResult | Promise<RawResult>,
+        limits.operationSeconds,
+      );
+    return { events: begun, resultOf };
+  }
+
   /** @throws the errors of the gateway, and of graphql-js */
   return async (
     { query, variables, operationName }: Asked,
-    { state, mayMutate, createContext, charge }: Circumstances,
-  ): Promise<RawResult> => {
+    { state, mayMutate, listening, createContext, charge }: Circumstances,
+  ): Promise<RawResult | Subscribed> => {
     const { parse, execute } = engineFor({});
     const asked = prepared(query, parse);
     const { document } = asked;
@@ -141,9 +185,11 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     if (!operation) throw unknownOperation();
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     if (isMutation && !mayMutate) throw mutationByGet();
+    const isSubscription = operation.operation === OperationTypeNode.SUBSCRIPTION;
+    if (isSubscription && !listening) throw streamNotAccepted();
     const errors = errorsOf(asked);
     if (errors.length > 0) return { errors };
-    const context = createContext();
+    const context = createContext(isSubscription ? listening : undefined);
     const variableValues = variables ?? {};
     for (const { variable } of operation.variableDefinitions ?? []) {
       if (Object.hasOwn(variableValues, variable.name.value) && hasLongList(variableValues[variable.name.value], limits.maxListItems)) {
@@ -164,13 +210,15 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     }
     // The coerced variables include defaults, so the cost is that of what will run.
     const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variableValues);
+    if (isSubscription && rootFieldsOf(document, operation, coerced).length === 0) throw emptySubscription();
     const { cost, scopes, tooOften: exceeded } = factsOf(asked, operation, coerced);
     state.cost = cost;
     if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
     state.isMutation = isMutation;
+    state.isSubscription = isSubscription;
     const { viewer, refusals, requestId, address } = context;
     const refuse = (code: ErrorCode) => {
-      if (isMutation) refusals.add(viewer, rootFieldsOf(schema, operation), code, { requestId, address });
+      if (isMutation) refusals.add(viewer, mutationsIn(schema, operation), code, { requestId, address });
     };
     if (exceeded) {
       refuse('LIMIT_EXCEEDED');
@@ -184,6 +232,7 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     await charge(state);
     context.progress.endsAt = performance.now() + limits.operationSeconds * ENDING_AFTER * 1_000;
     const args = { schema, document, contextValue: context, variableValues, ...(operationName && { operationName }) };
+    if (isSubscription) return subscribe({ ...args, operationName: operationName ?? null }, createContext);
     return withinTime((signal) => execute({ ...args, signal } as ExecutionArgs) as RawResult | Promise<RawResult>, limits.operationSeconds);
   };
 }
@@ -280,7 +329,7 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
 }
 
 /** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */
-function rootFieldsOf(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
+function mutationsIn(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
   const known = schema.getMutationType()?.getFields() ?? {};
   const asked = selectionSet.selections.flatMap((each) =>
     each.kind === Kind.FIELD && Object.hasOwn(known, each.name.value) ? [each.name.value] : [],

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { Readable } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
 import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
@@ -7,29 +8,33 @@ import type { FailedLogins } from '../domain/failed-logins.ts';
 import type { SendProxied } from '../domain/proxy.ts';
 import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
-import { createLoaders, type GraphQLContext, type Progress } from '../schema/index.ts';
+import { createLoaders, type GraphQLContext, type Listening, type Progress } from '../schema/index.ts';
 import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
 import { malformedRequest, noPersistedDocuments, type OnDefect, unknownMethod } from './error-redaction.ts';
-import { type Asked, createExecution, publicResult, type RawResult, withOutcome } from './execution.ts';
+import { type Asked, createExecution, publicResult, type RawResult, type Subscribed, withOutcome } from './execution.ts';
 import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
+import { createListeners, type Place } from './listeners.ts';
+import { acceptsEvents } from './negotiation.ts';
 import { type Callback, callbackResponse } from './oauth-callback.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
 import { createProxyDoor, isProxied } from './proxy.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
-import { respond, sentResult } from './response.ts';
+import { respond, sentResult, streamHeaders } from './response.ts';
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
   /** Creates the domain's context for a viewer. */
   readonly contextOf: (viewer: Viewer) => DomainContext;
+  /** The milliseconds since some moment, whatever happens to the clock. */
+  readonly elapsed: () => number;
   readonly authenticate: Authenticator;
   /** Sends requests over connections. */
   readonly proxy: SendProxied;
@@ -76,9 +81,14 @@ export function createHttp(settings: HttpSettings) {
   const run = createExecution(schema, limits);
   const rateLimits = createRateLimits(settings);
   const guard = createOriginGuard(settings);
+  const listeners = createListeners({
+    limits,
+    authenticate: (authorization) => authenticate({ authorization }),
+    elapsed: settings.elapsed,
+  });
   const graphiql = settings.graphiql ? createGraphiql(settings) : undefined;
 
-  function createContext({ viewer, requestId, address }: RequestState, progress: Progress): GraphQLContext {
+  function createContext({ viewer, requestId, address }: RequestState, progress: Progress, listening?: Listening): GraphQLContext {
     const context = contextOf(viewer!);
     let loaders: GraphQLContext['loaders'] | undefined;
     return {
@@ -92,6 +102,7 @@ export function createHttp(settings: HttpSettings) {
       requestId,
       address: address ?? null,
       progress,
+      ...(listening && { listening }),
     };
   }
 
@@ -135,23 +146,43 @@ export function createHttp(settings: HttpSettings) {
   async function graphqlResponse(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
     const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
     let parameters: unknown;
-    let result: RawResult;
+    let result: RawResult | Subscribed;
+    let place: Place | undefined;
     try {
       await admit(request, state);
       parameters = await parametersOf(request, state);
       result = await run(askedIn(parameters), {
         state,
         mayMutate: request.method === 'POST',
-        createContext: () => createContext(state, progress),
-        charge: rateLimits.chargeOperation,
+        ...(acceptsEvents(request.headers) && {
+          listening: {
+            lastEventId: request.headers['last-event-id'] || undefined,
+            beforeReading: () => rateLimits.chargeEvent(state),
+            onKeyChange: () => place?.check(),
+          },
+        }),
+        createContext: (listening) => createContext(state, progress, listening),
+        charge: async (paying) => {
+          await rateLimits.chargeOperation(paying);
+          if (paying.isSubscription) place = listeners.enter(paying.viewer!, request.headers.authorization!);
+        },
       });
     } catch (error) {
       result = { errors: [error] };
     }
-    const shown = publicResult(
-      result,
-      onDefect(() => sentWith(request, parameters, state.viewer), state.requestId),
-    );
+    const shownOf = (raw: RawResult) =>
+      publicResult(
+        raw,
+        onDefect(() => sentWith(request, parameters, state.viewer), state.requestId),
+      );
+    if ('events' in result) {
+      const { events, resultOf } = result;
+      const charge = () => rateLimits.chargeEvent(state);
+      const body = place!.listen({ events, resultOf, charge, shown: shownOf, requestId: state.requestId });
+      return { status: 200, headers: { ...streamHeaders, vary: 'accept, accept-encoding' }, body };
+    }
+    place?.leave();
+    const shown = shownOf(result);
     const completed = withOutcome(shown, state.isMutation === true, progress);
     const cost = costExtension(state);
     return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false, state.requestId);
@@ -211,8 +242,13 @@ export function createHttp(settings: HttpSettings) {
         'x-request-id': requestId,
       };
       logRequest(logger, state, { method: request.method, pathname: url ? url.pathname : '', status: answer.status, startedAt });
-      return { status: answer.status, headers, body: request.method === 'HEAD' ? null : answer.body };
+      const isBodyless = request.method === 'HEAD';
+      if (isBodyless && answer.body instanceof Readable) answer.body.destroy();
+      return { status: answer.status, headers, body: isBodyless ? null : answer.body };
     },
+
+    /** Ends all live queries, and refuses further ones. */
+    endListeners: listeners.endAll,
 
     /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
     async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
@@ -222,6 +258,8 @@ export function createHttp(settings: HttpSettings) {
         { query, variables, operationName },
         { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
       ).catch((error: unknown): RawResult => ({ errors: [error] }));
+      // Without a way to listen, none begins.
+      if ('events' in result) throw new Error('A subscription has begun without a listener.');
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
       return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent, state.requestId)), state.requestId)));
     },

@@ -2,8 +2,8 @@ import Negotiator from 'negotiator';
 import type { RequestHeaders } from './request.ts';
 
 /** The media types of a GraphQL response. */
-export type MediaType = 'application/json' | 'application/graphql-response+json';
-const mediaTypes: readonly MediaType[] = ['application/json', 'application/graphql-response+json'];
+export type MediaType = 'application/json' | 'application/graphql-response+json' | 'text/event-stream';
+const mediaTypes: readonly MediaType[] = ['application/json', 'application/graphql-response+json', 'text/event-stream'];
 
 /** The content codings of compressed responses, the best one first. */
 export type Coding = 'br' | 'gzip';
@@ -19,6 +19,11 @@ export function mediaTypeFor({ accept }: RequestHeaders): MediaType | undefined 
   // Parameters such as charset say nothing about JSON, which is always UTF-8.
   const weights = accept.replace(/;[ \t]*(?!q[ \t]*=)[^;,]*/gi, '');
   return new Negotiator({ headers: { accept: weights } }).mediaType([...mediaTypes]) as MediaType | undefined;
+}
+
+/** Returns whether a client accepts server-sent events. It must name them: who accepts everything does not expect a stream. */
+export function acceptsEvents({ accept }: RequestHeaders): boolean {
+  return accept !== undefined && new Negotiator({ headers: { accept: accept.toLowerCase() } }).mediaTypes().includes('text/event-stream');
 }
 
 /** Returns whether a client asks for a page, as browsers do. Media types have no case. */

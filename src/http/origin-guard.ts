@@ -84,7 +84,7 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
 const textHeaders = { 'content-type': 'text/plain;charset=UTF-8' };
 const preflight = {
   'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers': 'authorization, content-type',
+  'access-control-allow-headers': 'authorization, content-type, last-event-id',
   'access-control-max-age': '600',
 };
 

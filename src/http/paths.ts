@@ -16,7 +16,7 @@ const nothing: Refusal = { status: 404, code: 'BAD_REQUEST', message: 'There is 
 const notAcceptable: Refusal = {
   status: 406,
   code: 'BAD_REQUEST',
-  message: 'The response can be application/json or application/graphql-response+json. Accept must allow one of them.',
+  message: 'The response can be application/json, application/graphql-response+json or text/event-stream. Accept must allow one of them.',
 };
 
 /**

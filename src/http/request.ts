@@ -53,6 +53,8 @@ export interface RequestState {
   cost?: number;
   /** Whether the operation is a mutation. Undefined before it is known. */
   isMutation?: boolean;
+  /** Whether the operation is a subscription. */
+  isSubscription?: boolean;
   /** The additional cost of the body. */
   bodyCost?: number;
   /** The caller's state in the rate limit. */

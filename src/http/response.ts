@@ -33,7 +33,7 @@ export function statusOf({ data, errors = [] }: Result, mediaType: MediaType): n
   if (Math.max(...statuses) > 0) return Math.max(...statuses);
   const codes = errors.map(({ extensions }) => extensions.code);
   if (codes.includes('INTERNAL_SERVER_ERROR')) return 500;
-  if (mediaType === 'application/json') return 200;
+  if (mediaType !== 'application/graphql-response+json') return 200;
   return codes.includes('FORBIDDEN') ? 403 : 400;
 }
 
@@ -43,15 +43,34 @@ export function statusOf({ data, errors = [] }: Result, mediaType: MediaType): n
  */
 export async function respond(result: Result, given: RequestHeaders, mayCompress: boolean, requestId: string): Promise<HttpResponse> {
   // Who accepts neither is refused before anything is carried out. That refusal is JSON.
-  const mediaType = mediaTypeFor(given) ?? 'application/json';
+  const accepted = mediaTypeFor(given) ?? 'application/json';
+  const status = statusOf(result, accepted);
+  // GraphQL over SSE: what is wrong with an operation is told in the stream. What is wrong with the request is the answer to it.
+  const mediaType = accepted === 'text/event-stream' && status !== 200 ? 'application/json' : accepted;
   const headers: Record<string, string> = { 'content-type': `${mediaType}; charset=utf-8`, vary: 'accept, accept-encoding' };
   for (const { extensions } of result.errors ?? []) Object.assign(headers, httpOf(extensions).headers);
-  const status = statusOf(result, mediaType);
+  if (mediaType === 'text/event-stream') {
+    return { status, headers: { ...headers, ...streamHeaders }, body: `${nextMessage(result, requestId)}${COMPLETE}` };
+  }
   const text = JSON.stringify(sentResult(result, requestId));
   const coding = mayCompress ? codingFor(given) : undefined;
   const smaller = coding && (await compressed(new TextEncoder().encode(text), coding));
   if (!coding || !smaller) return { status, headers, body: text };
   return { status, headers: { ...headers, 'content-encoding': coding }, body: smaller };
+}
+
+/** The headers of a stream: neither a proxy nor a cache may keep any of it back, or change it. */
+export const streamHeaders: Readonly<Record<string, string>> = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'cache-control': 'no-cache, no-store, no-transform',
+  'x-accel-buffering': 'no',
+};
+/** The last message of a stream. */
+export const COMPLETE = 'event: complete\ndata:\n\n';
+
+/** Returns a GraphQL response as a message of a stream (GraphQL over SSE). A client that continues after this message sends its id. */
+export function nextMessage(result: Result, requestId: string, id?: string): string {
+  return `${id === undefined ? '' : `id: ${id}\n`}event: next\ndata: ${JSON.stringify(sentResult(result, requestId))}\n\n`;
 }
 
 /** Returns a GraphQL response as it is sent: each error tells the id of the request, and what errors say to HTTP is left out. */

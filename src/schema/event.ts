@@ -32,6 +32,11 @@ export const eventObjectType = shared(({ builder }: Kit) =>
   }),
 );
 
+/** Returns the cursor of a position: what continues there begins with the event after it. */
+export function cursorOfEvent(position: string): string {
+  return encodeCursor({ position, id: LAST_ID }, LIST);
+}
+
 /** A page of events, and how far the events of the organization reached when it was read. */
 type EventPage = PageSource<'event'> & { readonly range: EventRange };
 
@@ -123,6 +128,10 @@ export function addEvent(kit: Kit): void {
       return {
         id,
         integrity,
+        cursor: t.string({
+          description: 'Its place among the events of the organization, for `after`.',
+          resolve: ({ position }) => cursorOfEvent(position),
+        }),
         createdAt: t.expose('createdAt', { type: 'DateTime', description: 'When it happened.' }),
         createdBy: t.field({
           type: actorType(builder),
@@ -193,16 +202,30 @@ export function addEvent(kit: Kit): void {
         const last = page.continuesAt ? { position: page.continuesAt.value, id: page.continuesAt.id } : page.records.at(-1);
         if (page.hasMore && last) return encodeCursor(last, request);
         const newest = last && String(last.position) > range.newest ? String(last.position) : range.newest;
-        return encodeCursor({ position: newest, id: LAST_ID }, request);
+        return cursorOfEvent(newest);
       },
     }),
   );
+
+  /** Returns the position in a cursor. @throws ValidationError */
+  function positionIn(cursor: string, name: string): string {
+    const position = String(decodeCursor(cursor, LIST, [name]).value);
+    if (isPosition(position)) return position;
+    throw new ValidationError([{ path: [name], message: 'must be a cursor of the same list, with the same sort field' }]);
+  }
 
   const filters = {
     types: byValues(type, 'type', 'Only these types.'),
     integration: byReference(references.integration, 'integrationId', 'Only events of objects of this integration, and of itself.'),
     endUser: byReference(references.endUser, 'endUserId', 'Only events of objects of this end user, and of itself.'),
   };
+  const filterArgs = (t: never) => Object.fromEntries(Object.entries(filters).map(([name, { argument }]) => [name, argument(t)])) as object;
+  /** @throws ValidationError, InvalidIntegrationError, NotFoundError */
+  const filterOf = async (args: object, context: GraphQLContext, info: never) => ({
+    ...(await conditionsOf(filters, readArguments(info, args) as never, context)),
+    ...readableEvents(context.viewer),
+  });
+
   builder.queryField('events', (t) =>
     t.field({
       type: event.page as never,
@@ -212,27 +235,42 @@ export function addEvent(kit: Kit): void {
       authScopes: { scope: 'events.get' },
       args: {
         ...pageArgs(t.arg),
-        ...(Object.fromEntries(Object.entries(filters).map(([name, { argument }]) => [name, argument(t.arg)])) as object),
+        ...filterArgs(t.arg as never),
       },
       resolve: (async (_root: unknown, args: PageArgs, context: GraphQLContext, info: never): Promise<EventPage> => {
-        const filter = { ...(await conditionsOf(filters, readArguments(info, args) as never, context)), ...readableEvents(context.viewer) };
+        const filter = await filterOf(args, context, info);
         let range: EventRange | undefined;
         const prepare = async () => {
-          for (const name of ['after', 'before'] as const) {
-            if (args[name] != null && !isPosition(String(decodeCursor(args[name], LIST, [name]).value))) {
-              throw new ValidationError([{ path: [name], message: 'must be a cursor of the same list, with the same sort field' }]);
-            }
-          }
+          const [after, before] = (['after', 'before'] as const).map((name) => args[name] && positionIn(args[name], name));
           range = await context.events.prepare();
-          const cursor = args.after ?? args.before;
-          if (cursor == null) return;
-          const position = String(decodeCursor(cursor, LIST, []).value);
+          const position = after ?? before;
+          if (position == null) return;
           if (position < range.removed || position > range.newest) throw new CursorExpiredError();
         };
         const sort = { POSITION: { field: 'position', description: '', prepare } };
         const page = await loadPage(context, 'event', filter as never, args, { field: 'POSITION', direction: 'ASC' }, sort);
         return { ...page, range: range! };
       }) as never,
+    }),
+  );
+
+  builder.subscriptionField('events', (t) =>
+    t.field({
+      type: event.type,
+      description:
+        'Tells what happens to the objects of the organization, as it happens: the events that the query `events` lists with the same filters, in the same order, each exactly once. It begins after `after`, or else with what happens from now on. Each message of the stream has the cursor of its event as its id, and the stream continues after the one that the header `Last-Event-ID` names, which counts instead of `after`. If events after that are not kept any more, the error is `CURSOR_EXPIRED`. Each event costs what the selection costs; who is over the rate limit waits. The stream ends when the token does. Scope: `events.get`.',
+      authScopes: { scope: 'events.get' },
+      args: {
+        after: t.arg.string({ description: 'Start after this cursor.' }),
+        ...filterArgs(t.arg as never),
+      },
+      subscribe: (async (_root: unknown, args: { readonly after?: string | null }, context: GraphQLContext, info: never) => {
+        const { lastEventId, ...listening } = context.listening!;
+        const filter = (await filterOf(args, context, info)) as never;
+        const after = lastEventId ? positionIn(lastEventId, 'Last-Event-ID') : args.after ? positionIn(args.after, 'after') : undefined;
+        return context.live.follow(context, { filter, after, ...listening });
+      }) as never,
+      resolve: ((record: EventRecord) => record) as never,
     }),
   );
 }

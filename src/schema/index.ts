@@ -19,11 +19,13 @@ import { addUse } from './use.ts';
 import { addViewer } from './viewer.ts';
 
 export { shownEntry } from './audit.ts';
-export type { GraphQLContext, Progress } from './kit/builder.ts';
+export { cursorOfEvent } from './event.ts';
+export type { GraphQLContext, Listening, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
 export { type TooOften, tooOften } from './kit/per-request.ts';
 export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
+export { rootFieldsOf } from './kit/selections.ts';
 
 /** The parts of the schema. Their order does not matter. */
 const parts = [

@@ -432,6 +432,12 @@ export function recordStore<R extends BaseRecord>(
       return (document) => isIntact(key, document);
     }
 
+    /** Returns a function that returns whether a record is in the list of a filter: within the extent, and with the values that are asked for. */
+    function wanted(filter: Filter<R> | Filter<BaseRecord>): (record: BaseRecord) => boolean {
+      const isMatch = matcherOf(filter);
+      return (record) => record.organizationId === organizationId && isWithin(extent, record) && isMatch(record);
+    }
+
     /**
      * Returns what makes records of the documents that a query found. It returns null for a document that is not as the gateway wrote it. A
      * document can have the same field twice, and then the database compares the one and the driver returns the other: so what the query asked for
@@ -439,8 +445,7 @@ export function recordStore<R extends BaseRecord>(
      */
     async function reader(filter: Filter<R> | Filter<BaseRecord>): Promise<(found: Bytes) => R | null> {
       const key = await recordKey();
-      const isMatch = matcherOf(filter);
-      const isWanted = (record: R) => record.organizationId === organizationId && isWithin(extent, record) && isMatch(record);
+      const isWanted = wanted(filter);
       return (bytes) => {
         const known = key && (authenticity?.verified.find(noun, key, bytes) as R | undefined);
         if (known) return isWanted(known) ? known : null;
@@ -748,6 +753,11 @@ export function recordStore<R extends BaseRecord>(
 
     return {
       wholeLists,
+      /**
+       * Returns a function that returns whether a record that is intact is in the list of a filter, by the rule that reads follow. Globs, times and
+       * searches are left to the database.
+       */
+      wanted: (filter: Filter<R>) => wanted(filter),
       /** The same reads for display and deletion: altered records are returned, marked with `isAltered`. */
       evenAltered: reads('shown'),
       /** @throws AlteredRecordError when a record that was found is altered */

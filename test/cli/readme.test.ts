@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 import type { Command } from 'commander';
-import { isObjectType } from 'graphql';
+import { isObjectType, parse, validate } from 'graphql';
 import { expect, it } from 'vitest';
 import { program } from '../../src/cli/program.ts';
 import { builtInKinds } from '../../src/credential-kinds/index.ts';
@@ -66,6 +66,29 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
       new Function('document', 'form', `${text}; signIn({ form });`)(document, form);
       expect(posted).toMatchObject([
         { action: form.action, method: undefined, children: [{ type: 'hidden', name: 'jwt', value: 'token' }] },
+      ]);
+    },
+  },
+  'async function follow({ createClient, url, token, onEvent }) {': {
+    why: 'It listens for ever. What it sends is what test/http/live.test.ts sends.',
+    async check(text) {
+      const asked: unknown[] = [];
+      const events = [{ cursor: 'one' }, { cursor: 'two' }];
+      const createClient = ({ headers }: { headers: () => unknown }) => ({
+        async *iterate({ query }: { query: string }) {
+          expect(validate(createSchema(createKindRegistry(builtInKinds)), parse(query))).toEqual([]);
+          asked.push(headers());
+          if (asked.length > 2) yield { errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] };
+          else yield { data: { events: events[asked.length - 1] } };
+        },
+      });
+      const told: unknown[] = [];
+      const given = { createClient, token: () => 'token', onEvent: (event: unknown) => told.push(event) };
+      await expect(new Function('given', `${text}; return follow(given);`)(given)).rejects.toThrow('UNAUTHENTICATED');
+      const authorization = 'Bearer token';
+      expect([told, asked]).toEqual([
+        events,
+        [{ authorization }, { authorization, 'last-event-id': 'one' }, { authorization, 'last-event-id': 'two' }],
       ]);
     },
   },

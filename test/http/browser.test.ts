@@ -69,6 +69,48 @@ describe.skipIf(!hasBrowser)('a browser', () => {
     });
   });
 
+  it('lists what happens, and updates itself when a credential runs out', async () => {
+    const page = await open(app!.origin);
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
+    const input = { integration, name: 'runs out', expiresAt, data: { string: { value: 'x' } } };
+    const mutation = 'mutation ($input: CreateCredentialInput!) { createCredential(input: $input) { __typename } }';
+    await ask(page, `Bearer ${token}`, mutation, { input });
+    await page.evaluate(
+      async ([url, authorization, body]) => {
+        const headers = { 'content-type': 'application/json', accept: 'text/event-stream', authorization: authorization! };
+        const { body: stream } = await fetch(url!, { method: 'POST', headers: { ...headers, 'last-event-id': '' }, body: body! });
+        const reader = stream!.pipeThrough(new TextDecoderStream()).getReader();
+        let text = (await reader.read()).value ?? '';
+        (async () => {
+          for (;;) {
+            const messages = text.split('\n\n');
+            text = messages.pop()!;
+            for (const message of messages) {
+              const data = /^data: (.+)$/m.exec(message)?.[1];
+              if (!data) continue;
+              const { type, reason } = JSON.parse(data).data.events;
+              document.body.append(Object.assign(document.createElement('p'), { textContent: `${type} ${reason}` }));
+            }
+            const { value, done } = await reader.read();
+            if (done) return;
+            text += value;
+          }
+        })();
+      },
+      [
+        `${gateway!.origin}/graphql`,
+        `Bearer ${token}`,
+        JSON.stringify({ query: 'subscription { events(types: [DELETED]) { type reason } }' }),
+      ],
+    );
+    const start = test.time;
+    test.time = () => new Date(Date.now() + 3_601_000);
+    await test.gateway.sweep();
+    test.time = start;
+    await test.gateway.events.run();
+    await page.waitForSelector('text=DELETED EXPIRED');
+  });
+
   it('on any other origin gets nothing, though it has the token', async () => {
     expect(await ask(await open(stranger!.origin), `Bearer ${token}`, LIST)).toBe('TypeError');
   });

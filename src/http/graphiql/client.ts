@@ -107,7 +107,7 @@ const script = String.raw`
 
   // --- Operations ---
 
-  async function run({ query, variables, operationName }, { headers = {} } = {}) {
+  async function run({ query, variables, operationName }, { headers = {}, documentAST } = {}) {
     const sent = new Headers({ accept: 'application/json', 'content-type': 'application/json' });
     if (token) sent.set('authorization', 'Bearer ' + token);
     for (const [name, value] of Object.entries(headers)) sent.set(name, value);
@@ -125,6 +125,9 @@ const script = String.raw`
       });
       return response.json().catch(() => failure('The gateway responded with status ' + response.status + ' and without JSON.'));
     };
+    const asked = (documentAST?.definitions ?? []).filter((each) => each.kind === 'OperationDefinition');
+    const operation = asked.find((each) => each.name?.value === operationName) ?? asked[0];
+    if (operation?.operation === 'subscription') return listen({ query, operationName, variables }, sent);
     // For a moment after a change of tabs GraphiQL still passes the operation name of the previous tab.
     const isThere = operationName && new RegExp('\b' + operationName + '\b').test(query);
     try {
@@ -141,6 +144,34 @@ const script = String.raw`
       return result;
     } catch (error) {
       return failure(error instanceof TypeError ? 'The gateway does not respond. Is it running?' : error.message);
+    }
+  }
+
+  /** Gives GraphiQL the results of a subscription, until it ends: GraphQL over SSE. GraphiQL stops by ending the generator. */
+  async function* listen(body, headers) {
+    const stop = new AbortController();
+    try {
+      headers.set('accept', 'text/event-stream');
+      const options = { method: 'POST', headers, body: JSON.stringify(body), signal: stop.signal };
+      const response = await fetch(endpoint, { ...options, credentials: 'omit', cache: 'no-store', redirect: 'error' });
+      if (!/^text\/event-stream/.test(response.headers.get('content-type'))) {
+        yield await response.json().catch(() => failure('The gateway responded with status ' + response.status + '.'));
+        return;
+      }
+      const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+      let text = '';
+      for (let read = await reader.read(); !read.done; read = await reader.read()) {
+        const messages = (text + read.value).split('\n\n');
+        text = messages.pop();
+        for (const message of messages) {
+          const data = /^data: (.+)$/m.exec(message)?.[1];
+          if (data) yield JSON.parse(data);
+        }
+      }
+    } catch (error) {
+      if (!stop.signal.aborted) yield failure('The connection was lost. Run the subscription again.');
+    } finally {
+      stop.abort();
     }
   }
 

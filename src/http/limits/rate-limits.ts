@@ -145,6 +145,12 @@ export function createRateLimits({ limits, reserve, noOrganization, now, onFailu
       if (!viewer || !quota || cost <= REQUEST_COST) return;
       await spendOrRefuse(state, viewer, cost - REQUEST_COST);
     },
+
+    /** Spends the cost of one event of a live query, or of a page that is read for it. @throws RateLimitedError, UnavailableError */
+    async chargeEvent(state: RequestState): Promise<void> {
+      const { viewer, cost = 0, quota } = state;
+      if (viewer && quota) await spendOrRefuse(state, viewer, Math.max(REQUEST_COST, cost - REQUEST_COST));
+    },
   };
 }
 

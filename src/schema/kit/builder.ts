@@ -18,6 +18,18 @@ export interface GraphQLContext extends DomainContext {
   readonly address: string | null;
   readonly requestId: string;
   readonly progress: Progress;
+  /** How a subscription is listened to. Undefined for other operations. */
+  readonly listening?: Listening;
+}
+
+/** What a subscription needs to know of whoever listens. */
+export interface Listening {
+  /** The id of the last message that the client has got. It counts instead of `after`. */
+  readonly lastEventId: string | undefined;
+  /** Awaited before events are read for this listener alone. */
+  readonly beforeReading: () => Promise<void>;
+  /** Called when an API key of the organization was deleted or rotated. */
+  readonly onKeyChange: () => void;
 }
 
 /** What has become of the mutations of an operation so far. */
@@ -54,6 +66,8 @@ export function createBuilder() {
     defaultFieldNullability: false,
     errors: { defaultTypes: [] },
     scopeAuth: {
+      // Otherwise a stream would begin, and each event in it be refused.
+      authorizeOnSubscribe: true,
       authScopes: ({ viewer }) => ({ scope: (scope) => may(viewer, scope) }),
       unauthorizedError: (_parent, _context, _info, { failure }) => new ForbiddenError(missingScope(failure)),
     },
@@ -63,6 +77,9 @@ export function createBuilder() {
   builder.queryType({ description: 'All reads. No query returns the plaintext of a secret.' });
   builder.mutationType({
     description: 'All changes. Each mutation is one transaction and returns a union: a success, or an error that a caller can handle.',
+  });
+  builder.subscriptionType({
+    description: 'What can be listened to, as a stream of server-sent events (`Accept: text/event-stream`).',
   });
   return builder;
 }

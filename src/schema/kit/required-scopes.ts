@@ -26,7 +26,7 @@ interface Declared extends ReadableExtensions {
 }
 
 /**
- * Returns the scopes that a query cannot do without: those of its root fields that are never null. If such a field is refused, the data of the
+ * Returns the scopes that a query or a subscription cannot do without: those of its root fields that are never null. If such a field is refused, the data of the
  * whole response is null. So the query is refused as a whole, as a mutation is, before anything is read.
  */
 export function indispensableScopes(
@@ -35,7 +35,7 @@ export function indispensableScopes(
   operation: OperationDefinitionNode,
   variables: Readonly<Record<string, unknown>>,
 ): Set<Scope> {
-  const known = schema.getQueryType()!.getFields();
+  const known = schema.getRootType(operation.operation)!.getFields();
   const fields = rootFieldsOf(document, operation, variables).flatMap(({ name }) => known[name.value] ?? []);
   return new Set(fields.filter(({ type }) => isNonNullType(type)).flatMap((field) => scopeOf(field) ?? []));
 }
