@@ -87,7 +87,7 @@ export function createWebhooks(
       if (load.isStopped || running.size >= WEBHOOKS_AT_ONCE) break;
       if (running.has(id) || !isDue(progress)) continue;
       const run = work(gateway, progress, load)
-        .catch((error: unknown) => onFailure(progress.organizationId, (error as Error).name))
+        .catch((error: unknown) => { console.log(error); onFailure(progress.organizationId, (error as Error).name); })
         .finally(() => running.delete(id));
       running.set(id, run);
     }
@@ -372,7 +372,14 @@ class Turn {
     }
     queue.push(item);
     // What comes behind something that waits, waits too.
-    if (queue[0]!.isStored && !item.isStored) this.#keep(item);
+    if (queue[0]!.isStored) this.#wait(item, queue[0]!.dueAt);
+  }
+
+  /** Stores an item as one that waits, not for less than until a time. */
+  #wait(item: Item, until: Date): void {
+    if (item.isStored && item.dueAt >= until) return;
+    if (item.dueAt < until) item.dueAt = until;
+    this.#keep(item);
   }
 
   /** Stores an item as one that waits. */
@@ -483,8 +490,11 @@ class Turn {
       this.#stored -= 1;
     }
     this.#open.delete(item.position);
-    if (queue.length === 0) this.#queues.delete(item.object);
-    else this.#readyIfDue(item.object);
+    const [next] = queue;
+    if (!next) this.#queues.delete(item.object);
+    // It has waited for this one only.
+    else if (next.attempts === 0) next.dueAt = this.#gateway.now();
+    this.#readyIfDue(item.object);
   }
 
   #delivered(item: Item): void {
@@ -510,7 +520,8 @@ class Turn {
     const wait = Math.max(backoff(item.attempts), Math.min(retryAfterMs ?? 0, RETRY_MAX_MS));
     item.dueAt = new Date(at + wait);
     this.#busy.delete(item.object);
-    for (const each of this.#queues.get(item.object)!) if (each === item || !each.isStored) this.#keep(each);
+    this.#keep(item);
+    for (const each of this.#queues.get(item.object)!) this.#wait(each, item.dueAt);
     if (status === 410) this.#problem = 'GONE';
     else if (at - item.firstAt.getTime() >= TRIED_MS) this.#problem ??= 'FAILING';
     // Who has too much to do, or is closed, means everything.
@@ -534,7 +545,8 @@ class Turn {
     const waits = changed.map(({ isStored: _, event: _event, ...waiting }) => waiting);
     if (deliveries.length > 0) await this.#store.webhookDeliveries.insertAll(deliveries);
     const leasedAt = performance.now();
-    const leaseEndsAt = isEnd ? null : new Date(this.#gateway.now().getTime() + LEASE_MS);
+    // Who pauses it ends the lease, so that nobody begins before.
+    const leaseEndsAt = isEnd && this.#problem === null ? null : new Date(this.#gateway.now().getTime() + LEASE_MS);
     if (!(await this.#store.webhookQueue.save(this.#lease, progress, waits, done, leaseEndsAt))) this.#isLost = true;
     this.#leasedAt = leasedAt;
     for (const each of changed) this.#open.delete(each.position);

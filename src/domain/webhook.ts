@@ -9,11 +9,11 @@ import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../st
 import type { DomainContext } from './context.ts';
 import { eventTypeChoices, readableNouns } from './events.ts';
 import { type FieldsIn, urlText } from './fields.ts';
-import { type MutationContext, mutate } from './mutate.ts';
+import { beforeChanges, type MutationContext, mutate } from './mutate.ts';
 import { actorOf, type EvenAltered, expectVersion, newEntry, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { givenUrl } from './use-site.ts';
-import { Checks } from './validation.ts';
+import { at, Checks } from './validation.ts';
 import { sendTo, testContent } from './webhook-message.ts';
 import { removeWebhooks } from './webhook-removal.ts';
 
@@ -106,9 +106,9 @@ export async function createWebhook(
   const findIntegration = () => ref && requireIntegration(context, ref, ['integration']);
   const issue = async () => {
     const integration = await findIntegration();
-    // A deletion of the integration or the organization writes the same documents, so no webhook can be left over.
+    // A deletion of the integration or the organization writes the same document, so no webhook can be left over.
     if (integration) await store.slots.attach(integration.id);
-    await store.organization.touch();
+    else await store.organization.touch();
     const base = { ...newRecord(context), ...checked! };
     const record = { ...base, integrationId: integration?.id ?? null, nouns: readableNouns(viewer), problem: null };
     const [webhook, secret] = await store.webhooks.issue(record);
@@ -116,7 +116,12 @@ export async function createWebhook(
     if (!webhook.enabled) await store.webhookQueue.setActive(webhook.id, false);
     return { id: webhook.id, ...issued(webhook, secret) };
   };
-  return checks.thenMake(() => mutate(context, issue), [findIntegration]);
+  const make = async () => {
+    // What has happened before gets its position before.
+    await beforeChanges(() => context.events.prepare());
+    return mutate(context, issue);
+  };
+  return checks.thenMake(make, [findIntegration]);
 }
 
 /** @throws ValidationError, NotFoundError, ConflictError, ForbiddenError */
@@ -209,7 +214,8 @@ export async function redeliver(
 ): Promise<WebhookRecord> {
   refuseUnknown(rest);
   const { store, now } = context;
-  const { event: eventId, since } = redelivery;
+  const { event: eventId, since, ...others } = redelivery;
+  await at(['redelivery'], () => refuseUnknown(others));
   return mutate(context, async () => {
     const record = await requireWebhook(context, id);
     requireItsNouns(context, record);

@@ -2,7 +2,6 @@ import { type Database, translatingErrors } from './database.ts';
 import { isPosition } from './event-forms.ts';
 import type { Extent } from './extent.ts';
 import { boolean, date, nullable, number, tenantSchema, text } from './fields.ts';
-import { newId } from './ids.ts';
 
 /** How far the deliveries of a webhook have come. */
 export interface WebhookProgress {
@@ -86,7 +85,6 @@ export function webhookQueueStore(database: Database) {
     firstAt: nullable(date()),
     dueAt: date(),
   });
-  waiting.index({ organizationId: 1, webhookId: 1, eventId: 1 }, { unique: true });
   waiting.index({ organizationId: 1, webhookId: 1, position: 1 });
   waiting.index({ organizationId: 1, webhookId: 1, dueAt: 1 });
   database.model('WebhookWaiting', waiting, 'webhookWaiting');
@@ -105,10 +103,11 @@ export function webhookQueueStore(database: Database) {
     const putAll = async (webhookId: string, all: readonly Waiting[]) => {
       for (let start = 0; start < all.length; start += WRITES_AT_ONCE) {
         await waitingCollection().bulkWrite(
-          all.slice(start, start + WRITES_AT_ONCE).map(({ eventId, ...rest }) => ({
+          all.slice(start, start + WRITES_AT_ONCE).map((each) => ({
             updateOne: {
-              filter: { organizationId, webhookId, eventId },
-              update: { $set: rest, $setOnInsert: { _id: newId() } },
+              // An event waits once.
+              filter: { organizationId, _id: `${webhookId}.${each.eventId}` },
+              update: { $set: { webhookId, ...each } },
               upsert: true,
             },
           })),
@@ -185,7 +184,8 @@ export function webhookQueueStore(database: Database) {
         const mine = await stateCollection().updateOne({ organizationId, _id: id, owner, isActive: true }, { $set: { ...progress, leaseEndsAt } });
         if (mine.matchedCount === 0) return false;
         for (let start = 0; start < done.length; start += WRITES_AT_ONCE) {
-          await waitingCollection().deleteMany({ organizationId, webhookId: id, eventId: { $in: done.slice(start, start + WRITES_AT_ONCE) } });
+          const some = done.slice(start, start + WRITES_AT_ONCE).map((eventId) => `${id}.${eventId}`);
+          await waitingCollection().deleteMany({ organizationId, _id: { $in: some } });
         }
         if (leaseEndsAt === null) {
           const dueAt = await firstDue(id);
