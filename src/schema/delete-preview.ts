@@ -60,7 +60,7 @@ export function addDeletePreview(kit: Kit): void {
       type: preview,
       nullable: true,
       description:
-        'Tells what the deletion of an object with `force` would delete and change besides, with counts. It changes nothing, and says what is so now. Scope: the same as for the deletion, such as `connectors.delete`, and `connections.delete` if it would delete any.',
+        'Tells what the deletion of an object with `force` would delete and change besides, with counts. It changes nothing, and says what is so now. Scope: depends on the noun in the id, as for the deletion, such as `connectors.delete`, and `connections.delete` if it would delete any.',
       extensions: { cost: { own: 50 } } satisfies CostExtensions,
       args: {
         objectId: t.arg.id({ required: true, description: 'The global id of an object that can be deleted.' }),

@@ -37,6 +37,8 @@ const EVENTS_AT_ONCE = 1_000;
 /** The time between the announcement that events are deleted and their deletion, in milliseconds. */
 const NOTICE_MS = 60_000;
 const REMOVED_AT_ONCE = 5_000;
+/** Another copy does not number or delete so often meanwhile. If it fails then, positions were changed by somebody else. */
+const TRIES_MAX = 10;
 const MAC: ReadonlySet<string> = new Set(['mac']);
 
 /** Gives positions to events that are committed, and reads events by them. */
@@ -114,7 +116,10 @@ export function eventStore(
         const { intact, altered } = await outbox.full(organizationId, BOXES_AT_ONCE);
         if (entries.length === 0 && intact.length + altered.length === 0) return true;
         const last = await head();
-        const carried = inOrder([...entries.flatMap((entry) => entry.events), ...intact.flatMap((box) => box.events)]);
+        const all = [...entries.flatMap((entry) => entry.events), ...intact.flatMap((box) => box.events)];
+        // Somebody else can say again that the events of an entry have no positions.
+        const known = new Set(await own.ids({ id: all.map(({ id }) => id) }));
+        const carried = inOrder(all.filter(({ id }) => !known.has(id)));
         const first = Number(last?.newest ?? NO_POSITION) + 1;
         const numbered = carried.map(
           (event, at): EventRecord => ({
@@ -239,11 +244,12 @@ class SupersededError extends Error {}
 
 /** Runs a transaction again if another copy of the gateway has done the same at the same time. */
 async function again<T>(run: () => Promise<T>): Promise<T> {
-  for (;;) {
+  for (let tries = 1; ; tries++) {
     try {
       return await run();
     } catch (error) {
-      if (!(error instanceof SupersededError) && !(translate(error) instanceof DuplicateKeyError)) throw error;
+      const isSuperseded = error instanceof SupersededError || translate(error) instanceof DuplicateKeyError;
+      if (!isSuperseded || tries === TRIES_MAX) throw error;
     }
   }
 }

@@ -72,7 +72,8 @@ describe('a result', () => {
 
   it('every object that is stored tells who created it and who changed it last', () => {
     const lacking = nodeTypes.filter(
-      (type) => type.name !== 'AuditEntry' && type.name !== 'Event' && !['createdBy', 'updatedBy'].every((each) => each in type.getFields()),
+      (type) =>
+        type.name !== 'AuditEntry' && type.name !== 'Event' && !['createdBy', 'updatedBy'].every((each) => each in type.getFields()),
     );
     expect(lacking.map(({ name }) => name)).toEqual([]);
     expect(nodeTypes.length).toBeGreaterThan(6);

@@ -230,10 +230,15 @@ describe.each(pageFields.map((field) => [field.at, field] as const))('%s', (_, f
   it('shows a stranger nothing for its cursors', async () => {
     if (field.parent !== 'Query') return;
     const { endCursor } = (await pageOf(field, 'first: 3')).pageInfo;
-    const own = await test.query(
+    const { data: own, errors = [] } = await test.answer(
       { organization: 'other' },
       `{ page: ${field.field.name}(first: 100 after: "${endCursor}") { nodes { ... on Node { id } } } }`,
     );
+    // Of a reader that is further than the events are, nobody knows what it has missed.
+    if (field.field.name === 'events') {
+      expect(errors.map(({ extensions }) => extensions.code)).toEqual(['CURSOR_EXPIRED']);
+      return;
+    }
     const all = await test.query(caller, `{ page: ${field.field.name}(first: 100) { nodes { ... on Node { id } } } }`);
     expect(idsOf(own.page).filter((id) => idsOf(all.page).includes(id))).toEqual([]);
   });

@@ -3,8 +3,10 @@ import mongoose from 'mongoose';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { nounTable } from '../../src/access/nouns.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
+import { positionOf } from '../../src/store/event-forms.ts';
 import { EXAMINED_MAX } from '../../src/store/records.ts';
 import type { Json } from '../harness.ts';
+import { signed } from '../vault.ts';
 import { useTestGateway } from './answers.ts';
 import { nounOf, objectsOf, pageFields } from './walk.ts';
 
@@ -32,6 +34,11 @@ const SIZE = 2 * EXAMINED_MAX + 200;
 /** The distance between two of the few that a filter matches. */
 const DISTANCE = 400;
 const LARGEST_PAGE = 100;
+/** The position of the newest event, as the gateway is told, and a cursor after it. */
+const NEWEST = 1_000_000;
+const END_OF_EVENTS = Buffer.from(JSON.stringify(['event', 'position', ['text', positionOf(NEWEST)], 'f'.repeat(24)])).toString(
+  'base64url',
+);
 
 const lists = pageFields.filter(({ parent }) => parent === 'Query').map(({ field }) => field);
 const collectionOf = (list: (typeof lists)[number]) => {
@@ -61,6 +68,7 @@ beforeAll(async () => {
   await test.makeAPIKey(caller, { name: 'many', scopes: ['credentials.get'], integration });
   const start = Date.now() - SIZE * 1_000;
   // Their states are stored before they are searched.
+  await test.query(caller, '{ events { totalCount } }');
   await test.query(caller, '{ connections(state: UNKNOWN) { totalCount } credentials(state: UNKNOWN) { totalCount } }');
   Object.assign(values, {
     integration: integrations.map(({ id }) => ({ id })),
@@ -83,6 +91,7 @@ beforeAll(async () => {
     objectId: integrations.map(({ id }) => id),
     since: [new Date(start), new Date(start + (SIZE - 20) * 1_000), new Date(start + 2 * SIZE * 1_000)],
     state: ['UNKNOWN', 'DISABLED', 'WORKING'],
+    types: [['CREATED', 'UPDATED'], ['FIRST_USED'], ['TOKENS_REFRESHED']],
     expiresBefore: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
     until: [new Date(start + 2 * SIZE * 1_000), new Date(start + 20_000), new Date(0)],
   });
@@ -114,6 +123,8 @@ beforeAll(async () => {
         externalId: `external ${n}`,
         subject: isFew(1) ? 'few' : 'many',
         action: isFew(2) ? 'few' : 'createConnection',
+        type: isFew(9) ? 'FIRST_USED' : ['CREATED', 'UPDATED'][n % 2],
+        position: String(1_000 + n).padStart(16, '0'),
         outcome: isFew(3) ? 'FORBIDDEN' : 'SUCCESS',
         objectId: (isFew(4) ? few : many)(integrations),
         lastUsedAt: new Date(start + n * 1_000),
@@ -137,6 +148,10 @@ beforeAll(async () => {
     });
     await documents.insertMany(copies);
   }
+  // Readers may be as far as the copies are.
+  const heads = test.database.collection<Json>('eventHeads');
+  const head = (await heads.findOne({ organizationId: caller.organization }))!;
+  await heads.replaceOne({ _id: head._id }, await signed(test, 'event', { ...head, newest: positionOf(NEWEST) }));
 }, 120_000);
 
 const typeOf = (list: (typeof lists)[number], name: string) => String(list.args.find((arg) => arg.name === name)!.type);
@@ -190,15 +205,18 @@ const isContradiction = (set: readonly string[]) => set.includes('connector') &&
 describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) => {
   const filters = list.args.map(({ name }) => name).filter((name) => !['first', 'after', 'last', 'before', 'sort'].includes(name));
   const collection = collectionOf(list);
-  const sort = (getNamedType(list.args.find(({ name }) => name === 'sort')!.type) as GraphQLInputObjectType).getFields().field!;
-  const orders = (getNamedType(sort.type) as GraphQLEnumType).getValues().map(({ name }) => name);
+  const sort = list.args.find(({ name }) => name === 'sort');
+  const sortField = sort && (getNamedType(sort.type) as GraphQLInputObjectType).getFields().field!;
+  /** Null for a list that has one order. */
+  const orders = sortField ? (getNamedType(sortField.type) as GraphQLEnumType).getValues().map(({ name }) => name) : [null];
+  const inOrder = (field: string | null, direction: string) => (field === null ? {} : { sort: { field, direction } });
 
   it('reads what it returns, or a limited part, for each combination of filters and orders', { timeout: 120_000 }, async () => {
     for (const name of filters) if (!values[name]) throw new Error(`Which values has the filter ${name}? Add some above.`);
     const cursors: Record<string, string> = {};
     for (const field of orders) {
-      const { pageInfo } = await ask(list, { first: LARGEST_PAGE, sort: { field, direction: 'ASC' } }, PAGE);
-      cursors[field] = pageInfo.endCursor;
+      const { pageInfo } = await ask(list, { first: LARGEST_PAGE, ...inOrder(field, 'ASC') }, PAGE);
+      cursors[String(field)] = pageInfo.endCursor;
     }
     let number = 0;
     const directly = new Set<string>();
@@ -210,10 +228,11 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
         number++;
         const size = [25, 1, 8][number % 3]!;
         const position =
-          [{ first: size }, { first: size, after: cursors[field] }, { last: size, before: cursors[field] }][number % 5] ?? {};
+          [{ first: size }, { first: size, after: cursors[String(field)] }, { last: size, before: cursors[String(field)] }][number % 5] ??
+          {};
         const args = {
           ...position,
-          sort: { field, direction: number % 2 ? 'ASC' : 'DESC' },
+          ...inOrder(field, number % 2 ? 'ASC' : 'DESC'),
           ...Object.fromEntries(set.map((name, at) => [name, values[name]![(number + (number >> at)) % values[name]!.length]])),
         };
         const { result, commands, documents, keys } = await examined(collection, () => ask(list, args, PAGE));
@@ -226,7 +245,7 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
           // Two key ranges after a cursor, and one record more, to know whether there are more.
           expect(documents, asked).toBeLessThanOrEqual(2 * (returned + 1));
           expect(keys, asked).toBeLessThanOrEqual(2 * (returned + 1) + 10);
-          directly.add([field, ...set].join());
+          directly.add([String(field), ...set].join());
         } else {
           // Ten times the largest page, and what the page itself has. To count keys of an index of lists, databases read the documents.
           const looked = set.some((name) => byKeys.includes(name)) ? EXAMINED_MAX + 2 : 0;
@@ -240,20 +259,24 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
       }
     }
     // What is documented as indexed.
-    for (const field of orders) expect([...directly]).toContain(field);
+    for (const field of orders) expect([...directly]).toContain(String(field));
   });
 
   it('gives every record once, in both directions, however short the pages are', { timeout: 60_000 }, async () => {
     const glob = filters.find((name) => ['name', 'displayName'].includes(name));
     // The worst: few records, in another order than the one in which they are found. Of the audit log, two filters.
-    const filter = glob ? { [glob]: '*few *' } : { subject: 'many', action: 'createConnection', outcome: 'FORBIDDEN' };
-    const few = Math.ceil((SIZE - (glob ? 6 : 3)) / DISTANCE);
+    const filter = glob
+      ? { [glob]: '*few *' }
+      : filters.includes('types')
+        ? { integration: values.integration![0], endUser: values.endUser![0], types: ['FIRST_USED'] }
+        : { subject: 'many', action: 'createConnection', outcome: 'FORBIDDEN' };
+    const few = Math.ceil((SIZE - (glob ? 6 : filters.includes('types') ? 9 : 3)) / DISTANCE);
     for (const field of orders) {
-      const sort = { field, direction: 'ASC' };
+      const sort = inOrder(field, 'ASC');
       const ids: string[] = [];
       let pages = 0;
       for (let after: string | null = null, more = true; more; pages++) {
-        const page: Json = await ask(list, { ...filter, first: 4, after, sort }, PAGE);
+        const page: Json = await ask(list, { ...filter, first: 4, after, ...sort }, PAGE);
         ids.push(...page.nodes.map(({ id }: Json) => id));
         after = page.pageInfo.endCursor;
         more = page.pageInfo.hasNextPage;
@@ -263,9 +286,9 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
       expect(pages).toBeLessThanOrEqual(Math.ceil(SIZE / EXAMINED_MAX) + Math.ceil(few / 4));
       const back: string[] = [];
       // Begins after all that match.
-      const { pageInfo } = await ask(list, { first: 1, sort: { field, direction: 'DESC' } }, PAGE);
-      for (let before: string | null = pageInfo.endCursor, more = true; more; ) {
-        const page: Json = await ask(list, { ...filter, last: 4, before, sort }, PAGE);
+      const end = field === null ? END_OF_EVENTS : (await ask(list, { first: 1, ...inOrder(field, 'DESC') }, PAGE)).pageInfo.endCursor;
+      for (let before: string | null = end, more = true; more; ) {
+        const page: Json = await ask(list, { ...filter, last: 4, before, ...sort }, PAGE);
         back.unshift(...page.nodes.map(({ id }: Json) => id));
         before = page.pageInfo.startCursor;
         more = page.pageInfo.hasPreviousPage;
@@ -280,11 +303,12 @@ describe.each(lists.map((list) => [list.name, list] as const))('%s', (_, list) =
         const args = name === undefined ? {} : { [name]: value };
         // An order that an index has together with the filter.
         const sort = {
-          field: orders.find((field) => field.includes('NAME') && /name/i.test(name ?? '')) ?? 'CREATED_AT',
+          field: orders.find((field) => field?.includes('NAME') && /name/i.test(name ?? '')) ?? 'CREATED_AT',
           direction: 'ASC',
         };
+        const order = orders[0] === null ? {} : { sort };
         const { result, documents, keys } = await examined(collection, () =>
-          ask(list, { ...args, first: 1, sort }, 'totalCount totalCountPrecision'),
+          ask(list, { ...args, first: 1, ...order }, 'totalCount totalCountPrecision'),
         );
         const asked = `${list.name}(${JSON.stringify(args)}): ${JSON.stringify(result)}, ${documents} documents, ${keys} keys`;
         expect(result.totalCountPrecision, asked).toBe('EXACT');

@@ -88,7 +88,7 @@ describe('descriptions', () => {
 
 describe('scopes', () => {
   /** Their resolvers ask for the scope of the noun in the id, before anything is loaded. */
-  const decideByThemselves = ['node', 'nodes'];
+  const decideByThemselves = ['node', 'nodes', 'deletePreview'];
   /** Tells whoever asks what they could know. */
   const open = ['viewer'];
 

@@ -71,7 +71,7 @@ beforeAll(async () => {
 /** Everything that is not covered, by noun. A field that is added here decides nothing. */
 const uncovered: Readonly<Partial<Record<string, readonly string[]>>> = {
   apiKey: ['touches', 'lastUsedAt'],
-  credential: ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'isUnspread', 'refreshAt'],
+  credential: ['lastUsedAt', ...healthFieldNames, 'runsOutAt', 'noticeAt', 'isUnspread', 'refreshAt'],
   connection: ['lastUsedAt', ...healthFieldNames],
 };
 
@@ -160,7 +160,9 @@ describe('each field of each record', () => {
     for (const other of forged) expect(await altered(noun, _id, (document) => ({ ...document, mac: other }), state)).toBe('ALTERED');
     const copy = randomBytes(12).toString('hex');
     const before = (await collection(noun).findOne({ _id }))!;
-    const renamed = Object.fromEntries(['name', 'externalId'].filter((field) => field in before).map((field) => [field, 'a copy']));
+    const renamed = Object.fromEntries(
+      ['name', 'externalId', 'position'].filter((field) => field in before).map((field) => [field, 'a copy']),
+    );
     await collection(noun).insertOne({ ...before, ...renamed, _id: copy });
     expect(await integrity(world.caller, noun, copy)).toBe('ALTERED');
     await collection(noun).deleteOne({ _id: copy });
