@@ -89,6 +89,7 @@ const mayExpose = [
   'secrets/transfer.ts',
   'services/outbound/tls.ts',
   'secrets/authorization-state.ts',
+  'secrets/webhook-signature.ts',
   'services/requests/index.ts',
   'schema/use.ts',
   'domain/proxy.ts',
@@ -98,6 +99,7 @@ const mayExpose = [
   'schema/sso-link.ts',
   'schema/api-key.ts',
   'schema/end-user-token.ts',
+  'schema/webhook.ts',
 ];
 
 interface Import {
@@ -207,6 +209,7 @@ describe('OpenSSL', () => {
       'key-files/openssl.ts',
       'secrets/record-mac.ts',
       'secrets/transfer.ts',
+      'secrets/webhook-signature.ts',
       // Stored keys, which were read before they were stored.
       'services/oauth/private-key.ts',
     ];

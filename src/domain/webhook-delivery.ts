@@ -87,7 +87,7 @@ export function createWebhooks(
       if (load.isStopped || running.size >= WEBHOOKS_AT_ONCE) break;
       if (running.has(id) || !isDue(progress)) continue;
       const run = work(gateway, progress, load)
-        .catch((error: unknown) => { console.log(error); onFailure(progress.organizationId, (error as Error).name); })
+        .catch((error: unknown) => onFailure(progress.organizationId, (error as Error).name))
         .finally(() => running.delete(id));
       running.set(id, run);
     }
@@ -171,7 +171,8 @@ async function work(gateway: GatewayContext, { id, organizationId }: WebhookProg
   const takenAt = performance.now();
   const progress = await store.webhookQueue.take(lease, now(), new Date(now().getTime() + LEASE_MS));
   if (!progress) return;
-  const release = (changes: Partial<WebhookProgress> = {}) => store.webhookQueue.save(lease, { ...pick(progress), ...changes }, [], [], null);
+  const release = (changes: Partial<WebhookProgress> = {}) =>
+    store.webhookQueue.save(lease, { ...pick(progress), ...changes }, [], [], null);
   let webhook: WebhookRecord | null;
   let signature: (id: string, seconds: number, body: string) => string;
   try {
@@ -348,7 +349,9 @@ class Turn {
 
   /** Whether further events are taken. */
   get #wantsMore(): boolean {
-    return this.#hasMore && !this.#isFailing && this.#ready.length < AT_ONCE && this.#open.size < EVENTS_AT_ONCE && this.#stored < WAITING_MAX;
+    return (
+      this.#hasMore && !this.#isFailing && this.#ready.length < AT_ONCE && this.#open.size < EVENTS_AT_ONCE && this.#stored < WAITING_MAX
+    );
   }
 
   /** Waits until an attempt has ended, but not longer than a time, in milliseconds. */

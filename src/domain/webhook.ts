@@ -43,11 +43,20 @@ export const webhookFields = {
     maxItems: Object.keys(eventTypeChoices.values).length,
     description: 'Only events of these types. Empty for all.',
   }),
-  enabled: flag({ optional: true, default: true, description: 'Whether events are sent. While it is false, they are kept, as long as events are.' }),
+  enabled: flag({
+    optional: true,
+    default: true,
+    description: 'Whether events are sent. While it is false, they are kept, as long as events are.',
+  }),
 } satisfies FieldsIn<WebhookRecord>;
 export const newWebhookFields = {
   ...webhookFields,
-  algorithm: choice({ choices: algorithms, optional: true, default: 'HMAC_SHA256', description: 'How deliveries are signed. It never changes.' }),
+  algorithm: choice({
+    choices: algorithms,
+    optional: true,
+    default: 'HMAC_SHA256',
+    description: 'How deliveries are signed. It never changes.',
+  }),
 } satisfies FieldsIn<WebhookRecord>;
 /** For how long a replaced secret still signs. */
 export const webhookOverlapSeconds = integer({
@@ -101,7 +110,8 @@ export async function createWebhook(
   const checked = await checks.run(() => checkInput(newWebhookFields, given));
   await checks.run(() => checkUrl(context, checked?.url));
   await checks.run(() => {
-    if (viewer.confinedTo && !ref) throw new ValidationError([{ path: ['integration'], message: 'must be given by a viewer who is limited to one' }]);
+    if (viewer.confinedTo && !ref)
+      throw new ValidationError([{ path: ['integration'], message: 'must be given by a viewer who is limited to one' }]);
   });
   const findIntegration = () => ref && requireIntegration(context, ref, ['integration']);
   const issue = async () => {
@@ -260,7 +270,12 @@ export async function testWebhook(
     if (!(error instanceof UnreadableSecretError)) throw error;
     throw new ValidationError([{ path: ['webhook'], message: 'has a secret that cannot be opened. Rotate it' }]);
   });
-  const { status, failure, milliseconds, text: answer } = await sendTo(context, webhook, signature, testContent(id, entry.id, entry.createdAt));
+  const {
+    status,
+    failure,
+    milliseconds,
+    text: answer,
+  } = await sendTo(context, webhook, signature, testContent(id, entry.id, entry.createdAt));
   const { integrationId } = webhook;
   const delivery = { ...entry, webhookId: id, integrationId, eventId: null, attempt: 1, status, failure, milliseconds, answer };
   await store.webhookDeliveries.insert(delivery);

@@ -139,7 +139,8 @@ export function addWebhook(kit: Kit): void {
       }),
       secret: t.string({
         nullable: true,
-        description: 'The secret with which the receiver verifies, as `whsec_…`. Null with ED25519, whose private key never leaves the gateway.',
+        description:
+          'The secret with which the receiver verifies, as `whsec_…`. Null with ED25519, whose private key never leaves the gateway.',
         resolve: ({ secret }) => secret && secret.expose(),
       }),
       publicKey: t.string({

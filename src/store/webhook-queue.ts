@@ -119,10 +119,7 @@ export function webhookQueueStore(database: Database) {
     return translatingErrors({
       /** Begins to deliver, after a position. Call it in the transaction that creates the webhook. */
       async begin(id: string, position: string): Promise<void> {
-        await stateCollection().insertOne(
-          { _id: id, organizationId, isActive: true, position, dueAt: null, ...anew },
-          database.session(),
-        );
+        await stateCollection().insertOne({ _id: id, organizationId, isActive: true, position, dueAt: null, ...anew }, database.session());
       },
 
       /** Stops to deliver, or continues where it stopped. Whoever delivers now loses its lease. */
@@ -181,7 +178,10 @@ export function webhookQueueStore(database: Database) {
       ): Promise<boolean> {
         await putAll(id, waits);
         // Only its owner knows which of them are done.
-        const mine = await stateCollection().updateOne({ organizationId, _id: id, owner, isActive: true }, { $set: { ...progress, leaseEndsAt } });
+        const mine = await stateCollection().updateOne(
+          { organizationId, _id: id, owner, isActive: true },
+          { $set: { ...progress, leaseEndsAt } },
+        );
         if (mine.matchedCount === 0) return false;
         for (let start = 0; start < done.length; start += WRITES_AT_ONCE) {
           const some = done.slice(start, start + WRITES_AT_ONCE).map((eventId) => `${id}.${eventId}`);

@@ -4,7 +4,7 @@ import { newWebhookSecret, type WebhookAlgorithm, webhookAlgorithms, webhookSign
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import { eventNouns, eventTypes } from './event-forms.ts';
-import type { Extent } from './extent.ts';
+import { type Extent, isWithin } from './extent.ts';
 import { boolean, date, list, nullable, number, object, oneOf, text, type ValuesOf } from './fields.ts';
 import { type Change, newId, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { secretStore } from './secret.ts';
@@ -148,6 +148,7 @@ export function webhookStore(database: Database, authenticity: Authenticity) {
          * @throws UnreadableSecretError when one cannot be opened
          */
         async signer(record: WebhookRecord, now: Date): Promise<(id: string, seconds: number, body: string) => string> {
+          if (!isWithin(extent, record)) throw new UnreadableSecretError('its ciphertext is missing');
           const signing = record.secrets.filter(({ until }) => until === null || until > now);
           if (signing.length === 0) throw new UnreadableSecretError('its ciphertext is missing');
           const opened = await Promise.all(

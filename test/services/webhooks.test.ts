@@ -58,7 +58,12 @@ const run = async (name: string, input: object, selection: string, who: Caller =
   return data.result;
 };
 const make = async (path: string, more: object = {}, who: Caller = caller): Promise<{ id: string; secret: string; publicKey: string }> => {
-  const { issued } = await run('createWebhook', { url: `${service.origin()}${path}`, ...more }, 'issued { id: webhookId secret publicKey }', who);
+  const { issued } = await run(
+    'createWebhook',
+    { url: `${service.origin()}${path}`, ...more },
+    'issued { id: webhookId secret publicKey }',
+    who,
+  );
   return issued;
 };
 const webhook = async (id: string): Promise<Json> =>
@@ -84,7 +89,11 @@ const idsAt = (path: string) => at(path).map(({ headers }) => headers['webhook-i
 const allEvents = async (): Promise<Json[]> => {
   const found: Json[] = [];
   for (let after: string | null = null; ; ) {
-    const { events } = await test.query(caller, 'query ($after: String) { events(first: 100, after: $after) { nodes { id objectId } readUpTo pageInfo { hasNextPage } } }', { after });
+    const { events } = await test.query(
+      caller,
+      'query ($after: String) { events(first: 100, after: $after) { nodes { id objectId } readUpTo pageInfo { hasNextPage } } }',
+      { after },
+    );
     found.push(...events.nodes);
     if (!events.pageInfo.hasNextPage) return found;
     after = events.readUpTo;
@@ -126,7 +135,9 @@ it('delivers what happens, signed, once, and nothing of before; a test; with two
   expect(at('/asymmetric')).toHaveLength(1);
   const receiver = new Webhook(secret);
   for (const received of at('/all')) expect(receiver.verify(received.body, headersOf(received))).toHaveProperty('type');
-  expect(() => new Webhook(`whsec_${Buffer.alloc(32).toString('base64')}`).verify(at('/all')[0]!.body, headersOf(at('/all')[0]!))).toThrow();
+  expect(() =>
+    new Webhook(`whsec_${Buffer.alloc(32).toString('base64')}`).verify(at('/all')[0]!.body, headersOf(at('/all')[0]!)),
+  ).toThrow();
 
   const [signed] = at('/asymmetric');
   const { 'webhook-id': event, 'webhook-timestamp': seconds, 'webhook-signature': signature } = headersOf(signed!);
@@ -143,18 +154,25 @@ it('delivers what happens, signed, once, and nothing of before; a test; with two
   expect(delivery).toEqual({ status: 204, failure: null, eventId: null, attempt: 1, answer: '' });
   const tested = at('/all').at(-1)!;
   expect(headersOf(tested)['webhook-signature']!.split(' ')).toHaveLength(2);
-  for (const each of [secret, issued.secret]) expect(new Webhook(each).verify(tested.body, headersOf(tested))).toHaveProperty('type', 'webhook.test');
+  for (const each of [secret, issued.secret])
+    expect(new Webhook(each).verify(tested.body, headersOf(tested))).toHaveProperty('type', 'webhook.test');
   later(MINUTE);
   await run('testWebhook', { webhook: id }, 'delivery { status }');
   const last = at('/all').at(-1)!;
-  const wanted = (each: string) => new Webhook(each).sign(headersOf(last)['webhook-id']!, new Date(Number(headersOf(last)['webhook-timestamp']) * 1_000), last.body.toString());
+  const wanted = (each: string) =>
+    new Webhook(each).sign(
+      headersOf(last)['webhook-id']!,
+      new Date(Number(headersOf(last)['webhook-timestamp']) * 1_000),
+      last.body.toString(),
+    );
   expect(headersOf(last)['webhook-signature']).toBe(wanted(issued.secret));
   expect(wanted(secret)).not.toBe(wanted(issued.secret));
 
   // A second rotation drops the first secret, and none is in the database in clear, nor in the log.
   const again = await run('rotateWebhookSecret', { webhook: id, overlapSeconds: 0 }, 'issued { secret }');
   expect(await test.database.collection('secrets').countDocuments({ credentialId: parseId(id)!.id })).toBe(1);
-  const all = JSON.stringify(await Promise.all((await test.database.collections()).map((each) => each.find().toArray()))) + test.logs.join();
+  const all =
+    JSON.stringify(await Promise.all((await test.database.collections()).map((each) => each.find().toArray()))) + test.logs.join();
   for (const each of [secret, issued.secret, again.issued.secret]) {
     expect(all).not.toContain(each.slice('whsec_'.length));
     expect(all).not.toContain(Buffer.from(each.slice('whsec_'.length), 'base64').toString('hex'));
@@ -187,7 +205,10 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   const other = await connection('beside');
   await rename(one, 'ordered 3');
   await deliver();
-  const ownOf = (path: string) => bodies(path).filter(({ data }) => data.objectId === one.id).map(({ data }) => data.snapshot.version);
+  const ownOf = (path: string) =>
+    bodies(path)
+      .filter(({ data }) => data.objectId === one.id)
+      .map(({ data }) => data.snapshot.version);
   expect(ownOf('/works')).toEqual([1, 2, 3]);
   expect(ownOf('/drips')).toEqual([1, 2, 3]);
   // The others wait behind the first, and other objects do not wait for it.
@@ -216,7 +237,9 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   expect(ownOf('/busy').slice(-3)).toEqual([1, 2, 3]);
   expect(ownOf('/moved').slice(-3)).toEqual([1, 2, 3]);
   // The same id each time.
-  const firsts = at('/fails').filter(({ body }) => JSON.parse(body.toString()).data.objectId === one.id && JSON.parse(body.toString()).data.snapshot.version === 1);
+  const firsts = at('/fails').filter(
+    ({ body }) => JSON.parse(body.toString()).data.objectId === one.id && JSON.parse(body.toString()).data.snapshot.version === 1,
+  );
   expect(firsts.length).toBeGreaterThan(2);
   expect(new Set(firsts.map(({ headers }) => headers['webhook-id'])).size).toBe(1);
 
@@ -226,7 +249,9 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   await deliver();
   later(2 * DAY);
   await deliver();
-  expect(await webhook(ids['/fails'])).toMatchObject({ problem: { code: 'FAILING', message: 'An event could not be delivered for two days.' } });
+  expect(await webhook(ids['/fails'])).toMatchObject({
+    problem: { code: 'FAILING', message: 'An event could not be delivered for two days.' },
+  });
   await rename(one, 'ordered 5');
   answers.clear();
   await deliver();
@@ -234,9 +259,9 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   later(DAY);
   await deliver();
   expect(at('/fails')).toHaveLength(paused);
-  expect((await answer('redeliver', { webhook: ids['/fails'], redelivery: { since: test.time() } }, 'webhook { id }')).data.result.message).toBe(
-    'input.webhook: is paused. Resume it first',
-  );
+  expect(
+    (await answer('redeliver', { webhook: ids['/fails'], redelivery: { since: test.time() } }, 'webhook { id }')).data.result.message,
+  ).toBe('input.webhook: is paused. Resume it first');
   expect((await run('resumeWebhook', { webhook: ids['/fails'] }, 'webhook { problem { code } }')).webhook.problem).toBeNull();
   await deliver();
   expect(ownOf('/fails').slice(-2)).toEqual([4, 5]);
@@ -247,7 +272,11 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   ]);
 
   // Again: one event, and all since a time, of which those before it are none.
-  const { events } = await test.query(caller, 'query ($types: [EventType!]) { events(first: 100, types: $types) { nodes { id objectId createdAt } } }', only);
+  const { events } = await test.query(
+    caller,
+    'query ($types: [EventType!]) { events(first: 100, types: $types) { nodes { id objectId createdAt } } }',
+    only,
+  );
   const own = events.nodes.filter(({ objectId }: Json) => objectId === one.id);
   const before = at('/works').length;
   await run('redeliver', { webhook: ids['/works'], redelivery: { event: own[0].id } }, 'webhook { id }');
@@ -277,7 +306,9 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   expect(ownOf('/works').at(-1)).toBe(7);
   expect(at('/works').length).toBeGreaterThan(known);
   await test.gateway.webhooks.trim();
-  expect((await webhook(ids['/moved'])).deliveries.nodes.every(({ eventId }: Json) => own.every((each: Json) => each.id !== eventId))).toBe(true);
+  expect((await webhook(ids['/moved'])).deliveries.nodes.every(({ eventId }: Json) => own.every((each: Json) => each.id !== eventId))).toBe(
+    true,
+  );
   for (const id of [...Object.values(ids), refused]) await run('deleteWebhook', { webhook: id }, 'deletedId');
 });
 
@@ -287,7 +318,10 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   const other = { id: (await test.create(caller, 'Integration', { name: 'other' })).id };
   const { id: ofFew } = await make('/few', {}, few);
   const { id: ofOther } = await make('/other', { integration: other });
-  const key = await test.makeAPIKey(caller, { integration: other, scopes: ['webhooks.*', 'webhooks.post', 'webhooks.patch', 'events.get', 'connections.get', 'all.Organization.read'] });
+  const key = await test.makeAPIKey(caller, {
+    integration: other,
+    scopes: ['webhooks.*', 'webhooks.post', 'webhooks.patch', 'events.get', 'connections.get', 'all.Organization.read'],
+  });
   const limited = { ...caller, token: key.key };
   const { id: ofKey } = await make('/key', { integration: other }, limited);
   await test.create(caller, 'Credential', { integration, name: 'secret', data: { string: { value: 'a value that is secret' } } });
@@ -323,15 +357,32 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
     const who = { ...few, scopes: [...scopes, 'webhookDeliveries.get'] };
     const { errors } = await answer(name, { webhook: ofOther, ...input }, selection, who);
     expect(errors?.[0]?.extensions, name).toMatchObject({ code: 'FORBIDDEN', scope: expect.stringMatching(/\.get$/) });
-    const without = await answer(name, { webhook: ofOther, ...input }, selection, { ...caller, scopes: ['webhooks.patch', 'webhooks.get'] });
+    const without = await answer(name, { webhook: ofOther, ...input }, selection, {
+      ...caller,
+      scopes: ['webhooks.patch', 'webhooks.get'],
+    });
     expect(without.errors?.[0]?.extensions, name).toMatchObject({ code: 'FORBIDDEN', scope: 'events.get' });
   }
   const endUser = await test.create(caller, 'EndUser', { integration, externalId: 'ada' });
   const token = await test.makeEndUserToken(caller, { id: endUser.id }, { scopes: ['all.Organization'] });
-  expect((await test.answer({ ...caller, token }, '{ webhooks(first: 1) { nodes { id } } }')).errors?.[0]?.extensions.code).toBe('FORBIDDEN');
+  expect((await test.answer({ ...caller, token }, '{ webhooks(first: 1) { nodes { id } } }')).errors?.[0]?.extensions.code).toBe(
+    'FORBIDDEN',
+  );
 
-  const urls = ['ftp://a.example/', 'https://u:p@a.example/', 'https://a.example/#x', 'https://0x7f.1/', 'https://a.example:99999/', '//a.example', 'https://', 'https://a b/', 'https://EXÄMPLE.com/', ''];
-  for (const url of urls) expect((await answer('createWebhook', { url }, 'issued { webhookId }')).data.result.code, url).toBe('VALIDATION_FAILED');
+  const urls = [
+    'ftp://a.example/',
+    'https://u:p@a.example/',
+    'https://a.example/#x',
+    'https://0x7f.1/',
+    'https://a.example:99999/',
+    '//a.example',
+    'https://',
+    'https://a b/',
+    'https://EXÄMPLE.com/',
+    '',
+  ];
+  for (const url of urls)
+    expect((await answer('createWebhook', { url }, 'issued { webhookId }')).data.result.code, url).toBe('VALIDATION_FAILED');
   expect((await answer('createWebhook', { url: 'https://a.example/', types: ['PAID'] }, 'issued { webhookId }')).errors).toHaveLength(1);
   const strict = Object.assign(new TestGateway(), { uri: test.uri, databaseName: test.databaseName, masterKey: test.masterKey });
   strict.outbound = { allowsHttp: false };
@@ -411,7 +462,10 @@ it('two copies share the work; one that hangs delays no other; one that is stopp
   expect(expected).toHaveLength(24 * 5);
   for (const path of [...names, '/hangs']) {
     const arrived = bodies(path).filter(({ data }) => ours.has(data.objectId));
-    expect(expected.filter((id) => !arrived.some(({ data }) => data.id === id)), path).toEqual([]);
+    expect(
+      expected.filter((id) => !arrived.some(({ data }) => data.id === id)),
+      path,
+    ).toEqual([]);
     // Some came twice. When they came first is in order.
     for (const { id } of all) {
       const versions = [...new Set(arrived.filter(({ data }) => data.objectId === id).map(({ data }) => data.snapshot.version))];
