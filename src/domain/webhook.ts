@@ -307,11 +307,9 @@ function requireItsNouns({ viewer }: DomainContext, { nouns }: WebhookRecord): v
 function checkUrl({ policy }: DomainContext, url: string | undefined): void {
   if (url === undefined) return;
   const parsed = givenUrl(url);
-  const refuse = (message: string) => {
-    throw new ValidationError([{ path: ['url'], message }]);
-  };
-  if (!parsed) return refuse('must have its host in the standard form, and no characters that URL parsers replace');
-  if (parsed.protocol !== 'https:' && !policy.allowsHttp) refuse('must be an https URL');
+  const isAllowed = parsed?.protocol === 'https:' || policy.allowsHttp;
+  const message = parsed ? 'must be an https URL' : 'must have its host in the standard form, and no characters that URL parsers replace';
+  if (!parsed || !isAllowed) throw new ValidationError([{ path: ['url'], message }]);
 }
 
 function issued(webhook: WebhookRecord, secret: Redacted): IssuedWebhook {

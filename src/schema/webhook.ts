@@ -141,7 +141,7 @@ export function addWebhook(kit: Kit): void {
         nullable: true,
         description:
           'The secret with which the receiver verifies, as `whsec_…`. Null with ED25519, whose private key never leaves the gateway.',
-        resolve: ({ secret }) => secret && secret.expose(),
+        resolve: ({ secret }) => secret?.expose() ?? null,
       }),
       publicKey: t.string({
         nullable: true,
