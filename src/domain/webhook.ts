@@ -10,7 +10,7 @@ import type { DomainContext } from './context.ts';
 import { eventTypeChoices, readableNouns } from './events.ts';
 import { type FieldsIn, urlText } from './fields.ts';
 import { beforeChanges, type MutationContext, mutate } from './mutate.ts';
-import { actorOf, type EvenAltered, expectVersion, newEntry, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
+import { actorOf, type EvenAltered, expectVersion, newRecord, readsOf, required, type Target, updateRecord } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';
 import { givenUrl } from './use-site.ts';
 import { at, Checks } from './validation.ts';
@@ -216,30 +216,36 @@ export interface Redelivery {
  * Delivers one event, or all since a time, again, whether or not they were delivered. Events of nouns and integrations that the webhook does not get are
  * left out.
  *
- * @throws ValidationError, NotFoundError, ForbiddenError
+ * @throws ValidationError, NotFoundError, ConflictError, ForbiddenError
  */
 export async function redeliver(
   context: MutationContext,
-  { webhook: id, redelivery, ...rest }: { readonly webhook: string; readonly redelivery: Redelivery },
+  { webhook: id, expectedVersion, redelivery, ...rest }: Target<'webhook', string> & { readonly redelivery: Redelivery },
 ): Promise<WebhookRecord> {
   refuseUnknown(rest);
   const { store, now } = context;
   const { event: eventId, since, ...others } = redelivery;
-  await at(['redelivery'], () => refuseUnknown(others));
-  return mutate(context, async () => {
-    const record = await requireWebhook(context, id);
-    requireItsNouns(context, record);
-    if (!isActive(record)) throw new ValidationError([{ path: ['webhook'], message: 'is paused. Resume it first' }]);
-    if (eventId !== undefined) {
-      const missing = new NotFoundError('event', ['redelivery', 'event']);
-      const event = required(await store.events.one({ id: eventId }), missing);
-      if (!gets(record, event)) throw missing;
-      await store.webhookQueue.add(id, { eventId, position: event.position, object: `${event.objectNoun} ${event.objectId}` }, now());
-    } else {
-      await store.webhookQueue.rewind(id, await context.events.positionAt(since!));
-    }
-    return record;
-  });
+  const missing = new NotFoundError('event', ['redelivery', 'event']);
+  const checks = new Checks(context);
+  await checks.run(() => at(['redelivery'], () => refuseUnknown(others)));
+  const findEvent = async () => eventId !== undefined && required(await store.events.one({ id: eventId }), missing);
+  const change = () =>
+    mutate(context, async () => {
+      const record = await requireWebhook(context, id);
+      expectVersion(record, expectedVersion);
+      requireItsNouns(context, record);
+      if (!isActive(record)) throw new ValidationError([{ path: ['webhook'], message: 'is paused. Resume it first' }]);
+      const event = await findEvent();
+      if (event) {
+        if (!gets(record, event)) throw missing;
+        const place = { eventId: event.id, position: event.position, object: `${event.objectNoun} ${event.objectId}` };
+        await store.webhookQueue.add(id, place, now());
+      } else {
+        await store.webhookQueue.rewind(id, await context.events.positionAt(since!));
+      }
+      return record;
+    });
+  return checks.thenMake(change, [() => requireWebhook(context, id), findEvent]);
 }
 
 /** Whether a webhook may get an event, whatever its type: of an object that those could read who decided where it leads. */
@@ -265,7 +271,7 @@ export async function testWebhook(
     requireItsNouns(context, record);
     return record;
   });
-  const entry = newEntry(context);
+  const entry = newRecord(context);
   const signature = await store.webhooks.signer(webhook, now()).catch((error: unknown) => {
     if (!(error instanceof UnreadableSecretError)) throw error;
     throw new ValidationError([{ path: ['webhook'], message: 'has a secret that cannot be opened. Rotate it' }]);

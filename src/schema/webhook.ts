@@ -1,3 +1,5 @@
+import { readScope } from '../access/scopes.ts';
+import { eventNouns } from '../domain/events.ts';
 import type { RecordOf } from '../domain/reading.ts';
 import {
   createWebhook,
@@ -25,6 +27,8 @@ import { recordFields, recordSortFields } from './kit/record-fields.ts';
 
 /** Who decides where events are sent gets them. */
 const READS_EVENTS = ['events.get'] as const;
+/** Whatever the webhook gets, at most. */
+const READS_OBJECTS = eventNouns.map(readScope);
 /** A request to a third party. */
 const REQUEST_COST = 100;
 
@@ -177,6 +181,7 @@ export function addWebhook(kit: Kit): void {
       'Changes a webhook. You must be able to read whatever it gets: `events.get`, and the objects of all types that it gets. Disabling it keeps its events, as long as events are kept.',
     input: fields.inputFields(webhookFields, { partial: true }),
     alsoNeeds: () => READS_EVENTS,
+    mayNeed: () => READS_OBJECTS,
     errors: [ValidationError, NotFoundError, ConflictError],
     run: updateWebhook,
   });
@@ -200,6 +205,7 @@ export function addWebhook(kit: Kit): void {
       }),
     },
     alsoNeeds: () => READS_EVENTS,
+    mayNeed: () => READS_OBJECTS,
     success: issuedSuccess,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'webhook',
@@ -214,6 +220,7 @@ export function addWebhook(kit: Kit): void {
     inputDescription: 'The webhook.',
     input: webhook.which(),
     alsoNeeds: () => READS_EVENTS,
+    mayNeed: () => READS_OBJECTS,
     success: changed,
     errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'webhook',
@@ -229,16 +236,17 @@ export function addWebhook(kit: Kit): void {
   });
   mutation('redeliver', {
     description:
-      'Delivers events again, with the same ids, whether or not they were delivered. You must be able to read whatever the webhook gets.',
+      'Delivers events again, with the same ids, whether or not they were delivered. The webhook must not be paused. You must be able to read whatever the webhook gets.',
     scope: 'webhooks.patch',
     inputDescription: 'The webhook, and the events.',
     input: {
-      webhook: webhook.member({ required: true, description: 'The webhook. It must not be paused.' }),
+      ...webhook.which(),
       redelivery: input.field({ type: redelivery, required: true, description: 'The events.' }),
     },
     alsoNeeds: () => READS_EVENTS,
+    mayNeed: () => READS_OBJECTS,
     success: changed,
-    errors: [ValidationError, NotFoundError],
+    errors: [ValidationError, NotFoundError, ConflictError],
     audit: 'webhook',
     run: redeliver,
   });
@@ -246,10 +254,10 @@ export function addWebhook(kit: Kit): void {
     description: 'Sends an event `webhook.test` at once, and returns how the receiver has answered. It works for a paused webhook, too.',
     scope: 'webhooks.patch',
     cost: REQUEST_COST,
-    perRequest: 1,
     inputDescription: 'The webhook.',
     input: { webhook: webhook.member({ required: true, description: 'The webhook.' }) },
     alsoNeeds: () => [...READS_EVENTS, 'webhookDeliveries.get'],
+    mayNeed: () => READS_OBJECTS,
     success: { field: 'delivery', type: webhookDelivery.type, description: 'The attempt.' },
     errors: [ValidationError, NotFoundError],
     audit: 'webhook',

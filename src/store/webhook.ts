@@ -136,11 +136,12 @@ export function webhookStore(database: Database, authenticity: Authenticity) {
           const [stored, secret] = await sealed(record, record.algorithm, change.updatedAt);
           const isKept = present !== undefined && until > change.updatedAt;
           const dropped = isKept ? others : record.secrets;
+          const updated = await records.update(record, { secrets: [stored, ...(isKept ? [{ ...present, until }] : [])] }, change);
           await secrets.unset(
             record.id,
             dropped.map(({ field }) => field),
           );
-          return [await records.update(record, { secrets: [stored, ...(isKept ? [{ ...present, until }] : [])] }, change), secret];
+          return [updated, secret];
         },
 
         /**
