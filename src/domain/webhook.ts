@@ -127,6 +127,7 @@ export async function createWebhook(
     return { id: webhook.id, ...issued(webhook, secret) };
   };
   const make = async () => {
+    await beforeChanges(async () => findIntegration());
     // What has happened before gets its position before.
     await beforeChanges(() => context.events.prepare());
     return mutate(context, issue);

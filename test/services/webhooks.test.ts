@@ -285,7 +285,10 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   expect(idsAt('/works').slice(before)).toEqual([own[0].id]);
   await run('redeliver', { webhook: ids['/works'], redelivery: { since: own[3].createdAt } }, 'webhook { id }');
   await deliver();
-  const repeated = idsAt('/works').slice(before + 1);
+  const mine = new Set(own.map(({ id }: Json) => id));
+  const repeated = idsAt('/works')
+    .slice(before + 1)
+    .filter((id) => mine.has(id));
   expect(repeated.slice(-2)).toEqual([own[3].id, own[4].id]);
   expect(repeated).not.toContain(own[2].id);
 
