@@ -340,6 +340,7 @@ const settings = {
   MAX_CONNECTIONS: whole(0, 1_000_000_000, defaultLimits.maxConnections).describe('the maximum number of connections of an organization'),
   MAX_CREDENTIALS: whole(0, 1_000_000_000, defaultLimits.maxCredentials).describe('the maximum number of credentials of an organization'),
   MAX_API_KEYS: whole(0, 1_000_000_000, defaultLimits.maxAPIKeys).describe('the maximum number of API keys of an organization'),
+  MAX_WEBHOOKS: whole(0, 10_000, defaultLimits.maxWebhooks).describe('the maximum number of webhooks of an organization'),
   MAX_OWNED: whole(0, 1_000_000_000, defaultLimits.maxOwned).describe(
     'the maximum number of credentials, and of connections, that one end user can own',
   ),
@@ -622,6 +623,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxConnections: read.MAX_CONNECTIONS,
       maxCredentials: read.MAX_CREDENTIALS,
       maxAPIKeys: read.MAX_API_KEYS,
+      maxWebhooks: read.MAX_WEBHOOKS,
       maxOwned: read.MAX_OWNED,
       maxStoredBytes: read.MAX_STORED_BYTES,
       proxySeconds: read.PROXY_SECONDS,

@@ -66,6 +66,7 @@ import { exportLines } from './domain/transfer-export.ts';
 import { importLines, type TransferImportOptions, type TransferReport } from './domain/transfer-import.ts';
 import { LineError } from './domain/transfer-lines.ts';
 import { createUses, type ProxiedAudit } from './domain/uses.ts';
+import { createWebhooks } from './domain/webhook-delivery.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
 import { fetchDoor } from './http/fetch.ts';
@@ -224,6 +225,12 @@ export interface Gateway {
     readonly onNumbered: Events['onNumbered'];
     /** Returns the positions of the newest events of some organizations, with one read by an index. */
     readonly newest: Events['newest'];
+  };
+  readonly webhooks: {
+    /** Delivers events that are due now, unless other copies do. Runs automatically each second, and when something has happened. */
+    readonly run: () => Promise<void>;
+    /** Deletes old deliveries. Runs automatically each minute. */
+    readonly trim: () => Promise<void>;
   };
   readonly audit: {
     /** Writes refused operations to the audit log, and seals unsealed entries. Runs automatically each minute. */
@@ -387,6 +394,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...(auditStream && { auditStream }),
       ...(reads && { reads }),
     };
+    const webhooks = createWebhooks(gateway, {
+      isAutomatic: runsJobs && options.sharesJobs !== true,
+      onFailure: (organization, error) => logger.error({ organization, error }, 'webhooks could not be served; it will be tried again'),
+    });
     const own = {
       issued: (viewer) => {
         revocations.refuseRevoked(viewer);
@@ -486,6 +497,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       [sweep, 'expired credentials could not be deleted'],
       [() => noticeExpiries(gateway), 'events about credentials that are about to expire could not be written'],
       [events.run, 'events could not be numbered, or old ones not deleted'],
+      [webhooks.trim, 'old deliveries of webhooks could not be deleted'],
       [refreshTokens, 'tokens could not be refreshed'],
       [() => settleStates(gateway), 'the states of credentials and connections could not be determined'],
       [checkDue, 'connections could not be checked'],
@@ -518,6 +530,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       refreshRevocations: revocations.refresh,
       refreshTokens,
       events: { run: events.run, noticeExpiries: () => noticeExpiries(gateway), onNumbered: events.onNumbered, newest: events.newest },
+      webhooks: { run: webhooks.run, trim: webhooks.trim },
       audit: {
         seal: sealAuditLog,
         stream,
@@ -554,6 +567,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         live.stop();
         await Promise.all(ends.map((end) => end()));
         await gateway.tokens.stop();
+        await webhooks.stop();
         await events.stop();
         await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
         await stores.serve(flushCounts).catch(() => logger.error('what was counted in the last minute could not be written'));
@@ -581,6 +595,7 @@ function storageLimits(limits: Limits): StorageLimits {
     MAX_CONNECTIONS: limits.maxConnections,
     MAX_CREDENTIALS: limits.maxCredentials,
     MAX_API_KEYS: limits.maxAPIKeys,
+    MAX_WEBHOOKS: limits.maxWebhooks,
     MAX_OWNED: limits.maxOwned,
     MAX_STORED_BYTES: limits.maxStoredBytes,
   };

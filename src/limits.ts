@@ -45,6 +45,8 @@ export interface Limits {
   readonly maxCredentials: number;
   /** MAX_API_KEYS: the maximum number of API keys of an organization. */
   readonly maxAPIKeys: number;
+  /** MAX_WEBHOOKS: the maximum number of webhooks of an organization. */
+  readonly maxWebhooks: number;
   /** MAX_OWNED: the maximum number of credentials, and of connections, that one end user can own. */
   readonly maxOwned: number;
   /** MAX_STORED_BYTES: the maximum size of all records and sealed secrets of an organization. */
@@ -92,6 +94,7 @@ export const defaultLimits: Limits = {
   maxConnections: 1_000_000,
   maxCredentials: 1_000_000,
   maxAPIKeys: 1_000,
+  maxWebhooks: 100,
   maxOwned: 500,
   maxStoredBytes: 10 * 1024 ** 3,
   proxySeconds: 600,

@@ -166,6 +166,7 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
     apiKey: (await test.makeAPIKey(caller, { scopes: ['apiKeys.post'] })).id,
     auditEntry: await auditEntry(test, caller),
     event: await event(test, caller),
+    ...(await webhook(test, caller, integrationId)),
   };
   return { caller, ids, more: { ...named, endUserCredential: adasCredential }, refs: refsOf(ids, suffix) };
 }
@@ -237,6 +238,23 @@ async function auditEntry(test: TestGateway, caller: Caller): Promise<string> {
 async function event(test: TestGateway, caller: Caller): Promise<string> {
   const { data } = await test.answer(caller, '{ events(first: 1) { nodes { id } } }');
   return data?.events.nodes[0].id ?? missingId('event');
+}
+
+/** A webhook that nobody receives, and the delivery that failed. */
+async function webhook(test: TestGateway, caller: Caller, integration: string): Promise<{ webhook: string; webhookDelivery: string }> {
+  const { made } = await test.query(
+    caller,
+    `mutation ($id: ID!) { made: createWebhook(input: { url: "https://127.0.0.1:1/", integration: { id: $id } }) {
+      ... on CreateWebhookSuccess { issued { webhookId } } } }`,
+    { id: integration },
+  );
+  const id = made.issued.webhookId;
+  const { tested } = await test.query(
+    caller,
+    'mutation ($id: ID!) { tested: testWebhook(input: { webhook: $id }) { ... on TestWebhookSuccess { delivery { id } } } }',
+    { id },
+  );
+  return { webhook: id, webhookDelivery: tested.delivery.id };
 }
 
 /** An id of the right form that nothing has. */

@@ -93,6 +93,25 @@ export const nounTable = {
     // Each change adds one, and the rate limits bound them. They are deleted when they are old.
     storedLimit: null,
   },
+  webhook: {
+    label: 'webhook',
+    plural: 'webhooks',
+    typeName: 'Webhook',
+    verbs: ['get', 'delete'],
+    confinedVerbs: { integration: crud, endUser: [] },
+    confinedBy: { integration: 'integrationId' },
+    storedLimit: 'MAX_WEBHOOKS',
+  },
+  webhookDelivery: {
+    label: 'delivery',
+    plural: 'webhookDeliveries',
+    typeName: 'WebhookDelivery',
+    verbs: ['get'],
+    confinedVerbs: { integration: ['get'], endUser: [] },
+    confinedBy: { integration: 'integrationId' },
+    // The number of webhooks and of attempts at once bounds them. They are deleted when they are old.
+    storedLimit: null,
+  },
   ssoLink: {
     label: 'SSO link',
     plural: 'ssoLinks',
@@ -142,6 +161,10 @@ export const namedVerbs = {
   },
   endUser: {
     verifyEmail: 'Confirm that an email address belongs to the contact.',
+  },
+  webhook: {
+    post: 'Create webhooks, which get events after the token that created them has expired.',
+    patch: 'Change, test and resume webhooks, and get new secrets: it decides where events are sent.',
   },
   apiKey: {
     post: 'Create and rotate API keys, which stay valid after the token that created them has expired.',

@@ -11,6 +11,7 @@ import { usesOfCredential } from './deletion.ts';
 import { type EventNoun, eventNouns } from './events.ts';
 import { COUNT_MAX, type Count } from './reading.ts';
 import { findConnection, findConnector, findEndUser, findIntegration } from './references.ts';
+import { findWebhook } from './webhook.ts';
 
 /** How many objects of a noun a deletion deletes or changes besides its own object. */
 export interface DeletionEffect {
@@ -105,6 +106,7 @@ async function partsOf(
         part('endUser', store.endUsers, contents),
         part('connector', store.connectors, contents),
         part('apiKey', store.apiKeys, contents, along),
+        part('webhook', store.webhooks, contents, along),
       ];
     }
     case 'connector': {
@@ -132,6 +134,8 @@ async function partsOf(
         part('connector', store.connectors, uses.connectors, changed),
       ];
     }
+    case 'webhook':
+      return (await findWebhook(context, id, 'evenAltered')) && [];
     case 'apiKey':
       return (await findAPIKey(context, id, 'evenAltered')) && [part('apiKey', store.apiKeys, { ancestors: id }, along)];
   }

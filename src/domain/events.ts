@@ -1,8 +1,9 @@
 import type { NounName } from '../access/nouns.ts';
 import { readScope } from '../access/scopes.ts';
 import { may, type Viewer } from '../access/viewer.ts';
+import type { Choices } from '../fields/field.ts';
 import type { EventRange } from '../store/event.ts';
-import { type EventNoun, eventNouns } from '../store/event-forms.ts';
+import { type EventNoun, type EventType, eventNouns } from '../store/event-forms.ts';
 import type { Store } from '../store/index.ts';
 import { inTurnByOrganization } from './in-turn.ts';
 
@@ -32,6 +33,10 @@ export type Events = ReturnType<typeof createEvents>;
 export interface OrganizationEvents {
   /** Gives positions to the events that are committed, so that a query finds what was done before it. Returns how far the events reach. */
   prepare(): Promise<EventRange>;
+  /** Returns how far the events reach that have positions. */
+  range(): Promise<EventRange>;
+  /** Returns a position: all events that got theirs at a time, or later, come after it. */
+  positionAt(time: Date): Promise<string>;
 }
 
 /**
@@ -90,6 +95,8 @@ export function createEvents(
         await number(organizationId, TIMES_OF_QUERY);
         return stores.of(organizationId).events.range();
       },
+      range: () => stores.of(organizationId).events.range(),
+      positionAt: (time) => stores.of(organizationId).events.positionAt(time),
     }),
     /**
      * Numbers what no process has numbered since it was committed, and deletes old events.
@@ -112,6 +119,25 @@ export function createEvents(
   };
 }
 
+/** The types of events, for callers. */
+export const eventTypeChoices = {
+  enumName: 'EventType',
+  description: 'What has happened to an object.',
+  values: {
+    CREATED: 'It was created.',
+    UPDATED: 'It was changed; `version` of the snapshot is that after the change.',
+    DELETED: 'It was deleted. `reason` says why, and the snapshot what it was before.',
+    STATE_CHANGED: 'The state of a credential or a connection has changed: whether it works, needs attention or needs an authorization.',
+    TOKENS_REFRESHED: 'The gateway has obtained or refreshed tokens of a credential.',
+    REFRESH_FAILED: 'The gateway could not obtain or refresh tokens of a credential. `problem` says why.',
+    CHECK_FAILED: 'A check, or requests that were sent, showed a problem that was not known before.',
+    ABOUT_TO_EXPIRE: 'A credential, its certificate or its token expires soon: see `expiry`. The integration sets how long before.',
+    SECRET_REPLACED: 'A secret of a credential was set, replaced or removed, or an API key was rotated, or a webhook got a new secret.',
+    SECRET_REVEALED: 'A secret of a credential was revealed, or exported.',
+    FIRST_USED: 'A connection, a credential or an API key was used for the first time. It is written within a minute or two.',
+  },
+} as const satisfies Choices<EventType>;
+
 /** Returns the nouns of whose objects the viewer may read events: those that it may read itself. */
 export function readableNouns(viewer: Viewer): EventNoun[] {
   return eventNouns.filter((noun) => may(viewer, readScope(noun)));
@@ -124,7 +150,7 @@ export function readableEvents(viewer: Viewer): { readonly objectNoun?: readonly
   const beyond: readonly NounName[] = viewer.confinedTo
     ? viewer.confinedTo.endUserId === undefined
       ? ['apiKey']
-      : ['apiKey', 'integration', 'connector']
+      : ['apiKey', 'integration', 'connector', 'webhook']
     : [];
   return eventNouns.every((noun) => nouns.includes(noun) || beyond.includes(noun)) ? {} : { objectNoun: nouns };
 }

@@ -12,6 +12,7 @@ import { type IntegrationRef, requireIntegration } from './references.ts';
 import { isSameValue } from './same-value.ts';
 import { ssoClaims } from './sso-claims.ts';
 import { Checks } from './validation.ts';
+import { removeWebhooks } from './webhook-removal.ts';
 
 /** The fields of an integration that callers write. */
 export const integrationFields = {
@@ -94,12 +95,14 @@ export async function deleteIntegration(
     ]);
     // Without the integration, its API keys could reach nothing. So this needs no further scope.
     await recordAlso(context, { action: 'revokeAPIKey', noun: 'apiKey', ids: await store.apiKeys.ids(contents) }, object);
+    // Nor could its webhooks get anything.
+    await recordAlso(context, { action: 'deleteWebhook', noun: 'webhook', ids: await store.webhooks.ids(contents) }, object);
     await removeIntegration(context, id);
     return id;
   });
 }
 
-/** Deletes an integration, everything that belongs to it, and the API keys that are limited to it. Runs in the caller's transaction. */
+/** Deletes an integration, everything that belongs to it, and the API keys and webhooks that are limited to it. Runs in the caller's transaction. */
 export async function removeIntegration(context: DomainContext, id: string): Promise<void> {
   const { store } = context;
   const contents = { integrationId: id };
@@ -109,6 +112,7 @@ export async function removeIntegration(context: DomainContext, id: string): Pro
   await store.ssoLinks.removeAll(id);
   await store.authorizations.removeAll(contents);
   await store.apiKeys.remove(contents);
+  await removeWebhooks(context, contents);
   await store.endUsers.remove(contents);
   await store.connectors.remove(contents);
   await store.integrations.remove({ id });

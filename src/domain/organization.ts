@@ -3,6 +3,7 @@ import { GATEWAY_SUBJECT } from '../store/actor.ts';
 import { contextOf, type DomainContext, type GatewayContext } from './context.ts';
 import { removeIntegration } from './integration.ts';
 import { recordPlatformEvent } from './platform.ts';
+import { removeWebhooks } from './webhook-removal.ts';
 
 export { GATEWAY_SUBJECT };
 
@@ -43,6 +44,7 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   // Nobody could read events about it: no token is valid any more.
   await gateway.stores.outbox.silently(async () => {
     for (const id of await store.integrations.ids({})) await store.transaction(() => removeIntegration(context, id));
+    await store.transaction(() => removeWebhooks(context, {}));
     // Records that belong to no integration, of whatever noun.
     for (const noun of nouns) await store[nounTable[noun].plural].remove({});
   });
@@ -50,6 +52,7 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   await store.revocations.remove({});
   await store.authorizations.removeAll({});
   await store.leases.removeAll();
+  await store.webhookQueue.forget();
   await store.organization.forgetCounts();
   return true;
 }

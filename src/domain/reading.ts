@@ -9,6 +9,7 @@ import type { EventRecord } from '../store/event.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import type { IntegrationRecord } from '../store/integration.ts';
 import type { Count, Filter, Page, PageOf, RecordStore } from '../store/records.ts';
+import type { WebhookDeliveryRecord, WebhookRecord } from '../store/webhook.ts';
 import type { DomainContext } from './context.ts';
 import { readableNouns } from './events.ts';
 import { byUse, countByUse, pageByUse } from './unused.ts';
@@ -29,6 +30,8 @@ export type {
   EndUserRecord,
   EventRecord,
   IntegrationRecord,
+  WebhookDeliveryRecord,
+  WebhookRecord,
 };
 
 /** The record type of each noun, taken from its store, which has the name of the noun's plural. */

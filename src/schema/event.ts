@@ -1,6 +1,6 @@
 import { nounTable } from '../access/nouns.ts';
 import type { EventRange } from '../domain/events.ts';
-import { deletionReasons, eventNouns, eventTypes, expiring, isPosition, readableEvents } from '../domain/events.ts';
+import { deletionReasons, eventNouns, eventTypeChoices, expiring, isPosition, readableEvents } from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
 import { CursorExpiredError, ValidationError } from '../errors.ts';
 import { healthState, problemCode } from './health.ts';
@@ -42,26 +42,11 @@ type EventPage = PageSource<'event'> & { readonly range: EventRange };
 
 /** Adds `Event` and the query for events. */
 export function addEvent(kit: Kit): void {
-  const { builder, event, node, references } = kit;
+  const { builder, event, fields, node, references } = kit;
   const described = <const T extends string>(names: readonly T[], meanings: Readonly<Record<T, string>>) =>
     Object.fromEntries(names.map((name) => [name, { description: meanings[name] }])) as Record<T, { readonly description: string }>;
 
-  const type = builder.enumType('EventType', {
-    description: 'What has happened to an object.',
-    values: described(eventTypes, {
-      CREATED: 'It was created.',
-      UPDATED: 'It was changed; `version` of the snapshot is that after the change.',
-      DELETED: 'It was deleted. `reason` says why, and the snapshot what it was before.',
-      STATE_CHANGED: 'The state of a credential or a connection has changed: whether it works, needs attention or needs an authorization.',
-      TOKENS_REFRESHED: 'The gateway has obtained or refreshed tokens of a credential.',
-      REFRESH_FAILED: 'The gateway could not obtain or refresh tokens of a credential. `problem` says why.',
-      CHECK_FAILED: 'A check, or requests that were sent, showed a problem that was not known before.',
-      ABOUT_TO_EXPIRE: 'A credential, its certificate or its token expires soon: see `expiry`. The integration sets how long before.',
-      SECRET_REPLACED: 'A secret of a credential was set, replaced or removed, or an API key was rotated.',
-      SECRET_REVEALED: 'A secret of a credential was revealed, or exported.',
-      FIRST_USED: 'A connection, a credential or an API key was used for the first time. It is written within a minute or two.',
-    }),
-  });
+  const type = fields.enumOf(eventTypeChoices);
   const reason = builder.enumType('DeletionReason', {
     description: 'Why an object was deleted.',
     values: described(deletionReasons, {

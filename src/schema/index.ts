@@ -17,6 +17,7 @@ import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addUse } from './use.ts';
 import { addViewer } from './viewer.ts';
+import { addWebhook } from './webhook.ts';
 
 export { shownEntry } from './audit.ts';
 export { cursorOfEvent } from './event.ts';
@@ -45,6 +46,7 @@ const parts = [
   addDeletePreview,
   addUse,
   addViewer,
+  addWebhook,
 ];
 
 /** Creates the schema for a gateway with these credential kinds. Each call creates a new one. */

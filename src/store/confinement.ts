@@ -26,14 +26,22 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   connections: (limited) => limited.members.connections(extentOf('connection', limited)),
   credentials: (limited) => limited.members.credentials(extentOf('credential', limited)),
   apiKeys: (limited) => limited.members.apiKeys(extentOf('apiKey', limited)),
+  // The secrets of webhooks are reached through them only.
+  webhooks: (limited) => limited.members.webhooks(extentOf('webhook', limited), { secrets: limited.whole.secrets }),
+  webhookDeliveries: (limited) => limited.members.webhookDeliveries(extentOf('webhookDelivery', limited)),
+  // Not confined: it needs the id of a webhook that the viewer has found. Only the gateway itself delivers.
+  webhookQueue({ whole: { webhookQueue } }) {
+    const { begin, setActive, restart, rewind, add } = webhookQueue;
+    return { ...refusing(webhookQueue), begin, setActive, restart, rewind, add };
+  },
   ssoLinks: (limited) => limited.members.ssoLinks(extentOf('ssoLink', limited)),
   // Each leads to a connection.
   authorizations: (limited) => limited.members.authorizations(extentOf('connection', limited), { keys: limited.whole.keys }),
   // Only the gateway itself gives them positions, and deletes them.
   events(limited) {
     const own = limited.members.events(extentOf('event', limited));
-    const { number, range, trim, removeAll } = own;
-    return { ...own, ...refusing({ number, range, trim, removeAll }) };
+    const { number, range, positionAt, trim, removeAll } = own;
+    return { ...own, ...refusing({ number, range, positionAt, trim, removeAll }) };
   },
   // Only the tokens of end users are revoked within a limit.
   revocations: (limited) => limited.members.revocations(extentOf('endUserToken', limited)),

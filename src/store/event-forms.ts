@@ -4,7 +4,7 @@ import { boolean, date, nullable, number, object, oneOf, text, type ValuesOf } f
 import { healthStates, problemCodes } from './health.ts';
 
 /** The nouns whose objects have events. */
-export const eventNouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'apiKey'] as const;
+export const eventNouns = ['integration', 'connector', 'endUser', 'connection', 'credential', 'apiKey', 'webhook'] as const;
 export type EventNoun = (typeof eventNouns)[number];
 
 /** What happens to objects. The schema describes each. */

@@ -29,6 +29,8 @@ import { slotStore } from './slots.ts';
 import { ssoLinkStore } from './sso-link.ts';
 import { type StorageLimits, usageStore } from './usage.ts';
 import { createVerifiedRecords } from './verified.ts';
+import { webhookDeliveryStore, webhookStore } from './webhook.ts';
+import { webhookQueueStore } from './webhook-queue.ts';
 
 export type { StorageLimits };
 
@@ -85,6 +87,10 @@ export function createStore(database: Database, keyProvider: KeyProvider, now: (
     outbox,
     /** Returns the positions of the newest events of some organizations. One read by an index. */
     newestEvents: members.events.newest,
+    /** Returns how far the webhooks have come that deliver, of one organization or of all. One read by an index. */
+    activeWebhooks: members.webhookQueue.active,
+    /** Returns the organizations that have webhooks. */
+    organizationsWithWebhooks: members.webhookQueue.organizations,
     /** The log of the platform, which belongs to no organization. `of(platform.organizationId).audit` reads and writes it. */
     platform,
     keyring,
@@ -155,6 +161,9 @@ function createMembers(
     apiKeys: apiKeyStore(database, authenticity),
     audit,
     events: eventStore(database, authenticity, (extent) => audit(extent, { keys: keysOf(extent) })),
+    webhooks: webhookStore(database, authenticity),
+    webhookDeliveries: webhookDeliveryStore(database, authenticity),
+    webhookQueue: webhookQueueStore(database),
     secrets: secretStore(database, onUnreadable),
     slots: slotStore(database),
     ssoLinks: ssoLinkStore(database, now),

@@ -50,6 +50,10 @@ const written: Readonly<Record<string, readonly string[]>> = {
   createAPIKey: ['CREATED API_KEY'],
   rotateAPIKey: ['SECRET_REPLACED API_KEY', 'UPDATED API_KEY'],
   revokeAPIKey: ['DELETED API_KEY REQUESTED'],
+  createWebhook: ['CREATED WEBHOOK'],
+  updateWebhook: ['UPDATED WEBHOOK'],
+  rotateWebhookSecret: ['SECRET_REPLACED WEBHOOK', 'UPDATED WEBHOOK'],
+  deleteWebhook: ['DELETED WEBHOOK REQUESTED'],
 };
 
 /** What writes no event with these inputs. */
@@ -58,6 +62,9 @@ const silent: Readonly<Record<string, string>> = {
   checkCredential: 'nobody can be asked about a user name and a password, so nothing is learned',
   createEndUserToken: 'tokens are not stored',
   createSSOLink: 'links are not objects',
+  redeliver: 'events tell what happens to objects, not to events',
+  resumeWebhook: 'it is not paused, so nothing changes',
+  testWebhook: 'the webhook is as before',
   moveConnectionCredential: 'it is there already',
   revokeEndUserTokens: 'tokens are not stored',
   revokeTokens: 'tokens are not stored, and the subject has no API keys',

@@ -73,7 +73,8 @@ describe('a result', () => {
   it('every object that is stored tells who created it and who changed it last', () => {
     const lacking = nodeTypes.filter(
       (type) =>
-        type.name !== 'AuditEntry' && type.name !== 'Event' && !['createdBy', 'updatedBy'].every((each) => each in type.getFields()),
+        !['AuditEntry', 'Event', 'WebhookDelivery'].includes(type.name) &&
+        !['createdBy', 'updatedBy'].every((each) => each in type.getFields()),
     );
     expect(lacking.map(({ name }) => name)).toEqual([]);
     expect(nodeTypes.length).toBeGreaterThan(6);
@@ -96,7 +97,7 @@ describe('the input', () => {
 
   /** What there is nothing of yet, or what changes no record that a caller has read. */
   const versionless =
-    /^(create|import)|^(authorizeRequest|revealSecret|setEmailVerified|startAuthorization|completeAuthorization|checkConnection|checkCredential|revokeTokens|revokeEndUserTokens)$/;
+    /^(create|import)|^(authorizeRequest|revealSecret|setEmailVerified|startAuthorization|completeAuthorization|checkConnection|checkCredential|testWebhook|revokeTokens|revokeEndUserTokens)$/;
 
   it.each(mutations)('%s takes expectedVersion where there is a version', (name, field) => {
     expect('expectedVersion' in inputFields(field)).toBe(!versionless.test(name));
@@ -147,7 +148,7 @@ describe.each(mutations)('%s', (name, field) => {
       if (/^create/.test(name)) expect([version, createdBy]).toEqual([1, author]);
       else expect(createdBy).toEqual(seeder);
       // Whoever writes what is stored already changes nothing.
-      if (/^move/.test(name)) expect(updatedBy).not.toEqual(author);
+      if (/^(move|resumeWebhook|redeliver)/.test(name)) expect(updatedBy).not.toEqual(author);
       // What an earlier test has done already.
       else if (!/^(setEmailVerified|discoverConnector)$/.test(name)) expect(updatedBy).toEqual(author);
     });

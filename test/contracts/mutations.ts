@@ -96,6 +96,13 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   createAPIKey: ({ ids }) => ({ name: newName(), scopes: ['credentials.get'], integration: { id: ids.integration } }),
   rotateAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
   revokeAPIKey: ({ ids }) => ({ apiKey: ids.apiKey }),
+  createWebhook: ({ ids }) => ({ url: 'https://hooks.example.com/events', types: ['DELETED'], integration: { id: ids.integration } }),
+  updateWebhook: ({ ids }) => ({ webhook: ids.webhook, url: `https://hooks.example.com/${newName()}`, types: ['CREATED'] }),
+  rotateWebhookSecret: ({ ids }) => ({ webhook: ids.webhook }),
+  resumeWebhook: ({ ids }) => ({ webhook: ids.webhook }),
+  redeliver: ({ ids }) => ({ webhook: ids.webhook, redelivery: { event: ids.event } }),
+  testWebhook: ({ ids }) => ({ webhook: ids.webhook }),
+  deleteWebhook: ({ ids }) => ({ webhook: ids.webhook }),
   createEndUserToken: ({ ids }) => ({ endUser: { id: ids.endUser } }),
   // Long ago: the tests go on with tokens of this subject.
   revokeTokens: () => ({ subject: newName(), before: '2001-01-01T00:00:00.000Z', apiKeys: true }),

@@ -55,6 +55,7 @@ beforeAll(async () => {
     await Promise.all([
       test.create(caller, 'Integration', { name: `integration ${made}` }),
       test.makeAPIKey(caller, { name: `key ${made}`, scopes: ['credentials.get'] }),
+      makeWebhook(),
       test.create(caller, 'Connector', { integration, name: `Ünïcode ${made} 🐎`, baseUrl: 'https://api.example.com' }),
       test.create(caller, 'EndUser', { integration, externalId: `e${made}`, displayName: made % 5 === 0 ? '' : name }),
       test.create(caller, 'Credential', {
@@ -74,8 +75,18 @@ beforeAll(async () => {
       actionCredentials: [{ credential: { id: shared.id } }],
     });
   }
+  const id = await makeWebhook();
+  parents.Webhook = id;
+  const attempt = `mutation { testWebhook(input: { webhook: "${id}" }) { __typename } }`;
+  for (made = 0; made < COUNT; made++) await test.query(caller, attempt);
   test.time = () => new Date();
 }, 120_000);
+
+async function makeWebhook(): Promise<string> {
+  const made = '{ ... on CreateWebhookSuccess { issued { webhookId } } }';
+  const { createWebhook } = await test.query(caller, `mutation { createWebhook(input: { url: "https://127.0.0.1:1/" }) ${made} }`);
+  return createWebhook.issued.webhookId;
+}
 
 const SELECTION =
   'nodes { ... on Node { id } } edges { cursor node { ... on Node { id } } } pageInfo { hasNextPage hasPreviousPage startCursor endCursor }';

@@ -148,6 +148,7 @@ describe('plaintext', () => {
     SSOFormField: ['createSSOLink'],
     IssuedAPIKey: ['createAPIKey', 'rotateAPIKey'],
     EndUserToken: ['createEndUserToken'],
+    IssuedWebhook: ['createWebhook', 'rotateWebhookSecret'],
   };
 
   it.each(Object.entries(secretTypes))('%s is reached from %j, and from no query', (name, mutations) => {

@@ -60,8 +60,10 @@ describe('a mutation that answers a secret', () => {
       'createAPIKey',
       'createEndUserToken',
       'createSSOLink',
+      'createWebhook',
       'revealSecret',
       'rotateAPIKey',
+      'rotateWebhookSecret',
     ]);
     expect(
       mutationFields

@@ -63,6 +63,12 @@ const cases: Readonly<Record<string, { limit: keyof Limits; create: string; inpu
     input: () => ({ name: newName(), scopes: ['credentials.get'] }),
     delete: 'revokeAPIKey',
   },
+  webhook: {
+    limit: 'maxWebhooks',
+    create: 'createWebhook',
+    input: () => ({ url: 'https://hooks.example.com/' }),
+    delete: 'deleteWebhook',
+  },
 };
 
 async function seed() {
@@ -109,7 +115,7 @@ describe.each(Object.entries(cases))('%s', (noun, { limit, create, input, delete
     const [told, there] = await counts(caller.organization);
     expect(told).toEqual(there);
     expect(there[nounTable[noun as keyof typeof nounTable].plural]).toBe(most);
-    const target = ['credential', 'apiKey'].includes(noun) ? ids[0] : { id: ids[0] };
+    const target = ['credential', 'apiKey', 'webhook'].includes(noun) ? ids[0] : { id: ids[0] };
     expect(isDone(await run(gateway, caller, remove, { [noun]: target }))).toBe(true);
     expect(isDone(await run(gateway, caller, create, input(integration)))).toBe(true);
     expect((await run(gateway, caller, create, input(integration))).errors).toEqual(refusal(setting, most));
@@ -215,7 +221,7 @@ describe('the counters', () => {
     expect(isDone(await run(test, caller, 'deleteEndUser', { endUser, force: true }))).toBe(true);
     expect((await counts(organization))[0]).toEqual((await counts(organization))[1]);
     expect(isDone(await run(test, caller, 'deleteIntegration', { integration, force: true }))).toBe(true);
-    const none = { integrations: 0, connectors: 0, endUsers: 0, connections: 0, credentials: 0, apiKeys: 0, bytes: 0 };
+    const none = { integrations: 0, connectors: 0, endUsers: 0, connections: 0, credentials: 0, apiKeys: 0, webhooks: 0, bytes: 0 };
     expect(await counts(organization)).toEqual([none, none]);
     await test.gateway.deleteOrganization(organization);
     expect(await test.database.collection('usage').countDocuments({ organizationId: organization })).toBe(0);

@@ -63,6 +63,7 @@ const queryArguments: Readonly<Record<string, (world: BoundWorld) => object>> = 
   connection: ({ refs }) => ({ by: refs.ConnectionRef![0] }),
   credential: ({ ids }) => ({ id: ids.credential }),
   apiKey: ({ ids }) => ({ id: ids.apiKey }),
+  webhook: ({ ids }) => ({ id: ids.webhook }),
 };
 /** What is answered from memory. */
 const withoutDatabase = ['viewer', 'credentialKinds', 'credentialKind'];

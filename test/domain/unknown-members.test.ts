@@ -15,6 +15,7 @@ import { defaultPolicy } from '../../src/domain/policy.ts';
 import * as refreshing from '../../src/domain/refresh-credential.ts';
 import * as revocations from '../../src/domain/revocation.ts';
 import * as ssoLinks from '../../src/domain/sso-link.ts';
+import * as webhooks from '../../src/domain/webhook.ts';
 import { GatewayError, ValidationError } from '../../src/errors.ts';
 import { Redacted } from '../../src/redacted.ts';
 import { kindRegistry } from '../kinds.ts';
@@ -37,6 +38,7 @@ const modules = {
   refreshing,
   revocations,
   ssoLinks,
+  webhooks,
 };
 const functions = new Map(Object.values(modules).flatMap((module) => Object.entries(module as Record<string, unknown>)));
 
@@ -54,6 +56,7 @@ const context = {
   policy: { ...defaultPolicy, publicUrl: 'https://gateway.example' },
   // The inputs contain no keys to read.
   keyFiles: () => ({}),
+  events: { prepare: async () => {} },
   store,
 };
 
@@ -112,6 +115,13 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   revokeAPIKey: { apiKey: 'x' },
   authorizeRequest: { connection: ref, method: 'GET', url: 'https://api.example.com/' },
   createSSOLink: { endUser: ref, contactType: 'BILLING' },
+  createWebhook: { url: 'https://a.example/', integration: ref },
+  updateWebhook: { webhook: 'x', url: 'https://a.example/' },
+  deleteWebhook: { webhook: 'x' },
+  rotateWebhookSecret: { webhook: 'x' },
+  resumeWebhook: { webhook: 'x' },
+  redeliver: { webhook: 'x', redelivery: { event: 'x' } },
+  testWebhook: { webhook: 'x' },
   createEndUserToken: { endUser: ref },
   revokeTokens: { subject: 's' },
   revokeEndUserTokens: { endUser: ref },

@@ -220,9 +220,55 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       expect(await confined.events.byIds([own.id, foreign.id])).toMatchObject([{ id: own.id }]);
       expect(await confined.events.ids({})).toEqual([own.id]);
       await expect(confined.events.insert(event(theirs, 3) as unknown as EventRecord)).rejects.toThrow('outside the limit');
-      const { number, range, trim, removeAll } = confined.events;
-      await expectRefusing({ number, range, trim, removeAll });
+      const { number, range, positionAt, trim, removeAll } = confined.events;
+      await expectRefusing({ number, range, positionAt, trim, removeAll });
       await whole.events.remove({});
+    },
+    async webhooks() {
+      const { confined, whole, ours, theirs } = side;
+      // All end users of an integration would share them; they have no scope for them.
+      if (isShared()) return;
+      const webhook = ({ integrationId }: Place) => ({
+        ...base(),
+        ...{
+          integrationId,
+          url: 'https://a.example/',
+          types: [],
+          nouns: [],
+          enabled: true,
+          problem: null,
+          algorithm: 'HMAC_SHA256' as const,
+        },
+        secrets: [],
+      });
+      await expectConfined(confined.webhooks, whole.webhooks, webhook(ours), webhook(theirs), { url: 'https://b.example/' });
+      const { secrets: _, ...foreign } = webhook(theirs);
+      await expect(confined.webhooks.issue(foreign)).rejects.toThrow('outside the limit');
+      const [stored] = await whole.webhooks.issue({ ...foreign, id: newId() });
+      await expect(confined.webhooks.reissue(stored, now, change)).rejects.toMatchObject({ code: 'CONFLICT' });
+      expect(await confined.webhooks.removeWhole({ id: stored.id })).toEqual([]);
+      expect((await whole.webhooks.signer(stored, now))('id', 0, '')).toMatch(/^v1,/);
+      // Not even who holds a record from elsewhere signs with its secret.
+      await expect(confined.webhooks.signer(stored, now)).rejects.toMatchObject({ code: 'UNREADABLE_SECRET' });
+      await whole.webhooks.removeWhole({});
+    },
+    async webhookDeliveries() {
+      const { confined, whole, ours, theirs } = side;
+      if (isShared()) return;
+      const delivery = ({ integrationId }: Place) => ({
+        ...base(),
+        ...{ integrationId, webhookId: newId(), eventId: null, attempt: 1, status: 200, failure: null, milliseconds: 1, answer: null },
+      });
+      await expectConfined(confined.webhookDeliveries, whole.webhookDeliveries, delivery(ours), delivery(theirs), { attempt: 2 });
+    },
+    async webhookQueue() {
+      const { confined, whole } = side;
+      await expectRefusing(confined.webhookQueue, ['begin', 'setActive', 'restart', 'rewind', 'add']);
+      const id = newId();
+      await confined.webhookQueue.begin(id, positionOf(1));
+      expect(await whole.webhookQueue.ids()).toEqual([id]);
+      await whole.webhookQueue.forget();
+      expect(await whole.webhookQueue.ids()).toEqual([]);
     },
     async secrets() {
       const { confined, whole, ours, theirs } = side;

@@ -59,6 +59,7 @@ export function createKit(kinds: KindRegistry) {
 
   const integration = objectNoun('integration', references.integration);
   const event = builder.objectRef<RecordOf['event']>(nounTable.event.typeName);
+  const webhookDelivery = builder.objectRef<RecordOf['webhookDelivery']>(nounTable.webhookDelivery.typeName);
   const auditEntry = builder.objectRef<RecordOf['auditEntry']>(nounTable.auditEntry.typeName);
   return {
     builder,
@@ -90,6 +91,8 @@ export function createKit(kinds: KindRegistry) {
     endUser: objectNoun('endUser', references.endUser),
     connection: objectNoun('connection', references.connection),
     apiKey: objectNoun('apiKey', references.apiKey),
+    webhook: objectNoun('webhook', references.webhook),
+    webhookDelivery: { ...listKit(builder, 'webhookDelivery', webhookDelivery, pages), type: webhookDelivery },
     credential: nounKit(builder, 'credential', credential, references.credential, pages, mutations),
     event: { ...listKit(builder, 'event', event, pages), type: event },
     auditEntry: { ...listKit(builder, 'auditEntry', auditEntry, pages), type: auditEntry },

@@ -15,6 +15,7 @@ import {
   findIntegration,
   type IntegrationRef,
 } from '../../domain/references.ts';
+import { findWebhook } from '../../domain/webhook.ts';
 import type { Builder, InputBuilder } from './builder.ts';
 import { checkSought, readsId } from './input.ts';
 
@@ -148,5 +149,6 @@ export function addReferences(builder: Builder) {
     connection: byRef('connection', connection, findConnection),
     credential: byId('credential', findCredential),
     apiKey: byId('apiKey', findAPIKey),
+    webhook: byId('webhook', findWebhook),
   };
 }

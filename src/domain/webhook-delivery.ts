@@ -1,0 +1,561 @@
+import { randomUUID } from 'node:crypto';
+import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
+import type { EventRecord } from '../store/event.ts';
+import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
+import type { OrganizationStore } from '../store/index.ts';
+import { newId } from '../store/records.ts';
+import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
+import type { Waiting, WebhookLease, WebhookProgress } from '../store/webhook-queue.ts';
+import type { GatewayContext } from './context.ts';
+import { inTurnByOrganization } from './in-turn.ts';
+import { mutate } from './mutate.ts';
+import { asItself } from './organization.ts';
+import { actorOf } from './records.ts';
+import { gets, isActive } from './webhook.ts';
+import { contentOf, isDelivered, sendTo } from './webhook-message.ts';
+
+/** How many deliveries are under way at once: of one webhook, and of all. Beyond the latter, each webhook has one, so that none waits for others. */
+const AT_ONCE = 8;
+const ALL_AT_ONCE = 128;
+/** How many webhooks this process delivers for at once. */
+const WEBHOOKS_AT_ONCE = 512;
+/** After this many failures without a success, no new events are taken, and one that waits is tried at a time. */
+const FAILURES_MAX = 5;
+/** How many events of a webhook can wait. Then no new ones are taken: they stay where they are. */
+const WAITING_MAX = 1_000;
+/** How many more are read: an event that is to be delivered again can always be added. */
+const WAITING_READ = 2 * WAITING_MAX;
+const EVENTS_AT_ONCE = 100;
+
+/**
+ * For how long a copy has a webhook for itself, in milliseconds, and how often it says that it lives. An attempt takes 25 s at most, and none begins when
+ * less than half of the lease is left.
+ */
+const LEASE_MS = 60_000;
+const SAVE_MS = 2_000;
+/** After this time, others get a turn, in milliseconds. */
+const TURN_MS = 20_000;
+const POLL_MS = 1_000;
+/** When it looks again at a webhook that it cannot read, in milliseconds. */
+const UNREADABLE_MS = 60 * 60_000;
+
+/** How long after the first attempt an event is tried, in milliseconds. Then the webhook is paused. */
+const TRIED_MS = 2 * 24 * 60 * 60_000;
+const RETRY_MIN_MS = 5_000;
+const RETRY_FACTOR = 3;
+/** The longest wait between two attempts, also if the receiver asks for more, in milliseconds. */
+const RETRY_MAX_MS = 4 * 60 * 60_000;
+
+const DAY_MS = 24 * 60 * 60_000;
+/** How long attempts are kept, in days. */
+const DELIVERY_DAYS = 7;
+/** In a cursor: no event that has the position comes after it. */
+const LAST_ID = 'f'.repeat(24);
+
+export type Webhooks = ReturnType<typeof createWebhooks>;
+
+/**
+ * Delivers events to webhooks. All copies of the gateway can do so: each webhook is with one of them at a time, which has its lease. Every second, one read
+ * by an index tells how far all webhooks have come, and one more how far the events of their organizations reach. So organizations without webhooks cost nothing.
+ */
+export function createWebhooks(
+  gateway: GatewayContext,
+  { isAutomatic, onFailure }: { readonly isAutomatic: boolean; readonly onFailure: (organizationId: string, error: string) => void },
+) {
+  const { stores, events, now } = gateway;
+  const running = new Map<string, Promise<void>>();
+  const load: Load = { count: 0, isStopped: false };
+  /** The organizations that had webhooks when it looked last. */
+  let followed = new Set<string>();
+  let polling: Promise<number> | undefined;
+  let timer: NodeJS.Timeout | undefined;
+
+  /** Begins to work on the webhooks that have something to do. Returns how many there are, with those under way. */
+  async function poll(organizationId?: string): Promise<number> {
+    const active = await stores.activeWebhooks(organizationId);
+    const organizations = new Set(active.map((each) => each.organizationId));
+    if (organizationId === undefined) followed = organizations;
+    const newest = organizations.size === 0 ? new Map<string, string>() : await events.newest([...organizations]);
+    const at = now();
+    const isDue = ({ organizationId: of, position, dueAt, heldUntil, leaseEndsAt, failures }: WebhookProgress) => {
+      if ((heldUntil !== null && heldUntil > at) || (leaseEndsAt !== null && leaseEndsAt > at)) return false;
+      const hasNew = (newest.get(of) ?? NO_POSITION) > position && (failures < FAILURES_MAX || dueAt === null);
+      return hasNew || (dueAt !== null && dueAt <= at);
+    };
+    for (const progress of active) {
+      const { id } = progress;
+      if (load.isStopped || running.size >= WEBHOOKS_AT_ONCE) break;
+      if (running.has(id) || !isDue(progress)) continue;
+      const run = work(gateway, progress, load)
+        .catch((error: unknown) => onFailure(progress.organizationId, (error as Error).name))
+        .finally(() => running.delete(id));
+      running.set(id, run);
+    }
+    return running.size;
+  }
+
+  function again(milliseconds: number): void {
+    if (load.isStopped) return;
+    timer = setTimeout(async () => {
+      const startedAt = performance.now();
+      polling = poll().catch((error: unknown) => {
+        onFailure('', (error as Error).name);
+        return 0;
+      });
+      await polling;
+      // With very many webhooks, looking takes its time, and must not take all of it.
+      again(Math.max(POLL_MS, 10 * (performance.now() - startedAt)));
+    }, milliseconds).unref();
+  }
+  const stopListening = events.onNumbered((organizationId) => {
+    if (!isAutomatic || load.isStopped || !followed.has(organizationId)) return;
+    poll(organizationId).catch(() => {});
+  });
+  if (isAutomatic) again(0);
+
+  return {
+    /** Delivers what is due now. It ends when nothing more is, or when other copies deliver the rest. */
+    async run(): Promise<void> {
+      while ((await poll()) > 0) await Promise.race(running.values());
+    },
+
+    /** Deletes old deliveries, and what is left of deleted webhooks. @throws AggregateError of an OrganizationError for each organization that failed */
+    async trim(): Promise<void> {
+      const before = new Date(now().getTime() - DELIVERY_DAYS * DAY_MS);
+      const organizations = (await stores.organizationsWithWebhooks()).map((organizationId) => ({ organizationId }));
+      await inTurnByOrganization(organizations, async ({ organizationId }) => {
+        const { webhooks, webhookDeliveries, webhookQueue } = stores.of(organizationId);
+        await webhookDeliveries.remove({ createdBefore: before });
+        const known = await webhookQueue.ids();
+        const existing = new Set(await webhooks.ids({ id: known }));
+        const deleted = known.filter((id) => !existing.has(id));
+        if (deleted.length === 0) return;
+        await webhookDeliveries.remove({ webhookId: deleted });
+        await webhookQueue.forget(deleted);
+      });
+    },
+
+    /** Ends: waits for the attempts under way, and gives back all leases. */
+    async stop(): Promise<void> {
+      load.isStopped = true;
+      clearTimeout(timer);
+      stopListening();
+      await polling;
+      await Promise.all(running.values());
+    },
+  };
+}
+
+/** What all webhooks of this process share. */
+interface Load {
+  /** How many attempts are under way. */
+  count: number;
+  isStopped: boolean;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** An event that is to be delivered. */
+interface Item extends Mutable<Waiting> {
+  /** Whether it is stored as one that waits. */
+  isStored: boolean;
+  /** Undefined until it is read. Null if it is not to be delivered: it was deleted, or altered, or the webhook does not get it. */
+  event: EventRecord | null | undefined;
+}
+
+/** Delivers for one webhook, for a turn. Another copy of the gateway can have it already. */
+async function work(gateway: GatewayContext, { id, organizationId }: WebhookProgress, load: Load): Promise<void> {
+  const { stores, now } = gateway;
+  const store = stores.of(organizationId);
+  const lease = { id, owner: randomUUID() };
+  const takenAt = performance.now();
+  const progress = await store.webhookQueue.take(lease, now(), new Date(now().getTime() + LEASE_MS));
+  if (!progress) return;
+  const release = (changes: Partial<WebhookProgress> = {}) =>
+    store.webhookQueue.save(lease, { ...pick(progress), ...changes }, [], [], null);
+  let webhook: WebhookRecord | null;
+  let signature: (id: string, seconds: number, body: string) => string;
+  try {
+    webhook = await store.webhooks.one({ id });
+    if (!webhook || !isActive(webhook)) {
+      await store.webhookQueue.setActive(id, false);
+      return;
+    }
+    const { removed } = await store.events.range();
+    if (progress.position < removed) {
+      await pause(gateway, webhook, 'EVENTS_LOST');
+      return;
+    }
+    signature = await store.webhooks.signer(webhook, now());
+  } catch (error) {
+    if (error instanceof UnreadableSecretError) {
+      await pause(gateway, webhook!, 'SECRET_UNREADABLE');
+      return;
+    }
+    // What nobody can prove is not delivered. It is in the audit log that it was altered.
+    await release(error instanceof AlteredRecordError ? { heldUntil: new Date(now().getTime() + UNREADABLE_MS) } : {});
+    if (!(error instanceof AlteredRecordError)) throw error;
+    return;
+  }
+  await new Turn(gateway, store, webhook, signature, lease, progress, load, takenAt).run();
+}
+
+function pick({ position, heldUntil, failures }: WebhookProgress) {
+  return { position, heldUntil, failures };
+}
+
+/** Stops deliveries, with an entry in the audit log. Nothing that waits is lost. */
+async function pause(gateway: GatewayContext, { id, organizationId }: WebhookRecord, code: WebhookProblem): Promise<void> {
+  const context = asItself(gateway, organizationId);
+  const action = { name: 'pauseWebhook', noun: 'webhook', address: null, requestId: null } as const;
+  const { store } = context;
+  await mutate(
+    { ...context, action },
+    async () => {
+      const record = await store.webhooks.one({ id });
+      await store.webhookQueue.setActive(id, false);
+      if (!record || !isActive(record)) return id;
+      const since = context.now();
+      await store.webhooks.update(record, { problem: { code, since } }, { updatedAt: since, updatedBy: actorOf(context) });
+      return id;
+    },
+    code,
+  );
+}
+
+/** Returns how long to wait before the next attempt, in milliseconds: from half of the time to all of it. */
+function backoff(attempts: number): number {
+  const longest = Math.min(RETRY_MAX_MS, RETRY_MIN_MS * RETRY_FACTOR ** Math.min(attempts - 1, 20));
+  return longest * (0.5 + Math.random() / 2);
+}
+
+/** The time in which one copy of the gateway delivers for one webhook. */
+class Turn {
+  readonly #gateway: GatewayContext;
+  readonly #store: OrganizationStore;
+  readonly #webhook: WebhookRecord;
+  readonly #signature: (id: string, seconds: number, body: string) => string;
+  readonly #lease: WebhookLease;
+  readonly #load: Load;
+  readonly #startedAt: number;
+  /** When the lease was prolonged last, by a clock that nobody changes. */
+  #leasedAt: number;
+
+  /** What is to be delivered of each object, in order. */
+  readonly #queues = new Map<string, Item[]>();
+  /** The objects whose first item is due. */
+  readonly #ready: string[] = [];
+  readonly #busy = new Set<string>();
+  /** The ids of all events in `#queues`. */
+  readonly #known = new Set<string>();
+  /** The positions of events that were read and are neither done nor stored, in the order in which they were read. */
+  readonly #open = new Set<string>();
+  #readTo: string;
+  #hasMore = true;
+  #stored = 0;
+  #failures: number;
+  #heldUntil: Date | null;
+  #problem: WebhookProblem | null = null;
+  #isLost = false;
+
+  #changed = new Set<Item>();
+  #done: string[] = [];
+  #deliveries: WebhookDeliveryRecord[] = [];
+  #inFlight = 0;
+  #wake: () => void = () => {};
+
+  constructor(
+    gateway: GatewayContext,
+    store: OrganizationStore,
+    webhook: WebhookRecord,
+    signature: (id: string, seconds: number, body: string) => string,
+    lease: WebhookLease,
+    { position, failures, heldUntil }: WebhookProgress,
+    load: Load,
+    takenAt: number,
+  ) {
+    this.#gateway = gateway;
+    this.#store = store;
+    this.#webhook = webhook;
+    this.#signature = signature;
+    this.#lease = lease;
+    this.#readTo = position;
+    this.#failures = failures;
+    this.#heldUntil = heldUntil;
+    this.#load = load;
+    this.#startedAt = takenAt;
+    this.#leasedAt = takenAt;
+  }
+
+  /** Delivers until nothing is due, or the turn is over. */
+  async run(): Promise<void> {
+    let savedAt = performance.now();
+    let failure: unknown;
+    const stopListening = this.#gateway.events.onNumbered((organizationId) => {
+      if (organizationId !== this.#webhook.organizationId) return;
+      this.#hasMore = true;
+      this.#wake();
+    });
+    try {
+      const waiting = await this.#store.webhookQueue.waiting(this.#webhook.id, WAITING_READ);
+      for (const each of waiting) this.#add({ ...each, isStored: true, event: undefined });
+      this.#stored = waiting.length;
+      while (!this.#isOver) {
+        if (this.#wantsMore) await this.#read();
+        await this.#begin();
+        if (performance.now() - savedAt >= SAVE_MS) {
+          savedAt = performance.now();
+          await this.#save(false);
+        }
+        // Something can begin, or be read.
+        if (!this.#isFull || this.#wantsMore) continue;
+        if (this.#inFlight === 0) break;
+        await this.#one(SAVE_MS);
+        // Another copy of the gateway can have given positions to events meanwhile.
+        this.#hasMore = true;
+      }
+    } catch (error) {
+      failure = error;
+    } finally {
+      stopListening();
+    }
+    while (this.#inFlight > 0) await this.#one(SAVE_MS);
+    await this.#save(true);
+    if (this.#problem) await pause(this.#gateway, this.#webhook, this.#problem);
+    if (failure) throw failure;
+  }
+
+  get #isOver(): boolean {
+    const at = performance.now();
+    return (
+      this.#isLost ||
+      this.#load.isStopped ||
+      this.#problem !== null ||
+      (this.#heldUntil !== null && this.#heldUntil > this.#gateway.now()) ||
+      at - this.#startedAt >= TURN_MS ||
+      at - this.#leasedAt >= LEASE_MS / 2
+    );
+  }
+
+  get #isFailing(): boolean {
+    return this.#failures >= FAILURES_MAX && this.#stored > 0;
+  }
+
+  get #isFull(): boolean {
+    if (this.#ready.length === 0) return true;
+    const most = this.#isFailing ? 1 : this.#load.count >= ALL_AT_ONCE ? 1 : AT_ONCE;
+    return this.#inFlight >= most;
+  }
+
+  /** Whether further events are taken. */
+  get #wantsMore(): boolean {
+    return (
+      this.#hasMore && !this.#isFailing && this.#ready.length < AT_ONCE && this.#open.size < EVENTS_AT_ONCE && this.#stored < WAITING_MAX
+    );
+  }
+
+  /** Waits until an attempt has ended, but not longer than a time, in milliseconds. */
+  async #one(milliseconds: number): Promise<void> {
+    let timer: NodeJS.Timeout | undefined;
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      timer = setTimeout(resolve, milliseconds);
+    });
+    clearTimeout(timer);
+  }
+
+  /** Adds an item behind those of the same object, by its position. */
+  #add(item: Item): void {
+    const queue = this.#queues.get(item.object);
+    this.#known.add(item.eventId);
+    if (!queue) {
+      this.#queues.set(item.object, [item]);
+      this.#readyIfDue(item.object);
+      return;
+    }
+    queue.push(item);
+    // What comes behind something that waits, waits too.
+    if (queue[0]!.isStored) this.#wait(item, queue[0]!.dueAt);
+  }
+
+  /** Stores an item as one that waits, not for less than until a time. */
+  #wait(item: Item, until: Date): void {
+    if (item.isStored && item.dueAt >= until) return;
+    if (item.dueAt < until) item.dueAt = until;
+    this.#keep(item);
+  }
+
+  /** Stores an item as one that waits. */
+  #keep(item: Item): void {
+    if (!item.isStored) this.#stored += 1;
+    item.isStored = true;
+    this.#changed.add(item);
+  }
+
+  #readyIfDue(object: string): void {
+    const first = this.#queues.get(object)?.[0];
+    if (first && !this.#busy.has(object) && first.dueAt <= this.#gateway.now()) this.#ready.push(object);
+  }
+
+  /** Reads the next events. */
+  async #read(): Promise<void> {
+    const { integrationId, types } = this.#webhook;
+    const filter = integrationId === null ? {} : { integrationId };
+    const request = { limit: EVENTS_AT_ONCE, sortField: 'position', descending: false, after: { value: this.#readTo, id: LAST_ID } };
+    const { records, hasMore } = await this.#store.events.evenAltered.page(filter, request);
+    const at = this.#gateway.now();
+    for (const event of records) {
+      const { id: eventId, position } = event;
+      if (!isPosition(position)) continue;
+      this.#readTo = position;
+      const isWanted = !event.isAltered && gets(this.#webhook, event) && (types.length === 0 || types.includes(event.type));
+      if (!isWanted || this.#known.has(eventId)) continue;
+      this.#open.add(position);
+      this.#add({ eventId, position, object: objectOf(event), attempts: 0, firstAt: null, dueAt: at, isStored: false, event });
+    }
+    this.#hasMore = hasMore;
+    if (!hasMore && integrationId !== null && records.length === 0) this.#readTo = await this.#reach();
+  }
+
+  /** Without events of its integration, a webhook has come as far as the events that there were. */
+  async #reach(): Promise<string> {
+    const { newest } = await this.#store.events.range();
+    const request = { limit: 1, sortField: 'position', descending: false, after: { value: this.#readTo, id: LAST_ID } };
+    const { records } = await this.#store.events.evenAltered.page({ integrationId: this.#webhook.integrationId! }, request);
+    // What has come meanwhile is read next.
+    if (records.length > 0) this.#hasMore = true;
+    return records.length > 0 || newest < this.#readTo ? this.#readTo : newest;
+  }
+
+  /** Begins attempts, as many as may be under way. */
+  async #begin(): Promise<void> {
+    if (this.#isFull || this.#isOver) return;
+    await this.#readWaiting();
+    while (!this.#isFull && !this.#isOver) {
+      const object = this.#ready.shift()!;
+      const item = this.#queues.get(object)![0]!;
+      if (item.event === undefined) {
+        // It is read before the next ones begin.
+        this.#ready.unshift(object);
+        return;
+      }
+      if (item.event === null) {
+        this.#finish(item);
+        continue;
+      }
+      this.#busy.add(object);
+      this.#inFlight += 1;
+      this.#load.count += 1;
+      const { event } = item;
+      const startedAt = this.#gateway.now();
+      sendTo(this.#gateway, this.#webhook, this.#signature, contentOf(event, this.#webhook))
+        .then(({ status, failure, milliseconds, text, retryAfterMs }) => {
+          this.#note(item, { status, failure, milliseconds, answer: text }, startedAt);
+          if (isDelivered(status)) this.#delivered(item);
+          else this.#failed(item, status, retryAfterMs, startedAt);
+        })
+        // A defect of our own: it is tried again.
+        .catch(() => this.#failed(item, null, null, startedAt))
+        .finally(() => {
+          this.#inFlight -= 1;
+          this.#load.count -= 1;
+          this.#wake();
+        });
+    }
+  }
+
+  /** Reads the events of the first items that waited. */
+  async #readWaiting(): Promise<void> {
+    const firsts = this.#ready.map((object) => this.#queues.get(object)![0]!);
+    const unread = firsts.filter(({ event }) => event === undefined).slice(0, EVENTS_AT_ONCE);
+    if (unread.length > 0) {
+      const found = await this.#store.events.evenAltered.byIds(unread.map(({ eventId }) => eventId));
+      const byId = new Map(found.filter((event) => !event.isAltered && gets(this.#webhook, event)).map((event) => [event.id, event]));
+      for (const item of unread) item.event = byId.get(item.eventId) ?? null;
+    }
+  }
+
+  #note(item: Item, answer: Pick<WebhookDeliveryRecord, 'status' | 'failure' | 'milliseconds' | 'answer'>, createdAt: Date): void {
+    const { id: webhookId, organizationId, integrationId } = this.#webhook;
+    const entry = { id: newId(), organizationId, version: 1, createdAt, updatedAt: createdAt };
+    this.#deliveries.push({ ...entry, webhookId, integrationId, eventId: item.eventId, attempt: item.attempts + 1, ...answer });
+  }
+
+  /** Removes an item that needs no further attempt. */
+  #finish(item: Item): void {
+    const queue = this.#queues.get(item.object)!;
+    queue.shift();
+    this.#busy.delete(item.object);
+    this.#known.delete(item.eventId);
+    this.#changed.delete(item);
+    if (item.isStored) {
+      this.#done.push(item.eventId);
+      this.#stored -= 1;
+    }
+    this.#open.delete(item.position);
+    const [next] = queue;
+    if (!next) this.#queues.delete(item.object);
+    // It has waited for this one only.
+    else if (next.attempts === 0) next.dueAt = this.#gateway.now();
+    this.#readyIfDue(item.object);
+  }
+
+  #delivered(item: Item): void {
+    const wasFailing = this.#isFailing;
+    this.#failures = 0;
+    this.#finish(item);
+    if (!wasFailing) return;
+    // The receiver works again, so everything that waits is tried again.
+    const at = this.#gateway.now();
+    for (const [object, [first]] of this.#queues) {
+      if (this.#busy.has(object) || first!.dueAt <= at) continue;
+      first!.dueAt = at;
+      this.#keep(first!);
+      this.#ready.push(object);
+    }
+  }
+
+  #failed(item: Item, status: number | null, retryAfterMs: number | null, startedAt: Date): void {
+    this.#failures += 1;
+    item.attempts += 1;
+    item.firstAt ??= startedAt;
+    const at = this.#gateway.now().getTime();
+    const wait = Math.max(backoff(item.attempts), Math.min(retryAfterMs ?? 0, RETRY_MAX_MS));
+    item.dueAt = new Date(at + wait);
+    this.#busy.delete(item.object);
+    this.#keep(item);
+    for (const each of this.#queues.get(item.object)!) this.#wait(each, item.dueAt);
+    if (status === 410) this.#problem = 'GONE';
+    else if (at - item.firstAt.getTime() >= TRIED_MS) this.#problem ??= 'FAILING';
+    // Who has too much to do, or is closed, means everything.
+    if (retryAfterMs !== null && (status === 429 || status === 503)) this.#heldUntil = new Date(at + Math.min(retryAfterMs, RETRY_MAX_MS));
+  }
+
+  /** Stores what was done. At the end, the lease is given back. */
+  async #save(isEnd: boolean): Promise<void> {
+    // What was not tried would be read again, with what was delivered after it.
+    if (isEnd) for (const queue of this.#queues.values()) for (const item of queue) if (!item.isStored) this.#keep(item);
+    const [changed, done, deliveries] = [[...this.#changed], this.#done, this.#deliveries];
+    this.#changed = new Set();
+    this.#done = [];
+    this.#deliveries = [];
+    const isPast = this.#heldUntil !== null && this.#heldUntil <= this.#gateway.now();
+    // What waits is stored, so the position can pass it.
+    const stored = new Set(changed.map(({ position }) => position));
+    const [first] = [...this.#open].filter((position) => !stored.has(position));
+    const position = first === undefined ? this.#readTo : positionOf(Number(first) - 1);
+    const progress = { position, heldUntil: isPast ? null : this.#heldUntil, failures: Math.min(this.#failures, 1_000_000) };
+    const waits = changed.map(({ isStored: _, event: _event, ...waiting }) => waiting);
+    if (deliveries.length > 0) await this.#store.webhookDeliveries.insertAll(deliveries);
+    const leasedAt = performance.now();
+    // Who pauses it ends the lease, so that nobody begins before.
+    const leaseEndsAt = isEnd && this.#problem === null ? null : new Date(this.#gateway.now().getTime() + LEASE_MS);
+    if (!(await this.#store.webhookQueue.save(this.#lease, progress, waits, done, leaseEndsAt))) this.#isLost = true;
+    this.#leasedAt = leasedAt;
+    for (const each of changed) this.#open.delete(each.position);
+  }
+}
+
+function objectOf({ objectNoun, objectId }: Pick<EventRecord, 'objectNoun' | 'objectId'>): string {
+  return `${objectNoun} ${objectId}`;
+}
