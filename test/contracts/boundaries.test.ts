@@ -103,7 +103,11 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
       const others = Object.values(theirs.more);
       const more = noun === 'credential' ? others.slice(turn % others.length).slice(0, 1) : [];
       turn++;
-      return [...ids.map((each) => theirs.ids[each]), ...more].map((id) => [id, missingId(noun === 'any' ? 'credential' : noun)]);
+      // What an id looks like tells its noun, so the one that names nothing is of the same.
+      return [
+        ...ids.map((each): [string, string] => [theirs.ids[each], missingId(each)]),
+        ...more.map((id): [string, string] => [id, missingId('credential')]),
+      ];
     }
     const shared = JSON.stringify(ours.refs[type]);
     return theirs.refs[type]!.filter((ref) => !shared.includes(JSON.stringify(ref))).map((ref) => [
