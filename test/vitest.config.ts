@@ -40,8 +40,8 @@ export default defineConfig({
     pool: 'forks',
     // Files of one worker share what they import: a gateway keeps nothing in module scope, and loading it costs more than most files take.
     isolate: false,
-    // One core would stay idle otherwise.
-    maxWorkers: 2,
+    // More than the cores of a small machine: tests also wait for processes and browsers.
+    maxWorkers: 3,
     projects: [
       {
         extends: true,

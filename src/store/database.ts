@@ -110,6 +110,8 @@ export async function openDatabase(options: {
       monitorCommands: options.onCommand !== undefined,
     })
     .asPromise();
+  // Each storage that is in use makes every promise of the process dearer.
+  connection.once('close', () => transactions.disable());
   if (options.onCommand) connection.getClient().on('commandStarted', ({ commandName }) => options.onCommand?.(commandName));
   let settle: Settle = async () => {};
   return {

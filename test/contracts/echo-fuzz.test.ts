@@ -424,7 +424,9 @@ it.each(carriedOut)('%s: what is right is kept, and what is secret is seen by no
   const taking: Path[] = [];
   for (const { path } of texts) {
     const place = placeAt(field, path);
-    const { isDone } = await run(`${place}, a word`, withValue(argumentsIn(own, field.name), path, canaries.shown(place)));
+    // It may be shown, so that little is asked for.
+    const args = withValue(argumentsIn(own, field.name), path, canaries.shown(place));
+    const { isDone } = await ask(field, `${place}, a word`, args, resultSelection(field), token);
     if (!isDone) continue;
     shownAt.add(place);
     taking.push(path);

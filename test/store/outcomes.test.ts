@@ -1,8 +1,9 @@
-import { describe, expect, it } from 'vitest';
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { describe, expect, it, vi } from 'vitest';
 import { UnavailableError } from '../../src/errors.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { onOutcome, runTransaction, type TransactionOutcome } from '../../src/store/outcomes.ts';
-import { useTestGateway } from '../harness.ts';
+import { TestGateway, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
 
@@ -32,4 +33,14 @@ describe('an attempt of a transaction', () => {
       await connection.close();
     }
   });
+});
+
+it('a closed store leaves no storage behind that makes the promises of the process dearer', async () => {
+  const disable = vi.spyOn(AsyncLocalStorage.prototype, 'disable');
+  const other = new TestGateway();
+  await other.start();
+  await other.create({ organization: other.newOrganization() }, 'Integration', { name: 'one' });
+  await other.stop();
+  expect(disable).toHaveBeenCalledOnce();
+  disable.mockRestore();
 });
