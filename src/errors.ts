@@ -224,6 +224,11 @@ export class CredentialNotUsableError extends GatewayError {
   }
 }
 
+/** Returns one of these texts, or of `serviceFailures`, as a sentence of its own. */
+export function asSentence(text: string): string {
+  return `${text[0]!.toUpperCase()}${text.slice(1)}.`;
+}
+
 /** What the service of a third party did not do. */
 export const serviceFailures = {
   UNREACHABLE:

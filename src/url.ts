@@ -17,11 +17,13 @@ export const OAUTH_CALLBACK_PATH = '/oauth/callback';
 const DECODINGS_MAX = 4;
 
 /**
- * Returns whether a path is below where it begins, however often a server decodes it, and whether it takes a backslash for a slash or not. An encoded
- * slash alone is a part of a name, as in the paths of GitLab.
+ * Returns whether a path, with a query or without, is below where it begins, however often a server decodes it, and whether it takes a backslash for a
+ * slash or not. An encoded slash alone is a part of a name, as in the paths of GitLab.
  */
-export function staysBelow(path: string): boolean {
-  if (!/^(?:\/[\x21-\x7e]*)?$/.test(path) || /[\\?#]|%(?![0-9a-f]{2})|^\/\//i.test(path)) return false;
+export function staysBelow(pathAndQuery: string): boolean {
+  if (!/^(?:[/?][\x21-\x7e]*)?$/.test(pathAndQuery) || pathAndQuery.includes('#')) return false;
+  const path = pathAndQuery.replace(/\?.*$/, '');
+  if (/\\|%(?![0-9a-f]{2})|^\/\//i.test(path)) return false;
   let text = path;
   for (let round = 0; round <= DECODINGS_MAX; round++) {
     const segments = text.split(/[/\\]/).map((segment) => segment.replace(/;.*$/s, ''));

@@ -6,17 +6,23 @@ import { noteFinding, type ProblemCode } from './findings.ts';
 import type { MutationContext } from './mutate.ts';
 import { problemOfStatus, sendPrepared } from './send-prepared.ts';
 import { serviceFailures } from './service-failures.ts';
-import { type BodyToSign, type PreparedRequest, permittedUrl, planUse, prepareRequest, recordUse, type UsePlan } from './use.ts';
+import {
+  type BodyToSign,
+  type PreparedRequest,
+  permittedUrl,
+  planUse,
+  prepareRequest,
+  type RequestPurpose,
+  recordUse,
+  type UsePlan,
+} from './use.ts';
 
 type Headers = OutboundResponse['headers'];
-
-/** The purposes for which requests are proxied. */
-export const proxyPurposes = ['ACTION', 'TRIGGER'] as const;
 
 /** A request that the gateway is to send over a connection. */
 export interface ProxyCall {
   readonly connectionId: string;
-  readonly purpose: (typeof proxyPurposes)[number];
+  readonly purpose: RequestPurpose;
   readonly method: string;
   /** Below the base URL of the connection, with the query. It begins with a slash or a question mark, or is empty. */
   readonly path: string;

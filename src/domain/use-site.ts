@@ -75,8 +75,7 @@ export function isAt({ host, baseUrl }: Site, url: URL): boolean {
 
 /** Returns the URL of a path with its query below the base URL. Null if it leads elsewhere, by dots too, or is none. */
 export function below({ host, baseUrl }: Site, pathAndQuery: string): URL | null {
-  const [, path = '', query = ''] = /^([^?]*)(.*)$/s.exec(pathAndQuery) ?? [];
-  if (!staysBelow(path) || !/^[\x21-\x7e]*$/.test(query) || /[\\#]/.test(query)) return null;
+  if (!staysBelow(pathAndQuery) || pathAndQuery.includes('\\')) return null;
   const url = parsedUrl(`${baseUrl.origin}${baseUrl.pathname.replace(/\/$/, '')}${pathAndQuery}`);
   return url && isAt({ host, baseUrl }, url) ? url : null;
 }

@@ -2,8 +2,13 @@ import type { Application, Template } from '../credential-kinds/apply.ts';
 import { filled } from '../credential-kinds/apply.ts';
 import { AlteredRecordError, CredentialNotUsableError, type NotUsable, UnreadableSecretError } from '../errors.ts';
 import type { Redacted } from '../redacted.ts';
-import { tellsAwsService } from '../services/requests/aws.ts';
-import { type AppliedCredentials, applyCredentials, type OpenedCredential, type RequestToSign } from '../services/requests/index.ts';
+import {
+  type AppliedCredentials,
+  applyCredentials,
+  type OpenedCredential,
+  type RequestToSign,
+  tellsAwsService,
+} from '../services/requests/index.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import type { AuthScheme, ConnectorRecord } from '../store/connector.ts';
 import type { CredentialPurpose, CredentialRecord } from '../store/credential.ts';
@@ -57,6 +62,9 @@ export interface UsePlan {
   /** Returns the URL that a caller means: an absolute one, or a path below the base URL. Null if it is neither, or leads to another host than that. */
   urlOf(text: string): URL | null;
 }
+
+/** The purposes for which requests are sent over connections. */
+export type RequestPurpose = 'ACTION' | 'TRIGGER';
 
 /** Whether a text is meant as a path below a base URL. */
 export function isRelative(text: string): boolean {

@@ -139,7 +139,7 @@ export const formats = {
   requestPath: {
     message:
       'must be a path that begins with one slash, without a segment . or .. in any form, with a query if needed, in the visible characters of ASCII, without a fragment',
-    accepts: (text) => isRequestPath(text) && staysBelow(text.replace(/\?.*$/, '')),
+    accepts: (text) => isRequestPath(text) && staysBelow(text),
   },
   hostname: {
     message: 'must be a hostname such as api.example.com, without scheme, port or path; international names as xn--',

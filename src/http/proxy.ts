@@ -171,7 +171,7 @@ const noWebSocket: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The p
 function callOf({ target, method, headers, rawHeaders, hasBody, body, signal }: ReadableRequest): ProxyCall | Refusal {
   // The target as it came, and not the URL, which has resolved its dots.
   const [, globalId = '', path = '', search = ''] = proxyTarget.exec(target) ?? [];
-  if (!staysBelow(path) || !/^[\x21-\x7e]*$/.test(search) || search.includes('#')) return notReadable;
+  if (!staysBelow(path + search)) return notReadable;
   if (/\bwebsocket\b/i.test(headers.upgrade ?? '')) return noWebSocket;
   const purpose = headers[PURPOSE] ?? 'ACTION';
   if (purpose !== 'ACTION' && purpose !== 'TRIGGER') return wrongPurpose;

@@ -3,6 +3,7 @@ import { credentialPurpose } from '../domain/credential-use.ts';
 import type { ConnectionRecord } from '../domain/reading.ts';
 import type { PlanProblem, PlanStep, UsePlan } from '../domain/use.ts';
 import {
+  asSentence,
   CredentialNotUsableError,
   NotFoundError,
   notUsable,
@@ -53,7 +54,7 @@ const planType = shared(({ builder }: Kit) => {
       }),
       message: t.string({
         description: 'A text for people.',
-        resolve: ({ code }) => `${notUsable[code][0]!.toUpperCase()}${notUsable[code].slice(1)}.`,
+        resolve: ({ code }) => asSentence(notUsable[code]),
       }),
       credentialId: t.id({
         nullable: true,

@@ -1,6 +1,7 @@
 import type { Noun } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
+  asSentence,
   ConflictError,
   CredentialNotUsableError,
   EmailNotVerifiedError,
@@ -112,9 +113,10 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const reason = builder.enumType('CredentialNotUsableReason', {
     description: 'Why a request cannot be sent over a connection.',
-    values: Object.fromEntries(
-      Object.entries(notUsable).map(([name, text]) => [name, { description: `${text[0]!.toUpperCase()}${text.slice(1)}.` }]),
-    ) as Record<keyof typeof notUsable, { description: string }>,
+    values: Object.fromEntries(Object.entries(notUsable).map(([name, text]) => [name, { description: asSentence(text) }])) as Record<
+      keyof typeof notUsable,
+      { description: string }
+    >,
   });
   builder.objectType(CredentialNotUsableError, {
     name: 'CredentialNotUsableError',
@@ -131,9 +133,10 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const serviceFailure = builder.enumType('ServiceFailure', {
     description: 'Why the service of a third party did not do what the gateway asked for.',
-    values: Object.fromEntries(
-      Object.entries(serviceFailures).map(([name, text]) => [name, { description: `${text[0]!.toUpperCase()}${text.slice(1)}.` }]),
-    ) as Record<keyof typeof serviceFailures, { description: string }>,
+    values: Object.fromEntries(Object.entries(serviceFailures).map(([name, text]) => [name, { description: asSentence(text) }])) as Record<
+      keyof typeof serviceFailures,
+      { description: string }
+    >,
   });
   builder.objectType(ServiceFailedError, {
     name: 'ServiceFailedError',

@@ -4,10 +4,12 @@ import { CredentialNotUsableError, type NotUsable } from '../../errors.ts';
 import type { KeyFiles } from '../../key-files/index.ts';
 import { Redacted } from '../../redacted.ts';
 import type { ClientCertificate } from '../outbound/index.ts';
-import { awsHeaders } from './aws.ts';
+import { awsHeaders, tellsAwsService } from './aws.ts';
 import { azureHeaders } from './azure.ts';
 import { hmacOf } from './hmac.ts';
 import { createdToken, snowflakeToken } from './jwt.ts';
+
+export { tellsAwsService };
 
 /** The body of a request, for signatures. `ABSENT` stands for no body, or an empty one. */
 export type BodyToSign = { readonly bytes: Uint8Array } | { readonly sha256: string } | 'ABSENT' | 'NOT_READ';
