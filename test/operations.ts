@@ -28,8 +28,9 @@ function mutationField(name: string, fields: string, alias = 'result', variable 
   const success = members.find((type) => type.name.endsWith('Success')) as GraphQLObjectType;
   const [payload] = Object.values(success.getFields());
   const type = getNamedType(payload!.type);
-  // An issued key has no id: the API key that it contains has.
-  if (type.name === 'IssuedAPIKey') fields = fields.replace(/^id\b/, 'id: apiKeyId');
+  // What is issued has no id: the API key or the webhook that it contains has.
+  const issued = { IssuedAPIKey: 'apiKeyId', IssuedWebhook: 'webhookId' }[type.name];
+  if (issued) fields = fields.replace(/^id\b/, `id: ${issued}`);
   const selection = type.name === 'Credential' ? `{ ... on CredentialBase { ${fields} } }` : isCompositeType(type) ? `{ ${fields} }` : '';
   const errors = members.map((each) => (errorFields[each.name] ? `... on ${each.name} { ${errorFields[each.name]} }` : ''));
   return `${alias}: ${name}(input: $${variable}) {

@@ -205,7 +205,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
 
   'a subscription': {
     query: `subscription { ${CANARY}(name: "${CANARY}") }`,
-    refusal: invalid(/^The schema has no operations of the type subscription\.$/),
+    refusal: { code: 'BAD_REQUEST', status: 406, says: /^A subscription is answered with a stream of server-sent events\./ },
   },
 
   'a text that ends nowhere': {

@@ -40,7 +40,7 @@ describe('a page of an origin that is listed', () => {
       {
         'allow-origin': ALLOWED,
         'allow-methods': 'GET, POST',
-        'allow-headers': 'authorization, content-type',
+        'allow-headers': 'authorization, content-type, last-event-id',
         'expose-headers': 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
         'max-age': '600',
       },
