@@ -29,7 +29,7 @@ export function eventName({ objectNoun, type }: Pick<EventRecord, 'objectNoun' |
 }
 
 /**
- * Returns what is sent of an event: ids as in the API, and nothing that is secret or a text of a caller, but for the subject of who did it. A webhook of
+ * Returns what is sent of an event: names, values and ids as `Event` has them in the API, and nothing that is secret or a text of a caller, but for the subject of who did it. A webhook of
  * one integration does not learn subjects of the organization’s tokens and API keys, as a viewer does not who is limited to it.
  */
 export function contentOf(event: EventRecord, { integrationId: limit }: Pick<WebhookRecord, 'integrationId'>): WebhookContent {
@@ -41,11 +41,12 @@ export function contentOf(event: EventRecord, { integrationId: limit }: Pick<Web
   };
   const data = {
     id,
-    objectType: nounWords[objectNoun],
+    type: event.type,
+    objectType: nounWords[objectNoun].toUpperCase(),
     objectId: encodeId(objectNoun, objectId),
     reason: event.reason,
     action: event.action,
-    actor: actor ?? null,
+    createdBy: actor ?? null,
     causeId: causeNoun && causeId && encodeId(causeNoun, causeId),
     integrationId: integrationId && encodeId('integration', integrationId),
     endUserId: endUserId && encodeId('endUser', endUserId),

@@ -52,7 +52,7 @@ export function addEvent(kit: Kit): void {
     values: described(deletionReasons, {
       REQUESTED: 'Somebody has asked for it.',
       EXPIRED: 'The time `expiresAt` of the credential has come.',
-      CASCADE: 'Another object was deleted, or somebody was refused, and it went along: see `causeId`.',
+      CASCADE: 'It followed from something else: from the deletion of the object in `causeId`, or from `revokeTokens` with `apiKeys`, which deletes API keys.',
     }),
   });
   const objectType = eventObjectType(kit);
@@ -69,7 +69,7 @@ export function addEvent(kit: Kit): void {
     fields: (t) => ({
       what: t.expose('what', { type: what, description: 'What expires.' }),
       at: t.expose('at', { type: 'DateTime', description: 'When it expires.' }),
-      days: t.exposeInt('days', { description: 'How many days before the event was due.' }),
+      days: t.exposeInt('days', { description: 'Which notice it is: how many days before the end it was due, such as 7.' }),
     }),
   });
   const snapshot = builder.objectRef<NonNullable<EventRecord['snapshot']>>('EventSnapshot').implement({
