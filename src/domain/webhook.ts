@@ -71,7 +71,8 @@ export const webhookOverlapSeconds = integer({
 export const webhookProblemMessages: Readonly<Record<WebhookProblem, string>> = {
   FAILING: 'An event could not be delivered for two days. `deliveries` says why; when the receiver works again, resume the webhook.',
   GONE: 'The receiver has answered with status 410. Delete the webhook, or resume it when the receiver works again.',
-  EVENTS_LOST: 'Events were deleted, because they were too old, before they were delivered. Compare your data with the objects, and resume the webhook.',
+  EVENTS_LOST:
+    'Events were deleted, because they were too old, before they were delivered. Compare your data with the objects, and resume the webhook.',
   SECRET_UNREADABLE: 'Its secret cannot be opened. Rotate it, and resume the webhook.',
 };
 

@@ -237,7 +237,10 @@ export function addWebhook(kit: Kit): void {
     isOneOf: true,
     fields: (t) => ({
       event: t.id({ description: 'The global id of one event, of any type that the webhook could get.', extensions: readsId('event') }),
-      since: t.field({ type: 'DateTime', description: 'All events since this time that are still kept, of the types of the webhook, also from before it was created.' }),
+      since: t.field({
+        type: 'DateTime',
+        description: 'All events since this time that are still kept, of the types of the webhook, also from before it was created.',
+      }),
     }),
   });
   mutation('redeliver', {

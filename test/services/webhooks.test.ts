@@ -248,7 +248,10 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   later(2 * DAY);
   await deliver();
   expect(await webhook(ids['/fails'])).toMatchObject({
-    problem: { code: 'FAILING', message: expect.stringMatching(/^An event could not be delivered for two days\. .* resume the webhook\.$/) },
+    problem: {
+      code: 'FAILING',
+      message: expect.stringMatching(/^An event could not be delivered for two days\. .* resume the webhook\.$/),
+    },
   });
   await rename(one, 'ordered 5');
   answers.clear();
@@ -339,11 +342,14 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   for (const path of ['/other', '/key']) {
     expect(types(path)).toEqual(new Set(['CONNECTION', 'CREDENTIAL', 'WEBHOOK']));
     expect(new Set(bodies(path).map(({ data }) => data.integrationId))).toEqual(new Set([other.id]));
+    expect(bodies(path).find(({ data }) => data.objectType === 'CREDENTIAL')!.data.snapshot.kind).toBe('STRING');
     // Who is limited to an integration does not learn who the others are.
     expect(new Set(bodies(path).map(({ data }) => data.createdBy.subject))).toEqual(new Set([null]));
   }
   expect(service.received.some(({ body }) => body.includes('a value that is secret'))).toBe(false);
   const seen = await test.query(limited, '{ webhooks(first: 10) { nodes { id } } }');
+  const kinds = await test.query(limited, '{ events(first: 100) { nodes { objectType snapshot { kind } } } }');
+  expect(kinds.events.nodes).toContainEqual({ objectType: 'CREDENTIAL', snapshot: { kind: 'STRING' } });
   const ofWhat = await test.query(caller, 'query ($id: ID!) { webhook(id: $id) { objectTypes } }', { id: ofFew });
   expect(ofWhat.webhook.objectTypes.toSorted()).toEqual(['CONNECTION', 'WEBHOOK']);
   expect(seen.webhooks.nodes.map(({ id }: Json) => id).toSorted()).toEqual([ofKey, ofOther].toSorted());
