@@ -1,20 +1,9 @@
 import { encodeId } from '../access/global-id.ts';
+import { enumValue } from '../fields/enum-value.ts';
 import { sendWebhook, type WebhookAnswer } from '../services/webhooks/index.ts';
 import type { EventRecord } from '../store/event.ts';
 import type { WebhookRecord } from '../store/webhook.ts';
 import type { DomainContext } from './context.ts';
-import type { EventNoun } from './events.ts';
-
-/** The nouns in the names of events, as Standard Webhooks recommends them: words in lower case, and a dot between the object and what has happened. */
-const nounWords: Readonly<Record<EventNoun, string>> = {
-  integration: 'integration',
-  connector: 'connector',
-  endUser: 'end_user',
-  connection: 'connection',
-  credential: 'credential',
-  apiKey: 'api_key',
-  webhook: 'webhook',
-};
 
 /** What is sent of an event, or of a test. */
 export interface WebhookContent {
@@ -23,33 +12,38 @@ export interface WebhookContent {
   readonly body: string;
 }
 
-/** Returns the name of an event, such as `credential.deleted` or `end_user.created`. */
+/** Returns the name of an event, as Standard Webhooks recommends it: `credential.deleted`, `end_user.created`. */
 export function eventName({ objectNoun, type }: Pick<EventRecord, 'objectNoun' | 'type'>): string {
-  return `${nounWords[objectNoun]}.${type.toLowerCase()}`;
+  return `${enumValue(objectNoun)}.${type}`.toLowerCase();
 }
 
 /**
- * Returns what is sent of an event: ids as in the API, and nothing that is secret or a text of a caller, but for the subject of who did it. A webhook of
+ * Returns what is sent of an event: names, values and ids as `Event` has them in the API, and nothing that is secret or a text of a caller, but for the subject of who did it. A webhook of
  * one integration does not learn subjects of the organization’s tokens and API keys, as a viewer does not who is limited to it.
  */
 export function contentOf(event: EventRecord, { integrationId: limit }: Pick<WebhookRecord, 'integrationId'>): WebhookContent {
   const { objectNoun, objectId, integrationId, endUserId, causeNoun, causeId, createdBy, snapshot, expiry } = event;
   const id = encodeId('event', event.id);
   const actor = createdBy && {
-    kind: createdBy.kind === 'apiKey' ? 'API_KEY' : createdBy.kind === 'endUser' ? 'END_USER' : createdBy.kind.toUpperCase(),
+    kind: enumValue(createdBy.kind),
     subject: limit !== null && createdBy.kind !== 'endUser' ? null : subjectOf(createdBy),
   };
   const data = {
     id,
-    objectType: nounWords[objectNoun],
+    type: event.type,
+    objectType: enumValue(objectNoun),
     objectId: encodeId(objectNoun, objectId),
     reason: event.reason,
     action: event.action,
-    actor: actor ?? null,
+    createdBy: actor ?? null,
     causeId: causeNoun && causeId && encodeId(causeNoun, causeId),
     integrationId: integrationId && encodeId('integration', integrationId),
     endUserId: endUserId && encodeId('endUser', endUserId),
-    snapshot: snapshot && { ...snapshot, connectorId: snapshot.connectorId && encodeId('connector', snapshot.connectorId) },
+    snapshot: snapshot && {
+      ...snapshot,
+      kind: snapshot.kind && enumValue(snapshot.kind),
+      connectorId: snapshot.connectorId && encodeId('connector', snapshot.connectorId),
+    },
     previousState: event.previousState,
     state: event.state,
     problem: event.problem,

@@ -69,17 +69,18 @@ export const webhookOverlapSeconds = integer({
 
 /** What is wrong with a webhook, for people. */
 export const webhookProblemMessages: Readonly<Record<WebhookProblem, string>> = {
-  FAILING: 'An event could not be delivered for two days.',
-  GONE: 'The receiver has answered with status 410.',
-  EVENTS_LOST: 'Events were deleted, because they were too old, before they were delivered.',
-  SECRET_UNREADABLE: 'Its secret cannot be opened. Rotate it.',
+  FAILING: 'An event could not be delivered for two days. `deliveries` says why; when the receiver works again, resume the webhook.',
+  GONE: 'The receiver has answered with status 410. Delete the webhook, or resume it when the receiver works again.',
+  EVENTS_LOST:
+    'Events were deleted, because they were too old, before they were delivered. Compare your data with the objects, and resume the webhook.',
+  SECRET_UNREADABLE: 'Its secret cannot be opened. Rotate it, and resume the webhook.',
 };
 
 /** Why a delivery got no answer, for people. */
 export const deliveryFailureMessages: Readonly<Record<OutboundFailure, string>> = {
   INVALID_REQUEST: 'It is not a valid request.',
   HTTPS_REQUIRED: 'The URL is not https.',
-  ADDRESS_NOT_ALLOWED: 'The host, or one of its addresses, is not public.',
+  ADDRESS_NOT_ALLOWED: 'The host, or one of its addresses, is not public, and OUTBOUND_ALLOWED_ADDRESSES does not contain it.',
   NAME_NOT_FOUND: 'The name of the host was not found.',
   CONNECTION_FAILED: 'There was no connection, or it was closed.',
   TLS_FAILED: 'TLS failed, for example because of the certificate.',
@@ -235,7 +236,7 @@ export async function redeliver(
       const record = await requireWebhook(context, id);
       expectVersion(record, expectedVersion);
       requireItsNouns(context, record);
-      if (!isActive(record)) throw new ValidationError([{ path: ['webhook'], message: 'is paused. Resume it first' }]);
+      if (!isActive(record)) throw new ValidationError([{ path: ['webhook'], message: 'is paused or disabled: resume it first' }]);
       const event = await findEvent();
       if (event) {
         if (!gets(record, event)) throw missing;

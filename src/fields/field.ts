@@ -258,5 +258,7 @@ export function boundsOf(field: Field): string {
 export function describeInput(field: Field): string {
   const { default: value } = field;
   const isEmpty = value === undefined || value === '' || (Array.isArray(value) && value.length === 0);
-  return [field.description, boundsOf(field), isEmpty ? '' : `Default: ${value}.`].filter(Boolean).join(' ');
+  return [field.description, boundsOf(field), isEmpty ? '' : `Default: ${Array.isArray(value) ? value.join(', ') : value}.`]
+    .filter(Boolean)
+    .join(' ');
 }

@@ -11,11 +11,6 @@ import { type FieldBuilder, fieldsFrom, untyped } from './kit/field-types.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
-/** Converts a kind to its GraphQL enum value: `basicAuth` to `BASIC_AUTH`, `oauth2Token` to `OAUTH2_TOKEN`. */
-export function enumValue(kind: string): string {
-  return kind.replace(/[A-Z]/g, (letter) => `_${letter}`).toUpperCase();
-}
-
 /**
  * Adds all types that are generated from the descriptors of the credential kinds: the type `Secret`, enums and fact types, the fields of
  * each kind's type, and the inputs. The compiler does not know their names and types, so this file contains casts; a test selects every

@@ -1,5 +1,5 @@
 import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
-import { enumValue } from './credential-data.ts';
+import { enumValue } from '../fields/enum-value.ts';
 import type { Kit } from './kit/index.ts';
 
 type Named<T> = T & { readonly name: string };

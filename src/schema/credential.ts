@@ -23,7 +23,8 @@ import {
   UnreadableSecretError,
   ValidationError,
 } from '../errors.ts';
-import { credentialData, enumValue } from './credential-data.ts';
+import { enumValue } from '../fields/enum-value.ts';
+import { credentialData } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';

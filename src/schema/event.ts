@@ -3,6 +3,8 @@ import type { EventRange } from '../domain/events.ts';
 import { deletionReasons, eventNouns, eventTypeChoices, expiring, isPosition, readableEvents } from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
 import { CursorExpiredError, ValidationError } from '../errors.ts';
+import { enumValue } from '../fields/enum-value.ts';
+import { credentialKindEnum } from './credential.ts';
 import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
 import type { GraphQLContext } from './kit/builder.ts';
@@ -24,10 +26,7 @@ export const eventObjectType = shared(({ builder }: Kit) =>
   builder.enumType('EventObjectType', {
     description: 'The type of an object that has events.',
     values: Object.fromEntries(
-      eventNouns.map((noun) => [
-        nounTable[noun].typeName.replace(/(?<=[a-z])[A-Z]|(?<=[A-Z])[A-Z](?=[a-z])/g, (letter) => `_${letter}`).toUpperCase(),
-        { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` },
-      ]),
+      eventNouns.map((noun) => [enumValue(noun), { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` }]),
     ) as Record<string, { readonly value: (typeof eventNouns)[number]; readonly description: string }>,
   }),
 );
@@ -52,7 +51,8 @@ export function addEvent(kit: Kit): void {
     values: described(deletionReasons, {
       REQUESTED: 'Somebody has asked for it.',
       EXPIRED: 'The time `expiresAt` of the credential has come.',
-      CASCADE: 'Another object was deleted, or somebody was refused, and it went along: see `causeId`.',
+      CASCADE:
+        'It followed from something else: from the deletion of the object in `causeId`, or from `revokeTokens` with `apiKeys`, which deletes API keys.',
     }),
   });
   const objectType = eventObjectType(kit);
@@ -69,7 +69,7 @@ export function addEvent(kit: Kit): void {
     fields: (t) => ({
       what: t.expose('what', { type: what, description: 'What expires.' }),
       at: t.expose('at', { type: 'DateTime', description: 'When it expires.' }),
-      days: t.exposeInt('days', { description: 'How many days before the event was due.' }),
+      days: t.exposeInt('days', { description: 'Which notice it is: how many days before the end it was due, such as 7.' }),
     }),
   });
   const snapshot = builder.objectRef<NonNullable<EventRecord['snapshot']>>('EventSnapshot').implement({
@@ -79,7 +79,12 @@ export function addEvent(kit: Kit): void {
       version: t.exposeInt('version', { description: 'Its version.' }),
       createdAt: t.expose('createdAt', { type: 'DateTime', description: 'The time of its creation.' }),
       updatedAt: t.expose('updatedAt', { type: 'DateTime', description: 'The time of its last change.' }),
-      kind: t.exposeString('kind', { nullable: true, description: 'The kind of a credential. Null for other objects.' }),
+      kind: t.field({
+        type: credentialKindEnum(kit),
+        nullable: true,
+        description: 'The kind of a credential. Null for other objects, and for kinds that the gateway does not know any more.',
+        resolve: ({ kind }) => (kit.kinds.readable.some((known) => known.kind === kind) ? kind : null),
+      }),
       enabled: t.exposeBoolean('enabled', { nullable: true, description: 'Whether a credential is enabled. Null for other objects.' }),
       expiresAt: t.expose('expiresAt', {
         type: 'DateTime',

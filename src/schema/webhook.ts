@@ -19,6 +19,7 @@ import {
 } from '../domain/webhook.ts';
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { boundsOf } from '../fields/field.ts';
+import { eventObjectType } from './event.ts';
 import { byReference } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -58,6 +59,11 @@ export function addWebhook(kit: Kit): void {
       'A URL to which events are sent, as Standard Webhooks (https://www.standardwebhooks.com) says: at least once, and those of one object in order. What cannot be delivered is tried again for two days. Then the webhook is paused with a problem, and nothing is lost for as long as events are kept.',
     fields: (t) => ({
       ...fields.outputFields(t, newWebhookFields),
+      objectTypes: t.field({
+        type: [eventObjectType(kit)],
+        description: 'Only events of objects of these types: those that its creator could read. If it is empty, it gets none.',
+        resolve: ({ nouns }) => [...nouns],
+      }),
       integration: integration.related(t, {
         description: 'The integration whose events it gets. Null if it gets those of the whole organization.',
         id: ({ integrationId }) => integrationId,
@@ -79,7 +85,7 @@ export function addWebhook(kit: Kit): void {
         resolve: ({ secrets }) => secrets[1]?.until ?? null,
       }),
       deliveries: webhookDelivery.relatedPage(t, {
-        description: 'The attempts to deliver events, newest first. They are kept for seven days.',
+        description: 'The attempts to deliver events and tests, newest first. They are kept for seven days.',
         filter: ({ id }) => ({ webhookId: id }),
       }),
     }),
@@ -158,7 +164,7 @@ export function addWebhook(kit: Kit): void {
 
   mutation('createWebhook', {
     description:
-      'Creates a webhook. It gets what happens from now on, and only to objects of types that you can read. No wildcard covers the scope of this mutation, because the webhook gets events after your token has expired.',
+      'Creates a webhook. It gets what happens from now on, beginning with its own event `webhook.created`, and only to objects of types that you can read (`objectTypes`). No wildcard covers the scope of this mutation, because the webhook gets events after your token has expired.',
     scope: 'webhooks.post',
     cost: 100,
     perRequest: 1,
@@ -227,16 +233,19 @@ export function addWebhook(kit: Kit): void {
     run: resumeWebhook,
   });
   const redelivery = builder.inputRef<Redelivery, false>('Redelivery').implement({
-    description: 'Which events are delivered again.',
+    description: 'Which events are delivered again: exactly one of the fields.',
     isOneOf: true,
     fields: (t) => ({
       event: t.id({ description: 'The global id of one event, of any type that the webhook could get.', extensions: readsId('event') }),
-      since: t.field({ type: 'DateTime', description: 'All events since this time, of the types of the webhook.' }),
+      since: t.field({
+        type: 'DateTime',
+        description: 'All events since this time that are still kept, of the types of the webhook, also from before it was created.',
+      }),
     }),
   });
   mutation('redeliver', {
     description:
-      'Delivers events again, with the same ids, whether or not they were delivered. The webhook must not be paused. You must be able to read whatever the webhook gets.',
+      'Delivers events again, with the same ids, whether or not they were delivered. The webhook must be enabled and not paused. You must be able to read whatever the webhook gets.',
     scope: 'webhooks.patch',
     inputDescription: 'The webhook, and the events.',
     input: {

@@ -69,27 +69,51 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
       ]);
     },
   },
-  'async function follow({ createClient, url, token, onEvent }) {': {
+  'async function follow({ createClient, url, token, onStart, onEvent }) {': {
     why: 'It listens for ever. What it sends is what test/http/live.test.ts sends.',
     async check(text) {
       const asked: unknown[] = [];
-      const events = [{ cursor: 'one' }, { cursor: 'two' }];
-      const createClient = ({ headers }: { headers: () => unknown }) => ({
+      const told: unknown[] = [];
+      const one = { data: { events: { cursor: 'one' } } };
+      const answers = [one, failure('UNAUTHENTICATED'), failure('CURSOR_EXPIRED'), one, failure('FORBIDDEN')];
+      function failure(code: string) {
+        return { errors: [{ extensions: { code } }], data: null };
+      }
+      const createClient = ({ headers, on }: { headers: () => unknown; on: { connected: () => void } }) => ({
         async *iterate({ query }: { query: string }) {
           expect(validate(createSchema(createKindRegistry(builtInKinds)), parse(query))).toEqual([]);
-          asked.push(headers());
-          if (asked.length > 2) yield { errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] };
-          else yield { data: { events: events[asked.length - 1] } };
+          asked.push(await headers());
+          on.connected();
+          yield answers[asked.length - 1];
         },
       });
-      const told: unknown[] = [];
-      const given = { createClient, token: () => 'token', onEvent: (event: unknown) => told.push(event) };
-      await expect(new Function('given', `${text}; return follow(given);`)(given)).rejects.toThrow('UNAUTHENTICATED');
-      const authorization = 'Bearer token';
-      expect([told, asked]).toEqual([
-        events,
-        [{ authorization }, { authorization, 'last-event-id': 'one' }, { authorization, 'last-event-id': 'two' }],
+      let tokens = 0;
+      const given = {
+        createClient,
+        token: async () => String(++tokens),
+        onStart: () => told.push('start'),
+        onEvent: ({ cursor }: { cursor: string }) => told.push(cursor),
+      };
+      await expect(new Function('given', `${text}; return follow(given);`)(given)).rejects.toThrow('FORBIDDEN');
+      const after = { 'last-event-id': 'one' };
+      expect(asked).toEqual([
+        { authorization: 'Bearer 1' },
+        { authorization: 'Bearer 2', ...after },
+        { authorization: 'Bearer 3', ...after },
+        { authorization: 'Bearer 4' },
+        { authorization: 'Bearer 5', ...after },
       ]);
+      expect(told).toEqual(['start', 'one', 'start', 'one']);
+    },
+  },
+  '{ "type": "credential.about_to_expire", "timestamp": "2027-03-01T09:00:00.000Z",': {
+    why: 'It is what a receiver gets. test/services/webhooks.test.ts receives such messages.',
+    check: (text) => {
+      const { type, data } = JSON.parse(text);
+      const schema = createSchema(createKindRegistry(builtInKinds));
+      expect(type).toBe(`${data.objectType}.${data.type}`.toLowerCase());
+      const query = `{ events { nodes { ${Object.keys({ ...data, expiry: 0 }).join(' ')} { ${Object.keys(data.expiry).join(' ')} } } } }`;
+      expect(validate(schema, parse(query))).toEqual([]);
     },
   },
   'node dist/main.js start                                            start the server': {
@@ -161,6 +185,8 @@ const contained: Readonly<Record<string, string>> = {
   'checkCredential(': '"state":"WORKING"',
   'revoke: true': '"revocation":"REVOKED"',
   'revealSecret(': '"plaintext":"hunter2"',
+  'events(after:': '"type":"CREATED","objectType":"INTEGRATION"',
+  'createWebhook(': '"secret":"whsec_',
 };
 
 /** What a reader takes from the answer to a block into the next ones: by a part of the block, the variables that get its ids, in their order. */

@@ -9,7 +9,7 @@ import { serve } from '../serve.ts';
 const test = useTestGateway();
 const secrets = ['correct horse battery staple', 'example-key-1234', 'example-access-token', 'example-refresh-token', 'example-secret'];
 
-const titleOf = (query: string) => /^(?:query|mutation) (\w+)/m.exec(query)?.[1] ?? '';
+const titleOf = (query: string) => /^(?:query|mutation|subscription) (\w+)/m.exec(query)?.[1] ?? '';
 
 /** Runs an example as the page does, and gives its data. */
 async function runExample(caller: Caller, title: string): Promise<Json> {
@@ -110,6 +110,15 @@ describe('the examples', () => {
       const { credentialKinds } = await runExample(caller, 'Form');
       expect(credentialKinds.map(({ name }: Json) => name)).toEqual(['basicAuth', 'sql']);
       expect(credentialKinds[0].fields[1]).toMatchObject({ name: 'password', isSecret: true, isRequired: true });
+      const { events } = await runExample(caller, 'Events');
+      expect(events.nodes[0]).toMatchObject({ type: 'CREATED', objectType: 'INTEGRATION' });
+      expect((await runExample(caller, 'Preview')).deletePreview).toEqual({
+        needsForce: true,
+        effects: [{ objectType: 'CONNECTION', effect: 'CHANGED', count: expect.any(Number) }],
+      });
+      // A valid subscription is refused only for want of a stream; test/http/browser.test.ts runs one.
+      const { query: listen } = examples.find(({ query }) => titleOf(query) === 'Listen')!;
+      expect(await test.answer(caller, listen)).toMatchObject({ errors: [{ extensions: { code: 'BAD_REQUEST' } }] });
     }
 
     expect(await runExample(caller, 'CleanUp')).toEqual({ deleteIntegration: { deletedId: created.createIntegration.integration.id } });

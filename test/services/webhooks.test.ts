@@ -117,10 +117,11 @@ it('delivers what happens, signed, once, and nothing of before; a test; with two
     type: 'connection.deleted',
     timestamp: expect.stringMatching(/Z$/),
     data: expect.objectContaining({
-      objectType: 'connection',
+      type: 'DELETED',
+      objectType: 'CONNECTION',
       reason: 'REQUESTED',
       action: 'deleteConnection',
-      actor: { kind: 'TOKEN', subject: 'tester' },
+      createdBy: { kind: 'TOKEN', subject: 'tester' },
       integrationId: integration.id,
       endUserId: null,
     }),
@@ -247,7 +248,10 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   later(2 * DAY);
   await deliver();
   expect(await webhook(ids['/fails'])).toMatchObject({
-    problem: { code: 'FAILING', message: 'An event could not be delivered for two days.' },
+    problem: {
+      code: 'FAILING',
+      message: expect.stringMatching(/^An event could not be delivered for two days\. .* resume the webhook\.$/),
+    },
   });
   await rename(one, 'ordered 5');
   answers.clear();
@@ -258,7 +262,7 @@ it('retries in order, and not for ever: 500, Retry-After, 410, a redirect, no co
   expect(at('/fails')).toHaveLength(paused);
   expect(
     (await answer('redeliver', { webhook: ids['/fails'], redelivery: { since: test.time() } }, 'webhook { id }')).data.result.message,
-  ).toBe('input.webhook: is paused. Resume it first');
+  ).toBe('input.webhook: is paused or disabled: resume it first');
   expect((await run('resumeWebhook', { webhook: ids['/fails'] }, 'webhook { problem { code } }')).webhook.problem).toBeNull();
   await deliver();
   expect(ownOf('/fails').slice(-2)).toEqual([4, 5]);
@@ -334,15 +338,20 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   await connection('here');
   await deliver();
   const types = (path: string) => new Set(bodies(path).map(({ data }) => data.objectType));
-  expect(types('/few')).toEqual(new Set(['connection', 'webhook']));
+  expect(types('/few')).toEqual(new Set(['CONNECTION', 'WEBHOOK']));
   for (const path of ['/other', '/key']) {
-    expect(types(path)).toEqual(new Set(['connection', 'credential', 'webhook']));
+    expect(types(path)).toEqual(new Set(['CONNECTION', 'CREDENTIAL', 'WEBHOOK']));
     expect(new Set(bodies(path).map(({ data }) => data.integrationId))).toEqual(new Set([other.id]));
+    expect(bodies(path).find(({ data }) => data.objectType === 'CREDENTIAL')!.data.snapshot.kind).toBe('STRING');
     // Who is limited to an integration does not learn who the others are.
-    expect(new Set(bodies(path).map(({ data }) => data.actor.subject))).toEqual(new Set([null]));
+    expect(new Set(bodies(path).map(({ data }) => data.createdBy.subject))).toEqual(new Set([null]));
   }
   expect(service.received.some(({ body }) => body.includes('a value that is secret'))).toBe(false);
   const seen = await test.query(limited, '{ webhooks(first: 10) { nodes { id } } }');
+  const kinds = await test.query(limited, '{ events(first: 100) { nodes { objectType snapshot { kind } } } }');
+  expect(kinds.events.nodes).toContainEqual({ objectType: 'CREDENTIAL', snapshot: { kind: 'STRING' } });
+  const ofWhat = await test.query(caller, 'query ($id: ID!) { webhook(id: $id) { objectTypes } }', { id: ofFew });
+  expect(ofWhat.webhook.objectTypes.toSorted()).toEqual(['CONNECTION', 'WEBHOOK']);
   expect(seen.webhooks.nodes.map(({ id }: Json) => id).toSorted()).toEqual([ofKey, ofOther].toSorted());
   expect((await answer('deleteWebhook', { webhook: ofFew }, 'deletedId', limited)).data.result.code).toBe('NOT_FOUND');
   const beyond = { url: 'https://a.example/', integration };

@@ -455,6 +455,59 @@ query Form($names: [String!]) {
     variables: { names: ['basicAuth', 'sql'] },
   },
 
+  // What a back end reads page by page, and what a front end shows of the past.
+  {
+    query: `# Lists what has happened in the integration, oldest
+# first. To continue later, pass readUpTo as after.
+query Events($after: String) {
+  events(
+    integration: { name: "webshop" }
+    after: $after
+    first: 50
+  ) {
+    nodes {
+      createdAt
+      createdBy { kind subject }
+      type
+      objectType
+      objectId
+      reason
+    }
+    readUpTo
+    pageInfo { hasNextPage }
+  }
+}
+`,
+  },
+
+  // The same as it happens, until it is stopped.
+  {
+    query: `# Shows each event as it happens, until you press the
+# button again. Run Change in another tab, for example.
+subscription Listen {
+  events(integration: { name: "webshop" }) {
+    type
+    objectType
+    objectId
+  }
+}
+`,
+  },
+
+  // Asked before a person confirms a deletion.
+  {
+    query: `# Tells how many objects a deletion with force would
+# delete or change besides, here of one credential.
+query Preview($credential: ID!) {
+  deletePreview(objectId: $credential) {
+    needsForce
+    effects { objectType effect count }
+  }
+}
+`,
+    variables: { credential: '<id of Parcels login>' },
+  },
+
   // Deletes everything, so that the examples can be run from the start.
   {
     query: `# Deletes the integration of these examples with all its
