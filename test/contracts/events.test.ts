@@ -25,6 +25,7 @@ const written: Readonly<Record<string, readonly string[]>> = {
     'DELETED CREDENTIAL CASCADE',
     'DELETED END_USER CASCADE',
     'DELETED INTEGRATION REQUESTED',
+    'DELETED WEBHOOK CASCADE',
   ],
   createConnector: ['CREATED CONNECTOR'],
   updateConnector: ['UPDATED CONNECTOR'],
