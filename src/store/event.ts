@@ -352,7 +352,7 @@ async function again<T>(run: () => Promise<T>, repair: () => Promise<void>): Pro
       const isDamaged = error instanceof DamagedHeadError;
       const isSuperseded = error instanceof SupersededError || translate(error) instanceof DuplicateKeyError;
       if (!(isDamaged || isSuperseded) || tries === TRIES_MAX) throw error;
-      if (isDamaged || tries >= TRIES_WITHOUT_REPAIR) await repair();
+      if (isDamaged || tries % TRIES_WITHOUT_REPAIR === 0) await repair();
     }
   }
 }
