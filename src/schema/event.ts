@@ -12,7 +12,7 @@ import {
   readableEvents,
 } from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
-import { CursorExpiredError, ValidationError } from '../errors.ts';
+import { CursorExpiredError } from '../errors.ts';
 import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
 import type { GraphQLContext } from './kit/builder.ts';
@@ -67,9 +67,7 @@ function withinRange({ page, ...source }: PageSource<'event'>, range: EventRange
   const end = page.records.findIndex(({ position }) => position > newest);
   const isAtEnd = end >= 0 || (!before && page.continuesAt !== undefined && String(page.continuesAt.value) > newest);
   const { continuesAt, ...known } = page;
-  const records = (end < 0 ? page.records : page.records.slice(0, end)).map((record) =>
-    isPosition(record.position) ? record : { ...record, position: lastPositionUpTo(record.position) },
-  );
+  const records = end < 0 ? page.records : page.records.slice(0, end);
   if (isAtEnd) return { ...source, page: { ...known, records, hasMore: false }, range };
   const last = continuesAt ? String(continuesAt.value) : page.records.at(before ? 0 : -1)?.position;
   if (last === undefined || isPosition(last) || !page.hasMore) return { ...source, page: { ...page, records }, range };
@@ -229,12 +227,13 @@ export function addEvent(kit: Kit): void {
     }),
   );
 
-  /** Returns the position in a cursor. @throws ValidationError */
+  /** Returns the position that a cursor has come to. @throws ValidationError when it is of another list */
   function positionIn(cursor: string, name: string): string {
     const { value, id } = decodeCursor(cursor, LIST, [name]);
     const position = String(value);
-    if (isPosition(position)) return id === FIRST_ID ? positionOf(Number(position) - 1) : position;
-    throw new ValidationError([{ path: [name], message: 'must be a cursor of the same list, with the same sort field' }]);
+    // The cursor of what somebody else has stored has another text.
+    if (!isPosition(position)) return lastPositionUpTo(position);
+    return id === FIRST_ID ? positionOf(Number(position) - 1) : position;
   }
 
   const filters = {
