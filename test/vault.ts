@@ -190,12 +190,12 @@ export function gatewayOn(stores: Store, now: () => Date): GatewayContext {
 }
 
 /** A document with the MAC that the gateway would give it: for what no version writes any more. */
-export async function signed(test: TestGateway, noun: Noun, document: Json): Promise<Json> {
+export async function signed(test: TestGateway, noun: Noun | 'eventHead', document: Json): Promise<Json> {
   return (await signer(test, noun, document.organizationId))(document);
 }
 
 /** Returns a function that does this for many documents. */
-export async function signer(test: TestGateway, noun: Noun, organizationId: string): Promise<(document: Json) => Json> {
+export async function signer(test: TestGateway, noun: Noun | 'eventHead', organizationId: string): Promise<(document: Json) => Json> {
   const keys = test.database.collection<StoredKey>('dataKeys');
   const key = (await keys.findOne({ organizationId, purpose: 'records' }))!;
   const place = { organizationId, keyId: key._id, purpose: 'records' };

@@ -17,6 +17,9 @@ export {
   eventTypes,
   expiring,
   isPosition,
+  lastPositionUpTo,
+  NO_POSITION,
+  positionOf,
   type Snapshot,
 } from '../store/event-forms.ts';
 export type { EventRange };
@@ -31,8 +34,11 @@ export type Events = ReturnType<typeof createEvents>;
 
 /** What a query needs to know of the events of its organization. */
 export interface OrganizationEvents {
-  /** Gives positions to the events that are committed, so that a query finds what was done before it. Returns how far the events reach. */
-  prepare(): Promise<EventRange>;
+  /**
+   * Gives positions to the events that are committed, so that a query finds what was done before it. Returns how far the events reach. `reached` is how far
+   * the reader has come, if it has read any.
+   */
+  prepare(reached?: string): Promise<EventRange>;
   /** Returns how far the events reach that have positions. */
   range(): Promise<EventRange>;
   /** Returns a position: all events that got theirs at a time, or later, come after it. */
@@ -91,9 +97,9 @@ export function createEvents(
     newest: (organizationIds: readonly string[]): Promise<Map<string, string>> => stores.newestEvents(organizationIds),
     /** Returns what a query needs to know of the events of an organization. */
     of: (organizationId: string): OrganizationEvents => ({
-      async prepare() {
+      async prepare(reached) {
         await number(organizationId, TIMES_OF_QUERY);
-        return stores.of(organizationId).events.range();
+        return stores.of(organizationId).events.range(reached);
       },
       range: () => stores.of(organizationId).events.range(),
       positionAt: (time) => stores.of(organizationId).events.positionAt(time),

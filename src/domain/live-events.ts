@@ -88,11 +88,11 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
 
   async function readNews(feed: Feed): Promise<void> {
     const own = stores.of(feed.organizationId).events;
-    const { records, hasMore } = await own.evenAltered.page({}, pageAfter(feed.newest));
-    const last = records.at(-1);
+    const { records, hasMore, continuesAt } = await own.evenAltered.page({}, pageAfter(feed.newest));
+    const last = continuesAt ? { position: String(continuesAt.value) } : records.at(-1);
     if (!last) return;
     const before = feed.newest;
-    if (records.some(({ isAltered }) => isAltered)) {
+    if (continuesAt || records.some(({ isAltered }) => isAltered)) {
       // What an altered record says decides nothing here. Each listener reads this part for itself, so that the database tells whether it is in its list.
       const { newest } = await own.range();
       feed.kept = [];
@@ -184,7 +184,7 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
       follow: Follow,
     ): Promise<EventStream> {
       const { organizationId } = viewer;
-      const { newest, removed } = await own.prepare();
+      const { newest, removed } = await own.prepare(follow.after);
       const { after = newest } = follow;
       if (after < removed || after > newest) throw new CursorExpiredError();
       const feed = feedOf(organizationId, newest);

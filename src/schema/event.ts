@@ -1,8 +1,18 @@
 import { nounTable } from '../access/nouns.ts';
 import type { EventRange } from '../domain/events.ts';
-import { deletionReasons, eventNouns, eventTypeChoices, expiring, isPosition, readableEvents } from '../domain/events.ts';
+import {
+  deletionReasons,
+  eventNouns,
+  eventTypeChoices,
+  expiring,
+  isPosition,
+  lastPositionUpTo,
+  NO_POSITION,
+  positionOf,
+  readableEvents,
+} from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
-import { CursorExpiredError, ValidationError } from '../errors.ts';
+import { CursorExpiredError } from '../errors.ts';
 import { enumValue } from '../fields/enum-value.ts';
 import { credentialKindEnum } from './credential.ts';
 import { healthState, problemCode } from './health.ts';
@@ -18,8 +28,9 @@ import { recordFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
 
 const LIST = { noun: 'event', sortField: 'position' } as const;
-/** In the cursor of a position: no event that has the position comes after it. */
+/** In the cursor of a position: no event that has the position comes after it, or each. */
 const LAST_ID = 'f'.repeat(24);
+const FIRST_ID = '0'.repeat(24);
 
 /** The enum of the types of objects that have events. */
 export const eventObjectType = shared(({ builder }: Kit) =>
@@ -33,11 +44,35 @@ export const eventObjectType = shared(({ builder }: Kit) =>
 
 /** Returns the cursor of a position: what continues there begins with the event after it. */
 export function cursorOfEvent(position: string): string {
-  return encodeCursor({ position, id: LAST_ID }, LIST);
+  return encodeCursor(placeAfter(position), LIST);
+}
+
+/** Returns the place after a position. What is no position is before the next one that is: somebody else has written it. */
+function placeAfter(position: string): { readonly position: string; readonly id: string } {
+  if (isPosition(position)) return { position, id: LAST_ID };
+  return { position: positionOf(Number(lastPositionUpTo(position)) + 1), id: FIRST_ID };
 }
 
 /** A page of events, and how far the events of the organization reached when it was read. */
 type EventPage = PageSource<'event'> & { readonly range: EventRange };
+
+/**
+ * Returns a page of which each cursor is one of this list, whatever somebody else has stored. Nothing that the gateway wrote is beyond the newest event, so
+ * reading ends there.
+ */
+function withinRange({ page, ...source }: PageSource<'event'>, range: EventRange): EventPage {
+  const { before } = source.request;
+  const newest = page.records.reduce((last, { position, isAltered }) => (!isAltered && position > last ? position : last), range.newest);
+  const end = page.records.findIndex(({ position }) => position > newest);
+  const isAtEnd = end >= 0 || (!before && page.continuesAt !== undefined && String(page.continuesAt.value) > newest);
+  const { continuesAt, ...known } = page;
+  const records = end < 0 ? page.records : page.records.slice(0, end);
+  if (isAtEnd) return { ...source, page: { ...known, records, hasMore: false }, range };
+  const last = continuesAt ? String(continuesAt.value) : page.records.at(before ? 0 : -1)?.position;
+  if (last === undefined || isPosition(last) || !page.hasMore) return { ...source, page: { ...page, records }, range };
+  const place = before ? { position: lastPositionUpTo(last), id: LAST_ID } : placeAfter(last);
+  return { ...source, page: { ...page, records, continuesAt: { value: place.position, id: place.id } }, range };
+}
 
 /** Adds `Event` and the query for events. */
 export function addEvent(kit: Kit): void {
@@ -190,18 +225,20 @@ export function addEvent(kit: Kit): void {
         const { page, range, request } = source as EventPage;
         if (request.before) return null;
         const last = page.continuesAt ? { position: page.continuesAt.value, id: page.continuesAt.id } : page.records.at(-1);
-        if (page.hasMore && last) return encodeCursor(last, request);
+        if (page.hasMore) return encodeCursor(last ?? { position: NO_POSITION, id: LAST_ID }, request);
         const newest = last && String(last.position) > range.newest ? String(last.position) : range.newest;
         return cursorOfEvent(newest);
       },
     }),
   );
 
-  /** Returns the position in a cursor. @throws ValidationError */
+  /** Returns the position that a cursor has come to. @throws ValidationError when it is of another list */
   function positionIn(cursor: string, name: string): string {
-    const position = String(decodeCursor(cursor, LIST, [name]).value);
-    if (isPosition(position)) return position;
-    throw new ValidationError([{ path: [name], message: 'must be a cursor of the same list, with the same sort field' }]);
+    const { value, id } = decodeCursor(cursor, LIST, [name]);
+    const position = String(value);
+    // The cursor of what somebody else has stored has another text.
+    if (!isPosition(position)) return lastPositionUpTo(position);
+    return id === FIRST_ID ? positionOf(Number(position) - 1) : position;
   }
 
   const filters = {
@@ -232,14 +269,18 @@ export function addEvent(kit: Kit): void {
         let range: EventRange | undefined;
         const prepare = async () => {
           const [after, before] = (['after', 'before'] as const).map((name) => args[name] && positionIn(args[name], name));
-          range = await context.events.prepare();
-          const position = after ?? before;
-          if (position == null) return;
+          const position = after ?? before ?? undefined;
+          range = await context.events.prepare(position);
+          if (position === undefined) return;
           if (position < range.removed || position > range.newest) throw new CursorExpiredError();
         };
         const sort = { POSITION: { field: 'position', description: '', prepare } };
-        const page = await loadPage(context, 'event', filter as never, args, { field: 'POSITION', direction: 'ASC' }, sort);
-        return { ...page, range: range! };
+        // Only texts come after a text. What somebody else has stored there of another type comes before.
+        const isFirst = args.after == null && args.before == null && args.last == null;
+        const from = isFirst ? { ...args, after: cursorOfEvent(NO_POSITION) } : args;
+        const source = await loadPage(context, 'event', filter as never, from, { field: 'POSITION', direction: 'ASC' }, sort);
+        const { after: _, ...fromStart } = source.request;
+        return withinRange(isFirst ? { ...source, request: fromStart } : source, range!);
       }) as never,
     }),
   );

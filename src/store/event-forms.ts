@@ -100,6 +100,14 @@ export function isPosition(text: string): boolean {
   return /^\d{16}$/.test(text) && Number.isSafeInteger(Number(text));
 }
 
+/** Returns the last position that is not after a text. Somebody else can have written any text in place of a position. */
+export function lastPositionUpTo(text: string): string {
+  if (isPosition(text)) return text;
+  const digits = /^\d{0,16}/.exec(text)![0];
+  if (text.charAt(digits.length) > '9') return digits.padEnd(NO_POSITION.length, '9');
+  return positionOf(Math.max(0, Number(digits.padEnd(NO_POSITION.length, '0')) - (digits.length === NO_POSITION.length ? 0 : 1)));
+}
+
 export function isEventNoun(noun: NounName | string | null): noun is EventNoun {
   return (eventNouns as readonly (string | null)[]).includes(noun);
 }

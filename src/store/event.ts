@@ -26,9 +26,14 @@ const headFields = {
   removed: text(),
   /** When `removed` was set. The events are deleted a while later, so that nobody who has just read it misses one. */
   removedAt: nullable(date()),
+  /** When the newest of these events got its position. What happened before, and has no position, is a copy of what had one. */
+  removedUntil: nullable(date()),
+  /** The next position is at least this one. */
+  leastNext: nullable(text()),
   mac: text(),
 };
 type Head = TenantDocument<typeof headFields>;
+type StoredEvent = { readonly _id: string; readonly position: string; readonly updatedAt: Date };
 
 /** How many entries of the audit log and how many boxes are numbered in one transaction. */
 const ENTRIES_AT_ONCE = 1_000;
@@ -37,8 +42,13 @@ const EVENTS_AT_ONCE = 1_000;
 /** The time between the announcement that events are deleted and their deletion, in milliseconds. */
 const NOTICE_MS = 60_000;
 const REMOVED_AT_ONCE = 5_000;
-/** Another copy does not number or delete so often meanwhile. If it fails then, positions were changed by somebody else. */
+/** Another copy seldom numbers or deletes so often meanwhile. If it fails then, somebody else may have written something, and this is looked for. */
+const TRIES_WITHOUT_REPAIR = 3;
 const TRIES_MAX = 10;
+const REPAIRED_AT_ONCE = 1_000;
+/** After the head was changed, positions go on with the time of the clock, in milliseconds, times this: beyond all that anybody can have read. */
+const POSITIONS_PER_MS = 1_000;
+const DAY_MS = 24 * 60 * 60_000;
 const MAC: ReadonlySet<string> = new Set(['mac']);
 
 /** Gives positions to events that are committed, and reads events by them. */
@@ -62,33 +72,38 @@ export function eventStore(
   headSchema.index({ organizationId: 1 }, { unique: true });
   database.model('EventHead', headSchema, 'eventHeads');
   const heads = () => database.collection<Head>('eventHeads');
-  const events = () => database.collection<{ readonly _id: string; readonly position: string; readonly updatedAt: Date }>('events');
+  const events = () => database.collection<StoredEvent>('events');
 
   const of = (extent: Extent) => {
     const { organizationId } = extent;
     const own = records(extent);
     const audit = () => auditOf({ organizationId, confines: {} });
 
-    /** @throws AlteredRecordError when somebody else has written it: nothing proves how far readers have come */
+    async function isSound(found: Head): Promise<boolean> {
+      return isMacOf(await authenticity.key(organizationId), 'eventHead', found, found.mac, MAC);
+    }
+
+    /** Returns the head. Null if there was no event yet. @throws DamagedHeadError when somebody else has changed or removed it */
     async function head(): Promise<Head | null> {
       const found = await heads().findOne({ organizationId }, database.session());
-      if (!found) return null;
-      if (!isMacOf(await authenticity.key(organizationId), 'event', found, found.mac, MAC)) throw new AlteredRecordError('event');
+      if (found ? !(await isSound(found)) : (await oldestAfter('', 1)).length > 0) throw new DamagedHeadError();
       return found;
     }
 
     /** Moves the head. @throws SupersededError when another copy has moved it */
-    async function move(from: Head | null, changes: Partial<Pick<Head, 'newest' | 'removed' | 'removedAt'>>): Promise<void> {
+    async function move(from: Head | null, changes: Partial<Omit<Head, '_id' | 'organizationId' | 'mac'>>): Promise<void> {
       const { mac: _, ...known } = from ?? {
         _id: newId(),
         organizationId,
         newest: NO_POSITION,
         removed: NO_POSITION,
         removedAt: null,
+        removedUntil: null,
+        leastNext: null,
         mac: '',
       };
       const next = { ...known, ...changes };
-      const mac = macOf(await authenticity.key(organizationId), 'event', next);
+      const mac = macOf(await authenticity.key(organizationId), 'eventHead', next);
       if (!from) return void (await heads().insertOne({ ...next, mac }, database.session()));
       const where = { organizationId, newest: from.newest, removed: from.removed };
       const moved = await heads().updateOne(where, { $set: { ...changes, mac } }, database.session());
@@ -117,10 +132,11 @@ export function eventStore(
         if (entries.length === 0 && intact.length + altered.length === 0) return true;
         const last = await head();
         const all = [...entries.flatMap((entry) => entry.events), ...intact.flatMap((box) => box.events)];
-        // Somebody else can say again that the events of an entry have no positions.
-        const known = new Set(await own.ids({ id: all.map(({ id }) => id) }));
-        const carried = inOrder(all.filter(({ id }) => !known.has(id)));
-        const first = Number(last?.newest ?? NO_POSITION) + 1;
+        // Somebody else can say again that the events of an entry have no positions, or put back a box.
+        const known = await numberedAmong(all.map(({ id }) => id));
+        const until = last?.removedUntil ?? null;
+        const carried = inOrder(all.filter(({ id, createdAt }) => !known.has(id) && (until === null || createdAt > until)));
+        const first = Math.max(Number(last?.newest ?? NO_POSITION) + 1, Number(last?.leastNext ?? NO_POSITION));
         const numbered = carried.map(
           (event, at): EventRecord => ({
             ...event,
@@ -140,9 +156,77 @@ export function eventStore(
             organizationId,
             boxes.map(({ _id }) => _id),
           );
-        if (numbered.length > 0) await move(last, { newest: numbered.at(-1)!.position });
+        if (numbered.length > 0) await move(last, { newest: numbered.at(-1)!.position, leastNext: null });
         return entries.length < ENTRIES_AT_ONCE && boxes.length < BOXES_AT_ONCE;
       });
+
+    /** Returns which of these events have positions. What somebody else has written in the place of one is deleted: it must not keep the event out. */
+    async function numberedAmong(ids: readonly string[]): Promise<ReadonlySet<string>> {
+      const found = await events()
+        .find({ _id: { $in: [...ids] } }, database.session())
+        .toArray();
+      const intact = new Set(await own.authenticIds(found));
+      const others = found.filter(({ _id }) => !intact.has(_id)).map(({ _id }) => _id);
+      // Such an id is of no other organization: the gateway has just made it.
+      if (others.length > 0) await events().deleteMany({ _id: { $in: others } }, database.session());
+      return intact;
+    }
+
+    /** Returns the position of the newest event after a position. Null if there is none. What somebody else has written beyond it is deleted. */
+    async function newestAfter(position: string): Promise<string | null> {
+      for (;;) {
+        const found = await events()
+          .find({ organizationId, position: { $gt: position } }, { sort: { position: -1 }, limit: REPAIRED_AT_ONCE })
+          .toArray();
+        if (found.length === 0) return null;
+        const intact = new Set(await own.authenticIds(found));
+        const newest = found.findIndex(({ _id }) => intact.has(_id));
+        const beyond = newest < 0 ? found : found.slice(0, newest);
+        await events().deleteMany({ organizationId, _id: { $in: beyond.map(({ _id }) => _id) } });
+        if (newest >= 0) return found[newest]!.position;
+      }
+    }
+
+    /** Returns the position of the oldest event; null if there is none. */
+    async function oldestIntact(): Promise<string | null> {
+      for (let position = ''; ; ) {
+        const found = await events()
+          .find({ organizationId, position: { $gt: position } }, { sort: { position: 1 }, limit: REPAIRED_AT_ONCE })
+          .toArray();
+        const [oldest] = await own.authenticIds(found);
+        if (oldest !== undefined) return found.find(({ _id }) => _id === oldest)!.position;
+        if (found.length === 0) return null;
+        position = found.at(-1)!.position;
+      }
+    }
+
+    /**
+     * Removes what somebody else has written beyond the newest event, where the next ones belong. If the head was changed, removed or put back, it is made
+     * anew from the events, and the next position is far beyond: though events may be gone, no position that a reader may know is used again.
+     */
+    async function repair(): Promise<void> {
+      const sound = async () => {
+        const found = await heads().find({ organizationId }, database.session()).toArray();
+        const all = await Promise.all(found.map(isSound));
+        const [known = null] = found.filter((_, at) => all[at]).sort((a, b) => Number(b.newest) - Number(a.newest));
+        return { known, others: found.filter((each) => each !== known) };
+      };
+      const before = await sound();
+      const newest = await newestAfter(before.known?.newest ?? '');
+      const oldest = before.known ? null : await oldestIntact();
+      await database.transaction(async () => {
+        const { known, others } = await sound();
+        const isBehind = newest !== null && newest > (known?.newest ?? NO_POSITION);
+        if (!isBehind && others.length === 0) return;
+        authenticity.report({ organizationId, noun: 'event', id: null });
+        await heads().deleteMany({ organizationId }, database.session());
+        const last = isBehind ? newest : (known?.newest ?? NO_POSITION);
+        const removed = known?.removed ?? (oldest === null ? last : positionOf(Number(oldest) - 1));
+        const leastNext = positionOf(Math.max(Number(last) + 1, Number(known?.leastNext ?? 0), Date.now() * POSITIONS_PER_MS));
+        const { removedAt = null, removedUntil = null } = known ?? {};
+        await move(null, { newest: last, removed, removedAt, removedUntil, leastNext });
+      });
+    }
 
     const oldestAfter = (position: string, limit: number) =>
       events()
@@ -162,22 +246,27 @@ export function eventStore(
          */
         async number(now: Date, times = Number.POSITIVE_INFINITY): Promise<boolean> {
           if (!(await hasNew())) return false;
-          for (let time = 0; time < times; time++) if (await again(() => numberSome(now))) break;
+          for (let time = 0; time < times; time++) if (await again(() => numberSome(now), repair)) break;
           return true;
         },
 
-        /** Returns how far the events reach. One read by an index. */
-        async range(): Promise<EventRange> {
-          const { newest, removed } = (await head()) ?? { newest: NO_POSITION, removed: NO_POSITION };
-          return { newest, removed };
+        /**
+         * Returns how far the events reach. One read by an index. If a reader has read further, somebody else may have put back the head: then it is made
+         * good, if the events prove it.
+         */
+        async range(reached: string = NO_POSITION): Promise<EventRange> {
+          const { newest, removed } = (await again(head, repair)) ?? NO_EVENTS;
+          if (reached <= newest) return { newest, removed };
+          await repair();
+          const { newest: then, removed: removedThen } = (await again(head, repair)) ?? NO_EVENTS;
+          return { newest: then, removed: removedThen };
         },
 
         /**
-         * Returns the position before the first event that got its position at a time, or later. Positions have no gaps, so it takes about twenty reads
-         * for a million events.
+         * Returns the position before the first event that got its position at a time, or later. It takes about twenty reads for a million events.
          */
         async positionAt(time: Date): Promise<string> {
-          const { newest, removed } = (await head()) ?? { newest: NO_POSITION, removed: NO_POSITION };
+          const { newest, removed } = (await again(head, repair)) ?? NO_EVENTS;
           let [before, last] = [Number(removed), Number(newest)];
           // All up to `before` are older, and all after `last` are not.
           while (before < last) {
@@ -196,8 +285,9 @@ export function eventStore(
          */
         async trim(before: Date, now: Date): Promise<void> {
           // Whatever somebody else has written there is not kept for it.
-          const isOld = ({ updatedAt }: { readonly updatedAt: unknown }) => !(updatedAt instanceof Date) || updatedAt < before;
-          await again(() =>
+          const isOld = ({ updatedAt }: { readonly updatedAt: unknown }) =>
+            !(updatedAt instanceof Date) || updatedAt < before || updatedAt.getTime() > now.getTime() + DAY_MS;
+          const trimSome = () =>
             database.transaction(async () => {
               const last = await head();
               if (!last) return;
@@ -212,9 +302,11 @@ export function eventStore(
               const found = await oldestAfter(last.removed, REMOVED_AT_ONCE);
               const kept = found.findIndex((event) => !isOld(event));
               const old = kept < 0 ? found : found.slice(0, kept);
-              await move(last, { removed: old.at(-1)!.position, removedAt: now });
-            }),
-          );
+              const times = old.flatMap(({ updatedAt }) => (updatedAt instanceof Date && updatedAt < before ? [updatedAt.getTime()] : []));
+              const removedUntil = new Date(Math.max(last.removedUntil?.getTime() ?? 0, ...times));
+              await move(last, { removed: old.at(-1)!.position, removedAt: now, removedUntil });
+            });
+          await again(trimSome, repair);
         },
 
         /** Deletes all events, and what is about them. */
@@ -239,17 +331,28 @@ export function eventStore(
   });
 }
 
+const NO_EVENTS: EventRange = { newest: NO_POSITION, removed: NO_POSITION };
+
 /** Another copy of the gateway has numbered, or deleted, at the same time. */
 class SupersededError extends Error {}
 
-/** Runs a transaction again if another copy of the gateway has done the same at the same time. */
-async function again<T>(run: () => Promise<T>): Promise<T> {
+/** The head is not as the gateway wrote it. */
+class DamagedHeadError extends AlteredRecordError {
+  constructor() {
+    super('event');
+  }
+}
+
+/** Runs something again if another copy of the gateway has done the same at the same time, or if somebody else was in its way. */
+async function again<T>(run: () => Promise<T>, repair: () => Promise<void>): Promise<T> {
   for (let tries = 1; ; tries++) {
     try {
       return await run();
     } catch (error) {
+      const isDamaged = error instanceof DamagedHeadError;
       const isSuperseded = error instanceof SupersededError || translate(error) instanceof DuplicateKeyError;
-      if (!isSuperseded || tries === TRIES_MAX) throw error;
+      if (!(isDamaged || isSuperseded) || tries === TRIES_MAX) throw error;
+      if (isDamaged || tries % TRIES_WITHOUT_REPAIR === 0) await repair();
     }
   }
 }

@@ -89,7 +89,7 @@ export function createOutbox(database: Database, now: () => Date, keyOf: (organi
     const documents: Box[] = [];
     for (let start = 0; start < events.length; start += IN_BOX_MAX) {
       const document = { _id: newId(), organizationId, events: events.slice(start, start + IN_BOX_MAX) };
-      documents.push({ ...document, mac: macOf(key, 'event', document) });
+      documents.push({ ...document, mac: macOf(key, 'eventBox', document) });
     }
     for (let start = 0; start < documents.length; start += BOXES_AT_ONCE)
       await boxes().insertMany(documents.slice(start, start + BOXES_AT_ONCE), database.session());
@@ -158,7 +158,7 @@ export function createOutbox(database: Database, now: () => Date, keyOf: (organi
         .toArray();
       if (found.length === 0) return { intact: [], altered: [] };
       const key = await keyOf(organizationId);
-      const isIntact = (box: Box) => isMacOf(key, 'event', box, box.mac, MAC) && boxFields.events.fits(box.events);
+      const isIntact = (box: Box) => isMacOf(key, 'eventBox', box, box.mac, MAC) && boxFields.events.fits(box.events);
       return { intact: found.filter(isIntact), altered: found.filter((box) => !isIntact(box)) };
     },
     async remove(organizationId: string, ids: readonly string[]): Promise<void> {

@@ -507,8 +507,9 @@ export function recordStore<R extends BaseRecord>(
         const { sortField } = asked[page]!.request;
         const [edge] = own.filter(({ range }) => range !== undefined).sort((a, b) => a.range! - b.range!);
         const value = edge?.[sortField];
-        const isPosition = edge !== undefined && isId(edge._id) && ((allFields as Fields)[sortField]?.fits(value) ?? false);
-        return { inOrder: access.inOrder, ...(isPosition && { edge: { value: value as PageStart['value'], id: edge._id as string } }) };
+        const isPosition = edge !== undefined && ((allFields as Fields)[sortField]?.fits(value) ?? false);
+        const id = edge !== undefined && isId(edge._id) ? edge._id : lastId(asked[page]!.request);
+        return { inOrder: access.inOrder, ...(isPosition && { edge: { value: value as PageStart['value'], id } }) };
       });
     }
 
@@ -640,11 +641,25 @@ export function recordStore<R extends BaseRecord>(
         const records = (await recordsOf(own, filter, altered, request.sortField)).sort(comparing(request)).slice(0, request.limit);
         if (request.before) records.reverse();
         const { few, inOrder, edge } = readings[index]!;
-        const continuesAt = own.length <= request.limit ? edge : undefined;
+        const isShort = own.length > request.limit && records.length < request.limit;
+        const continuesAt = isShort ? lastPosition(own, request) : own.length <= request.limit ? edge : undefined;
         const hasMore = own.length > request.limit || continuesAt !== undefined;
         result.push({ records, hasMore, ...(continuesAt && { continuesAt }), ...((few || inOrder) && { wasExamined: true }) });
       }
       return result;
+    }
+
+    /** Returns where the next page begins if records are left out of this one, because somebody else has written them: after what was read for it. */
+    function lastPosition(found: readonly Bytes[], request: PageRequest): PageStart | undefined {
+      const { sortField, limit } = request;
+      const compare = comparing(request);
+      const read = found
+        .map(decoded)
+        .map(({ _id, [sortField]: value }) => ({ id: isId(_id) ? _id : lastId(request), [sortField]: value }) as unknown as BaseRecord)
+        .sort(compare)
+        .slice(0, limit);
+      const last = read.findLast((each) => (allFields as Fields)[sortField]?.fits((each as unknown as Document)[sortField]));
+      return last && { id: last.id, value: (last as unknown as Document)[sortField] as PageStart['value'] };
     }
 
     async function countsOf(filters: readonly Filter<R>[], most: number): Promise<Count[]> {
@@ -1239,6 +1254,11 @@ const IDS_AT_ONCE = 10_000;
 /** Reading backward from `before` is the same as reading forward in the opposite order. */
 function ascending(request: PageRequest): boolean {
   return request.descending === Boolean(request.before);
+}
+
+/** After all ids in the direction of reading: for a cursor that continues after something that somebody else has stored without an id. */
+function lastId(request: PageRequest): string {
+  return (ascending(request) ? 'f' : '0').repeat(24);
 }
 
 function order(request: PageRequest): Record<string, 1 | -1> {

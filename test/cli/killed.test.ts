@@ -34,7 +34,7 @@ afterAll(() => {
   service.close();
 });
 
-it('kill -9 in the middle of a refresh loses no refresh token', async () => {
+it('kill -9 in the middle of a refresh loses no refresh token, and after a commit no event', async () => {
   await new Promise<void>((done) => service.listen(0, '127.0.0.1', done));
   const tokenUrl = `http://localhost:${(service.address() as AddressInfo).port}/token`;
   const directory = newDataDirectory();
@@ -78,6 +78,11 @@ it('kill -9 in the middle of a refresh loses no refresh token', async () => {
   const lost = use(killed).catch(() => 'no answer');
   const first = await Promise.race([held, lost]);
   expect(first instanceof ServerResponse || first).toBe(true);
+  // It is killed between the commit and the moment at which the event gets its position.
+  await made(
+    'createEndUser(input: { integration: { name: "crm" }, externalId: "last" })',
+    '... on CreateEndUserSuccess { endUser { id } }',
+  );
   killed.child.kill('SIGKILL');
   expect((await once(killed.child, 'exit'))[1]).toBe('SIGKILL');
   expect(await lost).toBe('no answer');
@@ -97,6 +102,11 @@ it('kill -9 in the middle of a refresh loses no refresh token', async () => {
     expect((await use(again)).data).toEqual({ used: { request: { headers: [{ value }] } } });
   }
   expect(sent).toEqual(['refresh-0', 'refresh-0', 'refresh-1']);
+  const { data } = await send(again.url, again.token, '{ events(first: 100, types: [CREATED]) { nodes { objectType } } }');
+  const types: string[] = JSON.stringify(data)
+    .match(/"objectType":"\w+"/g)!
+    .map((each) => each.split('"')[3]!);
+  expect(types.sort()).toEqual(['CONNECTION', 'CREDENTIAL', 'CREDENTIAL', 'END_USER', 'INTEGRATION']);
   again.child.kill('SIGKILL');
   await mongodb.stop();
 });

@@ -1,30 +1,47 @@
-import { beforeAll, describe, expect, it } from 'vitest';
+import { readFileSync } from 'node:fs';
+import { describe, expect, it } from 'vitest';
 import type { Caller, Json } from '../harness.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
 import { argumentsIn, needsConsent } from './mutations.ts';
+import { issuer } from './service.ts';
 import { mutationFields, operationOf, resultSelection } from './walk.ts';
 
 // Whatever changes an object writes its events, in the same transaction. This is the table of what each mutation and each job writes.
 
 const test = useTestGateway();
 const mutations = mutationFields.filter(({ name }) => !needsConsent.includes(name)).map((field) => [field.name, field] as const);
-/** For what succeeds, again and again. */
-let scratch: BoundWorld;
-beforeAll(async () => {
-  scratch = await seedBoundWorld(test);
-});
+/** What takes something away from its world, which others need. What shares a world comes in this order, and after all that takes nothing away. */
+const worlds: Readonly<Record<string, string>> = {
+  removeConnectionCredential: 'first',
+  revokeAPIKey: 'first',
+  deleteIntegration: 'first',
+  deleteWebhook: 'second',
+  deleteCredential: 'second',
+  deleteConnector: 'second',
+  deleteConnection: 'third',
+  deleteEndUser: 'fourth',
+};
+const inOrder = [...mutations].sort(([a], [b]) => Object.keys(worlds).indexOf(a) - Object.keys(worlds).indexOf(b));
+const seeded = new Map<string, Promise<BoundWorld>>();
+function worldOf(name: string): Promise<BoundWorld> {
+  const world = seeded.get(name) ?? seedBoundWorld(test);
+  seeded.set(name, world);
+  return world;
+}
 
 /** The kinds of events that each mutation writes with the input of `mutations.ts`. A mutation that is added needs a line here. */
 const written: Readonly<Record<string, readonly string[]>> = {
   createIntegration: ['CREATED INTEGRATION'],
   updateIntegration: ['UPDATED INTEGRATION'],
   deleteIntegration: [
+    'DELETED API_KEY CASCADE',
     'DELETED CONNECTION CASCADE',
     'DELETED CONNECTOR CASCADE',
     'DELETED CREDENTIAL CASCADE',
     'DELETED END_USER CASCADE',
     'DELETED INTEGRATION REQUESTED',
+    'DELETED WEBHOOK CASCADE',
   ],
   createConnector: ['CREATED CONNECTOR'],
   updateConnector: ['UPDATED CONNECTOR'],
@@ -102,9 +119,9 @@ it('knows all mutations', () => {
   expect([...Object.keys(written), ...Object.keys(silent)].sort()).toEqual(mutations.map(([name]) => name).sort());
 });
 
-describe.each(mutations)('%s', (name, field) => {
+describe.each(inOrder)('%s', (name, field) => {
   it('writes its events, which say who did it and why, and contain nothing that somebody has written', async () => {
-    const own = /^(delete|revoke|remove)/.test(name) ? await seedBoundWorld(test) : scratch;
+    const own = await worldOf(worlds[name] ?? 'first');
     const { end } = await eventsOf(own.caller, null);
     const args = argumentsIn(own, name);
     const { query, variables } = operationOf(
@@ -131,29 +148,15 @@ describe.each(mutations)('%s', (name, field) => {
   });
 });
 
-/** What the gateway does by itself, each minute: what it is made to do here, and the events that it writes. */
-const jobs: Readonly<Record<string, { readonly run: (world: BoundWorld) => Promise<unknown>; readonly events: readonly string[] }>> = {
-  'sweep, of a credential that has expired': {
-    async run({ caller, ids }) {
-      const expiresAt = new Date(Date.now() + 3_600_000);
-      await change(caller, ids.credential, { expiresAt });
-      test.time = () => new Date(expiresAt.getTime() + 1);
-      await test.gateway.sweep();
-    },
-    events: ['DELETED CREDENTIAL EXPIRED', 'UPDATED CONNECTION', 'UPDATED CREDENTIAL'],
-  },
-  'noticeExpiries, and then updateHealth': {
-    async run({ caller, ids }) {
-      const expiresAt = new Date(Date.now() + 8 * 24 * 3_600_000);
-      await change(caller, ids.credential, { expiresAt, enabled: false });
-      await test.gateway.events.noticeExpiries();
-      test.time = () => new Date(expiresAt.getTime() - 7 * 24 * 3_600_000 + 1_000);
-      await test.gateway.events.noticeExpiries();
-      await test.gateway.updateHealth();
-    },
-    events: ['ABOUT_TO_EXPIRE CREDENTIAL', 'STATE_CHANGED CONNECTION', 'STATE_CHANGED CREDENTIAL', 'UPDATED CREDENTIAL'],
-  },
+/** What the gateway does by itself: what it is made to do here, one after the other in one world, and the events that it writes. */
+const jobs: Readonly<
+  Record<
+    string,
+    { readonly of: readonly string[]; readonly run: (world: BoundWorld) => Promise<unknown>; readonly events: readonly string[] }
+  >
+> = {
   'audit.seal, which writes when something was used': {
+    of: ['what was counted could not be written', 'the audit log could not be sealed'],
     async run(world) {
       for (const _ of [1, 2]) {
         const field = mutationFields.find(({ name }) => name === 'authorizeRequest')!;
@@ -164,7 +167,63 @@ const jobs: Readonly<Record<string, { readonly run: (world: BoundWorld) => Promi
     },
     events: ['FIRST_USED CONNECTION', 'FIRST_USED CREDENTIAL'],
   },
+  'a refresh that fails': {
+    of: ['tokens could not be refreshed'],
+    async run({ caller, more }) {
+      await change(caller, more.tokens, { data: { oauth2Client: { clientSecret: 'again', tokenUrl: `${issuer}/refused` } } });
+      const query =
+        'mutation ($input: RefreshCredentialInput!) { result: refreshCredential(input: $input) { ... on MutationError { code } } }';
+      const { result } = await test.query(caller, query, { input: { credential: more.tokens } });
+      expect(result.code).toBe('SERVICE_FAILED');
+    },
+    events: ['REFRESH_FAILED CREDENTIAL', 'SECRET_REPLACED CREDENTIAL', 'UPDATED CREDENTIAL'],
+  },
+  'noticeExpiries, and then updateHealth': {
+    of: [
+      'events about credentials that are about to expire could not be written',
+      'the states of credentials and connections could not be determined',
+    ],
+    async run({ caller, ids }) {
+      const expiresAt = new Date(Date.now() + 8 * 24 * 3_600_000);
+      await change(caller, ids.credential, { expiresAt, enabled: false });
+      await test.gateway.events.noticeExpiries();
+      test.time = () => new Date(expiresAt.getTime() - 7 * 24 * 3_600_000 + 1_000);
+      await test.gateway.events.noticeExpiries();
+      await test.gateway.updateHealth();
+    },
+    events: ['ABOUT_TO_EXPIRE CREDENTIAL', 'STATE_CHANGED CONNECTION', 'STATE_CHANGED CREDENTIAL', 'UPDATED CREDENTIAL'],
+  },
+  'sweep, of a credential that has expired': {
+    of: ['expired credentials could not be deleted'],
+    async run({ caller, ids }) {
+      const expiresAt = new Date(Date.now() + 3_600_000);
+      await change(caller, ids.credential, { expiresAt });
+      test.time = () => new Date(expiresAt.getTime() + 1);
+      await test.gateway.sweep();
+    },
+    events: ['DELETED CREDENTIAL EXPIRED', 'UPDATED CONNECTION', 'UPDATED CREDENTIAL'],
+  },
 };
+
+/** The other jobs, by what is logged when they fail. */
+const otherJobs: Readonly<Record<string, string>> = {
+  'a worn data key could not be replaced': 'keys are not objects',
+  'idle rate limits could not be deleted': 'they are not objects',
+  'what an organization stores could not be counted': 'nothing of it changes',
+  'events could not be numbered, or old ones not deleted': 'events tell what happens to objects, not to events',
+  'old deliveries of webhooks could not be deleted': 'deliveries are no objects that have events',
+  'connections could not be checked': 'it does what checkConnection does',
+  'records of an earlier version could not be prepared for filters': 'what is shown does not change',
+  'the audit log could not be sent to its sink': 'nothing changes',
+  'the revocations could not be read': 'nothing changes',
+};
+
+it('knows all jobs', () => {
+  const source = readFileSync(new URL('../../src/gateway.ts', import.meta.url), 'utf8');
+  const lists = [...source.matchAll(/(?:: readonly Job\[\] =|: Job =)([^;]*);/g)].map(([, list]) => list!).join('');
+  const known = [...Object.values(jobs).flatMap(({ of }) => of), ...Object.keys(otherJobs)];
+  expect([...new Set([...lists.matchAll(/'([^']+)'/g)].map(([, failure]) => failure))].sort()).toEqual(known.sort());
+});
 
 async function change(caller: Caller, credential: string, changes: object): Promise<void> {
   const query =
@@ -174,7 +233,7 @@ async function change(caller: Caller, credential: string, changes: object): Prom
 }
 
 it.each(Object.entries(jobs))('%s', async (_, { run, events: expected }) => {
-  const world = await seedBoundWorld(test);
+  const world = await worldOf('jobs');
   // The states of what is new are determined.
   await test.gateway.updateHealth();
   const { end } = await eventsOf(world.caller, null);

@@ -151,7 +151,7 @@ beforeAll(async () => {
   // Readers may be as far as the copies are.
   const heads = test.database.collection<Json>('eventHeads');
   const head = (await heads.findOne({ organizationId: caller.organization }))!;
-  await heads.replaceOne({ _id: head._id }, await signed(test, 'event', { ...head, newest: positionOf(NEWEST) }));
+  await heads.replaceOne({ _id: head._id }, await signed(test, 'eventHead', { ...head, newest: positionOf(NEWEST) }));
 }, 120_000);
 
 const typeOf = (list: (typeof lists)[number], name: string) => String(list.args.find((arg) => arg.name === name)!.type);

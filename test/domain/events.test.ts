@@ -261,6 +261,165 @@ it('says that a cursor is too old, only when events are gone, and never skips th
   }
 }, 60_000);
 
+it('goes on whatever somebody else writes to the database: nothing is lost, repeated or taken for an event', async () => {
+  const caller = { organization: test.newOrganization() };
+  const own = { organizationId: caller.organization };
+  const { id } = await test.create(caller, 'Integration', { name: 'crm' });
+  const limited = await test.makeAPIKey(caller, { scopes: ['events.get', 'integrations.get'], integration: { id } });
+  const few = { ...caller, scopes: ['events.get', 'integrations.get'] };
+  await test.query(few, '{ events { readUpTo } }');
+  const collection = (name: string) => test.database.collection<Json>(name);
+  const [events, heads, outbox] = [collection('events'), collection('eventHeads'), collection('outbox')];
+  /** The newest event that is where the gateway has put it. */
+  const newest = async () => {
+    const { newest: position } = await head();
+    return (await events.findOne({ ...own, position }))!;
+  };
+  const head = async () => (await heads.findOne(own))!;
+  const store = stores.of(caller.organization);
+  let made = 0;
+  /** Commits a change, which this process does not number, and returns its box. */
+  const commit = async (): Promise<Json> => {
+    const times = { createdAt: new Date(), updatedAt: test.time() };
+    const name = `n${++made}`;
+    const record = {
+      ...times,
+      id: String(made).padStart(24, '0'),
+      organizationId: caller.organization,
+      version: 1,
+      name,
+      description: null,
+    };
+    await store.transaction(() => store.integrations.insert(record));
+    return (await outbox.findOne(own))!;
+  };
+  let forged = 0;
+  const forge = (event: Json, changes: object) => ({ ...event, _id: `f${String(++forged).padStart(23, '0')}`, ...changes });
+  const after = ({ position }: Json, by = 1) => String(Number(position) + by).padStart(16, '0');
+
+  const viewers: Record<string, Caller> = { all: caller, few, limited: { ...caller, token: limited.key } };
+  const cursors: Record<string, string | null> = {};
+  const QUERY = '{ nodes { id integrity type objectId cursor } readUpTo pageInfo { hasNextPage endCursor } }';
+  /** Reads on, and returns what the gateway itself has written. */
+  const read = async (name: string): Promise<Json[]> => {
+    const nodes: Json[] = [];
+    for (let pages = 0; pages < 10; pages++) {
+      const { events: got } = await test.query(viewers[name]!, `query ($after: String) { events(first: 50, after: $after) ${QUERY} }`, {
+        after: cursors[name] ?? null,
+      });
+      nodes.push(...got.nodes);
+      // Both ways to continue lead to the same.
+      expect(got.pageInfo.endCursor !== null || !got.pageInfo.hasNextPage).toBe(true);
+      cursors[name] = got.pageInfo.hasNextPage && pages % 2 ? got.pageInfo.endCursor : got.readUpTo;
+      if (!got.pageInfo.hasNextPage) {
+        if (name === 'limited') expect(nodes.filter(({ integrity }) => integrity !== 'INTACT')).toEqual([]);
+        return nodes.filter(({ integrity, type }) => integrity === 'INTACT' && type !== 'FIRST_USED');
+      }
+    }
+    throw new Error(`${name} reads the same again and again.`);
+  };
+  const readAll = async () => Promise.all(Object.keys(viewers).map(read));
+  await readAll();
+
+  const attacks: Readonly<Record<string, () => Promise<unknown>>> = {
+    nothing: async () => {},
+    'an event at the next position': async () => events.insertOne(forge(await newest(), { position: after(await newest()) })),
+    'events at positions to come': async () =>
+      events.insertMany([2, 3, 4].map((by) => forge({ ...own, type: 'UPDATED' }, { position: String(by).repeat(16) }))),
+    'more altered events in a row than a page has': async () => {
+      const last = await newest();
+      await commit();
+      await page(caller);
+      await events.insertMany(
+        Array.from({ length: 230 }, (_, n) =>
+          forge(last, { position: `${last.position}${n % 2 ? 'a' : ''}${String(n).padStart(4, '0')}` }),
+        ),
+      );
+      await events.insertMany(
+        Array.from({ length: 120 }, (_, n) => forge(last, { _id: forged * 1_000 + n, position: `${last.position}b${n}` })),
+      );
+    },
+    'events whose positions are no texts': async () =>
+      events.insertMany(Array.from({ length: 120 }, (_, n) => forge({ ...own, type: 'UPDATED' }, { position: n }))),
+    'another event under the id of one to come': async () => {
+      const box = await commit();
+      await events.insertOne({ ...(await newest()), _id: box.events[0].id, position: `${(await newest()).position}c` });
+    },
+    'the same in another organization': async () => {
+      const box = await commit();
+      await events.insertOne({ ...(await newest()), _id: box.events[0].id, organizationId: 'another' });
+    },
+    'a box again': async () => {
+      const box = await commit();
+      await page(caller);
+      await outbox.insertOne(box);
+    },
+    'a box with another event': async () => {
+      const box = await commit();
+      await outbox.insertOne({ ...box, _id: 'e'.repeat(24), events: [{ ...box.events[0], id: 'd'.repeat(24) }] });
+    },
+    'a head without its MAC': async () => heads.updateOne(own, { $set: { newest: '0'.repeat(16) } }),
+    'a head that is far ahead': async () => heads.updateOne(own, { $set: { newest: '9'.repeat(15).padStart(16, '0') } }),
+    'no head': async () => heads.deleteMany(own),
+    'no head, and no newest event': async () => {
+      await events.deleteOne({ _id: (await newest())._id });
+      await heads.deleteMany(own);
+    },
+    'a box in place of the head': async () => {
+      const box = await commit();
+      await heads.deleteMany(own);
+      await heads.insertOne(box);
+    },
+    'an event in place of the head': async () => {
+      const event = await newest();
+      await heads.deleteMany(own);
+      await heads.insertOne(event);
+    },
+    'a head of an earlier time': async () => {
+      const before = await head();
+      await commit();
+      await readAll().then((all) => expect(all.map((nodes) => nodes.length)).toEqual([1, 1, 0]));
+      await heads.replaceOne(own, before);
+    },
+    'the newest event changed': async () => events.updateOne({ _id: (await newest())._id }, { $set: { type: 'DELETED' } }),
+    'an event less': async () => events.deleteOne({ ...own, position: `${'0'.repeat(15)}2` }),
+  };
+  for (const [name, attack] of Object.entries(attacks)) {
+    const before = made;
+    await attack();
+    // One was read before the head was put back.
+    const expected = made - before - (name === 'a head of an earlier time' ? 1 : 0);
+    expect(await mutate(caller, 'updateIntegration', { integration: { id }, description: name }), name).toMatchObject({
+      __typename: 'UpdateIntegrationSuccess',
+    });
+    const [all, some, mine] = await readAll();
+    const types = (nodes: Json[]) => nodes.map(({ type }) => type).sort();
+    const others = Array.from({ length: expected }, () => 'CREATED');
+    expect(types(all!), name).toEqual([...others, 'UPDATED']);
+    expect(types(some!), name).toEqual([...others, 'UPDATED']);
+    expect(types(mine!), name).toEqual(['UPDATED']);
+    // Nothing comes again.
+    expect(await readAll(), name).toEqual([[], [], []]);
+  }
+
+  // What is deleted because it is old does not come back with what carried it.
+  const box = await commit();
+  await readAll();
+  const start = Date.now();
+  try {
+    for (const minutes of [0, 2, 4]) {
+      test.time = () => new Date(start + 31 * DAY + minutes * 60_000);
+      await test.gateway.events.run();
+    }
+    expect(await events.countDocuments({ ...own, position: { $gte: '' } })).toBe(0);
+  } finally {
+    test.time = () => new Date();
+  }
+  await outbox.insertOne(box);
+  await mutate(caller, 'updateIntegration', { integration: { id }, description: 'at last' });
+  expect((await page(caller)).nodes).toMatchObject([{ type: 'UPDATED' }]);
+}, 120_000);
+
 it('tells once for each threshold that a credential is about to expire, with two copies, and as its integration says', async () => {
   const caller = { organization: test.newOrganization() };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });

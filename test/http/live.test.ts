@@ -113,7 +113,11 @@ async function begin(caller: Caller, variables: object = {}, headers: Record<str
   return Object.assign(stream, { start: (await stream.next())!.id! });
 }
 
-const positionOf = (cursor: string) => JSON.parse(Buffer.from(cursor, 'base64url').toString())[2][1] as string;
+/** The position that a reader has come to with a cursor. One that is before all ids is before the event at its position. */
+const positionOf = (cursor: string): string => {
+  const [, , [, position], id] = JSON.parse(Buffer.from(cursor, 'base64url').toString());
+  return id === '0'.repeat(24) ? String(Number(position) - 1).padStart(16, '0') : position;
+};
 
 /** What the query lists after a cursor, and how far it has read. */
 async function listed(caller: Caller, variables: object): Promise<{ nodes: Json[]; upTo: string }> {
