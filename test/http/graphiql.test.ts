@@ -7,9 +7,11 @@ import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { serve } from '../serve.ts';
 
 const test = useTestGateway();
+// So that a subscription is told what happens.
+test.runsJobs = true;
 const secrets = ['correct horse battery staple', 'example-key-1234', 'example-access-token', 'example-refresh-token', 'example-secret'];
 
-const titleOf = (query: string) => /^(?:query|mutation) (\w+)/m.exec(query)?.[1] ?? '';
+const titleOf = (query: string) => /^(?:query|mutation|subscription) (\w+)/m.exec(query)?.[1] ?? '';
 
 /** Runs an example as the page does, and gives its data. */
 async function runExample(caller: Caller, title: string): Promise<Json> {
@@ -110,6 +112,8 @@ describe('the examples', () => {
       const { credentialKinds } = await runExample(caller, 'Form');
       expect(credentialKinds.map(({ name }: Json) => name)).toEqual(['basicAuth', 'sql']);
       expect(credentialKinds[0].fields[1]).toMatchObject({ name: 'password', isSecret: true, isRequired: true });
+      // It has begun.
+      expect(await runExample(caller, 'Follow')).toEqual({});
     }
 
     expect(await runExample(caller, 'CleanUp')).toEqual({ deleteIntegration: { deletedId: created.createIntegration.integration.id } });
@@ -242,6 +246,25 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
       await page.waitForTimeout(2500);
       await page.screenshot({ path: fileURLToPath(new URL('../../src/http/graphiql/graphiql.png', import.meta.url)) });
     }
+
+    // A subscription shows what happens until it is stopped, though nothing happens any more.
+    const change = (description: string) =>
+      test.query(
+        caller,
+        `mutation { updateIntegration(input: { integration: { name: "webshop" }, description: "${description}" }) { __typename } }`,
+      );
+    const streaming = page.waitForResponse((response) => response.headers()['content-type']?.startsWith('text/event-stream') === true);
+    await run(page, 'Follow');
+    const stream = (await streaming).request();
+    expect(await stream.headerValue('authorization')).toBe(`Bearer ${token}`);
+    await change('one');
+    await eventually(() => result(page)).toContain('"objectType": "INTEGRATION"');
+    const ended = page.waitForEvent('requestfailed', (request) => request === stream);
+    await page.locator('.graphiql-execute-button').click();
+    await ended;
+    const seen = await result(page);
+    await change('two');
+    expect(await result(page)).toBe(seen);
 
     // The id that these variables ask for is looked up.
     await run(page, 'Reveal');

@@ -455,6 +455,24 @@ query Form($names: [String!]) {
     variables: { names: ['basicAuth', 'sql'] },
   },
 
+  // What happens, as it happens.
+  {
+    query: `# Shows what happens to the objects as it happens, until
+# you press the button again. Change something in another
+# window of your browser to see it here.
+subscription Follow {
+  events(integration: { name: "webshop" }) {
+    createdAt
+    type
+    reason
+    objectType
+    objectId
+    createdBy { kind subject }
+  }
+}
+`,
+  },
+
   // Deletes everything, so that the examples can be run from the start.
   {
     query: `# Deletes the integration of these examples with all its
