@@ -133,7 +133,7 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
     for (const feed of asked) {
       const now = newest.get(feed.organizationId) ?? NO_POSITION;
       if (now > feed.newest || feed.isStale) void advance(feed);
-      else if (now < before.get(feed)!) await endIfRestored(feed);
+      else if (now < before.get(feed)!) await endIfGone(feed);
       if (feed.kept.length > 0 && performance.now() - feed.readAt > KEPT_MS) {
         feed.kept = [];
         feed.from = feed.newest;
@@ -141,11 +141,17 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
     }
   }
 
-  /** Ends the listeners of an organization whose events have gone back: the database was restored, and positions will mean other events. */
-  async function endIfRestored(feed: Feed): Promise<void> {
-    const { newest } = await stores.of(feed.organizationId).events.range();
+  /**
+   * Ends the listeners of an organization whose events have gone back: the organization was deleted; or the database was restored, and positions will
+   * mean other events.
+   */
+  async function endIfGone(feed: Feed): Promise<void> {
+    const { events: own, organization } = stores.of(feed.organizationId);
+    const { newest } = await own.range();
     if (newest >= feed.newest) return;
-    for (const listener of [...feed.listeners]) listener.fail(new CursorExpiredError());
+    const isDeleted = (await organization.state()) === 'deleted';
+    const error = isDeleted ? new UnauthenticatedError('The organization of this token has been deleted.') : new CursorExpiredError();
+    for (const listener of [...feed.listeners]) listener.fail(error);
   }
 
   function feedOf(organizationId: string, newest: string): Feed {
