@@ -64,6 +64,7 @@ const queryArguments: Readonly<Record<string, (world: BoundWorld) => object>> = 
   credential: ({ ids }) => ({ id: ids.credential }),
   apiKey: ({ ids }) => ({ id: ids.apiKey }),
   webhook: ({ ids }) => ({ id: ids.webhook }),
+  deletePreview: ({ ids }) => ({ objectId: ids.credential }),
 };
 /** What is answered from memory. */
 const withoutDatabase = ['viewer', 'credentialKinds', 'credentialKind'];
