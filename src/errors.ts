@@ -27,7 +27,7 @@ export const errorCodes = {
   RATE_LIMITED: 'The rate limit is exceeded; retry after extensions.retryAfter seconds.',
   UNAVAILABLE:
     'The gateway cannot answer at the moment; retry after extensions.retryAfter seconds. For mutations, extensions.outcome says whether it was carried out.',
-  TIMEOUT: 'The operation or a database query exceeded its time limit.',
+  TIMEOUT: 'The operation or a database query exceeded its time limit, or the client of a live query did not read.',
   UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed or is not available, or the stored value was tampered with.',
   ALTERED_RECORD: 'A stored object was changed, but not by the gateway. It is shown and can be deleted, but it is not used.',
   INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
@@ -295,6 +295,13 @@ export class CursorExpiredError extends GatewayError {
 export class OperationTimeoutError extends GatewayError {
   constructor(seconds: number) {
     super('TIMEOUT', `The operation took longer than ${seconds} seconds. If it was a mutation, check whether it was carried out.`);
+  }
+}
+
+/** The client of a live query does not read. */
+export class UnreadError extends GatewayError {
+  constructor(seconds: number) {
+    super('TIMEOUT', `The stream was not read for ${seconds} seconds. Listen again, and continue after the last event.`);
   }
 }
 

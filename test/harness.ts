@@ -166,18 +166,19 @@ export class TestGateway {
 
   /** Sends a request through the front door. */
   async send(body: unknown, headers: Record<string, string> = {}): Promise<Answer> {
+    const isSubscription = /^(\s|#.*)*subscription\b/.test((body as Json)?.query);
     const request = new Request('http://gateway.test/graphql', {
       method: 'POST',
-      headers: { 'content-type': 'application/json', ...headers },
+      headers: { 'content-type': 'application/json', ...(isSubscription && { accept: 'text/event-stream' }), ...headers },
       body: typeof body === 'string' ? body : JSON.stringify(body),
     });
     const response = await this.gateway.fetch(request);
-    const text = await response.text();
-    const { data, errors } = text.startsWith('{') ? JSON.parse(text) : { data: undefined, errors: undefined };
+    const text = await textOf(response);
+    const { data, errors } = bodyIn(text);
     return { status: response.status, headers: response.headers, text, data, errors: errors && withoutRequestId(errors, response.headers) };
   }
 
-  /** Runs an operation and gives the whole answer, whatever it is. */
+  /** Runs an operation and gives the whole answer, whatever it is. Of a subscription that begins, that is empty data. */
   async answer(caller: Caller, query: string, variables?: object): Promise<Answer> {
     return this.send({ query, variables }, { authorization: `Bearer ${await this.token(caller)}` });
   }
@@ -239,6 +240,25 @@ export class TestGateway {
     await run();
     return this.commands.slice(before).filter((name) => !['hello', 'ping', 'endSessions', 'killCursors'].includes(name));
   }
+}
+
+/** The text of a response. Of a stream, the first message: the refusal of a subscription, or where it has begun. */
+export async function textOf(response: Response): Promise<string> {
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream')) return response.text();
+  let text = '';
+  for await (const chunk of response.body!.pipeThrough(new TextDecoderStream() as never) as unknown as AsyncIterable<string>) {
+    text += chunk;
+    if (/^(id|data): .*\n\n/m.test(text)) break;
+  }
+  return text;
+}
+
+/** The GraphQL response in the text of an answer. */
+export function bodyIn(text: string): Json {
+  if (text.startsWith('{')) return JSON.parse(text);
+  const [, message] = /^data: (.+)$/m.exec(text) ?? [];
+  if (message) return JSON.parse(message);
+  return { data: /^id: /m.test(text) ? {} : undefined, errors: undefined };
 }
 
 /** Errors without the id of the request, which each must tell as the header does. It is another one each time, so tests would not compare it. */

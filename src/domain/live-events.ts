@@ -1,5 +1,5 @@
 import type { Viewer } from '../access/viewer.ts';
-import { CursorExpiredError } from '../errors.ts';
+import { CursorExpiredError, UnauthenticatedError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
 import { NO_POSITION } from '../store/event-forms.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
@@ -25,6 +25,7 @@ export interface EventStream extends AsyncIterable<EventRecord> {
   /**
    * Returns the next event, as soon as there is one. Undefined after the end. The one before is handled then.
    * @throws CursorExpiredError when events were deleted before this listener could read them
+   * @throws UnauthenticatedError when the end user that listens was deleted, after the events of that
    */
   next(): Promise<EventRecord | undefined>;
   end(): void;
@@ -109,6 +110,10 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
     const isKeyChange = records.some(
       ({ objectNoun, type }) => objectNoun === 'apiKey' && (type === 'DELETED' || type === 'SECRET_REPLACED'),
     );
+    for (const { objectNoun, objectId, type, position, isAltered } of records) {
+      if (objectNoun !== 'endUser' || type !== 'DELETED' || isAltered) continue;
+      for (const listener of feed.listeners) if (listener.endUserId === objectId) listener.endAfter(position);
+    }
     for (const listener of feed.listeners) {
       if (isKeyChange) listener.follow.onKeyChange?.();
       listener.wake();
@@ -128,7 +133,7 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
     for (const feed of asked) {
       const now = newest.get(feed.organizationId) ?? NO_POSITION;
       if (now > feed.newest || feed.isStale) void advance(feed);
-      else if (now < before.get(feed)!) await endIfRestored(feed);
+      else if (now < before.get(feed)!) await endIfGone(feed);
       if (feed.kept.length > 0 && performance.now() - feed.readAt > KEPT_MS) {
         feed.kept = [];
         feed.from = feed.newest;
@@ -136,11 +141,17 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
     }
   }
 
-  /** Ends the listeners of an organization whose events have gone back: the database was restored, and positions will mean other events. */
-  async function endIfRestored(feed: Feed): Promise<void> {
-    const { newest } = await stores.of(feed.organizationId).events.range();
+  /**
+   * Ends the listeners of an organization whose events have gone back: the organization was deleted; or the database was restored, and positions will
+   * mean other events.
+   */
+  async function endIfGone(feed: Feed): Promise<void> {
+    const { events: own, organization } = stores.of(feed.organizationId);
+    const { newest } = await own.range();
     if (newest >= feed.newest) return;
-    for (const listener of [...feed.listeners]) listener.fail(new CursorExpiredError());
+    const isDeleted = (await organization.state()) === 'deleted';
+    const error = isDeleted ? new UnauthenticatedError('The organization of this token has been deleted.') : new CursorExpiredError();
+    for (const listener of [...feed.listeners]) listener.fail(error);
   }
 
   function feedOf(organizationId: string, newest: string): Feed {
@@ -189,7 +200,7 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
       if (after < removed || after > newest) throw new CursorExpiredError();
       const feed = feedOf(organizationId, newest);
       const range = () => stores.of(organizationId).events.range();
-      const listener = new Listener(feed, follow, { store, range, after }, () => {
+      const listener = new Listener(feed, follow, { store, range, after, endUserId: viewer.confinedTo?.endUserId }, () => {
         feed.listeners.delete(listener);
         if (feed.listeners.size > 0 || feeds.get(organizationId) !== feed) return;
         feeds.delete(organizationId);
@@ -211,6 +222,8 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
 
 class Listener implements EventStream {
   readonly follow: Follow;
+  /** The end user that listens. */
+  readonly endUserId: string | undefined;
   readonly #feed: Feed;
   readonly #from: { readonly store: OrganizationStore; readonly range: () => Promise<{ newest: string; removed: string }> };
   readonly #onEnd: () => void;
@@ -221,6 +234,8 @@ class Listener implements EventStream {
   /** What was read for this listener alone, and how far that reaches. */
   #own: EventRecord[] = [];
   #ownUpTo: string | undefined;
+  /** The position of the last event that it gets. */
+  #last: string | undefined;
   #wake: (() => void) | undefined;
   #isEnded = false;
   #failure: unknown;
@@ -230,11 +245,18 @@ class Listener implements EventStream {
     follow: Follow,
     {
       after,
+      endUserId,
       ...from
-    }: { readonly store: OrganizationStore; readonly range: () => Promise<{ newest: string; removed: string }>; readonly after: string },
+    }: {
+      readonly store: OrganizationStore;
+      readonly range: () => Promise<{ newest: string; removed: string }>;
+      readonly after: string;
+      readonly endUserId: string | undefined;
+    },
     onEnd: () => void,
   ) {
     this.follow = follow;
+    this.endUserId = endUserId;
     this.#feed = feed;
     this.#from = from;
     this.#onEnd = onEnd;
@@ -253,6 +275,8 @@ class Listener implements EventStream {
       if (this.#isEnded) return undefined;
       this.#position = this.#at;
       const event = this.#ownUpTo === undefined ? this.#ofFeed() : this.#ofOwn();
+      const isBeyond = this.#last !== undefined && (event ? event.position > this.#last : this.#at >= this.#last);
+      if (isBeyond) throw new UnauthenticatedError('The end user of this token was deleted.');
       if (event) {
         this.#at = event.position;
         return event;
@@ -301,6 +325,11 @@ class Listener implements EventStream {
   wake(): void {
     this.#wake?.();
     this.#wake = undefined;
+  }
+
+  /** Ends after the events up to a position. */
+  endAfter(position: string): void {
+    this.#last ??= position;
   }
 
   fail(error: unknown): void {

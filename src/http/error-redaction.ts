@@ -115,7 +115,7 @@ export function mutationByGet(): GraphQLError {
 
 /** The error for a live query beyond a limit of their number. */
 export function tooManyListeners(limit: string, maximum: number, retryAfter: number): GraphQLError {
-  const message = `There are too many live queries: the maximum is ${maximum} (${limit}).`;
+  const message = `There are too many live queries: the maximum is ${maximum} (${limit}). End one that is not needed, or try again in ${retryAfter} seconds.`;
   const http = { status: 429, headers: { 'retry-after': String(retryAfter) } };
   return answer('LIMIT_EXCEEDED', message, { limit, maximum, http });
 }

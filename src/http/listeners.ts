@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import type { GraphQLError } from 'graphql';
 import type { Viewer } from '../access/viewer.ts';
 import type { EventStream } from '../domain/live-events.ts';
-import { RateLimitedError, UnauthenticatedError, UnavailableError } from '../errors.ts';
+import { RateLimitedError, UnauthenticatedError, UnavailableError, UnreadError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import { cursorOfEvent } from '../schema/index.ts';
 import { tooManyListeners } from './error-redaction.ts';
@@ -11,7 +11,7 @@ import { COMPLETE, nextMessage } from './response.ts';
 
 /** How often a client without news gets a sign of life, so that neither it nor a proxy takes the connection for dead. In milliseconds. */
 const HEARTBEAT_MS = 10_000;
-/** How long a client may leave everything unread. */
+/** How long a client may leave everything unread, and then the reason why its stream ends. */
 const UNREAD_MS = 30_000;
 /** How much is written for a client before it is read, besides what the sockets keep. In bytes. */
 const BUFFER_BYTES = 16 * 1024;
@@ -20,6 +20,8 @@ const TICK_MS = 500;
 /** How often a token is checked again: one that needs no database, and an API key, which is also checked when one was deleted or rotated. */
 const CHECK_MS = 5_000;
 const KEY_CHECK_MS = 30_000;
+/** How old the last check may be when an event is shown, for a token that needs no database. */
+const FRESH_MS = 1_000;
 /** For how long a token counts whose check gets no answer. */
 const UNCHECKED_MS = 60_000;
 /** The part of the listeners of an organization that all its end users together can have. */
@@ -65,7 +67,7 @@ interface Watch {
   readonly listeners: Set<Listener>;
   checkedAt: number;
   dueAt: number;
-  isChecking: boolean;
+  checking: Promise<void> | undefined;
 }
 
 /** Serves the clients of live queries: limits their number, checks their tokens again and again, and ends them. */
@@ -113,9 +115,14 @@ export function createListeners({ limits, authenticate, elapsed }: ListenersSett
   }
 
   /** Checks a token for all who listen with it. */
-  async function check(watch: Watch): Promise<void> {
-    if (watch.isChecking) return;
-    watch.isChecking = true;
+  function check(watch: Watch): Promise<void> {
+    watch.checking ??= checkNow(watch).finally(() => {
+      watch.checking = undefined;
+    });
+    return watch.checking;
+  }
+
+  async function checkNow(watch: Watch): Promise<void> {
     // Not all at the same time.
     watch.dueAt = elapsed() + periodOf(watch.viewer) * (0.75 + Math.random() / 2);
     try {
@@ -126,9 +133,14 @@ export function createListeners({ limits, authenticate, elapsed }: ListenersSett
       const isRefused = !(error instanceof UnavailableError) || elapsed() - watch.checkedAt > UNCHECKED_MS;
       if (isRefused) for (const listener of [...watch.listeners]) listener.end(error);
       else watch.dueAt = Number.NEGATIVE_INFINITY;
-    } finally {
-      watch.isChecking = false;
     }
+  }
+
+  /** Checks a token before an event is shown, if something says that it may have ended, or if that costs little. */
+  async function checkBeforeEvent(watch: Watch): Promise<void> {
+    const now = elapsed();
+    const isOld = watch.viewer.kind !== 'apiKey' && now - watch.checkedAt > FRESH_MS;
+    if (isOld || watch.dueAt <= now) await check(watch);
   }
 
   function watchOf(viewer: Viewer, authorization: string): Watch {
@@ -141,7 +153,7 @@ export function createListeners({ limits, authenticate, elapsed }: ListenersSett
       listeners: new Set<Listener>(),
       checkedAt: now,
       dueAt: now + periodOf(viewer),
-      isChecking: false,
+      checking: undefined,
     };
     watches.set(authorization, watch);
     return watch;
@@ -168,7 +180,7 @@ export function createListeners({ limits, authenticate, elapsed }: ListenersSett
         listen(listened) {
           isListening = true;
           const watch = watchOf(viewer, authorization);
-          const listener = new Listener(listened, { turn, elapsed }, () => {
+          const listener = new Listener(listened, { turn, elapsed, check: () => checkBeforeEvent(watch) }, () => {
             open.delete(listener);
             watch.listeners.delete(listener);
             if (watch.listeners.size === 0 && watches.get(authorization) === watch) watches.delete(authorization);
@@ -215,6 +227,7 @@ class Listener {
   readonly body: StreamBody;
   readonly #listened: Listened;
   readonly #turn: () => Promise<void>;
+  readonly #check: () => Promise<void>;
   readonly #ended = new AbortController();
   #failure: unknown;
   /** The last position that the client was told. */
@@ -224,11 +237,12 @@ class Listener {
 
   constructor(
     listened: Listened,
-    { turn, elapsed }: { readonly turn: () => Promise<void>; readonly elapsed: () => number },
+    { turn, elapsed, check }: { readonly turn: () => Promise<void>; readonly elapsed: () => number; readonly check: () => Promise<void> },
     onClose: () => void,
   ) {
     this.#listened = listened;
     this.#turn = turn;
+    this.#check = check;
     this.#heartbeatAt = elapsed() + HEARTBEAT_MS;
     this.#told = listened.events.position;
     this.body = new StreamBody(elapsed);
@@ -253,6 +267,8 @@ class Listener {
         if (!event) break;
         await this.#patiently(charge);
         await this.#turn();
+        await this.#check();
+        if (this.#ended.signal.aborted) break;
         const result = shown(await resultOf(event));
         if (this.#ended.signal.aborted) break;
         this.#told = event.position;
@@ -297,7 +313,9 @@ class Listener {
   /** Gives a sign of life, and ends what is not read. */
   tick(now: number): void {
     if (this.body.unreadSince !== undefined) {
-      if (now - this.body.unreadSince > UNREAD_MS) this.body.destroy();
+      if (now - this.body.unreadSince <= UNREAD_MS) return;
+      if (this.body.isOver) this.body.destroy();
+      else this.end(new UnreadError(UNREAD_MS / 1_000));
       return;
     }
     if (now < this.#heartbeatAt || this.#ended.signal.aborted) return;
@@ -331,8 +349,9 @@ function idOf(position: string): string {
 class StreamBody extends Readable {
   /** Since when the client has read nothing of what was written. Undefined if more can be written. */
   unreadSince: number | undefined;
+  /** Whether the last was written. */
+  isOver = false;
   #onRead: (() => void) | undefined;
-  #isOver = false;
 
   readonly #elapsed: () => number;
 
@@ -342,7 +361,7 @@ class StreamBody extends Readable {
   }
 
   override _read(): void {
-    if (!this.#isOver) this.unreadSince = undefined;
+    if (!this.isOver) this.unreadSince = undefined;
     this.release();
   }
 
@@ -354,7 +373,7 @@ class StreamBody extends Readable {
 
   /** Resolves when the client has read so much that more can be written. */
   write(text: string): Promise<void> {
-    if (this.#isOver || this.destroyed || this.push(text)) return Promise.resolve();
+    if (this.isOver || this.destroyed || this.push(text)) return Promise.resolve();
     this.unreadSince ??= this.#elapsed();
     return new Promise((resolve) => {
       this.#onRead = resolve;
@@ -363,8 +382,8 @@ class StreamBody extends Readable {
 
   /** Writes what is last. */
   end(text: string): void {
-    if (this.#isOver || this.destroyed) return;
-    this.#isOver = true;
+    if (this.isOver || this.destroyed) return;
+    this.isOver = true;
     this.push(text);
     this.push(null);
     // Once more, it has time to read.

@@ -197,7 +197,32 @@ it('answers by several processes, loses no acknowledged write when one of them i
     after = `after: "${pageInfo.endCursor}"`;
   }
   expect(acknowledged.filter((name) => !stored.has(name))).toEqual([]);
+
+  // Whichever process serves a live query, it is told what any of them has done. They end as such queries do, so that their clients listen elsewhere.
+  const subscription = 'subscription { events(types: [CREATED]) { objectType } }';
+  const streams = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const headers = { authorization: `Bearer ${server.token}`, 'content-type': 'application/json', accept: 'text/event-stream' };
+      const response = await fetch(server.url, { method: 'POST', headers, body: JSON.stringify({ query: subscription }) });
+      let text = '';
+      const decoder = new TextDecoderStream();
+      const ended = response.body!.pipeThrough(decoder as never).pipeTo(
+        new WritableStream({
+          write: (chunk) => {
+            text += chunk;
+          },
+        }),
+      );
+      await expect.poll(() => text, { timeout: 60_000 }).toMatch(/^id: /m);
+      return { ended, text: () => text };
+    }),
+  );
+  await send(server.url, server.token, create('told to all'), { connection: 'close' });
+  const told = /^event: next\ndata: \{"data":\{"events":\{"objectType":"INTEGRATION"\}\}\}$/m;
+  for (const { text } of streams) await expect.poll(text, { timeout: 60_000 }).toMatch(told);
   server.child.kill('SIGTERM');
+  await Promise.all(streams.map(({ ended }) => ended));
+  for (const { text } of streams) expect(text()).toMatch(/event: complete\ndata:\n\n$/);
   expect(await server.ended).toMatchObject({ code: 0, stderr: '' });
   for (const pid of answering()) expect(() => process.kill(pid, 0), String(pid)).toThrow('ESRCH');
 });

@@ -1,10 +1,10 @@
 import { errorCodes } from '../../src/errors.ts';
-import { type Answer, type Json, type TestGateway, useTestGateway as useAnyTestGateway } from '../harness.ts';
+import { type Answer, bodyIn, type Json, type TestGateway, useTestGateway as useAnyTestGateway } from '../harness.ts';
 
 /** What left the gateway, but for what is different each time. Two answers that equal each other in this tell nothing apart. */
 export function comparable({ status, text, headers }: Answer): Json {
   const changing = /^(x-request-id|date|ratelimit.*|retry-after)$/;
-  const { extensions: _, ...body } = JSON.parse(text);
+  const { extensions: _, ...body } = bodyIn(text);
   return {
     status,
     body: JSON.stringify(body, (name, value) => (name === 'requestId' ? undefined : value)),

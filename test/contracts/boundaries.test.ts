@@ -13,10 +13,13 @@ import {
   operationOf,
   queryFields,
   type Reference,
+  readFields,
   referencesIn,
   resultSelection,
   scopeOf,
   selectionOf,
+  subscriptionFields,
+  titleOf,
   withValue,
 } from './walk.ts';
 
@@ -136,9 +139,9 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
     const scope = scopeOf(field);
     return !scope || allowed.includes(scope);
   };
-  const queries = queryFields
+  const queries = readFields
     .filter((field) => isAllowed(field) && field.args.some(({ type }) => /Ref|ID/.test(getNamedType(type).name)))
-    .map((field) => [field.name, field] as const);
+    .map((field) => [titleOf(field), field] as const);
   const pages = queryFields
     .filter((field) => isAllowed(field) && isPage(getNamedType(field.type)))
     .map((field) => [field.name, field] as const);
@@ -167,8 +170,9 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
           expect(seen[0]).toEqual(seen[1]);
           expect(work[0]).toEqual(work[1]);
           const { data, errors } = JSON.parse(seen[0].body);
-          const { result } = data;
-          if (isPage(getNamedType(field.type)) && reference.type !== 'ID') {
+          const result = data?.result ?? null;
+          const isList = isPage(getNamedType(field.type)) || subscriptionFields.includes(field);
+          if (isList && reference.type !== 'ID') {
             // An empty page would look as if the record existed.
             expect(result).toBeNull();
             const code = reference.noun === 'integration' ? 'INVALID_INTEGRATION' : 'NOT_FOUND';

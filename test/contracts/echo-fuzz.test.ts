@@ -48,7 +48,20 @@ import {
   variantsOf,
 } from './places.ts';
 import { plant } from './plant.ts';
-import { type Field, inputFields, isPage, mutationFields, operationOf, resultSelection, schema, withValue } from './walk.ts';
+import {
+  type Field,
+  inputFields,
+  isPage,
+  mutationFields,
+  operationKind,
+  operationOf,
+  resultSelection,
+  schema,
+  selectionOf,
+  subscriptionFields,
+  titleOf,
+  withValue,
+} from './walk.ts';
 
 // Whatever a caller sends, and wherever: it does not come back, is not logged and not written, unless it was right and is not secret.
 //
@@ -62,6 +75,7 @@ test.logsDefectMessages = true;
 const canaries = new Canaries();
 const detector = new LeakDetector(test, canaries, seed);
 const mutations = mutationFields.map((field) => [field.name, field] as const);
+const subscriptions = subscriptionFields.map((field) => [titleOf(field), field] as const);
 /** Those that can succeed without a service of somebody else. */
 const carriedOut = mutations.filter(([name]) => !needsConsent.includes(name));
 let world: BoundWorld;
@@ -84,11 +98,13 @@ afterAll(() => {
 });
 
 function count(field: Field): void {
-  sentTo.set(field.name, (sentTo.get(field.name) ?? 0) + 1);
+  sentTo.set(titleOf(field), (sentTo.get(titleOf(field)) ?? 0) + 1);
 }
 
+const selected = (field: Field) => (subscriptionFields.includes(field) ? selectionOf(field) : resultSelection(field));
+
 /** Asks for a mutation with arguments of their types. */
-function ask(field: Field, what: string, args: Readonly<Record<string, unknown>>, selection = resultSelection(field), as = authorization) {
+function ask(field: Field, what: string, args: Readonly<Record<string, unknown>>, selection = selected(field), as = authorization) {
   count(field);
   return detector.send(what, operationOf(field, args, selection), as);
 }
@@ -98,18 +114,21 @@ function inDocument(field: Field, args: Readonly<Record<string, unknown>>, form:
   const given = field.args.filter(({ name }) => name in args);
   const written = (write: (arg: (typeof given)[number]) => string) => (given.length > 0 ? `(${given.map(write).join(', ')})` : '');
   const inline = written(({ name, type }) => `${name}: ${literal(type, args[name])}`);
-  const call = (list: string) => `result: ${field.name}${list} ${resultSelection(field)}`;
+  const call = (list: string) => `result: ${field.name}${list} ${selected(field)}`;
+  const kind = operationKind(field);
   switch (form % 4) {
     case 0:
-      return `mutation ${written(({ name, type }) => `$${name}: ${type} = ${literal(type, args[name])}`)} { ${call(written(({ name }) => `${name}: $${name}`))} }`;
+      return `${kind} ${written(({ name, type }) => `$${name}: ${type} = ${literal(type, args[name])}`)} { ${call(written(({ name }) => `${name}: $${name}`))} }`;
     case 1:
-      return `mutation { ...F } fragment F on Mutation { ${call(inline)} }`;
+      return `${kind} { ...F } fragment F on ${rootOf(field)} { ${call(inline)} }`;
     case 2:
-      return `mutation { ... on Mutation @include(if: true) { ${call(inline.replace(/"(qHunter2z\w+)"/g, '"""$1"""'))} } }`;
+      return `${kind} { ... on ${rootOf(field)} @include(if: true) { ${call(inline.replace(/"(qHunter2z\w+)"/g, '"""$1"""'))} } }`;
     default:
-      return `mutation { ${call(inline)} }`;
+      return `${kind} { ${call(inline)} }`;
   }
 }
+
+const rootOf = (field: Field) => `${operationKind(field)[0]!.toUpperCase()}${operationKind(field).slice(1)}`;
 
 // ------------------------------------------------------------------------------------------------------------ what is not of its type
 
@@ -194,7 +213,7 @@ const wrongObject: Readonly<Record<string, (tree: Tree, spot: Spot, word: string
     Object.fromEntries(Object.keys(valueAt(tree.args, path) as object).map((name) => [name, null])),
 };
 
-it.each(mutations)('%s: what is not of its type is refused, by path, unseen', async (_, field) => {
+it.each([...mutations, ...subscriptions])('%s: what is not of its type is refused, by path, unseen', async (_, field) => {
   const seen = new Set<string>();
   let turn = seed;
   const refused = async (way: string, { args, paths }: Broken) => {
@@ -202,10 +221,12 @@ it.each(mutations)('%s: what is not of its type is refused, by path, unseen', as
     count(field);
     for (const path of paths) brokenAt.add(placeAt(field, path));
     const what = `${field.name}, ${way}`;
-    const byVariables = operationOf(field, args, resultSelection(field));
+    const byVariables = operationOf(field, args, selected(field));
     const { variables } = byVariables;
+    // Code has no stream.
+    const isFromCode = turn % 3 === 0 && operationKind(field) !== 'subscription';
     const outcomes = [await detector.send(`${what}, in variables`, byVariables, authorization)];
-    if (turn % 3 === 0)
+    if (isFromCode)
       outcomes.push(await detector.execute(`${what}, in variables, from code`, world.caller.organization, byVariables.query, variables));
     const wanted = new Set(paths.map(([first, ...rest]) => JSON.stringify([`$${first}`, ...rest.map(String)])));
     for (const outcome of outcomes) {
@@ -219,10 +240,9 @@ it.each(mutations)('%s: what is not of its type is refused, by path, unseen', as
     // In the document each second one: another half with another seed.
     if (turn++ % 2 === 0) return;
     const document = inDocument(field, args, turn >> 1);
-    const inline =
-      turn % 3 === 0
-        ? await detector.execute(`${what}, in the document, from code`, world.caller.organization, document)
-        : await detector.send(`${what}, in the document`, { query: document }, authorization);
+    const inline = isFromCode
+      ? await detector.execute(`${what}, in the document, from code`, world.caller.organization, document)
+      : await detector.send(`${what}, in the document`, { query: document }, authorization);
     expect([what, inline.isDone, inline.isPlaced], `${inline.text}\n${document}`).toEqual([what, false, true]);
   };
 
@@ -269,10 +289,10 @@ function plantedIn(field: Field): Planted {
   const secretOnes = variants.filter((variant) => treeOf(field, variant, () => '').leaves.some(({ isSecret }) => isSecret));
   const from = secretOnes.length > 0 ? secretOnes : variants;
   const { args } = treeOf(field, from[seed % from.length]!, hiddenValue(field));
-  return { mutation: field.name, ...operationOf(field, args, resultSelection(field)), variables: args, inline: inDocument(field, args, 3) };
+  return { mutation: field.name, ...operationOf(field, args, selected(field)), variables: args, inline: inDocument(field, args, 3) };
 }
 
-it.each(mutations)('%s: a request that is wrong is refused, unseen', async (_, field) => {
+it.each([...mutations, ...subscriptions])('%s: a request that is wrong is refused, unseen', async (_, field) => {
   const word = () => canaries.hidden(`${field.name}: an envelope`);
   const planted = plantedIn(field);
   for (const [turn, [way, sending]] of Object.entries(envelopes(planted, word)).entries()) {
@@ -295,6 +315,34 @@ it.each(mutations)('%s: a request that is wrong is refused, unseen', async (_, f
   }
   detector.expectNoLeaks();
 });
+
+it.each(subscriptions)(
+  '%s: a cursor or a reference that names nothing, and a database that fails, are told without their values',
+  async (_, field) => {
+    const place = `${titleOf(field)}: a cursor`;
+    for (const [way, wrong] of Object.entries({ 'a word': (word: string) => word, ...wrongTexts })) {
+      const { isDone, paths, text } = await ask(field, `${place}, ${way}`, { after: wrong(canaries.hidden(place)) });
+      expect([way, isDone, paths], text).toEqual([way, false, [['after']]]);
+    }
+    const { query } = operationOf(field, {}, selectionOf(field));
+    const outcome = await detector.sendAs(`${place} as an id`, world.caller, {
+      body: JSON.stringify({ query }),
+      headers: { accept: 'text/event-stream', 'last-event-id': canaries.hidden(place) },
+    });
+    expect([outcome.status, outcome.paths], outcome.text).toEqual([200, [['Last-Event-ID']]]);
+    for (const { name, type } of field.args) {
+      for (const [index, ref] of (world.refs[getNamedType(type).name] ?? []).entries()) {
+        const missing = JSON.parse(JSON.stringify(ref), (key, value) =>
+          typeof value === 'string' && key !== 'id' ? canaries.hidden(`${titleOf(field)}: ${name}`) : value,
+        );
+        if (JSON.stringify(missing) === JSON.stringify(ref)) continue;
+        const refused = await ask(field, `${name}, reference ${index} to nothing`, { [name]: missing });
+        expect([index, refused.paths.length > 0], refused.text).toEqual([index, true]);
+      }
+    }
+    detector.expectNoLeaks();
+  },
+);
 
 function readable(body: string): { query?: unknown; variables?: Record<string, unknown> } {
   try {
@@ -727,7 +775,7 @@ it('met every mutation, every place and every secret that there is', () => {
   const isRepeated = (place: string) => !place.startsWith('addConnectionCredential:');
   const isCarriedOut = (place: string) => carriedOut.some(([name]) => place.startsWith(`${name}:`));
   const secretPlaces = places.flatMap(([place, isSecret]) => (isSecret && isRepeated(place) && isCarriedOut(place) ? [place] : []));
-  expect([...sentTo.keys()].sort()).toEqual(mutationFields.map(({ name }) => name).sort());
+  expect([...sentTo.keys()].sort()).toEqual([...mutationFields, ...subscriptionFields].map(titleOf).sort());
   expect([...faults.keys()].sort()).toEqual(carriedOut.map(([name]) => name).sort());
   for (const [place] of places) expect([place, brokenAt.has(place)]).toEqual([place, true]);
   expect([...sealedAt].sort()).toEqual(secretPlaces.sort());

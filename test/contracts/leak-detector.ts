@@ -1,6 +1,6 @@
 import { expect, vi } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
-import type { Answer, Caller, Json, TestGateway } from '../harness.ts';
+import { type Answer, bodyIn, type Caller, type Json, type TestGateway, textOf } from '../harness.ts';
 import type { Canaries } from './canaries.ts';
 import type { Sending } from './envelopes.ts';
 import type { Path } from './places.ts';
@@ -76,8 +76,8 @@ export class LeakDetector {
       ...(method === 'GET' ? {} : { body }),
     });
     const response = await this.#test.gateway.fetch(request);
-    const text = await response.text();
-    const { data, errors } = text.startsWith('{') ? JSON.parse(text) : { data: undefined, errors: undefined };
+    const text = await textOf(response);
+    const { data, errors } = bodyIn(text);
     return this.search(what, { status: response.status, headers: response.headers, text, data, errors });
   }
 

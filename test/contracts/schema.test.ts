@@ -22,7 +22,7 @@ import { schemaText } from '../../src/schema/index.ts';
 import { kindOf, readableKinds } from '../kinds.ts';
 import { seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
-import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, schema, scopeOf, types } from './walk.ts';
+import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, rootFields, schema, scopeOf, titleOf, types } from './walk.ts';
 
 const test = useTestGateway();
 
@@ -75,11 +75,11 @@ describe('descriptions', () => {
 
   // Whoever reads the schema knows what to ask for.
   it('each root field names its scope', () => {
-    const silent = [...queryFields, ...mutationFields].filter(
+    const silent = rootFields.filter(
       ({ description }) => !/Scope: (`[a-zA-Z]+\.[a-zA-Z]+`|as for `node`|depends on the noun|none\.)/.test(description!),
     );
     expect(silent.map(({ name }) => name)).toEqual([]);
-    for (const field of [...queryFields, ...mutationFields]) {
+    for (const field of rootFields) {
       const scope = scopeOf(field);
       if (scope) expect(field.description).toContain(`\`${scope}\``);
     }
@@ -92,8 +92,8 @@ describe('scopes', () => {
   /** Tells whoever asks what they could know. */
   const open = ['viewer'];
 
-  it.each([...queryFields, ...mutationFields].map((field) => [field.name, field] as const))('%s declares one', (name, field) => {
-    if ([...decideByThemselves, ...open].includes(name)) return;
+  it.each(rootFields.map((field) => [titleOf(field), field] as const))('%s declares one', (_, field) => {
+    if ([...decideByThemselves, ...open].includes(field.name)) return;
     expect(scopes).toContain(scopeOf(field));
   });
 
@@ -121,7 +121,9 @@ describe('scopes', () => {
 
   it('every scope is asked for somewhere', () => {
     const asked = new Set<string>(['credentials.fingerprint']); // asked within the field: it hides, it does not refuse
-    for (const field of [...queryFields, ...mutationFields]) asked.add(scopeOf(field) ?? '');
+    // By a root field, or by a field of an object.
+    const fields = types.filter(isObjectType).flatMap((type) => Object.values(type.getFields()));
+    for (const field of fields) asked.add(scopeOf(field) ?? '');
     expect(scopes.filter((scope) => !asked.has(scope))).toEqual([]);
   });
 });

@@ -7,7 +7,7 @@ import type { Answer, Json } from '../harness.ts';
 import { readableKinds } from '../kinds.ts';
 import { type BoundWorld, missingId, seedBoundWorld } from '../world.ts';
 import { comparable, useTestGateway } from './answers.ts';
-import { type Field, nodeTypes, nounOf, objectsOf, operationOf, queryFields, scopeOf, selectionOf } from './walk.ts';
+import { type Field, nodeTypes, nounOf, objectsOf, operationOf, readFields, scopeOf, selectionOf, titleOf } from './walk.ts';
 
 const test = useTestGateway();
 let world: BoundWorld;
@@ -53,14 +53,16 @@ function argumentsOf(field: Field): Record<string, unknown> {
       if (named === 'ID')
         return [
           name,
-          String(type).startsWith('[') ? Object.values(world.ids) : world.ids[field.name === 'apiKey' ? 'apiKey' : 'credential'],
+          String(type).startsWith('[')
+            ? Object.values(world.ids)
+            : world.ids[field.name in world.ids ? (field.name as Noun) : 'credential'],
         ];
       throw new Error(`What is to be given for ${field.name}(${name}: ${type})?`);
     }),
   );
 }
 
-const guardedFields = queryFields.filter((field) => scopeOf(field)).map((field) => [field.name, field, scopeOf(field)!] as const);
+const guardedFields = readFields.filter((field) => scopeOf(field)).map((field) => [titleOf(field), field, scopeOf(field)!] as const);
 
 describe('a root field', () => {
   it.each(guardedFields)('%s is refused without its scope, and nothing is read', async (_, field, scope) => {

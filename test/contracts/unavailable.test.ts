@@ -5,7 +5,7 @@ import { type Wire, wireTo } from '../wire.ts';
 import { type BoundWorld, seedBoundWorld, seedEndUserWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
 import { argumentsIn, newName } from './mutations.ts';
-import { mutationFields, operationOf, queryFields, resultSelection, selectionOf } from './walk.ts';
+import { mutationFields, operationOf, queryFields, readFields, resultSelection, selectionOf, titleOf } from './walk.ts';
 
 /** Sits on the database itself, and seeds what the other one finds. */
 const direct = useTestGateway();
@@ -64,6 +64,7 @@ const queryArguments: Readonly<Record<string, (world: BoundWorld) => object>> = 
   credential: ({ ids }) => ({ id: ids.credential }),
   apiKey: ({ ids }) => ({ id: ids.apiKey }),
   webhook: ({ ids }) => ({ id: ids.webhook }),
+  deletePreview: ({ ids }) => ({ objectId: ids.credential }),
 };
 /** What is answered from memory. */
 const withoutDatabase = ['viewer', 'credentialKinds', 'credentialKind'];
@@ -71,15 +72,15 @@ const withoutDatabase = ['viewer', 'credentialKinds', 'credentialKind'];
 describe.each(['frozen', 'gone'] as const)('while the database is %s', (how) => {
   const stop = () => (how === 'frozen' ? wire.freeze() : wire.cut());
 
-  it('every query is answered with 503', async () => {
+  it('every query and every subscription is answered with 503', async () => {
     stop();
-    const asked = queryFields.filter(({ name }) => !withoutDatabase.includes(name));
+    const asked = readFields.filter(({ name }) => !withoutDatabase.includes(name));
     expect(asked.length).toBeGreaterThan(10);
     await Promise.all(
       asked.map(async (field) => {
         const { query, variables } = queryOf(field);
         const answer = await far.answer(world.caller, query, variables);
-        expectUnavailable(answer);
+        expectUnavailable(answer, {}, titleOf(field));
       }),
     );
     for (const name of withoutDatabase.slice(0, 2)) {

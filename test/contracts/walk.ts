@@ -23,9 +23,19 @@ export const schema = createSchema(kindRegistry);
 export type Field = GraphQLField<unknown, unknown>;
 
 const byName = (a: Field, b: Field) => (a.name < b.name ? -1 : 1);
+const roots = [schema.getQueryType(), schema.getMutationType(), schema.getSubscriptionType()];
 export const queryFields: readonly Field[] = Object.values(schema.getQueryType()!.getFields()).sort(byName);
+export const subscriptionFields: readonly Field[] = Object.values(schema.getSubscriptionType()!.getFields()).sort(byName);
 // In a fixed order: several files send all of them to one world, and some change what others need.
 export const mutationFields: readonly Field[] = Object.values(schema.getMutationType()!.getFields()).sort(byName);
+/** All that reads. */
+export const readFields: readonly Field[] = [...queryFields, ...subscriptionFields];
+export const rootFields: readonly Field[] = [...readFields, ...mutationFields];
+
+/** The name of a root field among all of them: a subscription can be called like a query. */
+export function titleOf(field: Field): string {
+  return subscriptionFields.includes(field) ? `subscription ${field.name}` : field.name;
+}
 
 /** The members of a mutation's input. */
 export function inputFields({ args: [input] }: Field): GraphQLInputFieldMap {
@@ -34,7 +44,7 @@ export function inputFields({ args: [input] }: Field): GraphQLInputFieldMap {
 
 /** All types but those of the language itself. */
 export const types: readonly GraphQLNamedType[] = Object.values(schema.getTypeMap()).filter(({ name }) => !name.startsWith('__'));
-export const objectTypes = types.filter(isObjectType).filter((type) => type !== schema.getQueryType() && type !== schema.getMutationType());
+export const objectTypes = types.filter(isObjectType).filter((type) => !roots.includes(type));
 
 /** The types that implement `Node` and show records. The viewer is no record. */
 export const nodeTypes = objectTypes.filter((type) => type.name !== 'Viewer' && type.getInterfaces().some(({ name }) => name === 'Node'));
@@ -137,9 +147,15 @@ export function withValue<T>(target: T, [first, ...rest]: readonly (string | num
   return copy as T;
 }
 
+/** The kind of the operations that a root field is for. */
+export function operationKind(field: Field): 'query' | 'mutation' | 'subscription' {
+  if (subscriptionFields.includes(field)) return 'subscription';
+  return mutationFields.includes(field) ? 'mutation' : 'query';
+}
+
 /** An operation of one root field, under the name `result`, its arguments given as variables. */
 export function operationOf(field: Field, args: Readonly<Record<string, unknown>>, selection: string) {
-  const kind = mutationFields.includes(field) ? 'mutation' : 'query';
+  const kind = operationKind(field);
   const given = field.args.filter(({ name }) => name in args);
   const list = (write: (arg: GraphQLArgument) => string) => (given.length > 0 ? `(${given.map(write).join(', ')})` : '');
   const query = `${kind} ${list(({ name, type }) => `$${name}: ${type}`)} {

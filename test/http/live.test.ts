@@ -338,7 +338,31 @@ it('refuses what it cannot stream, with a code', async () => {
   expect(await refusal({ query: conditional })).toEqual([200, 'stream', 'BAD_USER_INPUT']);
   const foreign = Buffer.from(JSON.stringify(['event', 'position', ['text', '9'.repeat(15).padStart(16, '0')], 'f'.repeat(24)]));
   expect(await refusal({ query }, { 'last-event-id': foreign.toString('base64url') })).toEqual([200, 'stream', 'CURSOR_EXPIRED']);
-  expect(await refusal({ query }, { 'last-event-id': 'nothing' })).toEqual([200, 'stream', 'VALIDATION_FAILED']);
+  const elsewhere = { organization: test.newOrganization() };
+  const strange = await begin(elsewhere);
+  await test.create(elsewhere, 'Integration', { name: 'crm' });
+  const { cursor } = await strange.event();
+  await strange.close();
+  for (const [id, code] of [
+    ['nothing', 'VALIDATION_FAILED'],
+    [`${cursor.slice(0, 20)}!${cursor.slice(21)}`, 'VALIDATION_FAILED'],
+    ['x'.repeat(8_000), 'VALIDATION_FAILED'],
+    [Buffer.from(JSON.stringify(['event', 'createdAt', ['text', 'x'], 'f'.repeat(24)])).toString('base64url'), 'VALIDATION_FAILED'],
+    // The position of another organization is none here.
+    [cursor, 'CURSOR_EXPIRED'],
+  ] as const) {
+    expect(await refusal({ query }, { 'last-event-id': id }), id).toEqual([200, 'stream', code]);
+  }
+  // Aliases, fragments and names of types are as in any other operation.
+  const aliased = new Stream(
+    await open(caller, {
+      query: 'subscription S { ...F } fragment F on Subscription { it: events { __typename ...G } } fragment G on Event { what: type }',
+    }),
+  );
+  await aliased.next();
+  await test.create(caller, 'Integration', { name: 'aliased' });
+  expect((await aliased.next())!.data).toEqual({ data: { it: { __typename: 'Event', what: 'CREATED' } } });
+  await aliased.close();
   const { errors } = await test.gateway.execute({
     query,
     viewer: { organizationId: caller.organization, kind: 'token', subject: 'x', scopes: new Set(['events.get']) },
@@ -348,8 +372,17 @@ it('refuses what it cannot stream, with a code', async () => {
   // Other operations are answered with one result.
   const answer = await (await open(caller, { query: '{ viewer { id } }' })).text();
   expect(answer).toMatch(/^event: next\ndata: \{"data":\{"viewer":.*\n\nevent: complete\ndata:\n\n$/);
-  const headers = { origin: ORIGIN, authorization: `Bearer ${await test.token(caller)}`, accept: 'text/event-stream' };
-  // By GET, from a page of another origin.
+  const headers = {
+    origin: ORIGIN,
+    authorization: `Bearer ${await test.token(caller)}`,
+    accept: 'text/event-stream',
+    'accept-encoding': 'gzip, br',
+  };
+  // By GET, from a page of another origin that may; another one learns nothing, whatever its browser sends by itself.
+  const foreignPage = await fetch(`${door.origin}/graphql?query=${encodeURIComponent(query)}`, {
+    headers: { ...headers, origin: 'https://evil.example' },
+  });
+  expect([foreignPage.status, foreignPage.headers.get('access-control-allow-origin')]).toEqual([403, null]);
   const response = await fetch(`${door.origin}/graphql?query=${encodeURIComponent(query)}`, { headers });
   expect(Object.fromEntries(response.headers)).toMatchObject({
     'content-type': 'text/event-stream; charset=utf-8',
@@ -357,6 +390,7 @@ it('refuses what it cannot stream, with a code', async () => {
     'x-accel-buffering': 'no',
     'access-control-allow-origin': ORIGIN,
   });
+  expect(response.headers.get('content-encoding')).toBeNull();
   await response.body!.cancel();
   const preflight = await fetch(`${door.origin}/graphql`, { method: 'OPTIONS', headers: { origin: ORIGIN } });
   expect(preflight.headers.get('access-control-allow-headers')).toContain('last-event-id');
@@ -369,16 +403,25 @@ it('ends with the token', async () => {
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
   const endUser = await test.create(caller, 'EndUser', { integration: { id }, externalId: 'ada' });
   const now = Math.floor(Date.now() / 1_000);
-  const keys = [
-    await test.makeAPIKey(caller, { scopes: ['all.Organization'] }),
-    await test.makeAPIKey(caller, { scopes: ['all.Organization'] }),
-  ] as const;
+  const key = (more: object = {}) => test.makeAPIKey(caller, { scopes: ['all.Organization'], ...more });
+  const keys = [await key(), await key(), await key(), await key({ expiresAt: new Date((now + 65) * 1_000).toISOString() })] as const;
+  const gone = await test.create(caller, 'EndUser', { integration: { id }, externalId: 'gone' });
+  const goneScopes = { scopes: ['events.get', 'credentials.get'] };
+  await test.create(caller, 'Credential', {
+    integration: { id },
+    endUser: { id: gone.id },
+    name: 'goes along',
+    data: { string: { value: 'x' } },
+  });
   const who = {
     expiring: { ...caller, claims: { sub: 'expiring', exp: now + 60 } },
     revoked: { ...caller, claims: { sub: 'revoked', iat: now - 10 } },
     endUser: { ...caller, token: await test.makeEndUserToken(caller, { id: endUser.id }, { scopes: ['events.get', 'connections.get'] }) },
     key: { ...caller, token: keys[0].key },
     other: { ...caller, token: keys[1].key },
+    rotated: { ...caller, token: keys[2].key },
+    expiringKey: { ...caller, token: keys[3].key },
+    gone: { ...caller, token: await test.makeEndUserToken(caller, { id: gone.id }, goneScopes) },
   };
   const streams = Object.fromEntries(
     await Promise.all(Object.entries(who).map(async ([name, each]) => [name, await begin(each)] as const)),
@@ -392,6 +435,22 @@ it('ends with the token', async () => {
   await mutate(other, `revokeAPIKey(input: { apiKey: "${keys[0].id}" })`);
   expect((await code(streams.key!)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
 
+  await mutate(other, `rotateAPIKey(input: { apiKey: "${keys[2].id}" })`);
+  expect((await code(streams.rotated!)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
+
+  // What goes along with an end user is told to its page, and nothing after that.
+  await mutate(other, `deleteEndUser(input: { endUser: { id: "${gone.id}" }, force: true })`);
+  const last = await streams.gone!.event();
+  expect([last.type, last.objectType]).toEqual(['DELETED', 'CREDENTIAL']);
+  expect(await code(streams.gone!)).toEqual(['UNAUTHENTICATED', 'complete']);
+
+  // An event is shown to nobody whose token ended before.
+  const until = await begin({ ...caller, claims: { sub: 'until', iat: now - 10 } });
+  await mutate(test, 'revokeTokens(input: { subject: "until" })');
+  test.elapsed += 1_001;
+  await change(test, caller, id, 'after the token');
+  expect(await code(until)).toEqual(['UNAUTHENTICATED', 'complete']);
+
   await mutate(test, 'revokeTokens(input: { subject: "revoked" })');
   await mutate(other, `revokeEndUserTokens(input: { endUser: { id: "${endUser.id}" } })`);
   await pass(7_000);
@@ -400,6 +459,8 @@ it('ends with the token', async () => {
   test.time = () => new Date((now + 70) * 1_000);
   await pass(7_000);
   expect((await code(streams.expiring!)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
+  await pass(40_000);
+  expect((await code(streams.expiringKey!)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
   test.time = () => new Date();
 
   // The other key still listens.
@@ -409,46 +470,56 @@ it('ends with the token', async () => {
     event.type !== 'UPDATED' || event.objectType !== 'INTEGRATION';
     event = await streams.other!.event()
   );
-  await streams.other!.close();
+  // With the organization, all of its streams end.
+  const ofOne = await begin({ ...caller, claims: { sub: 'one' } });
+  await other.gateway.deleteOrganization(caller.organization);
+  for (const stream of [ofOne, streams.other!]) expect((await code(stream)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
 });
 
 it('ends what is not read, and limits how many listen', async () => {
   const caller = { organization: test.newOrganization(), claims: { sub: 'reader' } };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
   const authorization = `Bearer ${await test.token(caller)}`;
-  const request = new Request('http://gateway.test/graphql', {
+  const begun = {
     method: 'POST',
     headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization },
     // A large result for each event.
     body: JSON.stringify({
       query: `subscription { events { ${Array.from({ length: 49 }, (_, index) => `a${index}: objectId`).join(' ')} } }`,
     }),
-  });
-  const { body } = await test.gateway.fetch(request);
+  };
+  const [one, another] = await Promise.all(
+    [1, 2].map(async () => (await test.gateway.fetch(new Request('http://gateway.test/graphql', begun))).body),
+  );
   for (let count = 0; count < 20; count++) await change(test, caller, id, `change ${count}`);
   const reader = await begin(caller);
   await change(test, caller, id, 'the last one');
   expect((await reader.event()).snapshot.version).toBe(22);
-  // It has seen no more than what fits, and is ended after half a minute.
-  await pass(31_000);
-  const chunks: Uint8Array[] = [];
-  await expect(
-    (async () => {
-      for (let tries = 0; tries < 50; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
-      for await (const chunk of body as unknown as AsyncIterable<Uint8Array>) chunks.push(chunk);
-    })(),
-  ).rejects.toThrow();
-  expect(chunks.reduce((sum, { length }) => sum + length, 0)).toBeLessThan(40 * 1024);
+  // They have been written no more than what fits. After half a minute they are ended with a reason, and after another one altogether.
+  const longAfter = async () => {
+    await pass(31_000);
+    for (let tries = 0; tries < 50; tries++) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  await longAfter();
+  const unread = await new Response(one).text();
+  expect(unread.length).toBeLessThan(40 * 1024);
+  expect(unread).toMatch(
+    /event: next\ndata: \{"errors":\[\{"message":"The stream was not read .*"code":"TIMEOUT".*\n\nevent: complete\ndata:\n\n$/,
+  );
+  await longAfter();
+  await expect(new Response(another).text()).rejects.toThrow();
   await reader.close();
 
   const streams = await Promise.all(Array.from({ length: 50 }, () => begin(caller)));
   const refused = await open(caller, { query: SUBSCRIPTION });
   expect([refused.status, refused.headers.get('retry-after')]).toEqual([429, '10']);
-  expect(((await refused.json()) as Json).errors[0].extensions).toMatchObject({
+  const [{ message, extensions }] = ((await refused.json()) as Json).errors;
+  expect(extensions).toMatchObject({
     code: 'LIMIT_EXCEEDED',
     limit: 'MAX_LISTENERS_PER_VIEWER',
     maximum: 50,
   });
+  expect(message).toMatch(/^There are too many live queries: the maximum is 50 \(MAX_LISTENERS_PER_VIEWER\)\. End one/);
   // Another subject still can.
   await (await begin({ ...caller, claims: { sub: 'another' } })).close();
   for (const stream of streams) await stream.close();
@@ -520,18 +591,54 @@ it('tells of altered events what the query tells', async () => {
 it('lets who is over the rate limit wait, and ends all when it stops', async () => {
   const own = new TestGateway();
   Object.assign(own, { uri: test.uri, databaseName: test.databaseName, runsJobs: true });
-  own.limits = { rateLimit: 20, organizationRateLimit: 0, anonymousRateLimit: 0 };
+  own.limits = {
+    rateLimit: 20,
+    organizationRateLimit: 0,
+    anonymousRateLimit: 0,
+    maxListeners: 4,
+    maxListenersPerOrganization: 2,
+  };
   await own.open([test.masterKey]);
   const caller = { organization: test.newOrganization() };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
   const ownDoor = await serve((request, response) => own.gateway.requestListener(request, response));
-  const response = await fetch(`${ownDoor.origin}/graphql`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${await test.token(caller)}` },
-    body: JSON.stringify({ query: SUBSCRIPTION }),
-  });
-  const stream = new Stream(response);
-  await stream.next();
+  const openHere = async (who: Caller) =>
+    fetch(`${ownDoor.origin}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${await test.token(who)}` },
+      body: JSON.stringify({ query: SUBSCRIPTION }),
+    });
+  const stream = new Stream(await openHere(caller));
+  const { id: start } = (await stream.next())!;
+
+  // The limits of the organization, of its end users and of the process.
+  const refusal = async (who: Caller) => {
+    const { status, headers, ...rest } = await openHere(who).then(async (response) => ({
+      status: response.status,
+      headers: response.headers,
+      body: (await response.json()) as Json,
+    }));
+    const [{ message, extensions }] = rest.body.errors;
+    expect([status, headers.get('retry-after'), extensions.code]).toEqual([429, '10', 'LIMIT_EXCEEDED']);
+    expect(message).toContain(`the maximum is ${extensions.maximum} (${extensions.limit}). End one that is not needed, or try again in 10`);
+    return [extensions.limit, extensions.maximum];
+  };
+  const second = { organization: test.newOrganization() };
+  const { id: ofSecond } = await test.create(second, 'Integration', { name: 'crm' });
+  const endUsers = await Promise.all(
+    ['ada', 'bob'].map(async (externalId) => {
+      const made = await test.create(second, 'EndUser', { integration: { id: ofSecond }, externalId });
+      return { ...second, token: await test.makeEndUserToken(second, { id: made.id }, { scopes: ['events.get'] }) };
+    }),
+  );
+  const subject = (sub: string) => ({ ...caller, claims: { sub } });
+  expect((await openHere(subject('one'))).status).toBe(200);
+  expect(await refusal(subject('another'))).toEqual(['MAX_LISTENERS_PER_ORGANIZATION', 2]);
+  expect((await openHere(endUsers[0]!)).status).toBe(200);
+  expect(await refusal(endUsers[1]!)).toEqual(['MAX_LISTENERS_PER_ORGANIZATION', 1]);
+  expect((await openHere({ organization: test.newOrganization() })).status).toBe(200);
+  expect(await refusal({ organization: test.newOrganization() })).toEqual(['MAX_LISTENERS', 4]);
+
   for (let count = 0; count < 10; count++) await change(test, caller, id, `change ${count}`);
   const first = await stream.event();
   expect(first.snapshot.version).toBe(2);
@@ -542,16 +649,15 @@ it('lets who is over the rate limit wait, and ends all when it stops', async () 
   expect(rest.filter(({ data }) => data?.errors)).toEqual([]);
   expect(rest.at(-1)).toEqual({ event: 'complete' });
   expect(rest.length).toBeLessThan(8);
-  const refused = await fetch(`${ownDoor.origin}/graphql`, {
-    method: 'POST',
-    headers: {
-      'content-type': 'application/json',
-      accept: 'text/event-stream',
-      authorization: `Bearer ${await test.token({ ...caller, claims: { sub: 'x' } })}`,
-    },
-    body: JSON.stringify({ query: SUBSCRIPTION }),
-  });
-  expect(refused.status).toBe(503);
+  // It goes on at another copy, with nothing missing.
+  const told = [first, ...rest.flatMap(({ data }) => data?.data.events ?? [])];
+  const again = await listen(caller, {}, { 'last-event-id': told.at(-1).cursor });
+  while (told.length < 15) told.push(await again.event());
+  await again.close();
+  expect(told.map(({ snapshot }) => snapshot.version)).toEqual(Array.from({ length: 15 }, (_, index) => index + 2));
+  expect((await listed(caller, { after: start })).nodes.map(({ cursor }) => cursor)).toEqual(told.map(({ cursor }) => cursor));
+  const refused = await openHere({ ...caller, claims: { sub: 'x' } });
+  expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
   await ownDoor.stop();
   await own.close();
 });

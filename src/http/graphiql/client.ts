@@ -127,35 +127,51 @@ const script = String.raw`
     };
     const asked = (documentAST?.definitions ?? []).filter((each) => each.kind === 'OperationDefinition');
     const operation = asked.find((each) => each.name?.value === operationName) ?? asked[0];
-    if (operation?.operation === 'subscription') return listen({ query, operationName, variables }, sent);
     // For a moment after a change of tabs GraphiQL still passes the operation name of the previous tab.
     const isThere = operationName && new RegExp('\b' + operationName + '\b').test(query);
+    if (operation?.operation === 'subscription') return listen({ query, operationName: isThere ? operationName : undefined, variables }, sent);
     try {
       const result = await ask({
         query,
         operationName: isThere ? operationName : undefined,
         variables: await withIds(variables, ask),
       });
-      const refused = result.errors?.find((error) => error.extensions?.code === 'UNAUTHENTICATED');
-      if (sent.get('authorization') === 'Bearer ' + token && refusal !== (refused?.message ?? '')) {
-        refusal = refused?.message ?? '';
-        showBar();
-      }
+      noteRefusal(result, sent);
       return result;
     } catch (error) {
       return failure(error instanceof TypeError ? 'The gateway does not respond. Is it running?' : error.message);
     }
   }
 
-  /** Gives GraphiQL the results of a subscription, until it ends: GraphQL over SSE. GraphiQL stops by ending the generator. */
-  async function* listen(body, headers) {
+  /**
+   * Gives GraphiQL the results of a subscription, until it ends: GraphQL over SSE. GraphiQL stops it by the return of the iterator. Of a generator, that
+   * would wait for the next result.
+   */
+  function listen(body, headers) {
     const stop = new AbortController();
+    const results = resultsOf(body, headers, stop.signal);
+    const stopped = new Promise((resolve) => stop.signal.addEventListener('abort', () => resolve({ done: true, value: undefined })));
+    return {
+      [Symbol.asyncIterator]() {
+        return this;
+      },
+      next: () => Promise.race([results.next(), stopped]),
+      return() {
+        stop.abort();
+        return stopped;
+      },
+    };
+  }
+
+  async function* resultsOf(body, headers, signal) {
     try {
       headers.set('accept', 'text/event-stream');
-      const options = { method: 'POST', headers, body: JSON.stringify(body), signal: stop.signal };
+      const options = { method: 'POST', headers, body: JSON.stringify(body), signal };
       const response = await fetch(endpoint, { ...options, credentials: 'omit', cache: 'no-store', redirect: 'error' });
       if (!/^text\/event-stream/.test(response.headers.get('content-type'))) {
-        yield await response.json().catch(() => failure('The gateway responded with status ' + response.status + '.'));
+        const result = await response.json().catch(() => failure('The gateway responded with status ' + response.status + '.'));
+        noteRefusal(result, headers);
+        yield result;
         return;
       }
       const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -165,14 +181,23 @@ const script = String.raw`
         text = messages.pop();
         for (const message of messages) {
           const data = /^data: (.+)$/m.exec(message)?.[1];
-          if (data) yield JSON.parse(data);
+          if (!data) continue;
+          const result = JSON.parse(data);
+          noteRefusal(result, headers);
+          yield result;
         }
       }
-    } catch (error) {
-      if (!stop.signal.aborted) yield failure('The connection was lost. Run the subscription again.');
-    } finally {
-      stop.abort();
+    } catch {
+      if (!signal.aborted) yield failure('The connection was lost. Run the subscription again.');
     }
+  }
+
+  /** Shows in the bar that the gateway rejected the token, or that it has accepted it again. */
+  function noteRefusal(result, headers) {
+    const refused = result.errors?.find((error) => error.extensions?.code === 'UNAUTHENTICATED');
+    if (headers.get('authorization') !== 'Bearer ' + token || refusal === (refused?.message ?? '')) return;
+    refusal = refused?.message ?? '';
+    showBar();
   }
 
   function failure(message) {
