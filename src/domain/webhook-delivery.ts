@@ -257,6 +257,8 @@ class Turn {
   #heldUntil: Date | null;
   #problem: WebhookProblem | null = null;
   #isLost = false;
+  /** Whether the webhook was changed, so that what it says now needs another turn. */
+  #isChanged = false;
 
   #changed = new Set<Item>();
   #done: string[] = [];
@@ -306,6 +308,7 @@ class Turn {
         if (performance.now() - savedAt >= SAVE_MS) {
           savedAt = performance.now();
           await this.#save(false);
+          await this.#checkWebhook();
         }
         // Something can begin, or be read.
         if (!this.#isFull || this.#wantsMore) continue;
@@ -329,6 +332,7 @@ class Turn {
     const at = performance.now();
     return (
       this.#isLost ||
+      this.#isChanged ||
       this.#load.isStopped ||
       this.#problem !== null ||
       (this.#heldUntil !== null && this.#heldUntil > this.#gateway.now()) ||
@@ -425,6 +429,12 @@ class Turn {
     // What has come meanwhile is read next.
     if (records.length > 0) this.#hasMore = true;
     return records.length > 0 || newest < this.#readTo ? this.#readTo : newest;
+  }
+
+  /** Looks whether the webhook is as it was: nothing more is sent to a URL that it had before, or signed with a secret that it had. */
+  async #checkWebhook(): Promise<void> {
+    const webhook = await this.#store.webhooks.evenAltered.one({ id: this.#webhook.id });
+    this.#isChanged = !webhook || webhook.isAltered === true || webhook.version !== this.#webhook.version;
   }
 
   /** Begins attempts, as many as may be under way. */

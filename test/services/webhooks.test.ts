@@ -412,6 +412,24 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   expect(await webhook(ofOther)).toBeNull();
 });
 
+it('sends nothing more to a URL that the webhook had before', async () => {
+  const { id } = await make('/before');
+  const one = await connection('moves');
+  await rename(one, 'moves 2');
+  answers.set('/before', async () => {
+    await run('updateWebhook', { webhook: id, url: `${service.origin()}/after` }, 'webhook { id }');
+    // Longer than until the next time that it looks.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    return { status: 204 };
+  });
+  await deliver();
+  expect(bodies('/before').filter(({ data }) => data.objectId === one.id)).toHaveLength(1);
+  await deliver();
+  const after = bodies('/after').filter(({ data }) => data.objectId === one.id);
+  expect(after.map(({ data }) => data.snapshot.version)).toEqual([2]);
+  await run('deleteWebhook', { webhook: id }, 'deletedId');
+});
+
 it('two copies share the work; one that hangs delays no other; one that is stopped in the middle loses nothing, nor the order', async () => {
   const second = Object.assign(new TestGateway(), { uri: test.uri, databaseName: test.databaseName, masterKey: test.masterKey });
   second.outbound = test.outbound;
