@@ -1,6 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { inFairOrder } from '../../src/domain/in-turn.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
 import { type Caller, type Json, TestGateway } from '../harness.ts';
 import { type Answer, LocalService, type Received } from './local-service.ts';
@@ -410,6 +411,17 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   expect(deletePreview.effects).toContainEqual({ objectType: 'WEBHOOK', effect: 'DELETED', count: 1 });
   await run('deleteIntegration', { integration: other, force: true }, 'deletedId');
   expect(await webhook(ofOther)).toBeNull();
+});
+
+it('begins with webhooks of organizations of which less is under way', () => {
+  const many = Array.from({ length: 50 }, (_, n) => ({ id: n, organizationId: 'many' }));
+  const few = { id: 50, organizationId: 'few' };
+  const order = inFairOrder([...many, few], ['many', 'many', 'few']);
+  expect(order[0]).toBe(few);
+  expect(order.map(({ id }) => id).toSorted((a, b) => a - b)).toEqual([...many, few].map(({ id }) => id));
+  // Of one organization, another one is first the next time.
+  const firsts = Array.from({ length: 20 }, () => inFairOrder(many, [])[0]!.id);
+  expect(new Set(firsts).size).toBeGreaterThan(1);
 });
 
 it('sends nothing more to a URL that the webhook had before', async () => {
