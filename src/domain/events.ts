@@ -26,11 +26,17 @@ export type { EventRange };
 
 /** After a commit, others that follow it closely get their positions together with it. In milliseconds. */
 const GATHERING_MS = 25;
-/** How many transactions a query runs to number events that are committed. More than these are a matter of the job. */
-const TIMES_OF_QUERY = 5;
+/** How many transactions a query waits for that number events that are committed. More than these are a matter of the job. */
+const TIMES_AT_ONCE = 5;
 const DAY_MS = 24 * 60 * 60_000;
 
 export type Events = ReturnType<typeof createEvents>;
+
+/** The numbering of an organization that runs, and the one that comes after it, if somebody waits for it. */
+interface Turn {
+  readonly running: Promise<boolean>;
+  next: Promise<boolean> | undefined;
+}
 
 /** What a query needs to know of the events of its organization. */
 export interface OrganizationEvents {
@@ -64,11 +70,41 @@ export function createEvents(
   const listeners = new Set<(organizationId: string) => void>();
   const waiting = new Map<string, NodeJS.Timeout>();
   const running = new Set<Promise<void>>();
+  const turns = new Map<string, Turn>();
 
-  /** Numbers the events of an organization, and wakes up who waits for them. */
-  async function number(organizationId: string, times?: number): Promise<void> {
-    if (!(await stores.of(organizationId).events.number(now(), times))) return;
-    for (const listener of listeners) listener(organizationId);
+  /** Runs some transactions that number the events of an organization, and wakes up who waits for them. Returns whether these were all events. */
+  async function begin(organizationId: string): Promise<boolean> {
+    const { hadNew, isAll } = await stores.of(organizationId).events.number(now(), TIMES_AT_ONCE);
+    if (hadNew) for (const listener of listeners) listener(organizationId);
+    return isAll;
+  }
+
+  /**
+   * Numbers events that were committed before this is called. Many transactions that number at once would only refuse each other. So what is asked for
+   * while one runs is done once for all who ask, when it has ended: it can have begun before the commit. Returns whether these were all events.
+   */
+  function numberSome(organizationId: string): Promise<boolean> {
+    const turn = turns.get(organizationId);
+    if (turn) {
+      turn.next ??= turn.running.catch(() => {}).then(() => take(organizationId));
+      return turn.next;
+    }
+    return take(organizationId);
+  }
+
+  function take(organizationId: string): Promise<boolean> {
+    const turn: Turn = { running: begin(organizationId), next: undefined };
+    turns.set(organizationId, turn);
+    const end = () => {
+      if (turn.next === undefined) turns.delete(organizationId);
+    };
+    turn.running.then(end, end);
+    return turn.running;
+  }
+
+  /** Numbers all events of an organization that were committed before this is called. */
+  async function number(organizationId: string): Promise<void> {
+    while (!(await numberSome(organizationId)));
   }
 
   if (isAutomatic) {
@@ -98,7 +134,7 @@ export function createEvents(
     /** Returns what a query needs to know of the events of an organization. */
     of: (organizationId: string): OrganizationEvents => ({
       async prepare(reached) {
-        await number(organizationId, TIMES_OF_QUERY);
+        await numberSome(organizationId);
         return stores.of(organizationId).events.range(reached);
       },
       range: () => stores.of(organizationId).events.range(),

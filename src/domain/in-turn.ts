@@ -70,6 +70,26 @@ export async function inTurnByOrganization<T extends { readonly organizationId: 
   if (failures.size > 0) throw new AggregateError([...failures.values()], `It failed for ${failures.size} organizations.`);
 }
 
+/**
+ * Returns items in an order in which none always comes last, if not all get their turn: first those of organizations of which less is under way, and
+ * otherwise by chance. `underWay` are the organizations of what runs, each as often as something of it does.
+ */
+export function inFairOrder<T extends { readonly organizationId: string }>(items: readonly T[], underWay: readonly string[]): T[] {
+  const counts = new Map<string, number>();
+  const place = (organizationId: string) => {
+    const count = counts.get(organizationId) ?? 0;
+    counts.set(organizationId, count + 1);
+    return count;
+  };
+  for (const organizationId of underWay) place(organizationId);
+  return items
+    .map((item) => ({ item, chance: Math.random() }))
+    .sort((a, b) => a.chance - b.chance)
+    .map(({ item }) => ({ item, place: place(item.organizationId) }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
+}
+
 /** The failures that an error stands for. */
 export function failuresOf(error: unknown): readonly unknown[] {
   return error instanceof AggregateError ? error.errors : [error];

@@ -7,7 +7,7 @@ import { newId } from '../store/records.ts';
 import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
 import type { Waiting, WebhookLease, WebhookProgress } from '../store/webhook-queue.ts';
 import type { GatewayContext } from './context.ts';
-import { inTurnByOrganization } from './in-turn.ts';
+import { inFairOrder, inTurnByOrganization } from './in-turn.ts';
 import { mutate } from './mutate.ts';
 import { asItself } from './organization.ts';
 import { actorOf } from './records.ts';
@@ -63,7 +63,7 @@ export function createWebhooks(
   { isAutomatic, onFailure }: { readonly isAutomatic: boolean; readonly onFailure: (organizationId: string, error: string) => void },
 ) {
   const { stores, events, now } = gateway;
-  const running = new Map<string, Promise<void>>();
+  const running = new Map<string, { readonly organizationId: string; readonly end: Promise<void> }>();
   const load: Load = { count: 0, isStopped: false };
   /** The organizations that had webhooks when it looked last. */
   let followed = new Set<string>();
@@ -82,14 +82,16 @@ export function createWebhooks(
       const hasNew = (newest.get(of) ?? NO_POSITION) > position && (failures < FAILURES_MAX || dueAt === null);
       return hasNew || (dueAt !== null && dueAt <= at);
     };
-    for (const progress of active) {
-      const { id } = progress;
+    const due = active.filter((progress) => !running.has(progress.id) && isDue(progress));
+    const underWay = [...running.values()].map((each) => each.organizationId);
+    // Those of a few organizations with slow receivers must not always be the ones that get a turn.
+    for (const progress of inFairOrder(due, underWay)) {
+      const { id, organizationId: of } = progress;
       if (load.isStopped || running.size >= WEBHOOKS_AT_ONCE) break;
-      if (running.has(id) || !isDue(progress)) continue;
-      const run = work(gateway, progress, load)
-        .catch((error: unknown) => onFailure(progress.organizationId, (error as Error).name))
+      const end = work(gateway, progress, load)
+        .catch((error: unknown) => onFailure(of, (error as Error).name))
         .finally(() => running.delete(id));
-      running.set(id, run);
+      running.set(id, { organizationId: of, end });
     }
     return running.size;
   }
@@ -116,7 +118,7 @@ export function createWebhooks(
   return {
     /** Delivers what is due now. It ends when nothing more is, or when other copies deliver the rest. */
     async run(): Promise<void> {
-      while ((await poll()) > 0) await Promise.race(running.values());
+      while ((await poll()) > 0) await Promise.race([...running.values()].map(({ end }) => end));
     },
 
     /** Deletes old deliveries, and what is left of deleted webhooks. @throws AggregateError of an OrganizationError for each organization that failed */
@@ -141,7 +143,7 @@ export function createWebhooks(
       clearTimeout(timer);
       stopListening();
       await polling;
-      await Promise.all(running.values());
+      await Promise.all([...running.values()].map(({ end }) => end));
     },
   };
 }
@@ -257,6 +259,8 @@ class Turn {
   #heldUntil: Date | null;
   #problem: WebhookProblem | null = null;
   #isLost = false;
+  /** Whether the webhook was changed, so that what it says now needs another turn. */
+  #isChanged = false;
 
   #changed = new Set<Item>();
   #done: string[] = [];
@@ -306,6 +310,7 @@ class Turn {
         if (performance.now() - savedAt >= SAVE_MS) {
           savedAt = performance.now();
           await this.#save(false);
+          await this.#checkWebhook();
         }
         // Something can begin, or be read.
         if (!this.#isFull || this.#wantsMore) continue;
@@ -329,6 +334,7 @@ class Turn {
     const at = performance.now();
     return (
       this.#isLost ||
+      this.#isChanged ||
       this.#load.isStopped ||
       this.#problem !== null ||
       (this.#heldUntil !== null && this.#heldUntil > this.#gateway.now()) ||
@@ -425,6 +431,12 @@ class Turn {
     // What has come meanwhile is read next.
     if (records.length > 0) this.#hasMore = true;
     return records.length > 0 || newest < this.#readTo ? this.#readTo : newest;
+  }
+
+  /** Looks whether the webhook is as it was: nothing more is sent to a URL that it had before, or signed with a secret that it had. */
+  async #checkWebhook(): Promise<void> {
+    const webhook = await this.#store.webhooks.evenAltered.one({ id: this.#webhook.id });
+    this.#isChanged = !webhook || webhook.isAltered === true || webhook.version !== this.#webhook.version;
   }
 
   /** Begins attempts, as many as may be under way. */

@@ -241,13 +241,13 @@ export function eventStore(
       ...own,
       ...translatingErrors({
         /**
-         * Gives positions to the events of the organization that are committed and have none: all, or those of so many transactions. Several copies
-         * of the gateway can do so at once. Returns whether there were any.
+         * Gives positions to the events of the organization that are committed and have none, in so many transactions at most. Several copies of the
+         * gateway can do so at once. Returns whether there were any, and whether these were all.
          */
-        async number(now: Date, times = Number.POSITIVE_INFINITY): Promise<boolean> {
-          if (!(await hasNew())) return false;
-          for (let time = 0; time < times; time++) if (await again(() => numberSome(now), repair)) break;
-          return true;
+        async number(now: Date, times: number): Promise<{ readonly hadNew: boolean; readonly isAll: boolean }> {
+          if (!(await hasNew())) return { hadNew: false, isAll: true };
+          for (let time = 0; time < times; time++) if (await again(() => numberSome(now), repair)) return { hadNew: true, isAll: true };
+          return { hadNew: true, isAll: false };
         },
 
         /**

@@ -103,6 +103,19 @@ it('gives each event to each reader exactly once, in one order, while two copies
   expect([...newest]).toEqual([[caller.organization, String(small.length).padStart(16, '0')]]);
 }, 120_000);
 
+it('gives positions once for all who ask at the same time, and everybody sees what was done before', async () => {
+  const caller = { organization: test.newOrganization() };
+  await page(caller);
+  let pages: Json[] = [];
+  const names = await test.countCommands(async () => {
+    await test.create(caller, 'Integration', { name: 'i' });
+    pages = await Promise.all(Array.from({ length: 20 }, () => page(caller, { first: 1 })));
+  });
+  expect(pages.map(({ nodes }) => nodes.length)).toEqual(pages.map(() => 1));
+  // That of the mutation, and few that give positions: many at once would refuse each other.
+  expect(names.filter((name) => /^(commit|abort)Transaction$/.test(name)).length).toBeLessThanOrEqual(8);
+});
+
 it('does not lose what commits late, nor what a process has committed before it was killed', async () => {
   const caller = { organization: test.newOrganization() };
   await test.create(caller, 'Integration', { name: 'first' });

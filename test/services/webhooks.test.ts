@@ -1,6 +1,7 @@
 import { createPublicKey, verify } from 'node:crypto';
 import { Webhook } from 'standardwebhooks';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { inFairOrder } from '../../src/domain/in-turn.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
 import { type Caller, type Json, TestGateway } from '../harness.ts';
 import { type Answer, LocalService, type Received } from './local-service.ts';
@@ -419,6 +420,35 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   expect(deletePreview.effects).toContainEqual({ objectType: 'WEBHOOK', effect: 'DELETED', count: 1 });
   await run('deleteIntegration', { integration: other, force: true }, 'deletedId');
   expect(await webhook(ofOther)).toBeNull();
+});
+
+it('begins with webhooks of organizations of which less is under way', () => {
+  const many = Array.from({ length: 50 }, (_, n) => ({ id: n, organizationId: 'many' }));
+  const few = { id: 50, organizationId: 'few' };
+  const order = inFairOrder([...many, few], ['many', 'many', 'few']);
+  expect(order[0]).toBe(few);
+  expect(order.map(({ id }) => id).toSorted((a, b) => a - b)).toEqual([...many, few].map(({ id }) => id));
+  // Of one organization, another one is first the next time.
+  const firsts = Array.from({ length: 20 }, () => inFairOrder(many, [])[0]!.id);
+  expect(new Set(firsts).size).toBeGreaterThan(1);
+});
+
+it('sends nothing more to a URL that the webhook had before', async () => {
+  const { id } = await make('/before');
+  const one = await connection('moves');
+  await rename(one, 'moves 2');
+  answers.set('/before', async () => {
+    await run('updateWebhook', { webhook: id, url: `${service.origin()}/after` }, 'webhook { id }');
+    // Longer than until the next time that it looks.
+    await new Promise((resolve) => setTimeout(resolve, 2_500));
+    return { status: 204 };
+  });
+  await deliver();
+  expect(bodies('/before').filter(({ data }) => data.objectId === one.id)).toHaveLength(1);
+  await deliver();
+  const after = bodies('/after').filter(({ data }) => data.objectId === one.id);
+  expect(after.map(({ data }) => data.snapshot.version)).toEqual([2]);
+  await run('deleteWebhook', { webhook: id }, 'deletedId');
 });
 
 it('two copies share the work; one that hangs delays no other; one that is stopped in the middle loses nothing, nor the order', async () => {
