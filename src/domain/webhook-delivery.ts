@@ -233,7 +233,10 @@ async function work(
     signature = await store.webhooks.signer(webhook, now());
   } catch (error) {
     if (error instanceof UnreadableSecretError) {
-      await pause(gateway, webhook!, 'SECRET_UNREADABLE');
+      const present = await store.webhooks.one({ id });
+      if (present?.version === webhook!.version) await pause(gateway, present, 'SECRET_UNREADABLE');
+      // Its secret was replaced after the webhook was read.
+      else await release();
       return false;
     }
     // What nobody can prove is not delivered. It is in the audit log that it was altered.
@@ -303,6 +306,8 @@ class Turn {
   #heldUntil: Date | null;
   #problem: WebhookProblem | null = null;
   #isLost = false;
+  /** Whether the webhook was changed: what is sent next follows from what it is now. */
+  #isStale = false;
 
   #changed = new Set<Item>();
   #done: string[] = [];
@@ -361,6 +366,7 @@ class Turn {
         if (performance.now() - savedAt >= SAVE_MS || this.#deliveries.length >= UNSAVED_MAX) {
           savedAt = performance.now();
           await this.#save(false);
+          this.#isStale = (await this.#store.webhooks.one({ id: this.#webhook.id }))?.version !== this.#webhook.version;
         }
         // Something can begin, or be read.
         if (!this.#isFull || this.#wantsMore) continue;
@@ -372,7 +378,7 @@ class Turn {
     } catch (error) {
       failure = error;
     }
-    const mayContinue = failure === undefined && !this.#isOver && !this.#isFailing;
+    const mayContinue = failure === undefined && (this.#isStale || !this.#isOver) && !this.#isFailing;
     try {
       while (this.#inFlight > 0) await this.#one(SAVE_MS);
       await this.#save(true);
@@ -381,13 +387,14 @@ class Turn {
     }
     if (this.#problem) await pause(this.#gateway, this.#webhook, this.#problem);
     if (failure) throw failure;
-    return mayContinue && this.#hasMore;
+    return mayContinue && (this.#isStale || this.#hasMore);
   }
 
   get #isOver(): boolean {
     const at = performance.now();
     return (
       this.#isLost ||
+      this.#isStale ||
       this.#load.isStopped ||
       this.#problem !== null ||
       (this.#heldUntil !== null && this.#heldUntil > this.#gateway.now()) ||
