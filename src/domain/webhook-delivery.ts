@@ -18,7 +18,7 @@ import { contentOf, isDelivered, sendTo } from './webhook-message.ts';
 /** How many deliveries are under way at once: of one webhook, and of all. Beyond the latter, each webhook has one, so that none waits for others. */
 const AT_ONCE = 8;
 const ALL_AT_ONCE = 128;
-/** How many webhooks this process delivers for at once. */
+/** How many webhooks this process delivers for at once. Those whose last attempt has failed get half of the places. */
 const WEBHOOKS_AT_ONCE = 512;
 /** After this many failures without a success, no new events are taken, and one that waits is tried at a time. */
 const FAILURES_MAX = 5;
@@ -97,7 +97,7 @@ export function createWebhooks(
       if (load.isStopped) break;
       const known = running.get(id);
       if (known) known.turn?.notice(newest.get(of));
-      else if (running.size < WEBHOOKS_AT_ONCE && isDue(progress)) begin(progress);
+      else if (running.size < WEBHOOKS_AT_ONCE / (progress.failures > 0 ? 2 : 1) && isDue(progress)) begin(progress);
     }
     return running.size;
   }
