@@ -15,7 +15,7 @@ export async function checkIntegrity(gateway: Gateway, organization: string | un
     const isIntact = altered.length === 0 && unreadable.length === 0;
     print(`${name}: ${isIntact ? 'intact' : 'NOT INTACT'}`);
     for (const { noun, id } of altered) print(`  ${noun} ${id}: was inserted or changed, but not by the gateway`);
-    for (const { credentialId, field, why } of unreadable) print(`  credential ${credentialId}, ${field}: ${why}`);
+    for (const { noun, credentialId, field, why } of unreadable) print(`  ${noun} ${credentialId}, ${field}: ${why}`);
     if (!isIntact) exitCode = 1;
   }
   return exitCode;

@@ -64,8 +64,8 @@ export function tellUnreadable(
 ): void {
   if (unreadableCount === 0) return;
   print(`${count(unreadableCount, 'secret')} ${what}:`);
-  for (const { organizationId, credentialId, field, why } of unreadable) {
-    print(`  ${organizationId}, credential ${credentialId}, ${field}: ${why}`);
+  for (const { organizationId, noun, credentialId, field, why } of unreadable) {
+    print(`  ${organizationId}, ${noun} ${credentialId}, ${field}: ${why}`);
   }
   if (unreadable.length < unreadableCount) print('  …');
 }

@@ -3,6 +3,7 @@ import { NotFoundError } from '../errors.ts';
 import type { CredentialRecord } from '../store/credential.ts';
 import type { BaseRecord } from '../store/records.ts';
 import type { UnreadableSecret } from '../store/secret.ts';
+import type { WebhookRecord } from '../store/webhook.ts';
 import type { GatewayContext } from './context.ts';
 
 const RECORDS_PER_BATCH = 500;
@@ -16,7 +17,7 @@ interface Found {
 export interface IntegrityReport {
   /** The records that are not as the gateway wrote them. */
   readonly altered: readonly { readonly noun: Noun; readonly id: string }[];
-  /** The secrets that cannot be opened. Those of altered credentials are not opened. */
+  /** The secrets that cannot be opened, of credentials and webhooks. Those of altered ones are not opened. */
   readonly unreadable: readonly UnreadableSecret[];
 }
 
@@ -41,6 +42,7 @@ export async function checkIntegrity({ stores, findings, now }: GatewayContext, 
         );
         for (const each of mended) findings.noteReadable(each, now());
       }
+      if (noun === 'webhook') unreadable.push(...(await store.webhooks.findUnreadable(batch.intact as readonly WebhookRecord[])));
       after = last;
     }
   }

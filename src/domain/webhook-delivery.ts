@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
 import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
@@ -17,7 +18,7 @@ import { contentOf, isDelivered, sendTo } from './webhook-message.ts';
 /** How many deliveries are under way at once: of one webhook, and of all. Beyond the latter, each webhook has one, so that none waits for others. */
 const AT_ONCE = 8;
 const ALL_AT_ONCE = 128;
-/** How many webhooks this process delivers for at once. */
+/** How many webhooks this process delivers for at once. Those whose last attempt has failed get half of the places. */
 const WEBHOOKS_AT_ONCE = 512;
 /** After this many failures without a success, no new events are taken, and one that waits is tried at a time. */
 const FAILURES_MAX = 5;
@@ -33,9 +34,15 @@ const EVENTS_AT_ONCE = 100;
  */
 const LEASE_MS = 60_000;
 const SAVE_MS = 2_000;
+/** After so many attempts, it saves at once: a crash repeats no more of a webhook than these and those under way. */
+const UNSAVED_MAX = 100;
 /** After this time, others get a turn, in milliseconds. */
 const TURN_MS = 20_000;
 const POLL_MS = 1_000;
+/** How long it keeps a webhook that has nothing to do, so that what happens next is sent at once and with few commands. In milliseconds. */
+const LINGER_MS = 1_000;
+/** How long attempts may go on when it stops, in milliseconds. Then they are ended, and made again later. */
+const STOP_MS = 1_000;
 /** When it looks again at a webhook that it cannot read, in milliseconds. */
 const UNREADABLE_MS = 60 * 60_000;
 
@@ -63,8 +70,11 @@ export function createWebhooks(
   { isAutomatic, onFailure }: { readonly isAutomatic: boolean; readonly onFailure: (organizationId: string, error: string) => void },
 ) {
   const { stores, events, now } = gateway;
-  const running = new Map<string, { readonly organizationId: string; readonly end: Promise<void> }>();
-  const load: Load = { count: 0, isStopped: false };
+  const running = new Map<string, Running>();
+  const stopping = new AbortController();
+  // Each attempt listens to it.
+  setMaxListeners(0, stopping.signal);
+  const load: Load = { count: 0, isStopped: false, lingers: isAutomatic, stopping: stopping.signal };
   /** The organizations that had webhooks when it looked last. */
   let followed = new Set<string>();
   let polling: Promise<number> | undefined;
@@ -82,18 +92,32 @@ export function createWebhooks(
       const hasNew = (newest.get(of) ?? NO_POSITION) > position && (failures < FAILURES_MAX || dueAt === null);
       return hasNew || (dueAt !== null && dueAt <= at);
     };
+    for (const { id, organizationId: of } of active) running.get(id)?.turn?.notice(newest.get(of));
     const due = active.filter((progress) => !running.has(progress.id) && isDue(progress));
     const underWay = [...running.values()].map((each) => each.organizationId);
     // Those of a few organizations with slow receivers must not always be the ones that get a turn.
     for (const progress of inFairOrder(due, underWay)) {
-      const { id, organizationId: of } = progress;
-      if (load.isStopped || running.size >= WEBHOOKS_AT_ONCE) break;
-      const end = work(gateway, progress, load)
-        .catch((error: unknown) => onFailure(of, (error as Error).name))
-        .finally(() => running.delete(id));
-      running.set(id, { organizationId: of, end });
+      if (load.isStopped) break;
+      if (running.size < WEBHOOKS_AT_ONCE / (progress.failures > 0 ? 2 : 1)) begin(progress);
     }
     return running.size;
+  }
+
+  function begin(progress: WebhookProgress): void {
+    const { id, organizationId } = progress;
+    const run = async (handle: Partial<Running>) => {
+      let hasMore = false;
+      try {
+        hasMore = await work(gateway, progress, load, (turn) => Object.assign(handle, { turn }));
+      } catch (error) {
+        onFailure(organizationId, (error as Error).name);
+      }
+      running.delete(id);
+      // What has happened while it ended must not wait for the next look.
+      if (hasMore && isAutomatic && !load.isStopped) poll(organizationId).catch(() => {});
+    };
+    const handle: Partial<Running> = {};
+    running.set(id, Object.assign(handle, { organizationId, ended: run(handle) }));
   }
 
   function again(milliseconds: number): void {
@@ -118,7 +142,7 @@ export function createWebhooks(
   return {
     /** Delivers what is due now. It ends when nothing more is, or when other copies deliver the rest. */
     async run(): Promise<void> {
-      while ((await poll()) > 0) await Promise.race([...running.values()].map(({ end }) => end));
+      while ((await poll()) > 0) await Promise.race([...running.values()].map(({ ended }) => ended));
     },
 
     /** Deletes old deliveries, and what is left of deleted webhooks. @throws AggregateError of an OrganizationError for each organization that failed */
@@ -137,13 +161,16 @@ export function createWebhooks(
       });
     },
 
-    /** Ends: waits for the attempts under way, and gives back all leases. */
+    /** Ends: waits for the attempts under way, but not for long, and gives back all leases. */
     async stop(): Promise<void> {
       load.isStopped = true;
       clearTimeout(timer);
       stopListening();
+      for (const { turn } of running.values()) turn?.wake();
+      const ending = setTimeout(() => stopping.abort(), STOP_MS);
       await polling;
-      await Promise.all([...running.values()].map(({ end }) => end));
+      await Promise.all([...running.values()].map(({ ended }) => ended));
+      clearTimeout(ending);
     },
   };
 }
@@ -153,6 +180,18 @@ interface Load {
   /** How many attempts are under way. */
   count: number;
   isStopped: boolean;
+  /** Whether it waits for events while it has none. */
+  readonly lingers: boolean;
+  /** Ends all attempts. */
+  readonly stopping: AbortSignal;
+}
+
+/** A webhook for which this process delivers now. */
+interface Running {
+  readonly organizationId: string;
+  readonly ended: Promise<void>;
+  /** Undefined until it has the lease. */
+  readonly turn?: Turn;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
@@ -165,14 +204,19 @@ interface Item extends Mutable<Waiting> {
   event: EventRecord | null | undefined;
 }
 
-/** Delivers for one webhook, for a turn. Another copy of the gateway can have it already. */
-async function work(gateway: GatewayContext, { id, organizationId }: WebhookProgress, load: Load): Promise<void> {
+/** Delivers for one webhook, for a turn. Another copy of the gateway can have it already. Returns whether there is more at once. */
+async function work(
+  gateway: GatewayContext,
+  { id, organizationId }: WebhookProgress,
+  load: Load,
+  onTurn: (turn: Turn) => void,
+): Promise<boolean> {
   const { stores, now } = gateway;
   const store = stores.of(organizationId);
   const lease = { id, owner: randomUUID() };
   const takenAt = performance.now();
   const progress = await store.webhookQueue.take(lease, now(), new Date(now().getTime() + LEASE_MS));
-  if (!progress) return;
+  if (!progress) return false;
   const release = (changes: Partial<WebhookProgress> = {}) =>
     store.webhookQueue.save(lease, { ...pick(progress), ...changes }, [], [], null);
   let webhook: WebhookRecord | null;
@@ -181,25 +225,30 @@ async function work(gateway: GatewayContext, { id, organizationId }: WebhookProg
     webhook = await store.webhooks.one({ id });
     if (!webhook || !isActive(webhook)) {
       await store.webhookQueue.setActive(id, false);
-      return;
+      return false;
     }
     const { removed } = await store.events.range();
     if (progress.position < removed) {
       await pause(gateway, webhook, 'EVENTS_LOST');
-      return;
+      return false;
     }
     signature = await store.webhooks.signer(webhook, now());
   } catch (error) {
     if (error instanceof UnreadableSecretError) {
-      await pause(gateway, webhook!, 'SECRET_UNREADABLE');
-      return;
+      const present = await store.webhooks.one({ id });
+      if (present?.version === webhook!.version) await pause(gateway, present, 'SECRET_UNREADABLE');
+      // Its secret was replaced after the webhook was read.
+      else await release();
+      return false;
     }
     // What nobody can prove is not delivered. It is in the audit log that it was altered.
     await release(error instanceof AlteredRecordError ? { heldUntil: new Date(now().getTime() + UNREADABLE_MS) } : {});
     if (!(error instanceof AlteredRecordError)) throw error;
-    return;
+    return false;
   }
-  await new Turn(gateway, store, webhook, signature, lease, progress, load, takenAt).run();
+  const turn = new Turn(gateway, store, webhook, signature, lease, progress, load, takenAt);
+  onTurn(turn);
+  return turn.run();
 }
 
 function pick({ position, heldUntil, failures }: WebhookProgress) {
@@ -266,7 +315,8 @@ class Turn {
   #done: string[] = [];
   #deliveries: WebhookDeliveryRecord[] = [];
   #inFlight = 0;
-  #wake: () => void = () => {};
+  /** Continues what waits. */
+  wake: () => void = () => {};
 
   constructor(
     gateway: GatewayContext,
@@ -291,14 +341,22 @@ class Turn {
     this.#leasedAt = takenAt;
   }
 
-  /** Delivers until nothing is due, or the turn is over. */
-  async run(): Promise<void> {
+  /** Tells how far the events reach, of which another copy of the gateway can have numbered the last ones. */
+  notice(newest = NO_POSITION): void {
+    if (newest <= this.#readTo) return;
+    this.#hasMore = true;
+    this.wake();
+  }
+
+  /** Delivers until nothing is due, or the turn is over. Returns whether more events have come while it ended. */
+  async run(): Promise<boolean> {
     let savedAt = performance.now();
+    let busyAt = savedAt;
     let failure: unknown;
     const stopListening = this.#gateway.events.onNumbered((organizationId) => {
       if (organizationId !== this.#webhook.organizationId) return;
       this.#hasMore = true;
-      this.#wake();
+      this.wake();
     });
     try {
       const waiting = await this.#store.webhookQueue.waiting(this.#webhook.id, WAITING_READ);
@@ -307,27 +365,31 @@ class Turn {
       while (!this.#isOver) {
         if (this.#wantsMore) await this.#read();
         await this.#begin();
-        if (performance.now() - savedAt >= SAVE_MS) {
+        if (performance.now() - savedAt >= SAVE_MS || this.#deliveries.length >= UNSAVED_MAX) {
           savedAt = performance.now();
           await this.#save(false);
           await this.#checkWebhook();
         }
         // Something can begin, or be read.
         if (!this.#isFull || this.#wantsMore) continue;
-        if (this.#inFlight === 0) break;
-        await this.#one(SAVE_MS);
-        // Another copy of the gateway can have given positions to events meanwhile.
-        this.#hasMore = true;
+        const at = performance.now();
+        if (this.#inFlight > 0) busyAt = at;
+        else if (!this.#load.lingers || this.#isFailing || at - busyAt >= LINGER_MS) break;
+        await this.#one(this.#inFlight > 0 ? SAVE_MS : busyAt + LINGER_MS - at);
       }
     } catch (error) {
       failure = error;
+    }
+    const mayContinue = failure === undefined && (this.#isChanged || !this.#isOver) && !this.#isFailing;
+    try {
+      while (this.#inFlight > 0) await this.#one(SAVE_MS);
+      await this.#save(true);
     } finally {
       stopListening();
     }
-    while (this.#inFlight > 0) await this.#one(SAVE_MS);
-    await this.#save(true);
     if (this.#problem) await pause(this.#gateway, this.#webhook, this.#problem);
     if (failure) throw failure;
+    return mayContinue && (this.#isChanged || this.#hasMore);
   }
 
   get #isOver(): boolean {
@@ -364,7 +426,7 @@ class Turn {
   async #one(milliseconds: number): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
     await new Promise<void>((resolve) => {
-      this.#wake = resolve;
+      this.wake = resolve;
       timer = setTimeout(resolve, milliseconds);
     });
     clearTimeout(timer);
@@ -408,6 +470,8 @@ class Turn {
     const { integrationId, types } = this.#webhook;
     const filter = integrationId === null ? {} : { integrationId };
     const request = { limit: EVENTS_AT_ONCE, sortField: 'position', descending: false, after: { value: this.#readTo, id: LAST_ID } };
+    // What comes while it reads is told again.
+    this.#hasMore = false;
     const { records, hasMore } = await this.#store.events.evenAltered.page(filter, request);
     const at = this.#gateway.now();
     for (const event of records) {
@@ -419,7 +483,7 @@ class Turn {
       this.#open.add(position);
       this.#add({ eventId, position, object: objectOf(event), attempts: 0, firstAt: null, dueAt: at, isStored: false, event });
     }
-    this.#hasMore = hasMore;
+    if (hasMore) this.#hasMore = true;
     if (!hasMore && integrationId !== null && records.length === 0) this.#readTo = await this.#reach();
   }
 
@@ -460,8 +524,10 @@ class Turn {
       this.#load.count += 1;
       const { event } = item;
       const startedAt = this.#gateway.now();
-      sendTo(this.#gateway, this.#webhook, this.#signature, contentOf(event, this.#webhook))
+      sendTo(this.#gateway, this.#webhook, this.#signature, contentOf(event, this.#webhook), this.#load.stopping)
         .then(({ status, failure, milliseconds, text, retryAfterMs }) => {
+          // The gateway stops. Whoever delivers next makes this attempt again.
+          if (failure === 'ABORTED' && this.#load.stopping.aborted) return void this.#busy.delete(object);
           this.#note(item, { status, failure, milliseconds, answer: text }, startedAt);
           if (isDelivered(status)) this.#delivered(item);
           else this.#failed(item, status, retryAfterMs, startedAt);
@@ -471,7 +537,7 @@ class Turn {
         .finally(() => {
           this.#inFlight -= 1;
           this.#load.count -= 1;
-          this.#wake();
+          this.wake();
         });
     }
   }

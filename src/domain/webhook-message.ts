@@ -62,15 +62,17 @@ export function testContent(webhookId: string, id: string, at: Date): WebhookCon
   return { id: `test_${id}`, body: JSON.stringify({ type: 'webhook.test', timestamp: at.toISOString(), data }) };
 }
 
-/** Signs and sends a content to the URL of a webhook. */
+/** Signs and sends a content to the URL of a webhook. The signal ends it. */
 export async function sendTo(
   { outbound, now }: Pick<DomainContext, 'outbound' | 'now'>,
   { id: partition, url }: Pick<WebhookRecord, 'id' | 'url'>,
   signature: (id: string, seconds: number, body: string) => string,
   { id, body }: WebhookContent,
+  signal?: AbortSignal,
 ): Promise<WebhookAnswer> {
   const seconds = Math.floor(now().getTime() / 1_000);
-  return sendWebhook(outbound, { url: new URL(url), id, seconds, signature: signature(id, seconds, body), body, partition });
+  const message = { url: new URL(url), id, seconds, signature: signature(id, seconds, body), body, partition };
+  return sendWebhook(outbound, { ...message, ...(signal && { signal }) });
 }
 
 export function isDelivered(status: number | null): boolean {

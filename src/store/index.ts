@@ -50,7 +50,7 @@ export interface StoreOptions {
   /** Called with each altered record that is read. */
   readonly onAltered?: (alteration: Alteration) => void;
   /** Called with each secret that cannot be opened. */
-  readonly onUnreadable?: (secret: Omit<UnreadableSecret, 'why'>) => void;
+  readonly onUnreadable?: (secret: Pick<UnreadableSecret, 'organizationId' | 'credentialId' | 'field'>) => void;
   /** The health of a credential and of a connection that are written. By default, it is determined when somebody searches by it. */
   readonly health?: { readonly credential: DerivedHealth; readonly connection: DerivedConnectionHealth };
   /** Returns the names of the settings of a kind that credentials are found by; undefined if the kind is not known. None by default. */

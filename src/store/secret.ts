@@ -37,9 +37,19 @@ const IDS_PER_COMMAND = 1_000;
 /** A secret that cannot be moved to another key, and the reason. */
 export interface UnreadableSecret {
   readonly organizationId: string;
+  /** What it belongs to. */
+  readonly noun: 'credential' | 'webhook';
+  /** The id of the credential or the webhook. */
   readonly credentialId: string;
   readonly field: string;
   readonly why: string;
+}
+
+/** How the fields of webhooks’ secrets begin. No field of a credential does. */
+export const WEBHOOK_FIELD = 'webhook-';
+
+function nounOf(field: string): UnreadableSecret['noun'] {
+  return field.startsWith(WEBHOOK_FIELD) ? 'webhook' : 'credential';
 }
 
 /** The result of moving a batch of secrets to another key. */
@@ -54,7 +64,10 @@ export interface Resealed {
  * The sealed secrets, one document each, in a collection that only this file reads. So no query for credentials can read ciphertext. They are
  * written in the same transaction as the credential.
  */
-export function secretStore(database: Database, onUnreadable: (secret: Omit<UnreadableSecret, 'why'>) => void) {
+export function secretStore(
+  database: Database,
+  onCredential: (secret: Pick<UnreadableSecret, 'organizationId' | 'credentialId' | 'field'>) => void,
+) {
   const schema = tenantSchema({ credentialId: text(), field: text(), keyId: text(), sealed: text(), bytes: optional(number()) });
   schema.index({ organizationId: 1, credentialId: 1, field: 1 }, { unique: true });
   schema.index({ organizationId: 1, keyId: 1, _id: 1 });
@@ -62,6 +75,11 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
   const collection = database.collection<{ _id: string }>('secrets');
 
   return ({ organizationId }: Extent, { keys, credentials }: KeyHolder & CredentialHolder) => {
+    /** Tells that a secret of a credential cannot be opened. A webhook is paused by who delivers for it. */
+    function onUnreadable(credentialId: string, field: string): void {
+      if (nounOf(field) === 'credential') onCredential({ organizationId, credentialId, field });
+    }
+
     /** Returns the place that the sealed value of a secret must name. Undefined if the secret is not set. */
     function placeOf({ id: credentialId, integrationId, endUserId, secrets }: SecretOwner, field: string): SealedPlace | undefined {
       const generation = Object.hasOwn(secrets, field) ? secrets[field]?.generation : undefined;
@@ -77,7 +95,7 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
         const place = placeOf(owner, field);
         const stored = await model.findOne({ organizationId, credentialId, field }).lean();
         if (!place || !stored) {
-          if (place) onUnreadable({ organizationId, credentialId, field });
+          if (place) onUnreadable(credentialId, field);
           throw new UnreadableSecretError('its ciphertext is missing');
         }
         const read = JSON.stringify([place, stored.sealed]);
@@ -88,7 +106,7 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
           // Since it was read, it can have been replaced, or moved to another key and the old key destroyed. If so, read it again.
           if (!(error instanceof UnreadableSecretError)) throw error;
           if (read === before) {
-            onUnreadable({ organizationId, credentialId, field });
+            onUnreadable(credentialId, field);
             throw error;
           }
           before = read;
@@ -175,7 +193,7 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
           const { credentialId, field, sealed } = stored;
           const place = { organizationId, credentialId, field };
           const result = dataKey instanceof Error ? dataKey : await settled(openToReseal(dataKey!, place, sealed));
-          if (result instanceof Error) unreadable.push({ ...place, why: result.message });
+          if (result instanceof Error) unreadable.push({ ...place, noun: nounOf(field), why: result.message });
           else opened.push({ stored, ...result });
         }
         if (opened.length === 0) return { resealed: 0, unreadable, last };
@@ -219,7 +237,7 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
             })(),
           );
           if (result instanceof Error) {
-            unreadable.push({ ...place, why: result.message });
+            unreadable.push({ ...place, noun: nounOf(field), why: result.message });
             continue;
           }
           const sealed = await seal(current, { ...place, integrationId, endUserId, generation }, result);
@@ -234,7 +252,8 @@ export function secretStore(database: Database, onUnreadable: (secret: Omit<Unre
         for (const owner of owners) {
           for (const field of Object.keys(owner.secrets)) {
             const result = await settled(openStored(owner, field));
-            if (result instanceof Error) unreadable.push({ organizationId, credentialId: owner.id, field, why: result.message });
+            if (result instanceof Error)
+              unreadable.push({ organizationId, noun: nounOf(field), credentialId: owner.id, field, why: result.message });
           }
         }
         return unreadable;

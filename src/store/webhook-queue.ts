@@ -107,7 +107,7 @@ export function webhookQueueStore(database: Database) {
             updateOne: {
               // An event waits once.
               filter: { organizationId, _id: `${webhookId}.${each.eventId}` },
-              update: { $set: { webhookId, ...each } },
+              update: { $set: { webhookId, ...waitingOf(each) } },
               upsert: true,
             },
           })),
@@ -162,7 +162,7 @@ export function webhookQueueStore(database: Database) {
         const found = await waitingCollection()
           .find({ organizationId, webhookId: id }, { sort: { position: 1 }, limit, batchSize: limit + 1 })
           .toArray();
-        return found.filter(isWaiting);
+        return found.filter(isWaiting).map(waitingOf);
       },
 
       /**
@@ -239,6 +239,11 @@ function progressOf({ _id: id, organizationId, position, dueAt, heldUntil, failu
     Number.isSafeInteger(failures) &&
     dates.every((value) => value === null || isDate(value));
   return isProgress ? { id, organizationId, position, dueAt, heldUntil, failures, leaseEndsAt } : null;
+}
+
+/** Returns what is known of an event that waits, without its keys and what else the document has. */
+function waitingOf({ eventId, position, object, attempts, firstAt, dueAt }: Waiting): Waiting {
+  return { eventId, position, object, attempts, firstAt, dueAt };
 }
 
 function isWaiting({ eventId, position, object, attempts, firstAt, dueAt }: StoredWaiting): boolean {

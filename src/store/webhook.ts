@@ -7,7 +7,7 @@ import { eventNouns, eventTypes } from './event-forms.ts';
 import { type Extent, isWithin } from './extent.ts';
 import { boolean, date, list, nullable, number, object, oneOf, text, type ValuesOf } from './fields.ts';
 import { type Change, newId, type RecordOf, recordSchema, recordStore } from './records.ts';
-import type { secretStore } from './secret.ts';
+import { type SecretOwner, type secretStore, type UnreadableSecret, WEBHOOK_FIELD } from './secret.ts';
 
 /** Why the gateway has paused a webhook. The schema describes each. */
 export const webhookProblems = ['FAILING', 'GONE', 'EVENTS_LOST', 'SECRET_UNREADABLE'] as const;
@@ -79,7 +79,7 @@ export interface WebhookDeliveryRecord extends RecordOf<typeof deliveryFields> {
 
 /** Whatever the viewer is limited to, the secrets of all credentials and webhooks: a webhook uses its own only. */
 interface SecretHolder {
-  readonly secrets: Pick<ReturnType<ReturnType<typeof secretStore>>, 'put' | 'removeAll' | 'unset' | 'open'>;
+  readonly secrets: Pick<ReturnType<ReturnType<typeof secretStore>>, 'put' | 'removeAll' | 'unset' | 'open' | 'findUnreadable'>;
 }
 
 export function webhookStore(database: Database, authenticity: Authenticity) {
@@ -104,13 +104,20 @@ export function webhookStore(database: Database, authenticity: Authenticity) {
       endUserId: null,
     });
 
+    const secretOwner = (record: WebhookRecord): SecretOwner => ({
+      ...ownerOf(record),
+      secrets: Object.fromEntries(
+        record.secrets.map(({ field, generation, sealedAt }) => [field, { fingerprint: '', sealedAt, generation }]),
+      ),
+    });
+
     async function sealed(
       webhook: Pick<WebhookRecord, 'id' | 'integrationId'>,
       algorithm: WebhookAlgorithm,
       sealedAt: Date,
     ): Promise<[StoredWebhookSecret, Redacted]> {
       const { secret, publicKey } = newWebhookSecret(algorithm);
-      const field = `webhook-${newId()}`;
+      const field = `${WEBHOOK_FIELD}${newId()}`;
       const facts = await secrets.put(ownerOf(webhook), { [field]: secret }, sealedAt);
       return [{ field, generation: facts[field]!.generation, sealedAt, publicKey, until: null }, secret];
     }
@@ -152,12 +159,14 @@ export function webhookStore(database: Database, authenticity: Authenticity) {
           if (!isWithin(extent, record)) throw new UnreadableSecretError('its ciphertext is missing');
           const signing = record.secrets.filter(({ until }) => until === null || until > now);
           if (signing.length === 0) throw new UnreadableSecretError('its ciphertext is missing');
-          const opened = await Promise.all(
-            signing.map(({ field, generation, sealedAt }) =>
-              secrets.open({ ...ownerOf(record), secrets: { [field]: { fingerprint: '', sealedAt, generation } } }, field),
-            ),
-          );
+          const owner = secretOwner(record);
+          const opened = await Promise.all(signing.map(({ field }) => secrets.open(owner, field)));
           return (id, seconds, body) => opened.map((secret) => webhookSignature(secret, id, seconds, body)).join(' ');
+        },
+
+        /** Opens all secrets of these webhooks, and returns those that cannot be opened. */
+        async findUnreadable(all: readonly WebhookRecord[]): Promise<UnreadableSecret[]> {
+          return secrets.findUnreadable(all.map(secretOwner));
         },
 
         /** Deletes webhooks with their secrets. Returns their ids. */

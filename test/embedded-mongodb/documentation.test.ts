@@ -205,6 +205,29 @@ describe('an update', () => {
     expect(await things.findOne()).toEqual({ _id: result.upsertedId, a: 1, b: { c: 2 }, e: 4, f: 5, g: 6 });
     expect(await things.replaceOne({ _id: 9 as never }, { x: 1 }, { upsert: true })).toMatchObject({ upsertedId: 9, upsertedCount: 1 });
   });
+
+  it('operator/update/setOnInsert gives an upsert its _id, unless another operator or the query does', async () => {
+    await things.deleteMany({});
+    const upsert = (filter: Document, update: Document) => ({ updateOne: { filter, update, upsert: true } });
+    const byName = ['a', 'b'].map((name) => upsert({ name }, { $set: { n: 1 }, $setOnInsert: { _id: `id ${name}` } }));
+    expect(await things.bulkWrite(byName, { ordered: false })).toMatchObject({ upsertedIds: { 0: 'id a', 1: 'id b' } });
+    const again = upsert({ name: 'a' }, { $set: { n: 2 }, $setOnInsert: { _id: 'other' } });
+    expect(await things.bulkWrite([again, upsert({ _id: 'c' }, { $setOnInsert: { _id: 'c' } })], { ordered: false })).toMatchObject({
+      matchedCount: 1,
+      upsertedIds: { 1: 'c' },
+    });
+    expect(await things.find({}, { sort: { _id: 1 } }).toArray()).toEqual([
+      { _id: 'c' },
+      { _id: 'id a', name: 'a', n: 2 },
+      { _id: 'id b', name: 'b', n: 1 },
+    ]);
+    for (const [update, code] of [
+      [upsert({ name: 'd' }, { $set: { _id: 'd' }, $setOnInsert: { _id: 'd' } }), 40],
+      [upsert({ _id: 'd' }, { $setOnInsert: { _id: 'e' } }), 66],
+    ] as const)
+      await expect(things.bulkWrite([update], { ordered: false })).rejects.toMatchObject({ code });
+    expect(await things.countDocuments()).toBe(3);
+  });
 });
 
 describe('a pipeline', () => {

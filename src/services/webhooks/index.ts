@@ -13,6 +13,8 @@ export interface WebhookMessage {
   readonly body: string;
   /** Messages of different ones share no connection. */
   readonly partition: string;
+  /** Ends it. */
+  readonly signal?: AbortSignal;
 }
 
 /** What became of a delivery. */
@@ -35,7 +37,7 @@ const TEXT_MS = 2_000;
 /** Sends a delivery as Standard Webhooks says. Redirects are answers like others. */
 export async function sendWebhook(outbound: Outbound, message: WebhookMessage): Promise<WebhookAnswer> {
   const startedAt = performance.now();
-  const { url, id, seconds, signature, body, partition } = message;
+  const { url, id, seconds, signature, body, partition, signal } = message;
   const sent = Buffer.from(body);
   const result = (known: Partial<WebhookAnswer>): WebhookAnswer => ({
     status: null,
@@ -60,13 +62,14 @@ export async function sendWebhook(outbound: Outbound, message: WebhookMessage): 
       body: sent,
       partition,
       limits: LIMITS,
+      ...(signal && { signal }),
     });
     const header = (wanted: string) => answer.headers.find(([name]) => name.toLowerCase() === wanted)?.[1];
     const text = await firstText(answer.body);
     return result({
       status: answer.status,
       text: header('content-encoding') === undefined ? text : null,
-      retryAfterMs: waitOf(header('retry-after')),
+      retryAfterMs: waitOf(header('retry-after'), seconds * 1_000),
     });
   } catch (error) {
     if (!(error instanceof OutboundError)) throw error;
@@ -95,10 +98,10 @@ async function firstText(body: Readable): Promise<string> {
   return text.replace(/(?![\n\t])[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}\u2028\u2029]/gu, '\ufffd');
 }
 
-/** Reads `Retry-After` (RFC 9110, section 10.2.3): seconds or a date. Null if it is neither. */
-function waitOf(text: string | undefined): number | null {
+/** Reads `Retry-After` (RFC 9110, section 10.2.3): seconds, or a date in the form that senders must use (section 5.6.7). Null if it is neither. */
+function waitOf(text: string | undefined, sentAt: number): number | null {
   if (text === undefined) return null;
-  if (/^\d{1,9}$/.test(text)) return Number(text) * 1_000;
-  const at = Date.parse(text);
-  return Number.isNaN(at) ? null : Math.max(0, at - Date.now());
+  if (/^\d+$/.test(text)) return Number(text) * 1_000;
+  const at = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(at) ? null : Math.max(0, at - sentAt);
 }
