@@ -366,14 +366,16 @@ class Turn {
         if (performance.now() - savedAt >= SAVE_MS || this.#deliveries.length >= UNSAVED_MAX) {
           savedAt = performance.now();
           await this.#save(false);
-          this.#isStale = (await this.#store.webhooks.one({ id: this.#webhook.id }))?.version !== this.#webhook.version;
+          await this.#compare();
         }
         // Something can begin, or be read.
         if (!this.#isFull || this.#wantsMore) continue;
         const at = performance.now();
         if (this.#inFlight > 0) busyAt = at;
         else if (!this.#load.lingers || this.#isFailing || at - busyAt >= LINGER_MS) break;
-        await this.#one(this.#inFlight > 0 ? SAVE_MS : busyAt + LINGER_MS - at);
+        const isIdle = this.#inFlight === 0;
+        await this.#one(isIdle ? busyAt + LINGER_MS - at : SAVE_MS);
+        if (isIdle && this.#hasMore) await this.#compare();
       }
     } catch (error) {
       failure = error;
@@ -388,6 +390,11 @@ class Turn {
     if (this.#problem) await pause(this.#gateway, this.#webhook, this.#problem);
     if (failure) throw failure;
     return mayContinue && (this.#isStale || this.#hasMore);
+  }
+
+  /** Ends the turn if the webhook was changed. */
+  async #compare(): Promise<void> {
+    this.#isStale = (await this.#store.webhooks.one({ id: this.#webhook.id }))?.version !== this.#webhook.version;
   }
 
   get #isOver(): boolean {
