@@ -375,7 +375,9 @@ class Turn {
         const at = performance.now();
         if (this.#inFlight > 0) busyAt = at;
         else if (!this.#load.lingers || this.#isFailing || at - busyAt >= LINGER_MS) break;
-        await this.#one(this.#inFlight > 0 ? SAVE_MS : busyAt + LINGER_MS - at);
+        const isIdle = this.#inFlight === 0;
+        await this.#one(isIdle ? busyAt + LINGER_MS - at : SAVE_MS);
+        if (isIdle && this.#hasMore) await this.#checkWebhook();
       }
     } catch (error) {
       failure = error;
