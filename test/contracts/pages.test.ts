@@ -141,11 +141,12 @@ function ordersOf({ field }: (typeof pageFields)[number]): string[] {
     .flatMap(({ name }) => ['ASC', 'DESC'].map((direction) => `sort: { field: ${name}, direction: ${direction} }`));
 }
 
-async function expectRefused(answer: Promise<Answer>, path: string): Promise<void> {
+async function expectRefused(answer: Promise<Answer>, path: string, mayBeExpired = false): Promise<void> {
   const { errors, data, text } = await answer;
   expect(data?.page ?? data?.node?.page ?? null).toBeNull();
+  if (mayBeExpired && errors?.[0]?.extensions.code === 'CURSOR_EXPIRED') return;
   expect(
-    errors?.map(({ extensions }) => [extensions.code, extensions.issues[0].path]),
+    errors?.map(({ extensions }) => [extensions.code, extensions.issues?.[0].path]),
     text,
   ).toEqual([['VALIDATION_FAILED', [path]]]);
 }
@@ -218,8 +219,10 @@ describe.each(pageFields.map((field) => [field.at, field] as const))('%s', (_, f
     );
     const ids = ['', 'x', null, { $gt: '' }, `${parts.at(-1)}0`].map((id) => encode([...parts.slice(0, -1), id]));
     for (const cursor of [...malformed, ...tampered, ...ids]) {
-      await expectRefused(ask(field, `first: 2 after: "${cursor}"`), 'after');
-      await expectRefused(ask(field, `last: 2 before: "${cursor}"`), 'before');
+      // The list of events has given cursors with any text, if somebody else has written it there: after it, there is nothing to read.
+      const mayBeExpired = field.field.name === 'events' && tampered.includes(cursor);
+      await expectRefused(ask(field, `first: 2 after: "${cursor}"`), 'after', mayBeExpired);
+      await expectRefused(ask(field, `last: 2 before: "${cursor}"`), 'before', mayBeExpired);
     }
   });
 

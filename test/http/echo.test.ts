@@ -21,6 +21,7 @@ interface BadOperation {
   readonly variables?: Record<string, unknown>;
   readonly operationName?: string;
   readonly refusal: Refusal;
+  readonly accept?: string;
 }
 
 const badInput = (says: RegExp, path?: readonly (string | number)[]): Refusal => ({ code: 'BAD_USER_INPUT', status: 400, says, path });
@@ -206,6 +207,7 @@ const operations: Readonly<Record<string, BadOperation>> = {
   'a subscription': {
     query: `subscription { ${CANARY}(name: "${CANARY}") }`,
     refusal: { code: 'BAD_REQUEST', status: 406, says: /^A subscription is answered with a stream of server-sent events\./ },
+    accept: 'application/json',
   },
 
   'a text that ends nowhere': {
@@ -301,8 +303,8 @@ function expectRefusal(errors: Json[], { code, says, path }: Refusal): void {
 }
 
 describe('an operation that is wrong is refused without repeating it', () => {
-  it.each(Object.entries(operations))('over HTTP: %s', async (_, { refusal, ...operation }) => {
-    const { status, text, headers, errors } = await test.send(operation, { authorization });
+  it.each(Object.entries(operations))('over HTTP: %s', async (_, { refusal, accept, ...operation }) => {
+    const { status, text, headers, errors } = await test.send(operation, { authorization, ...(accept && { accept }) });
     expectSilence(text, JSON.stringify([...headers]));
     expect([status, text]).toEqual([refusal.status, expect.stringContaining('errors')]);
     expectRefusal(errors!, refusal);
@@ -321,7 +323,7 @@ describe('an operation that is wrong is refused without repeating it', () => {
     expectRefusal(JSON.parse(text).errors, refusal);
   });
 
-  it.each(Object.entries(operations))('from code: %s', async (_, { refusal, ...operation }) => {
+  it.each(Object.entries(operations))('from code: %s', async (_, { refusal, accept: _accept, ...operation }) => {
     const viewer = { organizationId: caller.organization, kind: 'token' as const, subject: 'tester', scopes: new Set(grantableScopes) };
     const result = await test.gateway.execute({ ...operation, viewer });
     expectSilence(JSON.stringify(result));
