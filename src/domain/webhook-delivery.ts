@@ -4,7 +4,7 @@ import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
 import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
 import type { OrganizationStore } from '../store/index.ts';
-import { newId } from '../store/records.ts';
+import { newId, type PageStart } from '../store/records.ts';
 import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
 import type { Waiting, WebhookLease, WebhookProgress } from '../store/webhook-queue.ts';
 import type { GatewayContext } from './context.ts';
@@ -54,8 +54,9 @@ const RETRY_FACTOR = 3;
 const RETRY_MAX_MS = 4 * 60 * 60_000;
 
 const DAY_MS = 24 * 60 * 60_000;
-/** How long attempts are kept, in days. */
+/** How long attempts are kept, in days, and how many of each webhook. */
 const DELIVERY_DAYS = 7;
+const DELIVERIES_MAX = 10_000;
 /** In a cursor: no event that has the position comes after it. */
 const LAST_ID = 'f'.repeat(24);
 
@@ -153,6 +154,7 @@ export function createWebhooks(
         const { webhooks, webhookDeliveries, webhookQueue } = stores.of(organizationId);
         await webhookDeliveries.remove({ createdBefore: before });
         const known = await webhookQueue.ids();
+        for (const webhookId of known) await webhookDeliveries.keepNewest(webhookId, DELIVERIES_MAX);
         const existing = new Set(await webhooks.ids({ id: known }));
         const deleted = known.filter((id) => !existing.has(id));
         if (deleted.length === 0) return;
@@ -255,17 +257,21 @@ function pick({ position, heldUntil, failures }: WebhookProgress) {
   return { position, heldUntil, failures };
 }
 
-/** Stops deliveries, with an entry in the audit log. Nothing that waits is lost. */
-async function pause(gateway: GatewayContext, { id, organizationId }: WebhookRecord, code: WebhookProblem): Promise<void> {
+/** Stops deliveries, with an entry in the audit log, unless the webhook was changed meanwhile. Nothing that waits is lost. */
+async function pause(gateway: GatewayContext, { id, organizationId, version }: WebhookRecord, code: WebhookProblem): Promise<void> {
   const context = asItself(gateway, organizationId);
+  const present = await context.store.webhooks.one({ id });
+  // What was wrong is said of another URL, or of another secret.
+  if (present && present.version !== version) return context.store.webhookQueue.setActive(id, isActive(present));
   const action = { name: 'pauseWebhook', noun: 'webhook', address: null, requestId: null } as const;
   const { store } = context;
   await mutate(
     { ...context, action },
     async () => {
       const record = await store.webhooks.one({ id });
-      await store.webhookQueue.setActive(id, false);
-      if (!record || !isActive(record)) return id;
+      const isSame = record?.version === version;
+      await store.webhookQueue.setActive(id, record !== null && !isSame && isActive(record));
+      if (!record || !isSame || !isActive(record)) return id;
       const since = context.now();
       await store.webhooks.update(record, { problem: { code, since } }, { updatedAt: since, updatedBy: actorOf(context) });
       return id;
@@ -303,6 +309,8 @@ class Turn {
   readonly #open = new Set<string>();
   #readTo: string;
   #hasMore = true;
+  /** Where the next page begins, and the newest position when the first one was read. Undefined: after `#readTo`. */
+  #nextPage: (PageStart & { readonly newest: string }) | undefined;
   #stored = 0;
   #failures: number;
   #heldUntil: Date | null;
@@ -471,32 +479,36 @@ class Turn {
   async #read(): Promise<void> {
     const { integrationId, types } = this.#webhook;
     const filter = integrationId === null ? {} : { integrationId };
-    const request = { limit: EVENTS_AT_ONCE, sortField: 'position', descending: false, after: { value: this.#readTo, id: LAST_ID } };
+    const { newest, ...begin } = this.#nextPage ?? {
+      newest: (await this.#store.events.range()).newest,
+      value: this.#readTo,
+      id: LAST_ID,
+    };
+    const request = { limit: EVENTS_AT_ONCE, sortField: 'position', descending: false, after: begin };
     // What comes while it reads is told again.
     this.#hasMore = false;
-    const { records, hasMore } = await this.#store.events.evenAltered.page(filter, request);
+    const { records, hasMore, continuesAt } = await this.#store.events.evenAltered.page(filter, request);
     const at = this.#gateway.now();
     for (const event of records) {
       const { id: eventId, position } = event;
-      if (!isPosition(position)) continue;
+      // Somebody else can write any position, also one beyond all that are given.
+      if (!isPosition(position) || (event.isAltered && position > newest)) continue;
       this.#readTo = position;
       const isWanted = !event.isAltered && gets(this.#webhook, event) && (types.length === 0 || types.includes(event.type));
       if (!isWanted || this.#known.has(eventId)) continue;
       this.#open.add(position);
       this.#add({ eventId, position, object: objectOf(event), attempts: 0, firstAt: null, dueAt: at, isStored: false, event });
     }
-    if (hasMore) this.#hasMore = true;
-    if (!hasMore && integrationId !== null && records.length === 0) this.#readTo = await this.#reach();
-  }
-
-  /** Without events of its integration, a webhook has come as far as the events that there were. */
-  async #reach(): Promise<string> {
-    const { newest } = await this.#store.events.range();
-    const request = { limit: 1, sortField: 'position', descending: false, after: { value: this.#readTo, id: LAST_ID } };
-    const { records } = await this.#store.events.evenAltered.page({ integrationId: this.#webhook.integrationId! }, request);
-    // What has come meanwhile is read next.
-    if (records.length > 0) this.#hasMore = true;
-    return records.length > 0 || newest < this.#readTo ? this.#readTo : newest;
+    const last = records.at(-1);
+    const end = continuesAt ?? (last && { value: last.position, id: last.id });
+    if (hasMore && end) {
+      this.#hasMore = true;
+      this.#nextPage = { ...end, newest };
+      return;
+    }
+    this.#nextPage = undefined;
+    // All that had positions before it began to read are read, whoever they are for.
+    if (newest > this.#readTo) this.#readTo = newest;
   }
 
   /** Looks whether the webhook is as it was: nothing more is sent to a URL that it had before, or signed with a secret that it had. */
@@ -521,26 +533,32 @@ class Turn {
         this.#finish(item);
         continue;
       }
-      this.#busy.add(object);
-      this.#inFlight += 1;
-      this.#load.count += 1;
-      const { event } = item;
-      const startedAt = this.#gateway.now();
-      sendTo(this.#gateway, this.#webhook, this.#signature, contentOf(event, this.#webhook), this.#load.stopping)
-        .then(({ status, failure, milliseconds, text, retryAfterMs }) => {
-          // The gateway stops. Whoever delivers next makes this attempt again.
-          if (failure === 'ABORTED' && this.#load.stopping.aborted) return void this.#busy.delete(object);
-          this.#note(item, { status, failure, milliseconds, answer: text }, startedAt);
-          if (isDelivered(status)) this.#delivered(item);
-          else this.#failed(item, status, retryAfterMs, startedAt);
-        })
-        // A defect of our own: it is tried again.
-        .catch(() => this.#failed(item, null, null, startedAt))
-        .finally(() => {
-          this.#inFlight -= 1;
-          this.#load.count -= 1;
-          this.wake();
-        });
+      void this.#attempt(item, item.event);
+    }
+  }
+
+  /** Sends an event once, and decides what comes of it. */
+  async #attempt(item: Item, event: EventRecord): Promise<void> {
+    const { stopping } = this.#load;
+    const startedAt = this.#gateway.now();
+    this.#busy.add(item.object);
+    this.#inFlight += 1;
+    this.#load.count += 1;
+    try {
+      const sent = await sendTo(this.#gateway, this.#webhook, this.#signature, contentOf(event, this.#webhook), stopping);
+      const { status, failure, milliseconds, text, retryAfterMs } = sent;
+      // The gateway stops. Whoever delivers next makes this attempt again.
+      if (failure === 'ABORTED' && stopping.aborted) return void this.#busy.delete(item.object);
+      this.#note(item, { status, failure, milliseconds, answer: text }, startedAt);
+      if (isDelivered(status)) this.#delivered(item);
+      else this.#failed(item, status, retryAfterMs, startedAt);
+    } catch {
+      // A defect of our own: it is tried again.
+      this.#failed(item, null, null, startedAt);
+    } finally {
+      this.#inFlight -= 1;
+      this.#load.count -= 1;
+      this.wake();
     }
   }
 
@@ -604,7 +622,7 @@ class Turn {
     item.dueAt = new Date(at + wait);
     this.#busy.delete(item.object);
     this.#keep(item);
-    for (const each of this.#queues.get(item.object)!) this.#wait(each, item.dueAt);
+    for (const each of this.#queues.get(item.object) ?? []) this.#wait(each, item.dueAt);
     if (status === 410) this.#problem = 'GONE';
     else if (at - item.firstAt.getTime() >= TRIED_MS) this.#problem ??= 'FAILING';
     // Who has too much to do, or is closed, means everything.

@@ -99,7 +99,7 @@ export interface IssuedWebhook {
 
 /**
  * Creates a webhook, and begins to deliver what happens from now on. It gets events of those nouns only that the viewer can read.
- * @throws ValidationError, InvalidIntegrationError
+ * @throws ValidationError, InvalidIntegrationError, ForbiddenError when the viewer can read none
  */
 export async function createWebhook(
   context: MutationContext,
@@ -107,6 +107,8 @@ export async function createWebhook(
 ): Promise<IssuedWebhook> {
   const { store, viewer } = context;
   const { integration: ref, ...given } = input;
+  const nouns = readableNouns(viewer);
+  if (nouns.length === 0) throw new ForbiddenError(readScope('credential'));
   const checks = new Checks(context);
   const checked = await checks.run(() => checkInput(newWebhookFields, given));
   await checks.run(() => checkUrl(context, checked?.url));
@@ -121,7 +123,7 @@ export async function createWebhook(
     if (integration) await store.slots.attach(integration.id);
     else await store.organization.touch();
     const base = { ...newRecord(context), ...checked! };
-    const record = { ...base, integrationId: integration?.id ?? null, nouns: readableNouns(viewer), problem: null };
+    const record = { ...base, integrationId: integration?.id ?? null, nouns, problem: null };
     const [webhook, secret] = await store.webhooks.issue(record);
     await store.webhookQueue.begin(webhook.id, (await context.events.range()).newest);
     if (!webhook.enabled) await store.webhookQueue.setActive(webhook.id, false);

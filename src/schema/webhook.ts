@@ -24,6 +24,7 @@ import { byReference } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { readsId } from './kit/input.ts';
+import { MUTATION_COST } from './kit/mutation.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 
 /** Who decides where events are sent gets them. */
@@ -32,6 +33,8 @@ const READS_EVENTS = ['events.get'] as const;
 const READS_OBJECTS = eventNouns.map(readScope);
 /** A request to a third party. */
 const REQUEST_COST = 100;
+/** Many of them, later. */
+const REPLAY_COST = 1_000;
 
 /** Adds `Webhook`, its queries, its mutations and its deliveries. */
 export function addWebhook(kit: Kit): void {
@@ -177,6 +180,7 @@ export function addWebhook(kit: Kit): void {
       }),
     },
     alsoNeeds: () => READS_EVENTS,
+    mayNeed: () => READS_OBJECTS,
     success: issuedSuccess,
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
     audit: 'webhook',
@@ -247,6 +251,7 @@ export function addWebhook(kit: Kit): void {
     description:
       'Delivers events again, with the same ids, whether or not they were delivered. The webhook must be enabled and not paused. You must be able to read whatever the webhook gets.',
     scope: 'webhooks.patch',
+    cost: ({ redelivery }) => (redelivery.since ? REPLAY_COST : MUTATION_COST),
     inputDescription: 'The webhook, and the events.',
     input: {
       ...webhook.which(),

@@ -186,10 +186,25 @@ export function webhookDeliveryStore(database: Database, authenticity: Authentic
   schema.index({ organizationId: 1, createdAt: 1, _id: 1 });
   schema.index({ organizationId: 1, webhookId: 1, createdAt: 1, _id: 1 });
   const model = database.model('WebhookDelivery', schema, 'webhookDeliveries');
-  return recordStore<WebhookDeliveryRecord>(database, model, {
+  const records = recordStore<WebhookDeliveryRecord>(database, model, {
     noun: 'webhookDelivery',
     fields: deliveryFields,
     authenticity,
     nameField: 'webhookId',
+  });
+  return (extent: Extent) => ({
+    ...records(extent),
+    ...translatingErrors({
+      /** Deletes the attempts of a webhook, except for so many of the newest. One read by an index if there are no more. */
+      async keepNewest(webhookId: string, count: number): Promise<void> {
+        const all = database.collection<{ readonly _id: string; readonly createdAt: Date }>('webhookDeliveries');
+        const where = { organizationId: extent.organizationId, webhookId };
+        const newestFirst = { createdAt: -1, _id: -1 } as const;
+        const [first] = await all.find(where, { sort: newestFirst, skip: count, limit: 1, projection: { createdAt: 1 } }).toArray();
+        if (!first) return;
+        const isBefore = { $or: [{ createdAt: { $lt: first.createdAt } }, { createdAt: first.createdAt, _id: { $lte: first._id } }] };
+        await all.deleteMany({ ...where, ...isBefore });
+      },
+    }),
   });
 }

@@ -367,6 +367,10 @@ it('sends nobody what its creator could not read, and keeps to an integration; r
   const reader = { ...caller, scopes };
   const other = { id: (await test.create(caller, 'Integration', { name: 'other' })).id };
   const { id: ofFew } = await make('/few', {}, reader);
+  // Nothing would ever come.
+  const blind = { ...caller, scopes: ['webhooks.post', 'webhooks.patch', 'events.get'] };
+  const { errors } = await answer('createWebhook', { url: 'https://a.example/' }, 'issued { webhookId }', blind);
+  expect(errors![0]!.extensions).toMatchObject({ code: 'FORBIDDEN', scope: 'credentials.get' });
   const { id: ofOther } = await make('/other', { integration: other });
   const key = await test.makeAPIKey(caller, {
     integration: other,
@@ -694,4 +698,63 @@ it('receivers that hang hold up no other webhook, no other organization, and not
   expect((await webhook(hanging[0]!)).deliveries.nodes.every(({ status }: Json) => status === 204)).toBe(true);
   for (const socket of sockets) socket.destroy();
   deaf.close();
+});
+
+it('goes on after events that somebody else has written, after an answer of an old URL, and with no more than 10,000 deliveries', async () => {
+  const own: Caller = { organization: test.newOrganization() };
+  const there = { id: (await test.create(own, 'Integration', { name: 'shop' })).id };
+  const { id } = await make('/altered', {}, own);
+  const { id: ofIntegration } = await make('/altered/integration', { integration: there }, own);
+  await deliver();
+  const events = test.database.collection<Json>('events');
+  const [template] = await events.find({ organizationId: own.organization }).sort({ position: -1 }).limit(1).toArray();
+  const planted = Array.from({ length: 150 }, (_, at) => ({
+    ...template,
+    _id: `${template!._id.slice(0, 20)}${(0x1000 + at).toString(16)}`,
+    integrationId: null,
+    position: `${template!.position}x${100 + at}`,
+  }));
+  const beyond = { ...template, _id: `${template!._id.slice(0, 20)}ffff`, position: '9'.repeat(template!.position.length) };
+  await events.insertMany([...planted, beyond] as never);
+  await test.create(own, 'Connection', { integration: there, name: 'after them' });
+  await deliver();
+  for (const path of ['/altered', '/altered/integration'])
+    expect(bodies(path).map(({ type }) => type)).toEqual(expect.arrayContaining(['connection.created']));
+  await test.create(own, 'Connection', { integration: there, name: 'later' });
+  await deliver();
+  for (const path of ['/altered', '/altered/integration'])
+    expect(bodies(path).filter(({ type }) => type === 'connection.created')).toHaveLength(2);
+
+  // It was sent to the old URL, and answered when the webhook had a new one.
+  answers.set('/altered', async () => {
+    answers.delete('/altered');
+    await run('updateWebhook', { webhook: id, url: `${service.origin()}/altered/new` }, 'webhook { id }', own);
+    return { status: 410 };
+  });
+  await test.create(own, 'Connection', { integration: there, name: 'moving' });
+  await deliver();
+  await deliver();
+  const { webhook: moved } = await test.query(own, 'query ($id: ID!) { webhook(id: $id) { enabled problem { code } } }', { id });
+  expect(moved).toEqual({ enabled: true, problem: null });
+  later(HOUR);
+  await deliver();
+  expect(bodies('/altered/new').map(({ type }) => type)).toContain('connection.created');
+
+  const deliveries = test.database.collection<Json>('webhookDeliveries');
+  const of = async (webhookId: string) => deliveries.countDocuments({ organizationId: own.organization, webhookId });
+  const [delivery] = await deliveries.find({ organizationId: own.organization }).sort({ createdAt: 1 }).limit(1).toArray();
+  const { webhookId } = delivery!;
+  const kept = await of(webhookId);
+  const older = Array.from({ length: 10_000 }, (_, at) => ({
+    ...delivery,
+    _id: `${delivery!._id.slice(0, 19)}${(0x10000 + at).toString(16)}`,
+    createdAt: new Date(delivery!.createdAt.getTime() - 1 - at),
+  }));
+  await deliveries.insertMany(older as never);
+  const ofOther = await of(parseId(ofIntegration)!.id);
+  await test.gateway.webhooks.trim();
+  expect(await of(webhookId)).toBe(10_000);
+  expect(await deliveries.countDocuments({ _id: older.at(-kept)!._id as never })).toBe(0);
+  expect(await of(parseId(ofIntegration)!.id)).toBe(ofOther);
+  for (const each of [id, ofIntegration]) await run('deleteWebhook', { webhook: each }, 'deletedId', own);
 });
