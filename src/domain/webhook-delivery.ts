@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
-import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
+import { isPosition, LAST_ID, NO_POSITION, positionOf } from '../store/event-forms.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import { newId } from '../store/records.ts';
 import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
@@ -56,8 +56,6 @@ const RETRY_MAX_MS = 4 * 60 * 60_000;
 const DAY_MS = 24 * 60 * 60_000;
 /** How long attempts are kept, in days. */
 const DELIVERY_DAYS = 7;
-/** In a cursor: no event that has the position comes after it. */
-const LAST_ID = 'f'.repeat(24);
 
 export type Webhooks = ReturnType<typeof createWebhooks>;
 
