@@ -17,6 +17,7 @@ export {
   eventTypes,
   expiring,
   isPosition,
+  LAST_ID,
   lastPositionUpTo,
   NO_POSITION,
   positionOf,

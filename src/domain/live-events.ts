@@ -1,7 +1,7 @@
 import type { Viewer } from '../access/viewer.ts';
 import { CursorExpiredError, UnauthenticatedError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
-import { NO_POSITION } from '../store/event-forms.ts';
+import { LAST_ID, NO_POSITION } from '../store/event-forms.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
 import type { Filter, PageRequest } from '../store/records.ts';
 import type { Events, OrganizationEvents } from './events.ts';
@@ -15,8 +15,6 @@ const PAGE_SIZE = 100;
 /** How many events of an organization are kept in memory for its listeners, and for how long after the last one, in milliseconds. */
 const KEPT_MAX = 1_000;
 const KEPT_MS = 2_000;
-/** In the cursor of a position: no event that has the position comes after it. */
-const LAST_ID = 'f'.repeat(24);
 
 /** The events that a listener gets, one after the other. */
 export interface EventStream extends AsyncIterable<EventRecord> {

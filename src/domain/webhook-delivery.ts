@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
 import type { EventRecord } from '../store/event.ts';
-import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
+import { isPosition, LAST_ID, NO_POSITION, positionOf } from '../store/event-forms.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import { newId, type PageStart } from '../store/records.ts';
 import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
@@ -57,8 +57,6 @@ const DAY_MS = 24 * 60 * 60_000;
 /** How long attempts are kept, in days, and how many of each webhook. */
 const DELIVERY_DAYS = 7;
 const DELIVERIES_MAX = 10_000;
-/** In a cursor: no event that has the position comes after it. */
-const LAST_ID = 'f'.repeat(24);
 
 export type Webhooks = ReturnType<typeof createWebhooks>;
 

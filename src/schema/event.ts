@@ -6,6 +6,7 @@ import {
   eventTypeChoices,
   expiring,
   isPosition,
+  LAST_ID,
   lastPositionUpTo,
   NO_POSITION,
   positionOf,
@@ -28,8 +29,7 @@ import { recordFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
 
 const LIST = { noun: 'event', sortField: 'position' } as const;
-/** In the cursor of a position: no event that has the position comes after it, or each. */
-const LAST_ID = 'f'.repeat(24);
+/** In the cursor of a position: each event that has the position comes after it. */
 const FIRST_ID = '0'.repeat(24);
 
 /** The enum of the types of objects that have events. */

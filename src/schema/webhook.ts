@@ -88,7 +88,7 @@ export function addWebhook(kit: Kit): void {
         resolve: ({ secrets }) => secrets[1]?.until ?? null,
       }),
       deliveries: webhookDelivery.relatedPage(t, {
-        description: 'The attempts to deliver events and tests, newest first. They are kept for seven days.',
+        description: 'The attempts to deliver events and tests, newest first. They are kept for seven days, the newest 10,000 at most.',
         filter: ({ id }) => ({ webhookId: id }),
       }),
     }),

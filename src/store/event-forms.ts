@@ -100,6 +100,9 @@ export function isPosition(text: string): boolean {
   return /^\d{16}$/.test(text) && Number.isSafeInteger(Number(text));
 }
 
+/** With a position in a cursor, or as the place where a page continues: no event that has the position comes after it. */
+export const LAST_ID = 'f'.repeat(24);
+
 /** Returns the last position that is not after a text. Somebody else can have written any text in place of a position. */
 export function lastPositionUpTo(text: string): string {
   if (isPosition(text)) return text;
