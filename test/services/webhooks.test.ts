@@ -742,8 +742,8 @@ it('goes on after events that somebody else has written, after an answer of an o
 
   const deliveries = test.database.collection<Json>('webhookDeliveries');
   const of = async (webhookId: string) => deliveries.countDocuments({ organizationId: own.organization, webhookId });
-  const [delivery] = await deliveries.find({ organizationId: own.organization }).sort({ createdAt: 1 }).limit(1).toArray();
-  const { webhookId } = delivery!;
+  const webhookId = parseId(id)!.id;
+  const [delivery] = await deliveries.find({ organizationId: own.organization, webhookId }).sort({ createdAt: 1 }).limit(1).toArray();
   const kept = await of(webhookId);
   const older = Array.from({ length: 10_000 }, (_, at) => ({
     ...delivery,
