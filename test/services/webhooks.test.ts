@@ -714,7 +714,7 @@ it('goes on after events that somebody else has written, after an answer of an o
     integrationId: null,
     position: `${template!.position}x${100 + at}`,
   }));
-  const beyond = { ...template, _id: `${template!._id.slice(0, 20)}ffff`, position: '9'.repeat(template!.position.length) };
+  const beyond = { ...template, _id: `${template!._id.slice(0, 20)}ffff`, position: `8${template!.position.slice(1)}` };
   await events.insertMany([...planted, beyond] as never);
   await test.create(own, 'Connection', { integration: there, name: 'after them' });
   await deliver();
