@@ -1,4 +1,6 @@
+import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { exampleCertificate, exampleKey } from '../../src/credential-kinds/examples-pem.ts';
 import type { Gateway } from '../../src/gateway.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
@@ -101,6 +103,15 @@ it('gives each event to each reader exactly once, in one order, while two copies
   }
   const newest = await test.gateway.events.newest([caller.organization, 'nobody']);
   expect([...newest]).toEqual([[caller.organization, String(small.length).padStart(16, '0')]]);
+  // Also when both have changed it before somebody reads.
+  const { readUpTo } = await page(caller, { first: 100 });
+  for (let round = 0; round < 4; round++) {
+    const input = { integration: { id: ids[0] }, description: `in turn ${round}` };
+    await (round % 2 ? onSecond(key, RENAME, { input }) : test.answer(caller, RENAME, { input }));
+  }
+  const { nodes } = await page(caller, { first: 100, after: readUpTo });
+  const inTurn = nodes.filter(({ objectId }: Json) => objectId === ids[0]).map(({ snapshot }: Json) => snapshot.version);
+  expect(inTurn).toEqual([2, 3, 4, 5].map((n) => n + ROUNDS));
 }, 120_000);
 
 it('gives positions once for all who ask at the same time, and everybody sees what was done before', async () => {
@@ -475,6 +486,49 @@ it('tells once for each threshold that a credential is about to expire, with two
     await noticed();
     at(1);
     expect(await noticed()).toEqual(['CREDENTIAL 30', 'CREDENTIAL 14', 'CREDENTIAL 3']);
+  } finally {
+    test.time = () => new Date();
+  }
+}, 60_000);
+
+it('tells it of certificates, and of tokens that nobody can renew, and once more when the time is another one', async () => {
+  const caller = { organization: test.newOrganization() };
+  const integration = { id: (await test.create(caller, 'Integration', { name: 'crm', expiryNotices: ['DAYS_7'] })).id };
+  const expiry = new Date(new X509Certificate(exampleCertificate).validTo);
+  const make = (name: string, data: object) => test.create(caller, 'Credential', { integration, name, data });
+  const { id: token } = await make('token', { oauth2Token: { scopes: [], accessToken: 'secret', accessTokenExpiresAt: expiry } });
+  await make('renewed', { oauth2Token: { scopes: [], accessToken: 'secret', refreshToken: 'secret', accessTokenExpiresAt: expiry } });
+  await make('certificate', { certificateKeyPair: { certificate: exampleCertificate, privateKey: exampleKey } });
+  let { readUpTo } = await page(caller);
+  const noticed = async () => {
+    await Promise.all([test.gateway.events.noticeExpiries(), second.events.noticeExpiries()]);
+    const found = await page(caller, { after: readUpTo });
+    readUpTo = found.readUpTo;
+    return found.nodes
+      .filter(({ type }: Json) => type === 'ABOUT_TO_EXPIRE')
+      .map(({ expiry: { what, days } }: Json) => `${what} ${days}`)
+      .toSorted();
+  };
+  const before = async (time: Date, days: number) => {
+    test.time = () => new Date(time.getTime() - days * DAY + 60_000);
+    return noticed();
+  };
+  const setTime = (accessTokenExpiresAt: Date) =>
+    mutate(caller, 'updateCredential', { credential: token, data: { oauth2Token: { accessTokenExpiresAt } } });
+  try {
+    expect(await noticed()).toEqual([]);
+    expect(await before(expiry, 8)).toEqual([]);
+    expect(await before(expiry, 7)).toEqual(['CERTIFICATE 7', 'TOKEN 7']);
+    expect(await before(expiry, 6)).toEqual([]);
+    const later = new Date(expiry.getTime() + 30 * DAY);
+    expect(await setTime(later)).toMatchObject({ __typename: 'UpdateCredentialSuccess' });
+    expect(await noticed()).toEqual([]);
+    expect(await before(later, 8)).toEqual([]);
+    // It is put off before anybody is told, and comes near again.
+    const last = new Date(later.getTime() + 30 * DAY);
+    expect(await setTime(last)).toMatchObject({ __typename: 'UpdateCredentialSuccess' });
+    expect(await before(later, 7)).toEqual([]);
+    expect(await before(last, 7)).toEqual(['TOKEN 7']);
   } finally {
     test.time = () => new Date();
   }
