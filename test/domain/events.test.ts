@@ -112,6 +112,11 @@ it('gives each event to each reader exactly once, in one order, while two copies
   const { nodes } = await page(caller, { first: 100, after: readUpTo });
   const inTurn = nodes.filter(({ objectId }: Json) => objectId === ids[0]).map(({ snapshot }: Json) => snapshot.version);
   expect(inTurn).toEqual([2, 3, 4, 5].map((n) => n + ROUNDS));
+  // What somebody else has written beyond the newest event is not read.
+  const events = test.database.collection<Json>('events');
+  const last = await events.findOne({ organizationId: caller.organization }, { sort: { position: -1 } });
+  await events.insertOne({ ...last, _id: 'e'.repeat(24), position: '5'.repeat(16) } as never);
+  expect((await page(caller, { first: 100, after: readUpTo })).nodes).toEqual(nodes);
 }, 120_000);
 
 it('gives positions once for all who ask at the same time, and everybody sees what was done before', async () => {
