@@ -219,7 +219,8 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
   async function run(page: Page, title: string) {
     await page.getByRole('tab', { name: title, exact: true }).click();
     await eventually(() => editor(page)).toContain(examples.find(({ query }) => titleOf(query) === title)!.query.slice(0, 40));
-    await page.locator('.graphiql-execute-button').click();
+    // While something runs, the same button stops it.
+    await page.locator('.graphiql-execute-button[aria-label^="Execute"]').click();
   }
   /** Replaces what an editor holds. Monaco's own paste and brackets need no help this way. */
   async function write(page: Page, where: string, text: string) {
@@ -267,7 +268,7 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     await change('one');
     await eventually(() => result(page)).toContain('"objectType": "INTEGRATION"');
     const ended = page.waitForEvent('requestfailed', (request) => request === stream);
-    await page.locator('.graphiql-execute-button').click();
+    await page.locator('.graphiql-execute-button[aria-label^="Stop"]').click();
     await ended;
     const seen = await result(page);
     await change('two');

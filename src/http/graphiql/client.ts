@@ -107,7 +107,20 @@ const script = String.raw`
 
   // --- Operations ---
 
-  async function run({ query, variables, operationName }, { headers = {}, documentAST } = {}) {
+  /** Returns the kinds and names of the operations of a document: the words before the selections, without comments and texts. */
+  function operationsIn(query) {
+    const text = query.replace(/"""[^]*?"""|"(?:\\.|[^"\\])*"|#[^\n]*/g, ' ');
+    let depth = 0;
+    let outside = '';
+    for (const character of text) {
+      if ('})]'.includes(character)) depth -= 1;
+      if (depth === 0) outside += character;
+      if ('{(['.includes(character)) depth += 1;
+    }
+    return [...outside.matchAll(/(query|mutation|subscription)\b\s*(\w*)/g)].map(([, kind, name]) => ({ kind, name }));
+  }
+
+  async function run({ query, variables, operationName }, { headers = {} } = {}) {
     const sent = new Headers({ accept: 'application/json', 'content-type': 'application/json' });
     if (token) sent.set('authorization', 'Bearer ' + token);
     for (const [name, value] of Object.entries(headers)) sent.set(name, value);
@@ -125,15 +138,15 @@ const script = String.raw`
       });
       return response.json().catch(() => failure('The gateway responded with status ' + response.status + ' and without JSON.'));
     };
-    const asked = (documentAST?.definitions ?? []).filter((each) => each.kind === 'OperationDefinition');
-    const operation = asked.find((each) => each.name?.value === operationName) ?? asked[0];
-    // For a moment after a change of tabs GraphiQL still passes the operation name of the previous tab.
-    const isThere = operationName && new RegExp('\b' + operationName + '\b').test(query);
-    if (operation?.operation === 'subscription') return listen({ query, operationName: isThere ? operationName : undefined, variables }, sent);
+    // For a moment after a change of tabs, GraphiQL still passes the name of the operation, and the parsed document, of the previous tab.
+    const operations = operationsIn(query);
+    const named = operations.find(({ name }) => operationName && name === operationName);
+    const { kind } = named ?? operations[0] ?? {};
+    if (kind === 'subscription') return listen({ query, operationName: named?.name, variables }, sent);
     try {
       const result = await ask({
         query,
-        operationName: isThere ? operationName : undefined,
+        operationName: named?.name,
         variables: await withIds(variables, ask),
       });
       noteRefusal(result, sent);
