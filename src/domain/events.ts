@@ -34,7 +34,7 @@ const DAY_MS = 24 * 60 * 60_000;
 export type Events = ReturnType<typeof createEvents>;
 
 /** The numbering of an organization that runs, and the one that comes after it, if somebody waits for it. */
-interface Turn {
+interface Numbering {
   readonly running: Promise<boolean>;
   next: Promise<boolean> | undefined;
 }
@@ -71,10 +71,10 @@ export function createEvents(
   const listeners = new Set<(organizationId: string) => void>();
   const waiting = new Map<string, NodeJS.Timeout>();
   const running = new Set<Promise<void>>();
-  const turns = new Map<string, Turn>();
+  const numberings = new Map<string, Numbering>();
 
   /** Runs some transactions that number the events of an organization, and wakes up who waits for them. Returns whether these were all events. */
-  async function begin(organizationId: string): Promise<boolean> {
+  async function numberNow(organizationId: string): Promise<boolean> {
     const { hadNew, isAll } = await stores.of(organizationId).events.number(now(), TIMES_AT_ONCE);
     if (hadNew) for (const listener of listeners) listener(organizationId);
     return isAll;
@@ -85,22 +85,20 @@ export function createEvents(
    * while one runs is done once for all who ask, when it has ended: it can have begun before the commit. Returns whether these were all events.
    */
   function numberSome(organizationId: string): Promise<boolean> {
-    const turn = turns.get(organizationId);
-    if (turn) {
-      turn.next ??= turn.running.catch(() => {}).then(() => take(organizationId));
-      return turn.next;
-    }
-    return take(organizationId);
+    const present = numberings.get(organizationId);
+    if (!present) return begin(organizationId);
+    present.next ??= present.running.catch(() => {}).then(() => begin(organizationId));
+    return present.next;
   }
 
-  function take(organizationId: string): Promise<boolean> {
-    const turn: Turn = { running: begin(organizationId), next: undefined };
-    turns.set(organizationId, turn);
+  function begin(organizationId: string): Promise<boolean> {
+    const numbering: Numbering = { running: numberNow(organizationId), next: undefined };
+    numberings.set(organizationId, numbering);
     const end = () => {
-      if (turn.next === undefined) turns.delete(organizationId);
+      if (numbering.next === undefined) numberings.delete(organizationId);
     };
-    turn.running.then(end, end);
-    return turn.running;
+    numbering.running.then(end, end);
+    return numbering.running;
   }
 
   /** Numbers all events of an organization that were committed before this is called. */

@@ -1,9 +1,9 @@
 import type { Viewer } from '../access/viewer.ts';
 import { CursorExpiredError, UnauthenticatedError } from '../errors.ts';
-import type { EventRecord } from '../store/event.ts';
-import { LAST_ID, NO_POSITION } from '../store/event-forms.ts';
+import { type EventRange, type EventRecord, pageAfter } from '../store/event.ts';
+import { NO_POSITION } from '../store/event-forms.ts';
 import type { OrganizationStore, Store } from '../store/index.ts';
-import type { Filter, PageRequest } from '../store/records.ts';
+import type { Filter } from '../store/records.ts';
 import type { Events, OrganizationEvents } from './events.ts';
 
 /** How often each copy of the gateway asks what other copies have numbered, in milliseconds. */
@@ -87,7 +87,7 @@ export function createLiveEvents({ stores, events }: { readonly stores: Store; r
 
   async function readNews(feed: Feed): Promise<void> {
     const own = stores.of(feed.organizationId).events;
-    const { records, hasMore, continuesAt } = await own.evenAltered.page({}, pageAfter(feed.newest));
+    const { records, hasMore, continuesAt } = await own.evenAltered.page({}, pageAfter(feed.newest, PAGE_SIZE));
     const last = continuesAt ? { position: String(continuesAt.value) } : records.at(-1);
     if (!last) return;
     const before = feed.newest;
@@ -223,7 +223,7 @@ class Listener implements EventStream {
   /** The end user that listens. */
   readonly endUserId: string | undefined;
   readonly #feed: Feed;
-  readonly #from: { readonly store: OrganizationStore; readonly range: () => Promise<{ newest: string; removed: string }> };
+  readonly #from: { readonly store: OrganizationStore; readonly range: () => Promise<EventRange> };
   readonly #onEnd: () => void;
   readonly #isWanted: (event: EventRecord) => boolean;
   #position: string;
@@ -247,7 +247,7 @@ class Listener implements EventStream {
       ...from
     }: {
       readonly store: OrganizationStore;
-      readonly range: () => Promise<{ newest: string; removed: string }>;
+      readonly range: () => Promise<EventRange>;
       readonly after: string;
       readonly endUserId: string | undefined;
     },
@@ -313,7 +313,7 @@ class Listener implements EventStream {
     const { newest, removed } = await this.#from.range();
     if (this.#at < removed || this.#at > newest) throw new CursorExpiredError();
     // What is removed is announced a minute before.
-    const page = await this.#from.store.events.evenAltered.page(this.follow.filter, { ...pageAfter(this.#at), isBounded: true });
+    const page = await this.#from.store.events.evenAltered.page(this.follow.filter, { ...pageAfter(this.#at, PAGE_SIZE), isBounded: true });
     // Nothing that has a position is beyond the newest one, unless somebody else has written it, or it came in the meantime.
     this.#own = page.records.filter(({ position }) => position <= newest);
     const last = page.continuesAt ? String(page.continuesAt.value) : page.records.at(-1)?.position;
@@ -349,10 +349,6 @@ class Listener implements EventStream {
       this.end();
     }
   }
-}
-
-function pageAfter(position: string): PageRequest<'position'> {
-  return { limit: PAGE_SIZE, sortField: 'position', descending: false, after: { value: position, id: LAST_ID } };
 }
 
 /** Returns the index of the first event after a position. Events are in the order of their positions. */

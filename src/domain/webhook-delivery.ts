@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import { setMaxListeners } from 'node:events';
 import { AlteredRecordError, UnreadableSecretError } from '../errors.ts';
-import type { EventRecord } from '../store/event.ts';
-import { isPosition, LAST_ID, NO_POSITION, positionOf } from '../store/event-forms.ts';
+import { type EventRecord, pageAfter } from '../store/event.ts';
+import { isPosition, NO_POSITION, positionOf } from '../store/event-forms.ts';
 import type { OrganizationStore } from '../store/index.ts';
 import { newId, type PageStart } from '../store/records.ts';
-import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord } from '../store/webhook.ts';
+import type { WebhookDeliveryRecord, WebhookProblem, WebhookRecord, WebhookSigner } from '../store/webhook.ts';
 import type { Waiting, WebhookLease, WebhookProgress } from '../store/webhook-queue.ts';
 import type { GatewayContext } from './context.ts';
 import { inFairOrder, inTurnByOrganization } from './in-turn.ts';
@@ -220,7 +220,7 @@ async function work(
   const release = (changes: Partial<WebhookProgress> = {}) =>
     store.webhookQueue.save(lease, { ...pick(progress), ...changes }, [], [], null);
   let webhook: WebhookRecord | null;
-  let signature: (id: string, seconds: number, body: string) => string;
+  let signature: WebhookSigner;
   try {
     webhook = await store.webhooks.one({ id });
     if (!webhook || !isActive(webhook)) {
@@ -289,7 +289,7 @@ class Turn {
   readonly #gateway: GatewayContext;
   readonly #store: OrganizationStore;
   readonly #webhook: WebhookRecord;
-  readonly #signature: (id: string, seconds: number, body: string) => string;
+  readonly #signature: WebhookSigner;
   readonly #lease: WebhookLease;
   readonly #load: Load;
   readonly #startedAt: number;
@@ -308,7 +308,7 @@ class Turn {
   #readTo: string;
   #hasMore = true;
   /** Where the next page begins, and the newest position when the first one was read. Undefined: after `#readTo`. */
-  #nextPage: (PageStart & { readonly newest: string }) | undefined;
+  #nextPage: { readonly start: PageStart; readonly newest: string } | undefined;
   #stored = 0;
   #failures: number;
   #heldUntil: Date | null;
@@ -328,7 +328,7 @@ class Turn {
     gateway: GatewayContext,
     store: OrganizationStore,
     webhook: WebhookRecord,
-    signature: (id: string, seconds: number, body: string) => string,
+    signature: WebhookSigner,
     lease: WebhookLease,
     { position, failures, heldUntil }: WebhookProgress,
     load: Load,
@@ -477,15 +477,10 @@ class Turn {
   async #read(): Promise<void> {
     const { integrationId, types } = this.#webhook;
     const filter = integrationId === null ? {} : { integrationId };
-    const { newest, ...begin } = this.#nextPage ?? {
-      newest: (await this.#store.events.range()).newest,
-      value: this.#readTo,
-      id: LAST_ID,
-    };
-    const request = { limit: EVENTS_AT_ONCE, sortField: 'position', descending: false, after: begin };
+    const { newest, start } = this.#nextPage ?? { newest: (await this.#store.events.range()).newest, start: this.#readTo };
     // What comes while it reads is told again.
     this.#hasMore = false;
-    const { records, hasMore, continuesAt } = await this.#store.events.evenAltered.page(filter, request);
+    const { records, hasMore, continuesAt } = await this.#store.events.evenAltered.page(filter, pageAfter(start, EVENTS_AT_ONCE));
     const at = this.#gateway.now();
     for (const event of records) {
       const { id: eventId, position } = event;
@@ -501,7 +496,7 @@ class Turn {
     const end = continuesAt ?? (last && { value: last.position, id: last.id });
     if (hasMore && end) {
       this.#hasMore = true;
-      this.#nextPage = { ...end, newest };
+      this.#nextPage = { newest, start: end };
       return;
     }
     this.#nextPage = undefined;

@@ -2,7 +2,7 @@ import { encodeId } from '../access/global-id.ts';
 import { enumValue } from '../fields/enum-value.ts';
 import { sendWebhook, type WebhookAnswer } from '../services/webhooks/index.ts';
 import type { EventRecord } from '../store/event.ts';
-import type { WebhookRecord } from '../store/webhook.ts';
+import type { WebhookRecord, WebhookSigner } from '../store/webhook.ts';
 import type { DomainContext } from './context.ts';
 
 /** What is sent of an event, or of a test. */
@@ -66,7 +66,7 @@ export function testContent(webhookId: string, id: string, at: Date): WebhookCon
 export async function sendTo(
   { outbound, now }: Pick<DomainContext, 'outbound' | 'now'>,
   { id: partition, url }: Pick<WebhookRecord, 'id' | 'url'>,
-  signature: (id: string, seconds: number, body: string) => string,
+  signature: WebhookSigner,
   { id, body }: WebhookContent,
   signal?: AbortSignal,
 ): Promise<WebhookAnswer> {

@@ -3,12 +3,12 @@ import { isMacOf, macOf } from '../secrets/record-mac.ts';
 import type { auditStore } from './audit.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, DuplicateKeyError, translate, translatingErrors } from './database.ts';
-import { type CarriedEvent, eventFields, NO_POSITION, positionOf } from './event-forms.ts';
+import { type CarriedEvent, eventFields, LAST_ID, NO_POSITION, positionOf } from './event-forms.ts';
 import type { Extent } from './extent.ts';
 import { date, nullable, type TenantDocument, tenantSchema, text } from './fields.ts';
 import { newId } from './ids.ts';
 import type { Box } from './outbox.ts';
-import { type RecordOf, recordSchema, recordStore } from './records.ts';
+import { type PageRequest, type PageStart, type RecordOf, recordSchema, recordStore } from './records.ts';
 
 /** Something that happened to an object, with its position in the order of the organization's events. */
 export interface EventRecord extends RecordOf<typeof eventFields> {}
@@ -237,6 +237,11 @@ export function eventStore(
         .project<{ readonly position: string; readonly updatedAt: unknown }>({ position: 1, updatedAt: 1 })
         .toArray();
 
+    async function rangeNow(): Promise<EventRange> {
+      const { newest, removed } = (await again(head, repair)) ?? NO_EVENTS;
+      return { newest, removed };
+    }
+
     return {
       ...own,
       ...translatingErrors({
@@ -255,18 +260,17 @@ export function eventStore(
          * good, if the events prove it.
          */
         async range(reached: string = NO_POSITION): Promise<EventRange> {
-          const { newest, removed } = (await again(head, repair)) ?? NO_EVENTS;
-          if (reached <= newest) return { newest, removed };
+          const range = await rangeNow();
+          if (reached <= range.newest) return range;
           await repair();
-          const { newest: then, removed: removedThen } = (await again(head, repair)) ?? NO_EVENTS;
-          return { newest: then, removed: removedThen };
+          return rangeNow();
         },
 
         /**
          * Returns the position before the first event that got its position at a time, or later. It takes about twenty reads for a million events.
          */
         async positionAt(time: Date): Promise<string> {
-          const { newest, removed } = (await again(head, repair)) ?? NO_EVENTS;
+          const { newest, removed } = await rangeNow();
           let [before, last] = [Number(removed), Number(newest)];
           // All up to `before` are older, and all after `last` are not.
           while (before < last) {
@@ -332,6 +336,12 @@ export function eventStore(
 }
 
 const NO_EVENTS: EventRange = { newest: NO_POSITION, removed: NO_POSITION };
+
+/** Returns the request for a page of events in their order, after a position, or where another page has ended. */
+export function pageAfter(start: string | PageStart, limit: number): PageRequest<'position'> {
+  const after = typeof start === 'string' ? { value: start, id: LAST_ID } : start;
+  return { limit, sortField: 'position', descending: false, after };
+}
 
 /** Another copy of the gateway has numbered, or deleted, at the same time. */
 class SupersededError extends Error {}

@@ -74,6 +74,9 @@ const deliveryFields = {
   answer: nullable(text()),
 };
 
+/** Returns the value of `webhook-signature` for the id of a message, the time at which it is sent, in seconds, and its body. */
+export type WebhookSigner = (id: string, seconds: number, body: string) => string;
+
 /** An attempt to deliver an event. Its `createdAt` is when it began. */
 export interface WebhookDeliveryRecord extends RecordOf<typeof deliveryFields> {}
 
@@ -155,7 +158,7 @@ export function webhookStore(database: Database, authenticity: Authenticity) {
          * Returns a function that signs deliveries with all secrets that are valid at a time, without returning them: the value of `webhook-signature`.
          * @throws UnreadableSecretError when one cannot be opened
          */
-        async signer(record: WebhookRecord, now: Date): Promise<(id: string, seconds: number, body: string) => string> {
+        async signer(record: WebhookRecord, now: Date): Promise<WebhookSigner> {
           if (!isWithin(extent, record)) throw new UnreadableSecretError('its ciphertext is missing');
           const signing = record.secrets.filter(({ until }) => until === null || until > now);
           if (signing.length === 0) throw new UnreadableSecretError('its ciphertext is missing');
