@@ -235,10 +235,7 @@ async function work(
     signature = await store.webhooks.signer(webhook, now());
   } catch (error) {
     if (error instanceof UnreadableSecretError) {
-      const present = await store.webhooks.one({ id });
-      if (present?.version === webhook!.version) await pause(gateway, present, 'SECRET_UNREADABLE');
-      // Its secret was replaced after the webhook was read.
-      else await release();
+      await pause(gateway, webhook!, 'SECRET_UNREADABLE');
       return false;
     }
     // What nobody can prove is not delivered. It is in the audit log that it was altered.
@@ -258,11 +255,11 @@ function pick({ position, heldUntil, failures }: WebhookProgress) {
 /** Stops deliveries, with an entry in the audit log, unless the webhook was changed meanwhile. Nothing that waits is lost. */
 async function pause(gateway: GatewayContext, { id, organizationId, version }: WebhookRecord, code: WebhookProblem): Promise<void> {
   const context = asItself(gateway, organizationId);
-  const present = await context.store.webhooks.one({ id });
-  // What was wrong is said of another URL, or of another secret.
-  if (present && present.version !== version) return context.store.webhookQueue.setActive(id, isActive(present));
-  const action = { name: 'pauseWebhook', noun: 'webhook', address: null, requestId: null } as const;
   const { store } = context;
+  const present = await store.webhooks.one({ id });
+  // What was wrong is said of another URL, or of another secret, or of nothing any more.
+  if (present?.version !== version) return store.webhookQueue.setActive(id, present !== null && isActive(present));
+  const action = { name: 'pauseWebhook', noun: 'webhook', address: null, requestId: null } as const;
   await mutate(
     { ...context, action },
     async () => {

@@ -256,12 +256,17 @@ it('reads what is new once for all listeners of an organization', async () => {
   const caller = { organization: test.newOrganization() };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
   const streams = await Promise.all(Array.from({ length: 20 }, () => begin(caller)));
-  const commands = await test.countCommands(async () => {
-    await change(other, caller, id, 'by the other copy');
-    for (const stream of streams) expect((await stream.event()).type).toBe('UPDATED');
-  });
-  // Events are read by an aggregation. The rest asks, for all organizations, whether there is something new, or belongs to jobs.
-  expect(commands.filter((name) => name === 'aggregate')).toEqual(['aggregate']);
+  const rounds: string[][] = [];
+  // The jobs of the minute can run during one of them.
+  for (const round of ['first', 'second']) {
+    const commands = await test.countCommands(async () => {
+      await change(other, caller, id, `by the other copy, ${round}`);
+      for (const stream of streams) expect((await stream.event()).type).toBe('UPDATED');
+    });
+    // The rest asks, for all organizations, whether there is something new.
+    rounds.push(commands.filter((name) => name !== 'find'));
+  }
+  expect(rounds).toContainEqual(['aggregate']);
   for (const stream of streams) await stream.close();
 });
 
