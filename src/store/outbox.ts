@@ -175,8 +175,8 @@ export function createOutbox(database: Database, now: () => Date, keyOf: (organi
       return names;
     },
     /** Sets the function that is called with the organization when something was committed. It must not throw. */
-    onCommitted(listener: (organizationId: string) => void): void {
-      onCommitted = listener;
+    onCommitted(callback: (organizationId: string) => void): void {
+      onCommitted = callback;
     },
   };
 }
