@@ -68,7 +68,7 @@ export function createEvents(
   { stores, now }: { readonly stores: Store; readonly now: () => Date },
   { days, isAutomatic }: { readonly days: number; readonly isAutomatic: boolean },
 ) {
-  const listeners = new Set<(organizationId: string) => void>();
+  const callbacks = new Set<(organizationId: string) => void>();
   const waiting = new Map<string, NodeJS.Timeout>();
   const running = new Set<Promise<void>>();
   const numberings = new Map<string, Numbering>();
@@ -76,7 +76,7 @@ export function createEvents(
   /** Runs some transactions that number the events of an organization, and wakes up who waits for them. Returns whether these were all events. */
   async function numberNow(organizationId: string): Promise<boolean> {
     const { hadNew, isAll } = await stores.of(organizationId).events.number(now(), TIMES_AT_ONCE);
-    if (hadNew) for (const listener of listeners) listener(organizationId);
+    if (hadNew) for (const callback of callbacks) callback(organizationId);
     return isAll;
   }
 
@@ -124,9 +124,9 @@ export function createEvents(
   return {
     number,
     /** Calls the function when events of an organization got their positions in this process. It must not throw. Returns what ends that. */
-    onNumbered(listener: (organizationId: string) => void): () => void {
-      listeners.add(listener);
-      return () => void listeners.delete(listener);
+    onNumbered(callback: (organizationId: string) => void): () => void {
+      callbacks.add(callback);
+      return () => void callbacks.delete(callback);
     },
     /** Returns the positions of the newest events of some organizations. None for an organization without events. */
     newest: (organizationIds: readonly string[]): Promise<Map<string, string>> => stores.newestEvents(organizationIds),
