@@ -36,6 +36,7 @@ import {
   answer,
   emptySubscription,
   mutationByGet,
+  noOperations,
   type OnDefect,
   publicError,
   streamNotAccepted,
@@ -183,6 +184,7 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     const { document } = asked;
     const operation = getOperationAST(document, operationName);
     if (!operation) throw unknownOperation();
+    if (!schema.getRootType(operation.operation)) throw noOperations();
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     if (isMutation && !mayMutate) throw mutationByGet();
     const isSubscription = operation.operation === OperationTypeNode.SUBSCRIPTION;
