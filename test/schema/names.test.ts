@@ -153,6 +153,25 @@ describe('other names', () => {
     }
   });
 
+  it('are not those of the audit log, which several gateways can write', async () => {
+    const organization = test.newOrganization();
+    const integration = await plain.create({ organization }, 'Integration', { name: 'crm' });
+    const create = 'mutation ($input: NewServiceConnection!) { createServiceConnection(input: $input) { __typename } }';
+    const input = { integration: { id: integration.id }, name: 'one' };
+    await test.query({ organization }, create, { input });
+    const { errors } = await test.answer({ organization, scopes: ['connections.get'] }, create, { input });
+    expect(errors).toMatchObject([{ extensions: { code: 'FORBIDDEN' } }]);
+    await test.gateway.audit.seal();
+    const { auditLog } = await test.query({ organization }, '{ auditLog { nodes { action outcome } } }');
+    expect(auditLog.nodes).toEqual(
+      expect.arrayContaining([
+        { action: 'createConnection', outcome: 'SUCCESS' },
+        { action: 'createConnection', outcome: 'FORBIDDEN' },
+      ]),
+    );
+    expect(JSON.stringify(auditLog)).not.toContain('createServiceConnection');
+  });
+
   it('are those of the examples, of which those that ask for what is left out are left out', () => {
     const all = examples.map(({ query }) => renamedDocument(query, names));
     expect(all.filter((query) => query === undefined)).toHaveLength(examples.filter(({ query }) => query.includes('revealSecret')).length);
