@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, EVENT_DAYS, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
+import { type FederationAddition, type FederationOptions, federationAdditions, type SchemaNames } from './schema-names.ts';
 import { parsedUrl } from './url.ts';
 
 /** A setting that is a whole number. */
@@ -36,6 +37,29 @@ function listOf(canonical: (item: string, refuse: (message: string) => void) => 
       return result;
     }),
   );
+}
+
+/** In ROOT_FIELDS, stands for a field that is left out. */
+const LEFT_OUT = '-';
+const typePlace = /^[A-Z]\w*$/;
+const rootFieldPlace = /^(Query|Mutation|Subscription)\.[a-z]\w*$/;
+const newName = /^[A-Za-z]\w{0,99}$/;
+
+/** A setting that is a list of pairs `old=new`. Whether there is the old name, and whether the new one is free, only the schema tells. */
+function pairsOf(wrong: (old: string, name: string) => string | undefined) {
+  return z.string().transform((list, { addIssue }) => {
+    const pairs = new Map<string, string>();
+    const messages = new Set<string>();
+    for (const item of list.split(',')) {
+      const [old = '', name = '', ...more] = item.split('=').map((part) => part.trim());
+      const message = more.length > 0 ? wrong('', '') : wrong(old, name);
+      if (message) messages.add(message);
+      else if (pairs.has(old)) messages.add('must not name the same one twice');
+      pairs.set(old, name);
+    }
+    for (const message of messages) addIssue(message);
+    return pairs;
+  });
 }
 
 /** Returns what is wrong with a text that should be a host name or an address without anything else. Undefined if nothing of this is wrong. */
@@ -301,6 +325,32 @@ const settings = {
     description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',
   }),
+  FEDERATION: z
+    .enum(['true', 'false'], 'must be true or false')
+    .default('false')
+    .describe('whether the gateway is a subgraph of Apollo Federation 2, see [In a supergraph](#in-a-supergraph)'),
+  FEDERATION_ADDS: listOf((item, refuse) => {
+    if (!federationAdditions.some((each) => each === item)) refuse(`must be of: ${federationAdditions.join(', ')}`);
+    return item;
+  })
+    .optional()
+    .describe(
+      'what the subgraph contains that it does not by default, separated by commas: `plaintext` (the mutations that return secrets), `scopes` (`@requiresScopes`), `credentials` (a key of `CredentialBase`)',
+    ),
+  TYPE_NAMES: pairsOf((place, name) =>
+    typePlace.test(place) && newName.test(name) ? undefined : 'must be pairs such as Contact=EndUserContact, separated by commas',
+  )
+    .optional()
+    .describe(
+      'other names for types, where they would meet those of another subgraph, such as `Contact=EndUserContact,Connection=ServiceConnection`',
+    ),
+  ROOT_FIELDS: pairsOf((place, name) =>
+    rootFieldPlace.test(place) && (newName.test(name) || name === LEFT_OUT)
+      ? undefined
+      : `must be pairs such as Query.viewer=gatewayViewer or Query.node=${LEFT_OUT}, separated by commas`,
+  )
+    .optional()
+    .describe('other names for root fields, such as `Query.viewer=gatewayViewer`. `Query.node=-` leaves one out'),
   CHECK_CONNECTIONS_HOURS: whole(0, 8_760, 0).describe(
     'after how many hours each connection is checked again, if its connector says how (`check`, or an `introspectionUrl`); 0 means only when somebody asks',
   ),
@@ -514,6 +564,9 @@ export interface Config {
   readonly allowedHosts: readonly string[] | undefined;
   readonly corsOrigins: readonly string[];
   readonly trustedProxies: number;
+  /** How the gateway is a subgraph. If undefined, it is none. */
+  readonly federation: FederationOptions | undefined;
+  readonly names: SchemaNames;
   /** 0 if connections are only checked when somebody asks. */
   readonly checkConnectionsHours: number;
   readonly eventDays: number;
@@ -559,19 +612,8 @@ export class ConfigError extends Error {
  * @throws ConfigError listing all invalid settings
  */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
-  // An empty setting counts as unset, as intended by `FOO= npm start` and in compose files.
-  const given = Object.fromEntries(settingNames.map((name) => [name, environment[name] || undefined]));
-  const wrong = settingNames.flatMap((name) => {
-    const problem = wrongEnds(name, given[name] ?? '');
-    return problem ? [`${name} ${problem}`] : [];
-  });
-  if (wrong.length > 0) throw new ConfigError(wrong.map((problem) => `${problem}.`).join('\n'));
-  const parsed = z.object(settings).safeParse(given);
-  const problems = parsed.success
-    ? combinations(parsed.data)
-    : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
-  if (!parsed.success || problems.length > 0) throw new ConfigError(problems.map((problem) => `${problem}.`).join('\n'));
-  const read = parsed.data;
+  const read = parsedSettings(settingNames, environment, combinations);
+  const subgraph = subgraphOf(read);
   return {
     host: read.HOST,
     port: read.PORT,
@@ -599,6 +641,8 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     allowedHosts: read.ALLOWED_HOSTS ?? (isLoopback(read.HOST) ? loopbackHosts : undefined),
     corsOrigins: read.CORS_ORIGINS ?? [],
     trustedProxies: read.TRUSTED_PROXIES,
+    federation: read.FEDERATION === 'true' ? subgraph.federation : undefined,
+    names: subgraph.names,
     checkConnectionsHours: read.CHECK_CONNECTIONS_HOURS,
     eventDays: read.EVENT_DAYS,
     limits: {
@@ -726,6 +770,49 @@ function combinations(read: Settings): string[] {
     if (why) problems.push(`TOKEN_JWKS_URL (or TOKEN_SECRET) is missing: development tokens are not available ${why}`);
   }
   return problems;
+}
+
+const subgraphSettings = ['FEDERATION', 'FEDERATION_ADDS', 'TYPE_NAMES', 'ROOT_FIELDS'] as const;
+
+/** The form of the subgraph, whether or not the gateway serves it. */
+export interface SubgraphConfig {
+  readonly federation: FederationOptions;
+  readonly names: SchemaNames;
+}
+
+/**
+ * Reads only the settings that the text of the subgraph depends on, so that it can be printed where there is no database and no key.
+ * @throws ConfigError
+ */
+export function readSubgraphConfig(environment: Readonly<Record<string, string | undefined>>): SubgraphConfig {
+  return subgraphOf(parsedSettings(subgraphSettings, environment, () => []));
+}
+
+/** Reads the settings with these names; the others have their defaults. @throws ConfigError */
+function parsedSettings(
+  names: readonly (keyof typeof settings)[],
+  environment: Readonly<Record<string, string | undefined>>,
+  combined: (read: Settings) => readonly string[],
+): Settings {
+  // An empty setting counts as unset, as intended by `FOO= npm start` and in compose files.
+  const given = Object.fromEntries(names.map((name) => [name, environment[name] || undefined]));
+  const wrong = names.flatMap((name) => {
+    const problem = wrongEnds(name, given[name] ?? '');
+    return problem ? [`${name} ${problem}`] : [];
+  });
+  if (wrong.length > 0) throw new ConfigError(wrong.map((problem) => `${problem}.`).join('\n'));
+  const parsed = z.object(settings).safeParse(given);
+  const problems = parsed.success ? combined(parsed.data) : parsed.error.issues.map((issue) => `${issue.path.join('.')} ${issue.message}`);
+  if (!parsed.success || problems.length > 0) throw new ConfigError(problems.map((problem) => `${problem}.`).join('\n'));
+  return parsed.data;
+}
+
+function subgraphOf(read: Pick<Settings, (typeof subgraphSettings)[number]>): SubgraphConfig {
+  const rootFields = [...(read.ROOT_FIELDS ?? [])].map(([place, name]) => [place, name === LEFT_OUT ? null : name] as const);
+  return {
+    federation: { adds: (read.FEDERATION_ADDS ?? []) as FederationAddition[] },
+    names: { types: Object.fromEntries(read.TYPE_NAMES ?? []), rootFields: Object.fromEntries(rootFields) },
+  };
 }
 
 /** The paths of the files in the data directory. */

@@ -77,7 +77,8 @@ import type { HttpRequest } from './http/request.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
-import { createSchema, schemaText as printedSchema, shownEntry } from './schema/index.ts';
+import { createSchema, schemaText as printedSchema, subgraphText as printedSubgraph, shownEntry } from './schema/index.ts';
+import type { FederationOptions, SchemaNames } from './schema-names.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openTransferred, requireTransferKey, sealForTransfer, type TransferKey } from './secrets/transfer.ts';
@@ -102,6 +103,8 @@ export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export type { AuditSinkTarget } from './audit-sink.ts';
 export type { TransferReport } from './domain/transfer-import.ts';
+export type { FederationAddition, FederationOptions, SchemaNames } from './schema-names.ts';
+export { SchemaNamesError } from './start-errors.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
 export { LineError, requireTransferKey };
 
@@ -123,6 +126,10 @@ export interface GatewayOptions {
   readonly graphiql: boolean;
   /** Whether the log holds messages of defects, reduced to words that no caller sent: for development. False by default. */
   readonly logsDefectMessages?: boolean;
+  /** How it is a subgraph of Apollo Federation 2. By default, it is none. */
+  readonly federation?: FederationOptions | undefined;
+  /** Other names of types and root fields than those of `schema.graphql`. */
+  readonly names?: SchemaNames | undefined;
   /** The accepted host names. If undefined, all are accepted. */
   readonly allowedHosts?: readonly string[];
   /** The origins whose pages may use the gateway. None by default. */
@@ -302,6 +309,7 @@ const COMMANDS_SENT_MS = 10;
 /**
  * Wires all layers together.
  * @throws OldFormatError when an earlier version wrote the database
+ * @throws SchemaNamesError when `names` do not fit the schema
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -334,7 +342,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
     const whilePreparing = async () => {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
-      return createSchema(kinds);
+      return createSchema(kinds, options);
     };
     const [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
@@ -414,7 +422,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const openHttp = () =>
       createHttp({
         ...options,
-        schema: builtSchema ?? createSchema(kinds),
+        schema: builtSchema ?? createSchema(kinds, options),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
@@ -618,6 +626,18 @@ function masterKey(source: MasterKeySource): MasterKey {
 /** The schema of a gateway with the built-in credential kinds, as `schema.graphql` holds it. */
 export function schemaText(): string {
   return printedSchema(createSchema(createKindRegistry(builtInKinds)));
+}
+
+/**
+ * The text of the subgraph of a gateway with these credential kinds; of the built-in ones by default. `subgraph.graphql` holds it with the defaults.
+ * @throws SchemaNamesError
+ */
+export function subgraphText({
+  federation = {},
+  names,
+  credentialKinds = builtInKinds,
+}: Pick<GatewayOptions, 'federation' | 'names' | 'credentialKinds'> = {}): string {
+  return printedSubgraph(createSchema(createKindRegistry(credentialKinds), { federation, names }), federation);
 }
 
 /** Returns whether an error says that the database cannot be reached or does not respond. */

@@ -59,6 +59,10 @@ export class TestGateway {
   elapsed = 0;
   /** The credential kinds; the built-in ones unless told. */
   credentialKinds: readonly CredentialKind[] | undefined;
+  /** How it is a subgraph; none unless told. */
+  federation: GatewayOptions['federation'];
+  /** Other names of the schema. */
+  names: GatewayOptions['names'];
   /** The origins whose pages may use the gateway. */
   corsOrigins: readonly string[] = [];
   /** The number of proxies in front of it. */
@@ -112,6 +116,8 @@ export class TestGateway {
       logger: pino({ level: 'trace' }, { write: (line) => void this.logs.push(line) }),
       graphiql: true,
       ...(this.credentialKinds && { credentialKinds: this.credentialKinds }),
+      federation: this.federation,
+      names: this.names,
       limits: this.limits,
       policy: this.policy,
       ...(this.auditSink && { auditSink: this.auditSink }),

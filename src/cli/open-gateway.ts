@@ -5,7 +5,9 @@ import type { AuditSinkTarget } from '../audit-sink.ts';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import type { Gateway, MasterKeySource } from '../gateway.ts';
+import { SchemaNamesError } from '../start-errors.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
+import { namesProblem } from './subgraph.ts';
 
 export interface OpenGateway {
   readonly gateway: Gateway;
@@ -78,6 +80,8 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       isLazy: !isServer,
       sharesJobs: workerDatabase !== undefined,
       logsReads: config.logsReads,
+      federation: config.federation,
+      names: config.names,
       checkConnectionsHours: config.checkConnectionsHours,
       eventDays: config.eventDays,
       outbound: config.outbound,
@@ -164,6 +168,7 @@ function explained(error: unknown, { OldFormatError, MasterKeyError }: Modules, 
       'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
     );
   }
+  if (error instanceof SchemaNamesError) return new ConfigError(namesProblem(error));
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
     if (embeddedDirectory !== undefined) return new ConfigError(databaseEnded(embeddedDirectory));

@@ -54,6 +54,16 @@ program
   });
 
 program
+  .command('subgraph')
+  .description(
+    'print the schema of the subgraph (Apollo Federation 2) as the settings FEDERATION_ADDS, TYPE_NAMES and ROOT_FIELDS make it, for the composition of a supergraph; needs no database and no key',
+  )
+  .action(async () => {
+    const { subgraph } = await import('./subgraph.ts');
+    process.stdout.write(await subgraph(process.env));
+  });
+
+program
   .command('demo')
   .description('fill an organization with sample connections, credentials and end users')
   .requiredOption('--organization <name>', 'the organization to fill')

@@ -12,6 +12,7 @@ import type { Count, Filter, Page, PageOf, RecordStore } from '../store/records.
 import type { WebhookDeliveryRecord, WebhookRecord } from '../store/webhook.ts';
 import type { DomainContext } from './context.ts';
 import { readableNouns } from './events.ts';
+import { formsOf } from './references.ts';
 import { byUse, countByUse, pageByUse } from './unused.ts';
 
 export type { Binding } from '../store/connection.ts';
@@ -47,6 +48,40 @@ export async function readByIds<N extends Noun>(context: DomainContext, noun: N,
   if (noun !== 'event') return found;
   const nouns = readableNouns(context.viewer);
   return found.filter((event) => nouns.includes((event as EventRecord).objectNoun));
+}
+
+/** An end user, as another system knows it: the id of its integration, and its external id there. */
+export interface ExternalId {
+  readonly integrationId: string;
+  readonly externalId: string;
+}
+
+/** The most integrations of which end users are read in one command. */
+const INTEGRATIONS_PER_COMMAND = 200;
+
+/** Returns the end user of each external id, and null if there is none, even altered ones: for display. Uses one command for 200 integrations. */
+export async function readByExternalIds({ store }: DomainContext, asked: readonly ExternalId[]): Promise<(EndUserRecord | null)[]> {
+  const byIntegration = new Map<string, Set<string>>();
+  for (const { integrationId, externalId } of asked) {
+    const externalIds = byIntegration.get(integrationId) ?? new Set();
+    byIntegration.set(integrationId, externalIds.add(externalId));
+  }
+  const filters = [...byIntegration].map(([integrationId, externalIds]) => ({ integrationId, externalId: [...externalIds] }));
+  const found = new Map<string, EndUserRecord>();
+  const keyOf = ({ integrationId, externalId }: ExternalId) => `${integrationId} ${externalId}`;
+  for (let first = 0; first < filters.length; first += INTEGRATIONS_PER_COMMAND) {
+    const records = await store.endUsers.evenAltered.allOf(filters.slice(first, first + INTEGRATIONS_PER_COMMAND));
+    for (const record of records) found.set(keyOf(record), record);
+  }
+  return asked.map((each) => found.get(keyOf(each)) ?? null);
+}
+
+/** Returns the integration of each name, and null if there is none, even altered ones: for display. Uses one command. */
+export async function readByNames({ store }: DomainContext, names: readonly string[]): Promise<(IntegrationRecord | null)[]> {
+  const forms = names.map((name) => [formsOf(name)].flat());
+  const records = await store.integrations.evenAltered.all({ name: [...new Set(forms.flat())] });
+  const found = new Map(records.map((record) => [record.name, record]));
+  return forms.map((some) => some.map((form) => found.get(form)).find((record) => record !== undefined) ?? null);
 }
 
 /** Leaves out credentials of a kind that this gateway does not know. They stay stored, for a gateway that knows it. */

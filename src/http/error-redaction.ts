@@ -137,6 +137,11 @@ export function unknownOperation(): GraphQLError {
   return answer('BAD_REQUEST', message);
 }
 
+/** The error for an operation of a kind of which the schema has none: the operator has left them out. */
+export function noOperations(): GraphQLError {
+  return answer('GRAPHQL_VALIDATION_FAILED', 'The schema has no operations of this kind.');
+}
+
 /** Replaces an error of graphql-js about a bad request by one that repeats no input. The library's message only identifies it. */
 function stockAnswer(error: GraphQLError): GraphQLError | undefined {
   const { message } = error;

@@ -20,6 +20,7 @@ import type { EventStream } from '../domain/live-events.ts';
 import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceededError, OperationTimeoutError } from '../errors.ts';
 import type { Limits } from '../limits.ts';
 import {
+  type ActionExtensions,
   type GraphQLContext,
   indispensableScopes,
   type Listening,
@@ -36,6 +37,7 @@ import {
   answer,
   emptySubscription,
   mutationByGet,
+  noOperations,
   type OnDefect,
   publicError,
   streamNotAccepted,
@@ -183,6 +185,7 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
     const { document } = asked;
     const operation = getOperationAST(document, operationName);
     if (!operation) throw unknownOperation();
+    if (!schema.getRootType(operation.operation)) throw noOperations();
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     if (isMutation && !mayMutate) throw mutationByGet();
     const isSubscription = operation.operation === OperationTypeNode.SUBSCRIPTION;
@@ -328,11 +331,13 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
   return { ...refused, errors } as unknown as R;
 }
 
-/** Returns the names of the mutations in an operation. Names that are not in the schema come from the caller and are left out. */
+/** Returns the names of the mutations in an operation, as the audit log has them. Names that are not in the schema come from the caller and are left out. */
 function mutationsIn(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
   const known = schema.getMutationType()?.getFields() ?? {};
   const asked = selectionSet.selections.flatMap((each) =>
-    each.kind === Kind.FIELD && Object.hasOwn(known, each.name.value) ? [each.name.value] : [],
+    each.kind === Kind.FIELD && Object.hasOwn(known, each.name.value)
+      ? [(known[each.name.value]!.extensions as ActionExtensions).action ?? each.name.value]
+      : [],
   );
   return [...new Set(asked)].sort().join(' ') || '(in fragments)';
 }

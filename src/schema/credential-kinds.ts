@@ -5,7 +5,7 @@ import type { Kit } from './kit/index.ts';
 type Named<T> = T & { readonly name: string };
 
 /** Adds `credentialKinds`: the descriptors as data, from which a front end can generate a form for any kind. */
-export function addCredentialKinds({ builder, kinds }: Kit): void {
+export function addCredentialKinds({ builder, kinds, typeName: typeNameOf }: Kit): void {
   const value = builder.objectRef<{ name: string; description: string }>('CredentialFieldValue').implement({
     description: 'A value of a field with an enum type.',
     fields: (t) => ({
@@ -109,7 +109,7 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
       }),
       typeName: t.string({
         description: 'The GraphQL type of the stored credential.',
-        resolve: ({ typeName, storedAs }) => (storedAs ? kinds.of({ kind: storedAs }).typeName : typeName),
+        resolve: ({ typeName, storedAs }) => typeNameOf(storedAs ? kinds.of({ kind: storedAs }).typeName : typeName),
       }),
       description: t.exposeString('description', { description: 'The meaning of the kind.' }),
       refusal: t.string({

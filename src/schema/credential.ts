@@ -36,6 +36,7 @@ import { credentialTypeName } from './kit/node.ts';
 import type { SortFields } from './kit/page.ts';
 import { recordFields, recordSortFields } from './kit/record-fields.ts';
 import { shared } from './kit/shared.ts';
+import { CREDENTIAL_BASE, type InterfaceKeyExtensions } from './kit/subgraph-extensions.ts';
 import { tokenFactsType } from './token-facts.ts';
 import { usagesField } from './usage.ts';
 
@@ -131,10 +132,11 @@ export function addCredential(kit: Kit): void {
   const data = credentialData(kit);
   const kindEnum = credentialKindEnum(kit);
 
-  const base = builder.interfaceRef<CredentialRecord>('CredentialBase').implement({
+  const base = builder.interfaceRef<CredentialRecord>(CREDENTIAL_BASE).implement({
     description:
       'The fields that credentials of all kinds have. `expiresAt` is the time when the credential is deleted, not the expiry of its token or certificate.',
     interfaces: [node],
+    extensions: { mayHaveKey: true } satisfies InterfaceKeyExtensions,
     resolveType: (record) => credentialTypeName(kinds, record),
     fields: (interfaceBuilder) => {
       // The fields of an interface are built in the same way as those of an object, but the compiler sees different builders.

@@ -12,7 +12,9 @@ import type { Contact } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { connectionFilters, connectorFilters } from './connection.ts';
 import { credentialFilters } from './credential.ts';
+import type { CostExtensions } from './kit/cost.ts';
 import { byGlob, byReference, bySearch } from './kit/filter.ts';
+import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { recordSortFields } from './kit/record-fields.ts';
 
@@ -39,8 +41,22 @@ export function addEndUser(kit: Kit): void {
   endUser.implement({
     description:
       'A customer of the organization; connections and credentials can belong to it. Not to be confused with the viewer, who sends the request. Called end user in Versori, account in Hostway.',
+    // By what other systems know of an end user.
+    extensions: { keys: ['integrationId externalId', 'integrationName externalId'] },
     fields: (t) => ({
       integration: integration.owner(t),
+      integrationId: t.id({
+        description: 'The global id of the integration it belongs to. Unlike `integration`, it needs no other scope.',
+        resolve: ({ integrationId }) => encodeId('integration', integrationId),
+      }),
+      integrationName: t.string({
+        nullable: true,
+        // The integration is read for it.
+        extensions: { cost: { own: 1 } } satisfies CostExtensions,
+        description:
+          'The name of the integration it belongs to. Unlike `integration`, it needs no other scope. Null only while the integration is being deleted.',
+        resolve: async ({ integrationId }, _args, { loaders }) => (await loaders.integration.byId.load(integrationId))?.name ?? null,
+      }),
       ...fields.outputFields(t, { ...endUserIdentity, ...ownFields }),
       contacts: t.field({ type: [contact], description: contacts.description, resolve: (record) => record.contacts }),
       primaryConnection: connection.related(t, {

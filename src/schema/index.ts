@@ -1,5 +1,6 @@
 import { GraphQLOneOfDirective, type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
+import { defaultNames, type FederationOptions, type SchemaNames } from '../schema-names.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
 import { addAuthorization } from './authorization.ts';
@@ -11,8 +12,10 @@ import { addDeletePreview } from './delete-preview.ts';
 import { addEndUser } from './end-user.ts';
 import { addEndUserToken } from './end-user-token.ts';
 import { addEvent } from './event.ts';
+import { addFederation } from './federation.ts';
 import { addIntegration } from './integration.ts';
 import { createKit } from './kit/index.ts';
+import { renamed } from './rename.ts';
 import { addRevocation } from './revocation.ts';
 import { addSSOLink } from './sso-link.ts';
 import { addUse } from './use.ts';
@@ -24,9 +27,12 @@ export { cursorOfEvent } from './event.ts';
 export type { GraphQLContext, Listening, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
+export type { ActionExtensions } from './kit/mutation.ts';
 export { type TooOften, tooOften } from './kit/per-request.ts';
 export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
 export { rootFieldsOf } from './kit/selections.ts';
+export { renamedDocument } from './rename.ts';
+export { subgraphText } from './subgraph.ts';
 
 /** The parts of the schema. Their order does not matter. */
 const parts = [
@@ -49,12 +55,23 @@ const parts = [
   addWebhook,
 ];
 
-/** Creates the schema for a gateway with these credential kinds. Each call creates a new one. */
-export function createSchema(kinds: KindRegistry): GraphQLSchema {
-  const kit = createKit(kinds);
+export interface SchemaOptions {
+  /** How it is a subgraph. If undefined, it is none. */
+  readonly federation?: FederationOptions | undefined;
+  /** Other names than those of `schema.graphql`. */
+  readonly names?: SchemaNames | undefined;
+}
+
+/**
+ * Creates the schema for a gateway with these credential kinds. Each call creates a new one.
+ * @throws SchemaNamesError
+ */
+export function createSchema(kinds: KindRegistry, { federation, names = defaultNames }: SchemaOptions = {}): GraphQLSchema {
+  const kit = createKit(kinds, names);
   for (const add of parts) add(kit);
+  if (federation) addFederation(kit, federation);
   // In the order of the source: sorting copies the whole schema, at each start.
-  return kit.builder.toSchema({ sortSchema: false });
+  return renamed(kit.builder.toSchema({ sortSchema: false }), names);
 }
 
 /**

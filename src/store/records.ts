@@ -180,7 +180,7 @@ export function recordSchema<F extends Fields>(fields: F) {
 export type RecordStore<R extends BaseRecord> = ReturnType<ReturnType<typeof recordStore<R>>>;
 
 /** The functions that read records. */
-export type RecordReads<R extends BaseRecord> = Pick<RecordStore<R>, 'all' | 'byIds' | 'one' | 'page' | 'pages'>;
+export type RecordReads<R extends BaseRecord> = Pick<RecordStore<R>, 'all' | 'allOf' | 'byIds' | 'one' | 'page' | 'pages'>;
 
 type PagesOf<R extends BaseRecord> = (asked: readonly PageOf<R>[]) => Promise<Page<R>[]>;
 
@@ -730,6 +730,18 @@ export function recordStore<R extends BaseRecord>(
         /** Returns all records that match, in any order, in one command. The caller makes sure that there are few. */
         async all(filter: Filter<R>): Promise<R[]> {
           return recordsOf(await find(readable(filter), 0), filter, altered);
+        },
+
+        /** Returns all records that match one of these filters, in any order, in one command. The caller makes sure that there are few. */
+        async allOf(filters: readonly Filter<R>[]): Promise<R[]> {
+          const [first, ...others] = filters;
+          if (!first) return [];
+          if (others.length === 0) return recordsOf(await find(readable(first), 0), first, altered);
+          // Not by `$or`, for which the database would read more than one index serves.
+          const branches = filters.map((filter, page): Stage[] => [{ $match: readable(filter) }, { $addFields: { page } }]);
+          const found = (await collection.aggregate(union(collectionName, branches), reading(IDS_AT_ONCE)).toArray()) as unknown as Bytes[];
+          const records = await Promise.all(untagged(found, filters).map((own, index) => recordsOf(own, filters[index]!, altered)));
+          return records.flat();
         },
 
         async one(filter: Filter<R>): Promise<R | null> {

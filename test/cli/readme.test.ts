@@ -47,6 +47,35 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
       expect(scripts.start).toBe('node --max-semi-space-size=64 dist/main.js start');
     },
   },
+  'type EndUser @key(fields: "integrationName externalId") { integrationName: String externalId: String! balance: Int! }': {
+    why: 'It is of somebody else’s subgraph. test/supergraph.test.ts composes one with the same key.',
+    check: (text) => {
+      const [, key] = /@key\(fields: "([^"]+)"\)/.exec(text)!;
+      expect(readFileSync(join(root, 'subgraph.graphql'), 'utf8')).toMatch(new RegExp(`^type EndUser .*@key\\(fields: "${key}"\\)`, 'm'));
+    },
+  },
+  'node dist/main.js subgraph > credentials.graphql': {
+    why: 'The programs that compose are those of others. test/cli/subgraph.test.ts runs the command.',
+    check: () => expect(program.commands.map((command) => command.name())).toContain('subgraph'),
+  },
+  ...Object.fromEntries(
+    ['# supergraph.yaml, for Rover', '# graph.yaml, for wgc', '# router.yaml, for Apollo Router', '# config.yaml, for Cosmo Router'].map(
+      (first) => [
+        first,
+        {
+          why: 'It is for a program of others that cannot be installed with npm.',
+          check: (text: string) => {
+            expect(text).toContain('credentials');
+            expect(text).not.toMatch(/\t/);
+          },
+        },
+      ],
+    ),
+  ),
+  '// gateway.config.js, for Hive Gateway': {
+    why: 'It starts a server of others. test/supergraph.test.ts serves a supergraph with it.',
+    check: (text) => expect(text).toContain('export const gatewayConfig = {'),
+  },
   'function signIn({ form }) {': {
     why: 'It is for the page of a browser, and would leave for Zendesk.',
     check: (text) => {

@@ -1,5 +1,6 @@
 import { getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { nounTable } from '../../src/access/nouns.ts';
 import { confinedScopes, type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
 import { rememberingContents } from '../database.ts';
 import type { Answer, Caller, Json } from '../harness.ts';
@@ -26,6 +27,7 @@ import {
 // Two who have one of everything, on two sides of a boundary. Neither can read, change, delete, use, attach or count what is the other's, and
 // is told of it exactly what it is told of what does not exist.
 const test = useTestGateway();
+test.federation = { adds: ['credentials'] };
 const contents = rememberingContents(test);
 // The clock stands: an API key that is used notes so once a minute, which would be a command more here and there.
 const start = new Date();
@@ -181,6 +183,31 @@ describe.each(boundaries)('%s', (_, allowed, makeSides) => {
             expect(result).toMatchObject({ totalCount: 0, nodes: [], edges: [], pageInfo: { hasNextPage: false } });
           else expect([null, [null], foreignNouns.map(() => null)]).toContainEqual(result);
         }
+      }
+    });
+
+    it('_entities finds nothing by any key of theirs, and takes as many commands as for nothing', async () => {
+      const typeOf = (noun: Noun) => (noun === 'credential' ? 'CredentialBase' : nounTable[noun].typeName);
+      const byId = foreignNouns.map((noun) => [theirs.ids[noun], missingId(noun)].map((id) => ({ __typename: typeOf(noun), id })));
+      const byKey = theirs.refs.EndUserRef!.flatMap((ref) => {
+        const { integration, externalId } = (ref as Json).inIntegration ?? {};
+        if (!integration || !foreignNouns.includes('endUser')) return [];
+        const key = integration.id ? { integrationId: integration.id } : { integrationName: integration.name };
+        return [[externalId, 'nobody'].map((each) => ({ __typename: 'EndUser', ...key, externalId: each }))];
+      });
+      expect(byId.length).toBeGreaterThan(0);
+      if (foreignNouns.includes('endUser')) expect(byKey.length).toBeGreaterThan(0);
+      for (const [foreign, missing] of [...byId, ...byKey]) {
+        const seen: Json[] = [];
+        for (const representation of [foreign, missing]) {
+          const query = 'query ($of: [_Any!]!) { _entities(representations: $of) { __typename } }';
+          const work = await test.countCommands(
+            async () => void seen.push(comparable(await test.answer(ours.caller, query, { of: [representation] }))),
+          );
+          seen.push(work);
+        }
+        expect(seen.slice(0, 2)).toEqual(seen.slice(2));
+        expect(seen[0].body).toBe('{"data":{"_entities":[null]}}');
       }
     });
 

@@ -18,17 +18,29 @@ import { buildSchema as buildSchema15 } from 'graphql-15';
 import { buildSchema as buildSchema16 } from 'graphql-16-8';
 import { describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
-import { schemaText } from '../../src/schema/index.ts';
-import { kindOf, readableKinds } from '../kinds.ts';
+import { subgraphText } from '../../src/gateway.ts';
+import { createSchema, schemaText } from '../../src/schema/index.ts';
+import { kindOf, kindRegistry, readableKinds } from '../kinds.ts';
 import { seedBoundWorld } from '../world.ts';
 import { useTestGateway } from './answers.ts';
-import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, rootFields, schema, scopeOf, titleOf, types } from './walk.ts';
+import { isEdge, isPage, mutationFields, nodeTypes, objectsOf, queryFields, rootFields, schema, scopeOf, titleOf, types } from './walk.ts';
 
 const test = useTestGateway();
+/** The schema with all that it can have as a subgraph. */
+const federated = createSchema(kindRegistry, { federation: { adds: ['plaintext', 'scopes', 'credentials'] } });
+const federatedTypes = Object.values(federated.getTypeMap()).filter(({ name }) => !name.startsWith('__'));
+const routerFields = Object.values(federated.getQueryType()!.getFields()).filter(
+  ({ name }) => !queryFields.some((field) => field.name === name),
+);
 
 // Every change of the API is read in review: the text is committed, and is what the code makes.
 it('schema.graphql is the schema', () => {
   expect(readFileSync(new URL('../../schema.graphql', import.meta.url), 'utf8')).toBe(schemaText(schema));
+});
+
+// What routers compose is read in review, too. `test/supergraph.test.ts` composes it.
+it('subgraph.graphql is the subgraph', () => {
+  expect(readFileSync(new URL('../../subgraph.graphql', import.meta.url), 'utf8')).toBe(subgraphText());
 });
 
 // Tools with an older graphql know neither `@oneOf` nor how to read what they do not know.
@@ -46,7 +58,7 @@ it('graphql of today reads the same schema from it', () => {
 });
 
 describe('descriptions', () => {
-  const described = types
+  const described = federatedTypes
     .filter((type) => !specifiedScalarTypes.some(({ name }) => name === type.name))
     .flatMap((type): (readonly [string, string | null | undefined])[] => [
       [type.name, type.description],
@@ -75,7 +87,7 @@ describe('descriptions', () => {
 
   // Whoever reads the schema knows what to ask for.
   it('each root field names its scope', () => {
-    const silent = rootFields.filter(
+    const silent = [...rootFields, ...routerFields].filter(
       ({ description }) => !/Scope: (`[a-zA-Z]+\.[a-zA-Z]+`|as for `node`|depends on the noun|none\.)/.test(description!),
     );
     expect(silent.map(({ name }) => name)).toEqual([]);
@@ -88,11 +100,11 @@ describe('descriptions', () => {
 
 describe('scopes', () => {
   /** Their resolvers ask for the scope of the noun in the id, before anything is loaded. */
-  const decideByThemselves = ['node', 'nodes', 'deletePreview'];
+  const decideByThemselves = ['node', 'nodes', 'deletePreview', '_entities'];
   /** Tells whoever asks what they could know. */
-  const open = ['viewer'];
+  const open = ['viewer', '_service'];
 
-  it.each(rootFields.map((field) => [titleOf(field), field] as const))('%s declares one', (_, field) => {
+  it.each([...rootFields, ...routerFields].map((field) => [titleOf(field), field] as const))('%s declares one', (_, field) => {
     if ([...decideByThemselves, ...open].includes(field.name)) return;
     expect(scopes).toContain(scopeOf(field));
   });
@@ -106,8 +118,8 @@ describe('scopes', () => {
   // Only a scope on the field keeps `__typename` from telling that something is there, and the database from being asked.
   it('every field that gives a guarded type asks for its scope before it is resolved, unless it is guarded by the same', () => {
     const open: string[] = [];
-    for (const type of types) {
-      if (!isObjectType(type) || type === schema.getMutationType() || type.name.endsWith('Success')) continue;
+    for (const type of federatedTypes) {
+      if (!isObjectType(type) || type === federated.getMutationType() || type.name.endsWith('Success')) continue;
       for (const field of Object.values(type.getFields())) {
         if (decideByThemselves.includes(field.name)) continue;
         for (const given of objectsOf(field)) {

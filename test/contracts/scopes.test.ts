@@ -1,5 +1,6 @@
 import { type GraphQLObjectType, getNamedType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { nounTable } from '../../src/access/nouns.ts';
 import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
 import { parseId } from '../../src/schema/kit/global-id.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
@@ -10,6 +11,8 @@ import { comparable, useTestGateway } from './answers.ts';
 import { type Field, nodeTypes, nounOf, objectsOf, operationOf, readFields, scopeOf, selectionOf, titleOf } from './walk.ts';
 
 const test = useTestGateway();
+// `_entities` is another way to an object by its id.
+test.federation = {};
 let world: BoundWorld;
 /** An id of each type that is a Node. */
 let idOf: Readonly<Record<string, string>>;
@@ -140,6 +143,8 @@ describe('an object by its id', () => {
   const ways: Readonly<Record<string, string>> = {
     node: 'query ($id: ID!) { node(id: $id) { SELECTION } }',
     nodes: 'query ($id: ID!) { nodes(ids: [$id]) { SELECTION } }',
+    _entities:
+      'query ($id: ID!) { _entities(representations: [{ __typename: "TYPE", id: $id }]) { __typename ... on Node { SELECTION } } }',
   };
   const selections = ['__typename', 'id', '__typename id ... on CredentialBase { name }'];
   const cases = nodeTypes.flatMap((type, index) => {
@@ -154,7 +159,7 @@ describe('an object by its id', () => {
 
   // An answer that differs tells what there is to somebody who may not know.
   it.each(cases)('%s by %s { %s } tells nothing without the scope', async (typeName, way, selection, noun) => {
-    const query = ways[way]!.replace('SELECTION', selection);
+    const query = ways[way]!.replace('TYPE', typeName).replace('SELECTION', selection);
     const caller = without(readScope(noun));
     const answers: Json[] = [];
     for (const id of [idOf[typeName]!, missingId(noun)]) {
@@ -171,7 +176,8 @@ describe('an object by its id', () => {
   it.each(nouns.flatMap((noun) => Object.keys(ways).map((way) => [noun, way] as const)))(
     'what does not exist and what is another organization’s are one, in the answer and in the work: %s by %s',
     async (noun: Noun, way) => {
-      const query = ways[way]!.replace('SELECTION', '__typename id');
+      const typeName = noun === 'credential' ? 'BasicAuthCredential' : nounTable[noun].typeName;
+      const query = ways[way]!.replace('TYPE', typeName).replace('SELECTION', '__typename id');
       const stranger = { organization: test.newOrganization() };
       await test.create(stranger, 'Integration', { name: 'crm' });
       const seen: Json[] = [];
@@ -180,7 +186,7 @@ describe('an object by its id', () => {
         seen.push(commands);
       }
       expect(seen.slice(0, 2)).toEqual(seen.slice(2));
-      expect(seen[0].body).toBe(way === 'node' ? '{"data":{"node":null}}' : '{"data":{"nodes":[null]}}');
+      expect(seen[0].body).toBe(way === 'node' ? '{"data":{"node":null}}' : `{"data":{"${way}":[null]}}`);
     },
   );
 

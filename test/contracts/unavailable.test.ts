@@ -11,6 +11,7 @@ import { mutationFields, operationOf, queryFields, readFields, resultSelection, 
 const direct = useTestGateway();
 /** Reaches the database through a wire that can be frozen or cut. */
 const far = new TestGateway();
+far.federation = {};
 far.limits = { ...far.limits, databaseSeconds: 1 };
 let wire: Wire;
 let world: BoundWorld;
@@ -83,6 +84,12 @@ describe.each(['frozen', 'gone'] as const)('while the database is %s', (how) => 
         expectUnavailable(answer, {}, titleOf(field));
       }),
     );
+    const ofRouter = 'query ($of: [_Any!]!) { _entities(representations: $of) { __typename } }';
+    const of = [
+      { __typename: 'Connection', id: world.ids.connection },
+      { __typename: 'EndUser', integrationName: 'crm', externalId: 'ada' },
+    ];
+    expectUnavailable(await far.answer(world.caller, ofRouter, { of }), {}, '_entities');
     for (const name of withoutDatabase.slice(0, 2)) {
       const field = queryFields.find((each) => each.name === name)!;
       expect((await far.answer(world.caller, `{ ${name} ${selectionOf(field)} }`)).status, name).toBe(200);

@@ -1,8 +1,12 @@
+import { renamedDocument } from '../../schema/index.ts';
+import type { SchemaNames } from '../../schema-names.ts';
 import { credentialIdQuery, examples } from './examples.ts';
 
 export interface ClientSettings {
   /** The claim of a token that names the organization, which the page shows. */
   readonly organizationClaim: string;
+  /** The names of the schema. */
+  readonly names: SchemaNames;
   /** Maps Monaco's names of the editor's workers to their URLs, relative to the page. */
   readonly workers: Readonly<Record<string, string>>;
 }
@@ -12,12 +16,16 @@ export interface ClientSettings {
  * which servers and logs never see, removes it from the address at once, and keeps it for this tab only (sessionStorage).
  * What a person types can contain secrets, so GraphiQL stores it only until the page is closed and does not write the query to the address.
  */
-export function clientScript({ organizationClaim, workers }: ClientSettings): string {
+export function clientScript({ organizationClaim, names, workers }: ClientSettings): string {
   const settings = {
     organizationClaim,
     workers,
-    credentialIdQuery,
-    tabs: examples.map(({ query, variables }) => ({ query, variables: variables && JSON.stringify(variables, null, 2) })),
+    credentialIdQuery: renamedDocument(credentialIdQuery, names, { keepsKeys: true }) ?? credentialIdQuery,
+    // An example that asks for what is left out is left out, too.
+    tabs: examples.flatMap(({ query, variables }) => {
+      const named = renamedDocument(query, names);
+      return named === undefined ? [] : [{ query: named, variables: variables && JSON.stringify(variables, null, 2) }];
+    }),
   };
   return `'use strict';\n(() => {\n  const settings = ${JSON.stringify(settings)};\n${script}})();\n`;
 }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { defaultNames, type SchemaNames } from '../../schema-names.ts';
 import { compressed } from '../compression.ts';
 import { acceptsHtml, type Coding, codingFor } from '../negotiation.ts';
 import type { HttpResponse, ReadableRequest, RequestHeaders } from '../request.ts';
@@ -7,6 +8,8 @@ import { pageHtml, pageStyle } from './page.ts';
 
 export interface GraphiqlSettings {
   readonly tokens: { readonly organizationClaim: string };
+  /** Other names than those of `schema.graphql`. The examples have them, too. */
+  readonly names?: SchemaNames | undefined;
 }
 
 /**
@@ -101,7 +104,7 @@ function contentOf(type: string, text: string): Content {
 }
 
 /** Builds the page and its assets on first use, so that a gateway without browsers does not load 9 MB. */
-async function buildSite({ tokens }: GraphiqlSettings): Promise<Site> {
+async function buildSite({ tokens, names = defaultNames }: GraphiqlSettings): Promise<Site> {
   const { js, css, editorWorkerService, jsonWorker, graphqlWorker } = await import('@graphql-yoga/render-graphiql/graphiql');
   const assets = new Map<string, Content>();
   /** Adds an asset, and returns its URL relative to the page. */
@@ -118,7 +121,7 @@ async function buildSite({ tokens }: GraphiqlSettings): Promise<Site> {
   };
   const page = pageHtml({
     styles: [add('graphiql', 'css', css), add('page', 'css', pageStyle)],
-    clientScript: add('page', 'js', clientScript({ organizationClaim: tokens.organizationClaim, workers })),
+    clientScript: add('page', 'js', clientScript({ organizationClaim: tokens.organizationClaim, names, workers })),
     graphiqlScript: add('graphiql', 'js', js),
   });
   return { page: contentOf('text/html; charset=utf-8', page), assets };

@@ -49,6 +49,8 @@ interface Types {
   Scalars: {
     ID: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Date };
+    /** What a router sends to `_entities`. */
+    _Any: { Input: unknown; Output: unknown };
     EmptyObject: { Input: Record<string, never>; Output: Record<string, never> };
   };
 }

@@ -38,7 +38,7 @@ export interface CostExtensions {
 }
 
 /** The assumed length of a list that is not a page. Such lists have at most 20 items per object, and most have fewer. */
-const LIST_SIZE = 5;
+export const LIST_SIZE = 5;
 /** The length of a page without `first` and `last`. */
 export const PAGE_DEFAULT = 20;
 /** The maximum length of a page. Pages and their costs must have the same, so it is defined once. */

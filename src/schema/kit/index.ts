@@ -3,6 +3,7 @@ import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
+import { defaultNames, type SchemaNames, typeNameIn } from '../../schema-names.ts';
 import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
@@ -11,15 +12,19 @@ import { listKit, nounKit } from './noun.ts';
 import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';
 import { addReferences, type Reference } from './references.ts';
+import type { KeyExtensions } from './subgraph-extensions.ts';
 
 /** The helpers to build one schema: the builder, shared types, and the standard parts of each noun. */
 export type Kit = ReturnType<typeof createKit>;
 
-/** Creates the kit for a new schema. Two gateways in one process can have different credential kinds, so they share no types. */
-export function createKit(kinds: KindRegistry) {
+/**
+ * Creates the kit for a new schema. Two gateways in one process can have different credential kinds, so they share no types. `names` are those that the
+ * types get when the schema is built.
+ */
+export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames) {
   const builder = createBuilder();
   const node = addNode(builder);
-  const nodes = { node, load: nodeLoader(kinds) };
+  const nodes = { node, ...nodeLoader(kinds) };
   const pages = addPages(builder);
   const mutations = addMutations(builder, nodes);
   const references = addReferences(builder);
@@ -45,12 +50,14 @@ export function createKit(kinds: KindRegistry) {
         readonly description: string;
         /** Other interfaces than `Node` that it implements. */
         readonly interfaces?: readonly InterfaceRef<SchemaTypes, RecordOf[N]>[];
+        readonly extensions?: KeyExtensions;
         readonly fields: (t: OutputBuilder<RecordOf[N]>) => FieldMap;
       }): void {
         type.implement({
           description: options.description,
           interfaces: [node, ...(options.interfaces ?? [])],
           authScopes: { scope: readScope(noun) },
+          ...(options.extensions && { extensions: options.extensions }),
           fields: (t: OutputBuilder<RecordOf[N]>) => ({ ...recordFields(noun, builder)(t as never), ...options.fields(t) }),
         } as never);
       },
@@ -61,10 +68,27 @@ export function createKit(kinds: KindRegistry) {
   const event = builder.objectRef<RecordOf['event']>(nounTable.event.typeName);
   const webhookDelivery = builder.objectRef<RecordOf['webhookDelivery']>(nounTable.webhookDelivery.typeName);
   const auditEntry = builder.objectRef<RecordOf['auditEntry']>(nounTable.auditEntry.typeName);
+  const connector = objectNoun('connector', references.connector);
+  const endUser = objectNoun('endUser', references.endUser);
+  const connection = objectNoun('connection', references.connection);
+  const apiKey = objectNoun('apiKey', references.apiKey);
+  const webhook = objectNoun('webhook', references.webhook);
   return {
     builder,
     kinds,
+    /** Returns the name that a type gets. */
+    typeName: (name: string) => typeNameIn(names, name),
     node,
+    asNode: nodes.asNode,
+    /** The types of records. */
+    entityTypes: [
+      ...[integration, connector, endUser, connection, apiKey, webhook].map(({ type }) => type),
+      event,
+      webhookDelivery,
+      auditEntry,
+      ...credentialTypes.map(({ type }) => type),
+      alteredCredential,
+    ],
     pages,
     references,
     /** Creates the members of inputs. */
@@ -87,11 +111,11 @@ export function createKit(kinds: KindRegistry) {
           id: ({ integrationId }) => integrationId,
         }),
     },
-    connector: objectNoun('connector', references.connector),
-    endUser: objectNoun('endUser', references.endUser),
-    connection: objectNoun('connection', references.connection),
-    apiKey: objectNoun('apiKey', references.apiKey),
-    webhook: objectNoun('webhook', references.webhook),
+    connector,
+    endUser,
+    connection,
+    apiKey,
+    webhook,
     webhookDelivery: { ...listKit(builder, 'webhookDelivery', webhookDelivery, pages), type: webhookDelivery },
     credential: nounKit(builder, 'credential', credential, references.credential, pages, mutations),
     event: { ...listKit(builder, 'event', event, pages), type: event },

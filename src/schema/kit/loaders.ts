@@ -8,11 +8,14 @@ import {
   type ConnectionRecord,
   type Count,
   type CredentialRecord,
+  type ExternalId,
   type Filter,
   type Page,
   type PageOf,
   type RecordOf,
+  readByExternalIds,
   readByIds,
+  readByNames,
   readCounts,
   readPages,
   readPagesOfTwo,
@@ -38,6 +41,10 @@ export interface Uses {
 
 type LoadersByNoun = { readonly [N in Noun]: NounLoaders<N> };
 export type Loaders = LoadersByNoun & {
+  /** An end user by its external id. */
+  readonly endUserByExternalId: DataLoader<ExternalId, RecordOf['endUser'] | null, string>;
+  /** An integration by its name. */
+  readonly integrationByName: DataLoader<string, RecordOf['integration'] | null>;
   /** The problems of a credential, including secrets that cannot be opened. */
   readonly credentialErrors: DataLoader<CredentialRecord, readonly string[] | null>;
   /** Whether the viewer can see a credential that another record names, by its id. */
@@ -81,8 +88,14 @@ export function createLoaders(context: DomainContext): Loaders {
     },
     { maxBatchSize: PAGES_PER_COMMAND, cache: false },
   );
+  const options = { maxBatchSize: IDS_PER_COMMAND };
   return {
     ...byNoun,
+    endUserByExternalId: new DataLoader((asked) => readByExternalIds(context, asked), {
+      ...options,
+      cacheKeyFn: ({ integrationId, externalId }) => `${integrationId} ${externalId}`,
+    }),
+    integrationByName: new DataLoader((asked) => readByNames(context, asked), options),
     uses: usesLoader,
     credentialErrors: credentialErrorsLoader,
     credentialVisibility: visibilityLoader,
@@ -99,6 +112,8 @@ export function loadersFor<N extends Noun>(loaders: LoadersByNoun, noun: N): Nou
 /** Clears the caches, because a mutation is about to change data. */
 export function forgetRead(loaders: Loaders): void {
   for (const noun of nouns) loaders[noun].byId.clearAll();
+  loaders.endUserByExternalId.clearAll();
+  loaders.integrationByName.clearAll();
   loaders.credentialVisibility.clearAll();
 }
 

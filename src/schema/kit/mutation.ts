@@ -29,6 +29,11 @@ const KEY_FILES_MAX = 10;
 /** Returns the scopes that a mutation needs in addition to its own, depending on its arguments. Stored in the field's extensions. */
 export type AlsoNeeds = (args: { readonly input: never }) => readonly Scope[];
 
+/** The extension of a mutation that holds its name in the audit log. In the schema, it can have another one. */
+export interface ActionExtensions {
+  readonly action?: string;
+}
+
 /** The options of a mutation of a noun. `create`, `update` and `remove` add the options that follow from the noun. */
 export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly description: string;
@@ -156,6 +161,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
           mayNeed: (({ input }) => mayNeed(input)) satisfies AlsoNeeds,
           cost: { own: (given) => costOf(cost, given) + KEY_COST * keysAsked(given) + costOfKeyFiles(given) } satisfies Cost,
           ...({ perRequest } satisfies PerRequestExtensions),
+          ...({ action: name } satisfies ActionExtensions),
         },
         args: { input: t.arg({ type: input, required: true, description: 'The input.' }) },
         errors: {

@@ -11,7 +11,7 @@ import { parseId, VIEWER, viewerId } from './global-id.ts';
 const IDS_MAX = 100;
 
 /** A record that is returned as a `Node`, with the name of its GraphQL type. */
-interface NodeSource extends BaseRecord {
+export interface NodeSource extends BaseRecord {
   readonly __typename: string;
 }
 
@@ -42,17 +42,23 @@ export type NodeRef = ReturnType<typeof addNode>;
 export interface Nodes {
   readonly node: NodeRef;
   readonly load: (noun: Noun, id: string, context: GraphQLContext) => Promise<NodeSource | null>;
+  /** Returns a record as a node. */
+  readonly asNode: (noun: Noun, record: BaseRecord) => NodeSource;
 }
 
-/** Returns the function that loads records as nodes. */
-export function nodeLoader(kinds: KindRegistry): Nodes['load'] {
+/** Returns the functions that make nodes of records, and load them. */
+export function nodeLoader(kinds: KindRegistry): Pick<Nodes, 'load' | 'asNode'> {
   const typeNameOf = (noun: Noun, record: BaseRecord) =>
     noun === 'credential' ? credentialTypeName(kinds, record as CredentialRecord) : nounTable[noun].typeName;
-  return async (noun, id, { viewer, loaders }) => {
-    const scope = readScope(noun);
-    if (!may(viewer, scope)) throw new ForbiddenError(scope);
-    const record = await loaders[noun].byId.load(id);
-    return record && { ...record, __typename: typeNameOf(noun, record) };
+  const asNode: Nodes['asNode'] = (noun, record) => ({ ...record, __typename: typeNameOf(noun, record) });
+  return {
+    asNode,
+    async load(noun, id, { viewer, loaders }) {
+      const scope = readScope(noun);
+      if (!may(viewer, scope)) throw new ForbiddenError(scope);
+      const record = await loaders[noun].byId.load(id);
+      return record && asNode(noun, record);
+    },
   };
 }
 

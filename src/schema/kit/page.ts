@@ -17,6 +17,7 @@ import { type CursorList, decodeCursor, encodeCursor } from './cursor.ts';
 import { nounName } from './global-id.ts';
 import { loadersFor } from './loaders.ts';
 import { recordSortFields } from './record-fields.ts';
+import type { ShareableExtensions } from './subgraph-extensions.ts';
 
 /** The requested part of a list, with the list that its cursors are valid for. */
 interface ListRequest extends PageRequest {
@@ -62,6 +63,7 @@ export type Pages = ReturnType<typeof addPages>;
 export function addPages(builder: Builder) {
   const pageInfo = builder.objectRef<PageSource<Noun>>('PageInfo').implement({
     description: 'The position of a page in its list.',
+    extensions: { isShareable: true } satisfies ShareableExtensions,
     fields: (t) => ({
       hasNextPage: t.boolean({
         description: 'Whether more records follow `endCursor`. Exact when paging forward; when paging backward, always true.',

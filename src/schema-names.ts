@@ -1,0 +1,90 @@
+import { SchemaNamesError } from './start-errors.ts';
+
+/** Names of the GraphQL schema that differ from those of `schema.graphql`: for a graph in which somebody else has the same names. */
+export interface SchemaNames {
+  /** The new name of each type, by its name in `schema.graphql`. */
+  readonly types: Readonly<Record<string, string>>;
+  /** The new name of each root field, by its place in `schema.graphql`, such as `Query.viewer`. Null leaves the field out. */
+  readonly rootFields: Readonly<Record<string, string | null>>;
+}
+
+/**
+ * What the subgraph contains that it does not by default:
+ * - `plaintext`: the mutations that answer secrets, and their types, tagged `plaintext`. A router sees what it passes.
+ * - `scopes`: `@requiresScopes` and `@authenticated`, for routers that check scopes themselves.
+ * - `credentials`: a key of the interface of all credentials, for subgraphs that extend it with `@interfaceObject`.
+ */
+export const federationAdditions = ['plaintext', 'scopes', 'credentials'] as const;
+export type FederationAddition = (typeof federationAdditions)[number];
+
+/** How the gateway is a subgraph of Apollo Federation 2. */
+export interface FederationOptions {
+  readonly adds?: readonly FederationAddition[];
+}
+
+/** Names as in `schema.graphql`. */
+export const defaultNames: SchemaNames = { types: {}, rootFields: {} };
+
+/** The form of names (GraphQL specification, section 2.1.9). Those that begin with `_` belong to GraphQL and to Federation. */
+const nameForm = /^[A-Za-z][A-Za-z0-9_]*$/;
+/** The types that no schema can call otherwise: those of GraphQL itself, and the roots, by which clients and routers find everything else. */
+const fixedTypes: readonly string[] = ['Query', 'Mutation', 'Subscription', 'ID', 'String', 'Int', 'Float', 'Boolean'];
+
+/** Returns the new name of a type. */
+export function typeNameIn({ types }: SchemaNames, name: string): string {
+  return Object.hasOwn(types, name) ? types[name]! : name;
+}
+
+/** Returns the new name of a root field, and null if it is left out. `root` is `Query`, `Mutation` or `Subscription`. */
+export function rootFieldIn({ rootFields }: SchemaNames, root: string, name: string): string | null {
+  const place = `${root}.${name}`;
+  return Object.hasOwn(rootFields, place) ? rootFields[place]! : name;
+}
+
+/** Returns whether all names are as in `schema.graphql`. */
+export function areDefault({ types, rootFields }: SchemaNames): boolean {
+  return Object.keys(types).length === 0 && Object.keys(rootFields).length === 0;
+}
+
+/**
+ * Checks new names against what a schema has.
+ * @throws SchemaNamesError that lists everything that is wrong
+ */
+export function checkNames(
+  { types, rootFields }: SchemaNames,
+  known: { readonly types: readonly string[]; readonly rootFields: readonly string[] },
+): void {
+  const wrong: string[] = [];
+  const check = (
+    what: 'type' | 'root field',
+    given: Readonly<Record<string, string | null>>,
+    names: readonly string[],
+    after: (old: string) => string,
+  ) => {
+    const taken = new Map<string, string>();
+    for (const [old, name] of Object.entries(given)) {
+      if (!names.includes(old)) wrong.push(`there is no ${what} ${shown(old)}`);
+      if (name !== null && !nameForm.test(name))
+        wrong.push(`the new name of ${shown(old)} must be letters and digits, and begin with a letter`);
+    }
+    for (const old of names) {
+      const name = Object.hasOwn(given, old) ? given[old]! : after(old);
+      if (name === null) continue;
+      const place = `${old.slice(0, -after(old).length)}${name}`;
+      const other = taken.get(place);
+      if (other !== undefined) wrong.push(`${shown(old)} and ${shown(other)} would both be called ${shown(name)}`);
+      taken.set(place, old);
+    }
+  };
+  for (const old of Object.keys(types)) if (fixedTypes.includes(old)) wrong.push(`the type ${old} cannot be called otherwise`);
+  check('type', types, known.types, (old) => old);
+  check('root field', rootFields, known.rootFields, (old) => old.slice(old.indexOf('.') + 1));
+  if (known.rootFields.filter((place) => place.startsWith('Query.')).every((place) => rootFields[place] === null))
+    wrong.push('a query must be left');
+  if (wrong.length > 0) throw new SchemaNamesError(wrong);
+}
+
+/** A name as it may be shown: what is no name is not repeated. */
+function shown(name: string): string {
+  return /^[\w.]{1,100}$/.test(name) ? name : 'with this name';
+}
