@@ -110,6 +110,11 @@ const mayExpose = [
   'schema/webhook.ts',
 ];
 
+const packageFile = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as Record<
+  'dependencies' | 'devDependencies' | 'peerDependencies' | 'peerDependenciesMeta',
+  Record<string, unknown>
+>;
+
 interface Import {
   readonly from: string;
   /** A file of ours, relative to `src`, or a package. */
@@ -189,10 +194,22 @@ describe('packages', () => {
 
   // What is used is declared, and what is declared is used.
   it('are those of package.json', () => {
-    const { dependencies } = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const { dependencies, devDependencies, peerDependencies } = packageFile;
     const used = new Set(imports.filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:')).map(({ to }) => packageName(to)));
-    expect([...used].filter((name) => !(name in dependencies))).toEqual([]);
-    expect(Object.keys(dependencies).filter((name) => !used.has(name))).toEqual([]);
+    const declared = { ...devDependencies, ...dependencies };
+    expect([...used].filter((name) => !(name in declared))).toEqual([]);
+    expect(Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !used.has(name))).toEqual([]);
+  });
+
+  // Whoever installs the package gets nothing that the bundles do not have, but for what is listed here, and `overrides` do not hold for them.
+  it('are in the bundles, but for what is installed beside them', () => {
+    const { dependencies, peerDependencies, peerDependenciesMeta } = packageFile;
+    const optional = Object.keys(peerDependenciesMeta);
+    expect(Object.keys(dependencies)).toEqual(['piscina']);
+    expect(Object.keys(peerDependencies).filter((name) => !optional.includes(name))).toEqual(['graphql']);
+    expect(optional).toEqual(['@aws-sdk/client-kms', '@graphql-yoga/render-graphiql', 'lmdb']);
+    // `npm ci && npm start` in the repository has all of them.
+    expect(optional.filter((name) => !(name in packageFile.devDependencies))).toEqual([]);
   });
 });
 
