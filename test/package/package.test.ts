@@ -86,11 +86,31 @@ describe('what is packed', () => {
     readdirSync(installed, { recursive: true, encoding: 'utf8' }).filter((file) => statSync(join(installed, file)).isFile());
 
   it('is what runs, with its types, the schema and the documents', () => {
-    const outside = all().filter(
-      (file) => !/^dist\/(main\.js$|chunks\/|library\/|types\/|embedded-mongodb\/|key-files\/|THIRD)/.test(file),
-    );
-    expect(outside.sort()).toEqual(['CHANGELOG.md', 'LICENSE', 'README.md', 'SECURITY.md', 'package.json', 'schema.graphql']);
-    expect(all().filter((file) => !/\.(js|d\.ts|md|json|graphql|txt)$|^LICENSE$/.test(file))).toEqual([]);
+    const ofDist =
+      /^dist\/(main\.js$|chunks\/|library\/|types\/|embedded-mongodb\/worker\.js$|key-files\/worker\.js$|THIRD_PARTY_LICENSES\.txt$)/;
+    const documents = [
+      'CHANGELOG.md',
+      'CONTRIBUTING.md',
+      'LICENSE',
+      'README.md',
+      'SECURITY.md',
+      'package.json',
+      'schema.graphql',
+      'src/README.md',
+    ];
+    const pictures = ['src/http/consent.png', 'src/http/graphiql/graphiql.png'];
+    expect(
+      all()
+        .filter((file) => !ofDist.test(file))
+        .sort(),
+    ).toEqual([...documents, ...pictures].sort());
+    expect(all().filter((file) => file.endsWith('.map'))).toEqual([]);
+  });
+
+  it('has every file that its README names', () => {
+    const links = [...readFileSync(join(installed, 'README.md'), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, file]) => file!);
+    expect(links.length).toBeGreaterThan(5);
+    expect(links.filter((file) => !existsSync(join(installed, file)))).toEqual([]);
   });
 
   it('is small, and brings few packages', () => {
@@ -124,6 +144,11 @@ describe('what is packed', () => {
       .filter(({ resolutionKind, entrypoint }: Json) => !(resolutionKind === 'node10' && entrypoint !== '.'));
     expect(problems).toEqual([]);
   });
+});
+
+it.each(['gateway', 'node', 'express', 'fastify', 'hono', 'badge', 'badge-checks'])('the README shows %s.ts as it is tested', (name) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  expect(readme).toContain(`\`\`\`ts\n${readFileSync(join(files, `${name}.ts`), 'utf8')}\`\`\`\n`);
 });
 
 describe('the project', () => {
