@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { RequestListener } from 'node:http';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
-import type { Logger } from 'pino';
+import type { GraphQLSchema } from 'graphql';
 import { grantableScopes } from './access/scopes.ts';
 import { type AuditSinkTarget, openAuditSink } from './audit-sink.ts';
 import type { CredentialKind } from './credential-kinds/define.ts';
@@ -69,16 +69,18 @@ import { createUses, type ProxiedAudit } from './domain/uses.ts';
 import { createWebhooks } from './domain/webhook-delivery.ts';
 import { UnavailableError } from './errors.ts';
 import { createAuthenticator, type OwnTokens, type TokenSettings } from './http/authenticate.ts';
+import { createDraining } from './http/draining.ts';
 import { fetchDoor } from './http/fetch.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
-import type { HttpRequest } from './http/request.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
 import { createSchema, schemaText as printedSchema, subgraphText as printedSubgraph, shownEntry } from './schema/index.ts';
 import type { FederationOptions, SchemaNames } from './schema-names.ts';
+import { type Logger, silentLogger } from './logger.ts';
+import { requirePackage } from './optional-package.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openTransferred, requireTransferKey, sealForTransfer, type TransferKey } from './secrets/transfer.ts';
@@ -96,6 +98,7 @@ export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
 export { isProxyPath } from './http/paths.ts';
+export { MissingPackageError } from './optional-package.ts';
 export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
 
 /** A master key: its 32 bytes, or its location. */
@@ -119,11 +122,12 @@ export interface GatewayOptions {
   /** The first one wraps data keys; all of them unwrap data keys. */
   readonly masterKeys: readonly MasterKeySource[];
   readonly tokens: TokenSettings;
-  readonly logger: Logger;
+  /** Where the gateway logs. By default, nowhere. */
+  readonly logger?: Logger;
   /** The kinds of credential that there are: the built-in ones, and any of your own. The built-in ones by default. */
   readonly credentialKinds?: readonly CredentialKind[];
-  /** Whether to serve GraphiQL to browsers. */
-  readonly graphiql: boolean;
+  /** Whether to serve GraphiQL to browsers. It needs the package `@graphql-yoga/render-graphiql`. False by default. */
+  readonly graphiql?: boolean;
   /** Whether the log holds messages of defects, reduced to words that no caller sent: for development. False by default. */
   readonly logsDefectMessages?: boolean;
   /** How it is a subgraph of Apollo Federation 2. By default, it is none. */
@@ -173,6 +177,8 @@ export interface GatewayOptions {
   readonly auditsProxied?: ProxiedAudit;
   /** Who runs this process, for the log of the platform. By default, the user of the operating system and the name of the host. */
   readonly operator?: string;
+  /** How long `stop` lets running requests continue, in seconds. Then it ends them. 10 by default. */
+  readonly drainSeconds?: number;
   /** The clock. */
   readonly now?: () => Date;
   /** The milliseconds since some moment, whatever happens to the clock. */
@@ -192,6 +198,8 @@ export interface Gateway {
   readonly endLiveQueries: () => void;
   /** Runs an operation on behalf of a viewer, without HTTP. */
   readonly execute: (operation: Operation) => Promise<ExecutionResult>;
+  /** The GraphQL schema, with the types of all credential kinds. For tools that print or examine it: whoever executes it directly passes no check. */
+  readonly schema: GraphQLSchema;
   /**
    * Permanently deletes an organization with its keys and all its data. When it returns, other copies have had two seconds to learn of it, and refuse
    * the organization's tokens. Returns false if there is no organization with that name.
@@ -294,7 +302,10 @@ export interface Gateway {
     /** Reads the log, oldest entry first. */
     readonly entries: () => AsyncIterable<PlatformEntry>;
   };
-  /** Ends the worker threads and closes the database connections. All requests must have ended before. */
+  /**
+   * Refuses further requests, ends live queries, waits for running requests (`drainSeconds`), ends the worker threads and closes the database
+   * connections. Can be called again, which waits for the same stop.
+   */
   readonly stop: () => Promise<void>;
 }
 
@@ -303,6 +314,9 @@ export class OldFormatError extends Error {
   override name = 'OldFormatError';
 }
 
+/** How long a stop lets running requests continue, in seconds. */
+const DRAIN_SECONDS = 10;
+
 /** After this time, the commands that prepare a database are on their way. */
 const COMMANDS_SENT_MS = 10;
 
@@ -310,11 +324,14 @@ const COMMANDS_SENT_MS = 10;
  * Wires all layers together.
  * @throws OldFormatError when an earlier version wrote the database
  * @throws SchemaNamesError when `names` do not fit the schema
+ * @throws MissingPackageError when a setting needs a package that is not installed
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { logger, now = () => new Date(), elapsed = () => performance.now() } = options;
+  const { logger = silentLogger, now = () => new Date(), elapsed = () => performance.now() } = options;
   const limits: Limits = { ...defaultLimits, ...options.limits };
+  if (options.graphiql && !options.isLazy) requirePackage('@graphql-yoga/render-graphiql', 'GraphiQL', '/graphiql');
+  if (options.masterKeys.some((source) => 'awsKmsKeyArn' in source)) requirePackage('@aws-sdk/client-kms', 'A master key in AWS KMS');
   const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
   try {
     const alterations = createAlterations();
@@ -419,10 +436,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
+    let schema = builtSchema;
+    const schemaOf = () => {
+      schema ??= createSchema(kinds, options);
+      return schema;
+    };
     const openHttp = () =>
       createHttp({
         ...options,
-        schema: builtSchema ?? createSchema(kinds, options),
+        logger,
+        graphiql: options.graphiql ?? false,
+        schema: schemaOf(),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
@@ -448,7 +472,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       opened ??= openHttp();
       return opened;
     };
-    const serve = (request: HttpRequest) => stores.serve(() => http().handle(request));
+    const draining = createDraining((request, refusal) => stores.serve(() => http().handle(request, refusal)));
     const sweep = () => sweepExpired(gateway);
     const refreshTokens = () => refreshDueTokens(gateway);
     /** Writes what was counted, and seals the logs. None of these steps depends on another, so each is done though another fails. */
@@ -482,7 +506,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
               if (failed > 0) logger.warn({ count: failed }, 'requests without a valid token were refused');
             } catch (error) {
               if (!(error instanceof PlatformLogMissingError)) throw error;
-              logger.error('requests without a valid token could not be written down: there is no log of the platform');
+              logger.error({}, 'requests without a valid token could not be written down: there is no log of the platform');
             }
           },
         ],
@@ -518,11 +542,34 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       ...(runsJobs ? [everyMinute(options.sharesJobs ? ownJobs : jobs, logger), every(STREAM_MS, streamJobs, logger)] : []),
       ...(options.readsRevocations === false ? [] : [every(REVOCATION_POLL_MS, [poll], logger)]),
     ];
+    let stopped: Promise<void> | undefined;
+    const stop = async () => {
+      opened?.endListeners();
+      await draining.end((options.drainSeconds ?? DRAIN_SECONDS) * 1_000);
+      live.stop();
+      await Promise.all(ends.map((end) => end()));
+      await gateway.tokens.stop();
+      await webhooks.stop();
+      await events.stop();
+      await keyFiles.stop().catch(() => logger.error({}, 'the worker threads could not be ended'));
+      await stores.serve(flushCounts).catch(() => logger.error({}, 'what was counted in the last minute could not be written'));
+      if (runsJobs) {
+        await stores
+          .serve(() => endAuditLogs(gateway, onSealProblem))
+          .catch(() => logger.error({}, 'the last entries of the audit log could not be sealed'));
+        await stores.serve(stream).catch(() => logger.error({}, 'the last entries of the audit log could not be sent to its sink'));
+      }
+      await outbound.stop();
+      await stores.close();
+    };
     return {
-      fetch: fetchDoor(serve),
-      requestListener: nodeListener(serve),
+      fetch: fetchDoor(draining.serve),
+      requestListener: nodeListener(draining.serve),
       endLiveQueries: () => opened?.endListeners(),
-      execute: (operation) => stores.serve(() => http().execute(operation)),
+      execute: (operation) => draining.run((refusal) => stores.serve(() => http().execute(operation, refusal))),
+      get schema() {
+        return schemaOf();
+      },
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);
         // Other copies may still accept its tokens. Whoever is told that it is deleted must be able to rely on that.
@@ -570,23 +617,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         record: (action, about = {}) => recordPlatformEvent(gateway, { action, subject: operator, ...about }),
         entries: () => platformEntries(gateway),
       },
-      async stop() {
-        opened?.endListeners();
-        live.stop();
-        await Promise.all(ends.map((end) => end()));
-        await gateway.tokens.stop();
-        await webhooks.stop();
-        await events.stop();
-        await keyFiles.stop().catch(() => logger.error('the worker threads could not be ended'));
-        await stores.serve(flushCounts).catch(() => logger.error('what was counted in the last minute could not be written'));
-        if (runsJobs) {
-          await stores
-            .serve(() => endAuditLogs(gateway, onSealProblem))
-            .catch(() => logger.error('the last entries of the audit log could not be sealed'));
-          await stores.serve(stream).catch(() => logger.error('the last entries of the audit log could not be sent to its sink'));
-        }
-        await outbound.stop();
-        await stores.close();
+      stop() {
+        stopped ??= stop();
+        return stopped;
       },
     };
   } catch (error) {

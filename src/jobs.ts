@@ -1,4 +1,4 @@
-import type { Logger } from 'pino';
+import type { Logger } from './logger.ts';
 
 /** A periodic job, and the log message for when it fails. */
 export type Job = readonly [run: () => Promise<unknown>, failure: string];

@@ -14,6 +14,8 @@ const leaves = [
   'response-headers.ts',
   'start-errors.ts',
   'schema-names.ts',
+  'logger.ts',
+  'optional-package.ts',
   'access',
   'fields',
   'key-files',
@@ -30,6 +32,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'response-headers.ts': [],
   'start-errors.ts': [],
   'schema-names.ts': ['start-errors.ts'],
+  'logger.ts': [],
+  'optional-package.ts': [],
   access: [],
   fields: ['errors.ts', 'redacted.ts', 'url.ts', 'access'],
   'key-files': ['errors.ts', 'redacted.ts'],
@@ -43,9 +47,11 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'embedded-mongodb': [],
   'placeholders.ts': [],
   'config.ts': ['limits.ts', 'schema-names.ts', 'url.ts', 'placeholders.ts', 'audit-sink.ts'],
-  'jobs.ts': [],
+  'jobs.ts': ['logger.ts'],
   'audit-sink.ts': [],
   'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
+  'api.ts': ['gateway.ts', 'audit-sink.ts', 'embedded-mongodb', ...everythingBelow],
+  'testing.ts': ['schema', ...leaves],
   cli: ['gateway.ts', 'config.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };
@@ -62,7 +68,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   '@pothos/core': ['schema'],
   '@pothos/plugin-errors': ['schema'],
   '@pothos/plugin-scope-auth': ['schema'],
-  graphql: ['schema', 'http'],
+  graphql: ['schema', 'http', 'gateway.ts', 'api.ts', 'testing.ts'],
   'graphql-scalars': ['schema'],
   'graphql-yoga': ['http/engine.ts'],
   '@graphql-yoga/render-graphiql': ['http'],
@@ -81,6 +87,8 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
 const plaintexts = /\.expose\b(?!\s*\(\s*['"])/;
 /** Where a plaintext is taken out of its wrapping: where it is checked, sealed, compared, signed with, and handed to whoever asked for it. */
 const mayExpose = [
+  // The examples of a kind, which are no secrets.
+  'testing.ts',
   'fields/check.ts',
   'key-files/index.ts',
   'credential-kinds/gcp.ts',
@@ -105,6 +113,11 @@ const mayExpose = [
   'schema/end-user-token.ts',
   'schema/webhook.ts',
 ];
+
+const packageFile = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as Record<
+  'dependencies' | 'devDependencies' | 'peerDependencies' | 'peerDependenciesMeta',
+  Record<string, unknown>
+>;
 
 interface Import {
   readonly from: string;
@@ -185,10 +198,22 @@ describe('packages', () => {
 
   // What is used is declared, and what is declared is used.
   it('are those of package.json', () => {
-    const { dependencies } = JSON.parse(readFileSync(join(src, '../package.json'), 'utf8')) as { dependencies: Record<string, string> };
+    const { dependencies, devDependencies, peerDependencies } = packageFile;
     const used = new Set(imports.filter(({ isOurs, to }) => !isOurs && !to.startsWith('node:')).map(({ to }) => packageName(to)));
-    expect([...used].filter((name) => !(name in dependencies))).toEqual([]);
-    expect(Object.keys(dependencies).filter((name) => !used.has(name))).toEqual([]);
+    const declared = { ...devDependencies, ...dependencies };
+    expect([...used].filter((name) => !(name in declared))).toEqual([]);
+    expect(Object.keys({ ...dependencies, ...peerDependencies }).filter((name) => !used.has(name))).toEqual([]);
+  });
+
+  // Whoever installs the package gets nothing that the bundles do not have, but for what is listed here, and `overrides` do not hold for them.
+  it('are in the bundles, but for what is installed beside them', () => {
+    const { dependencies, peerDependencies, peerDependenciesMeta } = packageFile;
+    const optional = Object.keys(peerDependenciesMeta);
+    expect(Object.keys(dependencies)).toEqual(['piscina']);
+    expect(Object.keys(peerDependencies).filter((name) => !optional.includes(name))).toEqual(['graphql']);
+    expect(optional).toEqual(['@aws-sdk/client-kms', '@graphql-yoga/render-graphiql', 'lmdb']);
+    // `npm ci && npm start` in the repository has all of them.
+    expect(optional.filter((name) => !(name in packageFile.devDependencies))).toEqual([]);
   });
 });
 

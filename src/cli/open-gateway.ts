@@ -86,6 +86,8 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       eventDays: config.eventDays,
       outbound: config.outbound,
       auditsProxied: config.auditsProxied,
+      // The server has let them end before.
+      drainSeconds: 0,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
     });
     if (embedded) {
@@ -162,13 +164,18 @@ const databaseErrors: Readonly<Record<string, string>> = {
 };
 
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
-function explained(error: unknown, { OldFormatError, MasterKeyError }: Modules, embeddedDirectory: string | undefined): unknown {
+function explained(
+  error: unknown,
+  { OldFormatError, MasterKeyError, MissingPackageError }: Modules,
+  embeddedDirectory: string | undefined,
+): unknown {
   if (error instanceof OldFormatError) {
     return new ConfigError(
       'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
     );
   }
   if (error instanceof SchemaNamesError) return new ConfigError(namesProblem(error));
+  if (error instanceof MissingPackageError) return new ConfigError(missingPackage(error));
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
     if (embeddedDirectory !== undefined) return new ConfigError(databaseEnded(embeddedDirectory));
@@ -179,6 +186,10 @@ function explained(error: unknown, { OldFormatError, MasterKeyError }: Modules, 
   const reason = error instanceof Error && 'code' in error ? databaseErrors[String(error.code)] : undefined;
   if (reason !== undefined && embeddedDirectory === undefined) return new ConfigError(`MONGODB_URI: ${reason}.`);
   return error;
+}
+
+function missingPackage({ packageName, message }: Error & { readonly packageName: string }): string {
+  return packageName === '@aws-sdk/client-kms' ? `MASTER_KEY: ${message}.` : `GRAPHIQL: ${message}, or set GRAPHIQL=false.`;
 }
 
 async function masterKeysOf(config: Config, uri: string, notices: string[], modules: Modules): Promise<readonly MasterKeySource[]> {

@@ -55,7 +55,9 @@ export async function startEmbeddedMongodb(options: EmbeddedMongodbOptions): Pro
 }
 
 async function startHere(directory: string, port?: number): Promise<EmbeddedMongodb> {
-  const { start } = await import('./start.ts');
+  const { start } = await import('./start.ts').catch((error: unknown) => {
+    throw isWithoutLmdb(error) ? new MissingLmdbError() : error;
+  });
   return start(directory, port);
 }
 
@@ -64,7 +66,25 @@ export interface WorkerMessage {
   readonly uri?: string;
   readonly isAttached?: boolean;
   readonly error?: string;
+  /** Whether the reason is that lmdb is not installed. */
+  readonly isWithoutLmdb?: boolean;
   readonly hasEnded?: true;
+}
+
+/** The package that reads and writes the data file is not installed. */
+export class MissingLmdbError extends Error {
+  override name = 'MissingLmdbError';
+  /** Stable, and meant for programs. */
+  readonly code = 'MISSING_PACKAGE';
+  readonly packageName = 'lmdb';
+  constructor() {
+    super('it needs the package lmdb, which is not installed. Run: npm install lmdb');
+  }
+}
+
+function isWithoutLmdb(error: unknown): boolean {
+  const { code, message } = error as NodeJS.ErrnoException;
+  return code === 'ERR_MODULE_NOT_FOUND' && message.includes("'lmdb'");
 }
 
 /**
@@ -90,8 +110,8 @@ async function startWorker(options: EmbeddedMongodbOptions): Promise<EmbeddedMon
       });
       worker.once('error', reject);
     });
-  const { uri, error, isAttached } = await started();
-  if (uri === undefined) throw new Error(error);
+  const { uri, error, isAttached, isWithoutLmdb } = await started();
+  if (uri === undefined) throw isWithoutLmdb ? new MissingLmdbError() : new Error(error);
   // From here on, an error of the thread is not handled and ends the process, which cannot work without its database.
   worker.removeAllListeners('error');
   const stop = async () => {

@@ -16,5 +16,5 @@ try {
   server.ended?.then(() => post({ hasEnded: true }));
   post({ uri: server.uri, isAttached: server.ended !== undefined });
 } catch (error) {
-  post({ error: (error as Error).message });
+  post({ error: (error as Error).message, isWithoutLmdb: (error as Error).name === 'MissingLmdbError' });
 }

@@ -22,7 +22,7 @@ interface Common<T> {
   readonly default?: T;
   /** If false, the field is optional on create, and cannot be cleared later. */
   readonly clearable?: false;
-  readonly example?: T;
+  readonly example?: T | undefined;
   /** A value that validation must reject. Contract tests send it. */
   readonly invalidExample?: unknown;
 }

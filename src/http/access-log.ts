@@ -1,4 +1,4 @@
-import type { Logger } from 'pino';
+import type { Logger } from '../logger.ts';
 import { isProxyPath } from './paths.ts';
 import type { RequestState } from './request.ts';
 

@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import type { GraphQLSchema } from 'graphql';
-import type { Logger } from 'pino';
 import type { Viewer } from '../access/viewer.ts';
 import type { DomainContext } from '../domain/context.ts';
 import type { FailedLogins } from '../domain/failed-logins.ts';
 import type { SendProxied } from '../domain/proxy.ts';
 import type { Refusals } from '../domain/refusals.ts';
-import { loggableDefect, RateLimitedError, UnauthenticatedError } from '../errors.ts';
+import { loggableDefect, RateLimitedError, UnauthenticatedError, type UnavailableError } from '../errors.ts';
+import type { Logger } from '../logger.ts';
 import { createLoaders, type GraphQLContext, type Listening, type Progress } from '../schema/index.ts';
 import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
@@ -189,13 +189,14 @@ export function createHttp(settings: HttpSettings) {
   }
 
   /** Answers a request, whatever it is. */
-  async function responseTo(asSent: ReadableRequest, state: RequestState): Promise<HttpResponse> {
+  async function responseTo(asSent: ReadableRequest, state: RequestState, refusal?: UnavailableError): Promise<HttpResponse> {
     // HEAD is served as GET without its content (RFC 9110, section 9.3.2), on every path but those of other services, and that of their redirects, which
     // can be answered once.
     const request = asSent.method === 'HEAD' && asSent.url.pathname !== OAUTH_CALLBACK_PATH ? { ...asSent, method: 'GET' } : asSent;
     try {
       const guarded = guard.check(request, isProxied(request));
       if (guarded) return await guarded;
+      if (refusal) throw refusal;
       if (isProxied(request)) {
         return await sendProxied(
           asSent,
@@ -224,15 +225,15 @@ export function createHttp(settings: HttpSettings) {
   return {
     /**
      * Answers a request. The only way into the gateway for what comes by HTTP: every check is made here or below, on plain values, so that it cannot
-     * hold for `fetch` and not for sockets.
+     * hold for `fetch` and not for sockets. With `refusal`, that is the answer to whatever may be asked.
      */
-    async handle(request: HttpRequest): Promise<HttpResponse> {
+    async handle(request: HttpRequest, refusal?: UnavailableError): Promise<HttpResponse> {
       const startedAt = performance.now();
       const requestId = randomUUID();
       const state: RequestState = { requestId };
       // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
       const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
-      const answer = url ? await responseTo({ ...request, url, requestId }, state) : refusalResponse(noUrl, requestId);
+      const answer = url ? await responseTo({ ...request, url, requestId }, state, refusal) : refusalResponse(noUrl, requestId);
       const { vary } = answer.headers;
       const headers = {
         ...guard.headersFor(request),
@@ -251,13 +252,15 @@ export function createHttp(settings: HttpSettings) {
     endListeners: listeners.endAll,
 
     /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
-    async execute({ query, variables, operationName, viewer }: Operation): Promise<ExecutionResult> {
+    async execute({ query, variables, operationName, viewer }: Operation, refusal?: UnavailableError): Promise<ExecutionResult> {
       const state: RequestState = { requestId: randomUUID(), viewer };
       const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
-      const result = await run(
-        { query, variables, operationName },
-        { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
-      ).catch((error: unknown): RawResult => ({ errors: [error] }));
+      const result = refusal
+        ? { errors: [refusal] }
+        : await run(
+            { query, variables, operationName },
+            { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
+          ).catch((error: unknown): RawResult => ({ errors: [error] }));
       // Without a way to listen, none begins.
       if ('events' in result) throw new Error('A subscription has begun without a listener.');
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });

@@ -1,0 +1,284 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
+import { SignJWT } from 'jose';
+import { publint } from 'publint';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Json } from '../harness.ts';
+
+// The package as somebody installs it: packed, and installed in an empty project, by a package manager that insists on `engines`. What the project contains
+// is in `project/`; the README shows its files.
+
+const exec = promisify(execFile);
+const root = fileURLToPath(new URL('../../', import.meta.url));
+const files = fileURLToPath(new URL('project/', import.meta.url));
+const place = mkdtempSync(join(tmpdir(), 'credential-gateway-package-'));
+const project = join(place, 'project');
+const installed = join(project, 'node_modules/credential-gateway');
+let tarball: string;
+/** The names of the packages that were installed. */
+let packages: string[];
+
+/** Runs a command in the project, without the settings of whoever runs the tests. */
+const run = (command: string, args: readonly string[], env: Record<string, string> = {}) =>
+  exec(command, [...args], {
+    cwd: project,
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, ...env },
+    maxBuffer: 2 ** 26,
+  });
+const node = async (file: string, env?: Record<string, string>): Promise<Json> => {
+  const { stdout } = await run(process.execPath, [`out/${file}`], env);
+  return JSON.parse(stdout.trim().split('\n').at(-1)!);
+};
+
+/** Lends a package of this repository to the project, as if it were installed there. */
+function lend(name: string): void {
+  const path = join(project, 'node_modules', name);
+  mkdirSync(dirname(path), { recursive: true });
+  symlinkSync(join(root, 'node_modules', name), path);
+}
+
+const tsc = (...args: string[]) =>
+  run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), ...args]).catch((error: Json) => error);
+
+function newestOf(folder: string): number {
+  const entries = readdirSync(folder, { recursive: true, encoding: 'utf8' });
+  return Math.max(...entries.map((entry) => statSync(join(folder, entry)).mtimeMs));
+}
+
+beforeAll(async () => {
+  const types = join(root, 'dist/types/api.d.ts');
+  if (!existsSync(types) || statSync(types).mtimeMs < newestOf(join(root, 'src'))) await exec('npm', ['run', 'build:types'], { cwd: root });
+  // What would run before packing has run.
+  const packed = await exec('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', place], { cwd: root });
+  tarball = join(place, (JSON.parse(packed.stdout) as [{ filename: string }])[0].filename);
+  cpSync(files, project, { recursive: true });
+  writeFileSync(join(project, 'package.json'), JSON.stringify({ name: 'project', private: true, type: 'module' }));
+  await run('npm', ['install', '--engine-strict', '--prefer-offline', '--ignore-scripts', '--no-audit', '--no-fund', tarball]);
+  const list = await run('npm', ['ls', '--all', '--parseable']);
+  packages = list.stdout
+    .trim()
+    .split('\n')
+    .slice(1)
+    .map((path) => path.replace(/^.*node_modules\//, ''));
+  for (const name of ['fastify', 'express', 'hono', '@types/express', '@types/node']) lend(name);
+});
+afterAll(() => rmSync(place, { recursive: true, force: true }));
+
+describe('what is packed', () => {
+  const all = () =>
+    readdirSync(installed, { recursive: true, encoding: 'utf8' }).filter((file) => statSync(join(installed, file)).isFile());
+
+  it('is what runs, with its types, the schema and the documents', () => {
+    const ofDist =
+      /^dist\/(main\.js$|chunks\/|library\/|types\/|embedded-mongodb\/worker\.js$|key-files\/worker\.js$|THIRD_PARTY_LICENSES\.txt$)/;
+    const documents = [
+      'CHANGELOG.md',
+      'CONTRIBUTING.md',
+      'LICENSE',
+      'README.md',
+      'SECURITY.md',
+      'package.json',
+      'schema.graphql',
+      'src/README.md',
+    ];
+    const pictures = ['src/http/consent.png', 'src/http/graphiql/graphiql.png'];
+    expect(
+      all()
+        .filter((file) => !ofDist.test(file))
+        .sort(),
+    ).toEqual([...documents, ...pictures].sort());
+    expect(all().filter((file) => file.endsWith('.map'))).toEqual([]);
+  });
+
+  it('has every file that its README names', () => {
+    const links = [...readFileSync(join(installed, 'README.md'), 'utf8').matchAll(/\]\((?!https?:|#)([^)#]+)/g)].map(([, file]) => file!);
+    expect(links.length).toBeGreaterThan(5);
+    expect(links.filter((file) => !existsSync(join(installed, file)))).toEqual([]);
+  });
+
+  it('is small, and brings few packages', () => {
+    expect(statSync(tarball).size).toBeLessThan(3_000_000);
+    expect(packages.filter((name) => !name.startsWith('@napi-rs/nice')).sort()).toEqual(['credential-gateway', 'graphql', 'piscina']);
+  });
+
+  it('names no file that is not there', () => {
+    for (const file of all().filter((name) => name.startsWith('dist/library/'))) {
+      expect(readFileSync(join(installed, file), 'utf8').match(/^\/\/# sourceMappingURL=.*$/m), file).toBeNull();
+    }
+  });
+
+  it('has nothing to complain about for publint', async () => {
+    const { messages } = await publint({ pkgDir: installed, strict: true });
+    // The address of the repository is not known yet.
+    expect(messages.filter(({ code }) => !['USE_REPOSITORY'].includes(code)).map(({ code, path }) => `${code} ${path.join('.')}`)).toEqual(
+      [],
+    );
+  });
+
+  it('has types that resolve to what runs, for every way to import', async () => {
+    const result: Json = await checkPackage(createPackageFromTarballData(readFileSync(tarball)), {
+      excludeEntrypoints: ['./schema.graphql'],
+    });
+    expect(result.types).toMatchObject({ kind: 'included' });
+    const problems = result.problems
+      // `require()` loads ES modules from Node 20.19 on, and TypeScript 5.8 knows it.
+      .filter(({ kind }: Json) => kind !== 'CJSResolvesToESM')
+      // Resolution of Node 10, which knows no `exports`.
+      .filter(({ resolutionKind, entrypoint }: Json) => !(resolutionKind === 'node10' && entrypoint !== '.'));
+    expect(problems).toEqual([]);
+  });
+});
+
+it.each(['gateway', 'node', 'express', 'fastify', 'hono', 'badge', 'badge-checks'])('the README shows %s.ts as it is tested', (name) => {
+  const readme = readFileSync(join(root, 'README.md'), 'utf8');
+  expect(readme).toContain(`\`\`\`ts\n${readFileSync(join(files, `${name}.ts`), 'utf8')}\`\`\`\n`);
+});
+
+describe('the project', () => {
+  const options = [
+    '--strict',
+    '--skipLibCheck',
+    'false',
+    '--target',
+    'es2022',
+    '--types',
+    'node',
+    '--exactOptionalPropertyTypes',
+    '--noUncheckedIndexedAccess',
+  ];
+  const sources = readdirSync(files).filter((file) => /\.c?ts$/.test(file));
+
+  it('compiles, with the declarations of the package checked, too', async () => {
+    const { stdout } = await tsc(...options, '--module', 'nodenext', '--outDir', 'out', ...sources);
+    expect(stdout).toBe('');
+  });
+
+  it('compiles for a bundler', async () => {
+    const { stdout } = await tsc(...options, '--module', 'esnext', '--moduleResolution', 'bundler', '--noEmit', 'types.ts');
+    expect(stdout).toBe('');
+  });
+
+  it('gets the package with require(), too', async () => {
+    const { names, create } = await node('required.cjs');
+    expect(create).toBe('function');
+    expect(names.length).toBeGreaterThan(10);
+  });
+
+  it('checks a kind of its own with the contract tests, in the runner of its choice', async () => {
+    const { stdout } = await run(process.execPath, ['--test', '--test-reporter', 'tap', 'out/badge-checks.js']);
+    expect(stdout).toContain('# fail 0');
+    expect(stdout).toMatch(/# pass (1[0-9]|2[0-9])\n/);
+  });
+
+  it('is told which package is missing', async () => {
+    const told = await node('missing.js', { MY_DIRECTORY: join(place, 'missing'), MY_KEY: randomBytes(32).toString('base64') });
+    expect(told.map(({ code, packageName }: Json) => [code, packageName])).toEqual([
+      ['MISSING_PACKAGE', 'lmdb'],
+      ['MISSING_PACKAGE', 'lmdb'],
+      ['MISSING_PACKAGE', '@graphql-yoga/render-graphiql'],
+      ['MISSING_PACKAGE', '@aws-sdk/client-kms'],
+    ]);
+    for (const { packageName, message } of told) expect(message).toContain(`Run: npm install ${packageName}`);
+    const started = await run(process.execPath, [join(installed, 'dist/main.js'), 'start'], {
+      DATA_DIR: join(place, 'cli'),
+      PORT: '0',
+    }).catch((error: Json) => error);
+    expect([started.code, started.stderr]).toEqual([
+      1,
+      expect.stringMatching(/^DATA_DIR: .*needs the package lmdb, which is not installed\. Run: npm install lmdb/),
+    ]);
+  });
+});
+
+describe('the gateway in a server of one’s own', () => {
+  let told: Json;
+  const secret = randomBytes(32);
+
+  beforeAll(async () => {
+    lend('lmdb');
+    const token = await new SignJWT({ organization: 'acme', scope: 'all.Organization', sub: 'ada' })
+      .setProtectedHeader({ alg: 'HS256' })
+      .setIssuer('https://login.example.com')
+      .setAudience('credentials')
+      .setExpirationTime('10m')
+      .sign(secret);
+    told = await node('run.js', {
+      MY_DIRECTORY: join(place, 'data'),
+      MY_KEY: randomBytes(32).toString('base64'),
+      MY_TOKEN_SECRET: secret.toString('base64'),
+      MY_TOKEN: token,
+      // Settings of the command line, which is not what runs here.
+      MASTER_KEY: 'not a key',
+      TOKEN_ISSUER: 'https://elsewhere.example',
+      LOG_LEVEL: 'trace',
+    });
+  });
+
+  const answer = {
+    viewer: { organization: 'acme' },
+    credentialKinds: [
+      {
+        typeName: 'BadgeCredential',
+        fields: [
+          { name: 'number', isSecret: false },
+          { name: 'pin', isSecret: true },
+        ],
+      },
+    ],
+  };
+
+  it.each(['node', 'express', 'fastify', 'hono', 'web'])('answers in %s', (framework) => {
+    expect(told.answers[framework]).toMatchObject({ status: 200, body: { data: answer } });
+    expect(told.answers[framework].body.errors).toBeUndefined();
+  });
+
+  it('runs operations without HTTP, and knows kinds of one’s own', () => {
+    expect(told.executed.data).toEqual(answer);
+    expect(told.inSchema).toBe(true);
+  });
+
+  it('works with keys in its worker threads', () => {
+    expect(told.generated).toMatchObject({
+      data: { createCredential: { credential: { publicKey: expect.stringContaining('PUBLIC KEY') } } },
+    });
+  });
+
+  it('shares nothing with another one in the same process', () => {
+    expect(told.second.hasBadge).toBe(false);
+    expect(told.second.found).toMatchObject({ status: 200, body: { data: { integrations: { nodes: [] } } } });
+    expect(told.second.after).toMatchObject({ status: 503 });
+  });
+
+  it('reads nothing of the environment that is a setting of the command line', async () => {
+    const { settingNames } = await import('../../src/config.ts');
+    expect(settingNames.length).toBeGreaterThan(20);
+    expect(told.read.filter((name: string) => (settingNames as readonly string[]).includes(name))).toEqual([]);
+  });
+
+  it('lets running requests end when it stops, and refuses others with a code', () => {
+    expect(told.ended).toMatchObject({ status: 200, body: { data: { a0: { totalCount: 1 }, a19: { totalCount: 1 } } } });
+    expect(told.late).toMatchObject({ status: 503, body: { errors: [{ extensions: { code: 'UNAVAILABLE', retryAfter: 1 } }] } });
+    expect(told.lateExecuted).toMatchObject({ errors: [{ extensions: { code: 'UNAVAILABLE' } }] });
+  });
+
+  it('logs where it was told to, and nothing secret', () => {
+    expect(told.lines).toContain('request');
+  });
+});
