@@ -175,7 +175,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
             // The response must not contain stale data that was read during an earlier mutation of the operation.
             forgetRead(context.loaders);
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
-            const action = { name, noun: options.audit, address, requestId };
+            const action = { name, noun: options.audit, address, requestId, reservation: progress.reservation };
             const { input: taken, malformed } = examineInput(argument!.type, input);
             const isOver = () => performance.now() >= progress.endsAt;
             const refused = (code: ErrorCode) => refusals.add(viewer, name, code, { requestId, address });
