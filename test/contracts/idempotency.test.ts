@@ -55,7 +55,7 @@ describe.each(inOrder.map((field) => [field.name, field] as const))('%s', (name,
     const isDone = first.data?.result.__typename.endsWith('Success');
     expect(isDone, first.text).toBe(!needsConsent.includes(name));
     expect(isReplayed(first)).toBeNull();
-    const audited = () => test.database.collection('audit').countDocuments({ organizationId: caller.organization });
+    const audited = () => test.database.collection('auditEntries').countDocuments({ organizationId: caller.organization });
     const [before, entries] = [await contents(test, caller.organization), await audited()];
     // The transaction of the mutation itself says so: what is killed after it does not run again.
     expect(before.idempotencyKeys!.at(-1)!.hasCommitted).toBe(isDone);

@@ -72,8 +72,8 @@ export interface Success<Type> {
 
 /** A success that also tells how something went that was done after the mutation. */
 interface AnySuccess extends Success<unknown> {
-  /** A second field, which can be null. With it, `run` returns an object with both. */
-  readonly also?: Success<unknown>;
+  /** A second field, which can be null unless it says otherwise. With it, `run` returns an object with both. */
+  readonly also?: Success<unknown> & { readonly isNullable?: false };
 }
 
 /**
@@ -129,7 +129,15 @@ export function addMutations(builder: Builder, nodes: Nodes) {
         Object.fromEntries(
           [success, also!].map((each) => {
             const { field, type, description } = each;
-            return [field, t.field({ type: type as 'String', nullable: each === also, description, resolve: (values) => values[field]! })];
+            return [
+              field,
+              t.field({
+                type: type as 'String',
+                nullable: each === also && also.isNullable !== false,
+                description,
+                resolve: (values) => values[field]!,
+              }),
+            ];
           }),
         ),
     });
