@@ -394,8 +394,11 @@ const settings = {
   MAX_OWNED: whole(0, 1_000_000_000, defaultLimits.maxOwned).describe(
     'the maximum number of credentials, and of connections, that one end user can own',
   ),
+  MAX_IDEMPOTENCY_KEYS: whole(0, 1_000_000_000, defaultLimits.maxIdempotencyKeys).describe(
+    'the maximum number of idempotency keys of an organization in a day',
+  ),
   MAX_STORED_BYTES: whole(0, 2 ** 50, defaultLimits.maxStoredBytes).describe(
-    'the maximum size of all records and sealed secrets of an organization, in bytes; the audit log is not included',
+    'the maximum size of all records, sealed secrets and kept answers of an organization, in bytes; the audit log is not included',
   ),
   OUTBOUND_ALLOWED_ADDRESSES: listOf(canonicalBlock)
     .optional()
@@ -669,6 +672,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxAPIKeys: read.MAX_API_KEYS,
       maxWebhooks: read.MAX_WEBHOOKS,
       maxOwned: read.MAX_OWNED,
+      maxIdempotencyKeys: read.MAX_IDEMPOTENCY_KEYS,
       maxStoredBytes: read.MAX_STORED_BYTES,
       proxySeconds: read.PROXY_SECONDS,
       proxyWaitSeconds: read.PROXY_WAIT_SECONDS,

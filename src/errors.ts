@@ -20,6 +20,12 @@ export const errorCodes = {
     'Events after the cursor are not kept any more, or the cursor is from another database: events were missed. Read without a cursor from the oldest event on.',
   BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
   PERSISTED_QUERY_NOT_SUPPORTED: 'The request names a persisted document instead of containing one. Send the document as query.',
+  IDEMPOTENCY_KEY_REUSED:
+    'The idempotency key was used for another operation or other variables within a day. Use a new key for each operation.',
+  IDEMPOTENCY_KEY_IN_USE:
+    'An operation with this idempotency key is still running, or its process was killed; retry after extensions.retryAfter seconds.',
+  ALREADY_EXECUTED:
+    'The operation with this idempotency key was carried out, at least in part, and its answer is not kept; extensions.reason says why not. Look at what is stored.',
   GRAPHQL_PARSE_FAILED: 'The document is not valid GraphQL syntax.',
   GRAPHQL_VALIDATION_FAILED: 'The document is not valid for the schema.',
   LIMIT_EXCEEDED: 'The request exceeds a limit, or the organization would store more than it may; extensions.limit names the limit.',
@@ -327,6 +333,39 @@ export class StorageLimitError extends GatewayError {
     super('LIMIT_EXCEEDED', `${what}: at most ${maximum} (${limit}).`);
     this.limit = limit;
     this.maximum = maximum;
+  }
+}
+
+/** An idempotency key was used for another request. */
+export class IdempotencyKeyReusedError extends GatewayError {
+  constructor() {
+    super('IDEMPOTENCY_KEY_REUSED', 'The idempotency key was used for another operation or other variables. Use a new key.');
+  }
+}
+
+/** An operation with the same idempotency key may still be running. */
+export class IdempotencyKeyInUseError extends GatewayError {
+  /** In seconds. */
+  readonly retryAfter: number;
+  constructor(retryAfter: number) {
+    super('IDEMPOTENCY_KEY_IN_USE', `An operation with this idempotency key is still running. Retry in ${retryAfter} seconds.`);
+    this.retryAfter = retryAfter;
+  }
+}
+
+/** Why no answer is kept of an operation with an idempotency key. */
+const notKept = {
+  PLAINTEXT: 'an answer that can contain a plaintext is given once and not kept',
+  LOST: 'its answer was lost, for example because the process was killed',
+  TOO_LARGE: 'its answer is too large to be kept',
+} as const;
+
+/** An operation with an idempotency key was carried out, and its answer is not kept. */
+export class AlreadyExecutedError extends GatewayError {
+  readonly reason: keyof typeof notKept;
+  constructor(reason: keyof typeof notKept) {
+    super('ALREADY_EXECUTED', `The operation with this idempotency key was carried out, at least in part: ${notKept[reason]}.`);
+    this.reason = reason;
   }
 }
 

@@ -32,6 +32,7 @@ import { noticeDue, noticeExpiries } from './domain/expiry-notices.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
 import { createFindings } from './domain/findings.ts';
 import { derivedConnectionHealth, derivedHealth } from './domain/health.ts';
+import { reserve, settle } from './domain/idempotency.ts';
 import { failuresOf, inTurn, OrganizationError } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
@@ -451,6 +452,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
         proxy: createProxy(limits),
+        idempotency: { reserve, settle },
         refusals,
         failedLogins,
         ready: stores.ping,
@@ -638,6 +640,7 @@ function storageLimits(limits: Limits): StorageLimits {
     MAX_API_KEYS: limits.maxAPIKeys,
     MAX_WEBHOOKS: limits.maxWebhooks,
     MAX_OWNED: limits.maxOwned,
+    MAX_IDEMPOTENCY_KEYS: limits.maxIdempotencyKeys,
     MAX_STORED_BYTES: limits.maxStoredBytes,
   };
 }

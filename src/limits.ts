@@ -49,7 +49,9 @@ export interface Limits {
   readonly maxWebhooks: number;
   /** MAX_OWNED: the maximum number of credentials, and of connections, that one end user can own. */
   readonly maxOwned: number;
-  /** MAX_STORED_BYTES: the maximum size of all records and sealed secrets of an organization. */
+  /** MAX_IDEMPOTENCY_KEYS: the maximum number of idempotency keys that an organization uses in a day. */
+  readonly maxIdempotencyKeys: number;
+  /** MAX_STORED_BYTES: the maximum size of all records, sealed secrets and kept answers of an organization. */
   readonly maxStoredBytes: number;
   /** PROXY_SECONDS: the maximum duration of one proxied request, from its headers to the end of the answer. */
   readonly proxySeconds: number;
@@ -96,6 +98,7 @@ export const defaultLimits: Limits = {
   maxAPIKeys: 1_000,
   maxWebhooks: 100,
   maxOwned: 500,
+  maxIdempotencyKeys: 100_000,
   maxStoredBytes: 10 * 1024 ** 3,
   proxySeconds: 600,
   proxyWaitSeconds: 30,

@@ -101,6 +101,7 @@ const mayExpose = [
   'secrets/transfer.ts',
   'services/outbound/tls.ts',
   'secrets/authorization-state.ts',
+  'secrets/idempotency.ts',
   'secrets/webhook-signature.ts',
   'services/requests/index.ts',
   'schema/use.ts',

@@ -133,6 +133,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   MAX_CREDENTIALS: ['5'],
   MAX_API_KEYS: ['5'],
   MAX_WEBHOOKS: ['5'],
+  MAX_IDEMPOTENCY_KEYS: ['5'],
   MAX_OWNED: ['5'],
   MAX_STORED_BYTES: ['5'],
   OUTBOUND_ALLOWED_ADDRESSES: ['10.1.0.0/16', '192.168.1.1,fd12::/16'],

@@ -1,4 +1,4 @@
-import { AlteredRecordError, GatewayError, type Issue, NotFoundError, StorageLimitError, ValidationError } from '../errors.ts';
+import { AlteredRecordError, GatewayError, type Issue, NotFoundError, type Path, StorageLimitError, ValidationError } from '../errors.ts';
 import { checkChanges, checkInput, refuseUnknown } from '../fields/check.ts';
 import type { InputOf, ValuesOf } from '../fields/field.ts';
 import type { Binding, ConnectionRecord } from '../store/connection.ts';
@@ -44,7 +44,7 @@ import {
 } from './import.ts';
 import { type MutationContext, recordAllAlso } from './mutate.ts';
 import { shown } from './reading.ts';
-import { isUnchanged, newRecord, orNameTaken, updateRecord } from './records.ts';
+import { ABSENT, expectVersion, isUnchanged, newRecord, orNameTaken, type Upserted, updateRecord, upserting } from './records.ts';
 import { type ConnectorRef, type EndUserRef, formsOf, type IntegrationRef, requireIntegration } from './references.ts';
 import { isSameValue } from './same-value.ts';
 import { at, Checks } from './validation.ts';
@@ -110,6 +110,54 @@ export async function importConnections(context: MutationContext, input: Connect
   return results;
 }
 
+/**
+ * Creates a connection, or changes the one that has the name, with the same connector and end user, as an import of this one connection does.
+ * @throws ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, AlteredRecordError, and StorageLimitError
+ */
+export async function upsertConnection(
+  context: MutationContext,
+  input: ImportedConnection & {
+    readonly integration: IntegrationRef;
+    readonly replaceSecrets?: boolean | null;
+    readonly expectedVersion?: number | null;
+  },
+): Promise<Upserted<ConnectionRecord>> {
+  const { integration, replaceSecrets, expectedVersion, ...connection } = input;
+  const isOfItem = ({ path: [first] }: Issue) => first !== 'integration';
+  const malformed = (context.malformed ?? []).map((issue) => (isOfItem(issue) ? { ...issue, path: [...ONLY, ...issue.path] } : issue));
+  let record: ConnectionRecord | null = null;
+  const read = async (id: string) => {
+    record = await context.store.connections.one({ id });
+  };
+  return upserting(async () => {
+    try {
+      const given = { integration, connections: [connection], replaceSecrets: replaceSecrets ?? false };
+      const [result] = await importEachConnection({ ...context, malformed }, given, undefined, { expectedVersion, onImported: read });
+      if (result!.error) throw result!.error;
+      return { record: record!, created: result!.status === 'CREATED' };
+    } catch (error) {
+      throw error instanceof GatewayError ? ofOnly(error) : error;
+    }
+  });
+}
+
+/** Where the connection of an upsert is in the input of its import. */
+const ONLY = ['connections', 0] as const;
+
+/** The error of an upsert, with paths in its own input. */
+function ofOnly(error: GatewayError): GatewayError {
+  const within = (path: Path) => (ONLY.every((step, index) => path[index] === step) ? path.slice(ONLY.length) : path);
+  if (error instanceof ValidationError) return new ValidationError(error.issues.map((issue) => ({ ...issue, path: within(issue.path) })));
+  return error instanceof NotFoundError ? new NotFoundError(error.noun, within(error.path)) : error;
+}
+
+/** What an upsert adds to an import. */
+interface UpsertOptions {
+  readonly expectedVersion?: number | null | undefined;
+  /** Called in the transaction with the id of what exists now. */
+  readonly onImported?: (id: string) => Promise<void>;
+}
+
 /** The lists of connections that lack entries that they should have. */
 export type IncompleteLists = ReadonlyMap<ImportedConnection, readonly List[]>;
 
@@ -121,6 +169,7 @@ export async function importEachConnection(
   context: MutationContext,
   { integration: ref, connections, replaceSecrets, ...rest }: ConnectionImportInput,
   incomplete: IncompleteLists = new Map(),
+  upsert: UpsertOptions = {},
 ): Promise<readonly ImportResult[]> {
   const { malformed = [] } = context;
   const isOfItem = ({ path }: Issue) => path[0] === 'connections' && typeof path[1] === 'number';
@@ -148,7 +197,7 @@ export async function importEachConnection(
     for (const [index, { error }] of items.entries()) if (error) checks.refuse(error.within(['connections', index]));
   };
   return checks.thenMake(
-    () => importItems(own, ref, items, { replaceSecrets: replaceSecrets === true, incomplete }),
+    () => importItems(own, ref, items, { replaceSecrets: replaceSecrets === true, incomplete, upsert }),
     [
       refuseItems,
       async () => {
@@ -163,7 +212,7 @@ async function importItems(
   own: MutationContext,
   ref: IntegrationRef,
   checked: readonly Item[],
-  options: Pick<ChunkOptions, 'replaceSecrets' | 'incomplete'>,
+  options: Pick<ChunkOptions, 'replaceSecrets' | 'incomplete' | 'upsert'>,
 ): Promise<readonly ImportResult[]> {
   const full: ChunkOptions['full'][number][] = [];
   const tried: ChunkOptions['tried'] = new Map();
@@ -394,6 +443,7 @@ interface ChunkOptions {
   readonly incomplete: IncompleteLists;
   /** The end users that can own no other connection with this many new credentials, or more, as earlier items have shown. */
   readonly full: readonly (Owned & { readonly error: StorageLimitError })[];
+  readonly upsert: UpsertOptions;
   /** What the items that were tried would add to what an end user owns. */
   readonly tried: Map<Item, Owned>;
 }
@@ -409,7 +459,7 @@ async function importChunk(
   context: MutationContext,
   integration: IntegrationRecord,
   items: readonly Item[],
-  { exhausted, full, tried, replaceSecrets, incomplete }: ChunkOptions,
+  { exhausted, full, tried, replaceSecrets, incomplete, upsert }: ChunkOptions,
 ): Promise<ImportResult[]> {
   const results: ImportResult[] = [];
   const directory = await directoryOf(context, integration, items);
@@ -442,6 +492,7 @@ async function importChunk(
     const record = existing.get(keyOf(integration, plan));
     const error = await errorOf(async () => {
       if (record?.isAltered) throw new AlteredRecordError('connection');
+      expectVersion(record ?? ABSENT, upsert.expectedVersion);
       if (!record) return void creations.push(await creationOf(context, directory, plan, credentialOf));
       // An item that fails changes no credential.
       const own = new Map<string, CredentialMerge>();
@@ -496,6 +547,7 @@ async function importChunk(
   });
   if (error) throw new ItemError(error);
   if (creations.length + updates.length > 0) await recordAllAlso(context, done);
+  if (upsert.onImported) for (const { id } of results) if (id !== null) await upsert.onImported(id);
   return results;
 }
 

@@ -8,7 +8,7 @@ import { type Forceable, recordCascades, refuseIfInUse } from './deletion.ts';
 import { type FieldsIn, nameText } from './fields.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { holdPrimary } from './primary-connection.ts';
-import { expectVersion, newRecord, type Target, updateRecord } from './records.ts';
+import { ABSENT, expectVersion, newRecord, type Target, type Upserted, updateRecord, upserting } from './records.ts';
 import {
   type ConnectionRef,
   type EndUserRef,
@@ -100,6 +100,40 @@ export async function createEndUser(
     }
   };
   return checks.thenMake(() => mutate(context, change), [() => requireIntegration(context, ref, ['integration'])]);
+}
+
+/**
+ * Creates an end user, or changes the one that has the external id. Then absent fields are kept, and null clears a field.
+ * @throws ValidationError, InvalidIntegrationError, ConflictError, AlteredRecordError
+ */
+export async function upsertEndUser(
+  context: MutationContext,
+  input: InputOf<typeof newEndUser> & { readonly integration: IntegrationRef; readonly expectedVersion?: number | null },
+): Promise<Upserted<EndUserRecord>> {
+  const { store } = context;
+  const { integration: ref, expectedVersion, ...given } = input;
+  const checks = new Checks(context);
+  const checked = await checks.run(() => checkInput(newEndUser, given));
+  let created = false;
+  const change = async () => {
+    const integration = await requireIntegration(context, ref, ['integration']);
+    const { externalId, ...values } = checked!;
+    const found = await store.endUsers.one({ integrationId: integration.id, externalId });
+    expectVersion(found ?? ABSENT, expectedVersion);
+    created = found === null;
+    const contacts = keepVerified(checked!.contacts, found?.contacts ?? []);
+    if (found) {
+      const written = Object.entries({ ...values, contacts }).filter(([name]) => given[name as keyof typeof given] !== undefined);
+      return updateRecord(context, store.endUsers, found, Object.fromEntries(written));
+    }
+    await store.slots.attach(integration.id);
+    return store.endUsers.insert({ ...newRecord(context), integrationId: integration.id, ...checked!, contacts });
+  };
+  const record = await checks.thenMake(
+    () => upserting(() => mutate(context, change)),
+    [() => requireIntegration(context, ref, ['integration'])],
+  );
+  return { record, created };
 }
 
 /** @throws ValidationError, NotFoundError, ConflictError */

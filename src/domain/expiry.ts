@@ -30,6 +30,9 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
     await store.ssoLinks.removeExpired();
     await store.authorizations.removeExpired();
     await store.revocations.removeExpired(gateway.now());
+    for (let batch = 0; batch < BATCHES_MAX; batch++) {
+      if ((await store.transaction(() => store.idempotency.removeExpired(gateway.now()))) === 0) break;
+    }
     const kept: string[] = [];
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
       const { ids, altered } = await store.credentials.expired(BATCH, kept);

@@ -1,7 +1,15 @@
 import { encodeId } from '../access/global-id.ts';
 import type { Noun } from '../access/scopes.ts';
-import { type ErrorCode, type Issue, UnauthenticatedError, UnavailableError, ValidationError } from '../errors.ts';
+import {
+  type ErrorCode,
+  IdempotencyKeyInUseError,
+  type Issue,
+  UnauthenticatedError,
+  UnavailableError,
+  ValidationError,
+} from '../errors.ts';
 import type { AuditRecord } from '../store/audit.ts';
+import type { Reservation } from '../store/idempotency.ts';
 import type { DomainContext } from './context.ts';
 import { isUnchanged, newEntry } from './records.ts';
 
@@ -12,6 +20,8 @@ export interface Action {
   /** The network address of the client. Null if the gateway acts by itself. */
   readonly address: string | null;
   readonly requestId: string | null;
+  /** The idempotency key that the operation has reserved. Absent without one. */
+  readonly reservation?: Reservation | undefined;
 }
 
 /** The context of a function that changes data. It requires an action, so that every change gets an audit entry. */
@@ -34,6 +44,7 @@ type Done = string | { readonly id: string };
  *
  * @throws ValidationError when the input has malformed ids
  * @throws UnauthenticatedError when the organization is deleted but its tokens have not expired
+ * @throws IdempotencyKeyInUseError when another attempt has taken the idempotency key, because this one took too long
  * @throws UnavailableError when the audit log must be streamed to a sink, and the sink fails
  * @throws UnavailableError when the database does not respond; its outcome says whether the transaction was committed
  */
@@ -51,6 +62,8 @@ export async function mutate<T extends Done>(
       throw new UnauthenticatedError('The organization of this token has been deleted.');
     }
     const done = await run();
+    const { reservation } = context.action;
+    if (reservation && !(await store.idempotency.commit(reservation))) throw new IdempotencyKeyInUseError(1);
     const isSame = typeof done !== 'string' && isUnchanged(done);
     const said = typeof reason === 'function' ? reason(done) : reason;
     await recordDone(context, typeof done === 'string' ? done : done.id, said ?? (isSame ? NOTHING_CHANGED : null));

@@ -52,6 +52,7 @@ export async function deleteOrganization(gateway: GatewayContext, organizationId
   await store.revocations.remove({});
   await store.authorizations.removeAll({});
   await store.leases.removeAll();
+  await store.idempotency.removeAll();
   await store.webhookQueue.forget();
   await store.organization.forgetCounts();
   return true;

@@ -43,6 +43,34 @@ export function expectVersion(record: { readonly version: number }, expected: nu
   }
 }
 
+/** A record that an upsert has created or found, and whether it has created it. */
+export interface Upserted<R> {
+  readonly record: R;
+  readonly created: boolean;
+}
+
+/** The version of a record that does not exist: an upsert that expects it creates one, or fails. */
+export const ABSENT = { version: 0 } as const;
+
+/** How often an upsert is tried. */
+const UPSERT_TRIES = 3;
+
+/**
+ * Runs an upsert, whose function is one transaction, again if somebody else has created or changed the record at the same time.
+ * @throws ConflictError
+ */
+export async function upserting<T>(run: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await run();
+    } catch (error) {
+      const isRace = error instanceof DuplicateKeyError || (error instanceof ConflictError && error.currentVersion === null);
+      if (!isRace) throw error;
+      if (attempt === UPSERT_TRIES) throw new ConflictError('Another request has written the same at the same time.', []);
+    }
+  }
+}
+
 /** Returns the record, or throws the error if there is none. */
 export function required<T>(record: T | null | undefined, error: NotFoundError): T {
   if (record === null || record === undefined) throw error;

@@ -1,10 +1,13 @@
 import { GraphQLError } from 'graphql';
 import {
+  AlreadyExecutedError,
   ConflictError,
   CostLimitError,
   type ErrorCode,
   ForbiddenError,
   GatewayError,
+  IdempotencyKeyInUseError,
+  IdempotencyKeyReusedError,
   InvalidIntegrationError,
   LimitExceededError,
   NotFoundError,
@@ -71,6 +74,13 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
     const { retryAfter, outcome } = error;
     return { retryAfter, ...(outcome && { outcome }), http: { status: 503, headers: { 'retry-after': String(retryAfter) } } };
   }
+  // The statuses of draft-ietf-httpapi-idempotency-key-header, section 2.7. Retrying does not help against 422.
+  if (error instanceof IdempotencyKeyInUseError) {
+    const { retryAfter } = error;
+    return { retryAfter, http: { status: 409, headers: { 'retry-after': String(retryAfter) } } };
+  }
+  if (error instanceof IdempotencyKeyReusedError) return { http: { status: 422 } };
+  if (error instanceof AlreadyExecutedError) return { reason: error.reason, http: { status: 422 } };
   if (error instanceof OperationTimeoutError) return { http: { status: 504 } };
   if (error.code === 'UNAUTHENTICATED') return { http: { status: 401, headers: { 'www-authenticate': 'Bearer' } } };
   return {};
@@ -79,6 +89,13 @@ function extensionsOf(error: GatewayError): Record<string, unknown> {
 /** The error for a request whose body or parameters do not conform to GraphQL over HTTP. */
 export function malformedRequest(): GraphQLError {
   return answer('BAD_REQUEST', requestMessages[400]!, { http: { status: 400 } });
+}
+
+/** The error for an idempotency key that is not one. */
+export function malformedIdempotencyKey(): GraphQLError {
+  const message =
+    'The header Idempotency-Key must occur once and be a text of 1 to 255 visible ASCII characters, in double quotes (RFC 9651, section 3.3.3) or without.';
+  return answer('BAD_REQUEST', message, { http: { status: 400 } });
 }
 
 /** The error for a body that is not UTF-8. */

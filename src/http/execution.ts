@@ -22,6 +22,7 @@ import type { Limits } from '../limits.ts';
 import {
   type ActionExtensions,
   type GraphQLContext,
+  hasPerRequest,
   indispensableScopes,
   type Listening,
   operationCost,
@@ -43,6 +44,7 @@ import {
   streamNotAccepted,
   unknownOperation,
 } from './error-redaction.ts';
+import { type Idempotency, requestText } from './idempotency.ts';
 import { checkDocument, checkTokens, hasLongList } from './limits/document.ts';
 import type { RequestState } from './request.ts';
 import { variableIssues } from './variables.ts';
@@ -71,6 +73,8 @@ export interface Circumstances {
   readonly state: RequestState;
   /** Whether a mutation may be carried out: not by GET. */
   readonly mayMutate: boolean;
+  /** The idempotency key of the request. It counts for a mutation operation only. */
+  readonly idempotencyKey?: string | undefined;
   /** How a subscription is listened to. Undefined if the caller does not accept a stream. */
   readonly listening?: Listening;
   /** Called once the document is valid; for a subscription, also for each event. */
@@ -83,6 +87,11 @@ export interface Circumstances {
 export interface RawResult {
   readonly data?: unknown;
   readonly errors?: readonly unknown[];
+}
+
+/** The answer of an earlier request with the same idempotency key, as JSON. */
+export interface Replayed {
+  readonly replayed: string;
 }
 
 /** A subscription that has begun. */
@@ -113,7 +122,7 @@ interface Facts {
  * Creates the function that checks and runs operations. Documents that are too large are rejected before they are traversed; errors do not repeat
  * the input; and if any scope is missing for any part of a mutation operation, none of it is carried out.
  */
-export function createExecution(schema: GraphQLSchema, limits: Limits) {
+export function createExecution(schema: GraphQLSchema, limits: Limits, { reserve }: Pick<Idempotency, 'reserve'>) {
   const kept = new LRUCache<string, Prepared>({ max: KEPT_DOCUMENTS_MAX });
   const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
   const engineFor = createEngine(schema);
@@ -178,8 +187,8 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
   /** @throws the errors of the gateway, and of graphql-js */
   return async (
     { query, variables, operationName }: Asked,
-    { state, mayMutate, listening, createContext, charge }: Circumstances,
-  ): Promise<RawResult | Subscribed> => {
+    { state, mayMutate, idempotencyKey, listening, createContext, charge }: Circumstances,
+  ): Promise<RawResult | Subscribed | Replayed> => {
     const { parse, execute } = engineFor({});
     const asked = prepared(query, parse);
     const { document } = asked;
@@ -233,6 +242,14 @@ export function createExecution(schema: GraphQLSchema, limits: Limits) {
       return { errors: missing.map(forbidden) };
     }
     await charge(state);
+    if (isMutation && idempotencyKey !== undefined) {
+      // Whatever is refused before leaves the key unused. The answer of an earlier request passes the same checks.
+      const request = requestText(query, operationName, variableValues);
+      const reserved = await reserve(context, { key: idempotencyKey, request, seconds: limits.operationSeconds });
+      if ('answer' in reserved) return { replayed: reserved.answer };
+      context.progress.reservation = reserved;
+      context.progress.isPlaintext = hasPerRequest(schema, document, operation, coerced);
+    }
     context.progress.endsAt = performance.now() + limits.operationSeconds * ENDING_AFTER * 1_000;
     const args = { schema, document, contextValue: context, variableValues, ...(operationName && { operationName }) };
     if (isSubscription) return subscribe({ ...args, operationName: operationName ?? null }, createContext);

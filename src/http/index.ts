@@ -14,8 +14,9 @@ import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
 import { malformedRequest, noPersistedDocuments, type OnDefect, unknownMethod } from './error-redaction.ts';
-import { type Asked, createExecution, publicResult, type RawResult, type Subscribed, withOutcome } from './execution.ts';
+import { type Asked, createExecution, publicResult, type RawResult, type Replayed, type Subscribed, withOutcome } from './execution.ts';
 import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
+import { checkedKey, type Idempotency, idempotencyKeyIn, keptResult } from './idempotency.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
@@ -27,7 +28,7 @@ import { pathResponse } from './paths.ts';
 import { createProxyDoor, isProxied } from './proxy.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
-import { respond, sentResult, streamHeaders } from './response.ts';
+import { type Result, respond, sentResult, streamHeaders } from './response.ts';
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
@@ -38,6 +39,7 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   readonly authenticate: Authenticator;
   /** Sends requests over connections. */
   readonly proxy: SendProxied;
+  readonly idempotency: Idempotency;
   /** Counts refused requests, for the audit log. */
   readonly refusals: Refusals;
   /** Counts requests without a valid token, for the log of the platform. */
@@ -57,6 +59,11 @@ export interface Operation {
   readonly variables?: Record<string, unknown>;
   readonly operationName?: string;
   readonly viewer: Viewer;
+  /**
+   * Lets a mutation operation run once: within a day, the same viewer gets the same answer for it. 1 to 255 visible ASCII characters. Ignored for
+   * a query.
+   */
+  readonly idempotencyKey?: string;
 }
 
 export interface ExecutionResult {
@@ -66,6 +73,8 @@ export interface ExecutionResult {
     readonly path?: readonly (string | number)[];
     readonly extensions: Record<string, unknown>;
   }[];
+  /** Whether this is the answer that an earlier operation with the same idempotency key got. */
+  readonly isReplayed?: true;
 }
 
 /** The cost of a proxied request: that of a mutation. */
@@ -78,7 +87,7 @@ export function createHttp(settings: HttpSettings) {
   const onDefect = (sent: () => Sent, requestId: string): OnDefect => {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
   };
-  const run = createExecution(schema, limits);
+  const run = createExecution(schema, limits, settings.idempotency);
   const rateLimits = createRateLimits(settings);
   const guard = createOriginGuard(settings);
   const listeners = createListeners({
@@ -142,18 +151,40 @@ export function createHttp(settings: HttpSettings) {
     return readJsonBody(request, limits.maxBodyBytes, (cost) => rateLimits.chargeBody(state, cost));
   }
 
+  /**
+   * Ends an operation with an idempotency key. Only an answer with data is kept: otherwise the mutation that failed may be sent again, unless
+   * something was committed.
+   */
+  async function settleKey(viewer: Viewer, { reservation, isPlaintext }: Progress, result: Result, requestId: string): Promise<void> {
+    if (!reservation) return;
+    // What was given up may still run. Until it cannot any more, the key is in use.
+    if (result.errors?.some(({ extensions }) => extensions.code === 'TIMEOUT') && result.data == null) return;
+    const kept = isPlaintext
+      ? ({ unkept: 'PLAINTEXT' } as const)
+      : result.data == null
+        ? ({ unkept: 'LOST' } as const)
+        : { answer: JSON.stringify(sentResult(result, requestId)) };
+    await settings.idempotency
+      .settle(contextOf(viewer), reservation, kept)
+      .catch((error: unknown) =>
+        logger.warn({ requestId, error: (error as Error).name }, 'the answer for an idempotency key was not kept'),
+      );
+  }
+
   /** Answers a request of GraphQL. */
   async function graphqlResponse(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
     const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
     let parameters: unknown;
-    let result: RawResult | Subscribed;
+    let result: RawResult | Subscribed | Replayed;
     let place: Place | undefined;
     try {
       await admit(request, state);
+      const idempotencyKey = idempotencyKeyIn(request);
       parameters = await parametersOf(request, state);
       result = await run(askedIn(parameters), {
         state,
         mayMutate: request.method === 'POST',
+        idempotencyKey,
         ...(acceptsEvents(request.headers) && {
           listening: {
             lastEventId: request.headers['last-event-id'] || undefined,
@@ -182,10 +213,18 @@ export function createHttp(settings: HttpSettings) {
       return { status: 200, headers: { ...streamHeaders, vary: 'accept, accept-encoding' }, body };
     }
     place?.leave();
-    const shown = shownOf(result);
-    const completed = withOutcome(shown, state.isMutation === true, progress);
+    const isReplayed = 'replayed' in result;
+    const completed: Result =
+      'replayed' in result ? keptResult(result.replayed) : withOutcome(shownOf(result), state.isMutation === true, progress);
+    if (state.viewer) await settleKey(state.viewer, progress, completed, state.requestId);
     const cost = costExtension(state);
-    return respond(cost ? { ...completed, extensions: { cost } } : completed, request.headers, state.isMutation === false, state.requestId);
+    const response = await respond(
+      cost ? { ...completed, extensions: { cost } } : completed,
+      request.headers,
+      state.isMutation === false,
+      state.requestId,
+    );
+    return isReplayed ? { ...response, headers: { ...response.headers, 'idempotency-replayed': 'true' } } : response;
   }
 
   /** Answers a request, whatever it is. */
@@ -252,19 +291,33 @@ export function createHttp(settings: HttpSettings) {
     endListeners: listeners.endAll,
 
     /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
-    async execute({ query, variables, operationName, viewer }: Operation, refusal?: UnavailableError): Promise<ExecutionResult> {
+    async execute(
+        { query, variables, operationName, viewer, idempotencyKey }: Operation,
+        refusal?: UnavailableError,
+      ): Promise<ExecutionResult> {
       const state: RequestState = { requestId: randomUUID(), viewer };
       const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
-      const result = refusal
-        ? { errors: [refusal] }
-        : await run(
-            { query, variables, operationName },
-            { state, mayMutate: true, createContext: () => createContext(state, progress), charge: rateLimits.chargeOperation },
-          ).catch((error: unknown): RawResult => ({ errors: [error] }));
+      const begin = async () => {
+        if (refusal) throw refusal;
+        return run(
+          { query, variables, operationName },
+          {
+            state,
+            mayMutate: true,
+            idempotencyKey: idempotencyKey === undefined ? undefined : checkedKey(idempotencyKey),
+            createContext: () => createContext(state, progress),
+            charge: rateLimits.chargeOperation,
+          },
+        );
+      };
+      const result = await begin().catch((error: unknown): RawResult => ({ errors: [error] }));
       // Without a way to listen, none begins.
       if ('events' in result) throw new Error('A subscription has begun without a listener.');
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
-      return JSON.parse(JSON.stringify(sentResult(publicResult(result, onDefect(sent, state.requestId)), state.requestId)));
+      if ('replayed' in result) return { ...JSON.parse(result.replayed), isReplayed: true };
+      const shown = publicResult(result, onDefect(sent, state.requestId));
+      await settleKey(viewer, progress, shown, state.requestId);
+      return JSON.parse(JSON.stringify(sentResult(shown, state.requestId)));
     },
   };
 }

@@ -74,7 +74,7 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
         vary: vary === undefined ? 'Origin' : `${vary}, Origin`,
         ...(isAllowed(origin) && {
           'access-control-allow-origin': origin!,
-          'access-control-expose-headers': 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+          'access-control-expose-headers': 'Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
         }),
       };
     },
@@ -84,7 +84,7 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
 const textHeaders = { 'content-type': 'text/plain;charset=UTF-8' };
 const preflight = {
   'access-control-allow-methods': 'GET, POST',
-  'access-control-allow-headers': 'authorization, content-type, last-event-id',
+  'access-control-allow-headers': 'authorization, content-type, idempotency-key, last-event-id',
   'access-control-max-age': '600',
 };
 

@@ -1,12 +1,11 @@
-import type { GraphQLError } from 'graphql';
 import { compressed } from './compression.ts';
 import { codingFor, type MediaType, mediaTypeFor } from './negotiation.ts';
 import type { HttpResponse, RequestHeaders } from './request.ts';
 
 /** A GraphQL response, whose errors may be shown to the caller. */
-interface Result {
+export interface Result {
   readonly data?: unknown;
-  readonly errors?: readonly GraphQLError[];
+  readonly errors?: readonly { readonly extensions: Readonly<Record<string, unknown>>; readonly toJSON: () => object }[];
   readonly extensions?: unknown;
 }
 
@@ -73,11 +72,11 @@ export function nextMessage(result: Result, requestId: string, id?: string): str
   return `${id === undefined ? '' : `id: ${id}\n`}event: next\ndata: ${JSON.stringify(sentResult(result, requestId))}\n\n`;
 }
 
-/** Returns a GraphQL response as it is sent: each error tells the id of the request, and what errors say to HTTP is left out. */
+/** Returns a GraphQL response as it is sent: each error tells the id of the request, unless it tells that of an earlier one, and what errors say to HTTP is left out. */
 export function sentResult({ errors, data, extensions }: Result, requestId: string): object {
   const sent = errors?.map((error) => {
     const { http, ...own } = error.extensions;
-    return { ...error.toJSON(), extensions: { ...own, requestId } };
+    return { ...error.toJSON(), extensions: { ...own, requestId: own.requestId ?? requestId } };
   });
   return { ...(sent && { errors: sent }), ...(data !== undefined && { data }), ...(extensions !== undefined && { extensions }) };
 }

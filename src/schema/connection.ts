@@ -12,7 +12,7 @@ import {
   updateConnection,
 } from '../domain/connection.ts';
 import { BINDINGS_MAX, type BindingLists, bindingFields } from '../domain/connection-entries.ts';
-import { importConnections } from '../domain/connection-import.ts';
+import { importConnections, upsertConnection } from '../domain/connection-import.ts';
 import { type FailedItem, IMPORT_MAX, type ImportResult, issuesOf } from '../domain/import.ts';
 import type { Binding } from '../domain/reading.ts';
 import {
@@ -204,6 +204,19 @@ export function addConnection(kit: Kit): void {
     errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, ServiceFailedError, UnreadableSecretError],
     run: createConnection,
   });
+  connection.upsert({
+    description:
+      'Creates a connection, or changes the one that has the name, with the same connector and end user, as `importConnections` does for one connection: so a new credential that has the name and the kind of one in the same list of the existing connection is that one. Sending the same again changes nothing. With new credentials, also requires `credentials.post` and `credentials.patch`.',
+    input: {
+      integration: integration.member({ required: true, description: 'The integration it belongs to.' }),
+      ...importedConnection(),
+      replaceSecrets: input.boolean({ defaultValue: false, description: replaceSecretsDescription }),
+    },
+    alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post', 'credentials.patch'] : []),
+    cost: (given) => IMPORT_COST + ITEM_COST + (1 + (given.replaceSecrets ? REPLACED_COST : 0)) * newCredentialsIn(given),
+    errors: [ValidationError, InvalidIntegrationError, NotFoundError, ConflictError, ServiceFailedError, UnreadableSecretError],
+    run: upsertConnection,
+  });
   addImport();
   connection.update({
     description:
@@ -275,6 +288,22 @@ export function addConnection(kit: Kit): void {
     run: deleteConnection,
   });
 
+  /** The members of a connection that is created or changed. */
+  function importedConnection() {
+    return {
+      connector: connector.member({ description: 'A connector of the same integration.' }),
+      endUser: endUser.member({ description: 'An end user of the same integration.' }),
+      ...fields.inputFields({
+        ...connectionFields,
+        name: {
+          ...connectionFields.name,
+          description: 'The name. With the connector and the end user, it decides which connection it is, so an import does not change it.',
+        },
+      }),
+      ...credentialLists,
+    };
+  }
+
   function addImport(): void {
     const status = builder.enumType('ImportStatus', {
       description: 'What has become of an item of an import.',
@@ -339,19 +368,7 @@ export function addConnection(kit: Kit): void {
     const itemInput = builder.inputType('ImportedConnectionInput', {
       description:
         'A connection to create, or to update if there is one with the same name, connector and end user. In an update, absent fields are kept, null clears a field, and a given list replaces the whole list.',
-      fields: () => ({
-        connector: connector.member({ description: 'A connector of the same integration.' }),
-        endUser: endUser.member({ description: 'An end user of the same integration.' }),
-        ...fields.inputFields({
-          ...connectionFields,
-          name: {
-            ...connectionFields.name,
-            description:
-              'The name. With the connector and the end user, it decides which connection it is, so an import does not change it.',
-          },
-        }),
-        ...credentialLists,
-      }),
+      fields: importedConnection,
     });
     mutation('importConnections', {
       description: `Creates or updates up to ${IMPORT_MAX} connections of an integration, with their new credentials. Sending the same again changes nothing. Each hundred items are one transaction. An item that fails changes nothing, and the others are imported. If all items fail, the result is their error. A new credential that has the name and kind of one in the same list of an existing connection is that one, if both have the same owner: its settings are updated, and its secrets kept, unless \`replaceSecrets\` is set. The size of the body is limited, too. If the time limit of the operation is close, the remaining items fail with \`TIMEOUT\`. Always also requires \`connections.patch\`, and with new credentials \`credentials.post\` and \`credentials.patch\`.`,
@@ -366,8 +383,7 @@ export function addConnection(kit: Kit): void {
         }),
         replaceSecrets: input.boolean({
           defaultValue: false,
-          description:
-            'Whether the given secrets replace those of credentials that exist already. They are then written anew each time, also if they are equal.',
+          description: replaceSecretsDescription,
         }),
       },
       alsoNeeds: ({ connections }) => [
@@ -384,6 +400,9 @@ export function addConnection(kit: Kit): void {
     });
   }
 }
+
+const replaceSecretsDescription =
+  'Whether the given secrets replace those of credentials that exist already. They are then written anew each time, also if they are equal.';
 
 /** The cost of an import without its items, as of any mutation. */
 const IMPORT_COST = 25;

@@ -7,6 +7,7 @@ import {
   endUserIdentity,
   setEmailVerified,
   updateEndUser,
+  upsertEndUser,
 } from '../domain/end-user.ts';
 import type { Contact } from '../domain/reading.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
@@ -97,6 +98,16 @@ export function addEndUser(kit: Kit): void {
     },
     errors: [ValidationError, InvalidIntegrationError, ConflictError],
     run: createEndUser,
+  });
+  endUser.upsert({
+    description:
+      'Creates an end user, or changes the one that has the external id in the integration. Sending the same again changes nothing.',
+    input: {
+      integration: integration.member({ required: true, description: 'The integration it belongs to.' }),
+      ...fields.inputFields({ ...endUserIdentity, ...endUserFields }),
+    },
+    errors: [ValidationError, InvalidIntegrationError, ConflictError],
+    run: upsertEndUser,
   });
   endUser.update({
     description: 'Changes an end user.',

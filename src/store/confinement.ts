@@ -50,6 +50,12 @@ export const confinedMembers: Builders<Limited, OrganizationStore> = {
   // A mutation writes an audit entry. The log cannot be read.
   audit: ({ whole: { audit } }) => ({ ...refusing(audit), insert: audit.insert, insertAll: audit.insertAll }),
 
+  // Not confined: each record needs the hash of a viewer and its key. Only the gateway itself deletes them.
+  idempotency({ whole: { idempotency } }) {
+    const { removeExpired, removeAll } = idempotency;
+    return { ...idempotency, ...refusing({ removeExpired, removeAll }) };
+  },
+
   // Only the gateway itself refreshes tokens.
   leases: ({ whole }) => refusing(whole.leases),
 

@@ -15,6 +15,7 @@ import { endUserTokenStore } from './end-user-token.ts';
 import { eventStore } from './event.ts';
 import type { Extent } from './extent.ts';
 import { UNSETTLED } from './health.ts';
+import { idempotencyStore } from './idempotency.ts';
 import { integrationStore } from './integration.ts';
 import { createKeyring } from './keyring.ts';
 import { lazily } from './lazily.ts';
@@ -169,6 +170,7 @@ function createMembers(
     ssoLinks: ssoLinkStore(database, now),
     authorizations: authorizations.of,
     leases: leaseStore(database),
+    idempotency: idempotencyStore(database),
     endUserTokens: endUserTokenStore,
     revocations: revocations.of,
     keys: keysOf,

@@ -1,4 +1,4 @@
-import { type NounName, nounTable, type StoredLimit } from '../access/nouns.ts';
+import { nounTable, type StoredLimit } from '../access/nouns.ts';
 import { StorageLimitError } from '../errors.ts';
 import type { Database, Delta } from './database.ts';
 import { number, tenantSchema } from './fields.ts';
@@ -8,7 +8,7 @@ import { newId, union } from './records.ts';
 import { sumOfBytes } from './sizes.ts';
 
 /** How many records of each noun an organization can store, how many bytes, and how many credentials and connections an end user can own. */
-export type StorageLimits = Readonly<Record<StoredLimit | 'MAX_STORED_BYTES' | 'MAX_OWNED', number>>;
+export type StorageLimits = Readonly<Record<StoredLimit | 'MAX_STORED_BYTES' | 'MAX_OWNED' | 'MAX_IDEMPOTENCY_KEYS', number>>;
 
 /** The counters of an organization. Each transaction writes one of them, and reads all. */
 const SLOTS = 32;
@@ -22,9 +22,12 @@ const NEAR_BYTES = 256 * 1024 * 1024;
 const COUNTER_MAX = 1e15;
 
 /** The nouns whose records are counted: the plural, which is the name of the collection, and the limit. */
-const counted = Object.entries(nounTable).flatMap(([noun, { plural, label, storedLimit }]) =>
-  storedLimit === null ? [] : [{ noun: noun as NounName, plural, label, limit: storedLimit }],
+const countedNouns = Object.values(nounTable).flatMap(({ plural, label, storedLimit }) =>
+  storedLimit === null ? [] : [{ plural: plural as string, label: label as string, limit: storedLimit as keyof StorageLimits }],
 );
+/** The collection of idempotency keys, which are no noun. */
+const KEYS = 'idempotencyKeys';
+const counted = [...countedNouns, { plural: KEYS, label: 'idempotency key', limit: 'MAX_IDEMPOTENCY_KEYS' as const }];
 
 /**
  * Counts what each organization stores. A transaction adds what it inserts to one of several counters, those of one process to different ones, so
@@ -50,8 +53,10 @@ export function usageStore(database: Database, storageLimits: StorageLimits | un
   async function sums(organizationId: string): Promise<Record<string, number> | null | undefined> {
     const found = known()?.get(organizationId)?.found ?? (await model.find({ organizationId }).lean());
     if (found.length === 0) return undefined;
-    if (!found.every((slot) => names.every((name) => isCounter(slot[name])))) return null;
-    const used = Object.fromEntries(names.map((name) => [name, found.reduce((sum, slot) => sum + Number(slot[name]), 0)]));
+    // A version that did not count idempotency keys had none.
+    const valueIn = (slot: Slot, name: string) => (name === KEYS ? (slot[name] ?? 0) : slot[name]);
+    if (!found.every((slot) => names.every((name) => isCounter(valueIn(slot, name))))) return null;
+    const used = Object.fromEntries(names.map((name) => [name, found.reduce((sum, slot) => sum + Number(valueIn(slot, name)), 0)]));
     // Each counter can be less than 0, but not their sum.
     return Object.values(used).some((sum) => sum < 0) ? null : used;
   }
@@ -136,7 +141,7 @@ export function usageStore(database: Database, storageLimits: StorageLimits | un
   /** Returns what is stored, by counting it. */
   async function count(organizationId: string): Promise<Record<string, number>> {
     const used = Object.fromEntries(names.map((name) => [name, 0]));
-    for (const collection of [...counted.map(({ plural }) => plural as string), 'secrets']) {
+    for (const collection of [...counted.map(({ plural }) => plural), 'secrets']) {
       if (collection !== 'secrets') {
         const [found] = await modelOf(collection).aggregate([{ $match: { organizationId } }, { $count: 'count' }]);
         used[collection] = found?.count ?? 0;

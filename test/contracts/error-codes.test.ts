@@ -28,6 +28,12 @@ async function within(limits: Partial<Limits>, run: () => Promise<Answer>): Prom
   }
 }
 
+const mutation = 'mutation { createIntegration(input: { name: "" }) { __typename } }';
+/** Sends an operation with an idempotency key. */
+async function keyed(key: string, query: string): Promise<Answer> {
+  return test.send({ query }, { authorization: `Bearer ${await test.token(world.caller)}`, 'idempotency-key': key });
+}
+
 const asks = (query: string, variables?: object) => test.answer(world.caller, query, variables);
 
 /** How each code comes about. A code that is added needs a line here, and one that cannot come about is not a code. */
@@ -70,6 +76,21 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
       `mutation ($connection: ConnectionRef!) { authorizeRequest(input: { connection: $connection, method: "GET", url: "https://elsewhere.example/" }) ${MESSAGE} }`,
       { connection: { id: world.ids.connection } },
     ),
+
+  IDEMPOTENCY_KEY_REUSED: async () => {
+    await keyed('reused', 'mutation { createIntegration(input: { name: "" }) { __typename } }');
+    return keyed('reused', 'mutation { other: createIntegration(input: { name: "" }) { __typename } }');
+  },
+  IDEMPOTENCY_KEY_IN_USE: async () => {
+    await keyed('running', mutation);
+    await test.database.collection('idempotencyKeys').updateMany({}, { $set: { state: 'running' } });
+    return keyed('running', mutation);
+  },
+  ALREADY_EXECUTED: async () => {
+    const reveals = `mutation { revealSecret(input: { credential: "${world.ids.credential}", field: "password", reason: "the test looks" }) { __typename } }`;
+    await keyed('revealed', reveals);
+    return keyed('revealed', reveals);
+  },
 
   UNAUTHENTICATED: () => test.send({ query: '{ __typename }' }),
   FORBIDDEN: () => test.answer({ ...world.caller, scopes: [] }, '{ integrations { totalCount } }'),
@@ -125,6 +146,9 @@ const statuses: Partial<Record<ErrorCode, readonly [json: number, graphql: numbe
   GRAPHQL_VALIDATION_FAILED: [200, 400],
   LIMIT_EXCEEDED: [200, 400],
   COST_LIMIT_EXCEEDED: [200, 400],
+  IDEMPOTENCY_KEY_REUSED: [422, 422],
+  IDEMPOTENCY_KEY_IN_USE: [409, 409],
+  ALREADY_EXECUTED: [422, 422],
   RATE_LIMITED: [429, 429],
   UNAVAILABLE: [503, 503],
   TIMEOUT: [504, 504],

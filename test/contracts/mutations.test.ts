@@ -58,8 +58,9 @@ describe('a result', () => {
       const [main, ...also] = fields.toSorted((a, b) => Number(String(b.type).endsWith('!')) - Number(String(a.type).endsWith('!')));
       expect(String(main!.type)).toMatch(/!$/);
       // What was done after the mutation itself.
+      const told = name.startsWith('upsert') ? [['created', 'Boolean!']] : [];
       expect(also.map((field) => [field.name, String(field.type)])).toEqual(
-        name === 'deleteCredential' ? [['revocation', 'ServiceRevocation']] : [],
+        name === 'deleteCredential' ? [['revocation', 'ServiceRevocation']] : told,
       );
       expect(others.length).toBeGreaterThan(0);
       for (const error of others) {
@@ -145,7 +146,7 @@ describe.each(mutations)('%s', (name, field) => {
       const { result } = await test.query({ ...scratch.caller, claims: { sub: author.subject } }, query, variables);
       const { version, createdBy, updatedBy } = result[written.name];
       const seeder = { kind: 'TOKEN', subject: 'tester' };
-      if (/^create/.test(name)) expect([version, createdBy]).toEqual([1, author]);
+      if (/^(create|upsert)/.test(name)) expect([version, createdBy]).toEqual([1, author]);
       else expect(createdBy).toEqual(seeder);
       // Whoever writes what is stored already changes nothing.
       if (/^(move|resumeWebhook|redeliver)/.test(name)) expect(updatedBy).not.toEqual(author);
@@ -217,15 +218,20 @@ describe.each(mutations)('%s', (name, field) => {
   if ('expectedVersion' in inputFields(field)) {
     // Compare and set: who has read something else does not write over it.
     it('refuses another version than the one expected, tells the one that is, and writes nothing', async () => {
-      const before = await contents(world.caller.organization);
-      const expecting = (of: BoundWorld, version: number) => withValue(argumentsIn(of, name), ['input', 'expectedVersion'], version);
+      // An upsert would create what is not there.
+      const existing = name.startsWith('upsert') ? argumentsIn(scratch, name) : undefined;
+      if (existing) await resultOf(scratch, field, existing);
+      const target = existing ? scratch : world;
+      const before = await contents(target.caller.organization);
+      const expecting = (of: BoundWorld, version: number) =>
+        withValue(existing ?? argumentsIn(of, name), ['input', 'expectedVersion'], version);
       for (const version of [0, 99, -1]) {
-        const result = await resultOf(world, field, expecting(world, version));
+        const result = await resultOf(target, field, expecting(target, version));
         expect(result).toMatchObject({ __typename: 'ConflictError', code: 'CONFLICT', path: ['input', 'expectedVersion'] });
         expect(result.currentVersion).toBeGreaterThan(0);
         expect(result.message).toContain(String(result.currentVersion));
       }
-      expect(await contents(world.caller.organization)).toEqual(before);
+      expect(await contents(target.caller.organization)).toEqual(before);
       const own = /^(delete|revoke|remove)/.test(name) ? await seedBoundWorld(test) : scratch;
       const { currentVersion } = await resultOf(own, field, expecting(own, 0));
       const written = await resultOf(own, field, expecting(own, currentVersion));

@@ -36,6 +36,7 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   deleteConnector: ({ ids }) => ({ connector: { id: ids.connector }, force: true }),
 
   createEndUser: ({ ids }) => ({ integration: { id: ids.integration }, externalId: newName() }),
+  upsertEndUser: ({ ids }) => ({ integration: { id: ids.integration }, externalId: newName(), displayName: newName() }),
   updateEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, displayName: newName(), primaryConnection: { id: ids.connection } }),
   deleteEndUser: ({ ids }) => ({ endUser: { id: ids.endUser }, force: true }),
   setEmailVerified: ({ ids }) => ({ endUser: { id: ids.endUser }, contactType: 'REGULAR', email: emailOfContact, verified: false }),
@@ -47,6 +48,12 @@ export const validInputs: Readonly<Record<string, (world: BoundWorld) => Input>>
   }),
 
   createConnection: (world) => ({
+    ...connectionChanges(world),
+    integration: { id: world.ids.integration },
+    connector: { id: world.ids.connector },
+    endUser: { id: world.ids.endUser },
+  }),
+  upsertConnection: (world) => ({
     ...connectionChanges(world),
     integration: { id: world.ids.integration },
     connector: { id: world.ids.connector },

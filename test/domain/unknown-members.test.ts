@@ -79,10 +79,17 @@ const inputs: Readonly<Record<string, Record<string, unknown>>> = {
   startAuthorization: { connector: ref, connection: ref, endUser: ref, additionalParams: [{ name: 'n', value: 'v' }] },
   completeAuthorization: { state: new Redacted('s'), code: new Redacted('c'), endUser: ref },
   createEndUser: { integration: ref, externalId: 'e', contacts: [{ type: 'BILLING' }] },
+  upsertEndUser: { integration: ref, externalId: 'e', contacts: [{ type: 'BILLING' }] },
   updateEndUser: { endUser: ref, contacts: [{ type: 'BILLING' }] },
   setEmailVerified: { endUser: ref, contactType: 'BILLING', email: 'a@example.com', verified: true },
   deleteEndUser: { endUser: ref },
   createConnection: {
+    integration: ref,
+    name: 'n',
+    variables: [{ name: 'v', value: '' }],
+    actionCredentials: [binding, { credential: { create: { name: 'n', data } } }],
+  },
+  upsertConnection: {
     integration: ref,
     name: 'n',
     variables: [{ name: 'v', value: '' }],

@@ -261,6 +261,18 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       });
       await expectConfined(confined.webhookDeliveries, whole.webhookDeliveries, delivery(ours), delivery(theirs), { attempt: 2 });
     },
+    async idempotency() {
+      const { confined, whole } = side;
+      const { removeExpired, removeAll } = confined.idempotency;
+      await expectRefusing({ removeExpired, removeAll });
+      // Its hash tells which viewer's it is.
+      const reservation = { keyHash: newId(), requestHash: newId(), attempt: newId() };
+      const later = new Date(Date.now() + 60_000);
+      await confined.transaction(() => confined.idempotency.insert(reservation, later, later));
+      expect(await whole.idempotency.find(reservation.keyHash, new Date())).toMatchObject({ state: 'running', hasCommitted: false });
+      await whole.idempotency.removeAll();
+      expect(await confined.idempotency.find(reservation.keyHash, new Date())).toBeNull();
+    },
     async webhookQueue() {
       const { confined, whole } = side;
       await expectRefusing(confined.webhookQueue, ['begin', 'setActive', 'restart', 'rewind', 'add']);

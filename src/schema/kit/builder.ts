@@ -6,6 +6,7 @@ import { DateTimeResolver } from 'graphql-scalars';
 import { type Scope, scopes } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import type { DomainContext } from '../../domain/context.ts';
+import type { Reservation } from '../../domain/idempotency.ts';
 import type { Refusals } from '../../domain/refusals.ts';
 import { ForbiddenError, type UnavailableError } from '../../errors.ts';
 import type { Loaders } from './loaders.ts';
@@ -38,6 +39,10 @@ export interface Progress {
   hasSucceeded: boolean;
   /** The error of the first one that got no answer from the database. The others are not tried. */
   unavailable: UnavailableError | undefined;
+  /** The idempotency key that the operation has reserved. */
+  reservation?: Reservation;
+  /** Whether the answer can contain a plaintext. */
+  isPlaintext?: boolean;
   /** When a mutation with several transactions starts no other one, as a value of `performance.now()`: before the time limit of the operation. */
   endsAt: number;
 }

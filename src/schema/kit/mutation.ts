@@ -77,8 +77,8 @@ export interface Success<Type> {
 
 /** A success that also tells how something went that was done after the mutation. */
 interface AnySuccess extends Success<unknown> {
-  /** A second field, which can be null. With it, `run` returns an object with both. */
-  readonly also?: Success<unknown>;
+  /** A second field, which can be null unless it says otherwise. With it, `run` returns an object with both. */
+  readonly also?: Success<unknown> & { readonly isNullable?: false };
 }
 
 /**
@@ -134,7 +134,15 @@ export function addMutations(builder: Builder, nodes: Nodes) {
         Object.fromEntries(
           [success, also!].map((each) => {
             const { field, type, description } = each;
-            return [field, t.field({ type: type as 'String', nullable: each === also, description, resolve: (values) => values[field]! })];
+            return [
+              field,
+              t.field({
+                type: type as 'String',
+                nullable: each === also && also.isNullable !== false,
+                description,
+                resolve: (values) => values[field]!,
+              }),
+            ];
           }),
         ),
     });
@@ -181,7 +189,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
             // The response must not contain stale data that was read during an earlier mutation of the operation.
             forgetRead(context.loaders);
             const [argument] = info.parentType.getFields()[info.fieldName]!.args;
-            const action = { name, noun: options.audit, address, requestId };
+            const action = { name, noun: options.audit, address, requestId, reservation: progress.reservation };
             const { input: taken, malformed } = examineInput(argument!.type, input);
             const isOver = () => performance.now() >= progress.endsAt;
             const refused = (code: ErrorCode) => refusals.add(viewer, name, code, { requestId, address });

@@ -4,7 +4,7 @@ import { type Noun, readScope, type Scope } from '../../access/scopes.ts';
 import type { Forceable } from '../../domain/deletion.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
 import type { RecordOf } from '../../domain/reading.ts';
-import type { Target } from '../../domain/records.ts';
+import type { Target, Upserted } from '../../domain/records.ts';
 import { type Builder, createInputBuilder, type GraphQLContext, type OutputBuilder, type SchemaTypes } from './builder.ts';
 import { conditionsOf, type ListFilter } from './filter.ts';
 import { encodeId } from './global-id.ts';
@@ -18,6 +18,11 @@ import type { Reference } from './references.ts';
 type Which<N extends Noun, Ref> = { readonly [K in N]: InputFieldRef<SchemaTypes, Ref> } & {
   readonly expectedVersion: InputFieldRef<SchemaTypes, number | null | undefined>;
 };
+
+/** What an upsert adds to its input. */
+interface ExpectedVersion {
+  readonly expectedVersion: InputFieldRef<SchemaTypes, number | null | undefined>;
+}
 
 /** Returns the functions that add the lists and the edges of a noun, in the same form for all nouns. */
 export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputRef<RecordOf[N]>, { pageType, sort }: Pages) {
@@ -191,6 +196,46 @@ export function nounKit<N extends Noun, Ref>(
         scope: `${plural}.patch` as Scope,
         success,
         audit: noun,
+      });
+    },
+
+    /**
+     * Adds the mutation that creates a record or changes the one with the same natural key. The expected version is added to its input. It needs the scopes of
+     * both.
+     */
+    upsert<const Members extends InputFieldMap, Taken>(
+      options: NounMutationOptions<Members> & {
+        readonly run: Run<Taken, Upserted<RecordOf[N]>> & Misfit<Members & ExpectedVersion, Taken>;
+      },
+    ): void {
+      const { input, run, alsoNeeds, ...rest } = options;
+      addMutation(`upsert${typeName}`, {
+        inputDescription: `The ${label}. If it exists, absent fields are kept; null clears a field; \`[]\` empties a list.`,
+        ...rest,
+        description: `${options.description} Always also requires \`${plural}.patch\`.`,
+        input: {
+          ...input,
+          expectedVersion: t.int({
+            description:
+              'The `version` that you have read; 0 if it must not exist. If it is not the current one, the result is a `ConflictError`.',
+          }),
+        },
+        alsoNeeds: (given: never) => [`${plural}.patch` as Scope, ...(alsoNeeds?.(given) ?? [])],
+        scope: `${plural}.post` as Scope,
+        success: {
+          ...success,
+          also: {
+            field: 'created',
+            type: 'Boolean',
+            isNullable: false,
+            description: `Whether the ${label} was created. Otherwise it existed.`,
+          },
+        },
+        audit: noun,
+        run: async (context: GraphQLContext & MutationContext, taken: Taken) => {
+          const { record, created } = await (run as Run<Taken, Upserted<RecordOf[N]>>)(context, taken);
+          return { [noun]: record, created };
+        },
       });
     },
 

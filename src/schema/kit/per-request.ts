@@ -12,6 +12,19 @@ export interface TooOften {
   readonly perRequest: number;
 }
 
+/** Returns whether an operation runs a mutation that declares how often a request can run it: one that returns a plaintext. */
+export function hasPerRequest(
+  schema: GraphQLSchema,
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): boolean {
+  const mutations = schema.getMutationType()!.getFields();
+  return rootFieldsOf(document, operation, variables).some(
+    ({ name }) => ((mutations[name.value]?.extensions ?? {}) as PerRequestExtensions).perRequest !== undefined,
+  );
+}
+
 /**
  * Returns the first mutation that an operation would run more often than it declares (`perRequest`), whatever aliases and fragments it is
  * selected by. Fields of the same response name run once, and so count once. `variables` must be coerced and include defaults.

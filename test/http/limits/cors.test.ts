@@ -40,8 +40,8 @@ describe('a page of an origin that is listed', () => {
       {
         'allow-origin': ALLOWED,
         'allow-methods': 'GET, POST',
-        'allow-headers': 'authorization, content-type, last-event-id',
-        'expose-headers': 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+        'allow-headers': 'authorization, content-type, idempotency-key, last-event-id',
+        'expose-headers': 'Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
         'max-age': '600',
       },
     ]);
@@ -53,7 +53,7 @@ describe('a page of an origin that is listed', () => {
     expect(response.status).toBe(401);
     expect(cors(response)).toEqual({
       'allow-origin': ALLOWED,
-      'expose-headers': 'RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
+      'expose-headers': 'Idempotency-Replayed, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id',
     });
   });
 

@@ -1,0 +1,147 @@
+import type { Scope } from '../access/scopes.ts';
+import { UnreadableSecretError } from '../errors.ts';
+import { idempotencyHash, packedAnswer, unpackedAnswer } from '../secrets/idempotency.ts';
+import { open, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
+import { type Database, translatingErrors } from './database.ts';
+import type { Extent } from './extent.ts';
+import { boolean, date, fitting, number, oneOf, optional, tenantSchema, text, type ValuesOf } from './fields.ts';
+import type { KeyHolder } from './keyring.ts';
+import { newId } from './records.ts';
+import { countedBytes } from './sizes.ts';
+
+/** Why no answer is kept of an operation that was carried out: it holds a plaintext, it was lost, or it is too large. */
+export const unkept = ['PLAINTEXT', 'LOST', 'TOO_LARGE'] as const;
+export type Unkept = (typeof unkept)[number];
+
+const fields = {
+  /** The hash of the viewer and of its key. */
+  keyHash: text(),
+  /** The hash of the document, the operation name and the variables. */
+  requestHash: text(),
+  /** The attempt that may carry the operation out. */
+  attempt: text(),
+  state: oneOf(['running', 'answered', 'done']),
+  /** Whether a transaction of the operation was committed. That transaction itself sets it. */
+  hasCommitted: boolean(),
+  /** The answer, sealed. Only of `answered`. */
+  sealed: optional(text()),
+  /** Only of `done`. */
+  unkept: optional(oneOf(unkept)),
+  /** The attempt has ended by this time, or its process was killed. */
+  endsAt: date(),
+  expiresAt: date(),
+  bytes: number(),
+};
+type Stored = ValuesOf<typeof fields>;
+
+/** An idempotency key that is in use, and the attempt that uses it. */
+export interface Reservation {
+  readonly keyHash: string;
+  readonly requestHash: string;
+  readonly attempt: string;
+}
+
+/** An answer as it is kept. */
+export interface KeptAnswer {
+  /** The response, as JSON. */
+  readonly text: string;
+  /** The scopes that the viewer had. */
+  readonly scopes: readonly Scope[];
+}
+
+/** About the size of a record without an answer. */
+const RECORD_BYTES = 512;
+const SWEEP_MAX = 1_000;
+
+/**
+ * The idempotency keys of the last day. One record for each key of a viewer; a unique index lets one attempt have it. The answers hold personal data,
+ * so they are sealed, bound to the organization, the viewer, the key and the request. `keys rotate` does not move them to the new key: an
+ * answer whose key was destroyed is lost.
+ */
+export function idempotencyStore(database: Database) {
+  const schema = tenantSchema(fields);
+  schema.index({ organizationId: 1, keyHash: 1 }, { unique: true });
+  schema.index({ organizationId: 1, expiresAt: 1 });
+  const model = database.model('IdempotencyKey', schema, 'idempotencyKeys');
+
+  return ({ organizationId }: Extent, { keys }: KeyHolder) => {
+    const filterOf = ({ keyHash, attempt }: Reservation) => ({ organizationId, keyHash, attempt });
+    const placeOf = ({ keyHash, requestHash }: Reservation) =>
+      ({
+        organizationId,
+        integrationId: '',
+        endUserId: null,
+        credentialId: keyHash,
+        field: 'idempotency',
+        generation: requestHash,
+      }) satisfies SealedPlace;
+    const account = (count: number, bytes: number) => database.account(organizationId, { idempotencyKeys: count, bytes });
+
+    return translatingErrors({
+      /** Returns the hashes of a viewer with its key, and of its request. Call it in a transaction that has begun. */
+      async hashesOf(viewerAndKey: string, request: string): Promise<Pick<Reservation, 'keyHash' | 'requestHash'>> {
+        const { bytes } = (await keys.current()).fingerprint;
+        return { keyHash: idempotencyHash(bytes, 'key', viewerAndKey), requestHash: idempotencyHash(bytes, 'request', request) };
+      },
+      /** Returns what is stored under a key, unless it has expired. What somebody else has written into it is replaced. */
+      async find(keyHash: string, now: Date): Promise<Stored | null> {
+        const found = await model.findOne({ organizationId, keyHash, expiresAt: { $gt: now } }).lean();
+        return found && fitting(fields, found as unknown as Record<string, unknown>);
+      },
+      /** Reserves a key that is not in use. Call it in a transaction. @throws DuplicateKeyError */
+      async insert(reservation: Reservation, endsAt: Date, expiresAt: Date): Promise<void> {
+        const { keyHash } = reservation;
+        const expired = await model.findOneAndDelete({ organizationId, keyHash }).lean();
+        if (expired) await account(-1, -countedBytes(expired.bytes));
+        const state = { state: 'running', hasCommitted: false, endsAt, expiresAt, bytes: RECORD_BYTES } as const;
+        await model.create([{ _id: newId(), organizationId, ...reservation, ...state }]);
+        await account(1, RECORD_BYTES);
+      },
+      /** Gives the key to another attempt, because the earlier one has ended without having committed anything. Call it in a transaction. */
+      async take({ keyHash, attempt }: Reservation, endsAt: Date): Promise<void> {
+        await model.updateOne({ organizationId, keyHash }, { $set: { attempt, endsAt } });
+      },
+      /** Marks, in the transaction of a mutation, that it is committed. Returns false if another attempt has taken the key. */
+      async commit(reservation: Reservation): Promise<boolean> {
+        const { matchedCount } = await model.updateOne({ ...filterOf(reservation), state: 'running' }, { $set: { hasCommitted: true } });
+        return matchedCount === 1;
+      },
+      /** Keeps the answer. Call it in a transaction. Nothing limits it, because the operation was carried out. */
+      async keep(reservation: Reservation, kept: KeptAnswer): Promise<void> {
+        database.exempt(organizationId);
+        const sealed = await seal((await keys.current(1)).seal, placeOf(reservation), packedAnswer(kept));
+        const changes = { state: 'answered', sealed, bytes: RECORD_BYTES + sealed.length } as const;
+        const { matchedCount } = await model.updateOne({ ...filterOf(reservation), state: 'running' }, { $set: changes });
+        if (matchedCount === 1) await account(0, sealed.length);
+      },
+      /** Frees the key if nothing was committed; otherwise keeps why there is no answer. Call it in a transaction. */
+      async settle(reservation: Reservation, why: Unkept): Promise<void> {
+        const filter = { ...filterOf(reservation), state: 'running' } as const;
+        const freed = await model.findOneAndDelete({ ...filter, hasCommitted: false }).lean();
+        if (freed) await account(-1, -countedBytes(freed.bytes));
+        else await model.updateOne(filter, { $set: { state: 'done', unkept: why } });
+      },
+      /** Opens a kept answer. Undefined if that is not possible: it was changed, or its data key was destroyed. */
+      async open(reservation: Reservation, sealed: string): Promise<KeptAnswer | undefined> {
+        try {
+          return unpackedAnswer(await open(await keys.byId(sealingKeyId(sealed)), placeOf(reservation), sealed));
+        } catch (error) {
+          if (error instanceof UnreadableSecretError) return undefined;
+          throw error;
+        }
+      },
+      /** Removes keys that have expired, a limited number at a time. Call it in a transaction. Returns how many. */
+      async removeExpired(now: Date): Promise<number> {
+        const ended = { organizationId, expiresAt: { $lte: now } };
+        const found = await model.find(ended, { bytes: 1 }).limit(SWEEP_MAX).lean();
+        if (found.length === 0) return 0;
+        const { deletedCount } = await model.deleteMany({ organizationId, _id: { $in: found.map(({ _id }) => _id) } });
+        await account(-deletedCount, -found.reduce((sum, { bytes }) => sum + countedBytes(bytes), 0));
+        return deletedCount;
+      },
+      async removeAll(): Promise<void> {
+        await model.deleteMany({ organizationId });
+      },
+    });
+  };
+}
