@@ -1,9 +1,8 @@
 // What `import … from 'credential-gateway'` gives. Only what is exported here is promised to last.
 import type { RequestListener } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
-import type { Viewer } from './access/viewer.ts';
 import { createGateway as createWholeGateway, type GatewayOptions as WholeOptions } from './gateway.ts';
-import type { ExecutionResult } from './http/index.ts';
+import type { ExecutionResult, Operation } from './http/index.ts';
 
 export type { Confinement, Viewer, ViewerKind } from './access/viewer.ts';
 export type { AuditSinkTarget } from './audit-sink.ts';
@@ -16,7 +15,7 @@ export { type Choices, choice, flag, instant, integer, secret, text, textList } 
 export type { Format } from './fields/formats.ts';
 export { builtInKinds, MasterKeyError, type MasterKeySource, MissingPackageError, OldFormatError } from './gateway.ts';
 export type { TokenSettings } from './http/authenticate.ts';
-export type { ExecutionResult } from './http/index.ts';
+export type { ExecutionResult, Operation } from './http/index.ts';
 export type { KeyFiles } from './key-files/index.ts';
 export type { Limits } from './limits.ts';
 export type { Logger } from './logger.ts';
@@ -30,16 +29,6 @@ type CommandLineOnly = 'isLazy' | 'opensOldFormat' | 'sharesJobs' | 'readsRevoca
 
 /** How a gateway is created. Nothing is read from the environment. */
 export interface GatewayOptions extends Omit<WholeOptions, CommandLineOnly> {}
-
-/** An operation that is run from code, on behalf of a viewer. */
-export interface Operation {
-  readonly query: string;
-  readonly variables?: Record<string, unknown>;
-  /** Which operation of the document runs, if there are several. */
-  readonly operationName?: string;
-  /** Who it is run for: the caller is trusted to have authenticated it. */
-  readonly viewer: Viewer;
-}
 
 /** A running gateway. Its members can be called without the object. */
 export interface Gateway {

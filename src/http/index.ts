@@ -57,7 +57,9 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
 export interface Operation {
   readonly query: string;
   readonly variables?: Record<string, unknown>;
+  /** Which operation of the document runs, if there are several. */
   readonly operationName?: string;
+  /** Who it is run for: the caller is trusted to have authenticated it. */
   readonly viewer: Viewer;
   /**
    * Lets a mutation operation run once: within a day, the same viewer gets the same answer for it. 1 to 255 visible ASCII characters. Ignored for
