@@ -389,15 +389,15 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
 function newData(kind: string): Json {
   const data: Json = exampleData(kindNamed(kind));
   const { fields } = kindNamed(kind);
-  const pair = newTlsPair('api.example.com');
-  if ('certificate' in fields) data.certificate = pair.cert;
+  const pair = 'certificate' in fields ? newTlsPair('api.example.com') : undefined;
+  if (pair) data.certificate = pair.cert;
   for (const [name, field] of Object.entries(fields)) {
     if (!field.secret) continue;
     const canary = newCanary();
     const { format } = field as { format?: string };
     if (kind === 'snowflake')
       data[name] = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' });
-    else if (format === 'pemPrivateKey') data[name] = pair.key;
+    else if (pair) data[name] = pair.key;
     else if (format === 'json') data[name] = JSON.stringify({ ...JSON.parse(data[name]), canary });
     else if (format === 'base64') data[name] = Buffer.from(`${canary} of 36 bytes or more`).toString('base64');
     else if (format === 'mongodbUri') data[name] = data[name].replace('s3cret', canary);
