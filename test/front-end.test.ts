@@ -86,7 +86,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
   });
 
   async function open(prepare?: (page: Page) => Promise<void>): Promise<{ page: Page; observed: Observed; traffic: Traffic }> {
-    const { page, observed } = await openWindow(browser, { width: 900, height: 1000 });
+    const { page, observed } = await openWindow(browser, { width: 820, height: 1000 });
     page.setDefaultTimeout(20_000);
     const traffic = watch(page.context());
     await prepare?.(page);
@@ -121,10 +121,22 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
       problems: await connection(page, name).getByRole('list', { name: 'Problems' }).first().getByRole('listitem').allTextContents(),
     });
     expect(await told('Parcels')).toEqual({ state: 'Working', problems: [] });
-    expect(await told('Accounting')).toEqual({ state: 'Needs attention', problems: [expect.stringContaining('refuse')] });
-    expect(await told('Newsletter')).toEqual({ state: 'Not used yet', problems: [expect.stringContaining('credential')] });
+    const refused = 'The service refuses the credential. Replace what has changed.';
+    expect(await told('Accounting')).toEqual({ state: 'Needs attention', problems: [refused] });
+    expect(await told('Newsletter')).toEqual({ state: 'Not used yet', problems: ['There is no credential yet. Add one.'] });
     expect(await page.getByRole('heading', { level: 1 }).textContent()).toBe('Connected services');
     expect(await page.locator('header').textContent()).toContain('Maple Street Books');
+
+    if (process.env.UPDATE_PICTURE) {
+      await page.getByRole('button', { name: 'Add a credential to Newsletter' }).click();
+      await page.getByLabel('Kind').selectOption('basicAuth');
+      await page.getByLabel('Name', { exact: true }).fill('Login of Maple to the newsletter');
+      await page.getByLabel('Username').fill('maple:books');
+      await type(page.getByLabel('Password', { exact: true }), 'correct horse battery staple');
+      await page.getByRole('button', { name: 'Add', exact: true }).click();
+      await page.getByRole('alert').waitFor();
+      await page.screenshot({ path: join(root, 'settings-page.png'), fullPage: true });
+    }
 
     const fromPages = requests.filter(({ headers }) => headers.origin);
     expect(new Set(fromPages.map(({ method }) => method))).toEqual(new Set(['OPTIONS', 'POST']));
@@ -226,9 +238,8 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await form.getByRole('button', { name: 'Add' }).click();
     await form.waitFor({ state: 'detached' });
     expect(await page.getByRole('status').textContent()).toBe('The credential was added.');
-    expect(await credentialsOf(id, '... on OAuth2TokenCredential { scopes }')).toMatchObject([
-      { name: 'tokens', scopes: ['read', 'write'] },
-    ]);
+    const fields = '... on CredentialBase { allowedDomains allowedPurposes } ... on OAuth2TokenCredential { scopes }';
+    expect(await credentialsOf(id, fields)).toMatchObject([{ name: 'tokens', ...usable, scopes: ['read', 'write'] }]);
     expect(observed.complaints).toEqual([]);
   });
 

@@ -8,9 +8,10 @@ import { errorAt, ProblemText, useSubmit } from './submission.tsx';
 
 const created = ['input', 'credential', 'create'];
 
-/** Where the new credential may be sent: to the service of the connection. Without that, it would be stored, and never used. */
-function allowedFor({ requestPlan }: Connection) {
-  return { allowedPurposes: ['ACTION' as const], allowedDomains: requestPlan.baseUrl ? [new URL(requestPlan.baseUrl).hostname] : [] };
+/** What the new credential is for: requests to the service of the connection. Without that, it would be stored, but never used. */
+function usableFor({ allowedDomain, requestPlan: { baseUrl } }: Connection) {
+  const host = allowedDomain ?? (baseUrl && new URL(baseUrl).hostname);
+  return { allowedPurposes: ['ACTION' as const], allowedDomains: host ? [host] : [] };
 }
 
 interface Props {
@@ -34,7 +35,7 @@ export function AddCredential({ connection, kinds, onChange, onClose }: Props) {
       const entered = Object.fromEntries(fields.map((field) => [field.name, enteredIn(values, field)]));
       // The form is drawn from data, so the compiler cannot know the members. The gateway checks them.
       const data = { [kind!.name]: isGenerated ? { ...entered, generatePrivateKey: true } : entered } as unknown as CredentialDataInput;
-      const create = { name: String(values.get('credential name')), data, ...allowedFor(connection) };
+      const create = { name: String(values.get('credential name')), data, ...usableFor(connection) };
       const input = {
         connection: { id: connection.id },
         expectedVersion: connection.version,

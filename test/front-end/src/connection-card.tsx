@@ -15,11 +15,14 @@ interface Props {
 export function ConnectionCard({ connection, kinds, onChange }: Props) {
   const id = useId();
   const { name, state, problems, requestPlan, actionCredentials } = connection;
+  // The problems of its credentials are shown with them.
+  const shown = new Set<string>(actionCredentials.flatMap(({ credential }) => credential?.problems.map(({ code }) => code) ?? []));
+  const others = [...(problems ?? []), ...(requestPlan.problems ?? [])].filter(({ code }) => !shown.has(code));
   return (
     <section className="connection" aria-labelledby={id} tabIndex={-1}>
       <h2 id={id}>{name}</h2>
       <State state={state} />
-      <Problems problems={[...(problems ?? []), ...(requestPlan.problems ?? [])]} />
+      <Problems problems={others} />
       {actionCredentials.map(({ credentialId, credential, state }) =>
         credential ? (
           <CredentialCard

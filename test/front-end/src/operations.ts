@@ -9,6 +9,7 @@ export const CONNECTIONS = graphql(`
         id
         name
         version
+        allowedDomain
         state
         problems { code message }
         requestPlan { baseUrl problems { code message } }
