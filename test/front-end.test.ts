@@ -301,7 +301,6 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await form.getByRole('button', { name: 'Replace' }).click();
     await eventually(() => form.getByRole('alert').textContent()).toContain('Somebody has changed this');
     expect(await password()).toBe(first);
-    await eventually(() => place.getByRole('article').textContent()).toContain('oak.books');
     await form.getByRole('button', { name: 'Replace' }).click();
     await form.waitFor({ state: 'detached' });
     expect(await password()).toBe(second);
@@ -345,10 +344,10 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     const tokens = () => traffic.addresses.filter((address) => address.endsWith('/api/token')).length;
     await askAgain();
     expect(tokens()).toBe(1);
-    await page.clock.fastForward(9 * 60_000 - 1000);
+    await page.clock.fastForward(8.5 * 60_000);
     await askAgain();
     expect(tokens()).toBe(1);
-    await page.clock.fastForward(2000);
+    await page.clock.fastForward(60_000);
     await askAgain();
     expect(tokens()).toBe(2);
     test.time = () => new Date(Date.now() + 601_000);

@@ -65,7 +65,7 @@ export const ADD = graphql(`
     code
     message
     ... on ValidationError { issues { path message } }
-    ... on InUseError { usageCount usages { noun name } }
+    ... on InUseError { usageCount usages { noun name node { id } } }
   }
 `);
 
