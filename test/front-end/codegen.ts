@@ -15,7 +15,11 @@ const config: CodegenConfig = {
         useTypeImports: true,
         enumsAsTypes: true,
         strictScalars: true,
-        scalars: { DateTime: 'string', EmptyObject: 'Record<string, never>' },
+        scalars: {
+          CredentialValue: 'string | number | boolean | string[]',
+          DateTime: 'string',
+          EmptyObject: 'Record<string, never>',
+        },
       },
     },
   },

@@ -28,7 +28,7 @@ export function ConnectionCard({ connection, kinds, onChange }: Props) {
           <CredentialCard
             key={credentialId}
             credential={credential}
-            kind={kinds.find(({ readAs, refusal }) => readAs === credential.kind && !refusal)}
+            kind={kinds.find(({ kind }) => kind === credential.kind)}
             onChange={onChange}
           />
         ) : (

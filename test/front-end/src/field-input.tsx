@@ -81,7 +81,7 @@ function control(field: Field, format: string | null | undefined, choose: (value
     );
   }
   switch (field.type) {
-    case 'Boolean':
+    case 'BOOLEAN':
       return (
         <select {...common} defaultValue="">
           <option value="">{field.isRequired ? 'Choose…' : 'Default'}</option>
@@ -89,11 +89,11 @@ function control(field: Field, format: string | null | undefined, choose: (value
           <option value="false">No</option>
         </select>
       );
-    case 'Int':
+    case 'INT':
       return <input {...common} type="number" min={field.min ?? undefined} max={field.max ?? undefined} placeholder={placeholder} />;
-    case 'DateTime':
+    case 'DATE_TIME':
       return <input {...common} type="datetime-local" />;
-    case '[String!]':
+    case 'STRING_LIST':
       return <textarea {...common} rows={3} spellCheck={false} placeholder="One on each line" />;
     default:
       if (!multiline.includes(format ?? '')) {
@@ -106,15 +106,15 @@ function control(field: Field, format: string | null | undefined, choose: (value
 /** What was entered for a field, as the gateway takes it. Undefined if nothing was. */
 export function enteredIn(values: FormData, field: Field): unknown {
   const text = String(values.get(field.name) ?? '');
-  if (text === '' && !(field.isRequired && field.type === 'String')) return undefined;
+  if (text === '' && !(field.isRequired && field.type === 'STRING')) return undefined;
   switch (field.type) {
-    case 'Boolean':
+    case 'BOOLEAN':
       return text === 'true';
-    case 'Int':
+    case 'INT':
       return Number(text);
-    case 'DateTime':
+    case 'DATE_TIME':
       return new Date(text).toISOString();
-    case '[String!]':
+    case 'STRING_LIST':
       return text
         .split('\n')
         .map((line) => line.trim())

@@ -25,6 +25,8 @@ export const CONNECTIONS = graphql(`
     version
     state
     problems { code message }
+    fields { name type value secret { isSet sealedAt } }
+    facts { name type value }
   }
 `);
 
@@ -32,8 +34,7 @@ export const KINDS = graphql(`
   query Kinds {
     credentialKinds {
       name
-      readAs
-      typeName
+      kind
       description
       refusal
       generates
@@ -83,6 +84,7 @@ export const DELETE = graphql(`
 
 export type Connection = NonNullable<ConnectionsQuery['connections']>['nodes'][number];
 export type Credential = NonNullable<Connection['actionCredentials'][number]['credential']>;
+export type Fact = Credential['facts'][number];
 export type Kind = KindsQuery['credentialKinds'][number];
 export type Field = Kind['fields'][number];
 export type Failure = FailureFragment;

@@ -16,7 +16,7 @@ interface Props {
 /** Replaces one secret, and leaves everything else as it is. */
 export function ReplaceSecret({ credential, kind, field, onChange, onClose }: Props) {
   const path = ['input', 'data', kind.name, field.name];
-  const setting = undefined;
+  const setting = credential.fields.find(({ name }) => name === field.formatDependsOn)?.value;
   const { form, problem, isBusy } = useSubmit(
     async (values) => {
       const data = { [kind.name]: { [field.name]: enteredIn(values, field) } } as unknown as CredentialDataChanges;
