@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { assertConsistent } from '../src/credential-kinds/consistency.ts';
 import { builtInKinds, type CredentialKind, defineCredentialKind, secret, text } from '../src/gateway.ts';
 import { type Json, TestGateway } from './harness.ts';
 import { run } from './operations.ts';
@@ -67,6 +68,38 @@ it('a kind of one’s own has a type, an input, a form, and secrets that are sea
   expect(JSON.stringify(await test.database.collection('credentials').find({}).toArray())).not.toContain('4711');
   const revealed = await run(test, caller, 'revealSecret', { credential: id, field: 'pin', reason: 'the test looks' }, 'plaintext');
   expect(revealed.secret.plaintext).toBe('4711');
+});
+
+it('a list shows credentials of one’s own kind and of others with one selection', async () => {
+  const query =
+    '{ credentials(first: 2, sort: { field: NAME, direction: ASC }) { nodes { ... on CredentialBase { kind fields { name type value secret { isSet } } facts { name value } } } } }';
+  let nodes: Json[] = [];
+  const commands = await test.countCommands(async () => {
+    nodes = (await test.query(caller, query)).credentials.nodes;
+  });
+  expect(nodes).toEqual([
+    {
+      kind: 'ACME_BADGE',
+      fields: [
+        { name: 'badge', type: 'STRING', value: '007', secret: null },
+        { name: 'pin', type: 'STRING', value: null, secret: { isSet: true } },
+      ],
+      facts: [],
+    },
+    { kind: 'STRING', fields: [{ name: 'value', type: 'STRING', value: null, secret: { isSet: true } }], facts: [] },
+  ]);
+  const without = await test.countCommands(() => test.query(caller, query.replace(/kind fields.*value \}/, 'kind')));
+  expect(commands).toEqual(without);
+});
+
+it('no kind has a field with the name of one that all kinds have', async () => {
+  const { __type } = await test.query(caller, '{ __type(name: "CredentialBase") { fields { name } } }');
+  const common = __type.fields.map(({ name }: Json) => name);
+  expect(common).toContain('fields');
+  for (const name of common) {
+    const kind = { ...acme, fields: { [name]: acme.fields.badge! } };
+    expect(() => assertConsistent([kind]), name).toThrow(`${name} is a field that every credential has.`);
+  }
 });
 
 it('a gateway that was not given the kind finds none of its credentials, and fails nowhere', async () => {

@@ -6,7 +6,19 @@ import type { Fact, FactObject } from './facts.ts';
 const commonNames = [
   ...['id', 'name', 'description', 'kind', 'enabled', 'version', 'expiresAt', 'lastUsedAt', 'errors', 'usages', 'createdAt', 'updatedAt'],
   ...['integration', 'endUser', 'connections', 'allowedDomains', 'allowedPurposes', '__typename', GENERATE],
-  ...['state', 'problems', 'checkedAt', 'runsOutAt'],
+  ...[
+    'state',
+    'problems',
+    'checkedAt',
+    'runsOutAt',
+    'tokenFacts',
+    'organization',
+    'createdBy',
+    'updatedBy',
+    'integrity',
+    'fields',
+    'facts',
+  ],
 ];
 
 /**

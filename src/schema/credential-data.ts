@@ -1,22 +1,75 @@
 import { may } from '../access/viewer.ts';
 import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
-import type { Fact, FactObject } from '../credential-kinds/facts.ts';
+import type { Fact, FactObject, FactScalar } from '../credential-kinds/facts.ts';
 import type { CredentialData } from '../domain/credential.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
 import type { Field } from '../fields/field.ts';
 import { REDACTED } from '../redacted.ts';
-import type { GraphQLContext } from './kit/builder.ts';
+import type { CredentialValue, GraphQLContext, OutputBuilder } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import { type FieldBuilder, fieldsFrom, untyped } from './kit/field-types.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
+
+/** The types that the values of fields and facts of credential kinds have. They are not those of GraphQL, so that a front end knows them all. */
+export const credentialFieldType = shared(({ builder }: Kit) =>
+  builder.enumType('CredentialFieldType', {
+    description: 'The type of a field or a fact of a credential kind. Kinds of your own have the same types.',
+    values: {
+      STRING: { value: 'String', description: 'A text.' },
+      STRING_LIST: { value: 'StringList', description: 'A list of texts.' },
+      INT: { value: 'Int', description: 'A whole number.' },
+      BOOLEAN: { value: 'Boolean', description: 'True or false.' },
+      DATE_TIME: { value: 'DateTime', description: 'A point in time, as text (RFC 3339).' },
+      ENUM: { value: 'Choice', description: 'One of the values of a GraphQL enum, as text.' },
+    } satisfies Record<string, { value: KindField['type'] | FactScalar; description: string }>,
+  }),
+);
+
+/** A fact that is no object. A member of a fact that is one has the path of both names, such as `certificateInfo.notAfter`. */
+interface FlatFact {
+  readonly name: string;
+  readonly type: FactScalar;
+  readonly description: string;
+  readonly read: (facts: Readonly<Record<string, unknown>>) => unknown;
+}
+
+/** Returns the facts of a kind as a flat list. */
+export function flatFacts({ facts = {} }: CredentialKind): FlatFact[] {
+  return Object.entries(facts).flatMap(([name, { type, description }]) =>
+    typeof type === 'string'
+      ? [{ name, type, description, read: (all) => all[name] }]
+      : Object.entries(type.members).map(([member, each]) => ({
+          ...each,
+          name: `${name}.${member}`,
+          read: (all) => (all[name] as Readonly<Record<string, unknown>> | null | undefined)?.[member],
+        })),
+  );
+}
+
+/** A field or a fact of one credential, as a front end shows it without knowing the kind. */
+interface GenericValue {
+  readonly name: string;
+  readonly type: KindField['type'] | FactScalar;
+  readonly value: CredentialValue | null;
+}
+interface GenericField extends GenericValue {
+  /** Null for a setting. */
+  readonly secret: SecretFacts | Record<string, never> | null;
+}
+
+/** Returns the value of a setting as it is shown. */
+function settingOf({ settings }: CredentialRecord, name: string, { type }: KindField): CredentialValue | null {
+  return (settings[name] ?? (type === 'StringList' ? [] : null)) as CredentialValue | null;
+}
 
 /**
  * Adds all types that are generated from the descriptors of the credential kinds: the type `Secret`, enums and fact types, the fields of
  * each kind's type, and the inputs. The compiler does not know their names and types, so this file contains casts; a test selects every
  * field of every kind.
  */
-export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
+export const credentialData = shared((kit: Kit) => {
+  const { builder, fields, kinds } = kit;
   const secret = builder.objectRef<SecretFacts | Record<string, never>>('Secret').implement({
     description: 'A secret in redacted form. Only `revealSecret` returns the plaintext.',
     extensions: { cost: { own: 5 } } satisfies CostExtensions,
@@ -90,7 +143,64 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
     });
   }
 
+  const genericField = builder.objectRef<GenericField>('CredentialField').implement({
+    description: 'A field of a credential of any kind. `CredentialKindInfo.fields` has a description of the same name.',
+    fields: (t) => ({
+      name: t.exposeString('name', { description: 'The name of the field in the type of the credential, such as `username`.' }),
+      type: t.field({ type: credentialFieldType(kit), description: 'The type of the value.', resolve: ({ type }) => type }),
+      value: t.expose('value', {
+        type: 'CredentialValue',
+        nullable: true,
+        description: 'The value. Null if it is not set, and always null if the field is secret: see `secret`.',
+      }),
+      secret: t.expose('secret', {
+        type: secret,
+        nullable: true,
+        description: 'The secret in redacted form, whether it is set or not. Null if the field is not secret.',
+      }),
+    }),
+  });
+  const genericFact = builder.objectRef<GenericValue>('CredentialFact').implement({
+    description: 'A fact of a credential of any kind. `CredentialKindInfo.facts` has a description of the same name.',
+    fields: (t) => ({
+      name: t.exposeString('name', {
+        description: 'The name of the fact in the type of the credential, or the path of a member, such as `certificateInfo.notAfter`.',
+      }),
+      type: t.field({ type: credentialFieldType(kit), description: 'The type of the value.', resolve: ({ type }) => type }),
+      value: t.expose('value', { type: 'CredentialValue', nullable: true, description: 'The value. Null if it is not known.' }),
+    }),
+  });
+
   return {
+    /** Returns the fields of the interface of all kinds that show a credential without knowing its kind. */
+    genericFields: (t: OutputBuilder<CredentialRecord>) => ({
+      fields: t.field({
+        type: [genericField],
+        description:
+          'The fields that its kind has besides those of all kinds, with the values that the fields of its type have. So any credential can be shown without a fragment for each kind, in the order for a form. To find their descriptions, compare `kind` with `CredentialKindInfo.kind`. Empty for an altered credential.',
+        resolve: (record): GenericField[] =>
+          record.isAltered
+            ? []
+            : Object.entries(kinds.of(record).fields).map(([name, field]) =>
+                field.secret
+                  ? { name, type: field.type, value: null, secret: record.secrets[name] ?? {} }
+                  : { name, type: field.type, value: settingOf(record, name, field), secret: null },
+              ),
+      }),
+      facts: t.field({
+        type: [genericFact],
+        description:
+          'The public facts that the server has computed from its fields. A fact that is an object is listed by its members. Empty for an altered credential.',
+        resolve: (record): GenericValue[] =>
+          record.isAltered
+            ? []
+            : flatFacts(kinds.of(record)).map(({ name, type, read }) => ({
+                name,
+                type,
+                value: (read(record.facts) ?? null) as CredentialValue | null,
+              })),
+      }),
+    }),
     /** Returns the settings, secrets and facts of a kind as fields of its type. */
     outputFields(kind: CredentialKind, t: FieldBuilder) {
       const field = untyped(t);
@@ -101,7 +211,7 @@ export const credentialData = shared(({ builder, fields, kinds }: Kit) => {
               type: fields.typeOf(rest as Field),
               nullable: kinds.isNullable(name),
               description,
-              resolve: ({ settings }: CredentialRecord) => settings[name] ?? (rest.type === 'StringList' ? [] : null),
+              resolve: (record: CredentialRecord) => settingOf(record, name, kind.fields[name]!),
             }),
       );
       const facts = fieldsFrom(kind.facts ?? {}, (name, { type, description }: Fact) =>

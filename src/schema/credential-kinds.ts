@@ -1,11 +1,13 @@
 import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
-import { enumValue } from '../fields/enum-value.ts';
+import { credentialKindEnum } from './credential.ts';
+import { credentialFieldType, flatFacts } from './credential-data.ts';
 import type { Kit } from './kit/index.ts';
 
 type Named<T> = T & { readonly name: string };
 
 /** Adds `credentialKinds`: the descriptors as data, from which a front end can generate a form for any kind. */
-export function addCredentialKinds({ builder, kinds }: Kit): void {
+export function addCredentialKinds(kit: Kit): void {
+  const { builder, kinds } = kit;
   const value = builder.objectRef<{ name: string; description: string }>('CredentialFieldValue').implement({
     description: 'A value of a field with an enum type.',
     fields: (t) => ({
@@ -25,10 +27,15 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
     fields: (t) => ({
       name: t.exposeString('name', { description: 'The name of the field in the input and in the type.' }),
       description: t.exposeString('description', { description: 'The meaning of the field.' }),
-      type: t.string({
-        description: 'The GraphQL type of the input: `String`, `[String!]`, `Int`, `Boolean`, `DateTime` or the name of an enum.',
-        resolve: (source) =>
-          source.type === 'Choice' ? source.choices.enumName : source.type === 'StringList' ? '[String!]' : source.type,
+      type: t.field({
+        type: credentialFieldType(kit),
+        description: 'The type of the value, in the input and when it is read.',
+        resolve: ({ type }) => type,
+      }),
+      enumName: t.string({
+        nullable: true,
+        description: 'The GraphQL enum that the values are of. Null if the type is not ENUM. Kinds of your own add others.',
+        resolve: (source) => (source.type === 'Choice' ? source.choices.enumName : null),
       }),
       isSecret: t.boolean({ description: 'Whether it is stored sealed and shown as `*****`.', resolve: ({ secret }) => secret }),
       isSearchable: t.boolean({
@@ -91,10 +98,14 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
       }),
     }),
   });
-  const fact = builder.objectRef<{ name: string; description: string }>('CredentialFactInfo').implement({
+  const fact = builder.objectRef<ReturnType<typeof flatFacts>[number]>('CredentialFactInfo').implement({
     description: 'Describes a fact: a public field that the server computes. It cannot be set.',
     fields: (t) => ({
-      name: t.exposeString('name', { description: 'The name of the field in the type.' }),
+      name: t.exposeString('name', {
+        description:
+          'The name of the field in the type, or the path of a member if the fact is an object, such as `certificateInfo.notAfter`.',
+      }),
+      type: t.field({ type: credentialFieldType(kit), description: 'The type of the value.', resolve: ({ type }) => type }),
       description: t.exposeString('description', { description: 'The meaning of the fact.' }),
     }),
   });
@@ -103,9 +114,16 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
     authScopes: { scope: 'credentials.get' },
     fields: (t) => ({
       name: t.string({ description: 'The member of `CredentialDataInput`, such as `basicAuth`.', resolve: ({ kind }) => kind }),
-      readAs: t.string({
-        description: 'The `CredentialKind` under which it is stored. It differs for kinds that exist only as input.',
-        resolve: ({ kind, storedAs }) => enumValue(storedAs ?? kind),
+      kind: t.field({
+        type: credentialKindEnum(kit),
+        nullable: true,
+        description: 'The `kind` of the credentials that this describes. Null for kinds that exist only as input: see `readAs`.',
+        resolve: ({ kind, storedAs }) => (storedAs ? null : kind),
+      }),
+      readAs: t.field({
+        type: credentialKindEnum(kit),
+        description: 'The kind under which it is stored. It is another one for kinds that exist only as input.',
+        resolve: ({ kind, storedAs }) => storedAs ?? kind,
       }),
       typeName: t.string({
         description: 'The GraphQL type of the stored credential.',
@@ -126,7 +144,7 @@ export function addCredentialKinds({ builder, kinds }: Kit): void {
       facts: t.field({
         type: [fact],
         description: 'The facts that the server computes from the fields.',
-        resolve: ({ facts = {} }) => Object.entries(facts).map(([name, { description }]) => ({ name, description })),
+        resolve: flatFacts,
       }),
       generates: t.string({
         nullable: true,

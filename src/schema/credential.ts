@@ -152,6 +152,7 @@ export function addCredential(kit: Kit): void {
         }),
         ...fields.outputFields(t, credentialFields),
         kind: t.field({ type: kindEnum, description: 'The kind; never changes.', resolve: ({ kind }) => kind }),
+        ...data.genericFields(t),
         errors: t.stringList({
           nullable: true,
           // All secrets are opened.

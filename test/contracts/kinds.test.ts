@@ -38,7 +38,8 @@ function selectionOf(kind: CredentialKind): string {
   const facts = Object.entries(kind.facts ?? {}).map(([name, { type }]) =>
     typeof type === 'object' ? `${name} { ${Object.keys(type.members).join(' ')} }` : name,
   );
-  return `__typename ... on CredentialBase { id version name kind enabled errors } ... on ${kind.typeName} { ${[...fields, ...facts, '__typename'].join(' ')} }`;
+  const generic = 'fields { name type value secret { isSet redacted fingerprint sealedAt } } facts { name type value }';
+  return `__typename ... on CredentialBase { id version name kind enabled errors ${generic} } ... on ${kind.typeName} { ${[...fields, ...facts, '__typename'].join(' ')} }`;
 }
 
 /** The examples of a kind, each secret a fresh one. */
@@ -122,13 +123,39 @@ describe.each(kinds)('%s', (_, kind) => {
     for (const name of Object.keys(kind.facts ?? {})) expect(made).toHaveProperty(name);
   });
 
+  it('is read without its type as by its type, and has no secret among the values', async () => {
+    const { credentialKinds: described } = await quietly(
+      '{ credentialKinds { kind fields { name type isSecret } facts { name type } } }',
+      {},
+    );
+    const info = described.find((each: Json) => each.kind === made.kind);
+    const { fields, facts } = made as Record<'fields' | 'facts', Json[]>;
+    // Whoever has the descriptions finds that of each.
+    expect(fields.map(({ name, type, secret }) => ({ name, type, isSecret: secret !== null }))).toEqual(info.fields);
+    expect(facts.map(({ name, type }) => ({ name, type }))).toEqual(info.facts);
+    for (const { name, value, secret } of fields) {
+      expect([name, value, secret]).toEqual([name, ...(stored.fields[name]!.secret ? [null, made[name]] : [made[name], null])]);
+    }
+    for (const { name, value } of facts) {
+      const [fact, member] = name.split('.') as [string, string?];
+      expect([name, value]).toEqual([name, (member ? made[fact]?.[member] : made[fact]) ?? null]);
+    }
+    expect(Object.keys(stored.facts ?? {})).toEqual([...new Set(facts.map(({ name }) => name.split('.')[0]))]);
+    // A fingerprint has a scope of its own here, too.
+    const query = `query ($id: ID!) { credential(id: $id) { ${selectionOf(stored)} } }`;
+    const { credential } = await quietly(query, { id }, ['credentials.get']);
+    expect(credential.fields.flatMap(({ secret }: Json) => secret?.fingerprint ?? [])).toEqual([]);
+    expect(credential.fields.map(({ secret }: Json) => secret?.isSet)).toEqual(fields.map(({ secret }) => secret?.isSet));
+    const refusal = await test.answer({ ...caller, scopes: ['connections.get'] }, query, { id });
+    expect(refusal.errors!.map(({ extensions }) => extensions)).toMatchObject([{ code: 'FORBIDDEN', scope: 'credentials.get' }]);
+  });
+
   it('shows no secret in any read: by id, as a node, in lists, through an end user', async () => {
     const selection = selectionOf(stored);
     await quietly(`query ($id: ID!) { node(id: $id) { ${selection} } nodes(ids: [$id]) { ${selection} } }`, { id });
-    await quietly(
-      `{ credentials(first: 100) { nodes { ${selection} } edges { cursor node { ${selection} } } pageInfo { endCursor } } }`,
-      {},
-    );
+    // Two operations: everything of a hundred credentials twice costs too much for one.
+    await quietly(`{ credentials(first: 100) { nodes { ${selection} } pageInfo { endCursor } } }`, {});
+    await quietly(`{ credentials(first: 100) { edges { cursor node { ${selection} } } } }`, {});
     await quietly(
       'query ($id: ID!) { credential(id: $id) { ... on CredentialBase { description usages { nodes { id } } integration { name } } } }',
       { id },

@@ -42,6 +42,9 @@ export interface Progress {
   endsAt: number;
 }
 
+/** A value of any field of a credential that is not secret, or of a fact. */
+export type CredentialValue = string | number | boolean | Date | readonly string[];
+
 interface Types {
   Context: GraphQLContext;
   AuthScopes: { scope: Scope };
@@ -50,6 +53,7 @@ interface Types {
     ID: { Input: string; Output: string };
     DateTime: { Input: Date; Output: Date };
     EmptyObject: { Input: Record<string, never>; Output: Record<string, never> };
+    CredentialValue: { Input: never; Output: CredentialValue };
   };
 }
 
@@ -74,6 +78,7 @@ export function createBuilder() {
   });
   builder.addScalarType('DateTime', DateTimeResolver);
   builder.addScalarType('EmptyObject', EmptyObject);
+  builder.addScalarType('CredentialValue', CredentialValueScalar);
   builder.queryType({ description: 'All reads. No query returns the plaintext of a secret.' });
   builder.mutationType({
     description: 'All changes. Each mutation is one transaction and returns a union: a success, or an error that a caller can handle.',
@@ -100,6 +105,22 @@ const EmptyObject = new GraphQLScalarType({
   parseLiteral(node) {
     if (node.kind !== Kind.OBJECT || node.fields.length > 0) throw new TypeError('EmptyObject must be {}.');
     return {};
+  },
+});
+
+const CredentialValueScalar = new GraphQLScalarType<never, unknown>({
+  name: 'CredentialValue',
+  description:
+    'The value of a field or a fact of a credential, in JSON: a text, a whole number, a truth value or a list of texts, as `CredentialFieldType` says. In TypeScript: `string | number | boolean | string[]`. It is never an input.',
+  serialize(value) {
+    if (value instanceof Date) return value.toISOString();
+    const isText = (each: unknown) => typeof each === 'string';
+    if (isText(value) || typeof value === 'boolean' || Number.isFinite(value)) return value;
+    if (Array.isArray(value) && value.every(isText)) return value;
+    throw new TypeError('A field or a fact of a credential has a value of another type.');
+  },
+  parseValue() {
+    throw new TypeError('CredentialValue is no input.');
   },
 });
 
