@@ -60,7 +60,8 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
       cwd: root,
       env,
     });
-    browser = await launchBrowser();
+    // Otherwise, a heap snapshot has only the beginning of a long string.
+    browser = await launchBrowser(undefined, '--js-flags=--heap-snapshot-string-limit=1000000');
     await vi.waitFor(() => fetch(origin), { timeout: 20_000, interval: 50 });
   });
   afterAll(async () => {
@@ -107,7 +108,8 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
   it('lists the connections of its user, with what is wrong, by requests that any page may send', async () => {
     await test.create(caller, 'Connection', { integration, name: 'of nobody' });
     const parcels = await connect('Parcels', [login('Login of Maple')]);
-    const accounting = await connect('Accounting', [login('Login of Maple to the books')], { check: { method: 'GET', path: '/refused' } });
+    const key = { name: 'Key of Maple', ...usable, data: { apiKey: { headerName: 'X-API-Key', apiKey: 'outdated' } } };
+    const accounting = await connect('Accounting', [{ create: key }], { check: { method: 'GET', path: '/refused' } });
     await connect('Newsletter', [], { authSchemes: [{ schemeId: 'login', schemeType: 'BASIC_AUTH' }] });
     for (const id of [parcels, accounting]) await run(test, caller, 'checkConnection', { connection: { id } });
     requests.length = 0;
@@ -371,7 +373,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
       console.log(canary);
       await (await caches.open('planted')).put('/planted', new Response(canary));
       await fetch(`/index.html?${canary}`);
-      Object.assign(window, { planted: [canary] });
+      Object.assign(window, { planted: `${'.'.repeat(5000)}${canary}` });
       const opening = indexedDB.open('planted');
       opening.onupgradeneeded = () => opening.result.createObjectStore('planted').put(canary, 'planted');
       await new Promise((resolve) => {
