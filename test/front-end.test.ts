@@ -8,9 +8,12 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import type { Browser, Locator, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { defineCredentialKind } from '../src/credential-kinds/define.ts';
+import { builtInKinds } from '../src/credential-kinds/index.ts';
+import { flag, instant, integer, secret } from '../src/fields/field.ts';
 import { hasBrowser, launchBrowser, type Observed, openWindow } from './browser.ts';
 import { newTlsPair } from './cli/tls-pair.ts';
-import { exampleData, kindNamed } from './credential-kinds/examples.ts';
+import { exampleData } from './credential-kinds/examples.ts';
 import { labelOf } from './front-end/src/labels.ts';
 import { type Json, TestGateway } from './harness.ts';
 import { newCanary, run } from './operations.ts';
@@ -21,6 +24,21 @@ const root = fileURLToPath(new URL('front-end', import.meta.url));
 const vite = fileURLToPath(new URL('../node_modules/.bin/vite', import.meta.url));
 const integration = { name: 'crm' };
 const endUser = { inIntegration: { integration, externalId: 'maple' } };
+
+/** A kind that the page was not built for, with the types of fields that no built-in kind requires. */
+const badge = defineCredentialKind({
+  kind: 'acmeBadge',
+  typeName: 'AcmeBadgeCredential',
+  description: 'A badge for the doors of Acme.',
+  fields: {
+    floor: integer({ description: 'The highest floor.', min: 0, max: 9, example: 3, invalidExample: 10 }),
+    isGuest: flag({ description: 'Whether it is for a guest.', example: false, invalidExample: 'no' }),
+    validFrom: instant({ description: 'When it begins to be valid.', example: '2030-01-01T00:00:00.000Z', invalidExample: 'soon' }),
+    pin: secret({ description: 'What is typed beside it.', format: 'token', maxLength: 100, example: '1234', invalidExample: '' }),
+  },
+});
+const kinds = [...builtInKinds, badge];
+const kindNamed = (name: string) => kinds.find(({ kind }) => kind === name)!;
 
 // The settings page that a customer of ours could write, as its own scripts build and serve it: from another origin, against a gateway.
 describe.skipIf(!hasBrowser)('the page of a customer', () => {
@@ -42,6 +60,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     const port = await freePort();
     origin = `http://127.0.0.1:${port}`;
     test.corsOrigins = [origin];
+    test.credentialKinds = kinds;
     await test.start();
     await test.create(caller, 'Integration', integration);
     await test.create(caller, 'EndUser', { integration, externalId: 'maple', displayName: 'Maple Street Books' });
@@ -205,6 +224,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
       kind.fields.filter(({ isSecret }: Json) => isSecret).map(({ name }: Json) => written[kind.name][name]),
     );
     expect(typed.length).toBeGreaterThan(30);
+    expect(stored['of kind acmeBadge'].fields).toHaveLength(4);
 
     expect(await placesOf(typed, page, traffic)).toEqual({});
     expect(observed.complaints).toEqual([]);
@@ -334,7 +354,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     expect(observed.complaints).toEqual([]);
   });
 
-  it('gets a new token before the old one ends, and once more if that is refused', async () => {
+  it('gets a new token before the old one ends, and once more if that is refused, and survives a failure', async () => {
     await connect('Renewing', [login('Login to keep')]);
     const { page, traffic } = await open((page) => page.clock.install());
     const place = connection(page, 'Renewing');
@@ -358,6 +378,14 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await askAgain();
     expect(tokens()).toBe(3);
     test.time = () => new Date();
+
+    await page.context().setOffline(true);
+    await place.getByRole('button', { name: 'Delete Login to keep' }).click();
+    await form.getByRole('button', { name: 'Delete' }).click();
+    await eventually(() => form.getByRole('alert').textContent()).toBe('There is no connection. Try again later.');
+    await page.context().setOffline(false);
+    await form.getByRole('button', { name: 'Delete' }).click();
+    await eventually(() => form.getByRole('alert').textContent()).toContain('It is used here');
   });
 
   it('would be found out if a secret stayed somewhere', async () => {

@@ -54,7 +54,13 @@ export function AddCredential({ connection, kinds, onChange, onClose }: Props) {
   );
   return (
     <form {...form} className="add" aria-label={`Add a credential to ${connection.name}`} autoComplete="off">
-      <Labelled id={`${id}-kind`} label="Kind" hint={kind?.refusal ?? kind?.description} isRequired error={undefined}>
+      <Labelled
+        id={`${id}-kind`}
+        label="Kind"
+        hint={kind?.refusal ? `This kind ${kind.refusal}.` : kind?.description}
+        isRequired
+        error={undefined}
+      >
         <select
           id={`${id}-kind`}
           required
