@@ -10,7 +10,7 @@ const isElsewhere = process.env.MONGODB_URI !== undefined;
 const sameElsewhere = [
   'test/cli/!(keys).test.ts',
   'test/credential-kinds/**',
-  'test/{architecture,config,errors,jobs,placeholders}.test.ts',
+  'test/{architecture,config,errors,front-end,jobs,placeholders}.test.ts',
   'test/http/{browser,graphiql}.test.ts',
   'test/domain/sso-link-browser.test.ts',
   'test/contracts/echo-fuzz.test.ts',
