@@ -164,13 +164,6 @@ const notRun: Readonly<Record<string, { readonly why: string; readonly check: (t
       expect(isObjectType(type) && type.getFields()).toMatchObject({ region: {}, apiKey: {} });
     },
   },
-  'const gateway = await createGateway({ ...options, credentialKinds: [...builtInKinds, acme] });': {
-    why: 'It is a line of a program whose options are its own. test/own-kinds.test.ts runs such a gateway.',
-    check: async () => {
-      const exported = await import('../../src/gateway.ts');
-      expect(exported).toMatchObject({ createGateway: expect.any(Function), builtInKinds });
-    },
-  },
 };
 
 /** What the answers of blocks contain that do more than succeed: by a part of the block. Each is found once at least. */
