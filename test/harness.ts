@@ -75,6 +75,8 @@ export class TestGateway {
   outbound: GatewayOptions['outbound'] = { allowedAddresses: ['127.0.0.0/8', '::1/128'], allowsHttp: true };
   /** Whether events are numbered at once, as in a gateway that serves. Otherwise, whoever reads them numbers them. */
   runsJobs = false;
+  /** How long a stop waits for what runs. What a test has left running need not end. */
+  drainSeconds = 0;
   /** Whether reads of credentials are logged. */
   logsReads = false;
   /** Whether messages of defects are logged, as in development. */
@@ -129,8 +131,7 @@ export class TestGateway {
       // Tests count commands; what is done each minute they ask for.
       runsJobs: this.runsJobs,
       readsRevocations: false,
-      // Whatever a test has left running need not end.
-      drainSeconds: 0,
+      drainSeconds: this.drainSeconds,
       now: () => this.time(),
       elapsed: () => this.elapsed,
     });
