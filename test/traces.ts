@@ -44,7 +44,7 @@ export async function placesOf(texts: readonly string[], page: Page, traffic: Tr
 /** A text as it is, and as JSON, HTML and URLs write it. Of several lines, the longest tells. */
 function spellingsOf(text: string): string[] {
   const line = text.split('\n').sort((a, b) => b.length - a.length)[0]!;
-  return [line, JSON.stringify(line).slice(1, -1), encodeURIComponent(line), line.replaceAll('"', '&quot;')];
+  return [...new Set([line, JSON.stringify(line).slice(1, -1), encodeURIComponent(line), line.replaceAll('"', '&quot;')])];
 }
 
 /** Everything that a page shows or stores. It runs in the page. */

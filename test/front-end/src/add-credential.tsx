@@ -35,6 +35,7 @@ export function AddCredential({ connection, kinds, onChange, onClose }: Props) {
       const entered = Object.fromEntries(fields.map((field) => [field.name, enteredIn(values, field)]));
       // The form is drawn from data, so the compiler cannot know the members. The gateway checks them.
       const data = { [kind!.name]: isGenerated ? { ...entered, generatePrivateKey: true } : entered } as unknown as CredentialDataInput;
+      // The space keeps this name apart from those of the fields.
       const create = { name: String(values.get('credential name')), data, ...usableFor(connection) };
       const input = {
         connection: { id: connection.id },
