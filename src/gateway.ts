@@ -85,6 +85,7 @@ import { createOAuth } from './services/oauth/index.ts';
 import { createOutbound, defaultOutbound, type OutboundSettings } from './services/outbound/index.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
+import { onFirstUse } from './store/lazily.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
@@ -311,7 +312,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
-    const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    const { kinds, schema } = options.credentialKinds ? catalogueOf(options.credentialKinds) : builtInCatalogue();
     const findings = createFindings();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
@@ -334,9 +335,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
     const whilePreparing = async () => {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
-      return createSchema(kinds);
+      schema();
     };
-    const [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
+    await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
@@ -414,7 +415,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const openHttp = () =>
       createHttp({
         ...options,
-        schema: builtSchema ?? createSchema(kinds),
+        schema: schema(),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
@@ -615,9 +616,18 @@ function masterKey(source: MasterKeySource): MasterKey {
   return source instanceof Uint8Array ? localMasterKey(source) : awsKmsMasterKey(source.awsKmsKeyArn);
 }
 
+/** Credential kinds, and the schema for them, which is built when it is needed first. */
+function catalogueOf(credentialKinds: readonly CredentialKind[]) {
+  const kinds = createKindRegistry(credentialKinds);
+  return { kinds, schema: onFirstUse(() => createSchema(kinds)) };
+}
+
+/** The same of the built-in kinds. Nothing of it belongs to one gateway, so all gateways of a process share it: building it takes long. */
+const builtInCatalogue = onFirstUse(() => catalogueOf(builtInKinds));
+
 /** The schema of a gateway with the built-in credential kinds, as `schema.graphql` holds it. */
 export function schemaText(): string {
-  return printedSchema(createSchema(createKindRegistry(builtInKinds)));
+  return printedSchema(builtInCatalogue().schema());
 }
 
 /** Returns whether an error says that the database cannot be reached or does not respond. */
