@@ -135,7 +135,8 @@ export class TestGateway {
 
   async stop(): Promise<void> {
     await this.close();
-    if (this.uri) await this.database.dropDatabase();
+    // The files of an embedded database are removed, so nothing in them needs to be deleted one by one, and overwritten.
+    if (this.uri && !this.directory) await this.database.dropDatabase();
     await this.#client?.close();
     await this.#stopDatabase();
   }
