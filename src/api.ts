@@ -24,11 +24,11 @@ export type { FederationAddition, FederationOptions, SchemaNames } from './schem
 export type { OutboundSettings } from './services/outbound/index.ts';
 export { SchemaNamesError } from './start-errors.ts';
 
-/** What belongs to the command line, to its commands and to its processes. */
-type CommandLineOnly = 'isLazy' | 'opensOldFormat' | 'sharesJobs' | 'readsRevocations' | 'elapsed';
+/** What belongs to the command line, to its commands and to its processes, and to the tests. */
+type NotPublic = 'isLazy' | 'builtSchema' | 'opensOldFormat' | 'sharesJobs' | 'readsRevocations' | 'elapsed';
 
 /** How a gateway is created. Nothing is read from the environment. */
-export interface GatewayOptions extends Omit<WholeOptions, CommandLineOnly> {}
+export interface GatewayOptions extends Omit<WholeOptions, NotPublic> {}
 
 /** A running gateway. Its members can be called without the object. */
 export interface Gateway {

@@ -78,10 +78,10 @@ import { nodeListener } from './http/node-listener.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
-import { createSchema, schemaText as printedSchema, subgraphText as printedSubgraph, shownEntry } from './schema/index.ts';
-import type { FederationOptions, SchemaNames } from './schema-names.ts';
 import { type Logger, silentLogger } from './logger.ts';
 import { requirePackage } from './optional-package.ts';
+import { createSchema, schemaText as printedSchema, subgraphText as printedSubgraph, shownEntry } from './schema/index.ts';
+import type { FederationOptions, SchemaNames } from './schema-names.ts';
 import { awsKmsMasterKey, isAwsKmsKeyArn } from './secrets/aws-kms.ts';
 import { keyProvider, localKeyProvider, localMasterKey, type MasterKey, MasterKeyError } from './secrets/key-provider.ts';
 import { openTransferred, requireTransferKey, sealForTransfer, type TransferKey } from './secrets/transfer.ts';
@@ -89,6 +89,7 @@ import { createOAuth } from './services/oauth/index.ts';
 import { createOutbound, defaultOutbound, type OutboundSettings } from './services/outbound/index.ts';
 import { openDatabase, translate } from './store/database.ts';
 import { createStore, type StorageLimits } from './store/index.ts';
+import { onFirstUse } from './store/lazily.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
 // For credential kinds of your own.
@@ -162,6 +163,11 @@ export interface GatewayOptions {
   readonly readsRevocations?: boolean;
   /** Whether what only requests need is built at the first of them: for commands, most of which make none. False by default. */
   readonly isLazy?: boolean;
+  /**
+   * The schema, if it was built already, by `createSchema` with the same kinds, `federation` and `names`: building it takes as long as all else. Gateways
+   * can share one, because nothing in it belongs to a gateway or a request.
+   */
+  readonly builtSchema?: GraphQLSchema | undefined;
   /** Whether a database that an earlier version wrote is accepted: only to call `migrate`. Nothing else works on it. */
   readonly opensOldFormat?: boolean;
   /** Where the audit logs are streamed to, and whether mutations are refused while that fails. By default, nowhere. */
@@ -338,6 +344,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
+    const schema = onFirstUse(() => options.builtSchema ?? createSchema(kinds, options));
     const findings = createFindings();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
@@ -360,9 +367,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     // While the database does what it has got in the first moments, the schema is built, which keeps this thread busy.
     const whilePreparing = async () => {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
-      return createSchema(kinds, options);
+      schema();
     };
-    const [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
+    await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
@@ -437,17 +444,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
-    let schema = builtSchema;
-    const schemaOf = () => {
-      schema ??= createSchema(kinds, options);
-      return schema;
-    };
     const openHttp = () =>
       createHttp({
         ...options,
         logger,
         graphiql: options.graphiql ?? false,
-        schema: schemaOf(),
+        schema: schema(),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
@@ -570,7 +572,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       endLiveQueries: () => opened?.endListeners(),
       execute: (operation) => draining.run((refusal) => stores.serve(() => http().execute(operation, refusal))),
       get schema() {
-        return schemaOf();
+        return schema();
       },
       async deleteOrganization(organizationId) {
         const isDeleted = await deleteOrganization(gateway, organizationId, operator);

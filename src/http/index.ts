@@ -294,9 +294,9 @@ export function createHttp(settings: HttpSettings) {
 
     /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
     async execute(
-        { query, variables, operationName, viewer, idempotencyKey }: Operation,
-        refusal?: UnavailableError,
-      ): Promise<ExecutionResult> {
+      { query, variables, operationName, viewer, idempotencyKey }: Operation,
+      refusal?: UnavailableError,
+    ): Promise<ExecutionResult> {
       const state: RequestState = { requestId: randomUUID(), viewer };
       const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
       const begin = async () => {

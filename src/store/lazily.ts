@@ -19,3 +19,12 @@ export function lazily<Of, Members extends object>(builders: Builders<Of, Member
   }
   return (of) => Object.create(prototype, { [made]: { value: of } });
 }
+
+/** Returns a function that creates a value when it is called first, and returns the same value each time: for what is large and often not needed. */
+export function onFirstUse<T>(create: () => T): () => T {
+  let made: { readonly value: T } | undefined;
+  return () => {
+    made ??= { value: create() };
+    return made.value;
+  };
+}

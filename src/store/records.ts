@@ -25,6 +25,7 @@ import {
 } from './fields.ts';
 import { globCondition, globParts } from './glob.ts';
 import type { HealthState } from './health.ts';
+import { onFirstUse } from './lazily.ts';
 import { type KeyCondition, keyConditions, type LookupFilter, lookupMembers } from './lookup.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
@@ -295,9 +296,9 @@ export function recordStore<R extends BaseRecord>(
    * How many records certain lists exceeded lately, or held besides one that is not as the gateway wrote it, by organization and filter. Until then,
    * their pages are read one by one.
    */
-  const longLists = new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS });
+  const longLists = onFirstUse(() => new LRUCache<string, number>({ max: 1_000, ttl: LONG_LIST_MS }));
   /** The organizations whose records have keys, or have lately had. Copies of an earlier version can still write some without. */
-  const withKeys = new LRUCache<string, true>({ max: 10_000, ttl: KEYS_KNOWN_MS });
+  const withKeys = onFirstUse(() => new LRUCache<string, true>({ max: 10_000, ttl: KEYS_KNOWN_MS }));
 
   /** Returns the records with their keys. */
   async function keyed(records: readonly R[], organizationId: string): Promise<readonly R[]> {
@@ -542,14 +543,14 @@ export function recordStore<R extends BaseRecord>(
       const filter = { ...common, [field]: [...new Set(asked.map(valueIn))] } as Filter<R>;
       // At most twice as much as the pages themselves can have.
       const most = 2 * asked.reduce((sum, { request }) => sum + request.limit + 1, 0);
-      if ((longLists.get(lists) ?? 0) >= most) return null;
+      if ((longLists().get(lists) ?? 0) >= most) return null;
       return {
         collectionName,
         conditions: readable(filter),
         limit: most + 1,
         async pages(found) {
           if (found.length > most) {
-            longLists.set(lists, most);
+            longLists().set(lists, most);
             return null;
           }
           const read = await reader(filter);
@@ -557,7 +558,7 @@ export function recordStore<R extends BaseRecord>(
           for (const bytes of found) {
             const record = read(bytes);
             if (!record) {
-              longLists.set(lists, most);
+              longLists().set(lists, most);
               return null;
             }
             if (visible && !visible.holds(record)) continue;
@@ -597,13 +598,13 @@ export function recordStore<R extends BaseRecord>(
      * may be derived from them.
      */
     async function completeKeys(most: number): Promise<boolean> {
-      if (!lookupKeys || withKeys.has(organizationId)) return true;
+      if (!lookupKeys || withKeys().has(organizationId)) return true;
       const altered: string[] = [];
       for (let done = 0; done < most; done += KEYS_AT_ONCE) {
         const batch = await addKeys(KEYS_AT_ONCE, altered);
         altered.push(...batch.altered);
         if (batch.found < KEYS_AT_ONCE || altered.length >= KEYS_AT_ONCE) {
-          withKeys.set(organizationId, true);
+          withKeys().set(organizationId, true);
           return true;
         }
       }

@@ -4,6 +4,7 @@ import { afterEach, expect, it } from 'vitest';
 import { localKeyProvider } from '../../src/secrets/key-provider.ts';
 import { useTestGateway } from '../harness.ts';
 import { Clock, change, expectAllOpen, expectFilledOpen, fill, newVault, openCopy, sealKeys, secretsUnder, stateOf } from '../vault.ts';
+import { runHere } from './here.ts';
 import { run, useProcesses } from './process.ts';
 
 useProcesses();
@@ -11,15 +12,18 @@ useProcesses();
 const test = useTestGateway();
 const base64 = (key: Uint8Array) => Buffer.from(key).toString('base64');
 
-/** A `keys` command on the database that the test's gateway serves from. */
-function keys(args: readonly string[], masterKeys: readonly Uint8Array[] = [test.masterKey]) {
-  return run(['keys', ...args], {
-    MONGODB_URI: test.uri,
-    MONGODB_DATABASE: test.databaseName,
-    MASTER_KEY: masterKeys.map(base64).join(','),
-    TOKEN_SECRET: randomBytes(32).toString('hex'),
-  });
-}
+const settingsWith = (masterKeys: readonly Uint8Array[]) => ({
+  MONGODB_URI: test.uri,
+  MONGODB_DATABASE: test.databaseName,
+  MASTER_KEY: masterKeys.map(base64).join(','),
+  TOKEN_SECRET: randomBytes(32).toString('hex'),
+});
+
+/** A `keys` command, as a process, on the database that the test's gateway serves from. */
+const keys = (args: readonly string[]) => run(['keys', ...args], settingsWith([test.masterKey]));
+
+/** The same in this process, with other master keys. */
+const keysHere = (args: readonly string[], masterKeys: readonly Uint8Array[]) => runHere(['keys', ...args], settingsWith(masterKeys));
 
 /** Ends a rotation of many secrets by a signal, once it has moved some of them. */
 async function interrupt(organization: string, signal: NodeJS.Signals) {
@@ -101,7 +105,7 @@ it('wraps all data keys under a new master key, after which the old one is not n
 
   await expect(openCopy(test, { masterKeys: [next] })).rejects.toThrow('is not configured');
   const total = await test.database.collection('dataKeys').countDocuments({ state: { $ne: 'destroyed' } });
-  const first = await keys(['rewrap'], [next, test.masterKey]).ended;
+  const first = await keysHere(['rewrap'], [next, test.masterKey]);
   expect(first).toMatchObject({ code: 0, stdout: expect.stringContaining(`Re-wrapped: ${total}. Already under the first master key: 0.`) });
   expect(await wrappers()).toEqual(new Set([kid(next)]));
   const again = await openCopy(test, { masterKeys: [next, test.masterKey] });
@@ -129,7 +133,7 @@ it('names what the master keys given do not open, and goes on with the rest', as
   const [key] = await sealKeys(test, organizationId);
   const wrapped = await localKeyProvider([lost]).wrap(randomBytes(32), { organizationId, keyId: key!._id, purpose: 'seal' });
   await dataKeys.updateOne({ _id: key!._id }, { $set: { wrapped } });
-  const { code, stdout } = await keys(['rewrap'], [next, test.masterKey]).ended;
+  const { code, stdout } = await keysHere(['rewrap'], [next, test.masterKey]);
   expect({ code, stdout }).toEqual({
     code: 1,
     stdout: expect.stringContaining('1 data key cannot be unwrapped with the configured master keys: keep'),

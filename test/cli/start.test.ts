@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { decodeJwt } from 'jose';
 import { expect, it } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
+import { databaseOf, runHere } from './here.ts';
 import { newDataDirectory, run, send, startServer, useProcesses, useServer } from './process.ts';
 
 useProcesses();
@@ -129,14 +130,14 @@ it('prints a token and nothing else, which the running server takes', async () =
 
 it('refuses to print tokens that nobody could want', async () => {
   const settings = { DATA_DIR: newDataDirectory() };
-  const unknown = await run(['token', '--organization', 'acme', '--scope', 'credentials.steal'], settings).ended;
+  const unknown = await runHere(['token', '--organization', 'acme', '--scope', 'credentials.steal'], settings);
   expect(unknown).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Unknown scope: credentials.steal') });
-  const name = await run(['token', '--organization', '../x', '--scope', 'credentials.get'], settings).ended;
+  const name = await runHere(['token', '--organization', '../x', '--scope', 'credentials.get'], settings);
   expect(name).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('The name of an organization must be') });
-  const elsewhere = await run(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
+  const elsewhere = await runHere(['token', '--organization', 'acme', '--scope', 'credentials.get'], {
     ...settings,
     TOKEN_SECRET: randomBytes(32).toString('hex'),
-  }).ended;
+  });
   expect(elsewhere).toMatchObject({ code: 1, stdout: '', stderr: expect.stringContaining('Development tokens are not available') });
 });
 
@@ -162,7 +163,7 @@ it('fills an organization while the server runs, and deletes it', async () => {
     endUsers: { totalCount: 14 },
   });
 
-  expect(await run(['organization', 'delete', 'acme', '--yes'], settings).ended).toMatchObject({ code: 0 });
+  expect(await runHere(['organization', 'delete', 'acme', '--yes'], databaseOf(server, directory))).toMatchObject({ code: 0 });
   expect((await send(server.url, token, totals)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
   expect((await send(server.url, token, createIntegration)).errors?.[0]?.extensions.code).toBe('UNAUTHENTICATED');
 });
@@ -274,7 +275,7 @@ it.each<[string, Record<string, string>]>([
 ])('makes no development token in production, with %s', async (_, settings) => {
   const directory = newDataDirectory();
   for (const command of [['start'], ['token', '--organization', 'acme', '--scope', 'all.Organization']]) {
-    const { code, stdout, stderr } = await run(command, { NODE_ENV: 'production', DATA_DIR: directory, PORT: '0', ...settings }).ended;
+    const { code, stdout, stderr } = await runHere(command, { NODE_ENV: 'production', DATA_DIR: directory, PORT: '0', ...settings });
     expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
     expect(stderr).toMatch(/^TOKEN_JWKS_URL \(or TOKEN_SECRET\) is missing: development tokens are not available in production/);
   }
