@@ -81,7 +81,6 @@ const nameOf = ({ name }) => name.replace(/~.*/, '');
 export default defineConfig([
   {
     platform: 'node',
-    logLevel: 'silent',
     input: {
       main: 'src/main.ts',
       'embedded-mongodb/worker': 'src/embedded-mongodb/worker.ts',
@@ -102,7 +101,6 @@ export default defineConfig([
   },
   {
     platform: 'node',
-    logLevel: 'silent',
     input: { api: 'src/api.ts', testing: 'src/testing.ts' },
     external: [...external, 'graphql'],
     checks,
