@@ -75,6 +75,7 @@ import { createHttp, type ExecutionResult, type Operation } from './http/index.t
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
 import type { HttpRequest } from './http/request.ts';
+import { readTrustedDocuments, TrustedDocumentsError, type TrustedDocumentsSettings } from './http/trusted-documents.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
@@ -96,7 +97,7 @@ export type { MigrationReport } from './domain/migration.ts';
 export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
 export { isProxyPath } from './http/paths.ts';
-export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
+export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError, TrustedDocumentsError };
 
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
@@ -130,6 +131,11 @@ export interface GatewayOptions {
   readonly corsOrigins?: readonly string[];
   /** The number of proxies in front of the gateway that append to X-Forwarded-For. 0 by default. */
   readonly trustedProxies?: number;
+  /**
+   * The documents that clients can name by their ids, and whose viewers can run no others. A manifest that is wrong ends the start with a
+   * `TrustedDocumentsError`. Operations that are run from code are not affected.
+   */
+  readonly trustedDocuments?: TrustedDocumentsSettings;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
   /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
@@ -303,6 +309,7 @@ const COMMANDS_SENT_MS = 10;
 /**
  * Wires all layers together.
  * @throws OldFormatError when an earlier version wrote the database
+ * @throws TrustedDocumentsError
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -338,6 +345,9 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
       return createSchema(kinds);
     };
     const [builtSchema] = await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
+    const trustedFor = (schema: ReturnType<typeof createSchema>) =>
+      options.trustedDocuments && readTrustedDocuments(options.trustedDocuments, schema, limits);
+    const trusted = builtSchema && trustedFor(builtSchema);
     await stores.keyring.probe();
     if (!options.opensOldFormat && (await stores.keyring.unboundOrganizations()).length > 0) {
       throw new OldFormatError('The database was written by an earlier version and must be migrated.');
@@ -412,10 +422,12 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     });
     const refusals = createRefusals();
     const failedLogins = createFailedLogins();
-    const openHttp = () =>
-      createHttp({
+    const openHttp = () => {
+      const schema = builtSchema ?? createSchema(kinds);
+      return createHttp({
         ...options,
-        schema: builtSchema ?? createSchema(kinds),
+        schema,
+        trustedDocuments: trusted ?? trustedFor(schema),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
@@ -437,6 +449,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
             'a share of a rate limit could not be reserved; requests are allowed up to one share',
           ),
       });
+    };
     let opened = options.isLazy ? undefined : openHttp();
     const http = () => {
       opened ??= openHttp();

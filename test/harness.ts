@@ -71,6 +71,8 @@ export class TestGateway {
   outbound: GatewayOptions['outbound'] = { allowedAddresses: ['127.0.0.0/8', '::1/128'], allowsHttp: true };
   /** Whether events are numbered at once, as in a gateway that serves. Otherwise, whoever reads them numbers them. */
   runsJobs = false;
+  /** The trusted documents. */
+  trustedDocuments: GatewayOptions['trustedDocuments'];
   /** Whether reads of credentials are logged. */
   logsReads = false;
   /** Whether messages of defects are logged, as in development. */
@@ -115,6 +117,7 @@ export class TestGateway {
       limits: this.limits,
       policy: this.policy,
       ...(this.auditSink && { auditSink: this.auditSink }),
+      ...(this.trustedDocuments && { trustedDocuments: this.trustedDocuments }),
       ...(this.outbound && { outbound: this.outbound }),
       logsReads: this.logsReads,
       corsOrigins: this.corsOrigins,

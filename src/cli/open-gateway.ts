@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
@@ -83,6 +83,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       outbound: config.outbound,
       auditsProxied: config.auditsProxied,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
+      ...(isServer && config.trustedDocuments && { trustedDocuments: trustedDocumentsOf(config.trustedDocuments) }),
     });
     if (embedded) {
       await modules.recordRestore(config.dataDirectory, gateway).catch(async (error) => {
@@ -158,12 +159,17 @@ const databaseErrors: Readonly<Record<string, string>> = {
 };
 
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
-function explained(error: unknown, { OldFormatError, MasterKeyError }: Modules, embeddedDirectory: string | undefined): unknown {
+function explained(
+  error: unknown,
+  { OldFormatError, MasterKeyError, TrustedDocumentsError }: Modules,
+  embeddedDirectory: string | undefined,
+): unknown {
   if (error instanceof OldFormatError) {
     return new ConfigError(
       'The database was written by an earlier version, which did not authenticate what it stored. Stop all copies of the gateway and make a backup. If you trust the contents of the database, run `credential-gateway migrate` once.',
     );
   }
+  if (error instanceof TrustedDocumentsError) return new ConfigError(`TRUSTED_DOCUMENTS: ${error.message}.`);
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
     if (embeddedDirectory !== undefined) return new ConfigError(databaseEnded(embeddedDirectory));
@@ -193,6 +199,18 @@ async function masterKeysOf(config: Config, uri: string, notices: string[], modu
   }
   keptRandomBytes(masterKey, options);
   return readMasterKeyFile(masterKey, masterKey, options);
+}
+
+/** Reads the manifests of trusted documents. @throws ConfigError */
+function trustedDocumentsOf({ files, requiredFor }: NonNullable<Config['trustedDocuments']>) {
+  const manifests = files.map((name) => {
+    try {
+      return { name, json: readFileSync(name, 'utf8') };
+    } catch (error) {
+      throw new ConfigError(`TRUSTED_DOCUMENTS: the file ${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+    }
+  });
+  return { manifests, requiredFor };
 }
 
 /** Finds out at the start whether the file of the audit log can be written. @throws ConfigError */
