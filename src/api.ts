@@ -13,9 +13,17 @@ export { type EmbeddedMongodb, type EmbeddedMongodbOptions, MissingLmdbError, st
 export type { ErrorCode, Issue } from './errors.ts';
 export { type Choices, choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export type { Format } from './fields/formats.ts';
-export { builtInKinds, MasterKeyError, type MasterKeySource, MissingPackageError, OldFormatError } from './gateway.ts';
+export {
+  builtInKinds,
+  MasterKeyError,
+  type MasterKeySource,
+  MissingPackageError,
+  OldFormatError,
+  TrustedDocumentsError,
+} from './gateway.ts';
 export type { TokenSettings } from './http/authenticate.ts';
 export type { ExecutionResult, Operation } from './http/index.ts';
+export type { TrustedDocumentsSettings } from './http/trusted-documents.ts';
 export type { KeyFiles } from './key-files/index.ts';
 export type { Limits } from './limits.ts';
 export type { Logger } from './logger.ts';
@@ -56,6 +64,7 @@ export interface Gateway {
  *
  * @throws OldFormatError when an earlier version wrote the database: run `credential-gateway migrate` once
  * @throws SchemaNamesError when `names` do not fit the schema
+ * @throws TrustedDocumentsError when a manifest is not valid, or a document of it does not fit the schema
  * @throws MissingPackageError when an option needs a package that is not installed
  * @throws MasterKeyError when the master keys are not valid, or do not open the data keys of the database
  * @throws Error when the database does not respond, or two credential kinds cannot stand in one schema

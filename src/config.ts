@@ -140,6 +140,9 @@ function canonicalListenHost(text: string): string | undefined {
   return isName ? text.toLowerCase().replace(/\.$/, '') : undefined;
 }
 
+/** Whose documents can be limited to trusted ones. */
+const documentKinds: readonly string[] = ['none', 'endUser', 'apiKey', 'token'];
+
 /** A claim of a token. The registered claims that are times cannot contain text (RFC 7519, section 4.1). */
 function claim(byDefault: string) {
   return z
@@ -481,6 +484,21 @@ const settings = {
   TOKEN_REFRESH_AHEAD_SECONDS: whole(0, 86_400, 300).describe(
     'an access token that has less time left is refreshed though nobody uses it, in seconds, so that its refresh token does not die of disuse; 0 means never',
   ),
+  TRUSTED_DOCUMENTS: listOf((path) => path)
+    .optional()
+    .describe(
+      'the files with the documents that clients can name by their ids, separated by commas, see [Trusted documents](#trusted-documents)',
+    ),
+  TRUSTED_DOCUMENTS_REQUIRED: listOf((kind, refuse) => {
+    if (!documentKinds.includes(kind)) refuse('must be none, or a list of endUser, apiKey and token');
+    return kind;
+  })
+    .optional()
+    .meta({
+      description:
+        'who can run no other documents, separated by commas: `endUser` (with end users’ tokens), `apiKey`, `token` (with tokens of the issuer); or `none`',
+      byDefault: '`endUser` with `TRUSTED_DOCUMENTS`',
+    }),
   AUDIT_SINK: z
     .string()
     .refine(
@@ -588,6 +606,10 @@ export interface Config {
     readonly tokenRefreshMs: number;
     readonly tokenRefreshAheadMs: number;
   };
+  /** The absolute paths of the manifests of trusted documents, and who can run no others. If undefined, there are none. */
+  readonly trustedDocuments:
+    | { readonly files: readonly string[]; readonly requiredFor: readonly ('endUser' | 'apiKey' | 'token')[] }
+    | undefined;
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
   /** Requests to third parties. */
@@ -693,6 +715,10 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       tokenRefreshAheadMs: read.TOKEN_REFRESH_AHEAD_SECONDS * 1_000,
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
+    trustedDocuments: read.TRUSTED_DOCUMENTS && {
+      files: read.TRUSTED_DOCUMENTS.map((path) => resolve(path)),
+      requiredFor: (read.TRUSTED_DOCUMENTS_REQUIRED ?? ['endUser']).filter((kind) => kind !== 'none') as ('endUser' | 'apiKey' | 'token')[],
+    },
     auditSink: read.AUDIT_SINK
       ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
       : undefined,
@@ -751,6 +777,12 @@ function combinations(read: Settings): string[] {
   }
   if (read.RATE_LIMIT_ORGANIZATION > 0 && read.RATE_LIMIT_ORGANIZATION < 2 * read.MAX_COST) {
     problems.push('RATE_LIMIT_ORGANIZATION must be at least twice MAX_COST, or 0 for no limit: end users together can spend half of it');
+  }
+  if (read.TRUSTED_DOCUMENTS_REQUIRED && !read.TRUSTED_DOCUMENTS) {
+    problems.push('TRUSTED_DOCUMENTS is missing: TRUSTED_DOCUMENTS_REQUIRED needs it');
+  }
+  if (read.TRUSTED_DOCUMENTS_REQUIRED?.includes('none') && read.TRUSTED_DOCUMENTS_REQUIRED.length > 1) {
+    problems.push('TRUSTED_DOCUMENTS_REQUIRED must be none, or a list of endUser, apiKey and token');
   }
   if (!read.AUDIT_SINK && read.AUDIT_SINK_REQUIRED === 'true') problems.push('AUDIT_SINK is missing: AUDIT_SINK_REQUIRED needs one');
   if (read.AUDIT_SINK_TOKEN && !/^https?:/.test(read.AUDIT_SINK ?? '')) {

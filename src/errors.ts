@@ -19,7 +19,11 @@ export const errorCodes = {
   CURSOR_EXPIRED:
     'Events after the cursor are not kept any more, or the cursor is from another database: events were missed. Read without a cursor from the oldest event on.',
   BAD_REQUEST: 'The request is not a valid GraphQL over HTTP request.',
-  PERSISTED_QUERY_NOT_SUPPORTED: 'The request names a persisted document instead of containing one. Send the document as query.',
+  PERSISTED_QUERY_NOT_SUPPORTED:
+    'The request names a persisted document instead of containing one, and there are none (TRUSTED_DOCUMENTS). Send the document as query.',
+  PERSISTED_QUERY_NOT_FOUND: 'There is no trusted document with the hash in extensions.persistedQuery. Send the document as query.',
+  DOCUMENT_NOT_FOUND: 'There is no trusted document with this id: it is not in the manifests of TRUSTED_DOCUMENTS.',
+  DOCUMENT_REQUIRED: 'The viewer can run trusted documents only: those in the manifests of TRUSTED_DOCUMENTS.',
   IDEMPOTENCY_KEY_REUSED:
     'The idempotency key was used for another operation or other variables within a day. Use a new key for each operation.',
   IDEMPOTENCY_KEY_IN_USE:

@@ -75,6 +75,7 @@ import { fetchDoor } from './http/fetch.ts';
 import { createHttp, type ExecutionResult, type Operation } from './http/index.ts';
 import { WINDOW_MS } from './http/limits/rate-limiter.ts';
 import { nodeListener } from './http/node-listener.ts';
+import { readTrustedDocuments, TrustedDocumentsError, type TrustedDocumentsSettings } from './http/trusted-documents.ts';
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
@@ -101,7 +102,7 @@ export { choice, flag, instant, integer, secret, text, textList } from './fields
 export { socketGroup } from './http/limits/address.ts';
 export { isProxyPath } from './http/paths.ts';
 export { MissingPackageError } from './optional-package.ts';
-export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError };
+export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError, TrustedDocumentsError };
 
 /** A master key: its 32 bytes, or its location. */
 export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
@@ -142,6 +143,11 @@ export interface GatewayOptions {
   readonly corsOrigins?: readonly string[];
   /** The number of proxies in front of the gateway that append to X-Forwarded-For. 0 by default. */
   readonly trustedProxies?: number;
+  /**
+   * The documents that clients can name by their ids, and whose viewers can run no others. A manifest that is wrong ends the start with a
+   * `TrustedDocumentsError`. Operations that are run from code are not affected.
+   */
+  readonly trustedDocuments?: TrustedDocumentsSettings;
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
   /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
@@ -332,6 +338,7 @@ const COMMANDS_SENT_MS = 10;
  * @throws OldFormatError when an earlier version wrote the database
  * @throws SchemaNamesError when `names` do not fit the schema
  * @throws MissingPackageError when a setting needs a package that is not installed
+ * @throws TrustedDocumentsError
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
@@ -345,6 +352,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const provider = keyProvider(options.masterKeys.map(masterKey));
     const kinds = createKindRegistry(options.credentialKinds ?? builtInKinds);
     const schema = onFirstUse(() => options.builtSchema ?? createSchema(kinds, options));
+    const trustedDocuments = onFirstUse(() => options.trustedDocuments && readTrustedDocuments(options.trustedDocuments, schema(), limits));
     const findings = createFindings();
     const { maxLifetimeSeconds } = options.tokens;
     const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
@@ -368,6 +376,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const whilePreparing = async () => {
       await Promise.race([preparing, setTimeout(COMMANDS_SENT_MS)]);
       schema();
+      trustedDocuments();
     };
     await Promise.all([options.isLazy ? undefined : whilePreparing(), preparing]);
     await stores.keyring.probe();
@@ -450,6 +459,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         logger,
         graphiql: options.graphiql ?? false,
         schema: schema(),
+        trustedDocuments: trustedDocuments(),
         contextOf: (viewer) => contextOf(gateway, viewer),
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),

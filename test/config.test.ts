@@ -134,6 +134,8 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   MAX_API_KEYS: ['5'],
   MAX_WEBHOOKS: ['5'],
   MAX_IDEMPOTENCY_KEYS: ['5'],
+  TRUSTED_DOCUMENTS: ['/run/documents.json', '/run/a.json,/run/b.json'],
+  TRUSTED_DOCUMENTS_REQUIRED: ['none', 'endUser', 'endUser,apiKey,token'],
   MAX_OWNED: ['5'],
   MAX_STORED_BYTES: ['5'],
   OUTBOUND_ALLOWED_ADDRESSES: ['10.1.0.0/16', '192.168.1.1,fd12::/16'],
@@ -164,6 +166,7 @@ const besides: Partial<Record<(typeof settingNames)[number], Record<string, stri
   TLS_KEY_FILE: { TLS_CERT_FILE: '/run/tls.crt' },
   AUDIT_SINK_TOKEN: { AUDIT_SINK: 'https://collector.example/' },
   AUDIT_SINK_REQUIRED: { AUDIT_SINK: 'stdout' },
+  TRUSTED_DOCUMENTS_REQUIRED: { TRUSTED_DOCUMENTS: '/run/documents.json' },
 };
 const configOf = (name: (typeof settingNames)[number], value: string) => {
   const withToken = name === 'TOKEN_JWKS_URL' || name === 'TOKEN_SECRET' ? {} : { TOKEN_SECRET };

@@ -82,6 +82,8 @@ export class TestGateway {
   runsJobs = false;
   /** How long a stop waits for what runs. What a test has left running need not end. */
   drainSeconds = 0;
+  /** The trusted documents. */
+  trustedDocuments: GatewayOptions['trustedDocuments'];
   /** Whether reads of credentials are logged. */
   logsReads = false;
   /** Whether messages of defects are logged, as in development. */
@@ -129,6 +131,7 @@ export class TestGateway {
       limits: this.limits,
       policy: this.policy,
       ...(this.auditSink && { auditSink: this.auditSink }),
+      ...(this.trustedDocuments && { trustedDocuments: this.trustedDocuments }),
       ...(this.outbound && { outbound: this.outbound }),
       logsReads: this.logsReads,
       corsOrigins: this.corsOrigins,

@@ -1,4 +1,4 @@
-import { accessSync, closeSync, constants, mkdirSync, openSync } from 'node:fs';
+import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
@@ -89,6 +89,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       // The server has let them end before.
       drainSeconds: 0,
       ...(isServer && config.auditSink && { auditSink: config.auditSink }),
+      ...(isServer && config.trustedDocuments && { trustedDocuments: trustedDocumentsOf(config.trustedDocuments) }),
     });
     if (embedded) {
       await modules.recordRestore(config.dataDirectory, gateway).catch(async (error) => {
@@ -166,7 +167,7 @@ const databaseErrors: Readonly<Record<string, string>> = {
 /** Returns a ConfigError for an error that the user can fix, and any other error unchanged. */
 function explained(
   error: unknown,
-  { OldFormatError, MasterKeyError, MissingPackageError }: Modules,
+  { OldFormatError, MasterKeyError, MissingPackageError, TrustedDocumentsError }: Modules,
   embeddedDirectory: string | undefined,
 ): unknown {
   if (error instanceof OldFormatError) {
@@ -176,6 +177,7 @@ function explained(
   }
   if (error instanceof SchemaNamesError) return new ConfigError(namesProblem(error));
   if (error instanceof MissingPackageError) return new ConfigError(missingPackage(error));
+  if (error instanceof TrustedDocumentsError) return new ConfigError(`TRUSTED_DOCUMENTS: ${error.message}.`);
   if (error instanceof MasterKeyError) return new ConfigError(`MASTER_KEY: ${error.message}`);
   if (error instanceof Error && error.name === 'MongooseServerSelectionError') {
     if (embeddedDirectory !== undefined) return new ConfigError(databaseEnded(embeddedDirectory));
@@ -209,6 +211,18 @@ async function masterKeysOf(config: Config, uri: string, notices: string[], modu
   }
   keptRandomBytes(masterKey, options);
   return readMasterKeyFile(masterKey, masterKey, options);
+}
+
+/** Reads the manifests of trusted documents. @throws ConfigError */
+function trustedDocumentsOf({ files, requiredFor }: NonNullable<Config['trustedDocuments']>) {
+  const manifests = files.map((name) => {
+    try {
+      return { name, json: readFileSync(name, 'utf8') };
+    } catch (error) {
+      throw new ConfigError(`TRUSTED_DOCUMENTS: the file ${name} cannot be read (${(error as NodeJS.ErrnoException).code}).`);
+    }
+  });
+  return { manifests, requiredFor };
 }
 
 /** Finds out at the start whether the file of the audit log can be written. @throws ConfigError */

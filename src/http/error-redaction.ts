@@ -110,6 +110,17 @@ export function noPersistedDocuments(): GraphQLError {
   return answer('PERSISTED_QUERY_NOT_SUPPORTED', 'PersistedQueryNotSupported', { http: { status: 400 } });
 }
 
+/** The error for a request that names a trusted document that there is none. Apollo's clients know the code and the message of theirs. */
+export function unknownDocument(isApollo: boolean): GraphQLError {
+  if (isApollo) return answer('PERSISTED_QUERY_NOT_FOUND', 'PersistedQueryNotFound');
+  return answer('DOCUMENT_NOT_FOUND', 'There is no trusted document with this id.');
+}
+
+/** The error for a document of a viewer that can run trusted documents only. */
+export function documentRequired(): GraphQLError {
+  return answer('DOCUMENT_REQUIRED', 'With this token, only trusted documents can be run. Send the id of one as documentId.');
+}
+
 /** The error for JSON that exceeds a limit and is not parsed, so that nobody knows whether the request is well-formed. */
 export function limitedRequest({ code, message, limit, maximum }: LimitExceededError): GraphQLError {
   return answer(code, message, { limit, maximum, http: { status: 400 } });

@@ -13,7 +13,14 @@ import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
-import { malformedRequest, noPersistedDocuments, type OnDefect, unknownMethod } from './error-redaction.ts';
+import {
+  documentRequired,
+  malformedRequest,
+  noPersistedDocuments,
+  type OnDefect,
+  unknownDocument,
+  unknownMethod,
+} from './error-redaction.ts';
 import { type Asked, createExecution, publicResult, type RawResult, type Replayed, type Subscribed, withOutcome } from './execution.ts';
 import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
 import { checkedKey, type Idempotency, idempotencyKeyIn, keptResult } from './idempotency.ts';
@@ -29,6 +36,7 @@ import { createProxyDoor, isProxied } from './proxy.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { type Result, respond, sentResult, streamHeaders } from './response.ts';
+import type { TrustedDocuments } from './trusted-documents.ts';
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
@@ -40,6 +48,8 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   /** Sends requests over connections. */
   readonly proxy: SendProxied;
   readonly idempotency: Idempotency;
+  /** The documents that can be named by their ids. Undefined if there are none. */
+  readonly trustedDocuments?: TrustedDocuments | undefined;
   /** Counts refused requests, for the audit log. */
   readonly refusals: Refusals;
   /** Counts requests without a valid token, for the log of the platform. */
@@ -89,7 +99,7 @@ export function createHttp(settings: HttpSettings) {
   const onDefect = (sent: () => Sent, requestId: string): OnDefect => {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
   };
-  const run = createExecution(schema, limits, settings.idempotency);
+  const run = createExecution(schema, limits, settings.idempotency, settings.trustedDocuments?.has);
   const rateLimits = createRateLimits(settings);
   const guard = createOriginGuard(settings);
   const listeners = createListeners({
@@ -183,7 +193,7 @@ export function createHttp(settings: HttpSettings) {
       await admit(request, state);
       const idempotencyKey = idempotencyKeyIn(request);
       parameters = await parametersOf(request, state);
-      result = await run(askedIn(parameters), {
+      result = await run(askedIn(parameters, state.viewer!, settings.trustedDocuments), {
         state,
         mayMutate: request.method === 'POST',
         idempotencyKey,
@@ -328,19 +338,34 @@ const isHost = /^[^/?#@\\\s]*$/;
 const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
 
 /**
- * Members that clients add to a body, and that have no meaning here: Relay's and Apollo's names for a persisted document. With `query`, they are
- * ignored.
+ * The names of clients for the id of a trusted document: that of GraphQL over HTTP (appendix A, "Persisted Documents") and those of Relay's networks and
+ * of other clients. With `query`, they are ignored.
  */
-const ignoredMembers: readonly string[] = ['id', 'doc_id', 'docId', 'documentId', 'queryId', 'hash'];
+const idMembers: readonly string[] = ['documentId', 'doc_id', 'id', 'docId', 'queryId', 'hash'];
 
-/** Returns whether a request names a persisted document and contains none itself. Apollo's clients then send it again, with the document. */
-function asksForPersistedDocument(params: Record<string, unknown>): boolean {
-  if (params.query != null) return false;
-  const { extensions } = params;
-  return (
-    ignoredMembers.some((name) => name in params) ||
-    (typeof extensions === 'object' && extensions !== null && 'persistedQuery' in extensions)
-  );
+/** The id of a trusted document that a request names and does not contain itself. */
+interface Named {
+  readonly id: unknown;
+  /** Whether it is named as Apollo's clients do, which then send it again, with the document. */
+  readonly isApollo: boolean;
+}
+
+function namedDocument(params: Record<string, unknown>): Named | undefined {
+  if (params.query != null) return undefined;
+  const member = idMembers.find((name) => params[name] != null) ?? idMembers.find((name) => name in params);
+  if (member !== undefined) return { id: params[member], isApollo: false };
+  if (!isObject(params.extensions) || !('persistedQuery' in params.extensions)) return undefined;
+  const { persistedQuery } = params.extensions;
+  return { id: isObject(persistedQuery) ? persistedQuery.sha256Hash : undefined, isApollo: true };
+}
+
+/** Returns the text of a trusted document. @throws GraphQLError */
+function textOf({ id, isApollo }: Named, trusted: TrustedDocuments | undefined): string {
+  if (!trusted) throw noPersistedDocuments();
+  if (typeof id !== 'string') throw malformedRequest();
+  const text = trusted.find(id);
+  if (text === undefined) throw unknownDocument(isApollo);
+  return text;
 }
 
 /** Headers whose names every client sends, so that they are nobody's words. */
@@ -358,17 +383,23 @@ function sentWith({ url, headers }: ReadableRequest, parameters: unknown, viewer
 function parametersIn(parameters: URLSearchParams): Record<string, unknown> {
   const text = (name: string) => parameters.get(name) || undefined;
   const json = (name: string) => JSON.parse(text(name) ?? 'null');
-  return { query: text('query'), operationName: text('operationName'), variables: json('variables'), extensions: json('extensions') };
+  const documentId = text('documentId');
+  const others = { operationName: text('operationName'), variables: json('variables'), extensions: json('extensions') };
+  return { query: text('query'), ...others, ...(documentId !== undefined && { documentId }) };
 }
 
 /** The members of a request (GraphQL over HTTP, section "Request Parameters"). */
-const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 'extensions', ...ignoredMembers];
+const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 'extensions', ...idMembers];
 
-/** Returns what the parameters of a request ask for. @throws GraphQLError when they are not those of GraphQL over HTTP */
-function askedIn(parameters: unknown): Asked {
+/**
+ * Returns what the parameters of a request ask for.
+ * @throws GraphQLError when they are not those of GraphQL over HTTP, or the viewer cannot run the document, because it is not a trusted one
+ */
+function askedIn(parameters: unknown, { kind }: Viewer, trusted: TrustedDocuments | undefined): Asked {
   if (!isObject(parameters)) throw malformedRequest();
-  if (asksForPersistedDocument(parameters)) throw noPersistedDocuments();
-  const { query, variables, operationName, extensions } = parameters;
+  const named = namedDocument(parameters);
+  const { variables, operationName, extensions } = parameters;
+  const query = named ? textOf(named, trusted) : parameters.query;
   const isKnown = Object.entries(parameters).every(([name, value]) => value == null || knownMembers.includes(name));
   const isWellFormed =
     typeof query === 'string' &&
@@ -376,6 +407,8 @@ function askedIn(parameters: unknown): Asked {
     (variables == null || isObject(variables)) &&
     (extensions == null || isObject(extensions));
   if (!isKnown || !isWellFormed) throw malformedRequest();
+  // Whoever sends the text of a trusted document may run it.
+  if (trusted?.isRequiredFor(kind) && !trusted.has(query)) throw documentRequired();
   // GraphQL over HTTP, section "GET": an empty name is the same as none. Some clients send one by POST, too.
   return { query, variables, operationName: operationName || undefined } as Asked;
 }

@@ -8,7 +8,7 @@ const PARAMETER = new RegExp(`[ \\t]*;[ \\t]*(?:(${TOKEN})=(${TOKEN}|${QUOTED}))
 const JSON_TYPE = /^[ \t]*application\/json(?=[ \t]*(?:;|$))/i;
 
 /** The parameters of a URL that belong to GraphQL over HTTP. */
-const URL_PARAMETERS = ['query', 'variables', 'operationName', 'extensions'];
+const URL_PARAMETERS = ['query', 'variables', 'operationName', 'extensions', 'documentId'];
 
 /**
  * Returns why a request cannot be read as it was sent; undefined if it can. Nothing in a request is ever decoded by guessing, because what does not

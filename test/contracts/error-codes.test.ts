@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { type ErrorCode, errorCodes } from '../../src/errors.ts';
 import type { Limits } from '../../src/limits.ts';
@@ -29,6 +30,22 @@ async function within(limits: Partial<Limits>, run: () => Promise<Answer>): Prom
 }
 
 const mutation = 'mutation { createIntegration(input: { name: "" }) { __typename } }';
+/** Sends a request to a gateway on which every viewer can run one document only. */
+async function trusting(body: object): Promise<Answer> {
+  const query = 'query A { integrations { totalCount } }';
+  const json = JSON.stringify({ [createHash('sha256').update(query).digest('hex')]: query });
+  await test.close();
+  test.trustedDocuments = { manifests: [{ name: 'm', json }], requiredFor: ['token'] };
+  await test.open();
+  try {
+    return await test.send(body, { authorization: `Bearer ${await test.token(world.caller)}` });
+  } finally {
+    await test.close();
+    test.trustedDocuments = undefined;
+    await test.open();
+  }
+}
+
 /** Sends an operation with an idempotency key. */
 async function keyed(key: string, query: string): Promise<Answer> {
   return test.send({ query }, { authorization: `Bearer ${await test.token(world.caller)}`, 'idempotency-key': key });
@@ -77,6 +94,9 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
       { connection: { id: world.ids.connection } },
     ),
 
+  PERSISTED_QUERY_NOT_FOUND: () => trusting({ extensions: { persistedQuery: { version: 1, sha256Hash: 'ab' } } }),
+  DOCUMENT_NOT_FOUND: () => trusting({ documentId: 'sha256:ab' }),
+  DOCUMENT_REQUIRED: () => trusting({ query: '{ __typename }' }),
   IDEMPOTENCY_KEY_REUSED: async () => {
     await keyed('reused', 'mutation { createIntegration(input: { name: "" }) { __typename } }');
     return keyed('reused', 'mutation { other: createIntegration(input: { name: "" }) { __typename } }');
@@ -146,6 +166,9 @@ const statuses: Partial<Record<ErrorCode, readonly [json: number, graphql: numbe
   GRAPHQL_VALIDATION_FAILED: [200, 400],
   LIMIT_EXCEEDED: [200, 400],
   COST_LIMIT_EXCEEDED: [200, 400],
+  PERSISTED_QUERY_NOT_FOUND: [200, 400],
+  DOCUMENT_NOT_FOUND: [200, 400],
+  DOCUMENT_REQUIRED: [200, 400],
   IDEMPOTENCY_KEY_REUSED: [422, 422],
   IDEMPOTENCY_KEY_IN_USE: [409, 409],
   ALREADY_EXECUTED: [422, 422],
