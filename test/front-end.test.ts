@@ -81,7 +81,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     });
     // Otherwise, a heap snapshot has only the beginning of a long string.
     browser = await launchBrowser(undefined, '--js-flags=--heap-snapshot-string-limit=1000000');
-    await vi.waitFor(() => fetch(origin), { timeout: 20_000, interval: 50 });
+    await vi.waitFor(() => fetch(origin), { timeout: 60_000, interval: 50 });
   });
   afterAll(async () => {
     await browser?.close();
@@ -107,7 +107,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
 
   async function open(prepare?: (page: Page) => Promise<void>): Promise<{ page: Page; observed: Observed; traffic: Traffic }> {
     const { page, observed } = await openWindow(browser, { width: 820, height: 1000 });
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     const traffic = watch(page.context());
     await prepare?.(page);
     await page.goto(origin);
@@ -121,7 +121,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     const { connection } = await test.query(caller, query, { id: connectionId });
     return connection.actionCredentials.map(({ credential }: Json) => credential);
   }
-  const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 8_000 });
+  const eventually = <T>(read: () => T) => expect.poll(read, { timeout: 60_000 });
   const hasFocus = (element: Locator) => element.evaluate((element) => element === document.activeElement);
 
   it('lists the connections of its user, with what is wrong, by requests that any page may send', async () => {

@@ -4,7 +4,7 @@ import type { BrowserContext, Page } from 'playwright-core';
 export interface Traffic {
   readonly addresses: string[];
   /** The bodies of the answers, as the page got them. */
-  readonly answers: string[];
+  readonly answers: Promise<string>[];
   readonly console: string[];
 }
 
@@ -12,9 +12,7 @@ export interface Traffic {
 export function watch(context: BrowserContext): Traffic {
   const traffic: Traffic = { addresses: [], answers: [], console: [] };
   context.on('request', (request) => void traffic.addresses.push(request.url()));
-  context.on('response', async (response) => {
-    traffic.answers.push(await response.text().catch(() => ''));
-  });
+  context.on('response', (response) => void traffic.answers.push(response.text().catch(() => '')));
   context.on('console', (message) => void traffic.console.push(message.text()));
   return traffic;
 }
@@ -28,7 +26,7 @@ export async function placesOf(texts: readonly string[], page: Page, traffic: Tr
     ...(await page.evaluate(contentsOfPage)),
     cookies: JSON.stringify(await page.context().cookies()),
     addresses: [page.url(), ...traffic.addresses].join('\n'),
-    answers: traffic.answers.join('\n'),
+    answers: (await Promise.all(traffic.answers)).join('\n'),
     console: traffic.console.join('\n'),
     memory: await memoryOf(page),
   };
