@@ -98,7 +98,7 @@ describe('what is packed', () => {
       'schema.graphql',
       'src/README.md',
     ];
-    const pictures = ['src/http/consent.png', 'src/http/graphiql/graphiql.png'];
+    const pictures = ['src/http/consent.png', 'src/http/graphiql/graphiql.png', 'test/front-end/settings-page.png'];
     expect(
       all()
         .filter((file) => !ofDist.test(file))
