@@ -9,6 +9,7 @@ import { defineConfig } from 'vitest/config';
 const isElsewhere = process.env.MONGODB_URI !== undefined;
 const sameElsewhere = [
   'test/cli/!(keys).test.ts',
+  'test/clients/typed.test.ts',
   'test/credential-kinds/**',
   'test/{architecture,config,errors,front-end,jobs,placeholders}.test.ts',
   'test/http/{browser,graphiql}.test.ts',

@@ -12,6 +12,7 @@ import { builtInKinds } from '../../src/credential-kinds/index.ts';
 import { createKindRegistry } from '../../src/credential-kinds/registry.ts';
 import { healthStates, problemCodes } from '../../src/domain/health.ts';
 import { createSchema } from '../../src/schema/index.ts';
+import { shownConfigurations } from '../clients/shown.ts';
 import { consent } from '../services/consent-by-hand.ts';
 import { newDataDirectory, startServer, useProcesses } from './process.ts';
 
@@ -39,6 +40,12 @@ const settingsForExample = 'export OUTBOUND_ALLOW_HTTP=true OUTBOUND_ALLOWED_ADD
 
 /** The blocks that are not run, by their first lines: why, and what is checked instead. All others are run; one of another language fails. */
 const notRun: Readonly<Record<string, { readonly why: string; readonly check: (text: string) => void | Promise<void> }>> = {
+  ...Object.fromEntries(
+    shownConfigurations.map((text) => [
+      text.split('\n')[0]!,
+      { why: 'It is of a front end. The tests of clients use it.', check: (shown) => expect(shown.trim()).toBe(text.trim()) },
+    ]),
+  ),
   'git clone REPOSITORY credential-gateway': {
     why: 'The checkout is there, and the server of this test is the one that it starts.',
     check: (text) => {
