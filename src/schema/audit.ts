@@ -1,7 +1,9 @@
 import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
+import { errorCodes } from '../errors.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
-import { byGlobalId, byText, byTime } from './kit/filter.ts';
+import { type AuditOutcome, auditOutcome } from './kit/closed-sets.ts';
+import { byGlobalId, byText, byTime, byValue } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { recordFields } from './kit/record-fields.ts';
@@ -42,9 +44,14 @@ export function addAudit(kit: Kit): void {
         }),
         action: t.exposeString('action', {
           description:
-            'The name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; `proxyRequest` for requests by `/proxy`; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
+            'An open set, since the entries of all versions are kept: the name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; `proxyRequest` for requests by `/proxy`; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
         }),
-        outcome: t.exposeString('outcome', { description: '`SUCCESS`, or the error code if it was refused.' }),
+        outcome: t.field({
+          type: auditOutcome(kit.builder),
+          description: 'Whether it was carried out, or the error code if it was refused.',
+          // Other versions of the gateway can know other codes.
+          resolve: ({ outcome }) => (outcome === 'SUCCESS' || outcome in errorCodes ? (outcome as AuditOutcome) : 'OTHER'),
+        }),
         objectId: t.id({
           nullable: true,
           description:
@@ -76,7 +83,7 @@ export function addAudit(kit: Kit): void {
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),
       action: byText('Only this action, such as `revealSecret`.', (action) => ({ action })),
-      outcome: byText('Only this outcome, such as `SUCCESS` or `FORBIDDEN`.', (outcome) => ({ outcome })),
+      outcome: byValue(auditOutcome(kit.builder), 'outcome', 'Only this outcome.'),
       objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
       since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),
       until: byTime('Only entries before this time.', (createdBefore) => ({ createdBefore })),

@@ -1,10 +1,13 @@
 import { commonSchemeFields, settingsOf, severity, type ValidationMessage, validationMessages } from '../domain/auth-scheme.ts';
 import type { AuthScheme } from '../domain/reading.ts';
+import type { Fields } from '../fields/field.ts';
+import type { OutputBuilder } from './kit/builder.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
 /** The output type `AuthScheme`, with one implementation for each scheme type that has settings. */
-export const authSchemeType = shared(({ builder, fields }: Kit) => {
+export const authSchemeType = shared((kit: Kit) => {
+  const { builder, fields } = kit;
   const message = builder.objectRef<ValidationMessage>('ValidationMessage').implement({
     description: 'A remark of the server about an auth scheme that it accepted.',
     fields: (t) => ({
@@ -13,6 +16,19 @@ export const authSchemeType = shared(({ builder, fields }: Kit) => {
       details: t.stringList({ description: 'Details, such as the names that it is about.', resolve: ({ details }) => details }),
     }),
   });
+  /** The credentials beside the settings that hold their ids: `clientCredential` beside `clientCredentialId`. */
+  function credentialsBeside(t: OutputBuilder<AuthScheme>, settings: Fields) {
+    const names = Object.entries(settings).flatMap(([name, field]) => (field.type === 'ID' && field.noun === 'credential' ? [name] : []));
+    return Object.fromEntries(
+      names.map((name) => [
+        name.replace(/Id$/, ''),
+        kit.credential.related(t, {
+          description: `The credential of \`${name}\`. Null if that is not set, or the credential is hidden from the viewer or has expired.`,
+          id: (source: AuthScheme) => source.settings[name] as string | null | undefined,
+        }),
+      ]),
+    );
+  }
   const typesWithSettings = Object.entries(settingsOf);
   const scheme = builder.interfaceRef<AuthScheme>('AuthScheme').implement({
     description: 'How a connector, or one credential of a connection, authenticates. Contains configuration only, no secret.',
@@ -38,7 +54,10 @@ export const authSchemeType = shared(({ builder, fields }: Kit) => {
     builder.objectRef<AuthScheme>(of.typeName).implement({
       interfaces: [scheme],
       description: of.description,
-      fields: (t) => fields.outputFields(t, of.fields, ({ settings }: AuthScheme, name) => settings[name]),
+      fields: (t) => ({
+        ...fields.outputFields(t, of.fields, ({ settings }: AuthScheme, name) => settings[name]),
+        ...credentialsBeside(t, of.fields),
+      }),
     });
   }
   return scheme;

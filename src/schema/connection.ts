@@ -29,6 +29,7 @@ import { authSchemeType } from './auth-scheme.ts';
 import { credentialKindEnum, newCredentialInput } from './credential.ts';
 import { credentialsToDeleteType } from './delete-preview.ts';
 import { byState, connectionHealthFields } from './health.ts';
+import { errorCode } from './kit/closed-sets.ts';
 import { byGlob, byReference, byReferences, bySearch, byText, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -317,7 +318,7 @@ export function addConnection(kit: Kit): void {
     const error = builder.objectRef<FailedItem>('ImportError').implement({
       description: 'Why an item was not imported.',
       fields: (t) => ({
-        code: t.string({ description: 'A stable code for programs, such as `NOT_FOUND`.', resolve: ({ error }) => error.code }),
+        code: t.field({ type: errorCode(builder), description: 'A stable code for programs.', resolve: ({ error }) => error.code }),
         message: t.string({
           description: 'A text for people, without any value from the input.',
           resolve: (failed) => inArguments(failed).message,

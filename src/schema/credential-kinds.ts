@@ -1,6 +1,8 @@
 import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
+import type { Format } from '../fields/formats.ts';
 import { credentialKindEnum } from './credential.ts';
 import { credentialFieldType, flatFacts } from './credential-data.ts';
+import { textFormat } from './kit/closed-sets.ts';
 import type { Kit } from './kit/index.ts';
 
 type Named<T> = T & { readonly name: string };
@@ -15,11 +17,11 @@ export function addCredentialKinds(kit: Kit): void {
       description: t.exposeString('description', { description: 'The meaning of the value.' }),
     }),
   });
-  const formatOfValue = builder.objectRef<{ value: string; format: string }>('CredentialFieldFormat').implement({
+  const formatOfValue = builder.objectRef<{ value: string; format: Format }>('CredentialFieldFormat').implement({
     description: 'The format that a text must have with one value of another field.',
     fields: (t) => ({
       value: t.exposeString('value', { description: 'The value of the field that `CredentialFieldInfo.formatDependsOn` names.' }),
-      format: t.exposeString('format', { description: 'The format of the text.' }),
+      format: t.expose('format', { type: textFormat(builder), description: 'The format of the text.' }),
     }),
   });
   const field = builder.objectRef<Named<KindField>>('CredentialFieldInfo').implement({
@@ -71,10 +73,10 @@ export function addCredentialKinds(kit: Kit): void {
         description: 'The maximum. Null if it is not a number.',
         resolve: (source) => ('max' in source ? source.max : null),
       }),
-      format: t.string({
+      format: t.field({
+        type: textFormat(builder),
         nullable: true,
-        description:
-          'The format of the text, such as `url`, `hostname` or `pemPrivateKey`. Null if it depends on another field, or is not a text.',
+        description: 'The format of the text, or of each text in a list. Null if it depends on another field, or is not a text.',
         resolve: (source) => ('format' in source && !('formatBy' in source && source.formatBy) ? source.format : null),
       }),
       formatDependsOn: t.string({

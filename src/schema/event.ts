@@ -168,7 +168,7 @@ export function addEvent(kit: Kit): void {
         action: t.exposeString('action', {
           nullable: true,
           description:
-            'The mutation, or the action of the gateway, as the audit log names it. Null for what the gateway does without an entry in the audit log.',
+            'The mutation, or the action of the gateway, as the audit log names it: an open set. Null for what the gateway does without an entry in the audit log.',
         }),
         reason: t.expose('reason', { type: reason, nullable: true, description: 'Why it was deleted. Null for other events.' }),
         objectType: t.expose('objectNoun', { type: objectType, description: 'The type of the object.' }),

@@ -14,12 +14,13 @@ import {
 import { formats } from '../fields/formats.ts';
 import type { Redacted } from '../redacted.ts';
 import type { OutputBuilder } from './kit/builder.ts';
+import { notUsableReason } from './kit/closed-sets.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { shared } from './kit/shared.ts';
 
-const planType = shared(({ builder }: Kit) => {
+const planType = shared(({ builder, credential }: Kit) => {
   const location = builder.enumType('RequestPlanLocation', {
     description: 'Where a credential adds something to a request.',
     values: {
@@ -37,6 +38,10 @@ const planType = shared(({ builder }: Kit) => {
         description: 'The global id of the credential.',
         resolve: ({ credentialId }) => encodeId('credential', credentialId),
       }),
+      credential: credential.related(t, {
+        description: 'The credential. Null if it is hidden from the viewer or has expired.',
+        id: ({ credentialId }) => credentialId,
+      }),
       location: t.field({ type: location, description: 'Where it is added.', resolve: (source) => source.location }),
       name: t.exposeString('name', {
         nullable: true,
@@ -48,10 +53,7 @@ const planType = shared(({ builder }: Kit) => {
   const problem = builder.objectRef<PlanProblem>('RequestPlanProblem').implement({
     description: 'Why requests cannot be sent over the connection.',
     fields: (t) => ({
-      code: t.string({
-        description: 'A stable code for programs: a value of `CredentialNotUsableReason`.',
-        resolve: ({ code }) => code,
-      }),
+      code: t.expose('code', { type: notUsableReason(builder), description: 'A stable code for programs.' }),
       message: t.string({
         description: 'A text for people.',
         resolve: ({ code }) => asSentence(notUsable[code]),
@@ -60,6 +62,10 @@ const planType = shared(({ builder }: Kit) => {
         nullable: true,
         description: 'The global id of the credential. Null if it is about the connection.',
         resolve: ({ credentialId }) => credentialId && encodeId('credential', credentialId),
+      }),
+      credential: credential.related(t, {
+        description: 'The credential. Null if it is about the connection, or the credential is hidden from the viewer or has expired.',
+        id: ({ credentialId }) => credentialId,
       }),
     }),
   });

@@ -1,6 +1,7 @@
 import { scopes } from '../access/scopes.ts';
 import { may, type Viewer } from '../access/viewer.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
+import { scopeEnum } from './kit/closed-sets.ts';
 import { VIEWER, viewerId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 
@@ -23,7 +24,8 @@ export function addViewer(kit: Kit): void {
         description: 'The viewer’s id within the organization, in the same form as in the audit log.',
         resolve: subjectOf,
       }),
-      scopes: t.stringList({
+      scopes: t.field({
+        type: [scopeEnum(builder)],
         description: 'The effective scopes: wildcards are expanded, and scopes that a limited viewer cannot have are left out.',
         resolve: (viewer) => scopes.filter((scope) => may(viewer, scope)),
       }),

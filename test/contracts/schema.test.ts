@@ -196,6 +196,20 @@ describe('plaintext', () => {
     },
   );
 
+  // Whoever has the id of a record wants the record. What can be gone, and what a mutation answers about its own input, has the id alone.
+  it('each id of another record has the record beside it', () => {
+    const alone = types.filter(isObjectType).flatMap((type) =>
+      Object.values(type.getFields())
+        .filter(({ name, type: of }) => /Id$/.test(name) && getNamedType(of).name === 'ID')
+        .filter(({ name }) => !(name.slice(0, -2) in type.getFields()))
+        .map(({ name }) => `${type.name}.${name}`),
+    );
+    const withoutRecord =
+      /^(AuditEntry|Event|EventSnapshot|WebhookDelivery|AuthorizedRequest|RevealedSecret|ImportedConnection|CredentialNotUsableError|\w+Success)\./;
+    expect(alone.filter((each) => !withoutRecord.test(each))).toEqual([]);
+    expect(schema.getType('OAuth2AuthScheme')).toHaveProperty('_fields.clientCredential');
+  });
+
   it('a Secret shows four things, none of them the secret', () => {
     const secret = schema.getType('Secret');
     expect(isObjectType(secret) && Object.keys(secret.getFields()).sort()).toEqual(['fingerprint', 'isSet', 'redacted', 'sealedAt']);
@@ -263,7 +277,7 @@ describe('ids', () => {
       { input: { connector: { id: ids.connector } } },
     );
     const name = expect.stringMatching(/^connection-/);
-    expect(result.usages).toEqual([{ noun: 'connection', name, node: { __typename: 'Connection', id: ids.connection, name } }]);
+    expect(result.usages).toEqual([{ noun: 'CONNECTION', name, node: { __typename: 'Connection', id: ids.connection, name } }]);
     const { id } = await test.makeAPIKey(caller, { scopes: ['connections.get'] });
     expect((await test.query(caller, 'query ($id: ID!) { node(id: $id) { __typename } }', { id })).node).toEqual({ __typename: 'APIKey' });
   });

@@ -1,5 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { grantableScopes } from '../../src/access/scopes.ts';
+import { enumValue } from '../../src/fields/enum-value.ts';
 import { contents, danglingReferences } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 import { run, send } from '../operations.ts';
@@ -73,7 +74,7 @@ describe.each(uses)('%s', (mutation, which, users, left) => {
     const before = await contents(test);
     const result = await run(test, world.caller, mutation, which());
     expect(result).toMatchObject({ __typename: 'InUseError', code: 'IN_USE', usageCount: users.length });
-    expect(result.usages.map(({ noun }: Json) => noun)).toEqual(users);
+    expect(result.usages.map(({ noun }: Json) => noun)).toEqual(users.map(enumValue));
     for (const { node, name } of result.usages) {
       expect(name).toEqual(expect.any(String));
       expect(await exists(node.id)).toBe(true);
@@ -97,7 +98,7 @@ describe.each(uses)('%s', (mutation, which, users, left) => {
     const { data, text } = await send(test, { ...world.caller, scopes }, mutation, which());
     expect(data.result.usageCount).toBe(users.length);
     const shown = (users as readonly string[]).filter((noun) => noun === 'credential');
-    expect(data.result.usages.map(({ noun }: Json) => noun)).toEqual(shown);
+    expect(data.result.usages.map(({ noun }: Json) => noun)).toEqual(shown.map(enumValue));
     expect(text).not.toContain('Ada’s');
   });
 
@@ -164,7 +165,7 @@ describe('deleting a credential by force', () => {
     expect(await run(test, world.caller, 'deleteCredential', { credential: world.credential })).toMatchObject({
       code: 'IN_USE',
       usageCount: 1,
-      usages: [{ noun: 'connector', node: { id: world.connector }, name: 'zendesk' }],
+      usages: [{ noun: 'CONNECTOR', node: { id: world.connector }, name: 'zendesk' }],
     });
   });
 });

@@ -4,6 +4,13 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { confinedScopes } from '../../src/access/scopes.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 
+/** A scope as `Viewer.scopes` shows it. */
+const enumOf = (scope: string) =>
+  scope
+    .replace('.', '_')
+    .replace(/[A-Z]/g, (letter) => `_${letter}`)
+    .toUpperCase();
+
 // A back end knows whose browser it speaks to, and gives it a token that is for this end user alone.
 const test = useTestGateway();
 const integration = { name: 'crm' };
@@ -143,7 +150,7 @@ describe('making one', () => {
     const wide = (await test.query(maker, CREATE, { input: { endUser, scopes: ['all.Organization', 'credentials.*'] } })).result
       .endUserToken;
     const { viewer } = await test.query({ ...caller, token: wide.token }, '{ viewer { scopes } }');
-    expect(viewer.scopes.toSorted()).toEqual(confinedScopes.endUser.toSorted());
+    expect(viewer.scopes.toSorted()).toEqual(confinedScopes.endUser.map(enumOf).toSorted());
     for (const scope of [
       'credentials.reveal',
       'credentials.fingerprint',
@@ -298,10 +305,17 @@ describe('the viewer', () => {
       test.query(await asEndUser({ scopes: ['all.Organization'] }), WHO),
     ]);
     const scopes = ['integrations.get', 'integrations.post', 'integrations.patch', 'integrations.delete', 'endUsers.get'];
-    expect(byToken.viewer).toEqual({ organization, kind: 'TOKEN', subject: 'tester', scopes, integration: null, endUser: null });
+    expect(byToken.viewer).toEqual({
+      organization,
+      kind: 'TOKEN',
+      subject: 'tester',
+      scopes: scopes.map(enumOf),
+      integration: null,
+      endUser: null,
+    });
     expect(byKey.viewer).toMatchObject({ organization, kind: 'API_KEY', subject: key.id, integration, endUser: null });
-    expect(byKey.viewer.scopes).not.toContain('integrations.delete');
-    expect(byKey.viewer.scopes).not.toContain('credentials.reveal');
+    expect(byKey.viewer.scopes).not.toContain('INTEGRATIONS_DELETE');
+    expect(byKey.viewer.scopes).not.toContain('CREDENTIALS_REVEAL');
     expect(byEndUser.viewer).toMatchObject({
       organization,
       kind: 'END_USER',
@@ -309,7 +323,7 @@ describe('the viewer', () => {
       integration,
       endUser: { externalId: 'ada' },
     });
-    expect(byEndUser.viewer.scopes.toSorted()).toEqual(confinedScopes.endUser.toSorted());
+    expect(byEndUser.viewer.scopes.toSorted()).toEqual(confinedScopes.endUser.map(enumOf).toSorted());
   });
 
   it('needs no scope, and no database', async () => {

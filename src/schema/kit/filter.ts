@@ -138,6 +138,11 @@ export function byValues(values: InputRef<unknown>, field: string, description: 
   return { argument: (t) => t({ type: [values], description }), condition: (chosen: readonly string[]) => ({ [field]: chosen }) };
 }
 
+/** Selects records whose field is the given enum value. */
+export function byValue(values: InputRef<unknown>, field: string, description: string): ListFilter {
+  return { argument: (t) => t({ type: values, description }), condition: (chosen: string) => ({ [field]: chosen }) };
+}
+
 /** Selects records whose boolean field has the given value. */
 export function byFlag(field: string, description: string): ListFilter {
   return { argument: (t) => t.boolean({ description }), condition: (value: boolean) => ({ [field]: value }) };

@@ -1,4 +1,4 @@
-import type { Noun } from '../../access/nouns.ts';
+import { type Noun, nounTable } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
   asSentence,
@@ -10,7 +10,6 @@ import {
   InvalidIntegrationError,
   type Issue,
   NotFoundError,
-  notUsable,
   type Path,
   ServiceFailedError,
   SSONotConfiguredError,
@@ -20,17 +19,23 @@ import {
   type Usage,
   ValidationError,
 } from '../../errors.ts';
+import { enumValue } from '../../fields/enum-value.ts';
 import type { Builder } from './builder.ts';
+import { errorCode, notUsableReason } from './closed-sets.ts';
 import { encodeId } from './global-id.ts';
 import type { Nodes } from './node.ts';
 import type { ReadableExtensions } from './required-scopes.ts';
+
+/** What can use another object and so prevent its deletion. */
+const usageNouns = ['connection', 'connector', 'endUser', 'credential'] as const satisfies readonly Noun[];
+type UsageNoun = (typeof usageNouns)[number];
 
 /** Adds the error types that mutations return. Returns the type of a broken rule. */
 export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   const mutationError = builder.interfaceRef<GatewayError>('MutationError').implement({
     description: 'The reason why a mutation changed nothing. All error types in result unions implement it.',
     fields: (t) => ({
-      code: t.exposeString('code', { description: 'A stable code for programs, such as `NOT_FOUND`.' }),
+      code: t.expose('code', { type: errorCode(builder), description: 'A stable code for programs.' }),
       message: t.exposeString('message', { description: 'A text for people, without any value from the input.' }),
       requestId: t.string({
         description:
@@ -49,10 +54,16 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
       message: t.exposeString('message', { description: 'What is valid.' }),
     }),
   });
+  const usageNoun = builder.enumType('InUseNoun', {
+    description: 'What an object is that uses another one.',
+    values: Object.fromEntries(
+      usageNouns.map((noun) => [enumValue(noun), { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` }]),
+    ),
+  });
   const usage = builder.objectRef<Usage>('InUseUsage').implement({
     description: 'An object that uses another one and so prevents its deletion.',
     fields: (t) => ({
-      noun: t.exposeString('noun', { description: 'The noun of the object: `connection`, `connector`, `endUser` or `credential`.' }),
+      noun: t.field({ type: usageNoun, description: 'What the object is.', resolve: ({ noun }) => noun as UsageNoun }),
       node: t.field({
         type: node,
         nullable: true,
@@ -111,19 +122,12 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
     interfaces: [mutationError],
     fields: (t) => ({ missing: t.expose('missing', { type: requirement, description: 'The requirement that is not met.' }) }),
   });
-  const reason = builder.enumType('CredentialNotUsableReason', {
-    description: 'Why a request cannot be sent over a connection.',
-    values: Object.fromEntries(Object.entries(notUsable).map(([name, text]) => [name, { description: asSentence(text) }])) as Record<
-      keyof typeof notUsable,
-      { description: string }
-    >,
-  });
   builder.objectType(CredentialNotUsableError, {
     name: 'CredentialNotUsableError',
     description: 'A credential may not or cannot be used for the request. `Connection.requestPlan` shows all problems of a connection.',
     interfaces: [mutationError],
     fields: (t) => ({
-      reason: t.expose('reason', { type: reason, description: 'The reason.' }),
+      reason: t.expose('reason', { type: notUsableReason(builder), description: 'The reason.' }),
       credentialId: t.id({
         nullable: true,
         description: 'The global id of the credential. Null if the reason is not one of a single credential.',

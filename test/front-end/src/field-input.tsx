@@ -1,11 +1,11 @@
 import { type ComponentProps, type ReactNode, useId, useState } from 'react';
 import { labelOf } from './labels.ts';
-import type { Field } from './operations.ts';
+import type { Field, Format } from './operations.ts';
 
 interface Props {
   field: Field;
   /** The format of the text, which can depend on the value of another field. */
-  format: string | null | undefined;
+  format: Format | null | undefined;
   error: string | undefined;
   onChoose?: (value: string) => void;
 }
@@ -60,13 +60,13 @@ export function Labelled({ id, label, hint, isRequired, error, children }: Label
 }
 
 /** The formats of texts that can have several lines. */
-const multiline = ['any', 'json', 'multiline', 'pemCertificates', 'pemPrivateKey', 'pemKey', 'sshPrivateKey'];
+const multiline: readonly Format[] = ['ANY', 'JSON', 'MULTILINE', 'PEM_CERTIFICATES', 'PEM_PRIVATE_KEY', 'PEM_KEY', 'SSH_PRIVATE_KEY'];
 /** Nothing may remember a secret: no browser, no password manager, no spell checker that asks a server. */
 const unremembered = { autoComplete: 'new-password', autoCapitalize: 'none', autoCorrect: 'off', spellCheck: false };
 
 type Common = Pick<ComponentProps<'input'>, 'id' | 'name' | 'required' | 'aria-invalid' | 'aria-describedby'>;
 
-function control(field: Field, format: string | null | undefined, choose: (value: string) => void, common: Common) {
+function control(field: Field, format: Format | null | undefined, choose: (value: string) => void, common: Common) {
   const placeholder = field.isSecret ? undefined : (field.example ?? undefined);
   if (field.values) {
     return (
@@ -96,7 +96,7 @@ function control(field: Field, format: string | null | undefined, choose: (value
     case 'STRING_LIST':
       return <textarea {...common} rows={3} spellCheck={false} placeholder="One on each line" />;
     default:
-      if (!multiline.includes(format ?? '')) {
+      if (!format || !multiline.includes(format)) {
         return field.isSecret ? <input {...common} {...unremembered} type="password" /> : <input {...common} placeholder={placeholder} />;
       }
       return <textarea {...common} {...unremembered} rows={4} className={field.isSecret ? 'secret' : undefined} />;

@@ -87,4 +87,5 @@ export type Credential = NonNullable<Connection['actionCredentials'][number]['cr
 export type Fact = Credential['facts'][number];
 export type Kind = KindsQuery['credentialKinds'][number];
 export type Field = Kind['fields'][number];
+export type Format = NonNullable<Field['format']>;
 export type Failure = FailureFragment;
