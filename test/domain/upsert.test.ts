@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { upserting } from '../../src/domain/records.ts';
+import { ConflictError } from '../../src/errors.ts';
+import { DuplicateKeyError } from '../../src/store/database.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
@@ -150,13 +153,28 @@ it.each(['EndUser', 'Connection'] as const)('%s: many at once, over two copies, 
   const collection = noun === 'EndUser' ? 'endUsers' : 'connections';
   const before = await stored(collection);
   const results = await Promise.all(
-    Array.from({ length: 8 }, (_, n) => {
+    Array.from({ length: 4 }, (_, n) => {
       const own =
         noun === 'EndUser' ? { externalId: 'race', displayName: `${n % 2}` } : { name: 'race', allowedDomain: `a${n % 2}.example.com` };
       return upsert(noun, own, caller, n % 2 ? copy : test);
     }),
   );
-  expect(results.map(({ __typename, message }) => message ?? __typename)).toEqual(Array(8).fill(`Upsert${noun}Success`));
+  expect(results.map(({ __typename, message }) => message ?? __typename)).toEqual(Array(4).fill(`Upsert${noun}Success`));
   expect(results.filter(({ created }) => created)).toHaveLength(1);
   expect(await stored(collection)).toBe(before + 1);
+});
+
+// Our database makes the transaction itself run again. Another one can say that the key is taken.
+it('an upsert is tried again when a unique index refuses it, three times at most, and not when it expects another version', async () => {
+  const failing = (times: number, error: Error) => {
+    let tried = 0;
+    return async () => {
+      if (tried++ < times) throw error;
+      return tried;
+    };
+  };
+  const taken = new DuplicateKeyError(['externalId']);
+  expect(await upserting(failing(2, taken))).toBe(3);
+  await expect(upserting(failing(3, taken))).rejects.toMatchObject({ code: 'CONFLICT', currentVersion: null });
+  await expect(upserting(failing(1, new ConflictError('x', ['expectedVersion'], 2)))).rejects.toMatchObject({ currentVersion: 2 });
 });
