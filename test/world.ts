@@ -136,7 +136,7 @@ export async function seedBoundWorld(test: TestGateway, organization = test.newO
     endUser: { id: ada },
     name: `connection${suffix}`,
     actionCredentials: [{ credential: { id: credential }, authScheme }, { credential: { id: adasCredential } }],
-    triggerCredentials: [{ credential: { id: credential } }],
+    triggerCredentials: [{ credential: { id: credential }, authScheme }],
     variables: [{ name: 'region', value: 'eu' }],
   });
   await make('Connection', {

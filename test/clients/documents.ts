@@ -14,7 +14,7 @@ import {
 
 type Field = GraphQLField<unknown, unknown>;
 
-/** A selection of all fields that need no argument, down to a depth. A field that differs between the members of a type gets the name of its member. */
+/** A selection of all fields that need no argument, down to a depth. A field that differs between the members of a type gets the number of its member: a document has a maximum length. */
 export function selectionOfAll(schema: GraphQLSchema, type: GraphQLOutputType, depth: number): string {
   const named = getNamedType(type);
   if (isLeafType(named)) return '';
@@ -23,9 +23,9 @@ export function selectionOfAll(schema: GraphQLSchema, type: GraphQLOutputType, d
   const parts = shared.map((field) => fieldOf(schema, field, depth, named, field.name));
   if (isUnionType(named)) parts.splice(0, parts.length, `... on ${common.name} { ${parts.join(' ')} }`);
   if (isAbstractType(named)) {
-    for (const member of schema.getPossibleTypes(named)) {
+    for (const [index, member] of schema.getPossibleTypes(named).entries()) {
       const own = Object.values(member.getFields()).filter(({ name }) => !shared.some((field) => field.name === name));
-      const selected = own.map((field) => fieldOf(schema, field, depth, member, `${member.name}_${field.name}: ${field.name}`));
+      const selected = own.map((field) => fieldOf(schema, field, depth, member, `m${index}_${field.name}: ${field.name}`));
       if (selected.join('')) parts.push(`... on ${member.name} { ${selected.filter(Boolean).join(' ')} }`);
     }
   }

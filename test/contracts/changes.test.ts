@@ -295,6 +295,12 @@ describe('a scheme of the same id', () => {
           bound,
           ['input', list, '0', 'authScheme', 'schemeType'],
         ],
+        [
+          'upsertConnection',
+          byMutation('upsertConnection', (value) => ({ ...item, integration: { id: ids.integration }, [list]: value })),
+          bound,
+          ['input', list, '0', 'authScheme', 'schemeType'],
+        ],
         ['importConnections', byImport(list), bound, place],
         ['a line of a connection', byLine({ type: 'connection', name, connector: connector.name }, list), boundByReference, place],
       ]),
@@ -321,6 +327,7 @@ describe('a scheme of the same id', () => {
       'importConnections',
       'updateConnection',
       'updateConnector',
+      'upsertConnection',
     ]);
   });
 

@@ -1,4 +1,4 @@
-import { type GraphQLObjectType, getNamedType } from 'graphql';
+import { type GraphQLObjectType, getNamedType, isAbstractType } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { nounTable } from '../../src/access/nouns.ts';
 import { type Noun, nouns, readScope, type Scope, scopes } from '../../src/access/scopes.ts';
@@ -112,8 +112,13 @@ function waysFrom(type: GraphQLObjectType, above: readonly string[] = []): Way[]
     if (scope) return [{ scope, selection: `{ ${field.name} ${given.length > 0 ? '{ __typename }' : ''} }` }];
     return given
       .filter(({ name }) => !above.includes(name))
-      .flatMap((inner) => waysFrom(inner, [...above, type.name]))
-      .map((way) => ({ ...way, selection: `{ ${field.name} ${way.selection} }` }));
+      .flatMap((inner) => {
+        const ways = waysFrom(inner, [...above, type.name]);
+        // Only this one of several types has the field.
+        const within = (selection: string) =>
+          isAbstractType(getNamedType(field.type)) ? `{ ... on ${inner.name} ${selection} }` : selection;
+        return ways.map((way) => ({ ...way, selection: `{ ${field.name} ${within(way.selection)} }` }));
+      });
   });
 }
 
