@@ -76,6 +76,14 @@ export const connectorFilters = shared(
     }) satisfies Readonly<Record<string, ListFilter>>,
 );
 
+/** The filter of lists of connections by their end user. */
+export const endUserFilter = shared(
+  ({ endUser }: Kit) =>
+    ({ endUser: byReference(endUser.reference, 'endUserId', 'Only connections of this end user.') }) satisfies Readonly<
+      Record<string, ListFilter>
+    >,
+);
+
 /** Adds `Connection`, its queries and its mutations. */
 export function addConnection(kit: Kit): void {
   const { builder, connection, connector, credential, endUser, integration, issue, fields, input, mutation } = kit;
@@ -160,7 +168,7 @@ export function addConnection(kit: Kit): void {
     filters: {
       integration: byReference(integration.reference, 'integrationId', 'Only connections of this integration.'),
       ...connectorFilters(kit),
-      endUser: byReference(endUser.reference, 'endUserId', 'Only connections of this end user.'),
+      ...endUserFilter(kit),
       ...connectionFilters(kit),
     },
   });
@@ -339,6 +347,7 @@ export function addConnection(kit: Kit): void {
           description: 'The global id of the connection. Null if the item failed.',
           resolve: ({ id }) => id && encodeId('connection', id),
         }),
+        connection: connection.related(t, { description: 'The connection. Null if the item failed.', id: ({ id }) => id }),
         error: t.field({
           type: error,
           nullable: true,

@@ -8,7 +8,7 @@ import {
 } from '../domain/connector.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, NotFoundError, ServiceFailedError, ValidationError } from '../errors.ts';
 import { authSchemeType } from './auth-scheme.ts';
-import { connectionFilters } from './connection.ts';
+import { connectionFilters, endUserFilter } from './connection.ts';
 import { byGlob, byReference, bySearch } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
 import { credentialUsage } from './usage.ts';
@@ -31,7 +31,7 @@ export function addConnector(kit: Kit): void {
       connections: connection.relatedPage(t, {
         description: 'The connections of this connector, newest first.',
         filter: ({ id }) => ({ connectorId: id }),
-        filters: connectionFilters(kit),
+        filters: { ...endUserFilter(kit), ...connectionFilters(kit) },
       }),
     }),
   });

@@ -1,13 +1,13 @@
 import { createIntegration, deleteIntegration, integrationFields, updateIntegration } from '../domain/integration.ts';
 import { ConflictError, InUseError, InvalidIntegrationError, ValidationError } from '../errors.ts';
-import { connectionFilters, connectorFilters } from './connection.ts';
+import { connectionFilters, connectorFilters, endUserFilter } from './connection.ts';
 import { credentialFilters } from './credential.ts';
 import { byGlob, bySearch } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
 
 /** Adds `Integration`, its queries and its mutations. */
 export function addIntegration(kit: Kit): void {
-  const { integration, connector, endUser, connection, credential, fields } = kit;
+  const { apiKey, integration, connector, endUser, connection, credential, fields, webhook } = kit;
   const filter = ({ id }: { readonly id: string }) => ({ integrationId: id });
   integration.implement({
     description:
@@ -27,12 +27,18 @@ export function addIntegration(kit: Kit): void {
       connections: connection.relatedPage(t, {
         description: 'Its connections, of end users and of none, newest first.',
         filter,
-        filters: { ...connectorFilters(kit), ...connectionFilters(kit) },
+        filters: { ...connectorFilters(kit), ...endUserFilter(kit), ...connectionFilters(kit) },
       }),
       credentials: credential.relatedPage(t, {
         description: 'Its credentials, of end users and of none, newest first.',
         filter,
         filters: credentialFilters(kit),
+      }),
+      webhooks: webhook.relatedPage(t, { description: 'The webhooks that get its events only, newest first.', filter }),
+      apiKeys: apiKey.relatedPage(t, {
+        description: 'The API keys that are limited to it, without the keys themselves, newest first.',
+        filter,
+        filters: { name: byGlob() },
       }),
     }),
   });

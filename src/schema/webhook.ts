@@ -38,7 +38,7 @@ const REPLAY_COST = 1_000;
 
 /** Adds `Webhook`, its queries, its mutations and its deliveries. */
 export function addWebhook(kit: Kit): void {
-  const { builder, fields, input, integration, mutation, node, webhook, webhookDelivery } = kit;
+  const { builder, event, fields, input, integration, mutation, node, webhook, webhookDelivery } = kit;
   const described = <const T extends string>(messages: Readonly<Record<T, string>>) =>
     Object.fromEntries(Object.entries<string>(messages).map(([name, description]) => [name, { description }])) as Record<
       T,
@@ -109,10 +109,15 @@ export function addWebhook(kit: Kit): void {
         integrity,
         createdAt,
         webhookId: t.id({ description: 'The global id of the webhook.', resolve: ({ webhookId }) => encodeId('webhook', webhookId) }),
+        webhook: webhook.related(t, { description: 'The webhook. Null if it was deleted.', id: ({ webhookId }) => webhookId }),
         eventId: t.id({
           nullable: true,
           description: 'The global id of the event. Null if it was a test.',
           resolve: ({ eventId }) => eventId && encodeId('event', eventId),
+        }),
+        event: event.related(t, {
+          description: 'The event. Null if it was a test, or if the event is not kept any more.',
+          id: ({ eventId }) => eventId,
         }),
         attempt: t.exposeInt('attempt', { description: 'How many attempts there were for the event, with this one.' }),
         status: t.exposeInt('status', { nullable: true, description: 'The HTTP status of the answer. Null if there was none.' }),

@@ -54,7 +54,7 @@ beforeAll(async () => {
     const name = `name ${made % 4}`;
     await Promise.all([
       test.create(caller, 'Integration', { name: `integration ${made}` }),
-      test.makeAPIKey(caller, { name: `key ${made}`, scopes: ['credentials.get'] }),
+      test.makeAPIKey(caller, { name: `key ${made}`, integration, scopes: ['credentials.get'] }),
       makeWebhook(),
       test.create(caller, 'Connector', { integration, name: `Ünïcode ${made} 🐎`, baseUrl: 'https://api.example.com' }),
       test.create(caller, 'EndUser', { integration, externalId: `e${made}`, displayName: made % 5 === 0 ? '' : name }),
@@ -84,7 +84,10 @@ beforeAll(async () => {
 
 async function makeWebhook(): Promise<string> {
   const made = '{ ... on CreateWebhookSuccess { issued { webhookId } } }';
-  const { createWebhook } = await test.query(caller, `mutation { createWebhook(input: { url: "https://127.0.0.1:1/" }) ${made} }`);
+  const { createWebhook } = await test.query(
+    caller,
+    `mutation { createWebhook(input: { integration: { name: "crm" }, url: "https://127.0.0.1:1/" }) ${made} }`,
+  );
   return createWebhook.issued.webhookId;
 }
 
