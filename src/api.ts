@@ -19,6 +19,7 @@ export {
   type MasterKeySource,
   MissingPackageError,
   OldFormatError,
+  subgraphText,
   TrustedDocumentsError,
 } from './gateway.ts';
 export type { TokenSettings } from './http/authenticate.ts';
