@@ -79,7 +79,7 @@ import { readTrustedDocuments, TrustedDocumentsError, type TrustedDocumentsSetti
 import { every, everyMinute, type Job } from './jobs.ts';
 import { createKeyFilesPool } from './key-files/pool.ts';
 import { defaultLimits, EVENT_DAYS, type Limits } from './limits.ts';
-import { type Logger, silentLogger } from './logger.ts';
+import { type Logger, safeLogger, silentLogger } from './logger.ts';
 import { requirePackage } from './optional-package.ts';
 import { createSchema, schemaText as printedSchema, subgraphText as printedSubgraph, shownEntry } from './schema/index.ts';
 import type { FederationOptions, SchemaNames } from './schema-names.ts';
@@ -342,7 +342,8 @@ const COMMANDS_SENT_MS = 10;
  * @throws Error when the database does not respond, or its data keys are wrapped under a master key that is not configured
  */
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
-  const { logger = silentLogger, now = () => new Date(), elapsed = () => performance.now() } = options;
+  const { now = () => new Date(), elapsed = () => performance.now() } = options;
+  const logger = safeLogger(options.logger ?? silentLogger);
   const limits: Limits = { ...defaultLimits, ...options.limits };
   if (options.graphiql && !options.isLazy) requirePackage('@graphql-yoga/render-graphiql', 'GraphiQL', '/graphiql');
   if (options.masterKeys.some((source) => 'awsKmsKeyArn' in source)) requirePackage('@aws-sdk/client-kms', 'A master key in AWS KMS');

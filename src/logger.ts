@@ -8,5 +8,24 @@ export interface Logger {
   error(details: object, message: string): void;
 }
 
+/**
+ * Returns a logger that never throws: what was carried out must be answered, also if it cannot be logged.
+ * @throws TypeError when a method is missing
+ */
+export function safeLogger(logger: Logger): Logger {
+  const safely = (level: keyof Logger) => {
+    if (typeof logger[level] !== 'function')
+      throw new TypeError(`The logger must have the methods info, warn and error: ${level} is missing.`);
+    return (details: object, message: string) => {
+      try {
+        logger[level](details, message);
+      } catch {
+        // There is nowhere to say so.
+      }
+    };
+  };
+  return { info: safely('info'), warn: safely('warn'), error: safely('error') };
+}
+
 /** Logs nothing. */
 export const silentLogger: Logger = { info() {}, warn() {}, error() {} };

@@ -50,7 +50,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   'jobs.ts': ['logger.ts'],
   'audit-sink.ts': [],
   'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
-  'api.ts': ['gateway.ts', 'audit-sink.ts', 'embedded-mongodb', ...everythingBelow],
+  'api.ts': ['gateway.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...everythingBelow],
   'testing.ts': ['schema', ...leaves],
   cli: ['gateway.ts', 'config.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],

@@ -131,7 +131,7 @@ export async function upsertConnection(
   };
   return upserting(async () => {
     try {
-      const given = { integration, connections: [connection], replaceSecrets: replaceSecrets ?? false };
+      const given = { integration, connections: [connection], replaceSecrets: replaceSecrets ?? true };
       const [result] = await importEachConnection({ ...context, malformed }, given, undefined, { expectedVersion, onImported: read });
       if (result!.error) throw result!.error;
       return { record: record!, created: result!.status === 'CREATED' };
@@ -224,7 +224,9 @@ async function importItems(
     async (chunk, exhausted) => {
       const integration = await requireIntegration(own, ref, ['integration']);
       const results = await importChunk(own, integration, chunk, { exhausted, full, tried, ...options });
-      return { objectId: integration.id, results };
+      // Of an upsert, the audit log names the connection.
+      const [only] = options.upsert.onImported ? results : [];
+      return { objectId: only?.id ?? integration.id, results };
     },
     (item, error) => {
       const owned = tried.get(item);

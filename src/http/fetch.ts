@@ -12,7 +12,7 @@ export function fetchDoor(handle: (request: HttpRequest) => Promise<HttpResponse
   };
 }
 
-function requestOf({ method, url: address, headers, body, signal }: Request): HttpRequest {
+function requestOf({ method, url: address, headers, body, bodyUsed, signal }: Request): HttpRequest {
   const url = new URL(address, 'http://localhost');
   return {
     method,
@@ -22,6 +22,7 @@ function requestOf({ method, url: address, headers, body, signal }: Request): Ht
     headers: Object.fromEntries(headers),
     rawHeaders: [...headers],
     hasBody: body !== null,
+    isBodyRead: bodyUsed || body?.locked === true,
     signal: () => signal,
     body: () => ((body as AsyncIterable<Uint8Array> | null) ?? (async function* () {})())[Symbol.asyncIterator](),
   };

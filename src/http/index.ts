@@ -30,6 +30,7 @@ import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimi
 import { createListeners, type Place } from './listeners.ts';
 import { acceptsEvents } from './negotiation.ts';
 import { type Callback, callbackResponse } from './oauth-callback.ts';
+import { checkedOperation, type Operation } from './operation.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
 import { createProxyDoor, isProxied } from './proxy.ts';
@@ -37,6 +38,8 @@ import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { type Result, respond, sentResult, streamHeaders } from './response.ts';
 import type { TrustedDocuments } from './trusted-documents.ts';
+
+export type { Operation };
 
 export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, RateLimitSettings {
   readonly schema: GraphQLSchema;
@@ -61,21 +64,6 @@ export interface HttpSettings extends OriginGuardSettings, GraphiqlSettings, Rat
   readonly graphiql: boolean;
   /** Whether the log tells of a defect's message what is surely ours: for development. */
   readonly logsDefectMessages: boolean;
-}
-
-/** An operation that is run from code, on behalf of a viewer. */
-export interface Operation {
-  readonly query: string;
-  readonly variables?: Record<string, unknown>;
-  /** Which operation of the document runs, if there are several. */
-  readonly operationName?: string;
-  /** Who it is run for: the caller is trusted to have authenticated it. */
-  readonly viewer: Viewer;
-  /**
-   * Lets a mutation operation run once: within a day, the same viewer gets the same answer for it. 1 to 255 visible ASCII characters. Ignored for
-   * a query.
-   */
-  readonly idempotencyKey?: string;
 }
 
 export interface ExecutionResult {
@@ -303,11 +291,19 @@ export function createHttp(settings: HttpSettings) {
     endListeners: listeners.endAll,
 
     /** Runs an operation without HTTP, with the same checks. It has an id, too, which its errors, the log and the audit log tell. */
-    async execute(
-      { query, variables, operationName, viewer, idempotencyKey }: Operation,
-      refusal?: UnavailableError,
-    ): Promise<ExecutionResult> {
-      const state: RequestState = { requestId: randomUUID(), viewer };
+    async execute(given: Operation, refusal?: UnavailableError): Promise<ExecutionResult> {
+      const requestId = randomUUID();
+      let operation: Operation;
+      try {
+        operation = checkedOperation(given);
+      } catch (error) {
+        return sentAsData(
+          publicResult({ errors: [error] }, () => {}),
+          requestId,
+        );
+      }
+      const { query, variables, operationName, viewer, idempotencyKey } = operation;
+      const state: RequestState = { requestId, viewer };
       const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
       const begin = async () => {
         if (refusal) throw refusal;
@@ -329,12 +325,17 @@ export function createHttp(settings: HttpSettings) {
       if ('replayed' in result) return { ...JSON.parse(result.replayed), isReplayed: true };
       const shown = publicResult(result, onDefect(sent, state.requestId));
       await settleKey(viewer, progress, shown, state.requestId);
-      return JSON.parse(JSON.stringify(sentResult(shown, state.requestId)));
+      return sentAsData(shown, requestId);
     },
   };
 }
 
 const isHost = /^[^/?#@\\\s]*$/;
+/** Returns a result as plain data, as clients receive it. */
+function sentAsData(result: Result, requestId: string): ExecutionResult {
+  return JSON.parse(JSON.stringify(sentResult(result, requestId)));
+}
+
 const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
 
 /**

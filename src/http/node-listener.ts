@@ -19,10 +19,9 @@ export function nodeListener(handle: (request: HttpRequest) => Promise<HttpRespo
       if (!incoming.complete) incoming.resume();
     });
     // `handle` answers every error of a request. What it throws nevertheless must not be lost with the socket kept open.
-    handle(requestOf(incoming, response)).then(
-      (answer) => send(response, answer),
-      () => response.destroy(),
-    );
+    handle(requestOf(incoming, response))
+      .then((answer) => send(response, answer))
+      .catch(() => response.destroy());
   };
 }
 
@@ -37,6 +36,7 @@ function requestOf(incoming: IncomingMessage & Framed, response: ServerResponse)
     headers,
     rawHeaders: pairsOf(incoming.rawHeaders),
     hasBody: headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0,
+    isBodyRead: incoming.readableDidRead,
     signal: () => goneSignal(response),
     // An unread request must stay open: closing it would close the socket before the response is sent.
     body: () => incoming.iterator({ destroyOnReturn: false }),
@@ -59,8 +59,10 @@ function goneSignal(response: ServerResponse): AbortSignal {
 }
 
 function send(response: ServerResponse, { status, headers, body }: HttpResponse): void {
-  if (response.destroyed || response.writableEnded) {
+  if (response.destroyed || response.writableEnded || response.headersSent) {
     if (body instanceof Readable) body.destroy();
+    // Somebody else has begun another answer. The client must not take it, with nothing behind it, for a whole one.
+    if (!response.writableEnded) response.destroy();
     return;
   }
   if (body instanceof Readable) {

@@ -3,7 +3,7 @@ import { parsedUrl } from '../url.ts';
 import { createReadiness } from './readiness.ts';
 import { refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest } from './request.ts';
-import { unreadableRequest } from './request-head.ts';
+import { readBefore, unreadableRequest } from './request-head.ts';
 
 /** The settings for the checks of Host, Origin and content type. */
 export interface OriginGuardSettings {
@@ -55,8 +55,7 @@ export function createOriginGuard({ allowedHosts, corsOrigins = [], trustedProxi
         );
       }
       if (method === 'OPTIONS' && isAllowed(origin)) return { status: 204, headers: preflight, body: null };
-      if (isProxied) return undefined;
-      const unreadable = unreadableRequest(request);
+      const unreadable = readBefore(request) ?? (isProxied ? undefined : unreadableRequest(request));
       return unreadable && refusalResponse(unreadable, requestId);
     },
 

@@ -21,6 +21,12 @@ export function unreadableRequest({ method, headers, url: { search } }: Readable
   return method === 'POST' ? unreadableBody(headers) : undefined;
 }
 
+/** Returns why a request cannot be answered whose body somebody else has read: what is left of it would be taken for the whole. */
+export function readBefore({ hasBody, isBodyRead }: ReadableRequest): Refusal | undefined {
+  if (!hasBody || !isBodyRead) return undefined;
+  return { ...badRequest, message: 'The body of the request was read before it came to the gateway: no body parser may run before it.' };
+}
+
 const badRequest = { status: 400, code: 'BAD_REQUEST' } as const;
 const wrongType = { status: 415, code: 'BAD_REQUEST' } as const;
 

@@ -20,6 +20,8 @@ export interface HttpRequest {
   readonly rawHeaders: readonly (readonly [name: string, value: string])[];
   /** Whether the request has a body, which can be empty. */
   readonly hasBody: boolean;
+  /** Whether somebody else has read the body, or a part of it, before the gateway got the request. */
+  readonly isBodyRead: boolean;
   /** Returns what is aborted when the client goes before it has the whole response. */
   readonly signal: () => AbortSignal;
   /** The body in chunks. Read at most once. */

@@ -215,11 +215,11 @@ export function addConnection(kit: Kit): void {
   });
   connection.upsert({
     description:
-      'Creates a connection, or changes the one that has the name, with the same connector and end user, as `importConnections` does for one connection: so a new credential that has the name and the kind of one in the same list of the existing connection is that one. Sending the same again changes nothing. With new credentials, also requires `credentials.post` and `credentials.patch`.',
+      'Creates a connection, or changes the one that has the name, with the same connector and end user, as `importConnections` does for one connection: so a new credential that has the name and the kind of one in the same list of the existing connection is that one. Sending the same again changes nothing but given secrets, which are written anew. A credential that is left out of a given list is not deleted. With new credentials, also requires `credentials.post` and `credentials.patch`.',
     input: {
       integration: integration.member({ required: true, description: 'The integration it belongs to.' }),
       ...importedConnection(),
-      replaceSecrets: input.boolean({ defaultValue: false, description: replaceSecretsDescription }),
+      replaceSecrets: input.boolean({ defaultValue: true, description: replaceSecretsDescription }),
     },
     alsoNeeds: (given) => (createsCredential(given) ? ['credentials.post', 'credentials.patch'] : []),
     cost: (given) => IMPORT_COST + ITEM_COST + (1 + (given.replaceSecrets ? REPLACED_COST : 0)) * newCredentialsIn(given),

@@ -2,7 +2,7 @@ import type { Authenticity } from './authenticity.ts';
 import { type Database, translatingErrors } from './database.ts';
 import type { Happening } from './event-forms.ts';
 import { type Extent, within } from './extent.ts';
-import { boolean, date, list, mixed, nullable, optional, text } from './fields.ts';
+import { boolean, date, list, mixed, nullable, oneOf, optional, text } from './fields.ts';
 import { healthFieldNames, healthFields, NEVER, newFindings, UNSETTLED, unsettledAt } from './health.ts';
 import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
@@ -11,7 +11,8 @@ import { addSortIndexes } from './sort-indexes.ts';
 import { shownSecrets, tokenField } from './token.ts';
 
 /** What a credential can be used for. The domain describes each. */
-export type CredentialPurpose = 'ACTION' | 'TRIGGER' | 'TOKEN_REQUEST' | 'SSO_SIGNING';
+export const credentialPurposes = ['ACTION', 'TRIGGER', 'TOKEN_REQUEST', 'SSO_SIGNING'] as const;
+export type CredentialPurpose = (typeof credentialPurposes)[number];
 
 const fields = {
   integrationId: text(),
@@ -25,7 +26,7 @@ const fields = {
   /** The hosts that it may be used at. Absent in records that are older than this field, like an empty list. */
   allowedDomains: optional(list(text())),
   /** What it may be used for. Absent in records that are older than this field, like an empty list. */
-  allowedPurposes: optional(list(text<CredentialPurpose>())),
+  allowedPurposes: optional(list(oneOf(credentialPurposes))),
   /** When it was last used for a request to a service, to the minute. Null or absent if never, or before this was recorded. */
   lastUsedAt: optional(nullable(date())),
   /** The readable fields of the kind. */

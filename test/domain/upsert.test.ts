@@ -89,14 +89,21 @@ describe('upsertConnection', () => {
   it('creates, changes what is given, and knows its new credentials again', async () => {
     const first = await upsert('Connection', { name: 'n', actionCredentials });
     expect(first).toMatchObject({ created: true, connection: { version: 1 } });
-    expect(await upsert('Connection', { name: 'n', actionCredentials })).toEqual({ ...first, created: false });
+    const kept = { name: 'n', actionCredentials, replaceSecrets: false };
+    expect(await upsert('Connection', kept)).toEqual({ ...first, created: false });
     const changed = await upsert('Connection', { name: 'n', allowedDomain: 'api.example.com', baseUrl: 'https://api.example.com/v2' });
     expect(changed).toEqual({
       ...first,
       created: false,
       connection: { ...first.connection, version: 2, baseUrl: 'https://api.example.com/v2' },
     });
-    const replaced = await upsert('Connection', { name: 'n', actionCredentials, replaceSecrets: true });
+    const other = { basicAuth: { username: 'grace', password: 'another secret' } };
+    const replaced = await upsert('Connection', { name: 'n', actionCredentials: [{ credential: { create: { name: 'c', data: other } } }] });
+    const secret = { credential: first.connection.actionCredentials[0].credential.id, field: 'password', reason: 'the test looks' };
+    const reveal =
+      'mutation ($i: RevealSecretInput!) { result: revealSecret(input: $i) { ... on RevealSecretSuccess { secret { plaintext } } } }';
+    // A name and a password that do not belong together would be worse than either.
+    expect((await test.query(caller, reveal, { i: secret })).result.secret.plaintext).toBe('another secret');
     expect(replaced.connection.actionCredentials[0].credential).toEqual({
       id: first.connection.actionCredentials[0].credential.id,
       version: 2,

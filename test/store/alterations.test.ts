@@ -171,12 +171,13 @@ describe('each field of each record', () => {
   it('lists answer, and show what is altered with its type and state', async () => {
     const { caller, ids } = world;
     const list =
-      '{ credentials(first: 100) { nodes { __typename ... on CredentialBase { id name integrity errors version } ... on JWTCredential { algorithm } } } connections(first: 100) { nodes { id integrity allowedDomain variables { name } actionCredentials { credentialId } } } }';
+      '{ credentials(first: 100) { nodes { __typename ... on CredentialBase { id name integrity errors version allowedPurposes } ... on JWTCredential { algorithm } } } connections(first: 100) { nodes { id integrity allowedDomain variables { name } actionCredentials { credentialId } } } }';
     const change = (document: Json) => ({
       ...document,
       name: 7,
       version: 'x',
       settings: { algorithm: { a: 1 } },
+      allowedPurposes: ['ACTION', 'UNKNOWN'],
       secrets: null,
       errors: [1],
     });
@@ -189,6 +190,7 @@ describe('each field of each record', () => {
       integrity: 'ALTERED',
       errors: [expect.stringContaining('was changed')],
       version: 0,
+      allowedPurposes: [],
     });
     expect(credentials.nodes.filter((node: Json) => node.integrity === 'ALTERED')).toHaveLength(1);
     const broken = (document: Json) => ({
