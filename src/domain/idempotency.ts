@@ -6,18 +6,19 @@ import {
   IdempotencyKeyInUseError,
   IdempotencyKeyReusedError,
   UnauthenticatedError,
+  type Unkept,
 } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
-import type { Reservation, Unkept } from '../store/idempotency.ts';
+import type { Reservation } from '../store/idempotency.ts';
 import { newId } from '../store/ids.ts';
 import type { DomainContext } from './context.ts';
 import { beforeChanges } from './mutate.ts';
 
-export type { Reservation, Unkept };
+export type { Reservation };
 
 /** How long a key is known. */
 const KEPT_MS = 24 * 60 * 60_000;
-/** How much longer than an operation may take an attempt has its key: for keeping the answer. */
+/** An attempt keeps its key for the time limit of operations and this much longer, to store the answer. */
 const GRACE_MS = 5_000;
 /** The maximum length of a kept answer, in characters. */
 const ANSWER_MAX = 256 * 1024;
@@ -27,7 +28,7 @@ const TRIES = 3;
 /** An operation with an idempotency key. */
 export interface Repeatable {
   readonly key: string;
-  /** The request: equal texts are equal requests. */
+  /** The request as a text: equal texts are equal requests. */
   readonly request: string;
   /** How long the operation may take, in seconds. */
   readonly seconds: number;
@@ -89,7 +90,7 @@ async function reserveOnce({ store, now, viewer }: DomainContext, asked: Repeata
  *
  * @throws UnavailableError. Then the key is in use until the longest time of an operation is over.
  */
-export async function settle(
+export async function finish(
   { store, viewer }: DomainContext,
   reservation: Reservation,
   result: { readonly answer: string } | { readonly unkept: Unkept },
@@ -97,7 +98,7 @@ export async function settle(
   await store.transaction(async () => {
     if ((await store.organization.begin()) === 'deleted') return;
     if ('unkept' in result || result.answer.length > ANSWER_MAX) {
-      await store.idempotency.settle(reservation, 'unkept' in result ? result.unkept : 'TOO_LARGE');
+      await store.idempotency.finishUnanswered(reservation, 'unkept' in result ? result.unkept : 'TOO_LARGE');
       return;
     }
     await store.idempotency.keep(reservation, { text: result.answer, scopes: scopes.filter((scope) => may(viewer, scope)) });

@@ -1,5 +1,5 @@
 import type { Scope } from '../access/scopes.ts';
-import { UnreadableSecretError } from '../errors.ts';
+import { type Unkept, UnreadableSecretError, unkept } from '../errors.ts';
 import { idempotencyHash, packedAnswer, unpackedAnswer } from '../secrets/idempotency.ts';
 import { open, type SealedPlace, seal, sealingKeyId } from '../secrets/seal.ts';
 import { type Database, translatingErrors } from './database.ts';
@@ -8,10 +8,6 @@ import { boolean, date, fitting, number, oneOf, optional, tenantSchema, text, ty
 import type { KeyHolder } from './keyring.ts';
 import { newId } from './records.ts';
 import { countedBytes } from './sizes.ts';
-
-/** Why no answer is kept of an operation that was carried out: it holds a plaintext, it was lost, or it is too large. */
-export const unkept = ['PLAINTEXT', 'LOST', 'TOO_LARGE'] as const;
-export type Unkept = (typeof unkept)[number];
 
 const fields = {
   /** The hash of the viewer and of its key. */
@@ -26,7 +22,7 @@ const fields = {
   /** The answer, sealed. Only of `answered`. */
   sealed: optional(text()),
   /** Only of `done`. */
-  unkept: optional(oneOf(unkept)),
+  unkept: optional(oneOf(Object.keys(unkept) as Unkept[])),
   /** The attempt has ended by this time, or its process was killed. */
   endsAt: date(),
   expiresAt: date(),
@@ -83,7 +79,7 @@ export function idempotencyStore(database: Database) {
         const { bytes } = (await keys.current()).fingerprint;
         return { keyHash: idempotencyHash(bytes, 'key', viewerAndKey), requestHash: idempotencyHash(bytes, 'request', request) };
       },
-      /** Returns what is stored under a key, unless it has expired. What somebody else has written into it is replaced. */
+      /** Returns what is stored under a key, unless it has expired. A value that does not have the type of its field was not written by the gateway. It is replaced by the blank value of the field: see `fitting`. */
       async find(keyHash: string, now: Date): Promise<Stored | null> {
         const found = await model.findOne({ organizationId, keyHash, expiresAt: { $gt: now } }).lean();
         return found && fitting(fields, found as unknown as Record<string, unknown>);
@@ -115,7 +111,7 @@ export function idempotencyStore(database: Database) {
         if (matchedCount === 1) await account(0, sealed.length);
       },
       /** Frees the key if nothing was committed; otherwise keeps why there is no answer. Call it in a transaction. */
-      async settle(reservation: Reservation, why: Unkept): Promise<void> {
+      async finishUnanswered(reservation: Reservation, why: Unkept): Promise<void> {
         const filter = { ...filterOf(reservation), state: 'running' } as const;
         const freed = await model.findOneAndDelete({ ...filter, hasCommitted: false }).lean();
         if (freed) await account(-1, -countedBytes(freed.bytes));
@@ -139,6 +135,7 @@ export function idempotencyStore(database: Database) {
         await account(-deletedCount, -found.reduce((sum, { bytes }) => sum + countedBytes(bytes), 0));
         return deletedCount;
       },
+      /** Removes all keys without counting that: the counters of an organization that is deleted are removed, too. */
       async removeAll(): Promise<void> {
         await model.deleteMany({ organizationId });
       },
