@@ -357,18 +357,19 @@ export class IdempotencyKeyInUseError extends GatewayError {
   }
 }
 
-/** Why no answer is kept of an operation with an idempotency key. */
-const notKept = {
+/** Why no answer is kept of an operation with an idempotency key that was carried out. */
+export const unkept = {
   PLAINTEXT: 'an answer that can contain a plaintext is given once and not kept',
   LOST: 'its answer was lost, for example because the process was killed',
   TOO_LARGE: 'its answer is too large to be kept',
 } as const;
+export type Unkept = keyof typeof unkept;
 
 /** An operation with an idempotency key was carried out, and its answer is not kept. */
 export class AlreadyExecutedError extends GatewayError {
-  readonly reason: keyof typeof notKept;
-  constructor(reason: keyof typeof notKept) {
-    super('ALREADY_EXECUTED', `The operation with this idempotency key was carried out, at least in part: ${notKept[reason]}.`);
+  readonly reason: Unkept;
+  constructor(reason: Unkept) {
+    super('ALREADY_EXECUTED', `The operation with this idempotency key was carried out, at least in part: ${unkept[reason]}.`);
     this.reason = reason;
   }
 }

@@ -32,7 +32,7 @@ import { noticeDue, noticeExpiries } from './domain/expiry-notices.ts';
 import { createFailedLogins } from './domain/failed-logins.ts';
 import { createFindings } from './domain/findings.ts';
 import { derivedConnectionHealth, derivedHealth } from './domain/health.ts';
-import { reserve, settle } from './domain/idempotency.ts';
+import { finish, reserve } from './domain/idempotency.ts';
 import { failuresOf, inTurn, OrganizationError } from './domain/in-turn.ts';
 import { checkIntegrity, type IntegrityReport } from './domain/integrity.ts';
 import {
@@ -465,7 +465,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
         authenticate,
         callback: (parameters, from) => handleCallback(gateway, parameters, from),
         proxy: createProxy(limits),
-        idempotency: { reserve, settle },
+        idempotency: { reserve, finish },
         refusals,
         failedLogins,
         ready: stores.ping,

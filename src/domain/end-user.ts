@@ -104,7 +104,7 @@ export async function createEndUser(
 
 /**
  * Creates an end user, or changes the one that has the external id. Then absent fields are kept, and null clears a field.
- * @throws ValidationError, InvalidIntegrationError, ConflictError, AlteredRecordError
+ * @throws ValidationError, InvalidIntegrationError, ConflictError, AlteredRecordError, StorageLimitError
  */
 export async function upsertEndUser(
   context: MutationContext,

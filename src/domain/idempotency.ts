@@ -5,29 +5,32 @@ import {
   ForbiddenError,
   IdempotencyKeyInUseError,
   IdempotencyKeyReusedError,
+  StorageLimitError,
   UnauthenticatedError,
+  type Unkept,
 } from '../errors.ts';
 import { DuplicateKeyError } from '../store/database.ts';
-import type { Reservation, Unkept } from '../store/idempotency.ts';
+import type { Reservation } from '../store/idempotency.ts';
 import { newId } from '../store/ids.ts';
 import type { DomainContext } from './context.ts';
 import { beforeChanges } from './mutate.ts';
 
-export type { Reservation, Unkept };
+export type { Reservation };
 
 /** How long a key is known. */
 const KEPT_MS = 24 * 60 * 60_000;
-/** How much longer than an operation may take an attempt has its key: for keeping the answer. */
+/** An attempt keeps its key for the time limit of operations and this much longer, to store the answer. */
 const GRACE_MS = 5_000;
-/** The maximum length of a kept answer, in characters. */
+/** The maximum length of a kept answer, in characters; of end users, who have a share of what their organization stores. */
 const ANSWER_MAX = 256 * 1024;
+const ANSWER_OF_END_USER_MAX = 32 * 1024;
 /** How often a reservation is tried that meets another one of the same key. */
 const TRIES = 3;
 
 /** An operation with an idempotency key. */
 export interface Repeatable {
   readonly key: string;
-  /** The request: equal texts are equal requests. */
+  /** The request as a text: equal texts are equal requests. */
   readonly request: string;
   /** How long the operation may take, in seconds. */
   readonly seconds: number;
@@ -60,12 +63,12 @@ async function reserveOnce({ store, now, viewer }: DomainContext, asked: Repeata
     throw new UnauthenticatedError('The organization of this token has been deleted.');
   }
   const hashes = await store.idempotency.hashesOf(JSON.stringify([...ownerOf(viewer), asked.key]), asked.request);
-  const reservation: Reservation = { ...hashes, attempt: newId() };
   const time = now();
+  const reservation: Reservation = { ...hashes, attempt: newId(), expiresAt: new Date(time.getTime() + KEPT_MS) };
   const endsAt = new Date(time.getTime() + asked.seconds * 1_000 + GRACE_MS);
   const found = await store.idempotency.find(hashes.keyHash, time);
   if (!found) {
-    await store.idempotency.insert(reservation, endsAt, new Date(time.getTime() + KEPT_MS));
+    await store.idempotency.insert(reservation, endsAt, viewer.confinedTo?.endUserId ?? null);
     return reservation;
   }
   if (found.requestHash !== hashes.requestHash) throw new IdempotencyKeyReusedError();
@@ -74,9 +77,10 @@ async function reserveOnce({ store, now, viewer }: DomainContext, asked: Repeata
     if (leftMs > 0) throw new IdempotencyKeyInUseError(Math.min(asked.seconds, Math.ceil(leftMs / 1_000)));
     if (found.hasCommitted) throw new AlreadyExecutedError('LOST');
     await store.idempotency.take(reservation, endsAt);
-    return reservation;
+    return { ...reservation, expiresAt: found.expiresAt };
   }
-  const opened = found.sealed === undefined ? undefined : await store.idempotency.open(reservation, found.sealed);
+  const { expiresAt, sealed } = found;
+  const opened = sealed === undefined ? undefined : await store.idempotency.open({ ...reservation, expiresAt }, sealed);
   if (!opened) throw new AlreadyExecutedError(found.unkept ?? 'LOST');
   const missing = opened.scopes.find((scope) => !may(viewer, scope));
   if (missing) throw new ForbiddenError(missing);
@@ -89,19 +93,26 @@ async function reserveOnce({ store, now, viewer }: DomainContext, asked: Repeata
  *
  * @throws UnavailableError. Then the key is in use until the longest time of an operation is over.
  */
-export async function settle(
+export async function finish(
   { store, viewer }: DomainContext,
   reservation: Reservation,
   result: { readonly answer: string } | { readonly unkept: Unkept },
 ): Promise<void> {
-  await store.transaction(async () => {
-    if ((await store.organization.begin()) === 'deleted') return;
-    if ('unkept' in result || result.answer.length > ANSWER_MAX) {
-      await store.idempotency.settle(reservation, 'unkept' in result ? result.unkept : 'TOO_LARGE');
-      return;
-    }
-    await store.idempotency.keep(reservation, { text: result.answer, scopes: scopes.filter((scope) => may(viewer, scope)) });
-  });
+  const inTransaction = (work: () => Promise<void>) =>
+    store.transaction(async () => {
+      if ((await store.organization.begin()) !== 'deleted') await work();
+    });
+  const without = (why: Unkept) => inTransaction(() => store.idempotency.finishUnanswered(reservation, why));
+  if ('unkept' in result) return without(result.unkept);
+  const { answer: text } = result;
+  if (text.length > (viewer.confinedTo?.endUserId ? ANSWER_OF_END_USER_MAX : ANSWER_MAX)) return without('TOO_LARGE');
+  try {
+    await inTransaction(() => store.idempotency.keep(reservation, { text, scopes: scopes.filter((scope) => may(viewer, scope)) }));
+  } catch (error) {
+    // What the organization stores comes first.
+    if (!(error instanceof StorageLimitError)) throw error;
+    await without('TOO_LARGE');
+  }
 }
 
 /** What identifies a viewer: keys of another one are other keys. */

@@ -30,6 +30,7 @@ import {
   ProvidedRequiredArgumentsRule,
   ScalarLeafsRule,
   SingleFieldSubscriptionsRule,
+  specifiedRules,
   UniqueArgumentNamesRule,
   UniqueDirectivesPerLocationRule,
   UniqueFragmentNamesRule,
@@ -43,11 +44,17 @@ import {
   VariablesInAllowedPositionRule,
   validate,
 } from 'graphql';
+import type { Limits } from '../limits.ts';
 import { answer } from './error-redaction.ts';
 import { valuesOf } from './variables.ts';
 
 /** How many errors with the same message are listed. */
 const SAME_ERRORS_MAX = 5;
+
+/** Returns the rules that each document must keep to run. */
+export function rulesFor({ introspection }: Pick<Limits, 'introspection'>): readonly ValidationRule[] {
+  return introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+}
 
 /**
  * Runs graphql-js's `validate`, and replaces all messages that could repeat the document: a secret with missing quotes is a name there. The

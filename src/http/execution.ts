@@ -8,10 +8,8 @@ import {
   getOperationAST,
   getVariableValues,
   Kind,
-  NoSchemaIntrospectionCustomRule,
   type OperationDefinitionNode,
   OperationTypeNode,
-  specifiedRules,
 } from 'graphql';
 import { LRUCache } from 'lru-cache';
 import type { Scope } from '../access/scopes.ts';
@@ -21,8 +19,8 @@ import { CostLimitError, type ErrorCode, ForbiddenError, type Issue, LimitExceed
 import type { Limits } from '../limits.ts';
 import {
   type ActionExtensions,
+  answersPlaintext,
   type GraphQLContext,
-  hasPerRequest,
   indispensableScopes,
   type Listening,
   operationCost,
@@ -32,7 +30,7 @@ import {
   type TooOften,
   tooOften,
 } from '../schema/index.ts';
-import { validateDocument } from './document-validation.ts';
+import { rulesFor, validateDocument } from './document-validation.ts';
 import { createEngine } from './engine.ts';
 import {
   answer,
@@ -129,7 +127,7 @@ export function createExecution(
   isTrusted: (text: string) => boolean = () => false,
 ) {
   const kept = new LRUCache<string, Prepared>({ max: KEPT_DOCUMENTS_MAX });
-  const rules = limits.introspection ? specifiedRules : [...specifiedRules, NoSchemaIntrospectionCustomRule];
+  const rules = rulesFor(limits);
   const engineFor = createEngine(schema);
 
   /** Parses a document, or finds it among those that were parsed last. @throws LimitExceededError, GraphQLError */
@@ -253,7 +251,7 @@ export function createExecution(
       const reserved = await reserve(context, { key: idempotencyKey, request, seconds: limits.operationSeconds });
       if ('answer' in reserved) return { replayed: reserved.answer };
       context.progress.reservation = reserved;
-      context.progress.isPlaintext = hasPerRequest(schema, document, operation, coerced);
+      context.progress.answersPlaintext = answersPlaintext(schema, document, operation, coerced);
     }
     context.progress.endsAt = performance.now() + limits.operationSeconds * ENDING_AFTER * 1_000;
     const args = { schema, document, contextValue: context, variableValues, ...(operationName && { operationName }) };

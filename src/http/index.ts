@@ -13,17 +13,10 @@ import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
-import {
-  documentRequired,
-  malformedRequest,
-  noPersistedDocuments,
-  type OnDefect,
-  unknownDocument,
-  unknownMethod,
-} from './error-redaction.ts';
+import { documentRequired, malformedRequest, type OnDefect, unknownMethod } from './error-redaction.ts';
 import { type Asked, createExecution, publicResult, type RawResult, type Replayed, type Subscribed, withOutcome } from './execution.ts';
 import { createGraphiql, type GraphiqlSettings } from './graphiql/index.ts';
-import { checkedKey, type Idempotency, idempotencyKeyIn, keptResult } from './idempotency.ts';
+import { checkedKey, createFinisher, type Idempotency, idempotencyKeyIn, keptResult } from './idempotency.ts';
 import { addressGroup } from './limits/address.ts';
 import { checkDeclaredLength, hasReadableParameters, readJsonBody } from './limits/body.ts';
 import { addressOf, costExtension, createRateLimits, quotaHeaders, type RateLimitSettings } from './limits/rate-limits.ts';
@@ -37,7 +30,7 @@ import { createProxyDoor, isProxied } from './proxy.ts';
 import { type Refusal, refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { type Result, respond, sentResult, streamHeaders } from './response.ts';
-import type { TrustedDocuments } from './trusted-documents.ts';
+import { idMembers, isObject, namedText, type TrustedDocuments } from './trusted-documents.ts';
 
 export type { Operation };
 
@@ -88,6 +81,7 @@ export function createHttp(settings: HttpSettings) {
     return (error) => logger.error({ requestId, defect: loggableDefect(error, tellOf?.(sent())) }, 'a resolver failed');
   };
   const run = createExecution(schema, limits, settings.idempotency, settings.trustedDocuments?.has);
+  const finish = createFinisher(settings);
   const rateLimits = createRateLimits(settings);
   const guard = createOriginGuard(settings);
   const listeners = createListeners({
@@ -151,26 +145,6 @@ export function createHttp(settings: HttpSettings) {
     return readJsonBody(request, limits.maxBodyBytes, (cost) => rateLimits.chargeBody(state, cost));
   }
 
-  /**
-   * Ends an operation with an idempotency key. Only an answer with data is kept: otherwise the mutation that failed may be sent again, unless
-   * something was committed.
-   */
-  async function settleKey(viewer: Viewer, { reservation, isPlaintext }: Progress, result: Result, requestId: string): Promise<void> {
-    if (!reservation) return;
-    // What was given up may still run. Until it cannot any more, the key is in use.
-    if (result.errors?.some(({ extensions }) => extensions.code === 'TIMEOUT') && result.data == null) return;
-    const kept = isPlaintext
-      ? ({ unkept: 'PLAINTEXT' } as const)
-      : result.data == null
-        ? ({ unkept: 'LOST' } as const)
-        : { answer: JSON.stringify(sentResult(result, requestId)) };
-    await settings.idempotency
-      .settle(contextOf(viewer), reservation, kept)
-      .catch((error: unknown) =>
-        logger.warn({ requestId, error: (error as Error).name }, 'the answer for an idempotency key was not kept'),
-      );
-  }
-
   /** Answers a request of GraphQL. */
   async function graphqlResponse(request: ReadableRequest, state: RequestState): Promise<HttpResponse> {
     const progress: Progress = { hasSucceeded: false, unavailable: undefined, endsAt: Number.POSITIVE_INFINITY };
@@ -216,7 +190,7 @@ export function createHttp(settings: HttpSettings) {
     const isReplayed = 'replayed' in result;
     const completed: Result =
       'replayed' in result ? keptResult(result.replayed) : withOutcome(shownOf(result), state.isMutation === true, progress);
-    if (state.viewer) await settleKey(state.viewer, progress, completed, state.requestId);
+    if (state.viewer) await finish(state.viewer, progress, completed, state.requestId);
     const cost = costExtension(state);
     const response = await respond(
       cost ? { ...completed, extensions: { cost } } : completed,
@@ -312,7 +286,7 @@ export function createHttp(settings: HttpSettings) {
           {
             state,
             mayMutate: true,
-            idempotencyKey: idempotencyKey === undefined ? undefined : checkedKey(idempotencyKey),
+            idempotencyKey: idempotencyKey == null ? undefined : checkedKey(idempotencyKey),
             createContext: () => createContext(state, progress),
             charge: rateLimits.chargeOperation,
           },
@@ -324,7 +298,7 @@ export function createHttp(settings: HttpSettings) {
       const sent = () => ({ query, values: [variables, operationName, viewer.subject, viewer.organizationId] });
       if ('replayed' in result) return { ...JSON.parse(result.replayed), isReplayed: true };
       const shown = publicResult(result, onDefect(sent, state.requestId));
-      await settleKey(viewer, progress, shown, state.requestId);
+      await finish(viewer, progress, shown, state.requestId);
       return sentAsData(shown, requestId);
     },
   };
@@ -337,37 +311,6 @@ function sentAsData(result: Result, requestId: string): ExecutionResult {
 }
 
 const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
-
-/**
- * The names of clients for the id of a trusted document: that of GraphQL over HTTP (appendix A, "Persisted Documents") and those of Relay's networks and
- * of other clients. With `query`, they are ignored.
- */
-const idMembers: readonly string[] = ['documentId', 'doc_id', 'id', 'docId', 'queryId', 'hash'];
-
-/** The id of a trusted document that a request names and does not contain itself. */
-interface Named {
-  readonly id: unknown;
-  /** Whether it is named as Apollo's clients do, which then send it again, with the document. */
-  readonly isApollo: boolean;
-}
-
-function namedDocument(params: Record<string, unknown>): Named | undefined {
-  if (params.query != null) return undefined;
-  const member = idMembers.find((name) => params[name] != null) ?? idMembers.find((name) => name in params);
-  if (member !== undefined) return { id: params[member], isApollo: false };
-  if (!isObject(params.extensions) || !('persistedQuery' in params.extensions)) return undefined;
-  const { persistedQuery } = params.extensions;
-  return { id: isObject(persistedQuery) ? persistedQuery.sha256Hash : undefined, isApollo: true };
-}
-
-/** Returns the text of a trusted document. @throws GraphQLError */
-function textOf({ id, isApollo }: Named, trusted: TrustedDocuments | undefined): string {
-  if (!trusted) throw noPersistedDocuments();
-  if (typeof id !== 'string') throw malformedRequest();
-  const text = trusted.find(id);
-  if (text === undefined) throw unknownDocument(isApollo);
-  return text;
-}
 
 /** Headers whose names every client sends, so that they are nobody's words. */
 const ordinaryHeaders = ['connection', 'content-length', 'content-type', 'host'];
@@ -389,8 +332,10 @@ function parametersIn(parameters: URLSearchParams): Record<string, unknown> {
   return { query: text('query'), ...others, ...(documentId !== undefined && { documentId }) };
 }
 
-/** The members of a request (GraphQL over HTTP, section "Request Parameters"). */
-const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 'extensions', ...idMembers];
+/** Other members that some clients add to a body. They have no meaning here. */
+const ignoredMembers: readonly string[] = ['docId', 'queryId', 'hash'];
+/** The members of a request (GraphQL over HTTP, section "Request Parameters"), and those of clients. */
+const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 'extensions', ...idMembers, ...ignoredMembers];
 
 /**
  * Returns what the parameters of a request ask for.
@@ -398,9 +343,8 @@ const knownMembers: readonly string[] = ['query', 'variables', 'operationName', 
  */
 function askedIn(parameters: unknown, { kind }: Viewer, trusted: TrustedDocuments | undefined): Asked {
   if (!isObject(parameters)) throw malformedRequest();
-  const named = namedDocument(parameters);
   const { variables, operationName, extensions } = parameters;
-  const query = named ? textOf(named, trusted) : parameters.query;
+  const query = namedText(parameters, trusted) ?? parameters.query;
   const isKnown = Object.entries(parameters).every(([name, value]) => value == null || knownMembers.includes(name));
   const isWellFormed =
     typeof query === 'string' &&
@@ -412,8 +356,4 @@ function askedIn(parameters: unknown, { kind }: Viewer, trusted: TrustedDocument
   if (trusted?.isRequiredFor(kind) && !trusted.has(query)) throw documentRequired();
   // GraphQL over HTTP, section "GET": an empty name is the same as none. Some clients send one by POST, too.
   return { query, variables, operationName: operationName || undefined } as Asked;
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

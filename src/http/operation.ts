@@ -1,6 +1,6 @@
 import { organizationPattern, SUBJECT_MAX, type Viewer, type ViewerKind } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
-import { malformedRequest } from './error-redaction.ts';
+import { malformedIdempotencyKey, malformedRequest } from './error-redaction.ts';
 
 /** An operation that is run from code, on behalf of a viewer. */
 export interface Operation {
@@ -11,10 +11,10 @@ export interface Operation {
   /** Who it is run for: the caller is trusted to have authenticated it. */
   readonly viewer: Viewer;
   /**
-   * Lets a mutation operation run once: within a day, the same viewer gets the same answer for it. 1 to 255 visible ASCII characters. Ignored for
-   * a query.
+   * Lets a mutation operation run once: within a day, the same viewer gets the same answer for it. 1 to 255 visible ASCII characters. For
+   * a query, it does nothing, but a malformed one is refused. Null is none.
    */
-  readonly idempotencyKey?: string;
+  readonly idempotencyKey?: string | null;
 }
 
 /** Those whom code can act for. The gateway itself acts for nobody. */
@@ -32,7 +32,11 @@ export function checkedOperation({ query, variables, operationName, viewer, idem
   const isName = operationName === undefined || operationName === null || typeof operationName === 'string';
   const areVariables = variables === undefined || variables === null || (typeof variables === 'object' && !Array.isArray(variables));
   if (typeof query !== 'string' || !isName || !areVariables) throw malformedRequest();
-  return idempotencyKey === undefined ? checked : { ...checked, idempotencyKey };
+  // Headers of the Fetch standard that are absent are null.
+  if (idempotencyKey === undefined || idempotencyKey === null) return checked;
+  if (typeof idempotencyKey !== 'string') throw malformedIdempotencyKey();
+  if (!isJSON(variables)) throw malformedRequest();
+  return { ...checked, idempotencyKey };
 }
 
 function checkedViewer(viewer: Viewer): Viewer {
@@ -61,6 +65,16 @@ function checkedViewer(viewer: Viewer): Viewer {
     ...(keyHash && { keyHash }),
     ...(confinedTo && { confinedTo: { integrationId: integrationId!, ...(endUserId && { endUserId }) } }),
   };
+}
+
+/** Returns whether a value can be written as JSON, by which equal requests are known. */
+function isJSON(value: unknown): boolean {
+  try {
+    JSON.stringify(value);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function isText(value: unknown): boolean {

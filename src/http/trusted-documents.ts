@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
-import { type GraphQLSchema, parse, specifiedRules } from 'graphql';
+import { type GraphQLSchema, parse } from 'graphql';
 import type { ViewerKind } from '../access/viewer.ts';
 import type { Limits } from '../limits.ts';
-import { validateDocument } from './document-validation.ts';
+import { rulesFor, validateDocument } from './document-validation.ts';
+import { malformedRequest, noPersistedDocuments, unknownDocument } from './error-redaction.ts';
 import { checkDocument, checkTokens } from './limits/document.ts';
 
 /** The documents that the operator trusts, as the tools of clients write them. */
@@ -26,8 +27,8 @@ export interface TrustedDocuments {
   readonly isRequiredFor: (kind: ViewerKind) => boolean;
 }
 
-/** The maximum size of all manifests, in characters, and the maximum number of documents: about five seconds at the start. */
-const CHARACTERS_MAX = 8 * 1024 * 1024;
+/** The maximum size of all manifests, in MiB of UTF-8, and the maximum number of documents: about five seconds at the start. */
+const MEBIBYTES_MAX = 8;
 const DOCUMENTS_MAX = 5_000;
 
 /** The algorithms by the length of their hashes. The operator trusts the manifest itself; a hash only says that nothing in it is mixed up. */
@@ -45,8 +46,8 @@ export function readTrustedDocuments(
   schema: GraphQLSchema,
   limits: Limits,
 ): TrustedDocuments {
-  if (manifests.reduce((sum, { json }) => sum + json.length, 0) > CHARACTERS_MAX) {
-    throw new TrustedDocumentsError(`the manifests are too large: at most ${CHARACTERS_MAX} characters together`);
+  if (manifests.reduce((sum, { json }) => sum + Buffer.byteLength(json), 0) > MEBIBYTES_MAX * 1024 * 1024) {
+    throw new TrustedDocumentsError(`the manifests are too large: at most ${MEBIBYTES_MAX} MiB together`);
   }
   const texts = new Map<string, string>();
   const seen = new Set<string>();
@@ -107,10 +108,51 @@ function check(where: string, text: string, schema: GraphQLSchema, limits: Limit
     checkTokens(text, limits);
     const document = parse(text);
     checkDocument(document, limits);
-    const [error] = validateDocument(schema, document, specifiedRules, undefined, undefined);
+    const [error] = validateDocument(schema, document, rulesFor(limits), undefined, undefined);
     if (error) throw error;
   } catch (error) {
     const { message } = error as Error;
     throw new TrustedDocumentsError(`${where} ${message.startsWith('Syntax Error') ? 'is not GraphQL' : `cannot run: ${message}`}`);
   }
+}
+
+/**
+ * The members of a request that name a trusted document: that of GraphQL over HTTP (appendix A, "Persisted Documents"), and those that Relay's
+ * documentation uses. With `query`, they are ignored.
+ */
+export const idMembers: readonly string[] = ['documentId', 'doc_id', 'id'];
+
+/** The id of a trusted document that a request names and does not contain itself. */
+interface Named {
+  readonly id: unknown;
+  /** Whether it is named as Apollo's clients do, which then send it again, with the document. */
+  readonly isApollo: boolean;
+}
+
+function namedDocument(params: Readonly<Record<string, unknown>>): Named | undefined {
+  if (params.query != null) return undefined;
+  const member = idMembers.find((name) => params[name] != null) ?? idMembers.find((name) => name in params);
+  if (member !== undefined) return { id: params[member], isApollo: false };
+  if (!isObject(params.extensions) || !('persistedQuery' in params.extensions)) return undefined;
+  const { persistedQuery } = params.extensions;
+  return { id: isObject(persistedQuery) ? persistedQuery.sha256Hash : undefined, isApollo: true };
+}
+
+/**
+ * Returns the text of the trusted document that a request names. Undefined if it names none.
+ * @throws GraphQLError when there is no such document
+ */
+export function namedText(params: Readonly<Record<string, unknown>>, trusted: TrustedDocuments | undefined): string | undefined {
+  const named = namedDocument(params);
+  if (!named) return undefined;
+  if (!trusted) throw noPersistedDocuments();
+  if (typeof named.id !== 'string') throw malformedRequest();
+  const text = trusted.find(named.id);
+  if (text === undefined) throw unknownDocument(named.isApollo);
+  return text;
+}
+
+/** Whether a value in the parameters of a request is an object of JSON. */
+export function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

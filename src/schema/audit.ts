@@ -1,9 +1,9 @@
 import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
-import { errorCodes } from '../errors.ts';
+import { errorCodes, ValidationError } from '../errors.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
 import { type AuditOutcome, auditOutcome } from './kit/closed-sets.ts';
-import { byGlobalId, byText, byTime, byValue } from './kit/filter.ts';
+import { byGlobalId, byText, byTime, byValue, type ListFilter } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { recordFields } from './kit/record-fields.ts';
@@ -50,7 +50,7 @@ export function addAudit(kit: Kit): void {
           type: auditOutcome(kit.builder),
           description: 'Whether it was carried out, or the error code if it was refused.',
           // Other versions of the gateway can know other codes.
-          resolve: ({ outcome }) => (outcome === 'SUCCESS' || outcome in errorCodes ? (outcome as AuditOutcome) : 'OTHER'),
+          resolve: ({ outcome }) => (outcome === 'SUCCESS' || Object.hasOwn(errorCodes, outcome) ? (outcome as AuditOutcome) : 'OTHER'),
         }),
         objectId: t.id({
           nullable: true,
@@ -83,7 +83,7 @@ export function addAudit(kit: Kit): void {
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),
       action: byText('Only this action, such as `revealSecret`.', (action) => ({ action })),
-      outcome: byValue(auditOutcome(kit.builder), 'outcome', 'Only this outcome.'),
+      outcome: byOutcome(kit),
       objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
       since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),
       until: byTime('Only entries before this time.', (createdBefore) => ({ createdBefore })),
@@ -107,6 +107,19 @@ export function shownEntry(entry: AuditRecord): Record<string, unknown> {
     objectId: objectIdOf(entry) ?? (entry.objectNoun === 'organization' ? entry.objectId : null),
     reason,
     count,
+  };
+}
+
+/** Selects entries with an outcome. No index finds those whose outcome is none that this version knows. */
+function byOutcome({ builder }: Kit): ListFilter {
+  const filter = byValue(auditOutcome(builder), 'outcome', 'Only this outcome, which cannot be `OTHER`.');
+  return {
+    ...filter,
+    condition(outcome: AuditOutcome, context, name) {
+      if (outcome === 'OTHER')
+        throw new ValidationError([{ path: [name], message: 'must not be OTHER, which is no outcome to filter by' }]);
+      return filter.condition(outcome as never, context, name);
+    },
   };
 }
 

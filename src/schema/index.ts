@@ -28,7 +28,7 @@ export type { GraphQLContext, Listening, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
 export type { ActionExtensions } from './kit/mutation.ts';
-export { hasPerRequest, type TooOften, tooOften } from './kit/per-request.ts';
+export { answersPlaintext, type TooOften, tooOften } from './kit/per-request.ts';
 export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
 export { rootFieldsOf } from './kit/selections.ts';
 export { renamedDocument } from './rename.ts';

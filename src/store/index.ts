@@ -170,7 +170,7 @@ function createMembers(
     ssoLinks: ssoLinkStore(database, now),
     authorizations: authorizations.of,
     leases: leaseStore(database),
-    idempotency: idempotencyStore(database),
+    idempotency: idempotencyStore(database, storageLimits),
     endUserTokens: endUserTokenStore,
     revocations: revocations.of,
     keys: keysOf,

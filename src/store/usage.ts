@@ -26,8 +26,8 @@ const countedNouns = Object.values(nounTable).flatMap(({ plural, label, storedLi
   storedLimit === null ? [] : [{ plural: plural as string, label: label as string, limit: storedLimit as keyof StorageLimits }],
 );
 /** The collection of idempotency keys, which are no noun. */
-const KEYS = 'idempotencyKeys';
-const counted = [...countedNouns, { plural: KEYS, label: 'idempotency key', limit: 'MAX_IDEMPOTENCY_KEYS' as const }];
+const IDEMPOTENCY_KEYS = 'idempotencyKeys';
+const counted = [...countedNouns, { plural: IDEMPOTENCY_KEYS, label: 'idempotency key', limit: 'MAX_IDEMPOTENCY_KEYS' as const }];
 
 /**
  * Counts what each organization stores. A transaction adds what it inserts to one of several counters, those of one process to different ones, so
@@ -54,7 +54,7 @@ export function usageStore(database: Database, storageLimits: StorageLimits | un
     const found = known()?.get(organizationId)?.found ?? (await model.find({ organizationId }).lean());
     if (found.length === 0) return undefined;
     // A version that did not count idempotency keys had none.
-    const valueIn = (slot: Slot, name: string) => (name === KEYS ? (slot[name] ?? 0) : slot[name]);
+    const valueIn = (slot: Slot, name: string) => (name === IDEMPOTENCY_KEYS ? (slot[name] ?? 0) : slot[name]);
     if (!found.every((slot) => names.every((name) => isCounter(valueIn(slot, name))))) return null;
     const used = Object.fromEntries(names.map((name) => [name, found.reduce((sum, slot) => sum + Number(valueIn(slot, name)), 0)]));
     // Each counter can be less than 0, but not their sum.

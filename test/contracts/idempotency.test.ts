@@ -6,6 +6,7 @@ import type { PerRequestExtensions } from '../../src/schema/kit/per-request.ts';
 import { contents } from '../database.ts';
 import { type Answer, type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { operation } from '../operations.ts';
+import { wireTo } from '../wire.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
 import { argumentsIn, needsConsent, newName } from './mutations.ts';
 import { mutationFields, operationOf, resultSelection } from './walk.ts';
@@ -118,9 +119,11 @@ describe('a key', () => {
     expect(isReplayed(plain)).toBeNull();
   });
 
-  it('of a query does nothing', async () => {
+  it('of a query does nothing, but a malformed one is refused', async () => {
     const caller = newCaller();
     for (const _ of [1, 2]) expect(isReplayed(await send(caller, 'k', '{ integrations { totalCount } }'))).toBeNull();
+    const malformed = await send(caller, 'a b', '{ integrations { totalCount } }');
+    expect([malformed.status, codes(malformed), malformed.data]).toEqual([400, ['BAD_REQUEST'], undefined]);
     expect(await records().countDocuments({ organizationId: caller.organization })).toBe(0);
   });
 
@@ -178,6 +181,56 @@ describe('a key', () => {
     await few.close();
   });
 
+  it('of an end user takes nothing from others: there are so many, with answers of so many characters', async () => {
+    const { caller, ids } = await seedBoundWorld(test);
+    const few = new TestGateway();
+    const { uri, databaseName, masterKey } = test;
+    Object.assign(few, { uri, databaseName, masterKey, limits: { ...test.limits, maxOwned: 5 } });
+    await few.open();
+    try {
+      const own = { ...caller, token: await test.makeEndUserToken(caller, { id: ids.endUser }, { scopes: ['all.Organization'] }) };
+      const description = 'x'.repeat(30_000);
+      const { id } = await test.create(own, 'Credential', {
+        integration: { id: ids.integration },
+        name: 'n',
+        description,
+        data: { none: {} },
+      });
+      const again = (selection: string) =>
+        `mutation { result: updateCredential(input: { credential: "${id}", enabled: true }) {
+          ... on UpdateCredentialSuccess { credential { ... on CredentialBase { ${selection} } } } } }`;
+      for (const key of ['a', 'b']) expect(codes(await send(own, key, again('a: description b: description'), {}, few))).toEqual([]);
+      // It was carried out, and its answer is larger than an end user's can be.
+      expect((await send(own, 'a', again('a: description b: description'), {}, few)).errors![0].extensions.reason).toBe('TOO_LARGE');
+      for (const key of ['c', 'd', 'e']) expect(codes(await send(own, key, again('id'), {}, few))).toEqual([]);
+      expect((await send(own, 'f', again('id'), {}, few)).errors).toMatchObject([{ extensions: { limit: 'MAX_OWNED', maximum: 5 } }]);
+      expect(isReplayed(await send(own, 'c', again('id'), {}, few))).toBe('true');
+      const { query, variables } = integration();
+      expect(codes(await send(caller, 'f', query, variables, few))).toEqual([]);
+    } finally {
+      await few.close();
+    }
+  });
+
+  it('whose answer finds no room is not kept, and was carried out', async () => {
+    const caller = newCaller();
+    await test.create(caller, 'Integration', { name: 'first' });
+    const few = new TestGateway();
+    const { uri, databaseName, masterKey } = test;
+    Object.assign(few, { uri, databaseName, masterKey, limits: { ...test.limits, maxStoredBytes: 4_000 } });
+    await few.open();
+    try {
+      const { query, variables } = operation('updateIntegration', { integration: { name: 'first' }, description: 'y'.repeat(1_500) });
+      expect(codes(await send(caller, 'k', query, variables, few))).toEqual([]);
+      expect((await send(caller, 'k', query, variables, few)).errors![0].extensions.reason).toBe('TOO_LARGE');
+      expect((await test.query(caller, '{ integrations { nodes { description } } }')).integrations.nodes[0].description).toHaveLength(
+        1_500,
+      );
+    } finally {
+      await few.close();
+    }
+  });
+
   it('counts for execute, too, which says that an answer is one of before', async () => {
     const viewer = {
       organizationId: test.newOrganization(),
@@ -190,6 +243,16 @@ describe('a key', () => {
     const first = await execute('k');
     expect(first.isReplayed).toBeUndefined();
     expect(await execute('k')).toEqual({ ...first, isReplayed: true });
+    // What a request without the header has.
+    for (const none of [null, undefined]) expect((await execute(none as never)).isReplayed).toBeUndefined();
+    for (const wrong of [5, ['a'], {}])
+      expect((await execute(wrong as never)).errors).toMatchObject([{ extensions: { code: 'BAD_REQUEST' } }]);
+    const cyclic: Record<string, unknown> = { ...variables };
+    cyclic.self = cyclic;
+    for (const odd of [cyclic, { ...variables, n: 1n }]) {
+      const { errors } = await test.gateway.execute({ query, variables: odd, viewer, idempotencyKey: 'odd' });
+      expect(errors).toMatchObject([{ extensions: { code: 'BAD_REQUEST' } }]);
+    }
     expect((await execute('')).errors).toMatchObject([{ extensions: { code: 'BAD_REQUEST' } }]);
   });
 });
@@ -219,6 +282,11 @@ describe('an answer', () => {
       expect([answer.status, codes(answer), answer.errors?.[0].extensions.reason]).toEqual([422, ['ALREADY_EXECUTED'], 'LOST']);
     };
     await lost('a', one);
+    // Nobody can make one last longer than a day.
+    const longer = new Date(Date.now() + 1_000 * 24 * 60 * 60_000);
+    await records().updateOne({ _id: b._id }, { $set: { expiresAt: longer } });
+    await lost('b', other);
+    await records().updateOne({ _id: b._id }, { $set: { expiresAt: b.expiresAt } });
     const { keyId } = JSON.parse(Buffer.from(b.sealed.split('.')[0], 'base64url').toString().replace('"kid"', '"keyId"'));
     await test.gateway.keys.rotate();
     expect(isReplayed(await send(caller, 'b', other.query, other.variables))).toBe('true');
@@ -274,6 +342,83 @@ describe('an operation', () => {
     expect([again.data.result.__typename, isReplayed(again)]).toEqual(['ValidationError', null]);
     expect(isReplayed(await send(caller, 'invalid', invalid.query, invalid.variables))).toBe('true');
   });
+
+  it('that exceeds its time limit keeps its key while it may still run, and does not run again if it was committed', async () => {
+    const caller = newCaller();
+    const slow = new TestGateway();
+    const { uri, databaseName, masterKey } = test;
+    Object.assign(slow, { uri, databaseName, masterKey, time: () => test.time(), limits: { ...test.limits, operationSeconds: 1 } });
+    await slow.open();
+    let release = () => {};
+    const released = new Promise<void>((done) => {
+      release = done;
+    });
+    const service = createServer(async (_, response) => {
+      await released;
+      response.setHeader('content-type', 'application/json');
+      response.end(JSON.stringify({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` }));
+    }).listen(0, '127.0.0.1');
+    await once(service, 'listening');
+    const issuer = `http://localhost:${(service.address() as AddressInfo).port}`;
+    await test.create(caller, 'Integration', { name: 'x' });
+    const { id } = await test.create(caller, 'Connector', { integration: { name: 'x' }, name: 'c', baseUrl: 'https://api.example.com' });
+    const versionNow = async () =>
+      (await test.query(caller, 'query ($id: ID!) { connector(by: { id: $id }) { version } }', { id })).connector.version;
+    const { query, variables } = operation('discoverConnector', { connector: { id }, issuer });
+    const ask = () => send(caller, 'k', query, variables, slow);
+    try {
+      expect(codes(await ask())).toEqual(['TIMEOUT']);
+      expect(codes(await ask())).toEqual(['IDEMPOTENCY_KEY_IN_USE']);
+      release();
+      await expect.poll(versionNow, { timeout: 20_000 }).toBe(2);
+      expect(codes(await ask())).toEqual(['IDEMPOTENCY_KEY_IN_USE']);
+      test.time = () => new Date(Date.now() + 7_000);
+      const lost = await ask();
+      expect([codes(lost), lost.errors![0].extensions.reason]).toEqual([['ALREADY_EXECUTED'], 'LOST']);
+      expect(await versionNow()).toBe(2);
+    } finally {
+      test.time = () => new Date();
+      service.close();
+      await slow.close();
+    }
+  });
+
+  it.each(['committed', 'aborted'] as const)(
+    'whose commit has an unknown outcome, and was %s, runs again only if it was aborted',
+    async (outcome) => {
+      const caller = newCaller();
+      const other = integration();
+      await send(caller, 'other', other.query, other.variables);
+      const wire = await wireTo(test.uri);
+      const far = new TestGateway();
+      const { databaseName, masterKey } = test;
+      Object.assign(far, { uri: wire.uri, databaseName, masterKey });
+      await far.open();
+      try {
+        const { query, variables } = integration();
+        // The reservation comes first: it inserts the key.
+        const reserving = wire.hold('insert');
+        const answering = send(caller, 'k', query, variables, far);
+        await reserving.reached;
+        const mutating = wire.hold('insert');
+        reserving.release();
+        await mutating.reached;
+        const forgotten = wire.forgetCommit(outcome);
+        mutating.release();
+        await forgotten;
+        const answer = await answering;
+        expect(answer.errors).toMatchObject([{ extensions: { code: 'UNAVAILABLE', outcome: 'UNKNOWN' } }]);
+        const again = await send(caller, 'k', query, variables);
+        expect(isReplayed(again)).toBeNull();
+        if (outcome === 'aborted') expect(again.data.result.__typename).toBe('CreateIntegrationSuccess');
+        else expect([codes(again), again.errors![0].extensions.reason]).toEqual([['ALREADY_EXECUTED'], 'LOST']);
+        expect((await names(caller)).sort()).toEqual([other.variables.input.name, variables.input.name].sort());
+      } finally {
+        await far.close();
+        await wire.close();
+      }
+    },
+  );
 
   // Otherwise an operation that is only slow would run twice.
   it('that was taken for dead commits nothing any more', async () => {

@@ -149,6 +149,19 @@ describe('the log is read by those with the scope for it', () => {
     expect(await by(`first: 2, after: "${auditLog.pageInfo.endCursor}"`)).toBe(1);
   });
 
+  it('shows an outcome of another version as OTHER, and refuses that as a filter', async () => {
+    await integrations(2);
+    const ids = (await stored().find({ organizationId: caller.organization }).toArray()).map(({ _id }) => _id);
+    // `constructor` is in every object.
+    for (const [index, outcome] of ['OF_LATER', 'constructor'].entries())
+      await stored().updateOne({ _id: ids[index] }, { $set: { outcome } });
+    expect((await entries()).map(({ outcome }: { outcome: string }) => outcome)).toEqual(['OTHER', 'OTHER']);
+    const answer = await test.answer(caller, '{ auditLog(outcome: OTHER) { nodes { id } } }');
+    expect(answer.errors).toMatchObject([
+      { path: ['auditLog'], message: expect.stringContaining('outcome: must not be OTHER'), extensions: { code: 'VALIDATION_FAILED' } },
+    ]);
+  });
+
   it('refuses others, and shows no organization another’s', async () => {
     await integrations(1);
     const answer = await test.answer({ ...caller, scopes: ['integrations.*', 'credentials.*'] }, log);

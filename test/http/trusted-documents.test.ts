@@ -10,6 +10,7 @@ const hash = (text: string, algorithm = 'sha256') => createHash(algorithm).updat
 const all = 'query All($first: Int) { integrations(first: $first) { totalCount } }';
 const two = 'query One { integrations { totalCount } }\nquery Two { __typename }';
 const create = 'mutation Create { createIntegration(input: { name: "trusted" }) { __typename } }';
+const introspection = '{ __schema { description } }';
 let caller: Caller;
 let endUser: Caller;
 let apiKey: Caller;
@@ -75,7 +76,9 @@ describe('a request', () => {
     for (const id of [hash('x'), 'constructor', '__proto__', '', `md5:${hash('x')}`]) {
       expect(codes(await ask(caller, { documentId: id })), id).toEqual(['DOCUMENT_NOT_FOUND']);
     }
-    for (const body of [{ documentId: 7 }, { extensions: { persistedQuery: 7 } }, { id: null }]) {
+    // The last ones are no names of an id, though some clients send them.
+    const others = ['docId', 'queryId', 'hash'].map((name) => ({ [name]: hash(all) }));
+    for (const body of [{ documentId: 7 }, { extensions: { persistedQuery: 7 } }, { id: null }, ...others]) {
       expect(codes(await ask(caller, body)), JSON.stringify(body)).toEqual(['BAD_REQUEST']);
     }
   });
@@ -132,8 +135,14 @@ it.each<[string, unknown, RegExp]>([
     { [hash(`{ ${'a: __typename '.repeat(3000)}}`)]: `{ ${'a: __typename '.repeat(3000)}}` },
     /cannot run: .* too many tokens/,
   ],
+  [
+    'a document that asks for the schema, which the settings forbid',
+    { [hash(introspection)]: introspection },
+    /cannot run: Introspection is disabled/,
+  ],
+  ['more than 8 MiB of UTF-8', 'é'.repeat(4 * 1024 * 1024 + 1), /too large: at most 8 MiB/],
 ])('a manifest is refused that is %s', (_, json, message) => {
-  const read = () => readTrustedDocuments({ manifests: [manifest(json)] }, schema, defaultLimits);
+  const read = () => readTrustedDocuments({ manifests: [manifest(json)] }, schema, { ...defaultLimits, introspection: false });
   expect(read).toThrow(expect.objectContaining({ name: 'TrustedDocumentsError', message: expect.stringMatching(message) }));
   expect(read).not.toThrow(/secret/);
 });

@@ -266,9 +266,9 @@ describe.each(limits)('limited %s', (_, confinement, theirs) => {
       const { removeExpired, removeAll } = confined.idempotency;
       await expectRefusing({ removeExpired, removeAll });
       // Its hash tells which viewer's it is.
-      const reservation = { keyHash: newId(), requestHash: newId(), attempt: newId() };
       const later = new Date(Date.now() + 60_000);
-      await confined.transaction(() => confined.idempotency.insert(reservation, later, later));
+      const reservation = { keyHash: newId(), requestHash: newId(), attempt: newId(), expiresAt: later };
+      await confined.transaction(() => confined.idempotency.insert(reservation, later, null));
       expect(await whole.idempotency.find(reservation.keyHash, new Date())).toMatchObject({ state: 'running', hasCommitted: false });
       await whole.idempotency.removeAll();
       expect(await confined.idempotency.find(reservation.keyHash, new Date())).toBeNull();

@@ -41,8 +41,8 @@ export interface Progress {
   unavailable: UnavailableError | undefined;
   /** The idempotency key that the operation has reserved. */
   reservation?: Reservation;
-  /** Whether the answer can contain a plaintext. */
-  isPlaintext?: boolean;
+  /** Whether the answer can contain a plaintext: see `perRequest` of a mutation. */
+  answersPlaintext?: boolean;
   /** When a mutation with several transactions starts no other one, as a value of `performance.now()`: before the time limit of the operation. */
   endsAt: number;
 }

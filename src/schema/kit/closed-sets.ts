@@ -32,7 +32,7 @@ export const auditOutcome = shared((builder: Builder) =>
     values: {
       SUCCESS: { description: 'It was carried out.' },
       ...describedBy<ErrorCode>(errorCodes),
-      OTHER: { description: 'An outcome that only another version of the gateway knows. As a filter, it finds nothing.' },
+      OTHER: { description: 'An outcome that only another version of the gateway knows. A filter by it is refused.' },
     } satisfies Values<AuditOutcome>,
   }),
 );

@@ -51,7 +51,11 @@ export interface NounMutationOptions<Members extends InputFieldMap> {
   readonly mayNeed?: (input: InputShapeFromFields<Members>) => readonly Scope[];
   /** The cost, without that of the selection. It can depend on the input, which is as `alsoNeeds` gets it. */
   readonly cost?: number | ((input: InputShapeFromFields<Members>) => number);
-  /** How often one request can run it. Every mutation that answers a secret declares it. If undefined, `MAX_ROOT_FIELDS` alone limits it. */
+  /**
+   * How often one request can run it. Every mutation that answers a secret declares it, and no other one, because three things follow: a request is
+   * refused that contains it more often; its answer is not kept for an idempotency key; and the subgraph does not have it, or tags it `plaintext`. If
+   * undefined, `MAX_ROOT_FIELDS` alone limits it.
+   */
   readonly perRequest?: number;
   readonly errors: readonly ErrorClass[];
 }

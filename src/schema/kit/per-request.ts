@@ -1,7 +1,7 @@
 import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graphql';
 import { rootFieldsOf } from './selections.ts';
 
-/** The extension of a mutation that declares how often one request can run it. */
+/** The extension of a mutation that declares how often one request can run it, and so that it answers a plaintext. */
 export interface PerRequestExtensions {
   readonly perRequest?: number;
 }
@@ -12,8 +12,8 @@ export interface TooOften {
   readonly perRequest: number;
 }
 
-/** Returns whether an operation runs a mutation that declares how often a request can run it: one that returns a plaintext. */
-export function hasPerRequest(
+/** Returns whether the answer of an operation can contain a plaintext: it runs a mutation that declares `perRequest`. */
+export function answersPlaintext(
   schema: GraphQLSchema,
   document: DocumentNode,
   operation: OperationDefinitionNode,
