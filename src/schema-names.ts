@@ -1,5 +1,3 @@
-import { SchemaNamesError } from './start-errors.ts';
-
 /** Names of the GraphQL schema that differ from those of `schema.graphql`: for a graph in which somebody else has the same names. */
 export interface SchemaNames {
   /** The new name of each type, by its name in `schema.graphql`. */
@@ -24,6 +22,17 @@ export interface FederationOptions {
 
 /** Names as in `schema.graphql`. */
 export const defaultNames: SchemaNames = { types: {}, rootFields: {} };
+
+/** Names of types or root fields are not valid. It is found out when the schema is built, at the start. */
+export class SchemaNamesError extends Error {
+  override name = 'SchemaNamesError';
+  /** Everything that is wrong, each without a full stop. It names types and fields only. */
+  readonly wrong: readonly string[];
+  constructor(wrong: readonly string[]) {
+    super(`The names of the schema are not valid: ${wrong.join('; ')}.`);
+    this.wrong = wrong;
+  }
+}
 
 /** The form of names (GraphQL specification, section 2.1.9). Those that begin with `_` belong to GraphQL and to Federation. */
 const nameForm = /^[A-Za-z][A-Za-z0-9_]*$/;
