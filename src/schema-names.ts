@@ -34,8 +34,14 @@ export class SchemaNamesError extends Error {
   }
 }
 
-/** The form of names (GraphQL specification, section 2.1.9). Those that begin with `_` belong to GraphQL and to Federation. */
-const nameForm = /^[A-Za-z][A-Za-z0-9_]*$/;
+/**
+ * Returns whether a text can be a new name: a name of GraphQL (specification, section 2.1.9) with at most 100 characters. Names that begin with `_` belong to
+ * GraphQL and to Federation.
+ */
+export function isNewName(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_]{0,99}$/.test(text);
+}
+
 /** The types that no schema can call otherwise: those of GraphQL itself, and the roots, by which clients and routers find everything else. */
 const fixedTypes: readonly string[] = ['Query', 'Mutation', 'Subscription', 'ID', 'String', 'Int', 'Float', 'Boolean'];
 
@@ -73,8 +79,8 @@ export function checkNames(
     const taken = new Map<string, string>();
     for (const [old, name] of Object.entries(given)) {
       if (!names.includes(old)) wrong.push(`there is no ${what} ${shown(old)}`);
-      if (name !== null && !nameForm.test(name))
-        wrong.push(`the new name of ${shown(old)} must be letters and digits, and begin with a letter`);
+      if (name !== null && !isNewName(name))
+        wrong.push(`the new name of ${shown(old)} must be letters and digits, at most 100, and begin with a letter`);
     }
     for (const old of names) {
       const name = Object.hasOwn(given, old) ? given[old]! : after(old);

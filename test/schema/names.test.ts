@@ -278,6 +278,7 @@ describe('names that are wrong stop the start, and everything that is wrong is t
     ['a name of Federation', { types: { Connection: '_Entity' } }, /the new name of Connection must be letters and digits/],
     ['no name', { types: { Connection: '' } }, /the new name of Connection must be letters and digits/],
     ['not a name', { rootFields: { 'Query.viewer': 'a b' } }, /the new name of Query\.viewer must be letters and digits/],
+    ['a long name', { types: { Connection: 'C'.repeat(101) } }, /the new name of Connection must be letters and digits, at most 100/],
     ['what all objects have', { types: { constructor: 'Thing' } }, /there is no type constructor/],
   ])('%s', (_what, given, message) => {
     let error: unknown;
