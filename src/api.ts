@@ -30,9 +30,8 @@ export type { KeyFiles } from './key-files/index.ts';
 export type { Limits } from './limits.ts';
 export type { Logger } from './logger.ts';
 export type { Redacted } from './redacted.ts';
-export type { FederationAddition, FederationOptions, SchemaNames } from './schema-names.ts';
+export { type FederationAddition, type FederationOptions, type SchemaNames, SchemaNamesError } from './schema-names.ts';
 export type { OutboundSettings } from './services/outbound/index.ts';
-export { SchemaNamesError } from './start-errors.ts';
 
 /** What belongs to the command line, to its commands and to its processes, and to the tests. */
 type NotPublic = 'isLazy' | 'builtSchema' | 'opensOldFormat' | 'sharesJobs' | 'readsRevocations' | 'elapsed';

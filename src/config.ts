@@ -2,10 +2,11 @@ import { isIP, isIPv4, isIPv6 } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { isAbsolute, join, resolve } from 'node:path';
 import { z } from 'zod';
+import type { ViewerKind } from './access/viewer.ts';
 import type { AuditSinkTarget } from './audit-sink.ts';
 import { defaultLimits, EVENT_DAYS, type Limits, TOKEN_LIFETIME_SECONDS } from './limits.ts';
 import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
-import { type FederationAddition, type FederationOptions, federationAdditions, type SchemaNames } from './schema-names.ts';
+import { type FederationAddition, type FederationOptions, federationAdditions, isNewName, type SchemaNames } from './schema-names.ts';
 import { parsedUrl } from './url.ts';
 
 /** A setting that is a whole number. */
@@ -43,7 +44,6 @@ function listOf(canonical: (item: string, refuse: (message: string) => void) => 
 const LEFT_OUT = '-';
 const typePlace = /^[A-Z]\w*$/;
 const rootFieldPlace = /^(Query|Mutation|Subscription)\.[a-z]\w*$/;
-const newName = /^[A-Za-z]\w{0,99}$/;
 
 /** A setting that is a list of pairs `old=new`. Whether there is the old name, and whether the new one is free, only the schema tells. */
 function pairsOf(wrong: (old: string, name: string) => string | undefined) {
@@ -140,8 +140,10 @@ function canonicalListenHost(text: string): string | undefined {
   return isName ? text.toLowerCase().replace(/\.$/, '') : undefined;
 }
 
-/** Whose documents can be limited to trusted ones. */
-const documentKinds: readonly string[] = ['none', 'endUser', 'apiKey', 'token'];
+/** The viewers whose documents can be limited to trusted ones. */
+const documentViewers = ['endUser', 'apiKey', 'token'] as const satisfies readonly ViewerKind[];
+const NOBODY = 'none';
+const wrongDocumentViewers = `must be ${NOBODY}, or a list of ${documentViewers.slice(0, -1).join(', ')} and ${documentViewers.at(-1)}`;
 
 /** A claim of a token. The registered claims that are times cannot contain text (RFC 7519, section 4.1). */
 function claim(byDefault: string) {
@@ -341,14 +343,14 @@ const settings = {
       'what the subgraph contains that it does not by default, separated by commas: `plaintext` (the mutations that return secrets), `scopes` (`@requiresScopes`), `credentials` (a key of `CredentialBase`)',
     ),
   TYPE_NAMES: pairsOf((place, name) =>
-    typePlace.test(place) && newName.test(name) ? undefined : 'must be pairs such as Contact=EndUserContact, separated by commas',
+    typePlace.test(place) && isNewName(name) ? undefined : 'must be pairs such as Contact=EndUserContact, separated by commas',
   )
     .optional()
     .describe(
       'other names for types, where they would meet those of another subgraph, such as `Contact=EndUserContact,Connection=ServiceConnection`',
     ),
   ROOT_FIELDS: pairsOf((place, name) =>
-    rootFieldPlace.test(place) && (newName.test(name) || name === LEFT_OUT)
+    rootFieldPlace.test(place) && (isNewName(name) || name === LEFT_OUT)
       ? undefined
       : `must be pairs such as Query.viewer=gatewayViewer or Query.node=${LEFT_OUT}, separated by commas`,
   )
@@ -490,7 +492,7 @@ const settings = {
       'the files with the documents that clients can name by their ids, separated by commas, see [Trusted documents](#trusted-documents)',
     ),
   TRUSTED_DOCUMENTS_REQUIRED: listOf((kind, refuse) => {
-    if (!documentKinds.includes(kind)) refuse('must be none, or a list of endUser, apiKey and token');
+    if (![NOBODY, ...documentViewers].includes(kind)) refuse(wrongDocumentViewers);
     return kind;
   })
     .optional()
@@ -608,7 +610,7 @@ export interface Config {
   };
   /** The absolute paths of the manifests of trusted documents, and who can run no others. If undefined, there are none. */
   readonly trustedDocuments:
-    | { readonly files: readonly string[]; readonly requiredFor: readonly ('endUser' | 'apiKey' | 'token')[] }
+    | { readonly files: readonly string[]; readonly requiredFor: readonly ViewerKind[] }
     | undefined;
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
@@ -717,7 +719,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
     trustedDocuments: read.TRUSTED_DOCUMENTS && {
       files: read.TRUSTED_DOCUMENTS.map((path) => resolve(path)),
-      requiredFor: (read.TRUSTED_DOCUMENTS_REQUIRED ?? ['endUser']).filter((kind) => kind !== 'none') as ('endUser' | 'apiKey' | 'token')[],
+      requiredFor: documentViewers.filter((kind) => (read.TRUSTED_DOCUMENTS_REQUIRED ?? ['endUser']).includes(kind)),
     },
     auditSink: read.AUDIT_SINK
       ? { target: auditSinkOf(read.AUDIT_SINK, read.AUDIT_SINK_TOKEN)!, isRequired: read.AUDIT_SINK_REQUIRED === 'true' }
@@ -781,8 +783,8 @@ function combinations(read: Settings): string[] {
   if (read.TRUSTED_DOCUMENTS_REQUIRED && !read.TRUSTED_DOCUMENTS) {
     problems.push('TRUSTED_DOCUMENTS is missing: TRUSTED_DOCUMENTS_REQUIRED needs it');
   }
-  if (read.TRUSTED_DOCUMENTS_REQUIRED?.includes('none') && read.TRUSTED_DOCUMENTS_REQUIRED.length > 1) {
-    problems.push('TRUSTED_DOCUMENTS_REQUIRED must be none, or a list of endUser, apiKey and token');
+  if (read.TRUSTED_DOCUMENTS_REQUIRED?.includes(NOBODY) && read.TRUSTED_DOCUMENTS_REQUIRED.length > 1) {
+    problems.push(`TRUSTED_DOCUMENTS_REQUIRED ${wrongDocumentViewers}`);
   }
   if (!read.AUDIT_SINK && read.AUDIT_SINK_REQUIRED === 'true') problems.push('AUDIT_SINK is missing: AUDIT_SINK_REQUIRED needs one');
   if (read.AUDIT_SINK_TOKEN && !/^https?:/.test(read.AUDIT_SINK ?? '')) {

@@ -93,12 +93,9 @@ import { createStore, type StorageLimits } from './store/index.ts';
 import { onFirstUse } from './store/lazily.ts';
 import { NO_ORGANIZATION } from './store/rate-limit.ts';
 
-// For credential kinds of your own.
-export { type CredentialKind, defineCredentialKind } from './credential-kinds/define.ts';
 export type { IntegrityReport } from './domain/integrity.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export type { MigrationReport } from './domain/migration.ts';
-export { choice, flag, instant, integer, secret, text, textList } from './fields/field.ts';
 export { socketGroup } from './http/limits/address.ts';
 export { isProxyPath } from './http/paths.ts';
 export { MissingPackageError } from './optional-package.ts';
@@ -109,8 +106,6 @@ export type MasterKeySource = Uint8Array | { readonly awsKmsKeyArn: string };
 
 export type { AuditSinkTarget } from './audit-sink.ts';
 export type { TransferReport } from './domain/transfer-import.ts';
-export type { FederationAddition, FederationOptions, SchemaNames } from './schema-names.ts';
-export { SchemaNamesError } from './start-errors.ts';
 export type { AuditHead, AuditMigrationReport, AuditVerification, PlatformAction, PlatformEntry };
 export { LineError, requireTransferKey };
 

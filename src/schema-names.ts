@@ -1,5 +1,3 @@
-import { SchemaNamesError } from './start-errors.ts';
-
 /** Names of the GraphQL schema that differ from those of `schema.graphql`: for a graph in which somebody else has the same names. */
 export interface SchemaNames {
   /** The new name of each type, by its name in `schema.graphql`. */
@@ -25,8 +23,25 @@ export interface FederationOptions {
 /** Names as in `schema.graphql`. */
 export const defaultNames: SchemaNames = { types: {}, rootFields: {} };
 
-/** The form of names (GraphQL specification, section 2.1.9). Those that begin with `_` belong to GraphQL and to Federation. */
-const nameForm = /^[A-Za-z][A-Za-z0-9_]*$/;
+/** Names of types or root fields are not valid. It is found out when the schema is built, at the start. */
+export class SchemaNamesError extends Error {
+  override name = 'SchemaNamesError';
+  /** Everything that is wrong, each without a full stop. It names types and fields only. */
+  readonly wrong: readonly string[];
+  constructor(wrong: readonly string[]) {
+    super(`The names of the schema are not valid: ${wrong.join('; ')}.`);
+    this.wrong = wrong;
+  }
+}
+
+/**
+ * Returns whether a text can be a new name: a name of GraphQL (specification, section 2.1.9) with at most 100 characters. Names that begin with `_` belong to
+ * GraphQL and to Federation.
+ */
+export function isNewName(text: string): boolean {
+  return /^[A-Za-z][A-Za-z0-9_]{0,99}$/.test(text);
+}
+
 /** The types that no schema can call otherwise: those of GraphQL itself, and the roots, by which clients and routers find everything else. */
 const fixedTypes: readonly string[] = ['Query', 'Mutation', 'Subscription', 'ID', 'String', 'Int', 'Float', 'Boolean'];
 
@@ -64,8 +79,8 @@ export function checkNames(
     const taken = new Map<string, string>();
     for (const [old, name] of Object.entries(given)) {
       if (!names.includes(old)) wrong.push(`there is no ${what} ${shown(old)}`);
-      if (name !== null && !nameForm.test(name))
-        wrong.push(`the new name of ${shown(old)} must be letters and digits, and begin with a letter`);
+      if (name !== null && !isNewName(name))
+        wrong.push(`the new name of ${shown(old)} must be letters and digits, at most 100, and begin with a letter`);
     }
     for (const old of names) {
       const name = Object.hasOwn(given, old) ? given[old]! : after(old);

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { builtInKinds, type CredentialKind, defineCredentialKind, secret, text } from '../src/api.ts';
 import { assertConsistent } from '../src/credential-kinds/consistency.ts';
-import { builtInKinds, type CredentialKind, defineCredentialKind, secret, text } from '../src/gateway.ts';
 import { type Json, TestGateway } from './harness.ts';
 import { run } from './operations.ts';
 

@@ -5,7 +5,7 @@ import type { AuditSinkTarget } from '../audit-sink.ts';
 import { type Config, ConfigError, dataPaths } from '../config.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import type { Gateway, MasterKeySource } from '../gateway.ts';
-import { SchemaNamesError } from '../start-errors.ts';
+import { SchemaNamesError } from '../schema-names.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
 import { namesProblem } from './subgraph.ts';
 

@@ -1,5 +1,5 @@
 import { ConfigError, readSubgraphConfig } from '../config.ts';
-import { SchemaNamesError } from '../start-errors.ts';
+import { SchemaNamesError } from '../schema-names.ts';
 
 /** Returns the text of the subgraph, as the settings have it. Needs neither a database nor a key. @throws ConfigError */
 export async function subgraph(environment: Readonly<Record<string, string | undefined>>): Promise<string> {

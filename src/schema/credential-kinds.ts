@@ -37,7 +37,7 @@ export function addCredentialKinds(kit: Kit): void {
       enumName: t.string({
         nullable: true,
         description: 'The GraphQL enum that the values are of. Null if the type is not ENUM. Kinds of your own add others.',
-        resolve: (source) => (source.type === 'Choice' ? source.choices.enumName : null),
+        resolve: (source) => (source.type === 'Choice' ? typeNameOf(source.choices.enumName) : null),
       }),
       isSecret: t.boolean({ description: 'Whether it is stored sealed and shown as `*****`.', resolve: ({ secret }) => secret }),
       isSearchable: t.boolean({

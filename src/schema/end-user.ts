@@ -42,8 +42,6 @@ export function addEndUser(kit: Kit): void {
   endUser.implement({
     description:
       'A customer of the organization; connections and credentials can belong to it. Not to be confused with the viewer, who sends the request. Called end user in Versori, account in Hostway.',
-    // By what other systems know of an end user.
-    extensions: { keys: ['integrationId externalId', 'integrationName externalId'] },
     fields: (t) => ({
       integration: integration.owner(t),
       integrationId: t.id({

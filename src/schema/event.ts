@@ -1,4 +1,3 @@
-import { nounTable } from '../access/nouns.ts';
 import type { EventRange } from '../domain/events.ts';
 import {
   deletionReasons,
@@ -14,11 +13,11 @@ import {
 } from '../domain/events.ts';
 import type { EventRecord } from '../domain/reading.ts';
 import { CursorExpiredError } from '../errors.ts';
-import { enumValue } from '../fields/enum-value.ts';
 import { credentialKindEnum } from './credential.ts';
 import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
 import type { GraphQLContext } from './kit/builder.ts';
+import { nounValues } from './kit/closed-sets.ts';
 import { decodeCursor, encodeCursor } from './kit/cursor.ts';
 import { byReference, byValues, conditionsOf } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
@@ -36,9 +35,7 @@ const FIRST_ID = '0'.repeat(24);
 export const eventObjectType = shared(({ builder }: Kit) =>
   builder.enumType('EventObjectType', {
     description: 'The type of an object that has events.',
-    values: Object.fromEntries(
-      eventNouns.map((noun) => [enumValue(noun), { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` }]),
-    ) as Record<string, { readonly value: (typeof eventNouns)[number]; readonly description: string }>,
+    values: nounValues(eventNouns),
   }),
 );
 

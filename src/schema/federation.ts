@@ -6,6 +6,7 @@ import { ForbiddenError, LimitExceededError, type Path, ValidationError } from '
 import type { FederationOptions } from '../schema-names.ts';
 import type { GraphQLContext } from './kit/builder.ts';
 import type { CostExtensions } from './kit/cost.ts';
+import { type EntityKey, entityKeysOf } from './kit/entity-keys.ts';
 import { parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { checkSought } from './kit/input.ts';
@@ -19,40 +20,13 @@ const REPRESENTATIONS_MAX = 1_000;
 /** A representation of an entity, as a router sends it: the name of a type, and the fields of one of its keys. */
 type Representation = Readonly<Record<string, unknown>>;
 
-/** A key of an entity besides `id`: its fields, and how a record is found by their values. */
-interface Key {
-  readonly fields: readonly string[];
-  readonly load: (values: readonly string[], context: GraphQLContext, path: Path) => Promise<BaseRecord | null>;
-}
-
 /** What a name of a type in a representation stands for. */
 interface Entity {
   readonly noun: Noun;
   /** The names of the types that a found record can have, as in `schema.graphql`. */
   readonly types: ReadonlySet<string>;
-  readonly keys: readonly Key[];
+  readonly keys: readonly EntityKey[];
 }
-
-/** The keys besides `id`. The extension `keys` of the type tells routers of them. */
-const furtherKeys: { readonly [N in Noun]?: readonly Key[] } = {
-  endUser: [
-    {
-      fields: ['integrationId', 'externalId'],
-      async load([integrationId, externalId], { loaders }) {
-        const parsed = parseId(integrationId!);
-        if (parsed?.noun !== 'integration') return null;
-        return loaders.endUserByExternalId.load({ integrationId: parsed.id, externalId: externalId! });
-      },
-    },
-    {
-      fields: ['integrationName', 'externalId'],
-      async load([integrationName, externalId], { loaders }, path) {
-        const integration = await loaders.integrationByName.load(checkSought(integrationName!, [...path, 'integrationName']));
-        return integration && loaders.endUserByExternalId.load({ integrationId: integration.id, externalId: externalId! });
-      },
-    },
-  ],
-};
 
 /**
  * Adds what a router of Apollo Federation 2 asks a subgraph for (Apollo Federation subgraph specification): `_service` and `_entities`, with their types. Their
@@ -64,7 +38,7 @@ export function addFederation(kit: Kit, options: FederationOptions): void {
   /** By the names that a router sends. */
   const entities = new Map<string, Entity>();
   const add = (name: string, noun: Noun, types: readonly string[] = [name]) =>
-    entities.set(typeName(name), { noun, types: new Set(types), keys: furtherKeys[noun] ?? [] });
+    entities.set(typeName(name), { noun, types: new Set(types), keys: entityKeysOf(noun) });
   for (const noun of nouns) if (noun !== 'credential') add(nounTable[noun].typeName, noun);
   for (const name of credentialTypes) add(name, 'credential');
   if (options.adds?.includes('credentials')) add(CREDENTIAL_BASE, 'credential', credentialTypes);

@@ -1,12 +1,10 @@
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { PerRequestExtensions } from '../../src/schema/kit/per-request.ts';
 import { contents } from '../database.ts';
 import { type Answer, type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { operation } from '../operations.ts';
 import { wireTo } from '../wire.ts';
+import { serve } from '../serve.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
 import { argumentsIn, needsConsent, newName } from './mutations.ts';
 import { mutationFields, operationOf, resultSelection } from './walk.ts';
@@ -173,12 +171,15 @@ describe('a key', () => {
     const { uri, databaseName, masterKey } = test;
     Object.assign(few, { uri, databaseName, masterKey, limits: { ...test.limits, maxIdempotencyKeys: 2 } });
     await few.open();
-    const { query, variables } = integration();
-    for (const key of ['a', 'b']) expect(codes(await send(caller, key, query, variables, few))).toEqual([]);
-    const answer = await send(caller, 'c', query, variables, few);
-    expect(answer.errors).toMatchObject([{ extensions: { code: 'LIMIT_EXCEEDED', limit: 'MAX_IDEMPOTENCY_KEYS', maximum: 2 } }]);
-    expect(isReplayed(await send(caller, 'a', query, variables, few))).toBe('true');
-    await few.close();
+    try {
+      const { query, variables } = integration();
+      for (const key of ['a', 'b']) expect(codes(await send(caller, key, query, variables, few))).toEqual([]);
+      const answer = await send(caller, 'c', query, variables, few);
+      expect(answer.errors).toMatchObject([{ extensions: { code: 'LIMIT_EXCEEDED', limit: 'MAX_IDEMPOTENCY_KEYS', maximum: 2 } }]);
+      expect(isReplayed(await send(caller, 'a', query, variables, few))).toBe('true');
+    } finally {
+      await few.close();
+    }
   });
 
   it('of an end user takes nothing from others: there are so many, with answers of so many characters', async () => {
@@ -423,21 +424,23 @@ describe('an operation', () => {
   // Otherwise an operation that is only slow would run twice.
   it('that was taken for dead commits nothing any more', async () => {
     const caller = newCaller();
-    const service = createServer(async ({ url }, response) => {
+    const service = await serve(async ({ url }, response) => {
       await records().updateOne({ organizationId: caller.organization }, { $set: { attempt: 'another' } });
       const facts = { issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}${url}` };
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify(facts));
-    }).listen(0, '127.0.0.1');
-    await once(service, 'listening');
-    const issuer = `http://localhost:${(service.address() as AddressInfo).port}`;
-    await test.create(caller, 'Integration', { name: 'x' });
-    const { id } = await test.create(caller, 'Connector', { integration: { name: 'x' }, name: 'c', baseUrl: 'https://api.example.com' });
-    const { query, variables } = operation('discoverConnector', { connector: { id }, issuer });
-    const answer = await send(caller, 'k', query, variables);
-    service.close();
-    expect([answer.status, codes(answer)]).toEqual([200, ['IDEMPOTENCY_KEY_IN_USE']]);
-    const { connector } = await test.query(caller, 'query ($id: ID!) { connector(by: { id: $id }) { version } }', { id });
-    expect(connector.version).toBe(1);
+    });
+    const issuer = `http://localhost:${service.port}`;
+    try {
+      await test.create(caller, 'Integration', { name: 'x' });
+      const { id } = await test.create(caller, 'Connector', { integration: { name: 'x' }, name: 'c', baseUrl: 'https://api.example.com' });
+      const { query, variables } = operation('discoverConnector', { connector: { id }, issuer });
+      const answer = await send(caller, 'k', query, variables);
+      expect([answer.status, codes(answer)]).toEqual([200, ['IDEMPOTENCY_KEY_IN_USE']]);
+      const { connector } = await test.query(caller, 'query ($id: ID!) { connector(by: { id: $id }) { version } }', { id });
+      expect(connector.version).toBe(1);
+    } finally {
+      await service.stop();
+    }
   });
 });

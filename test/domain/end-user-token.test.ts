@@ -2,14 +2,11 @@ import { createHmac } from 'node:crypto';
 import { compactDecrypt, decodeJwt, decodeProtectedHeader, SignJWT } from 'jose';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { confinedScopes } from '../../src/access/scopes.ts';
+import { enumValue } from '../../src/fields/enum-value.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 
 /** A scope as `Viewer.scopes` shows it. */
-const enumOf = (scope: string) =>
-  scope
-    .replace('.', '_')
-    .replace(/[A-Z]/g, (letter) => `_${letter}`)
-    .toUpperCase();
+const enumOf = (scope: string) => enumValue(scope.replace('.', '_'));
 
 // A back end knows whose browser it speaks to, and gives it a token that is for this end user alone.
 const test = useTestGateway();

@@ -1,10 +1,10 @@
-import { type GraphQLObjectType, type GraphQLUnionType, parse, validate } from 'graphql';
+import { GraphQLEnumType, type GraphQLObjectType, type GraphQLUnionType, parse, validate } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
-import { SchemaNamesError, subgraphText } from '../../src/gateway.ts';
+import { subgraphText } from '../../src/gateway.ts';
 import { credentialIdQuery, examples } from '../../src/http/graphiql/examples.ts';
 import { createSchema, operationCost, renamedDocument, schemaText } from '../../src/schema/index.ts';
-import { checkNames, rootFieldIn, type SchemaNames, typeNameIn } from '../../src/schema-names.ts';
+import { checkNames, type SchemaNames, SchemaNamesError } from '../../src/schema-names.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { kindRegistry } from '../kinds.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
@@ -20,6 +20,7 @@ const names: SchemaNames = {
     BasicAuthCredential: 'PasswordCredential',
     CredentialBase: 'AnyCredential',
     Variable: 'ConnectionVariable',
+    HTTPAuthMethod: 'ServiceAuthMethod',
     MutationError: 'GatewayError',
   },
   rootFields: {
@@ -91,6 +92,15 @@ describe('other names', () => {
       of: [{ __typename: 'Connection', id: ids.connection }],
     });
     expect(errors).toMatchObject([{ extensions: { code: 'VALIDATION_FAILED' } }]);
+  });
+
+  it('are those of types and enums that `credentialKinds` names', async () => {
+    const { credentialKinds } = await test.query(world.caller, '{ credentialKinds { typeName fields { enumName } } }');
+    const enumNames = credentialKinds.flatMap(({ fields }: Json) => fields.flatMap(({ enumName }: Json) => enumName ?? []));
+    expect(enumNames).toContain('ServiceAuthMethod');
+    const types = schema.getTypeMap();
+    for (const { typeName } of credentialKinds) expect(types, typeName).toHaveProperty([typeName]);
+    for (const enumName of enumNames) expect(types[enumName], enumName).toBeInstanceOf(GraphQLEnumType);
   });
 
   it('are those of root fields, which do what they did', async () => {
@@ -268,6 +278,7 @@ describe('names that are wrong stop the start, and everything that is wrong is t
     ['a name of Federation', { types: { Connection: '_Entity' } }, /the new name of Connection must be letters and digits/],
     ['no name', { types: { Connection: '' } }, /the new name of Connection must be letters and digits/],
     ['not a name', { rootFields: { 'Query.viewer': 'a b' } }, /the new name of Query\.viewer must be letters and digits/],
+    ['a long name', { types: { Connection: 'C'.repeat(101) } }, /the new name of Connection must be letters and digits, at most 100/],
     ['what all objects have', { types: { constructor: 'Thing' } }, /there is no type constructor/],
   ])('%s', (_what, given, message) => {
     let error: unknown;
@@ -285,10 +296,34 @@ describe('names that are wrong stop the start, and everything that is wrong is t
     expect(() => createSchema(kindRegistry, { names: two })).toThrow(/type Nothing; .*Query\.nothing/);
   });
 
-  it('a swap is fine', () => {
+  it('a swap is fine', async () => {
     const swapped = { types: { Connection: 'Connector', Connector: 'Connection' }, rootFields: {} };
-    const { getQueryType } = createSchema(kindRegistry, { names: swapped });
-    expect(getQueryType).toBeDefined();
-    expect([typeNameIn(swapped, 'Connector'), rootFieldIn(swapped, 'Query', 'viewer')]).toEqual(['Connection', 'viewer']);
+    const swappedSchema = createSchema(kindRegistry, { names: swapped });
+    const fieldsOf = (of: typeof schema, name: string) => Object.keys((of.getType(name) as GraphQLObjectType).getFields());
+    expect(fieldsOf(swappedSchema, 'Connector')).toEqual(fieldsOf(plainSchema, 'Connection'));
+    expect(fieldsOf(swappedSchema, 'Connection')).toEqual(fieldsOf(plainSchema, 'Connector'));
+    expect(fieldsOf(plainSchema, 'Connection')).not.toEqual(fieldsOf(plainSchema, 'Connector'));
+    const { uri, databaseName, masterKey } = test;
+    const gateway = new TestGateway();
+    Object.assign(gateway, { uri, databaseName, masterKey, names: swapped });
+    await gateway.open();
+    const { caller, ids } = world;
+    try {
+      const { nodes, connection } = await gateway.query(
+        caller,
+        `query ($ids: [ID!]!, $by: ConnectionRef!) {
+          nodes(ids: $ids) { __typename ... on Connector { variables { name } } ... on Connection { authSchemes { __typename } } }
+          connection(by: $by) { __typename id }
+        }`,
+        { ids: [ids.connection, ids.connector], by: { id: ids.connection } },
+      );
+      expect(nodes).toEqual([
+        { __typename: 'Connector', variables: expect.any(Array) },
+        { __typename: 'Connection', authSchemes: expect.any(Array) },
+      ]);
+      expect(connection).toEqual({ __typename: 'Connector', id: ids.connection });
+    } finally {
+      await gateway.close();
+    }
   });
 });

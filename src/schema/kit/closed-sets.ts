@@ -1,3 +1,4 @@
+import { type Noun, nounTable } from '../../access/nouns.ts';
 import { scopes } from '../../access/scopes.ts';
 import { asSentence, type ErrorCode, errorCodes, type NotUsable, notUsable } from '../../errors.ts';
 import { enumValue } from '../../fields/enum-value.ts';
@@ -13,6 +14,13 @@ function describedBy<Name extends string>(texts: Readonly<Record<Name, string>>,
   return Object.fromEntries(
     Object.entries<string>(texts).map(([name, text]) => [name, { description: sentence(text) }]),
   ) as unknown as Values<Name>;
+}
+
+/** Returns the values of an enum of nouns. */
+export function nounValues<N extends Noun>(nouns: readonly N[]): Record<string, { readonly value: N; readonly description: string }> {
+  return Object.fromEntries(
+    nouns.map((noun) => [enumValue(noun), { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` }]),
+  );
 }
 
 /** The codes of all errors, those of mutation results and those in `extensions.code`. */

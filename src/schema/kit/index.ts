@@ -5,6 +5,7 @@ import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
 import { defaultNames, type SchemaNames, typeNameIn } from '../../schema-names.ts';
 import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes } from './builder.ts';
+import { entityKeysOf } from './entity-keys.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
 import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName, nodeLoader } from './node.ts';
@@ -50,14 +51,13 @@ export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames
         readonly description: string;
         /** Other interfaces than `Node` that it implements. */
         readonly interfaces?: readonly InterfaceRef<SchemaTypes, RecordOf[N]>[];
-        readonly extensions?: KeyExtensions;
         readonly fields: (t: OutputBuilder<RecordOf[N]>) => FieldMap;
       }): void {
         type.implement({
           description: options.description,
           interfaces: [node, ...(options.interfaces ?? [])],
           authScopes: { scope: readScope(noun) },
-          ...(options.extensions && { extensions: options.extensions }),
+          extensions: { keys: entityKeysOf(noun).map(({ fields }) => fields.join(' ')) } satisfies KeyExtensions,
           fields: (t: OutputBuilder<RecordOf[N]>) => ({ ...recordFields(noun, builder)(t as never), ...options.fields(t) }),
         } as never);
       },

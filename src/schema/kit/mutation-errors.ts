@@ -1,4 +1,4 @@
-import { type Noun, nounTable } from '../../access/nouns.ts';
+import type { Noun } from '../../access/nouns.ts';
 import {
   AlteredRecordError,
   asSentence,
@@ -19,9 +19,8 @@ import {
   type Usage,
   ValidationError,
 } from '../../errors.ts';
-import { enumValue } from '../../fields/enum-value.ts';
 import type { Builder } from './builder.ts';
-import { errorCode, notUsableReason } from './closed-sets.ts';
+import { errorCode, notUsableReason, nounValues } from './closed-sets.ts';
 import { encodeId } from './global-id.ts';
 import type { Nodes } from './node.ts';
 import type { ReadableExtensions } from './required-scopes.ts';
@@ -56,9 +55,7 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const usageNoun = builder.enumType('InUseNoun', {
     description: 'What an object is that uses another one.',
-    values: Object.fromEntries(
-      usageNouns.map((noun) => [enumValue(noun), { value: noun, description: `An object of type \`${nounTable[noun].typeName}\`.` }]),
-    ),
+    values: nounValues(usageNouns),
   });
   const usage = builder.objectRef<Usage>('InUseUsage').implement({
     description: 'An object that uses another one and so prevents its deletion.',

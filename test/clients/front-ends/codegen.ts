@@ -1,4 +1,5 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
+import { scalars } from '../../front-end/codegen.ts';
 
 const config: CodegenConfig = {
   schema: '../../../schema.graphql',
@@ -11,11 +12,7 @@ const config: CodegenConfig = {
         useTypeImports: true,
         enumsAsTypes: true,
         strictScalars: true,
-        scalars: {
-          DateTime: 'string',
-          EmptyObject: 'Record<string, never>',
-          CredentialValue: 'string | number | boolean | string[]',
-        },
+        scalars,
       },
     },
   },

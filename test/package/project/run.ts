@@ -54,7 +54,7 @@ async function watched<T>(run: () => Promise<T>): Promise<T> {
 const directory = process.env.MY_DIRECTORY ?? '';
 const database = await startEmbeddedMongodb({ directory, worker: true });
 const lines: string[] = [];
-const log = (_: object, message: string) => void lines.push(message);
+const log = (details: object, message: string) => void lines.push(JSON.stringify([details, message]));
 const logger = { info: log, warn: log, error: log };
 const answers: Record<string, unknown> = {};
 
@@ -93,6 +93,15 @@ const generated = await gateway.execute({
   viewer,
 });
 
+// Secrets that no line of the log may show: in a mutation that succeeds, in one that is refused, and with a token that is not accepted.
+const pin = process.env.MY_PIN ?? '';
+const create = (number: string) => `mutation {
+  createCredential(input: { integration: { name: "doors" }, name: "${number}", data: { badge: { number: "${number}", pin: "${pin}" } } }) { __typename }
+}`;
+const created = await ask(gateway.fetch, 'http://localhost', create('007'));
+const refused = await ask(gateway.fetch, 'http://localhost', create('000'));
+const unknown = await ask(gateway.fetch, 'http://localhost', QUERY, `${token}x`);
+
 // Another gateway in the same process, with other kinds, another key of tokens and another database.
 const second = await watched(async () => {
   const { builtInKinds } = await import('credential-gateway');
@@ -128,6 +137,9 @@ console.log(
     executed,
     key,
     generated,
+    created,
+    refused,
+    unknown,
     second,
     ended,
     late,
