@@ -45,6 +45,15 @@ export function isNewName(text: string): boolean {
 /** The types that no schema can call otherwise: those of GraphQL itself, and the roots, by which clients and routers find everything else. */
 const fixedTypes: readonly string[] = ['Query', 'Mutation', 'Subscription', 'ID', 'String', 'Int', 'Float', 'Boolean'];
 
+/** The types and root fields by which routers of Apollo Federation find a subgraph. They cannot be called otherwise or left out. */
+export const federationTypes: readonly string[] = ['_Any', '_Entity', '_Service'];
+export const federationFields: readonly string[] = ['_service', '_entities'];
+
+/** Returns whether a name means something in Federation or in GraphQL. `__` parts the names of an imported specification from its own (`federation__Scope`). */
+function isReserved(name: string): boolean {
+  return name.includes('__') || name === 'FieldSet';
+}
+
 /** Returns the new name of a type. */
 export function typeNameIn({ types }: SchemaNames, name: string): string {
   return Object.hasOwn(types, name) ? types[name]! : name;
@@ -70,6 +79,7 @@ export function checkNames(
   known: { readonly types: readonly string[]; readonly rootFields: readonly string[] },
 ): void {
   const wrong: string[] = [];
+  const isOfFederation = (place: string) => [...federationTypes, ...federationFields.map((field) => `Query.${field}`)].includes(place);
   const check = (
     what: 'type' | 'root field',
     given: Readonly<Record<string, string | null>>,
@@ -78,9 +88,13 @@ export function checkNames(
   ) => {
     const taken = new Map<string, string>();
     for (const [old, name] of Object.entries(given)) {
-      if (!names.includes(old)) wrong.push(`there is no ${what} ${shown(old)}`);
-      if (name !== null && !isNewName(name))
+      if (!names.includes(old) && !isOfFederation(old)) wrong.push(`there is no ${what} ${shown(old)}`);
+      // Only a root field can be left out.
+      if (name === null && what === 'root field') continue;
+      if (typeof name !== 'string' || !isNewName(name))
         wrong.push(`the new name of ${shown(old)} must be letters and digits, at most 100, and begin with a letter`);
+      else if (isReserved(name))
+        wrong.push(`the new name of ${shown(old)} must not be FieldSet or contain __, which belongs to Federation`);
     }
     for (const old of names) {
       const name = Object.hasOwn(given, old) ? given[old]! : after(old);
@@ -91,12 +105,32 @@ export function checkNames(
       taken.set(place, old);
     }
   };
-  for (const old of Object.keys(types)) if (fixedTypes.includes(old)) wrong.push(`the type ${old} cannot be called otherwise`);
+  for (const old of Object.keys(types))
+    if (fixedTypes.includes(old) || federationTypes.includes(old)) wrong.push(`the type ${old} cannot be called otherwise`);
+  for (const field of federationFields)
+    if (Object.hasOwn(rootFields, `Query.${field}`)) wrong.push(`the root field Query.${field} cannot be called otherwise or left out`);
   check('type', types, known.types, (old) => old);
   check('root field', rootFields, known.rootFields, (old) => old.slice(old.indexOf('.') + 1));
   if (known.rootFields.filter((place) => place.startsWith('Query.')).every((place) => rootFields[place] === null))
     wrong.push('a query must be left');
   if (wrong.length > 0) throw new SchemaNamesError(wrong);
+}
+
+/**
+ * Checks the form of what was given from code, where it can be anything.
+ * @throws SchemaNamesError when names are not given in objects
+ * @throws Error when `federation.adds` is not a list of additions
+ */
+export function checkGiven(names: SchemaNames, federation: FederationOptions | undefined): void {
+  const isObject = (given: unknown) => typeof given === 'object' && given !== null && !Array.isArray(given);
+  if (!isObject(names)) throw new SchemaNamesError(['names must be an object with types and rootFields']);
+  const wrong = (['types', 'rootFields'] as const).filter((what) => !isObject(names[what]));
+  if (wrong.length > 0) throw new SchemaNamesError(wrong.map((what) => `${what} must be an object with new names by the old ones`));
+  if (federation === undefined) return;
+  const isAddition = (item: unknown) => federationAdditions.some((each) => each === item);
+  const adds: unknown = isObject(federation) ? (federation.adds ?? []) : undefined;
+  if (!Array.isArray(adds) || !adds.every(isAddition))
+    throw new Error(`federation.adds must be a list of: ${federationAdditions.join(', ')}.`);
 }
 
 /** A name as it may be shown: what is no name is not repeated. */

@@ -24,6 +24,9 @@ type Secrets<F extends Fields> =
 /** The input flag that asks the server to generate the key. Only kinds with `generate` have it. */
 export const GENERATE = 'generatePrivateKey';
 
+/** The GraphQL type of altered credentials. Nothing proves the data of their kind, so it has only the fields that all kinds have. No kind may have it. */
+export const ALTERED_CREDENTIAL = 'AlteredCredential';
+
 /** One create or update, as `check` and `derive` receive it. */
 export interface Write<F extends KindFields = KindFields> {
   /** The settings as they will be stored: the stored settings, overwritten by those in the input. */
@@ -100,8 +103,14 @@ export function defineCredentialKind<const F extends KindFields>(definition: Def
   };
   if (!/^[a-z][A-Za-z0-9]*$/.test(kind)) refuse('the kind must be in camelCase');
   if (!/^[A-Z][A-Za-z0-9]*Credential$/.test(typeName)) refuse('the type name must be in PascalCase and end in Credential');
+  if (typeName === ALTERED_CREDENTIAL) refuse(`the type name ${typeName} is that of credentials that were altered in the database`);
   const names = [...Object.keys(fields), ...Object.keys(facts), ...Object.keys(internalFacts)];
   for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is defined twice, as a field or a fact`);
+  for (const name of [kind, ...names]) {
+    // graphql-js, and what reads answers, would find such a member in each object.
+    if (name in Object.prototype) refuse(`${name} is a name that every JavaScript object has`);
+    if (name.startsWith('__')) refuse(`${name} begins with __, as names of GraphQL itself do`);
+  }
   for (const name of definition.destinations ?? []) if (fields[name]?.secret !== false) refuse(`${name} is not a setting`);
   if (definition.apply) refuseApply(definition.apply, fields, refuse);
   if (generate && !fields[generate.field]?.secret) refuse('only a secret can be generated');

@@ -28,6 +28,7 @@ import {
   requiredScopes,
   rootFieldsOf,
   type TooOften,
+  tooManyItems,
   tooOften,
 } from '../schema/index.ts';
 import { rulesFor, validateDocument } from './document-validation.ts';
@@ -114,6 +115,8 @@ interface Facts {
   /** The scopes without which nothing of it is carried out. */
   readonly scopes: readonly Scope[];
   readonly tooOften: TooOften | undefined;
+  /** Why it asks for too much. */
+  readonly tooMany: LimitExceededError | undefined;
 }
 
 /**
@@ -156,11 +159,12 @@ export function createExecution(
     const isMutation = operation.operation === OperationTypeNode.MUTATION;
     const cost = operationCost(schema, document, operation, coerced);
     // What is refused for this is not looked at further.
-    if (cost > limits.maxCost) return { cost, scopes: [], tooOften: undefined };
+    if (cost > limits.maxCost) return { cost, scopes: [], tooOften: undefined, tooMany: undefined };
     const exceeded = isMutation ? tooOften(schema, document, operation, coerced) : undefined;
-    if (exceeded) return { cost, scopes: [], tooOften: exceeded };
+    const tooMany = operation.operation === OperationTypeNode.QUERY ? tooManyItems(schema, document, operation, coerced) : undefined;
+    if (exceeded || tooMany) return { cost, scopes: [], tooOften: exceeded, tooMany };
     const scopes = [...(isMutation ? requiredScopes : indispensableScopes)(schema, document, operation, coerced)];
-    const found: Facts = { cost, scopes, tooOften: undefined };
+    const found: Facts = { cost, scopes, tooOften: undefined, tooMany: undefined };
     if (!operation.variableDefinitions?.length) facts.set(operation, found);
     return found;
   }
@@ -226,9 +230,10 @@ export function createExecution(
     // The coerced variables include defaults, so the cost is that of what will run.
     const { coerced = {} } = getVariableValues(schema, operation.variableDefinitions ?? [], variableValues);
     if (isSubscription && rootFieldsOf(document, operation, coerced).length === 0) throw emptySubscription();
-    const { cost, scopes, tooOften: exceeded } = factsOf(asked, operation, coerced);
+    const { cost, scopes, tooOften: exceeded, tooMany } = factsOf(asked, operation, coerced);
     state.cost = cost;
     if (cost > limits.maxCost) throw new CostLimitError(cost, limits.maxCost);
+    if (tooMany) throw tooMany;
     state.isMutation = isMutation;
     state.isSubscription = isSubscription;
     const { viewer, refusals, requestId, address } = context;

@@ -1,6 +1,6 @@
 import { GraphQLOneOfDirective, type GraphQLSchema, lexicographicSortSchema, printSchema } from 'graphql';
 import type { KindRegistry } from '../credential-kinds/registry.ts';
-import { defaultNames, type FederationOptions, type SchemaNames } from '../schema-names.ts';
+import { checkGiven, defaultNames, type FederationOptions, type SchemaNames } from '../schema-names.ts';
 import { addAPIKey } from './api-key.ts';
 import { addAudit } from './audit.ts';
 import { addAuthorization } from './authorization.ts';
@@ -28,6 +28,7 @@ export type { GraphQLContext, Listening, Progress } from './kit/builder.ts';
 export { operationCost } from './kit/cost.ts';
 export { createLoaders } from './kit/loaders.ts';
 export type { ActionExtensions } from './kit/mutation.ts';
+export { tooManyItems } from './kit/per-operation.ts';
 export { answersPlaintext, type TooOften, tooOften } from './kit/per-request.ts';
 export { indispensableScopes, requiredScopes } from './kit/required-scopes.ts';
 export { rootFieldsOf } from './kit/selections.ts';
@@ -65,8 +66,10 @@ export interface SchemaOptions {
 /**
  * Creates the schema for a gateway with these credential kinds. Each call creates a new one.
  * @throws SchemaNamesError
+ * @throws Error when `federation.adds` is not a list of additions
  */
 export function createSchema(kinds: KindRegistry, { federation, names = defaultNames }: SchemaOptions = {}): GraphQLSchema {
+  checkGiven(names, federation);
   const kit = createKit(kinds, names);
   for (const add of parts) add(kit);
   if (federation) addFederation(kit, federation);

@@ -24,7 +24,7 @@ import {
   visit,
 } from 'graphql';
 import { grantableScopes, type Scope, scopesOf } from '../access/scopes.ts';
-import type { FederationOptions } from '../schema-names.ts';
+import { type FederationOptions, federationFields, federationTypes } from '../schema-names.ts';
 import { type Cost, type CostExtensions, LIST_SIZE, PAGE_DEFAULT, PAGE_MAX } from './kit/cost.ts';
 import type { PerRequestExtensions } from './kit/per-request.ts';
 import type { InterfaceKeyExtensions, KeyExtensions, ShareableExtensions } from './kit/subgraph-extensions.ts';
@@ -33,10 +33,6 @@ import type { InterfaceKeyExtensions, KeyExtensions, ShareableExtensions } from 
 const FEDERATION = 'https://specs.apollo.dev/federation/v2.9';
 const ONE_OF = 'https://spec.graphql.org/oneOf/v1.0';
 const TAG = '@tag(name: "plaintext")';
-
-/** The types and fields that a router knows by itself. */
-const ownTypes: readonly string[] = ['_Any', '_Entity', '_Service'];
-const ownFields: readonly string[] = ['_service', '_entities'];
 
 /** Returns the schema of the subgraph as text, from a schema that was made with federation. */
 export function subgraphText(schema: GraphQLSchema, { adds = [] }: FederationOptions): string {
@@ -97,13 +93,14 @@ export function subgraphText(schema: GraphQLSchema, { adds = [] }: FederationOpt
       if (node.kind === Kind.FIELD_DEFINITION) {
         const field = within?.getFields()[node.name.value];
         if (!within || !field) return undefined;
-        if (within === schema.getQueryType() && ownFields.includes(field.name)) return null;
+        // A router knows them by itself.
+        if (within === schema.getQueryType() && federationFields.includes(field.name)) return null;
         if (plaintext.has(field) && !adds.includes('plaintext')) return null;
         return withDirectives(node, directives(ofField(within, field)));
       }
       if (!isTypeDefinition(node)) return undefined;
       const type = schema.getType(node.name.value)!;
-      if (ownTypes.includes(type.name) || !isIn(type.name)) return null;
+      if (federationTypes.includes(type.name) || !isIn(type.name)) return null;
       within = isObjectType(type) ? type : undefined;
       hasOneOf ||= isInputObjectType(type) && type.isOneOf;
       return withDirectives(node, directives(ofType(type)));

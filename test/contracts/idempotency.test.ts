@@ -3,8 +3,8 @@ import type { PerRequestExtensions } from '../../src/schema/kit/per-request.ts';
 import { contents } from '../database.ts';
 import { type Answer, type Caller, type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { operation } from '../operations.ts';
-import { wireTo } from '../wire.ts';
 import { serve } from '../serve.ts';
+import { wireTo } from '../wire.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
 import { argumentsIn, needsConsent, newName } from './mutations.ts';
 import { mutationFields, operationOf, resultSelection } from './walk.ts';
@@ -354,13 +354,12 @@ describe('an operation', () => {
     const released = new Promise<void>((done) => {
       release = done;
     });
-    const service = createServer(async (_, response) => {
+    const service = await serve(async (_, response) => {
       await released;
       response.setHeader('content-type', 'application/json');
       response.end(JSON.stringify({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` }));
-    }).listen(0, '127.0.0.1');
-    await once(service, 'listening');
-    const issuer = `http://localhost:${(service.address() as AddressInfo).port}`;
+    });
+    const issuer = `http://localhost:${service.port}`;
     await test.create(caller, 'Integration', { name: 'x' });
     const { id } = await test.create(caller, 'Connector', { integration: { name: 'x' }, name: 'c', baseUrl: 'https://api.example.com' });
     const versionNow = async () =>
@@ -379,7 +378,7 @@ describe('an operation', () => {
       expect(await versionNow()).toBe(2);
     } finally {
       test.time = () => new Date();
-      service.close();
+      await service.stop();
       await slow.close();
     }
   });

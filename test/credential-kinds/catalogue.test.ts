@@ -107,6 +107,24 @@ describe('kinds that cannot stand in one schema', () => {
     );
   });
 
+  it.each(['constructor', 'toString', 'valueOf', 'hasOwnProperty', '__proto__', '__secret'])(
+    'are refused when they use the name %s',
+    (name) => {
+      const why = name === '__secret' ? `${name} begins with __` : `${name} is a name that every JavaScript object has`;
+      const named = <T>(value: T) => Object.fromEntries([[name, value]]);
+      if (!name.startsWith('__')) expect(() => make(name, {}, { typeName: 'TwoCredential' })).toThrow(why);
+      expect(() => make('two', named(username))).toThrow(why);
+      expect(() => make('two', {}, { facts: named({ type: 'Boolean', description: 'Odd.' }) })).toThrow(why);
+      expect(() => make('two', {}, { internalFacts: named('Odd.') })).toThrow(why);
+    },
+  );
+
+  it('are refused when their type is that of altered credentials', () => {
+    expect(() => make('two', {}, { typeName: 'AlteredCredential' })).toThrow(
+      'the type name AlteredCredential is that of credentials that were altered',
+    );
+  });
+
   it('names the type under which a member is read', () => {
     expect(outputType(username)).toBe('String');
     expect(outputType(choiceOf(colour))).toBe('Colour');

@@ -1,5 +1,5 @@
 import { type GraphQLObjectType, type GraphQLUnionType, getNamedType, isObjectType, parse } from 'graphql';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import { nouns, readScope, scopes } from '../../src/access/scopes.ts';
 import { createSchema, operationCost } from '../../src/schema/index.ts';
 import { encodeId, parseId } from '../../src/schema/kit/global-id.ts';
@@ -190,6 +190,47 @@ describe('_entities', () => {
     expect(nothing).toEqual([]);
   });
 
+  it('resolves 1,000 in all fields of an operation together, whatever they are selected by, and refuses 1,001 before it asks anything', async () => {
+    const valid = { __typename: 'EndUser', id: idOf.EndUser };
+    const fields = (count: number) =>
+      Array.from({ length: count }, (_, index) => `a${index}: _entities(representations: $of) { __typename }`).join(' ');
+    const of = Array(500).fill(valid);
+    // One of the same response name runs once.
+    const two = `query ($of: [_Any!]!, $yes: Boolean = true) { ${fields(2)} ${fields(2)} ...F ... @skip(if: $yes) { b: _entities(representations: $of) { __typename } } } fragment F on Query { ${fields(1)} }`;
+    const { data } = await ask(of, world.caller, two);
+    expect(Object.values<Json[]>(data).map(({ length }) => length)).toEqual([500, 500]);
+    const commands = await test.countCommands(async () => {
+      for (const [query, caller] of [
+        [`query ($of: [_Any!]!) { ${fields(2)} c: _entities(representations: 5) { __typename } }`, world.caller],
+        [`query ($of: [_Any!]!) { ${fields(1)} ...F } fragment F on Query { ...G } fragment G on Query { ${fields(3)} }`, world.caller],
+        [`query ($of: [_Any!]!) { ${fields(9)} }`, { ...world.caller, scopes: [] }],
+      ] as const) {
+        const { data, errors } = await ask(of, caller, query);
+        expect(data).toBeUndefined();
+        expect(errors).toMatchObject([{ extensions: { code: 'LIMIT_EXCEEDED', limit: 'REPRESENTATIONS', maximum: 1_000 } }]);
+      }
+    });
+    expect(commands).toEqual([]);
+  });
+
+  it('reads no stack for a refusal, of which there can be 1,000', async () => {
+    const written = vi.fn((error: Error) => `${error}`);
+    const { prepareStackTrace } = Error;
+    Error.prepareStackTrace = written;
+    try {
+      for (const [item, code] of [
+        [0, 'VALIDATION_FAILED'],
+        [{ __typename: 'EndUser' }, 'FORBIDDEN'],
+      ] as const) {
+        const answer = await ask(Array(100).fill(item), { ...world.caller, scopes: [] });
+        expect(codesAt(answer)).toEqual(Array.from({ length: 100 }, (_, index) => [index, code]));
+      }
+    } finally {
+      Error.prepareStackTrace = prepareStackTrace;
+    }
+    expect(written.mock.calls.length).toBeLessThan(20);
+  });
+
   it('refuses 1,001 also where lists may be longer', async () => {
     const roomy = new TestGateway();
     Object.assign(roomy, { uri: test.uri, databaseName: test.databaseName, masterKey: test.masterKey, federation: {} });
@@ -258,6 +299,30 @@ describe('an end user by what other systems know of it', () => {
       by: { id: idOf.EndUser },
     });
     expect(result).toEqual({ integrationId, integrationName });
+  });
+
+  it('is looked up with as many commands by the name of an integration that there is not, which nobody learns without integrations.get', async () => {
+    const { integrationName } = await keys();
+    const other = await test.create(world.caller, 'Integration', { name: 'one more' }).then(() => 'one more');
+    const caller = { ...world.caller, scopes: ['endUsers.get'] };
+    const sent = (names: readonly string[]) =>
+      test.countCommands(async () => {
+        const { data, errors } = await ask(
+          names.map((name) => ({ __typename: 'EndUser', integrationName: name, externalId: 'nobody' })),
+          caller,
+        );
+        expect([data, errors]).toEqual([{ entities: names.map(() => null) }, undefined]);
+      });
+    expect(await sent([integrationName])).toEqual(['find', 'find']);
+    expect(await sent(['unknown'])).toEqual(['find', 'find']);
+    expect(await sent(['unknown', 'unknown'])).toEqual(['find', 'find']);
+    for (const names of [
+      [integrationName, other],
+      [integrationName, 'unknown'],
+      ['unknown', 'also unknown'],
+    ]) {
+      expect(await sent(names)).toEqual(['find', 'aggregate']);
+    }
   });
 
   it('is read with all others in one command, or two by name, of however many integrations', async () => {
@@ -364,6 +429,15 @@ describe('_service', () => {
       expect([answer.status, answer.errors?.[0].extensions.code, answer.data]).toEqual([401, 'UNAUTHENTICATED', undefined]);
     }
   });
+
+  it.each([{ adds: ['nonsense'] }, { adds: 'plaintext' }, { adds: {} }, { adds: ['plaintext', 5] }, true])(
+    'is refused at the start with additions that are none: %j',
+    (federation) => {
+      expect(() => createSchema(kindRegistry, { federation: federation as never })).toThrow(
+        'federation.adds must be a list of: plaintext, scopes, credentials.',
+      );
+    },
+  );
 
   it('is not there without federation', async () => {
     const schema = createSchema(kindRegistry);

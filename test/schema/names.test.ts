@@ -4,7 +4,15 @@ import { scopes } from '../../src/access/scopes.ts';
 import { subgraphText } from '../../src/gateway.ts';
 import { credentialIdQuery, examples } from '../../src/http/graphiql/examples.ts';
 import { createSchema, operationCost, renamedDocument, schemaText } from '../../src/schema/index.ts';
-import { checkNames, type SchemaNames, SchemaNamesError } from '../../src/schema-names.ts';
+import {
+  checkNames,
+  federationFields,
+  federationTypes,
+  rootFieldIn,
+  type SchemaNames,
+  SchemaNamesError,
+  typeNameIn,
+} from '../../src/schema-names.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { kindRegistry } from '../kinds.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
@@ -172,6 +180,22 @@ describe('other names', () => {
     }
   });
 
+  it('are not those of messages, which name mutations as schema.graphql does', async () => {
+    const rootFields = { 'Mutation.revealSecret': 'updateCredential', 'Mutation.updateCredential': 'changeCredential' };
+    const other = new TestGateway();
+    Object.assign(other, { uri: test.uri, databaseName: test.databaseName, masterKey: test.masterKey, names: { types: {}, rootFields } });
+    await other.open();
+    const input = `{ credential: "${world.ids.credential}", field: "password", reason: "for a test of messages" }`;
+    const { errors } = await other.answer(
+      world.caller,
+      `mutation { a: updateCredential(input: ${input}) { __typename } b: updateCredential(input: ${input}) { __typename } }`,
+    );
+    await other.close();
+    expect(errors).toMatchObject([
+      { message: 'The operation contains revealSecret too often: at most 1 (PER_REQUEST).', extensions: { code: 'LIMIT_EXCEEDED' } },
+    ]);
+  });
+
   it('are not those of the audit log, which several gateways can write', async () => {
     const organization = test.newOrganization();
     const integration = await plain.create({ organization }, 'Integration', { name: 'crm' });
@@ -265,7 +289,7 @@ describe('other names', () => {
 });
 
 describe('names that are wrong stop the start, and everything that is wrong is told', () => {
-  it.each<[string, Partial<SchemaNames>, RegExp]>([
+  it.each<readonly [string, Partial<SchemaNames>, RegExp]>([
     ['no such type', { types: { Nothing: 'Something' } }, /there is no type Nothing/],
     ['no such field', { rootFields: { 'Query.nothing': 'something' } }, /there is no root field Query\.nothing/],
     ['a field of a type', { rootFields: { 'Connection.name': 'title' } }, /there is no root field Connection\.name/],
@@ -279,6 +303,33 @@ describe('names that are wrong stop the start, and everything that is wrong is t
     ['no name', { types: { Connection: '' } }, /the new name of Connection must be letters and digits/],
     ['not a name', { rootFields: { 'Query.viewer': 'a b' } }, /the new name of Query\.viewer must be letters and digits/],
     ['a long name', { types: { Connection: 'C'.repeat(101) } }, /the new name of Connection must be letters and digits, at most 100/],
+    ['FieldSet', { types: { Connection: 'FieldSet' } }, /the new name of Connection must not be FieldSet or contain __/],
+    [
+      'a name of an import',
+      { types: { Connection: 'federation__FieldSet' } },
+      /the new name of Connection must not be FieldSet or contain __/,
+    ],
+    [
+      'a name with __',
+      { rootFields: { 'Query.viewer': 'my__viewer' } },
+      /the new name of Query\.viewer must not be FieldSet or contain __/,
+    ],
+    ...federationTypes.map(
+      (name) =>
+        [`the type ${name}`, { types: { [name]: 'Foo' } }, new RegExp(`: the type ${name} cannot be called otherwise\\.$`)] as const,
+    ),
+    ...federationFields.flatMap((field) =>
+      ['found', null].map(
+        (name) =>
+          [
+            `the field ${field}, as ${name}`,
+            { rootFields: { [`Query.${field}`]: name } },
+            new RegExp(`: the root field Query\\.${field} cannot be called otherwise or left out\\.$`),
+          ] as const,
+      ),
+    ),
+    ['a type left out', { types: { Connection: null as never } }, /the new name of Connection must be letters and digits/],
+    ['a name that is not text', { types: { Connection: 5 as never } }, /the new name of Connection must be letters and digits/],
     ['what all objects have', { types: { constructor: 'Thing' } }, /there is no type constructor/],
   ])('%s', (_what, given, message) => {
     let error: unknown;
@@ -295,6 +346,20 @@ describe('names that are wrong stop the start, and everything that is wrong is t
     const two = { types: { Nothing: 'Thing' }, rootFields: { 'Query.nothing': null } };
     expect(() => createSchema(kindRegistry, { names: two })).toThrow(/type Nothing; .*Query\.nothing/);
   });
+
+  it('in a subgraph, too: a router finds `_entities` by its own name', () => {
+    const given = { types: { _Any: 'Foo', Connection: 'FieldSet' }, rootFields: { 'Query._entities': null } };
+    expect(() => createSchema(kindRegistry, { names: given, federation: {} })).toThrow(
+      /type _Any cannot .*Query\._entities cannot .*Connection must not/,
+    );
+  });
+
+  it.each([null, [], 'Connection', { types: null, rootFields: {} }, { types: {} }, { types: { Connection: null }, rootFields: {} }])(
+    'from code: %j',
+    (given) => {
+      expect(() => createSchema(kindRegistry, { names: given as never })).toThrow(SchemaNamesError);
+    },
+  );
 
   it('a swap is fine', async () => {
     const swapped = { types: { Connection: 'Connector', Connector: 'Connection' }, rootFields: {} };

@@ -3,7 +3,7 @@ import type { BaseRecord } from '../../domain/reading.ts';
 import type { Path } from '../../errors.ts';
 import type { GraphQLContext } from './builder.ts';
 import { parseId } from './global-id.ts';
-import { checkSought } from './input.ts';
+import { checkSought, NOTHING } from './input.ts';
 
 /** A key of an entity besides `id` (Apollo Federation, `@key`): its fields, and how a record is found by their values. */
 export interface EntityKey {
@@ -28,8 +28,11 @@ const entityKeys: { readonly [N in KeyedNoun]?: readonly EntityKey[] } = {
     {
       fields: ['integrationName', 'externalId'],
       async load([integrationName, externalId], { loaders }, path) {
-        const integration = await loaders.integrationByName.load(checkSought(integrationName!, [...path, 'integrationName']));
-        return integration && loaders.endUserByExternalId.load({ integrationId: integration.id, externalId: externalId! });
+        const name = checkSought(integrationName!, [...path, 'integrationName']);
+        const integration = await loaders.integrationByName.load(name);
+        // Of an integration that there is not, the end user is looked up, too: who may not read integrations must not find out by the time which there are.
+        const integrationId = integration?.id ?? `${NOTHING} ${name.normalize('NFC')}`;
+        return loaders.endUserByExternalId.load({ integrationId, externalId: externalId! });
       },
     },
   ],

@@ -1,6 +1,7 @@
 import type { FieldMap, InterfaceRef } from '@pothos/core';
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
+import { ALTERED_CREDENTIAL } from '../../credential-kinds/define.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
 import { defaultNames, type SchemaNames, typeNameIn } from '../../schema-names.ts';
@@ -8,7 +9,7 @@ import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes
 import { entityKeysOf } from './entity-keys.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
-import { ALTERED_CREDENTIAL, addNode, addNodeQueries, credentialTypeName, nodeLoader } from './node.ts';
+import { addNode, addNodeQueries, credentialTypeName, nodeLoader } from './node.ts';
 import { listKit, nounKit } from './noun.ts';
 import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';

@@ -1,6 +1,7 @@
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
+import { ALTERED_CREDENTIAL } from '../../credential-kinds/define.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { BaseRecord, CredentialRecord } from '../../domain/reading.ts';
 import { ForbiddenError } from '../../errors.ts';
@@ -27,9 +28,6 @@ export function addNode(builder: Builder) {
     }),
   });
 }
-
-/** The GraphQL type of altered credentials. Nothing proves the data of their kind, so it has only the fields that all kinds have. */
-export const ALTERED_CREDENTIAL = 'AlteredCredential';
 
 /** Returns the name of the GraphQL type of a credential. */
 export function credentialTypeName(kinds: KindRegistry, credential: CredentialRecord): string {

@@ -1,4 +1,5 @@
 import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graphql';
+import type { ActionExtensions } from './mutation.ts';
 import { rootFieldsOf } from './selections.ts';
 
 /** The extension of a mutation that declares how often one request can run it, and so that it answers a plaintext. */
@@ -8,6 +9,7 @@ export interface PerRequestExtensions {
 
 /** A mutation that an operation contains more often than one request can run it. */
 export interface TooOften {
+  /** The name of the mutation, as in `schema.graphql`. */
   readonly name: string;
   readonly perRequest: number;
 }
@@ -42,8 +44,8 @@ export function tooOften(
     responseNames.set(name.value, names.add((alias ?? name).value));
   }
   for (const [name, { size }] of responseNames) {
-    const { perRequest } = (mutations[name]?.extensions ?? {}) as PerRequestExtensions;
-    if (perRequest !== undefined && size > perRequest) return { name, perRequest };
+    const { perRequest, action = name } = (mutations[name]?.extensions ?? {}) as PerRequestExtensions & ActionExtensions;
+    if (perRequest !== undefined && size > perRequest) return { name: action, perRequest };
   }
   return undefined;
 }
