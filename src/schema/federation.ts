@@ -10,7 +10,7 @@ import type { CostExtensions } from './kit/cost.ts';
 import { type EntityKey, entityKeysOf } from './kit/entity-keys.ts';
 import { parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
-import { checkSought, NOTHING } from './kit/input.ts';
+import { checkSought } from './kit/input.ts';
 import type { NodeSource } from './kit/node.ts';
 import type { PerOperationExtensions } from './kit/per-operation.ts';
 import { CREDENTIAL_BASE } from './kit/subgraph-extensions.ts';

@@ -4,15 +4,7 @@ import { scopes } from '../../src/access/scopes.ts';
 import { subgraphText } from '../../src/gateway.ts';
 import { credentialIdQuery, examples } from '../../src/http/graphiql/examples.ts';
 import { createSchema, operationCost, renamedDocument, schemaText } from '../../src/schema/index.ts';
-import {
-  checkNames,
-  federationFields,
-  federationTypes,
-  rootFieldIn,
-  type SchemaNames,
-  SchemaNamesError,
-  typeNameIn,
-} from '../../src/schema-names.ts';
+import { checkNames, federationFields, federationTypes, type SchemaNames, SchemaNamesError } from '../../src/schema-names.ts';
 import { type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { kindRegistry } from '../kinds.ts';
 import { type BoundWorld, seedBoundWorld } from '../world.ts';
