@@ -388,6 +388,42 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await eventually(() => form.getByRole('alert').textContent()).toContain('It is used here');
   });
 
+  it('keeps neither secrets nor a token in the page that the Back button brings back', async () => {
+    await connect('Leaving', [login('Login to leave')]);
+    const { page, observed, traffic } = await open();
+    const password = connection(page, 'Leaving').getByLabel('Password', { exact: true });
+    const typeSecret = async () => {
+      await page.getByRole('button', { name: 'Replace Password of Login to leave' }).click();
+      await type(password, canary);
+    };
+    const canary = newCanary();
+    const token = async () => JSON.parse((await Promise.all(traffic.answers)).find((answer) => answer.startsWith('{"token"'))!).token;
+
+    await typeSecret();
+    const [input, held] = [await password.elementHandle(), await token()];
+    expect(await placesOf([held], page, traffic)).toEqual({ answers: [held], memory: [held] });
+    await page.evaluate(() => void dispatchEvent(new PageTransitionEvent('pagehide')));
+    expect(await input!.inputValue()).toBe('');
+    await input!.dispose();
+    expect(await placesOf([canary, held], page, traffic)).toEqual({ answers: [held] });
+
+    await page.addInitScript(() => {
+      addEventListener('pageshow', ({ persisted }) => {
+        if (persisted) sessionStorage.setItem('brought back', document.body.innerText);
+      });
+    });
+    await page.goto(origin);
+    await typeSecret();
+    await page.goto('about:blank');
+    await page.goBack({ waitUntil: 'commit' });
+    await connection(page, 'Leaving').waitFor();
+    // Chromium has kept the page, and all of it was loaded again.
+    expect(await page.evaluate(() => sessionStorage.getItem('brought back'))).toBe('');
+    expect(await password.count()).toBe(0);
+    expect(traffic.addresses.filter((address) => address.endsWith('/api/token'))).toHaveLength(3);
+    expect(observed.complaints).toEqual([]);
+  });
+
   it('would be found out if a secret stayed somewhere', async () => {
     const canary = newCanary();
     const { page, traffic } = await open();
