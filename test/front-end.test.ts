@@ -424,6 +424,40 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     expect(observed.complaints).toEqual([]);
   });
 
+  it('shows a date and a kind that it does not understand, and everything but a connection that it cannot draw', async () => {
+    for (const name of ['Strange', 'Broken']) await connect(name, [login(`Login of ${name}`)]);
+    const { page } = await open((page) =>
+      page.route(`${gateway!.origin}/graphql`, async (route) => {
+        const response = await route.fetch();
+        const body = await response.json();
+        for (const connection of body.data.connections?.nodes ?? []) {
+          const { credential } = connection.actionCredentials[0] ?? {};
+          if (connection.name === 'Strange')
+            Object.assign(credential, { kind: '', facts: [{ name: 'since', type: 'DATE_TIME', value: 'long ago' }] });
+          if (connection.name === 'Broken') credential.fields = null;
+        }
+        await route.fulfill({ response, json: body });
+      }),
+    );
+    await connection(page, 'Strange').waitFor();
+    expect(await connection(page, 'Strange').getByRole('article').textContent()).toContain('long ago');
+    expect(await page.getByRole('alert').allTextContents()).toEqual(['“Broken” cannot be shown.']);
+  });
+
+  it('has a back end that gives tokens to nobody but the page', async () => {
+    const answerTo = async (path: string, method: string, site?: string) => {
+      const headers = { origin: 'http://localhost:9999', ...(site && { 'sec-fetch-site': site }) };
+      const answer = await fetch(`${origin}${path}`, { method, headers });
+      return [answer.status, (await answer.text()).includes('"token"'), answer.headers.get('access-control-allow-origin')];
+    };
+    expect(await answerTo('/api/token', 'POST', 'same-origin')).toEqual([200, true, null]);
+    for (const site of ['same-site', 'cross-site', 'none', undefined])
+      expect([site, ...(await answerTo('/api/token', 'POST', site))]).toEqual([site, 403, false, null]);
+    for (const method of ['GET', 'PUT', 'OPTIONS'])
+      expect([method, ...(await answerTo('/api/token', method, 'same-origin'))]).toEqual([method, 403, false, null]);
+    expect(await answerTo('/api/token/anything', 'POST', 'same-origin')).toEqual([404, false, null]);
+  });
+
   it('would be found out if a secret stayed somewhere', async () => {
     const canary = newCanary();
     const { page, traffic } = await open();
