@@ -13,6 +13,8 @@ if (!hasBrowser) console.warn(`Tests in a browser are skipped: there is no ${exe
 export function launchBrowser(hostRules = 'MAP * ~NOTFOUND, EXCLUDE 127.0.0.1', ...more: readonly string[]): Promise<Browser> {
   return chromium.launch({
     executablePath,
+    // As in the browsers of people, a page that was left stays as it is for the Back button.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'],
     args: [
       '--no-sandbox',
       '--disable-gpu',

@@ -388,6 +388,76 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await eventually(() => form.getByRole('alert').textContent()).toContain('It is used here');
   });
 
+  it('keeps neither secrets nor a token in the page that the Back button brings back', async () => {
+    await connect('Leaving', [login('Login to leave')]);
+    const { page, observed, traffic } = await open();
+    const password = connection(page, 'Leaving').getByLabel('Password', { exact: true });
+    const typeSecret = async () => {
+      await page.getByRole('button', { name: 'Replace Password of Login to leave' }).click();
+      await type(password, canary);
+    };
+    const canary = newCanary();
+    const token = async () => JSON.parse((await Promise.all(traffic.answers)).find((answer) => answer.startsWith('{"token"'))!).token;
+
+    await typeSecret();
+    const [input, held] = [await password.elementHandle(), await token()];
+    expect(await placesOf([held], page, traffic)).toEqual({ answers: [held], memory: [held] });
+    await page.evaluate(() => void dispatchEvent(new PageTransitionEvent('pagehide')));
+    expect(await input!.inputValue()).toBe('');
+    await input!.dispose();
+    expect(await placesOf([canary, held], page, traffic)).toEqual({ answers: [held] });
+
+    await page.addInitScript(() => {
+      addEventListener('pageshow', ({ persisted }) => {
+        if (persisted) sessionStorage.setItem('brought back', document.body.innerText);
+      });
+    });
+    await page.goto(origin);
+    await typeSecret();
+    await page.goto('about:blank');
+    await page.goBack({ waitUntil: 'commit' });
+    await connection(page, 'Leaving').waitFor();
+    // Chromium has kept the page, and all of it was loaded again.
+    expect(await page.evaluate(() => sessionStorage.getItem('brought back'))).toBe('');
+    expect(await password.count()).toBe(0);
+    expect(traffic.addresses.filter((address) => address.endsWith('/api/token'))).toHaveLength(3);
+    expect(observed.complaints).toEqual([]);
+  });
+
+  it('shows a date and a kind that it does not understand, and everything but a connection that it cannot draw', async () => {
+    for (const name of ['Strange', 'Broken']) await connect(name, [login(`Login of ${name}`)]);
+    const { page } = await open((page) =>
+      page.route(`${gateway!.origin}/graphql`, async (route) => {
+        const response = await route.fetch();
+        const body = await response.json();
+        for (const connection of body.data.connections?.nodes ?? []) {
+          const { credential } = connection.actionCredentials[0] ?? {};
+          if (connection.name === 'Strange')
+            Object.assign(credential, { kind: '', facts: [{ name: 'since', type: 'DATE_TIME', value: 'long ago' }] });
+          if (connection.name === 'Broken') credential.fields = null;
+        }
+        await route.fulfill({ response, json: body });
+      }),
+    );
+    await connection(page, 'Strange').waitFor();
+    expect(await connection(page, 'Strange').getByRole('article').textContent()).toContain('long ago');
+    expect(await page.getByRole('alert').allTextContents()).toEqual(['“Broken” cannot be shown.']);
+  });
+
+  it('has a back end that gives tokens to nobody but the page', async () => {
+    const answerTo = async (path: string, method: string, site?: string) => {
+      const headers = { origin: 'http://localhost:9999', ...(site && { 'sec-fetch-site': site }) };
+      const answer = await fetch(`${origin}${path}`, { method, headers });
+      return [answer.status, (await answer.text()).includes('"token"'), answer.headers.get('access-control-allow-origin')];
+    };
+    expect(await answerTo('/api/token', 'POST', 'same-origin')).toEqual([200, true, null]);
+    for (const site of ['same-site', 'cross-site', 'none', undefined])
+      expect([site, ...(await answerTo('/api/token', 'POST', site))]).toEqual([site, 403, false, null]);
+    for (const method of ['GET', 'PUT', 'OPTIONS'])
+      expect([method, ...(await answerTo('/api/token', method, 'same-origin'))]).toEqual([method, 403, false, null]);
+    expect(await answerTo('/api/token/anything', 'POST', 'same-origin')).toEqual([404, false, null]);
+  });
+
   it('would be found out if a secret stayed somewhere', async () => {
     const canary = newCanary();
     const { page, traffic } = await open();

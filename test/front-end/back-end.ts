@@ -15,6 +15,12 @@ const CREATE_TOKEN = `
 /** Who is signed in. A real back end reads that from its session; this example has one user. */
 const signedInUser = (_request: IncomingMessage) => END_USER;
 
+/**
+ * Whether the page itself asks. A browser sends the session cookie with what other sites ask, too, and says so in this header
+ * (Fetch Metadata Request Headers, section 2.3), if the page has HTTPS or is on this machine.
+ */
+const isFromThePage = ({ headers }: IncomingMessage) => headers['sec-fetch-site'] === 'same-origin';
+
 /** Asks the gateway for a token of an end user. */
 async function createToken(externalId: string): Promise<string> {
   const endUser = { inIntegration: { integration: { name: INTEGRATION }, externalId } };
@@ -38,7 +44,7 @@ export async function giveToken(request: IncomingMessage, response: ServerRespon
     response.writeHead(status, { 'content-type': 'application/json', 'cache-control': 'no-store' }).end(JSON.stringify(body));
   }
   const user = signedInUser(request);
-  if (request.method !== 'POST' || !user) return answer(403, {});
+  if (request.method !== 'POST' || !isFromThePage(request) || !user) return answer(403, {});
   try {
     answer(200, { token: await createToken(user), lifetimeSeconds });
   } catch (error) {

@@ -1,18 +1,23 @@
 import react from '@vitejs/plugin-react';
-import { defineConfig, type Plugin } from 'vite';
+import { type Connect, defineConfig, type Plugin } from 'vite';
 import { giveToken } from './back-end.ts';
 
 const gateway = process.env.VITE_GATEWAY_URL;
 
+const tokens: Connect.NextHandleFunction = (request, response, next) =>
+  request.url === '/api/token' ? giveToken(request, response) : next();
+
 /** Serves the page’s own back end beside the page. */
 const backEnd: Plugin = {
   name: 'back-end',
-  configureServer: ({ middlewares }) => void middlewares.use('/api/token', giveToken),
-  configurePreviewServer: ({ middlewares }) => void middlewares.use('/api/token', giveToken),
+  configureServer: ({ middlewares }) => void middlewares.use(tokens),
+  configurePreviewServer: ({ middlewares }) => void middlewares.use(tokens),
 };
 
 export default defineConfig({
   plugins: [react(), backEnd],
+  // Vite allows the pages of all ports of this machine to read its answers. This is for `preview`, too.
+  server: { cors: false },
   // Scripts, styles and requests of the page itself, and requests to the gateway. Nothing inline, and nothing of others.
   preview: {
     headers: {

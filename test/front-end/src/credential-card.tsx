@@ -48,15 +48,20 @@ export function CredentialCard({ credential, kind, onChange }: Props) {
 
 const day = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium' });
 
+function dayOf(text: string): string {
+  const date = new Date(text);
+  return Number.isNaN(date.getTime()) ? text : day.format(date);
+}
+
 function textOf({ type, value }: Fact): string {
   if (value === null || value === undefined) return '';
   if (type === 'BOOLEAN') return value ? 'Yes' : 'No';
-  if (type === 'DATE_TIME') return day.format(new Date(String(value)));
+  if (type === 'DATE_TIME') return dayOf(String(value));
   return Array.isArray(value) ? value.join(', ') : String(value);
 }
 
 function stateOf({ isSet, sealedAt }: { isSet: boolean; sealedAt?: string | null }): string {
-  return isSet && sealedAt ? `Set on ${day.format(new Date(sealedAt))}` : 'Not set';
+  return isSet && sealedAt ? `Set on ${dayOf(sealedAt)}` : 'Not set';
 }
 
 /** A value, and what can be done with it. */

@@ -112,8 +112,11 @@ export function enteredIn(values: FormData, field: Field): unknown {
       return text === 'true';
     case 'INT':
       return Number(text);
-    case 'DATE_TIME':
-      return new Date(text).toISOString();
+    case 'DATE_TIME': {
+      const time = new Date(text);
+      // The gateway says what is wrong with it.
+      return Number.isNaN(time.getTime()) ? text : time.toISOString();
+    }
     case 'STRING_LIST':
       return text
         .split('\n')

@@ -21,11 +21,14 @@ function currentToken(): Promise<string> {
   if (!token || Date.now() >= renewAt) {
     renewAt = Number.POSITIVE_INFINITY;
     token = requestToken();
-    token.catch(() => {
-      token = undefined;
-    });
+    token.catch(forgetToken);
   }
   return token;
+}
+
+/** The next operation asks for a new token. */
+export function forgetToken(): void {
+  token = undefined;
 }
 
 async function requestToken(): Promise<string> {
@@ -52,7 +55,7 @@ export async function execute<Result, Variables>(document: TypedDocumentString<R
   let response = await send(body);
   if (response.status === 401) {
     // The token was revoked, or the clock of this machine was changed. Nothing was executed.
-    token = undefined;
+    forgetToken();
     response = await send(body);
   }
   const { data, errors } = await response.json().catch(() => ({}));

@@ -22,5 +22,5 @@ const terms: Record<string, string> = {
 export function labelOf(name: string): string {
   const words = name.split(/[_.]|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])/).map((word) => word.toLowerCase());
   const text = words.map((word) => terms[word] ?? word).join(' ');
-  return text[0]!.toUpperCase() + text.slice(1);
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

@@ -1,5 +1,6 @@
 import { useEffect, useState } from 'react';
 import { ConnectionCard } from './connection-card.tsx';
+import { ErrorBoundary } from './error-boundary.tsx';
 import { execute } from './gateway.ts';
 import { KINDS, type Kind } from './operations.ts';
 import { useConnections } from './use-connections.ts';
@@ -36,7 +37,9 @@ export function SettingsPage() {
       )}
       {page && connections.length === 0 && <p>Nothing is connected yet.</p>}
       {connections.map((connection) => (
-        <ConnectionCard key={connection.id} connection={connection} kinds={kinds} onChange={onChange} />
+        <ErrorBoundary key={connection.id} fallback={<p role="alert" className="error">{`“${connection.name}” cannot be shown.`}</p>}>
+          <ConnectionCard connection={connection} kinds={kinds} onChange={onChange} />
+        </ErrorBoundary>
       ))}
       {readMore && (
         <button type="button" onClick={readMore}>
