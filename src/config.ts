@@ -609,9 +609,7 @@ export interface Config {
     readonly tokenRefreshAheadMs: number;
   };
   /** The absolute paths of the manifests of trusted documents, and who can run no others. If undefined, there are none. */
-  readonly trustedDocuments:
-    | { readonly files: readonly string[]; readonly requiredFor: readonly ViewerKind[] }
-    | undefined;
+  readonly trustedDocuments: { readonly files: readonly string[]; readonly requiredFor: readonly ViewerKind[] } | undefined;
   /** Where the audit log is streamed to. If undefined, nowhere. */
   readonly auditSink: { readonly target: AuditSinkTarget; readonly isRequired: boolean } | undefined;
   /** Requests to third parties. */
