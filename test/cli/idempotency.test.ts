@@ -1,9 +1,10 @@
 import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { MongoClient } from 'mongodb';
-import { beforeAll, expect, it } from 'vitest';
+import { afterAll, expect, it } from 'vitest';
 import { startEmbeddedMongodb } from '../../src/embedded-mongodb/index.ts';
-import { serve } from '../serve.ts';
 import { newDataDirectory, send, startServer, useProcesses } from './process.ts';
 
 useProcesses();
@@ -11,19 +12,21 @@ useProcesses();
 /** Receives webhooks and describes itself as an OAuth 2.0 server. It first answers nothing. */
 const asked: string[] = [];
 let isHolding = true;
+const service = createServer(({ url }, response) => {
+  asked.push(url!);
+  if (isHolding) return;
+  response.setHeader('content-type', 'application/json');
+  response.end(JSON.stringify({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` }));
+});
 let issuer = '';
-beforeAll(async () => {
-  const service = await serve(({ url }, response) => {
-    asked.push(url!);
-    if (isHolding) return;
-    response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ issuer, authorization_endpoint: `${issuer}/authorize`, token_endpoint: `${issuer}/token` }));
-  });
-  issuer = `http://localhost:${service.port}`;
-  return service.stop;
+afterAll(() => {
+  service.closeAllConnections();
+  service.close();
 });
 
 it('kill -9 between the commit of a mutation and its answer: it does not run again, and one without a commit does', async () => {
+  await new Promise<void>((done) => service.listen(0, '127.0.0.1', done));
+  issuer = `http://localhost:${(service.address() as AddressInfo).port}`;
   const directory = newDataDirectory();
   const settings = { OUTBOUND_ALLOW_HTTP: 'true', OUTBOUND_ALLOWED_ADDRESSES: '127.0.0.1/32,::1/128' };
   const killed = await startServer(directory, settings);
