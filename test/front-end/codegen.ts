@@ -1,12 +1,5 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
 
-/** The TypeScript types of the scalars. */
-export const scalars = {
-  CredentialValue: 'string | number | boolean | string[]',
-  DateTime: 'string',
-  EmptyObject: 'Record<string, never>',
-};
-
 /** Writes the types of the operations in `src` into `src/gql`, with GraphQL Code Generator’s client preset. */
 const config: CodegenConfig = {
   schema: '../../schema.graphql',
@@ -22,7 +15,11 @@ const config: CodegenConfig = {
         useTypeImports: true,
         enumsAsTypes: true,
         strictScalars: true,
-        scalars,
+        scalars: {
+          CredentialValue: 'string | number | boolean | string[]',
+          DateTime: 'string',
+          EmptyObject: 'Record<string, never>',
+        },
       },
     },
   },

@@ -1,5 +1,4 @@
 import type { CodegenConfig } from '@graphql-codegen/cli';
-import { scalars } from '../../front-end/codegen.ts';
 
 const config: CodegenConfig = {
   schema: '../../../schema.graphql',
@@ -12,7 +11,11 @@ const config: CodegenConfig = {
         useTypeImports: true,
         enumsAsTypes: true,
         strictScalars: true,
-        scalars,
+        scalars: {
+          DateTime: 'string',
+          EmptyObject: 'Record<string, never>',
+          CredentialValue: 'string | number | boolean | string[]',
+        },
       },
     },
   },
