@@ -105,7 +105,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     create: { name, ...usable, data: { basicAuth: { username: 'maple.books', password } } },
   });
 
-  async function open(prepare?: (page: Page) => Promise<void>): Promise<{ page: Page; observed: Observed; traffic: Traffic }> {
+  async function open(prepare?: (page: Page) => Promise<unknown>): Promise<{ page: Page; observed: Observed; traffic: Traffic }> {
     const { page, observed } = await openWindow(browser, { width: 820, height: 1000 });
     page.setDefaultTimeout(60_000);
     const traffic = watch(page.context());
