@@ -397,7 +397,7 @@ const settings = {
   MAX_API_KEYS: whole(0, 1_000_000_000, defaultLimits.maxAPIKeys).describe('the maximum number of API keys of an organization'),
   MAX_WEBHOOKS: whole(0, 10_000, defaultLimits.maxWebhooks).describe('the maximum number of webhooks of an organization'),
   MAX_OWNED: whole(0, 1_000_000_000, defaultLimits.maxOwned).describe(
-    'the maximum number of credentials, and of connections, that one end user can own',
+    'the maximum number of credentials, of connections, and of idempotency keys of a day, that one end user can own',
   ),
   MAX_IDEMPOTENCY_KEYS: whole(0, 1_000_000_000, defaultLimits.maxIdempotencyKeys).describe(
     'the maximum number of idempotency keys of an organization in a day',

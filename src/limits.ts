@@ -47,7 +47,7 @@ export interface Limits {
   readonly maxAPIKeys: number;
   /** MAX_WEBHOOKS: the maximum number of webhooks of an organization. */
   readonly maxWebhooks: number;
-  /** MAX_OWNED: the maximum number of credentials, and of connections, that one end user can own. */
+  /** MAX_OWNED: the maximum number of credentials, of connections, and of idempotency keys of a day, that one end user can own. */
   readonly maxOwned: number;
   /** MAX_IDEMPOTENCY_KEYS: the maximum number of idempotency keys that an organization uses in a day. */
   readonly maxIdempotencyKeys: number;
