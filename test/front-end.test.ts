@@ -382,7 +382,7 @@ describe.skipIf(!hasBrowser)('the page of a customer', () => {
     await page.context().setOffline(true);
     await place.getByRole('button', { name: 'Delete Login to keep' }).click();
     await form.getByRole('button', { name: 'Delete' }).click();
-    await eventually(() => form.getByRole('alert').textContent()).toBe('There is no connection. Try again later.');
+    await eventually(() => form.getByRole('alert').textContent()).toBe('The gateway cannot be reached. Try again later.');
     await page.context().setOffline(false);
     await form.getByRole('button', { name: 'Delete' }).click();
     await eventually(() => form.getByRole('alert').textContent()).toContain('It is used here');

@@ -16,8 +16,9 @@ const backEnd: Plugin = {
 
 export default defineConfig({
   plugins: [react(), backEnd],
-  // Vite allows the pages of all ports of this machine to read its answers. This is for `preview`, too.
-  server: { cors: false },
+  // Vite allows the pages of all ports of this machine to read its answers, and takes another port if its own is not free, from which the gateway accepts
+  // nothing. This is for `preview`, too.
+  server: { cors: false, strictPort: true },
   // Scripts, styles and requests of the page itself, and requests to the gateway. Nothing inline, and nothing of others.
   preview: {
     headers: {

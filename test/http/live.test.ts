@@ -257,8 +257,8 @@ it('reads what is new once for all listeners of an organization', async () => {
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });
   const streams = await Promise.all(Array.from({ length: 20 }, () => begin(caller)));
   const rounds: string[][] = [];
-  // The jobs of the minute can run during one of them.
-  for (const round of ['first', 'second']) {
+  // Jobs of the minute, and shares of rate limits, can come into some of them.
+  for (let round = 0; round < 10 && !rounds.some((names) => names.join() === 'aggregate'); round++) {
     const commands = await test.countCommands(async () => {
       await change(other, caller, id, `by the other copy, ${round}`);
       for (const stream of streams) expect((await stream.event()).type).toBe('UPDATED');

@@ -9,7 +9,7 @@ async function ask(url: string, options: RequestInit): Promise<Response> {
   try {
     return await fetch(url, options);
   } catch {
-    throw new GatewayError('There is no connection. Try again later.');
+    throw new GatewayError('The gateway cannot be reached. Try again later.');
   }
 }
 
