@@ -9,13 +9,11 @@ import { inTurnByOrganization } from './in-turn.ts';
 
 export {
   type DeletionReason,
-  deletionReasons,
   type EventNoun,
   type EventType,
   type Expiring,
   eventNouns,
   eventTypes,
-  expiring,
   isPosition,
   LAST_ID,
   lastPositionUpTo,

@@ -27,6 +27,7 @@ import { enumValue } from '../fields/enum-value.ts';
 import { credentialData } from './credential-data.ts';
 import { byState, healthState, problemType } from './health.ts';
 import type { OutputBuilder } from './kit/builder.ts';
+import { describedBy } from './kit/closed-sets.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import { byFlag, byGlob, byReference, bySearch, bySetting, byText, byTime, byValues, type ListFilter } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
@@ -230,7 +231,7 @@ export function addCredential(kit: Kit): void {
 
   const serviceRevocation = builder.enumType('ServiceRevocation', {
     description: 'What became of the tokens of a deleted credential at the service.',
-    values: Object.fromEntries(Object.entries(serviceRevocations).map(([outcome, description]) => [outcome, { description }])),
+    values: describedBy(serviceRevocations),
   });
   credential.one('Returns a credential. Null if not found.');
   credential.list({

@@ -2,6 +2,7 @@ import { type CredentialsToDelete, credentialsToDelete } from '../domain/connect
 import { type DeletePreview, type DeletionEffect, previewDeletion } from '../domain/delete-preview.ts';
 import { NotFoundError } from '../errors.ts';
 import { eventObjectType } from './event.ts';
+import { describedBy } from './kit/closed-sets.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import { parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -11,10 +12,7 @@ import { shared } from './kit/shared.ts';
 export const credentialsToDeleteType = shared(({ builder }: Kit) =>
   builder.enumType('DeletedCredentials', {
     description: 'Which credentials a deletion of a connection also deletes.',
-    values: Object.fromEntries(Object.entries(credentialsToDelete).map(([name, description]) => [name, { description }])) as Record<
-      CredentialsToDelete,
-      { readonly description: string }
-    >,
+    values: describedBy<CredentialsToDelete>(credentialsToDelete),
   }),
 );
 

@@ -1,9 +1,9 @@
 import type { EventRange } from '../domain/events.ts';
 import {
-  deletionReasons,
+  type DeletionReason,
+  type Expiring,
   eventNouns,
   eventTypeChoices,
-  expiring,
   isPosition,
   LAST_ID,
   lastPositionUpTo,
@@ -17,7 +17,7 @@ import { credentialKindEnum } from './credential.ts';
 import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
 import type { GraphQLContext } from './kit/builder.ts';
-import { nounValues } from './kit/closed-sets.ts';
+import { describedBy, nounValues } from './kit/closed-sets.ts';
 import { decodeCursor, encodeCursor } from './kit/cursor.ts';
 import { byReference, byValues, conditionsOf } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
@@ -74,13 +74,10 @@ function withinRange({ page, ...source }: PageSource<'event'>, range: EventRange
 /** Adds `Event` and the query for events. */
 export function addEvent(kit: Kit): void {
   const { builder, event, fields, node, references } = kit;
-  const described = <const T extends string>(names: readonly T[], meanings: Readonly<Record<T, string>>) =>
-    Object.fromEntries(names.map((name) => [name, { description: meanings[name] }])) as Record<T, { readonly description: string }>;
-
   const type = fields.enumOf(eventTypeChoices);
   const reason = builder.enumType('DeletionReason', {
     description: 'Why an object was deleted.',
-    values: described(deletionReasons, {
+    values: describedBy<DeletionReason>({
       REQUESTED: 'Somebody has asked for it.',
       EXPIRED: 'The time `expiresAt` of the credential has come.',
       CASCADE:
@@ -90,7 +87,7 @@ export function addEvent(kit: Kit): void {
   const objectType = eventObjectType(kit);
   const what = builder.enumType('Expiring', {
     description: 'What expires.',
-    values: described(expiring, {
+    values: describedBy<Expiring>({
       CREDENTIAL: 'The credential: it is deleted at this time.',
       CERTIFICATE: 'A certificate of the credential.',
       TOKEN: 'The access token of the credential, which the gateway cannot refresh.',

@@ -8,6 +8,7 @@ import {
 } from '../domain/health.ts';
 import type { ConnectionRecord } from '../domain/reading.ts';
 import type { GraphQLContext, OutputBuilder } from './kit/builder.ts';
+import { describedBy } from './kit/closed-sets.ts';
 import type { CostExtensions } from './kit/cost.ts';
 import type { ListFilter } from './kit/filter.ts';
 import type { Kit } from './kit/index.ts';
@@ -17,10 +18,7 @@ import { shared } from './kit/shared.ts';
 export const healthState = shared(({ builder }: Kit) =>
   builder.enumType('HealthState', {
     description: 'Whether a credential or a connection works, as far as the gateway knows.',
-    values: Object.fromEntries(Object.entries(stateDescriptions).map(([state, description]) => [state, { description }])) as Record<
-      HealthState,
-      { description: string }
-    >,
+    values: describedBy<HealthState>(stateDescriptions),
   }),
 );
 

@@ -20,6 +20,7 @@ import {
 import { ConflictError, InvalidIntegrationError, NotFoundError, ValidationError } from '../errors.ts';
 import { boundsOf } from '../fields/field.ts';
 import { eventObjectType } from './event.ts';
+import { describedBy } from './kit/closed-sets.ts';
 import { byReference } from './kit/filter.ts';
 import { encodeId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
@@ -39,14 +40,9 @@ const REPLAY_COST = 1_000;
 /** Adds `Webhook`, its queries, its mutations and its deliveries. */
 export function addWebhook(kit: Kit): void {
   const { builder, event, fields, input, integration, mutation, node, webhook, webhookDelivery } = kit;
-  const described = <const T extends string>(messages: Readonly<Record<T, string>>) =>
-    Object.fromEntries(Object.entries<string>(messages).map(([name, description]) => [name, { description }])) as Record<
-      T,
-      { readonly description: string }
-    >;
   const problemCode = builder.enumType('WebhookProblemCode', {
     description: 'Why the gateway has paused a webhook.',
-    values: described(webhookProblemMessages),
+    values: describedBy(webhookProblemMessages),
   });
   const problem = builder.objectRef<NonNullable<RecordOf['webhook']['problem']>>('WebhookProblem').implement({
     description: 'Why the gateway has paused a webhook.',
@@ -96,7 +92,7 @@ export function addWebhook(kit: Kit): void {
 
   const failure = builder.enumType('WebhookDeliveryFailure', {
     description: 'Why an attempt got no answer.',
-    values: described(deliveryFailureMessages),
+    values: describedBy(deliveryFailureMessages),
   });
   webhookDelivery.type.implement({
     description: 'An attempt to deliver an event to a webhook. It was successful if the status is between 200 and 299.',

@@ -10,7 +10,8 @@ import { shared } from './shared.ts';
 
 type Values<Name extends string> = Record<Name, { readonly description: string }>;
 
-function describedBy<Name extends string>(texts: Readonly<Record<Name, string>>, sentence = (text: string) => text): Values<Name> {
+/** Returns the values of an enum from a text for each: its description, or what `sentence` makes the description of. */
+export function describedBy<Name extends string>(texts: Readonly<Record<Name, string>>, sentence = (text: string) => text): Values<Name> {
   return Object.fromEntries(
     Object.entries<string>(texts).map(([name, text]) => [name, { description: sentence(text) }]),
   ) as unknown as Values<Name>;

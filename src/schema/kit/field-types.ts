@@ -1,6 +1,7 @@
 import type { InputFieldRef } from '@pothos/core';
 import { type Choices, describeInput, type Field, type Fields, type GivenValue, type ObjectType } from '../../fields/field.ts';
 import { type Builder, createInputBuilder, type SchemaTypes } from './builder.ts';
+import { describedBy } from './closed-sets.ts';
 import { encodeId } from './global-id.ts';
 import { readsId, readsSecret } from './input.ts';
 import { shared } from './shared.ts';
@@ -37,10 +38,7 @@ export const fieldTypes = shared((builder: Builder) => {
   const enumOf = shared(<V extends string>({ enumName, description, values }: Choices<V>) =>
     builder.enumType(enumName, {
       description,
-      values: Object.fromEntries(Object.entries<string>(values).map(([value, text]) => [value, { description: text }])) as Record<
-        V,
-        { description: string }
-      >,
+      values: describedBy<V>(values),
     }),
   );
   /** Returns the output type of an object. */

@@ -20,7 +20,7 @@ import {
   ValidationError,
 } from '../../errors.ts';
 import type { Builder } from './builder.ts';
-import { errorCode, notUsableReason, nounValues } from './closed-sets.ts';
+import { describedBy, errorCode, notUsableReason, nounValues } from './closed-sets.ts';
 import { encodeId } from './global-id.ts';
 import type { Nodes } from './node.ts';
 import type { ReadableExtensions } from './required-scopes.ts';
@@ -109,9 +109,7 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const requirement = builder.enumType('SSORequirement', {
     description: 'A requirement for signing in to Zendesk.',
-    values: Object.fromEntries(
-      Object.entries(ssoRequirements).map(([name, text]) => [name, { description: `Not met: ${text}.` }]),
-    ) as Record<keyof typeof ssoRequirements, { description: string }>,
+    values: describedBy(ssoRequirements, (text) => `Not met: ${text}.`),
   });
   builder.objectType(SSONotConfiguredError, {
     name: 'SSONotConfiguredError',
@@ -134,10 +132,7 @@ export function addErrorTypes(builder: Builder, { node, load }: Nodes) {
   });
   const serviceFailure = builder.enumType('ServiceFailure', {
     description: 'Why the service of a third party did not do what the gateway asked for.',
-    values: Object.fromEntries(Object.entries(serviceFailures).map(([name, text]) => [name, { description: asSentence(text) }])) as Record<
-      keyof typeof serviceFailures,
-      { description: string }
-    >,
+    values: describedBy(serviceFailures, asSentence),
   });
   builder.objectType(ServiceFailedError, {
     name: 'ServiceFailedError',
