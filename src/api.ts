@@ -4,6 +4,7 @@ import type { GraphQLSchema } from 'graphql';
 import { createGateway as createWholeGateway, MasterKeyError, type GatewayOptions as WholeOptions } from './gateway.ts';
 import type { ExecutionResult, Operation } from './http/index.ts';
 import { keyPlaceholder, SECRET_MIN, secretPlaceholder } from './placeholders.ts';
+import { KEY_BYTES } from './secrets/key-provider.ts';
 
 export type { Confinement, Viewer, ViewerKind } from './access/viewer.ts';
 export type { AuditSinkTarget } from './audit-sink.ts';
@@ -90,8 +91,8 @@ function refuseGuessable({ masterKeys, tokens }: GatewayOptions): void {
   const [first] = masterKeys;
   if (!first) throw new MasterKeyError(`masterKeys must have a key. ${HOW_TO_CREATE}.`);
   for (const [index, key] of masterKeys.entries()) {
-    if (key instanceof Uint8Array && key.length !== 32)
-      throw new MasterKeyError(`masterKeys[${index}] must be 32 bytes. ${HOW_TO_CREATE}.`);
+    if (key instanceof Uint8Array && key.length !== KEY_BYTES)
+      throw new MasterKeyError(`masterKeys[${index}] must be ${KEY_BYTES} bytes. ${HOW_TO_CREATE}.`);
   }
   const placeholder = first instanceof Uint8Array ? keyPlaceholder(first) : undefined;
   if (placeholder) throw new MasterKeyError(`masterKeys[0] is a placeholder: it ${placeholder}. ${HOW_TO_CREATE}.`);

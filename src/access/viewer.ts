@@ -28,6 +28,11 @@ export interface Confinement {
 /** OpenID Connect Core 1.0, section 2: the maximum length of `sub`. Tokens and revocations accept the same subjects. */
 export const SUBJECT_MAX = 255;
 
+/** Returns whether a text can be a subject, which `revokeTokens` accepts, too. Text with half of a surrogate pair cannot be stored as it is. */
+export function isSubject(sub: string): boolean {
+  return sub !== '' && sub.length <= SUBJECT_MAX && !/\p{Surrogate}/u.test(sub);
+}
+
 /** The pattern of organization names, which appear in tokens, ciphertext headers and command lines. */
 export const organizationPattern = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto';
 import { decodeJwt, decodeProtectedHeader, errors, type JWTHeaderParameters, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { LRUCache } from 'lru-cache';
 import { type APIKeyParts, END_USER_TOKEN_TYPE, parseAPIKey } from '../access/tokens.ts';
-import { organizationPattern, SUBJECT_MAX, type Viewer } from '../access/viewer.ts';
+import { isSubject, organizationPattern, type Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { TOKEN_LIFETIME_SECONDS } from '../limits.ts';
 import { Redacted } from '../redacted.ts';
@@ -279,11 +279,6 @@ function scopesIn(claims: JWTPayload, scopeClaim: string): Set<string> {
   const given = claims[isDefault ? OTHER_SCOPE_CLAIM : scopeClaim];
   const scopes: unknown[] = Array.isArray(given) ? given : typeof given === 'string' ? given.split(' ') : [];
   return new Set(scopes.filter((each): each is string => typeof each === 'string' && each !== ''));
-}
-
-/** Returns whether `revokeTokens` accepts the subject. Text with half of a surrogate pair cannot be stored as it is. */
-function isSubject(sub: string): boolean {
-  return sub !== '' && sub.length <= SUBJECT_MAX && !/\p{Surrogate}/u.test(sub);
 }
 
 /** Returns a time in seconds since 1970 (RFC 7519, NumericDate) as a date. It is invalid if the value is not a number in range. */

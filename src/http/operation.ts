@@ -1,4 +1,4 @@
-import { organizationPattern, SUBJECT_MAX, type Viewer, type ViewerKind } from '../access/viewer.ts';
+import { isSubject, organizationPattern, SUBJECT_MAX, type Viewer, type ViewerKind } from '../access/viewer.ts';
 import { UnauthenticatedError } from '../errors.ts';
 import { malformedIdempotencyKey, malformedRequest } from './error-redaction.ts';
 
@@ -46,9 +46,7 @@ function checkedViewer(viewer: Viewer): Viewer {
   };
   require(isText(organizationId) && organizationPattern.test(organizationId!), 'organizationId must be the name of an organization');
   require(kinds.includes(kind!), `kind must be ${kinds.join(', ')}`);
-  require(isText(subject) &&
-    subject!.length <= SUBJECT_MAX &&
-    !/\p{Surrogate}/u.test(subject!), `subject must be a text of 1 to ${SUBJECT_MAX} characters`);
+  require(isText(subject) && isSubject(subject!), `subject must be a text of 1 to ${SUBJECT_MAX} characters`);
   require(scopes instanceof Set && [...scopes].every(isText), 'scopes must be a Set of texts');
   require(issuedAt === undefined || (issuedAt instanceof Date && !Number.isNaN(issuedAt.getTime())), 'issuedAt must be a Date');
   require(keyHash === undefined || isText(keyHash), 'keyHash must be a text');
