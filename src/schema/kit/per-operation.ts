@@ -1,6 +1,6 @@
 import { type DocumentNode, type GraphQLSchema, getArgumentValues, type OperationDefinitionNode } from 'graphql';
 import { LimitExceededError } from '../../errors.ts';
-import { rootFieldsOf } from './selections.ts';
+import { ranRootFields } from './selections.ts';
 
 /** The extension of a query that declares how many items all its fields in one operation may ask for together. */
 export interface PerOperationExtensions {
@@ -17,7 +17,7 @@ export interface PerOperationExtensions {
 
 /**
  * Returns the error for a query operation whose fields ask for more items than they declare (`perOperation`), whatever aliases and fragments they are
- * selected by. Fields of the same response name run once, and so count once. `variables` must be coerced and include defaults.
+ * selected by. `variables` must be coerced and include defaults.
  */
 export function tooManyItems(
   schema: GraphQLSchema,
@@ -26,22 +26,20 @@ export function tooManyItems(
   variables: Readonly<Record<string, unknown>>,
 ): LimitExceededError | undefined {
   const queries = schema.getQueryType()!.getFields();
-  const declared = Object.values(queries).filter(({ extensions }) => (extensions as PerOperationExtensions).perOperation);
-  if (declared.length === 0) return undefined;
-  const selected = rootFieldsOf(document, operation, variables);
-  for (const field of declared) {
-    const { itemsOf, maximum, limit, what } = (field.extensions as PerOperationExtensions).perOperation!;
-    // Those of one response name have the same arguments, or the document is not valid.
-    const ran = new Map(selected.filter(({ name }) => name.value === field.name).map((node) => [(node.alias ?? node.name).value, node]));
-    let items = 0;
-    for (const node of ran.values()) {
-      try {
-        items += itemsOf(getArgumentValues(field, node, variables));
-      } catch {
-        // The arguments are invalid. The field itself will report the error.
-      }
+  const asked = new Map<string, number>();
+  for (const node of ranRootFields(document, operation, variables)) {
+    const field = queries[node.name.value];
+    const { perOperation } = (field?.extensions ?? {}) as PerOperationExtensions;
+    if (!field || !perOperation) continue;
+    const { itemsOf, maximum, limit, what } = perOperation;
+    let items = asked.get(field.name) ?? 0;
+    try {
+      items += itemsOf(getArgumentValues(field, node, variables));
+    } catch {
+      // The arguments are invalid. The field itself will report the error.
     }
     if (items > maximum) return new LimitExceededError(what, limit, maximum);
+    asked.set(field.name, items);
   }
   return undefined;
 }

@@ -1,6 +1,6 @@
 import type { DocumentNode, GraphQLSchema, OperationDefinitionNode } from 'graphql';
 import type { ActionExtensions } from './mutation.ts';
-import { rootFieldsOf } from './selections.ts';
+import { ranRootFields, rootFieldsOf } from './selections.ts';
 
 /** The extension of a mutation that declares how often one request can run it, and so that it answers a plaintext. */
 export interface PerRequestExtensions {
@@ -29,7 +29,7 @@ export function answersPlaintext(
 
 /**
  * Returns the first mutation that an operation would run more often than it declares (`perRequest`), whatever aliases and fragments it is
- * selected by. Fields of the same response name run once, and so count once. `variables` must be coerced and include defaults.
+ * selected by. `variables` must be coerced and include defaults.
  */
 export function tooOften(
   schema: GraphQLSchema,
@@ -38,14 +38,11 @@ export function tooOften(
   variables: Readonly<Record<string, unknown>>,
 ): TooOften | undefined {
   const mutations = schema.getMutationType()!.getFields();
-  const responseNames = new Map<string, Set<string>>();
-  for (const { name, alias } of rootFieldsOf(document, operation, variables)) {
-    const names = responseNames.get(name.value) ?? new Set();
-    responseNames.set(name.value, names.add((alias ?? name).value));
-  }
-  for (const [name, { size }] of responseNames) {
+  const counts = new Map<string, number>();
+  for (const { name } of ranRootFields(document, operation, variables)) counts.set(name.value, (counts.get(name.value) ?? 0) + 1);
+  for (const [name, count] of counts) {
     const { perRequest, action = name } = (mutations[name]?.extensions ?? {}) as PerRequestExtensions & ActionExtensions;
-    if (perRequest !== undefined && size > perRequest) return { name: action, perRequest };
+    if (perRequest !== undefined && count > perRequest) return { name: action, perRequest };
   }
   return undefined;
 }

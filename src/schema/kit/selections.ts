@@ -62,3 +62,12 @@ export function rootFieldsOf(
   collect(operation.selectionSet);
   return fields;
 }
+
+/** Returns the root fields that an operation runs: those of one response name run once, and are the same, or the document is not valid. */
+export function ranRootFields(
+  document: DocumentNode,
+  operation: OperationDefinitionNode,
+  variables: Readonly<Record<string, unknown>>,
+): readonly FieldNode[] {
+  return [...new Map(rootFieldsOf(document, operation, variables).map((node) => [(node.alias ?? node.name).value, node])).values()];
+}
