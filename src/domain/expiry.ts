@@ -31,7 +31,7 @@ export async function sweepExpired(gateway: GatewayContext): Promise<number> {
     await store.authorizations.removeExpired();
     await store.revocations.removeExpired(gateway.now());
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
-      if ((await store.transaction(() => store.idempotency.removeExpired(gateway.now()))) === 0) break;
+      if ((await store.idempotency.removeExpired(gateway.now())) === 0) break;
     }
     const kept: string[] = [];
     for (let batch = 0; batch < BATCHES_MAX; batch++) {

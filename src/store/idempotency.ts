@@ -146,16 +146,17 @@ export function idempotencyStore(database: Database, storageLimits: StorageLimit
           throw error;
         }
       },
-      /** Removes keys that have expired, a limited number at a time. Call it in a transaction. Returns how many. */
+      /** Removes keys that have expired, a limited number at a time. Returns how many. Without any, it costs one read and no transaction. */
       async removeExpired(now: Date): Promise<number> {
         const ended = { organizationId, expiresAt: { $lte: now } };
-        const found = await model.find(ended, { bytes: 1 }).limit(SWEEP_MAX).lean();
-        if (found.length === 0) return 0;
-        const { deletedCount } = await model.deleteMany({ organizationId, _id: { $in: found.map(({ _id }) => _id) } });
-        await account(-deletedCount, -found.reduce((sum, { bytes }) => sum + countedBytes(bytes), 0));
-        return deletedCount;
+        if (!(await model.exists(ended))) return 0;
+        return database.transaction(async () => {
+          const found = await model.find(ended, { bytes: 1 }).limit(SWEEP_MAX).lean();
+          const { deletedCount } = await model.deleteMany({ organizationId, _id: { $in: found.map(({ _id }) => _id) } });
+          await account(-deletedCount, -found.reduce((sum, { bytes }) => sum + countedBytes(bytes), 0));
+          return deletedCount;
+        });
       },
-      /** Removes all keys without counting that: the counters of an organization that is deleted are removed, too. */
       async removeAll(): Promise<void> {
         await model.deleteMany({ organizationId });
       },
