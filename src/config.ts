@@ -374,6 +374,9 @@ const settings = {
   DATABASE_SECONDS: whole(1, 300, defaultLimits.databaseSeconds).describe(
     'how long a request waits for one answer of the database, in seconds; after that, it gets the error `UNAVAILABLE` with status 503',
   ),
+  COUNT_SECONDS: whole(1, 300, defaultLimits.countSeconds).describe(
+    'how long the database may count a list, in seconds; after that, its `totalCount` is null',
+  ),
   RATE_LIMIT: whole(0, 1_000_000_000, defaultLimits.rateLimit).describe(
     'the maximum cost of all operations of a viewer in a minute, on all copies together; 0 means no limit',
   ),
@@ -681,6 +684,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       maxCost: read.MAX_COST,
       operationSeconds: read.OPERATION_SECONDS,
       databaseSeconds: read.DATABASE_SECONDS,
+      countSeconds: read.COUNT_SECONDS,
       rateLimit: read.RATE_LIMIT,
       organizationRateLimit: read.RATE_LIMIT_ORGANIZATION,
       anonymousRateLimit: read.RATE_LIMIT_ANONYMOUS,

@@ -342,7 +342,11 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const limits: Limits = { ...defaultLimits, ...options.limits };
   if (options.graphiql && !options.isLazy) requirePackage('@graphql-yoga/render-graphiql', 'GraphiQL', '/graphiql');
   if (options.masterKeys.some((source) => 'awsKmsKeyArn' in source)) requirePackage('@aws-sdk/client-kms', 'A master key in AWS KMS');
-  const database = await openDatabase({ ...options.database, waitMs: limits.databaseSeconds * 1_000 });
+  const database = await openDatabase({
+    ...options.database,
+    waitMs: limits.databaseSeconds * 1_000,
+    countTimeMs: limits.countSeconds * 1_000,
+  });
   try {
     const alterations = createAlterations();
     const provider = keyProvider(options.masterKeys.map(masterKey));

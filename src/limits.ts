@@ -23,6 +23,8 @@ export interface Limits {
    * so that the error says what the reason is.
    */
   readonly databaseSeconds: number;
+  /** COUNT_SECONDS: how long one command that counts a list may take. A list that takes longer has no `totalCount`. */
+  readonly countSeconds: number;
   /** RATE_LIMIT: the maximum total cost of a viewer's operations in a minute, across all copies of the gateway. 0 means no limit. */
   readonly rateLimit: number;
   /** RATE_LIMIT_ORGANIZATION: the same for all viewers of an organization together. Its end users can spend half of it. 0 means no limit. */
@@ -85,6 +87,7 @@ export const defaultLimits: Limits = {
   maxCost: 10_000,
   operationSeconds: 20,
   databaseSeconds: 10,
+  countSeconds: 1,
   rateLimit: 300_000,
   organizationRateLimit: 3_000_000,
   anonymousRateLimit: 120,

@@ -121,6 +121,7 @@ const accepted: Readonly<Record<(typeof settingNames)[number], readonly string[]
   MAX_COST: ['500'],
   OPERATION_SECONDS: ['5'],
   DATABASE_SECONDS: ['5'],
+  COUNT_SECONDS: ['5'],
   RATE_LIMIT: ['100000'],
   RATE_LIMIT_ORGANIZATION: ['1000000'],
   RATE_LIMIT_ANONYMOUS: ['5'],

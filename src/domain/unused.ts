@@ -1,4 +1,5 @@
 import type { CredentialRecord } from '../store/credential.ts';
+import type { OrganizationStore } from '../store/index.ts';
 import { type Count, EXAMINED_MAX, type Filter, type Page, type PageOf, type PageRequest, type PageStart } from '../store/records.ts';
 import type { DomainContext } from './context.ts';
 
@@ -8,10 +9,8 @@ export interface UseFilter {
 }
 
 const BATCH = 250;
-/** At most so many credentials are counted, in batches of the largest size. */
+/** At most so many credentials are looked at to count them. */
 const COUNTED_MAX = 10_000;
-/** Counting ends after this time, in milliseconds. */
-const COUNT_MS = 1_000;
 
 /** Answers those of some requests that filter by use one by one, and all others together. Returns the answers in the order of the requests. */
 export async function byUse<Asked, F extends object, Answer>(
@@ -55,7 +54,10 @@ export async function pageByUse(
       limit: BATCH,
     });
     const inReadingOrder = isBackward ? records.toReversed() : records;
-    const used = await usedAmong(context, inReadingOrder);
+    const used = await usedAmong(
+      context.store,
+      inReadingOrder.map(({ id }) => id),
+    );
     found.push(...inReadingOrder.filter(({ id }) => used.has(id) !== unused));
     const last = inReadingOrder.at(-1);
     const position = continuesAt ?? (last && positionOf(last, request));
@@ -74,27 +76,18 @@ function positionOf(record: CredentialRecord, { sortField }: PageRequest): PageS
   return { value: record[sortField as keyof CredentialRecord] as PageStart['value'], id: record.id };
 }
 
-/** Counts them. Null if it takes too long. */
-export async function countByUse(context: DomainContext, filter: Filter<CredentialRecord>, unused: boolean): Promise<Count | null> {
-  const until = performance.now() + COUNT_MS;
-  let count = 0;
-  let request: PageRequest = { limit: EXAMINED_MAX, sortField: 'createdAt', descending: true };
-  for (let examined = 0; examined < COUNTED_MAX; ) {
-    if (performance.now() > until) return null;
-    const { records, hasMore } = await context.store.credentials.evenAltered.page(filter, request);
-    const used = await usedAmong(context, records);
-    count += records.filter(({ id }) => used.has(id) !== unused).length;
-    examined += records.length;
-    const last = records.at(-1);
-    if (!hasMore || !last) return { count, isExact: true };
-    request = { ...request, after: positionOf(last, request) };
-  }
-  return { count, isExact: false };
+/** Counts them: exactly if there are at most `COUNTED_MAX` credentials to look at. Null if it takes too long. */
+export async function countByUse({ store }: DomainContext, filter: Filter<CredentialRecord>, unused: boolean): Promise<Count | null> {
+  const found = await store.credentials.idsAmong(filter, COUNTED_MAX);
+  if (!found) return null;
+  const { ids, isAll } = found;
+  let used = 0;
+  for (let at = 0; at < ids.length; at += EXAMINED_MAX) used += (await usedAmong(store, ids.slice(at, at + EXAMINED_MAX))).size;
+  return { count: unused ? ids.length - used : used, isExact: isAll };
 }
 
 /** Returns the ids of those credentials that a connection or a connector names. */
-async function usedAmong({ store }: DomainContext, credentials: readonly CredentialRecord[]): Promise<ReadonlySet<string>> {
-  const ids = credentials.map(({ id }) => id);
+async function usedAmong(store: OrganizationStore, ids: readonly string[]): Promise<ReadonlySet<string>> {
   if (ids.length === 0) return new Set();
   const [connections, connectors] = await Promise.all([
     store.connections.containedIn('credentialIds', ids),

@@ -46,6 +46,8 @@ export interface Database {
   dropIndexes(collection: string, names: readonly string[]): Promise<void>;
   /** The time limit of one read, in milliseconds. */
   readonly readTimeMs: number;
+  /** The time limit of one command that counts a list, in milliseconds. */
+  readonly countTimeMs: number;
   /**
    * Runs the function in one transaction. It can run several times because of write conflicts, so its writes must be its only effect. It must
    * await each command before it sends the next.
@@ -83,6 +85,7 @@ export async function openDatabase(options: {
   uri: string;
   name: string;
   readTimeMs?: number;
+  countTimeMs?: number;
   /** How long each function of the store waits for the database while it serves a request, in milliseconds. */
   waitMs?: number;
   /** Called with the name of each sent command. */
@@ -133,6 +136,7 @@ export async function openDatabase(options: {
       }
     },
     readTimeMs: options.readTimeMs ?? 5_000,
+    countTimeMs: options.countTimeMs ?? 1_000,
     serve: (run) => patience.run(options.waitMs ?? 10_000, run),
     onSettle: (given) => {
       settle = given;

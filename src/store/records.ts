@@ -166,6 +166,12 @@ export interface Count {
   readonly isExact: boolean;
 }
 
+/** Records that match a filter: all of them, or those among a limited number that was looked at. */
+export interface SomeIds {
+  readonly ids: readonly string[];
+  readonly isAll: boolean;
+}
+
 /** A page to read: the filter of the list, and the requested part. */
 export interface PageOf<R extends BaseRecord> {
   readonly filter: Filter<R>;
@@ -663,15 +669,18 @@ export function recordStore<R extends BaseRecord>(
       return last && { id: last.id, value: (last as unknown as Document)[sortField] as PageStart['value'] };
     }
 
+    /** Returns how the indexes find the records of a filter: by a path that needs no look at the records, or else by all that narrow it. */
+    function pathsOf(filter: Filter<R>): { readonly whole: Path | undefined; readonly all: readonly Path[] } {
+      const requirements = requirementsOf(extent, filter, nameField);
+      const all = widestPaths(indexes, requirements);
+      const whole = all.find(({ covered }) => covered.size === requirements.length);
+      return { whole, all: whole ? [whole] : all };
+    }
+
     async function countsOf(filters: readonly Filter<R>[], most: number): Promise<Count[]> {
       const limit = { $limit: most + 1 };
       const count = { $count: 'count' };
-      const paths = filters.map((filter) => {
-        const requirements = requirementsOf(extent, filter, nameField);
-        const all = widestPaths(indexes, requirements);
-        const whole = all.find(({ covered }) => covered.size === requirements.length);
-        return { whole, all: whole ? [whole] : all };
-      });
+      const paths = filters.map(pathsOf);
       const found = await counted([
         ...paths.flatMap(({ all }, at) =>
           all.map((path) => ({ name: nameOf(at, path), stages: [{ $match: path.conditions }, limit, count] })),
@@ -708,13 +717,36 @@ export function recordStore<R extends BaseRecord>(
       }
     }
 
+    async function idsOf(filter: Filter<R>, most: number): Promise<SomeIds> {
+      const limit = { $limit: most + 1 };
+      const { all } = pathsOf(filter);
+      const sizes = await counted(
+        all.map((path, at) => ({ name: `${at}`, stages: [{ $match: path.conditions }, limit, { $count: 'count' }] })),
+      );
+      const [least] = all.map((path, at) => ({ path, size: sizes.get(`${at}`) ?? 0 })).sort((a, b) => a.size - b.size);
+      const found: { _id: string }[] = await anyModel
+        .aggregate([{ $match: least!.path.conditions }, limit, { $match: readable(filter) }, { $project: { _id: 1 } }])
+        .option({ maxTimeMS: database.countTimeMs });
+      return { ids: found.slice(0, most).map(({ _id }) => _id), isAll: least!.size <= most };
+    }
+
+    /** Returns null if the database has not counted in time. */
+    async function unlessTooLong<T>(counting: Promise<T>): Promise<T | null> {
+      try {
+        return await counting;
+      } catch (error) {
+        if (translate(error) instanceof TimeoutError) return null;
+        throw error;
+      }
+    }
+
     /** Runs pipelines that count, in one command. Returns the counts by name; none for 0. */
     async function counted(pipelines: readonly { readonly name: string; readonly stages: Stage[] }[]): Promise<Map<string, number>> {
       if (pipelines.length === 0) return new Map();
       const branches = pipelines.map(({ name, stages }): Stage[] => [...stages, { $addFields: { name } }]);
       const found: { name: string; count: number }[] = await anyModel
         .aggregate(union(collectionName, branches))
-        .option({ maxTimeMS: COUNT_TIME_MS });
+        .option({ maxTimeMS: database.countTimeMs });
       return new Map(found.map(({ name, count }) => [name, count]));
     }
 
@@ -797,12 +829,16 @@ export function recordStore<R extends BaseRecord>(
          */
         async counts(filters: readonly Filter<R>[], most: number): Promise<(Count | null)[]> {
           await requireKeys(filters);
-          try {
-            return await countsOf(filters, most);
-          } catch (error) {
-            if (translate(error) instanceof TimeoutError) return filters.map(() => null);
-            throw error;
-          }
+          return (await unlessTooLong(countsOf(filters, most))) ?? filters.map(() => null);
+        },
+
+        /**
+         * Returns the ids of the records that match, of at most `most` records that are looked at, in any order. Uses two commands. Null if that
+         * takes too long.
+         */
+        async idsAmong(filter: Filter<R>, most: number): Promise<SomeIds | null> {
+          await requireKeys([filter]);
+          return unlessTooLong(idsOf(filter, most));
         },
 
         /** @throws Error when the record is outside the extent */
@@ -1260,7 +1296,6 @@ function looksOf({ candidates, inOrder }: Exclude<Access, 'direct'>, request: Pa
  * records with the same value of the sort field.)
  */
 export const EXAMINED_MAX = 1_000;
-const COUNT_TIME_MS = 1_000;
 /** How many ids come in one reply of the database. */
 const IDS_AT_ONCE = 10_000;
 

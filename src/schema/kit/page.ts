@@ -147,7 +147,7 @@ export function addPages(builder: Builder) {
             nullable: true,
             extensions: { cost: { own: 20 } } satisfies CostExtensions,
             description:
-              'The number of records in the whole list: exact up to 10,000. If there are more, or if no index serves the filter and more than 10,000 records would have to be read, it is a lower bound, and `totalCountPrecision` is `AT_LEAST`. Needs a further query. Null if counting takes longer than a second.',
+              'The number of records in the whole list: exact up to 10,000. If there are more, or if no index serves the filter and more than 10,000 records would have to be read, it is a lower bound, and `totalCountPrecision` is `AT_LEAST`. Needs a further query. Null if counting takes too long: longer than a second, unless the operator has set another time.',
             resolve: async ({ count }) => (await count())?.count ?? null,
           }),
           totalCountPrecision: t.field({
