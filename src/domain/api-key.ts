@@ -187,14 +187,15 @@ async function removeKeys(
 }
 
 /**
- * Revokes the keys that a subject of the issuer's tokens created or received before a time, in the caller's transaction. Of a key that somebody
+ * Revokes the keys that a subject of the issuer's tokens created or received before a time, or until now if it is null, in the caller's transaction. Of a key that somebody
  * else has replaced since, only the old one is revoked. Returns their number. Altered keys are revoked too, whatever they say: they are not
  * accepted, and must not prevent the revocation of others.
  */
-export async function revokeKeysOf(context: MutationContext, subject: string, before: Date): Promise<number> {
+export async function revokeKeysOf(context: MutationContext, subject: string, before: Date | null): Promise<number> {
   const { store, now } = context;
-  const created = await store.apiKeys.ids({ createdByKind: 'token', createdBySubject: subject, createdBefore: before });
-  const has = (receivers: readonly Receiver[] = []) => receivers.some((each) => each.subject === subject && each.at < before);
+  const created = await store.apiKeys.ids({ createdByKind: 'token', createdBySubject: subject, ...(before && { createdBefore: before }) });
+  const isBefore = ({ at }: Receiver) => before === null || at < before;
+  const has = (receivers: readonly Receiver[] = []) => receivers.some((each) => each.subject === subject && isBefore(each));
   const received = await store.apiKeys.receivedBy(subject);
   const isRemoved = ({ id, isAltered, receivers }: APIKeyRecord) => isAltered || has(receivers) || created.includes(id);
   const replaced = received.filter((key) => !isRemoved(key) && has(key.previousReceivers));

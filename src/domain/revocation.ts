@@ -31,7 +31,7 @@ export const tokenRevocationFields = {
     default: false,
     clearable: false,
     description:
-      'Also revokes the API keys that this subject created or rotated, also with another API key, before the time, and the keys that were created with them. Also requires `apiKeys.delete`.',
+      'Also revokes the API keys that this subject created or rotated, also with another API key, before the time, or so far if no time is given, and the keys that were created with them. Also requires `apiKeys.delete`.',
   }),
 };
 /** The input of the revocation of an end user's tokens, except the end user. */
@@ -59,9 +59,10 @@ export async function revokeTokens(context: MutationContext, input: InputOf<type
   const revoke = async () => {
     const record = await write(context, { subject, endUserId: null }, null, before, policy.tokenLifetimeMs);
     if (!apiKeys) return { ...record, apiKeyCount: 0 };
-    // A transaction that creates or rotates a key writes the same document, so no key is left over.
+    // A transaction that creates or rotates a key writes the same document, so no key is left over. Without a time in the input, each key that is
+    // there now is revoked: a key can have been created after `before`, while this transaction waited, or by a copy whose clock is ahead.
     await store.organization.touch();
-    return { ...record, apiKeyCount: await revokeKeysOf(context, subject, before) };
+    return { ...record, apiKeyCount: await revokeKeysOf(context, subject, valid!.before ? before : null) };
   };
   const done = await mutate(context, revoke, `${before.toISOString()}${apiKeys ? ' with API keys' : ''}: ${subject}`);
   context.revocations.add(done);

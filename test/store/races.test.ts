@@ -565,6 +565,17 @@ describe('an API key that is created or rotated while its creator is revoked', (
       expect(succeeded(made) || made[0].extensions.code === 'UNAUTHENTICATED').toBe(true);
       expect(await left()).toBe(0);
     });
+    it('revoking takes longer than the second to which it revokes: no key is left', async () => {
+      const hold = wire.hold(...writes);
+      const revoked = via(second, revokeAll());
+      await hold.reached;
+      await sleep(1_050);
+      const made = await via(first, make(), ada);
+      hold.release();
+      expect(made).toSatisfy(succeeded);
+      expect(await revoked).toSatisfy(succeeded);
+      expect(await left()).toBe(0);
+    });
     it('two revocations at once: both hold', async () => {
       const [held, other] = await whileHeld(revokeAll(), writes, [
         'revokeTokens',
