@@ -15,6 +15,8 @@ import { serve } from './serve.ts';
 // What others do with the subgraph: three programs compose it, and two serve it together with the subgraphs of others.
 const test = new TestGateway();
 test.federation = { adds: ['credentials'] };
+// Events are told to who listens.
+test.runsJobs = true;
 useTestGateway(test);
 
 interface Subgraph {
@@ -133,6 +135,7 @@ describe('served together with two other subgraphs', () => {
   /** What a router answers, and which subgraphs it asked for it. */
   type Ask = (query: string, as?: Caller) => Promise<{ data: Json; errors: Json[] | undefined; fetched: string[] }>;
   const routers: Record<string, Ask> = {};
+  let hiveRuntime: () => GatewayRuntime;
 
   async function listen(name: string, listener: Parameters<typeof serve>[0]): Promise<string> {
     const { origin, stop } = await serve((request, response) => {
@@ -250,7 +253,7 @@ describe('served together with two other subgraphs', () => {
   function hive(supergraph: string): Ask {
     const { propagateHeaders, ...config } = hiveConfig();
     const { fromClientToSubgraphs } = propagateHeaders;
-    const gateway: GatewayRuntime = createGatewayRuntime({
+    const gateway = createGatewayRuntime({
       ...config,
       supergraph,
       logging: false,
@@ -259,6 +262,7 @@ describe('served together with two other subgraphs', () => {
       },
     });
     stops.push(async () => gateway[Symbol.asyncDispose]());
+    hiveRuntime = () => gateway;
     return counted(async (query, authorization) => {
       const response = await gateway.fetch('http://router.test/graphql', {
         method: 'POST',
@@ -268,6 +272,41 @@ describe('served together with two other subgraphs', () => {
       return response.json();
     });
   }
+
+  it('a live query goes through the router of hive, with the token of the client, and ends with it', async () => {
+    const listening = async (as: Caller, signal?: AbortSignal) => {
+      const response = await hiveRuntime().fetch('http://router.test/graphql', {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', accept: 'text/event-stream', authorization: `Bearer ${await test.token(as)}` },
+        body: JSON.stringify({ query: 'subscription { events(types: [CREATED]) { objectType objectId } }' }),
+        ...(signal && { signal }),
+      });
+      return response.body!.pipeThrough(new TextDecoderStream() as never) as AsyncIterable<string>;
+    };
+    const leaving = new AbortController();
+    const token = await test.token(caller);
+    fetches.length = 0;
+    const made: string[] = [];
+    const told: Json[] = [];
+    let text = '';
+    for await (const part of await listening({ ...caller, token }, leaving.signal)) {
+      text += part;
+      told.push(...[...part.matchAll(/^data: (\{.*)$/gm)].map(([, data]) => JSON.parse(data!)));
+      if (told.length === 2) break;
+      // The router listens when it passes our first comment on.
+      if (made.length > told.length) continue;
+      const connector = { integration: { id: ids.integration }, name: `live ${made.length}`, baseUrl: 'https://mail.example' };
+      made.push((await test.create(caller, 'Connector', connector)).id);
+    }
+    leaving.abort();
+    expect(told, text).toEqual(made.map((objectId) => ({ data: { events: { objectType: 'CONNECTOR', objectId } } })));
+    expect([fetches, tokens.get('credentials')]).toEqual([['credentials'], `Bearer ${token}`]);
+
+    let refused = '';
+    for await (const part of await listening({ ...caller, scopes: ['connectors.get'] })) refused += part;
+    expect(refused).toContain('"code":"FORBIDDEN"');
+    expect(refused).not.toContain('"events":{');
+  });
 
   describe.each(['apollo', 'hive'])('by the router of %s', (name) => {
     const isApollo = name === 'apollo';
