@@ -361,7 +361,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     const healthOf = derivedHealth(now);
     const derivedFields: typeof healthOf = (record, before) => ({
       ...healthOf(record, before),
-      ...noticeDue(record, before),
+      ...noticeDue(record, before, now()),
       refreshAt: refreshDue(record, policy),
     });
     const stores = createStore(database, provider, now, {

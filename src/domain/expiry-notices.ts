@@ -44,12 +44,14 @@ export const expiryNoticesField = choiceList({
 
 /**
  * Returns when the next event is due that says that a credential is about to expire, for a record that is written. If nothing changes about when it
- * expires, it stays as it is. Otherwise the job determines it, because it depends on the integration.
+ * expires, it stays as it is. Otherwise the job determines it from now on, because it depends on the integration: an event of another expiry can become
+ * due before the job runs, or be due already.
  */
-export function noticeDue(record: CredentialRecord, before: CredentialRecord | null): Pick<CredentialRecord, 'noticeAt'> {
+export function noticeDue(record: CredentialRecord, before: CredentialRecord | null, now: Date): Pick<CredentialRecord, 'noticeAt'> {
   const expiries = expiriesOf(record);
   if (before !== null && isSameValue(expiries as never, expiriesOf(before) as never)) return {};
-  return { noticeAt: expiries.length === 0 ? NEVER : UNSETTLED };
+  const isDue = before?.noticeAt && before.noticeAt < now;
+  return { noticeAt: expiries.length === 0 ? NEVER : isDue ? before.noticeAt : now };
 }
 
 /**

@@ -3,7 +3,7 @@ import { type Database, translatingErrors } from './database.ts';
 import type { Happening } from './event-forms.ts';
 import { type Extent, within } from './extent.ts';
 import { boolean, date, list, mixed, nullable, oneOf, optional, text } from './fields.ts';
-import { healthFieldNames, healthFields, NEVER, newFindings, UNSETTLED, unsettledAt } from './health.ts';
+import { healthFieldNames, healthFields, NEVER, newFindings, unsettledAt } from './health.ts';
 import { fingerprintKey, settingKey, textKeys } from './lookup.ts';
 import { addLookupIndex, lookupFields, type RecordOf, recordSchema, recordStore } from './records.ts';
 import type { SecretFacts } from './secret.ts';
@@ -44,7 +44,7 @@ const fields = {
   ...healthFields,
   /** When it stops working by time alone. `NEVER` if time does not end it. Absent in records that are older than this field. */
   runsOutAt: optional(date()),
-  /** When the next event says that it is about to expire. `UNSETTLED` if that must be determined, `NEVER` if none will. Absent likewise. */
+  /** When the next event says that it is about to expire. A time in the past if that must be determined: which events were due since then. `NEVER` if none will. Absent if nobody has determined it yet. */
   noticeAt: optional(date()),
   /** Whether the connections that use it are still to be told that its state has changed. */
   isUnspread: optional(boolean()),
@@ -137,13 +137,14 @@ export function credentialStore(
         refreshable: (limit: number) => own.matching([{ refreshAt: { $lte: now() } }, { refreshAt: null }], limit),
         /** Returns at most `limit` of those about whose end an event is due, and as many of which that is not known. */
         expiring: (limit: number) => own.matching([{ noticeAt: { $lte: now() } }, { noticeAt: null }], limit),
-        /** Says that it must be determined again when events tell that the credentials of an integration are about to expire. */
+        /** Says that it must be determined again, from now on, when events tell that the credentials of an integration are about to expire. What is due stays due. */
         async unsettleNotices(integrationId: string): Promise<void> {
+          const at = now();
           await database
             .collection('credentials')
             .updateMany(
-              { ...within(extent), integrationId, runsOutAt: { $lt: NEVER } },
-              { $set: { noticeAt: UNSETTLED } },
+              { ...within(extent), integrationId, runsOutAt: { $lt: NEVER }, noticeAt: { $gt: at } },
+              { $set: { noticeAt: at } },
               database.session(),
             );
         },

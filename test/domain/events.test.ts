@@ -496,6 +496,40 @@ it('tells once for each threshold that a credential is about to expire, with two
   }
 }, 60_000);
 
+it('tells what becomes due, or is due, when another expiry or the thresholds change before the job runs', async () => {
+  const caller = { organization: test.newOrganization() };
+  const integration = { id: (await test.create(caller, 'Integration', { name: 'crm', expiryNotices: ['DAYS_7'] })).id };
+  const expiry = new Date(new X509Certificate(exampleCertificate).validTo);
+  const make = async (name: string) => {
+    const data = { certificateKeyPair: { certificate: exampleCertificate, privateKey: exampleKey } };
+    return (await test.create(caller, 'Credential', { integration, name, data, expiresAt: new Date(expiry.getTime() + DAY) })).id;
+  };
+  const [early, late, untouched] = [await make('early'), await make('late'), await make('untouched')];
+  const expires = (credential: string) =>
+    mutate(caller, 'updateCredential', { credential, expiresAt: new Date(expiry.getTime() + 2 * DAY) });
+  const at = (seconds: number) => {
+    test.time = () => new Date(expiry.getTime() - 7 * DAY + seconds * 1_000);
+  };
+  try {
+    await test.gateway.events.noticeExpiries();
+    const { readUpTo } = await page(caller);
+    at(-10);
+    await expires(early);
+    at(10);
+    await expires(late);
+    const notices = { integration, expiryNotices: ['DAYS_14', 'DAYS_7'] };
+    expect(await mutate(caller, 'updateIntegration', notices)).toMatchObject({ __typename: 'UpdateIntegrationSuccess' });
+    at(20);
+    await test.gateway.events.noticeExpiries();
+    await test.gateway.events.noticeExpiries();
+    const { nodes } = await page(caller, { after: readUpTo, types: ['ABOUT_TO_EXPIRE'] });
+    const told = nodes.map(({ objectId, expiry: { what, days } }: Json) => [objectId, what, days]);
+    expect(told.toSorted()).toEqual([early, late, untouched].map((id) => [id, 'CERTIFICATE', 7]).toSorted());
+  } finally {
+    test.time = () => new Date();
+  }
+}, 60_000);
+
 it('tells it of certificates, and of tokens that nobody can renew, and once more when the time is another one', async () => {
   const caller = { organization: test.newOrganization() };
   const integration = { id: (await test.create(caller, 'Integration', { name: 'crm', expiryNotices: ['DAYS_7'] })).id };
