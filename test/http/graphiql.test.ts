@@ -348,8 +348,8 @@ describe.skipIf(!hasBrowser)('in a browser', { timeout: 300_000 }, () => {
     const follow = (token: string) => page.evaluate((given) => location.assign(`#token=${given}`), token);
     const dialog = page.getByRole('dialog', { name: 'Switch to the access of this link?' });
     // Without a network, the editors could not load their workers, which they ask for late.
-    await expect.poll(() => page.workers().length, { timeout: 60_000 }).toBe(3);
-    await Promise.all(page.workers().map((worker) => worker.evaluate('1')));
+    const loaded = async () => (await Promise.allSettled(page.workers().map((worker) => worker.evaluate('1')))).map(({ status }) => status);
+    await expect.poll(loaded, { timeout: 60_000 }).toEqual(['fulfilled', 'fulfilled', 'fulfilled']);
     await page.context().setOffline(true);
     const sent = observed.requests.length;
 
