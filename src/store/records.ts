@@ -1,164 +1,42 @@
 import { LRUCache } from 'lru-cache';
-import { type Model, mongo, type PipelineStage, type Schema } from 'mongoose';
+import { type Model, mongo } from 'mongoose';
 import { type Noun, type NounName, nounTable } from '../access/nouns.ts';
 import { AlteredRecordError, beingPrepared, ConflictError, TimeoutError } from '../errors.ts';
 import { isMacOf, macOf, type RecordKey } from '../secrets/record-mac.ts';
-import { type Access, accessTo, indexesOf, type Path, type Requirement, widestPaths } from './access-paths.ts';
-import { type Actor, actor } from './actor.ts';
+import { type Access, accessTo, indexesOf, type Path, widestPaths } from './access-paths.ts';
 import type { Authenticity } from './authenticity.ts';
 import { type Database, translate, translatingErrors } from './database.ts';
 import { type EventNoun, type Happening, happened, isEventNoun } from './event-forms.ts';
 import { both, type Conditions, type Extent, isWithin, refuseBeyond, within } from './extent.ts';
-import {
-  date,
-  type Fields,
-  fitting,
-  list,
-  nullable,
-  number,
-  optional,
-  storable,
-  storableWhole,
-  tenantSchema,
-  text,
-  type ValuesOf,
-} from './fields.ts';
-import { globCondition, globParts } from './glob.ts';
+import { type Fields, fitting, storable, storableWhole } from './fields.ts';
+import { conditionsOf, differingField, type Filter, matcherOf, requirementsOf } from './filter.ts';
 import type { HealthState } from './health.ts';
 import { onFirstUse } from './lazily.ts';
-import { type KeyCondition, keyConditions, type LookupFilter, lookupMembers } from './lookup.ts';
+import { lookupMembers } from './lookup.ts';
+import { comparing, lastId, order, type Page, type PageOf, type PageRequest, type PageStart, ranges } from './page.ts';
+import { type Bytes, decoded, type Stage, union, untagged } from './pipelines.ts';
+import { type BaseRecord, baseFields, bookkeeping, type Change, type Document, isId, type Stored } from './record.ts';
 import { countedBytes, sumOfBytes } from './sizes.ts';
 import { newTouch } from './touch.ts';
 
 export { type Actor, viewerKinds } from './actor.ts';
+export type { Filter } from './filter.ts';
 export { newId } from './ids.ts';
+export type { Page, PageOf, PageRequest, PageStart } from './page.ts';
+export { union } from './pipelines.ts';
+export {
+  addLookupIndex,
+  type BaseRecord,
+  baseFields,
+  type Change,
+  isId,
+  lookupFields,
+  type RecordOf,
+  recordSchema,
+} from './record.ts';
 
-/** The fields of every record, besides its ids. */
-export const baseFields = {
-  /** 1 after creation, incremented by each update. */
-  version: number(),
-  createdAt: date(),
-  updatedAt: date(),
-  /** Who created it. Absent if it was created before this was stored, and in records that no viewer writes. */
-  createdBy: optional(nullable(actor)),
-  /** Who changed it last: after its creation, who created it. Absent likewise. */
-  updatedBy: optional(nullable(actor)),
-};
-
-/** The field of the nouns whose records are found by keys. Derived. Absent in records of earlier versions, until they get it. */
-export const lookupFields = { lookupKeys: optional(list(text())) };
-
-/** Adds the index of the keys. */
-export function addLookupIndex(schema: Schema): void {
-  schema.index({ organizationId: 1, lookupKeys: 1, createdAt: 1, _id: 1 });
-}
-
-/** The time of a change, and who makes it. */
-export interface Change {
-  readonly updatedAt: Date;
-  readonly updatedBy: Actor;
-}
-
-/** The fields of every record. Ids are 24 hexadecimal digits. Records are plain objects; mongoose documents stay in `store/`. */
-export interface BaseRecord extends ValuesOf<typeof baseFields> {
-  readonly id: string;
-  readonly organizationId: string;
-  /**
-   * Present if the stored record is not as the gateway wrote it. It may be shown and deleted, and nothing else: whatever it says, somebody else
-   * may have written. Only `evenAltered` returns such records, and values that do not fit their type are replaced.
-   */
-  readonly isAltered?: true;
-}
-
-/** A record of a noun with these fields. */
-export type RecordOf<F extends Fields> = BaseRecord & ValuesOf<F>;
-
-/** Not part of records. */
-const bookkeeping = {
-  /** It is written to conflict with a transaction that deletes the record. */
-  touches: optional(number()),
-  /** The size of the record in bytes, as it was counted. */
-  bytes: optional(number()),
-  /** Authenticates the rest of the document. */
-  mac: optional(text()),
-};
 /** A smaller change of the size of a record is not counted, in bytes. */
 const BYTES_STEP = 256;
-
-/** The stored form of a record. */
-type Stored<R extends BaseRecord> = Omit<R, 'id' | 'isAltered'> & { readonly _id: string } & ValuesOf<typeof bookkeeping>;
-
-/** A document as it is read: anybody who can write to the database can have written it. */
-type Document = Readonly<Record<string, unknown>>;
-
-/** The same, in BSON. */
-type Bytes = Uint8Array;
-
-/**
- * Selects records whose fields equal the given values and whose name matches the glob. If the given value is a list, one of its items must
- * match. If the field is a list, it must contain a match. No value may be undefined.
- */
-export type Filter<R extends BaseRecord> = {
-  readonly [K in keyof R]?: NonNullable<R[K]> extends readonly (infer Item)[] ? Item | readonly Item[] : R[K] | readonly R[K][];
-} & {
-  readonly nameGlob?: string;
-  /** Inclusive. */
-  readonly createdSince?: Date;
-  /** Exclusive. */
-  readonly createdBefore?: Date;
-  /** The record has a time `lastUsedAt` that is earlier, or none. */
-  readonly unusedSince?: Date;
-  /** Exclusive. */
-  readonly runsOutBefore?: Date;
-} & LookupFilter;
-
-/** The members of a filter that do not compare a field with a value. */
-const notEqualities: ReadonlySet<string> = new Set([
-  'nameGlob',
-  'createdSince',
-  'createdBefore',
-  'unusedSince',
-  'runsOutBefore',
-  ...lookupMembers,
-]);
-
-/** Returns the members of a filter that compare a field with a value. */
-function equalitiesOf(filter: object): [string, unknown][] {
-  return Object.entries(filter).filter(([name]) => !notEqualities.has(name));
-}
-
-/** The last record before a page, as encoded in a cursor: its value of the sort field, and its id. */
-export interface PageStart {
-  readonly value: string | Date;
-  readonly id: string;
-}
-
-/** The requested part of a list. */
-export interface PageRequest<SortField extends string = string> {
-  /** The maximum number of records. */
-  readonly limit: number;
-  readonly sortField: SortField;
-  readonly descending: boolean;
-  readonly after?: PageStart;
-  /** If given, the page consists of the last `limit` records before this record. */
-  readonly before?: PageStart;
-  /**
-   * Whether at most `EXAMINED_MAX` records are read for a filter and an order that no index serves together. The page can then be shorter than
-   * `limit`, or empty, although more records follow. Not limited by default.
-   */
-  readonly isBounded?: boolean;
-}
-
-/** A page of a list, in the requested order. */
-export interface Page<R> {
-  readonly records: readonly R[];
-  /** Whether more records follow the page, in the direction of reading. */
-  readonly hasMore: boolean;
-  /** Where the next page begins, if this one is shorter than requested because enough was read. */
-  readonly continuesAt?: PageStart;
-  /** Whether up to `EXAMINED_MAX` records were read for it. Without it, no more were read than the page and one. */
-  readonly wasExamined?: true;
-}
 
 /** How many records match a filter. If not exact, there are at least so many. */
 export interface Count {
@@ -170,17 +48,6 @@ export interface Count {
 export interface SomeIds {
   readonly ids: readonly string[];
   readonly isAll: boolean;
-}
-
-/** A page to read: the filter of the list, and the requested part. */
-export interface PageOf<R extends BaseRecord> {
-  readonly filter: Filter<R>;
-  readonly request: PageRequest;
-}
-
-/** Creates the schema of a record: the noun's own fields, and those of all records. */
-export function recordSchema<F extends Fields>(fields: F) {
-  return tenantSchema({ ...baseFields, ...bookkeeping, ...fields });
 }
 
 /** Reads and writes the records of one noun, within an extent only. */
@@ -1063,66 +930,22 @@ export function recordStore<R extends BaseRecord>(
 
 /** The length of the time for which the pages of a list that was too long are read one by one, in milliseconds. */
 const LONG_LIST_MS = 60_000;
+
 /** How long it is remembered that all records of an organization have keys, in milliseconds. */
 const KEYS_KNOWN_MS = 60_000;
+
 const KEYS_AT_ONCE = 200;
+
 /** The number of records that get keys within a request that needs them. */
 const KEYS_IN_REQUEST = 1_000;
 
 /** The fields of a document that are not fields of its record: its record has the id under another name. */
 const notInRecords: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), '_id', 'id', '__proto__']);
 
-function decoded(bytes: Bytes): Document {
-  return mongo.BSON.deserialize(bytes);
-}
-
 /** Returns the pipeline that reads the lists of two collections. The documents of the second one are tagged with `page`, which is 1. */
 function bothLists(first: WholeLists<unknown>, second: WholeLists<unknown>): Stage[] {
   const pipeline = [{ $match: second.conditions }, { $limit: second.limit }, { $addFields: { page: 1 } }];
   return [{ $match: first.conditions }, { $limit: first.limit }, { $unionWith: { coll: second.collectionName, pipeline } }];
-}
-
-/** The end of a document whose last field is `page`, a BSON integer of 32 bits. */
-const PAGE_TAG = Buffer.from('\u0010page\u0000', 'latin1');
-const PAGE_TAG_LENGTH = PAGE_TAG.length + 4;
-
-/** Returns the documents of each page, without the number of the page, as they are stored. Those without a number belong to the page 0. */
-function untagged(found: readonly Bytes[], pages: readonly unknown[]): Bytes[][] {
-  const byPage = pages.map((): Bytes[] => []);
-  for (const bytes of found) {
-    const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
-    const end = view.length - 1 - PAGE_TAG_LENGTH;
-    if (end > 4 && view.compare(PAGE_TAG, 0, PAGE_TAG.length, end, end + PAGE_TAG.length) === 0) {
-      const stored = new Uint8Array(end + 1);
-      view.copy(stored, 0, 0, end);
-      new DataView(stored.buffer).setInt32(0, stored.length, true);
-      byPage[view.readInt32LE(end + PAGE_TAG.length)]?.push(stored);
-    } else if (view.includes(PAGE_TAG)) {
-      // Somebody else wrote a field of this name, and the number has replaced it.
-      const { page, ...document } = decoded(bytes);
-      byPage[Number(page ?? 0)]?.push(mongo.BSON.serialize(document));
-    } else {
-      byPage[0]!.push(bytes);
-    }
-  }
-  return byPage;
-}
-
-/** Returns the field whose text is the only difference between filters. Null if they differ in more, or do not differ. */
-function differingField(filters: readonly Document[]): string | null {
-  const [first, ...others] = filters;
-  if (!first || others.length === 0) return null;
-  const names = Object.keys(first);
-  let differing: string | null = null;
-  for (const filter of others) {
-    if (Object.keys(filter).length !== names.length) return null;
-    for (const name of names) {
-      if (isSame(filter[name], first[name])) continue;
-      if (typeof filter[name] !== 'string' || (differing ?? name) !== name) return null;
-      differing = name;
-    }
-  }
-  return differing !== null && typeof first[differing] === 'string' && !notEqualities.has(differing) ? differing : null;
 }
 
 /** Returns a page of the records of a whole list. Null if one has no value to sort by. */
@@ -1136,125 +959,6 @@ function pageOf<R extends BaseRecord>(list: readonly R[], request: PageRequest):
   const records = rest.slice(0, request.limit);
   if (request.before) records.reverse();
   return { records, hasMore: rest.length > request.limit };
-}
-
-/** Ids are 24 hexadecimal digits. Only such records can be shown, because only they have a global id. */
-export function isId(id: unknown): id is string {
-  return typeof id === 'string' && /^[0-9a-f]{24}$/.test(id);
-}
-
-/** Returns a function that returns whether a record has the values that a filter asks for. Globs and times are left to the database. */
-function matcherOf(filter: object): (record: BaseRecord) => boolean {
-  const tests = equalitiesOf(filter).map(([field, wanted]): [string, (value: unknown) => boolean] => {
-    if (!Array.isArray(wanted)) return [field, (value) => isSame(value, wanted)];
-    const values = new Set<unknown>(wanted);
-    return [field, (value) => values.has(value) || (value instanceof Date && wanted.some((each) => isSame(value, each)))];
-  });
-  return (record) =>
-    tests.every(([field, isWanted]) => {
-      const value = (record as unknown as Document)[field] ?? null;
-      return Array.isArray(value) ? value.some(isWanted) : isWanted(value);
-    });
-}
-
-function isSame(a: unknown, b: unknown): boolean {
-  return a instanceof Date && b instanceof Date ? a.getTime() === b.getTime() : a === b;
-}
-
-type Stage = PipelineStage.UnionWithPipelineStage;
-
-/** Combines pipelines into one: a tree of two levels, because some query planners are slow with long chains. */
-export function union(collection: string, branches: readonly Stage[][]): Stage[] {
-  const chain = ([first = [], ...others]: readonly Stage[][]): Stage[] => [
-    ...first,
-    ...others.map((pipeline) => ({ $unionWith: { coll: collection, pipeline } })),
-  ];
-  const width = Math.ceil(Math.sqrt(branches.length));
-  const groups = Array.from({ length: Math.ceil(branches.length / width) }, (_, group) =>
-    branches.slice(group * width, (group + 1) * width),
-  );
-  return chain(groups.map(chain));
-}
-
-/** Whether a value may stand in a filter as it is. */
-function isPlain(value: unknown): boolean {
-  return value === null || ['string', 'number', 'boolean'].includes(typeof value) || value instanceof Date;
-}
-
-function conditionsOf(filter: object, fields: Fields, nameField: string): Conditions {
-  const { nameGlob, createdSince, createdBefore, unusedSince, runsOutBefore, ...rest } = filter as Filter<BaseRecord>;
-  const conditions: Record<string, unknown> = {};
-  for (const [field, value] of equalitiesOf(filter)) {
-    if (field !== 'id' && !(field in fields)) throw new TypeError(`A filter compares ${field}, which is no field.`);
-    // A condition that is missing would find everything, and an object would be an operator.
-    if (![value].flat().every(isPlain)) throw new TypeError(`A filter compares ${field} with a value that no field has.`);
-    conditions[field === 'id' ? '_id' : field] = Array.isArray(value) ? { $in: value } : value;
-  }
-  if (createdSince || createdBefore) {
-    conditions.createdAt = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
-  }
-  if (runsOutBefore) conditions.runsOutAt = { $lt: runsOutBefore };
-  const others: Conditions[] = [
-    ...(nameGlob === undefined ? [] : [{ [nameField]: globCondition(nameGlob) }]),
-    ...(unusedSince ? [{ lastUsedAt: notSince(unusedSince) }] : []),
-    ...keyConditions(rest).map((each) => ({ lookupKeys: conditionOn(each) })),
-  ];
-  return others.reduce(both, conditions as Conditions);
-}
-
-/** Returns the condition that a time is earlier, or that there is none. */
-function notSince(time: Date): object {
-  return { $not: { $gte: time } };
-}
-
-/** Returns a condition on the keys as in a query. */
-function conditionOn(condition: KeyCondition): unknown {
-  if ('pattern' in condition) return condition.pattern;
-  return condition.keys.length === 1 ? condition.keys[0] : { $in: condition.keys };
-}
-
-/**
- * Returns what a filter requires within an extent, field by field.
- * @throws TypeError when it compares a field with a value that no field has
- */
-function requirementsOf({ organizationId, confines }: Extent, filter: object, nameField: string): Requirement[] {
-  const { nameGlob, createdSince, createdBefore, unusedSince, runsOutBefore, ...rest } = filter as Filter<BaseRecord>;
-  const values = new Map<string, readonly unknown[]>();
-  const require = (field: string, wanted: readonly unknown[]) => {
-    const already = values.get(field);
-    values.set(field, already ? already.filter((value) => wanted.includes(value)) : [...new Set(wanted)]);
-  };
-  require('organizationId', [organizationId]);
-  for (const [field, value] of Object.entries(confines === 'nothing' ? {} : confines)) require(field === 'id' ? '_id' : field, [value]);
-  if (confines === 'nothing') require('_id', []);
-  for (const [field, value] of equalitiesOf(filter)) require(field === 'id' ? '_id' : field, [value].flat());
-  // Each end user and each credential belongs to one integration, and a viewer that is limited to one finds only those that belong to it.
-  const isLimited = confines !== 'nothing' && confines.integrationId !== undefined;
-  const isInOne = isLimited && (values.has('endUserId') || values.has('credentialIds'));
-  const requirements = [...values].map(([field, wanted]): Requirement => {
-    const condition = wanted.length === 1 ? wanted[0] : { $in: wanted };
-    return { field, condition, form: 'values', size: wanted.length, isImplied: field === 'integrationId' && isInOne };
-  });
-  if (createdSince || createdBefore) {
-    const condition = { ...(createdSince && { $gte: createdSince }), ...(createdBefore && { $lt: createdBefore }) };
-    requirements.push({ field: 'createdAt', condition, form: 'range' });
-  }
-  if (runsOutBefore) requirements.push({ field: 'runsOutAt', condition: { $lt: runsOutBefore }, form: 'range' });
-  if (nameGlob !== undefined) {
-    const { name, range, pattern, isPrefix } = globParts(nameGlob);
-    if (name !== undefined) requirements.push({ field: nameField, condition: name, form: 'values', size: 1 });
-    if (range) requirements.push({ field: nameField, condition: range, form: 'range' });
-    // The range says it all.
-    if (pattern && !isPrefix) requirements.push({ field: nameField, condition: pattern, form: 'other' });
-  }
-  if (unusedSince) requirements.push({ field: 'lastUsedAt', condition: notSince(unusedSince), form: 'other' });
-  for (const each of keyConditions(rest)) {
-    const form = 'pattern' in each ? 'other' : 'values';
-    // Databases do not merge several key ranges of a list in order.
-    const size = 'keys' in each && each.keys.length > 1 ? Number.POSITIVE_INFINITY : 1;
-    requirements.push({ field: 'lookupKeys', condition: conditionOn(each), form, size });
-  }
-  return requirements;
 }
 
 /** How to read a page: a few records that are not in order, or records in order, up to a position. Without both, exactly its records. */
@@ -1296,56 +1000,6 @@ function looksOf({ candidates, inOrder }: Exclude<Access, 'direct'>, request: Pa
  * records with the same value of the sort field.)
  */
 export const EXAMINED_MAX = 1_000;
+
 /** How many ids come in one reply of the database. */
 const IDS_AT_ONCE = 10_000;
-
-/** Reading backward from `before` is the same as reading forward in the opposite order. */
-function ascending(request: PageRequest): boolean {
-  return request.descending === Boolean(request.before);
-}
-
-/** After all ids in the direction of reading: for a cursor that continues after something that somebody else has stored without an id. */
-function lastId(request: PageRequest): string {
-  return (ascending(request) ? 'f' : '0').repeat(24);
-}
-
-function order(request: PageRequest): Record<string, 1 | -1> {
-  const direction = ascending(request) ? 1 : -1;
-  return { [request.sortField]: direction, _id: direction };
-}
-
-/**
- * Returns the key ranges after a cursor, up to and including a position if one is given: the remaining records with the same sort value, and all
- * with a later one. Each is one interval of the index, so a page reads only the records that it returns. The performance of one `$or` over all
- * would depend on the query planner.
- */
-function ranges(request: PageRequest, to?: PageStart): Conditions[] {
-  const { sortField } = request;
-  const from = request.before ?? request.after;
-  const [beyond, within] = ascending(request) ? ['$gt', '$lt'] : ['$lt', '$gt'];
-  const upToId = to && { [`${within}e`]: to.id };
-  if (from && to && isSame(from.value, to.value)) return [{ [sortField]: from.value, _id: { [beyond]: from.id, ...upToId } }];
-  const between = { ...(from && { [beyond]: from.value }), ...(to && { [within]: to.value }) };
-  return [
-    ...(from ? [{ [sortField]: from.value, _id: { [beyond]: from.id } }] : []),
-    from || to ? { [sortField]: between } : {},
-    ...(to ? [{ [sortField]: to.value, _id: upToId }] : []),
-  ];
-}
-
-const HIGH = /[\ud800-\uffff]/;
-
-/** Compares records in the same order as `order`, to merge the two ranges of a page. Compares strings by their UTF-8 bytes, as MongoDB does. */
-function comparing(request: PageRequest) {
-  const sign = ascending(request) ? 1 : -1;
-  const compare = (a: unknown, b: unknown) =>
-    a instanceof Date && b instanceof Date ? a.getTime() - b.getTime() : compareTexts(String(a), String(b));
-  return <R extends BaseRecord>(a: R, b: R): number =>
-    sign * (compare(a[request.sortField as keyof R], b[request.sortField as keyof R]) || compare(a.id, b.id));
-}
-
-/** Compares texts by their UTF-8 bytes. Below the surrogates, UTF-16 has the same order. */
-function compareTexts(a: string, b: string): number {
-  if (a === b) return 0;
-  return HIGH.test(a) || HIGH.test(b) ? Buffer.compare(Buffer.from(a), Buffer.from(b)) : a < b ? -1 : 1;
-}
