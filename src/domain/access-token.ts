@@ -167,21 +167,12 @@ export function createTokens(gateway: () => GatewayContext) {
      * After a short wait it runs though a refresh is under way; `isAlone` says whether none is.
      */
     async withoutRefresh<T>({ viewer: { organizationId } }: DomainContext, id: string, run: (isAlone: boolean) => Promise<T>): Promise<T> {
-      const { store, now } = contextFor(organizationId);
-      const owner = randomUUID();
-      const name = leaseName(id, null);
-      const begin = performance.now();
-      const take = () => store.leases.take(name, owner, now(), new Date(now().getTime() + LEASE_MS));
-      let isAlone = await beforeChanges(take);
-      for (let pause = POLL_MIN_MS; !isAlone && performance.now() - begin < SHORT_WAIT_MS; pause = Math.min(2 * pause, POLL_MAX_MS)) {
-        await setTimeout(pause / 2 + Math.random() * (pause / 2));
-        isAlone = await beforeChanges(take);
-      }
+      const lease = leaseOf(contextFor(organizationId), id, null);
+      const isAlone = await triedUntil(SHORT_WAIT_MS, () => beforeChanges(lease.take));
       try {
         return await run(isAlone);
       } finally {
-        // If this fails, it ends by time.
-        if (isAlone) await store.leases.release(name, owner).catch(() => {});
+        if (isAlone) await lease.release();
       }
     },
 
@@ -219,34 +210,51 @@ async function opened({ store }: DomainContext, record: CredentialRecord, field:
   return { token, tokenType: tokenType ?? 'Bearer', expiresAt: endOf(record, field) ?? null };
 }
 
-function leaseName(id: string, field: string | null): string {
-  return `${id} ${field ?? ''}`;
+/** Returns the lease of the tokens of a credential, or of one obtained token: whoever has it may refresh them. One copy has it at a time. */
+function leaseOf({ store, now }: DomainContext, id: string, field: string | null) {
+  const owner = randomUUID();
+  const name = `${id} ${field ?? ''}`;
+  return {
+    take: () => store.leases.take(name, owner, now(), new Date(now().getTime() + LEASE_MS)),
+    // If this fails, it ends by time.
+    release: () => store.leases.release(name, owner).catch(() => {}),
+  };
+}
+
+/** Tries something until it succeeds, for about `waitMs` milliseconds. Pauses between the tries, longer each time. Returns whether it has succeeded. */
+async function triedUntil(waitMs: number, attempt: () => Promise<boolean>): Promise<boolean> {
+  const begin = performance.now();
+  for (let pause = POLL_MIN_MS; ; pause = Math.min(2 * pause, POLL_MAX_MS)) {
+    if (await attempt()) return true;
+    if (performance.now() - begin > waitMs) return false;
+    await setTimeout(pause / 2 + Math.random() * (pause / 2));
+  }
 }
 
 /** Does what is wanted when it is this copy’s turn, or waits until another copy has done it. */
 async function refreshedByOneCopy(context: DomainContext, wanted: Wanted): Promise<CredentialRecord> {
-  const { store, now } = context;
   const { id } = wanted.source.credential;
-  const owner = randomUUID();
-  const name = leaseName(id, wanted.field);
-  const begin = performance.now();
-  for (let pause = POLL_MIN_MS; ; pause = Math.min(2 * pause, POLL_MAX_MS)) {
+  const lease = leaseOf(context, id, wanted.field);
+  const look = async () => {
     const record = await current(context, id);
-    if (wanted.isDone(record)) return record;
-    refuseUnpromising(record, wanted, now());
-    if (await store.leases.take(name, owner, now(), new Date(now().getTime() + LEASE_MS))) break;
-    if (performance.now() - begin > WAIT_MS) throw new ServiceFailedError('TIMEOUT');
-    await setTimeout(pause / 2 + Math.random() * (pause / 2));
-  }
+    const isDone = wanted.isDone(record);
+    if (!isDone) refuseUnpromising(record, wanted, context.now());
+    return { record, isDone };
+  };
+  let done: CredentialRecord | undefined;
+  const isOver = await triedUntil(WAIT_MS, async () => {
+    const { record, isDone } = await look();
+    if (isDone) done = record;
+    return isDone || lease.take();
+  });
+  if (done) return done;
+  if (!isOver) throw new ServiceFailedError('TIMEOUT');
   try {
     // Another copy can have done it since the record was read.
-    const record = await current(context, id);
-    if (wanted.isDone(record)) return record;
-    refuseUnpromising(record, wanted, now());
-    return await obtained(context, record, wanted);
+    const { record, isDone } = await look();
+    return isDone ? record : await obtained(context, record, wanted);
   } finally {
-    // If this fails, it ends by time.
-    await store.leases.release(name, owner).catch(() => {});
+    await lease.release();
   }
 }
 

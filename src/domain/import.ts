@@ -80,7 +80,7 @@ export class ItemError extends Error {
 class NothingImported extends Error {}
 
 /** The time limit of the operation is close, and an item was not tried. */
-class NoTimeLeftError extends GatewayError {
+export class NoTimeLeftError extends GatewayError {
   constructor() {
     super('TIMEOUT', 'The operation has no time left for this item, which was not imported. Import it again, or fewer at once.');
   }
