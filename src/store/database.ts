@@ -246,11 +246,14 @@ function noResponse(): UnavailableError {
 
 /** Wraps functions so that they throw our errors instead of the driver's. Errors that make a transaction retry are not changed. */
 export function translatingErrors<Functions extends object>(functions: Functions): Functions {
+  const own = functions as Readonly<Record<string, (...args: unknown[]) => unknown>>;
   const wrapped: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(functions)) {
+  // Stores are made for each request. To read the names only costs less than to make a list of entries.
+  for (const name of Object.keys(own)) {
+    const run = own[name]!;
     wrapped[name] = async (...args: unknown[]) => {
       try {
-        return await patiently(async () => value(...args));
+        return await patiently(async () => run(...args));
       } catch (error) {
         throw translate(error);
       }

@@ -25,9 +25,12 @@ const KEYS_AT_ONCE = 200;
 /** The number of records that get keys within a request that needs them. */
 const KEYS_IN_REQUEST = 1_000;
 
-/** The derived keys of the records of one noun: gives them to records that are written, and to those that an earlier version wrote. */
 export type LookupKeys<R extends BaseRecord> = ReturnType<ReturnType<typeof lookupKeysIn<R>>>;
 
+/**
+ * Returns a function that returns, for a selection, what gives their derived keys to the records of one noun: to those that are written, and to
+ * those that an earlier version wrote.
+ */
 export function lookupKeysIn<R extends BaseRecord>(collection: RecordCollection, { noun, lookupKeys }: LookupOptions<R>) {
   const { database, driver, find } = collection;
   /** The organizations whose records have keys, or have lately had. Copies of an earlier version can still write some without. */

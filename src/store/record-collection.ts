@@ -7,9 +7,9 @@ import { type Bytes, type Stage, union } from './pipelines.ts';
 /** How many ids come in one reply of the database. */
 export const IDS_AT_ONCE = 10_000;
 
-/** The collection of one noun, and the commands by which the parts of its store read it. */
 export type RecordCollection = ReturnType<typeof recordCollection>;
 
+/** Returns the collection of one noun, and the commands by which the parts of its store read it. */
 export function recordCollection<D>(database: Database, typedModel: Model<D>) {
   // The fields of a noun are data here, so mongoose's exact types for filters and updates cannot be used. `strict` checks them at run time.
   const model = typedModel as unknown as Model<Record<string, unknown>>;

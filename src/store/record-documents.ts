@@ -27,9 +27,12 @@ export type Altered = 'refused' | 'shown';
 /** The fields of a document that are not fields of its record: its record has the id under another name. */
 const notInRecords: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), '_id', 'id', '__proto__']);
 
-/** Makes documents of records and records of documents, and proves by the MAC that the gateway has written a document. */
 export type Documents<R extends BaseRecord> = ReturnType<ReturnType<typeof recordDocuments<R>>>;
 
+/**
+ * Returns a function that returns, for a selection, what makes documents of records and records of documents, and what proves by the MAC that the
+ * gateway has written a document.
+ */
 export function recordDocuments<R extends BaseRecord>({ noun, fields, authenticity, unauthenticated = [] }: DocumentOptions<R>) {
   const { label } = nounTable[noun];
   const allFields: Fields = { ...baseFields, ...fields };

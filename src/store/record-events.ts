@@ -11,9 +11,9 @@ export interface EventOptions<R extends BaseRecord> {
   readonly happenings?: (record: R, before: R) => readonly (Pick<Happening, 'type'> & Partial<Happening>)[];
 }
 
-/** What is told of the records of one noun when they are written. */
 export type RecordEvents<R extends BaseRecord> = ReturnType<typeof recordEvents<R>>;
 
+/** Returns what tells what has happened to the records of one noun when they are written. */
 export function recordEvents<R extends BaseRecord>({ noun, authenticity, happenings = () => [] }: EventOptions<R>) {
   const eventOf = (type: Happening['type'], record: BaseRecord, more?: Partial<Happening>) =>
     happened(noun as EventNoun, type, record as never, more);

@@ -23,7 +23,7 @@ export interface WriteOptions<R extends BaseRecord> {
   readonly derived?: (record: R, before: R | null) => Partial<R>;
 }
 
-/** Returns the functions that insert, change and delete records. What they write is counted, and its events are noted. */
+/** Returns a function that returns, for a selection, the functions that insert, change and delete records. They count what they write, and note its events. */
 export function recordWrites<R extends BaseRecord>(
   { database, name: collectionName, driver, model }: RecordCollection,
   { outbox, eventOf, othersOf, stateChange }: RecordEvents<R>,

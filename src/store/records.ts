@@ -85,14 +85,12 @@ export function recordStore<R extends BaseRecord>(database: Database, model: Mod
       evenAltered: reads('shown'),
       /** @throws AlteredRecordError when a record that was found is altered */
       ...reads('refused'),
-      ...translatingErrors({
-        ...recordCounts(collection, selection, lookupKeys),
-        ...writesWithin(selection, documents, lookupKeys),
-        ...recordNotes(collection, events, selection, documents),
-        ...unhiddenReads(collection, selection, documents),
-        ...recordVerification(collection, selection, documents),
-        completeKeys: lookupKeys.completeKeys,
-      }),
+      ...translatingErrors(unhiddenReads(collection, selection, documents)),
+      ...translatingErrors(recordCounts(collection, selection, lookupKeys)),
+      ...translatingErrors(writesWithin(selection, documents, lookupKeys)),
+      ...translatingErrors(recordNotes(collection, events, selection, documents)),
+      ...translatingErrors(recordVerification(collection, selection, documents)),
+      ...translatingErrors({ completeKeys: lookupKeys.completeKeys }),
     };
   };
 }

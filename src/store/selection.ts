@@ -15,9 +15,12 @@ export interface SelectionOptions<R extends BaseRecord> {
   readonly visible?: { readonly condition: () => Conditions; readonly hidden: () => Conditions; readonly holds: (record: R) => boolean };
 }
 
-/** What filters select of the records of one noun within an extent. Every query of the store begins with conditions that are made here. */
 export type Selection<R extends BaseRecord> = ReturnType<ReturnType<typeof selections<R>>>;
 
+/**
+ * Returns a function that returns what filters select of the records of one noun within an extent. Every query of the store begins with conditions
+ * that are made here.
+ */
 export function selections<R extends BaseRecord>({ fields, nameField = 'name', visible }: SelectionOptions<R>) {
   const allFields = { ...baseFields, ...fields };
   return (extent: Extent) => {

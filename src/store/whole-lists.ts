@@ -21,7 +21,7 @@ export interface WholeLists<R> {
 /** The length of the time for which the pages of a list that was too long are read one by one, in milliseconds. */
 const LONG_LIST_MS = 60_000;
 
-/** Returns a function that finds out whether the pages of several lists can be answered by one read of these lists as a whole. */
+/** Returns a function that returns, for a selection, how to answer the pages of several lists by one read of these lists as a whole. */
 export function wholeListsIn<R extends BaseRecord>({ name: collectionName }: RecordCollection) {
   /**
    * How many records certain lists exceeded lately, or held besides one that is not as the gateway wrote it, by organization and filter. Until then,
