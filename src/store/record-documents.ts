@@ -29,31 +29,40 @@ const notInRecords: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), 
 
 export type Documents<R extends BaseRecord> = ReturnType<ReturnType<typeof recordDocuments<R>>>;
 
-/**
- * Returns a function that returns, for a selection, what makes documents of records and records of documents, and what proves by the MAC that the
- * gateway has written a document.
- */
-export function recordDocuments<R extends BaseRecord>({ noun, fields, authenticity, unauthenticated = [] }: DocumentOptions<R>) {
-  const { label } = nounTable[noun];
+/** Returns how the fields of a noun are stored. */
+function formOf<R extends BaseRecord>({ fields, authenticity, unauthenticated = [] }: DocumentOptions<R>) {
   const allFields: Fields = { ...baseFields, ...fields };
   // Anybody who can write to the database can have written these: what does not fit its type is read as blank.
   const unproven = authenticity ? Object.fromEntries(unauthenticated.map((name) => [name, fields[name]!])) : allFields;
   const hasUnproven = Object.keys(unproven).length > 0;
   /** What the MAC does not cover. */
   const uncovered: ReadonlySet<string> = new Set([...Object.keys(bookkeeping), ...unauthenticated]);
+  return {
+    allFields,
+    uncovered,
+    isCovered: (field: string): boolean => !uncovered.has(field),
+    /** Returns whether a value fits a field of the records. */
+    fits: (field: string, value: unknown): boolean => allFields[field]?.fits(value) ?? false,
+    /** Returns the values of some fields as they are stored. @throws TypeError when one does not fit */
+    storableOf: (values: object) => storable(allFields, values as Document),
 
-  /** Returns the record of a document. */
-  function toRecord(document: Document): R {
-    const record: Record<string, unknown> = { id: document._id };
-    for (const name of Object.keys(document)) if (!notInRecords.has(name)) record[name] = document[name];
-    return (hasUnproven ? Object.assign(record, fitting(unproven, record)) : record) as unknown as R;
-  }
+    /** Returns the record of a document. */
+    toRecord(document: Document): R {
+      const record: Record<string, unknown> = { id: document._id };
+      for (const name of Object.keys(document)) if (!notInRecords.has(name)) record[name] = document[name];
+      return (hasUnproven ? Object.assign(record, fitting(unproven, record)) : record) as unknown as R;
+    },
+  };
+}
 
-  /** Returns whether a value fits a field of the records. */
-  const fits = (field: string, value: unknown): boolean => allFields[field]?.fits(value) ?? false;
-  const isCovered = (field: string): boolean => !uncovered.has(field);
-  /** Returns the values of some fields as they are stored. @throws TypeError when one does not fit */
-  const storableOf = (values: object) => storable(allFields, values as Document);
+/**
+ * Returns a function that returns, for a selection, what makes documents of records and records of documents, and what proves by the MAC that the
+ * gateway has written a document.
+ */
+export function recordDocuments<R extends BaseRecord>(options: DocumentOptions<R>) {
+  const { noun, authenticity } = options;
+  const { label } = nounTable[noun];
+  const { allFields, uncovered, isCovered, fits, storableOf, toRecord } = formOf(options);
 
   return ({ extent: { organizationId, confines }, wanted, visible }: Selection<R>) => {
     const isConfined = confines === 'nothing' || Object.keys(confines).length > 0;

@@ -1,16 +1,14 @@
 import { mongo } from 'mongoose';
 import { nounTable } from '../access/nouns.ts';
 import { AlteredRecordError, ConflictError } from '../errors.ts';
-import type { Happening } from './event-forms.ts';
 import { both, refuseBeyond } from './extent.ts';
-import type { Filter } from './filter.ts';
 import type { LookupKeys } from './lookup-keys.ts';
-import { type BaseRecord, type Change, type Document, isId } from './record.ts';
-import { IDS_AT_ONCE, type RecordCollection } from './record-collection.ts';
+import type { BaseRecord, Change, Document } from './record.ts';
+import type { RecordCollection } from './record-collection.ts';
 import type { Documents } from './record-documents.ts';
 import type { RecordEvents } from './record-events.ts';
 import type { Selection } from './selection.ts';
-import { countedBytes, sumOfBytes } from './sizes.ts';
+import { countedBytes } from './sizes.ts';
 
 /** A smaller change of the size of a record is not counted, in bytes. */
 const BYTES_STEP = 256;
@@ -23,15 +21,15 @@ export interface WriteOptions<R extends BaseRecord> {
   readonly derived?: (record: R, before: R | null) => Partial<R>;
 }
 
-/** Returns a function that returns, for a selection, the functions that insert, change and delete records. They count what they write, and note its events. */
+/** Returns a function that returns, for a selection, the functions that insert and change records. They count what they write, and note its events. */
 export function recordWrites<R extends BaseRecord>(
-  { database, name: collectionName, driver, model }: RecordCollection,
+  { database, name: collectionName, driver }: RecordCollection,
   { outbox, eventOf, othersOf, stateChange }: RecordEvents<R>,
   { derived = () => ({}) }: WriteOptions<R>,
 ) {
   return (
     { extent, written }: Selection<R>,
-    { noun, toRecord, storedForm, storableOf, macFor, recordKey, isIntact, shownAltered }: Documents<R>,
+    { noun, toRecord, storedForm, storableOf, macFor }: Documents<R>,
     { keyed, keysOf }: LookupKeys<R>,
   ) => {
     const { organizationId } = extent;
@@ -93,28 +91,6 @@ export function recordWrites<R extends BaseRecord>(
       return replaced;
     }
 
-    /**
-     * Notes the deletion of records, with what they were, before they are deleted. Returns the sum of their sizes. They are read one after the other,
-     * because there can be many.
-     */
-    async function noteDeletion(filter: Filter<R>): Promise<number> {
-      const key = await recordKey().catch(() => null);
-      const all: Happening[] = [];
-      let bytes = 0;
-      for await (const document of driver.find(written(filter), {
-        batchSize: IDS_AT_ONCE,
-        ...database.session(),
-      }) as AsyncIterable<Document>) {
-        bytes += countedBytes(document.bytes);
-        // Only such an object has a global id. Whatever somebody else has written there is no text of an event.
-        if (!isId(document._id)) continue;
-        const isProven = key !== null && isIntact(key, document);
-        all.push(eventOf('DELETED', isProven ? toRecord(document) : shownAltered({ _id: document._id })));
-      }
-      await outbox!.note(organizationId, all);
-      return bytes;
-    }
-
     return {
       /** @throws Error when the record is outside the extent */
       async insert(record: R): Promise<R> {
@@ -150,15 +126,6 @@ export function recordWrites<R extends BaseRecord>(
       rewrite(record: R, changes: Partial<Omit<R, keyof BaseRecord>>): Promise<R> {
         database.exempt(organizationId);
         return replace(record, changes, { version: record.version, updatedAt: record.updatedAt });
-      },
-
-      /** Deletes all matching records, including those that reads hide. */
-      async remove(filter: Filter<R>): Promise<number> {
-        if (!isCounted) return (await model.deleteMany(written(filter))).deletedCount;
-        const bytes = outbox && !outbox.isSilent() ? await noteDeletion(filter) : await sumOfBytes(model, written(filter));
-        const { deletedCount } = await model.deleteMany(written(filter));
-        if (deletedCount > 0) await database.account(organizationId, { [collectionName]: -deletedCount, bytes: -bytes });
-        return deletedCount;
       },
     };
   };

@@ -10,6 +10,7 @@ import { type DocumentOptions, recordDocuments } from './record-documents.ts';
 import { type EventOptions, recordEvents } from './record-events.ts';
 import { recordNotes } from './record-notes.ts';
 import { recordReads, unhiddenReads } from './record-reads.ts';
+import { recordRemoval } from './record-removal.ts';
 import { recordVerification } from './record-verification.ts';
 import { recordWrites, type WriteOptions } from './record-writes.ts';
 import { type SelectionOptions, selections } from './selection.ts';
@@ -53,7 +54,8 @@ interface RecordStoreOptions<R extends BaseRecord>
  * - `filter.ts` and `selection.ts` make conditions of filters. Every query begins with those of the extent.
  * - `record-documents.ts` makes records of documents. Every record is stored with a MAC, and every read verifies it.
  * - `record-reads.ts` reads, with `page-reads.ts` and `whole-lists.ts` for pages; `record-counts.ts` counts.
- * - `record-writes.ts` inserts, changes and deletes; `record-notes.ts` writes what the MAC does not cover; `record-events.ts` tells what happened.
+ * - `record-writes.ts` inserts and changes; `record-removal.ts` deletes; `record-notes.ts` writes what the MAC does not cover; `record-events.ts` tells
+ *   what happened.
  * - `lookup-keys.ts` keeps the derived keys; `record-verification.ts` checks everything that is stored.
  *
  * A record that does not verify is refused, so no rule can be based on it. Only the reads in `evenAltered` return it, for display and deletion,
@@ -88,6 +90,7 @@ export function recordStore<R extends BaseRecord>(database: Database, model: Mod
       ...translatingErrors(unhiddenReads(collection, selection, documents)),
       ...translatingErrors(recordCounts(collection, selection, lookupKeys)),
       ...translatingErrors(writesWithin(selection, documents, lookupKeys)),
+      ...translatingErrors(recordRemoval(collection, events, selection, documents)),
       ...translatingErrors(recordNotes(collection, events, selection, documents)),
       ...translatingErrors(recordVerification(collection, selection, documents)),
       ...translatingErrors({ completeKeys: lookupKeys.completeKeys }),
