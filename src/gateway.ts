@@ -97,7 +97,7 @@ export type { IntegrityReport } from './domain/integrity.ts';
 export type { KeyProgress, KeyRunOptions, RewrapReport, RotationOptions, RotationReport } from './domain/keys.ts';
 export type { MigrationReport } from './domain/migration.ts';
 export { socketGroup } from './http/limits/address.ts';
-export { isProxyPath } from './http/paths.ts';
+export { isProxyTarget } from './http/target.ts';
 export { MissingPackageError } from './optional-package.ts';
 export { builtInKinds, failuresOf, isAwsKmsKeyArn, MasterKeyError, PlatformLogMissingError, TrustedDocumentsError };
 

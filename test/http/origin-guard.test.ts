@@ -152,7 +152,7 @@ describe('what a request is', () => {
   });
 
   it('finds nothing at another path', async () => {
-    for (const path of ['//', '/graphql2', '/admin', '/.env', '/nowhere?x=/graphql', '/nowhere/graphql']) {
+    for (const path of ['/graphql2', '/admin', '/.env', '/nowhere?x=/graphql', '/nowhere/graphql']) {
       await refused(await ask(path), 404, 'BAD_REQUEST');
     }
   });
