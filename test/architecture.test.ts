@@ -44,13 +44,13 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   http: ['schema', 'domain', ...leaves],
   'embedded-mongodb': [],
   'placeholders.ts': [],
-  'config.ts': ['access', 'limits.ts', 'schema-names.ts', 'url.ts', 'placeholders.ts', 'audit-sink.ts'],
+  config: ['access', 'limits.ts', 'schema-names.ts', 'url.ts', 'placeholders.ts', 'audit-sink.ts'],
   'jobs.ts': ['logger.ts'],
   'audit-sink.ts': [],
   'gateway.ts': ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
   'api.ts': ['gateway.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...everythingBelow],
   'testing.ts': ['schema', ...leaves],
-  cli: ['gateway.ts', 'config.ts', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
+  cli: ['gateway.ts', 'config', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };
 
@@ -82,7 +82,7 @@ const packageOwners: Readonly<Record<string, readonly string[]>> = {
   'lru-cache': ['domain/findings.ts', 'http', 'store'],
   pino: ['cli'],
   'pino-pretty': ['cli/logger.ts'],
-  zod: ['config.ts', 'fields', 'domain/transfer-lines.ts', 'schema/kit/cursor.ts', 'cli'],
+  zod: ['config', 'fields', 'domain/transfer-lines.ts', 'schema/kit/cursor.ts', 'cli'],
 };
 
 /** `Redacted#expose`; Pothos has an `expose` too, which takes a field’s name. */

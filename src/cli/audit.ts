@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import type { AuditHead, Gateway } from '../gateway.ts';
 
 const headLine = z.object({ organization: z.string(), sequence: z.int(), headHash: z.string() });

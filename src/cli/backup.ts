@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import { type Config, ConfigError, dataPaths } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config/index.ts';
 import { backupEmbeddedMongodb, checkEmbeddedMongodb, restoreEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import { PlatformLogMissingError } from '../gateway.ts';
 import { openGateway } from './open-gateway.ts';

@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
 import { grantableScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
 import { UnauthenticatedError } from '../errors.ts';

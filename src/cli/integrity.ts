@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { NotFoundError } from '../errors.ts';
 import type { Gateway } from '../gateway.ts';
 

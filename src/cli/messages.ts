@@ -1,4 +1,4 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { GatewayError } from '../errors.ts';
 import { failuresOf, isDatabaseUnavailable, MasterKeyError, PlatformLogMissingError } from '../gateway.ts';
 

@@ -2,7 +2,7 @@ import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync } f
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
-import { type Config, ConfigError, dataPaths } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config/index.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
 import type { Gateway, MasterKeySource } from '../gateway.ts';
 import { SchemaNamesError } from '../schema-names.ts';

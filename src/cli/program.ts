@@ -1,6 +1,6 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { grantableScopes, namedScopes } from '../access/scopes.ts';
-import { ConfigError, readConfig } from '../config.ts';
+import { ConfigError, readConfig } from '../config/index.ts';
 import type { Gateway } from '../gateway.ts';
 import { printDefect } from './crash.ts';
 import { openGateway } from './open-gateway.ts';

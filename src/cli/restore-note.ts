@@ -1,6 +1,6 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { z } from 'zod';
-import { dataPaths } from '../config.ts';
+import { dataPaths } from '../config/index.ts';
 import { type Gateway, systemUser } from '../gateway.ts';
 
 const restoreNote = z.object({ at: z.iso.datetime(), by: z.string() });

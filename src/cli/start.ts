@@ -1,7 +1,7 @@
 import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { scopes, scopesOf } from '../access/scopes.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/index.ts';
 import type { Gateway } from '../gateway.ts';
 import { openGateway } from './open-gateway.ts';
 import { continueOnClosedOutput } from './output.ts';

@@ -1,4 +1,4 @@
-import { ConfigError, readSubgraphConfig } from '../config.ts';
+import { ConfigError, readSubgraphConfig } from '../config/index.ts';
 import { SchemaNamesError } from '../schema-names.ts';
 
 /** Returns the text of the subgraph, as the settings have it. Needs neither a database nor a key. @throws ConfigError */

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { ValidationError } from '../errors.ts';
 import { requireTransferKey } from '../gateway.ts';
 import { readPrivateFile } from './private-files.ts';

@@ -3,7 +3,7 @@ import { createReadStream, existsSync } from 'node:fs';
 import { link, open, rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { type Gateway, LineError, type TransferReport } from '../gateway.ts';
 import { count } from './messages.ts';
 import { readImportKey, readRecipientKey } from './transfer-keys.ts';

@@ -271,7 +271,7 @@ describe('the gateway in a server of one’s own', () => {
   });
 
   it('reads nothing of the environment that is a setting of the command line', async () => {
-    const { settingNames } = await import('../../src/config.ts');
+    const { settingNames } = await import('../../src/config/index.ts');
     expect(settingNames.length).toBeGreaterThan(20);
     expect(told.read.filter((name: string) => (settingNames as readonly string[]).includes(name))).toEqual([]);
   });
