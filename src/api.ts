@@ -1,7 +1,7 @@
 // What `import … from 'credential-gateway'` gives. Only what is exported here is promised to last.
 import type { RequestListener } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
-import { createGateway as createWholeGateway, MasterKeyError, type GatewayOptions as WholeOptions } from './gateway.ts';
+import { createGateway as createWholeGateway, MasterKeyError, type GatewayOptions as WholeOptions } from './gateway/index.ts';
 import type { ExecutionResult, Operation } from './http/index.ts';
 import { keyPlaceholder, SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 import { KEY_BYTES } from './secrets/key-provider.ts';
@@ -23,7 +23,7 @@ export {
   OldFormatError,
   subgraphText,
   TrustedDocumentsError,
-} from './gateway.ts';
+} from './gateway/index.ts';
 export type { TokenSettings } from './http/authenticate.ts';
 export type { ExecutionResult, Operation } from './http/index.ts';
 export type { TrustedDocumentsSettings } from './http/trusted-documents.ts';

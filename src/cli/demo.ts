@@ -5,7 +5,7 @@ import { ConfigError } from '../config/index.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
 import { UnauthenticatedError } from '../errors.ts';
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { count } from './messages.ts';
 
 const INTEGRATION = 'demo';

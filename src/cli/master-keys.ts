@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Config, ConfigError, dataPaths } from '../config/index.ts';
-import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
+import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway/index.ts';
 import { keyPlaceholder } from '../placeholders.ts';
 import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
 

@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
 import { type Config, ConfigError, dataPaths } from '../config/index.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import type { Gateway, MasterKeySource } from '../gateway.ts';
+import type { Gateway, MasterKeySource } from '../gateway/index.ts';
 import { SchemaNamesError } from '../schema-names.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
 import { namesProblem } from './subgraph.ts';
@@ -34,7 +34,7 @@ interface OpenOptions {
 /** Loads what most of the start is spent with. What is wrong with the arguments or the settings is said before. */
 async function loadModules() {
   const [gateway, logger, masterKeys, restoreNote] = await Promise.all([
-    import('../gateway.ts'),
+    import('../gateway/index.ts'),
     import('./logger.ts'),
     import('./master-keys.ts'),
     import('./restore-note.ts'),

@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ErrorCode } from '../errors.ts';
-import { isProxyTarget, socketGroup } from '../gateway.ts';
+import { isProxyTarget, socketGroup } from '../gateway/index.ts';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
 import { type TlsPair, tlsOptions } from './tls.ts';
 

@@ -2,7 +2,7 @@ import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { scopes, scopesOf } from '../access/scopes.ts';
 import type { Config } from '../config/index.ts';
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { openGateway } from './open-gateway.ts';
 import { continueOnClosedOutput } from './output.ts';
 import { type Serving, serve } from './serve.ts';

@@ -4,7 +4,7 @@ import { link, open, rename, rm } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { ConfigError } from '../config/index.ts';
-import { type Gateway, LineError, type TransferReport } from '../gateway.ts';
+import { type Gateway, LineError, type TransferReport } from '../gateway/index.ts';
 import { count } from './messages.ts';
 import { readImportKey, readRecipientKey } from './transfer-keys.ts';
 import { TransferLog } from './transfer-log.ts';
