@@ -147,6 +147,18 @@ describe('what is packed', () => {
   });
 });
 
+// Scripts and people use what it prints: the name of the package, or JSON.
+it('packing prints nothing else than npm does, though it builds before', async () => {
+  const checkout = join(place, 'checkout');
+  mkdirSync(join(checkout, 'test/tools'), { recursive: true });
+  for (const file of ['package.json', '.npmrc']) cpSync(join(root, file), join(checkout, file));
+  // In the place of the build, which takes long, something that prints more than it does.
+  for (const name of ['build', 'types']) writeFileSync(join(checkout, `test/tools/${name}.mjs`), `console.log('${name}')`);
+  const pack = async (...args: string[]) => (await exec('npm', ['pack', '--dry-run', ...args], { cwd: checkout })).stdout;
+  expect(await pack()).toBe('credential-gateway-0.1.0.tgz\n');
+  expect(JSON.parse(await pack('--json'))).toMatchObject([{ name: 'credential-gateway' }]);
+});
+
 describe('the project', () => {
   const options = [
     '--strict',
