@@ -46,6 +46,8 @@ export interface Config {
   readonly checkConnectionsHours: number;
   readonly eventDays: number;
   readonly graphiql: boolean;
+  /** Whether the gateway does not start if it cannot serve GraphiQL, because the setting says that it must. */
+  readonly isGraphiqlRequired: boolean;
   readonly limits: Limits;
   /** The operator's rules. */
   readonly policy: {

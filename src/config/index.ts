@@ -98,6 +98,7 @@ export function readConfig(environment: Readonly<Record<string, string | undefin
       tokenRefreshAheadMs: read.TOKEN_REFRESH_AHEAD_SECONDS * 1_000,
     },
     graphiql: read.GRAPHIQL ? read.GRAPHIQL === 'true' : read.NODE_ENV !== 'production',
+    isGraphiqlRequired: read.GRAPHIQL === 'true',
     trustedDocuments: read.TRUSTED_DOCUMENTS && {
       files: read.TRUSTED_DOCUMENTS.map((path) => resolve(path)),
       requiredFor: documentViewers.filter((kind) => (read.TRUSTED_DOCUMENTS_REQUIRED ?? ['endUser']).includes(kind)),

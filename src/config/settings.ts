@@ -153,7 +153,11 @@ export const settings = {
   GRAPHIQL: z
     .enum(['true', 'false'], 'must be true or false')
     .optional()
-    .meta({ description: 'whether the gateway serves GraphiQL to browsers', byDefault: '`true`, in production `false`' }),
+    .meta({
+      description:
+        'whether the gateway serves GraphiQL to browsers. It needs the package `@graphql-yoga/render-graphiql`: with `true`, the gateway does not start without it',
+      byDefault: '`true` if the package is installed, in production `false`',
+    }),
   INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional().meta({
     description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',

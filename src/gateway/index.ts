@@ -1,4 +1,4 @@
-import { requirePackage } from '../optional-package.ts';
+import { requireGraphiql, requirePackage } from '../optional-package.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { createAdministration } from './administration.ts';
 import { openDomain } from './domain.ts';
@@ -42,7 +42,7 @@ export { schemaText, subgraphText } from './schema-texts.ts';
 export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const common = resolved(options);
   const { limits } = common;
-  if (options.graphiql && !options.isLazy) requirePackage('@graphql-yoga/render-graphiql', 'GraphiQL', '/graphiql');
+  if (options.graphiql && !options.isLazy) requireGraphiql();
   if (options.masterKeys.some((source) => 'awsKmsKeyArn' in source)) requirePackage('@aws-sdk/client-kms', 'A master key in AWS KMS');
   const database = await openDatabase({
     ...options.database,

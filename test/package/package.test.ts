@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   cpSync,
   existsSync,
@@ -14,6 +15,8 @@ import {
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
@@ -50,6 +53,7 @@ const node = async (file: string, env?: Record<string, string>): Promise<Json> =
 /** Lends a package of this repository to the project, as if it were installed there. */
 function lend(name: string): void {
   const path = join(project, 'node_modules', name);
+  if (existsSync(path)) return;
   mkdirSync(dirname(path), { recursive: true });
   symlinkSync(join(root, 'node_modules', name), path);
 }
@@ -217,6 +221,49 @@ describe('the project', () => {
       expect.stringMatching(/^DATA_DIR: .*needs the package lmdb, which is not installed\. Run: npm install lmdb/),
     ]);
   });
+});
+
+describe('the command without GraphiQL', () => {
+  beforeAll(() => lend('lmdb'));
+  const start = (env: Record<string, string>) =>
+    spawn(process.execPath, [join(installed, 'dist/main.js'), 'start'], {
+      cwd: project,
+      env: { PATH: process.env.PATH, DATA_DIR: join(place, 'newcomer'), PORT: '0', ...env },
+    });
+
+  it('starts in development, says which package is missing, and answers with the token that it prints', async () => {
+    const server = start({});
+    try {
+      const lines: string[] = [];
+      for await (const line of createInterface(server.stdout)) {
+        lines.push(line);
+        if (line.startsWith('The development token: ')) break;
+      }
+      expect(lines).toContain(
+        'There is no GraphiQL. GraphiQL needs the package @graphql-yoga/render-graphiql, which is not installed. Run: npm install @graphql-yoga/render-graphiql.',
+      );
+      const [url, token] = lines.slice(-2).map((line) => line.split(' ').at(-1)!);
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+      const answer = await fetch(url!, { method: 'POST', headers, body: '{"query":"{ viewer { organization } }"}' });
+      expect(await answer.json()).toMatchObject({ data: { viewer: { organization: 'example' } } });
+    } finally {
+      const ended = once(server, 'exit');
+      server.kill('SIGTERM');
+      await ended;
+    }
+  });
+
+  it.each<Record<string, string>>([{}, { NODE_ENV: 'production', TOKEN_SECRET: randomBytes(32).toString('base64') }])(
+    'does not start when it was told to serve it: %j',
+    async (env) => {
+      const server = start({ ...env, GRAPHIQL: 'true' });
+      const [stderr, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^GRAPHIQL: .*Run: npm install @graphql-yoga.render-graphiql, or set GRAPHIQL=false/),
+      ]);
+    },
+  );
 });
 
 describe('the gateway in a server of one’s own', () => {
