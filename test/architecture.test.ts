@@ -47,10 +47,10 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   config: ['access', 'limits.ts', 'schema-names.ts', 'url.ts', 'placeholders.ts', 'audit-sink.ts'],
   'jobs.ts': ['logger.ts'],
   'audit-sink.ts': [],
-  gateway: ['jobs.ts', 'audit-sink.ts', ...everythingBelow],
+  gateway: ['jobs.ts', 'audit-sink.ts', 'placeholders.ts', ...everythingBelow],
   'api.ts': ['gateway', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...everythingBelow],
   'testing.ts': ['schema', ...leaves],
-  cli: ['gateway', 'config', 'audit-sink.ts', 'placeholders.ts', 'embedded-mongodb', ...leaves],
+  cli: ['gateway', 'config', 'audit-sink.ts', 'embedded-mongodb', ...leaves],
   'main.ts': ['cli'],
 };
 

@@ -150,14 +150,11 @@ export const settings = {
   TRUSTED_PROXIES: whole(0, 16, 0).describe(
     'the number of proxies in front of the gateway that append to `X-Forwarded-For`; with 0, the client address is the address of the socket',
   ),
-  GRAPHIQL: z
-    .enum(['true', 'false'], 'must be true or false')
-    .optional()
-    .meta({
-      description:
-        'whether the gateway serves GraphiQL to browsers. It needs the package `@graphql-yoga/render-graphiql`: with `true`, the gateway does not start without it',
-      byDefault: '`true` if the package is installed, in production `false`',
-    }),
+  GRAPHIQL: z.enum(['true', 'false'], 'must be true or false').optional().meta({
+    description:
+      'whether the gateway serves GraphiQL to browsers. It needs the package `@graphql-yoga/render-graphiql`: with `true`, the gateway does not start without it',
+    byDefault: '`true` if the package is installed, in production `false`',
+  }),
   INTROSPECTION: z.enum(['true', 'false'], 'must be true or false').optional().meta({
     description: 'whether introspection queries are accepted; `schema.graphql` contains the schema in any case',
     byDefault: '`true`, in production `false`',
