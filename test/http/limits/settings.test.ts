@@ -5,7 +5,7 @@ import { readConfig, settingNames } from '../../../src/config/index.ts';
 import { defaultLimits } from '../../../src/limits.ts';
 
 const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-const limitNames = settingNames.filter((name) => /^(MAX_|RATE_LIMIT|OPERATION_|DATABASE_|PROXY_|INTROSPECTION)/.test(name));
+const limitNames = settingNames.filter((name) => /^(MAX_|RATE_LIMIT|OPERATION_|DATABASE_|COUNT_|PROXY_|INTROSPECTION)/.test(name));
 
 describe('limits', () => {
   it('are each a setting, and change what it says', () => {
