@@ -45,6 +45,8 @@ export async function serve(config: Config, { gateway, logger }: OpenGateway, tl
       `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or stop the process that uses it.`,
     );
   }
+  // What a build would replace while this process runs. What is missing now fails the request that needs it.
+  void import('../gateway/index.ts').then(({ loadRest }) => loadRest()).catch(() => {});
   const options = { mayLackPermissions: config.isDevelopment };
   const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
   return {

@@ -1,4 +1,6 @@
 import { requireGraphiql, requirePackage } from '../optional-package.ts';
+import { loadOAuth } from '../services/oauth/index.ts';
+import { loadOutbound } from '../services/outbound/index.ts';
 import { type Database, openDatabase } from '../store/database.ts';
 import { createAdministration } from './administration.ts';
 import { openDomain } from './domain.ts';
@@ -30,6 +32,11 @@ export { masterKeyProblem } from './master-keys.ts';
 export { systemUser } from './operator.ts';
 export type { GatewayOptions, MasterKeySource } from './options.ts';
 export { schemaText, subgraphText } from './schema-texts.ts';
+
+/** Loads what is else loaded when the first request needs it. A server does so when it listens: its files may be replaced while it runs. */
+export async function loadRest(): Promise<void> {
+  await Promise.all([loadOutbound(), loadOAuth()]);
+}
 
 /**
  * Wires all layers together.

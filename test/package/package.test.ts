@@ -8,11 +8,14 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -225,6 +228,7 @@ describe('the project', () => {
 
 describe('the command without GraphiQL', () => {
   beforeAll(() => lend('lmdb'));
+  const outbound = { OUTBOUND_ALLOWED_ADDRESSES: '127.0.0.0/8,::1/128', OUTBOUND_ALLOW_HTTP: 'true' };
   const start = (env: Record<string, string>) =>
     spawn(process.execPath, [join(installed, 'dist/main.js'), 'start'], {
       cwd: project,
@@ -232,7 +236,7 @@ describe('the command without GraphiQL', () => {
     });
 
   it('starts in development, says which package is missing, and answers with the token that it prints', async () => {
-    const server = start({});
+    const server = start(outbound);
     try {
       const lines: string[] = [];
       for await (const line of createInterface(server.stdout)) {
@@ -246,6 +250,32 @@ describe('the command without GraphiQL', () => {
       const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
       const answer = await fetch(url!, { method: 'POST', headers, body: '{"query":"{ viewer { organization } }"}' });
       expect(await answer.json()).toMatchObject({ data: { viewer: { organization: 'example' } } });
+
+      // A build takes its files away. What it has not used yet was loaded.
+      const api = createServer((_request, response) => response.end('the service')).listen(0, 'localhost');
+      await once(api, 'listening');
+      const base = `http://localhost:${(api.address() as AddressInfo).port}/`;
+      const mutate = async (operation: string) => {
+        const sent = await fetch(url!, { method: 'POST', headers, body: JSON.stringify({ query: `mutation { ${operation} }` }) });
+        return (await sent.json()).data;
+      };
+      await mutate('createIntegration(input: { name: "crm" }) { __typename }');
+      await mutate(`createConnector(input: { integration: { name: "crm" }, name: "api", baseUrl: "${base}" }) { __typename }`);
+      const { createConnection } = await mutate(`createConnection(input: {
+        integration: { name: "crm" }, name: "own", connector: { inIntegration: { integration: { name: "crm" }, name: "api" } },
+        actionCredentials: [{ credential: { create: {
+          name: "key", data: { bearerToken: { token: "x-7Kq2" } }, allowedDomains: ["localhost"], allowedPurposes: [ACTION]
+        } } }]
+      }) { ... on CreateConnectionSuccess { connection { id } } ... on MutationError { message } }`);
+      const chunks = join(installed, 'dist/chunks');
+      renameSync(chunks, `${chunks}-away`);
+      try {
+        const proxied = await fetch(url!.replace('/graphql', `/proxy/${createConnection.connection.id}/x`), { headers });
+        expect([proxied.status, await proxied.text()]).toEqual([200, 'the service']);
+      } finally {
+        renameSync(`${chunks}-away`, chunks);
+        api.close();
+      }
     } finally {
       const ended = once(server, 'exit');
       server.kill('SIGTERM');
