@@ -1,4 +1,4 @@
-// Bundles what `tsc` has written every module of to dist before:
+// Bundles what `tsc` has written every module of before:
 // - the command line and the threads, which replace those modules there: Node then opens a few files instead of about a thousand, and starts in a
 //   third of the time;
 // - the library (dist/library), with the libraries that it uses: their `overrides` would not reach whoever installs it. `graphql` stays outside, since
@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'rolldown';
 import { minifySync } from 'rolldown/utils';
 
+/** Where `tsc` has written the modules, and the bundles are written: a directory that becomes `dist` when it is complete (test/tools/build.mjs). */
+const output = process.env.BUILD_DIRECTORY ?? 'dist';
 const src = fileURLToPath(new URL('src/', import.meta.url));
 const isOurs = (id) => id.startsWith(src);
 
@@ -90,7 +92,7 @@ export default defineConfig([
     checks,
     plugins: [addresses, smallLibraries, licenses],
     output: {
-      dir: 'dist',
+      dir: output,
       format: 'esm',
       chunkFileNames: (chunk) => `chunks/${nameOf(chunk)}.js`,
       sourcemap: true,
@@ -106,7 +108,7 @@ export default defineConfig([
     checks,
     plugins: [addresses, smallLibraries, licenses],
     output: {
-      dir: 'dist/library',
+      dir: `${output}/library`,
       format: 'esm',
       chunkFileNames: (chunk) => `${nameOf(chunk)}.js`,
       comments: false,

@@ -1,10 +1,14 @@
 // What `import … from 'credential-gateway'` gives. Only what is exported here is promised to last.
 import type { RequestListener } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
-import { createGateway as createWholeGateway, MasterKeyError, type GatewayOptions as WholeOptions } from './gateway.ts';
+import {
+  createGateway as createWholeGateway,
+  MasterKeyError,
+  masterKeyProblem,
+  type GatewayOptions as WholeOptions,
+} from './gateway/index.ts';
 import type { ExecutionResult, Operation } from './http/index.ts';
-import { keyPlaceholder, SECRET_MIN, secretPlaceholder } from './placeholders.ts';
-import { KEY_BYTES } from './secrets/key-provider.ts';
+import { SECRET_MIN, secretPlaceholder } from './placeholders.ts';
 
 export type { Confinement, Viewer, ViewerKind } from './access/viewer.ts';
 export type { AuditSinkTarget } from './audit-sink.ts';
@@ -23,7 +27,7 @@ export {
   OldFormatError,
   subgraphText,
   TrustedDocumentsError,
-} from './gateway.ts';
+} from './gateway/index.ts';
 export type { TokenSettings } from './http/authenticate.ts';
 export type { ExecutionResult, Operation } from './http/index.ts';
 export type { TrustedDocumentsSettings } from './http/trusted-documents.ts';
@@ -68,7 +72,7 @@ export interface Gateway {
  * @throws SchemaNamesError when `names` do not fit the schema
  * @throws TrustedDocumentsError when a manifest is not valid, or a document of it does not fit the schema
  * @throws MissingPackageError when an option needs a package that is not installed
- * @throws MasterKeyError when there is no master key, one is not 32 bytes, the first one is a placeholder, or none opens the data keys of the database
+ * @throws MasterKeyError when there is no master key, one is neither 32 bytes nor the ARN of a key, the first one is a placeholder, or none opens the data keys of the database
  * @throws TokenSettingsError when the shared secret of tokens is too short, or a placeholder
  * @throws Error when the database does not respond, or two credential kinds cannot stand in one schema
  */
@@ -88,14 +92,8 @@ export class TokenSettingsError extends Error {
 
 /** Refuses keys and secrets that others can guess, as the command line does. */
 function refuseGuessable({ masterKeys, tokens }: GatewayOptions): void {
-  const [first] = masterKeys;
-  if (!first) throw new MasterKeyError(`masterKeys must have a key. ${HOW_TO_CREATE}.`);
-  for (const [index, key] of masterKeys.entries()) {
-    if (key instanceof Uint8Array && key.length !== KEY_BYTES)
-      throw new MasterKeyError(`masterKeys[${index}] must be ${KEY_BYTES} bytes. ${HOW_TO_CREATE}.`);
-  }
-  const placeholder = first instanceof Uint8Array ? keyPlaceholder(first) : undefined;
-  if (placeholder) throw new MasterKeyError(`masterKeys[0] is a placeholder: it ${placeholder}. ${HOW_TO_CREATE}.`);
+  const problem = masterKeyProblem(masterKeys);
+  if (problem) throw new MasterKeyError(`masterKeys: ${problem}`);
   if (!('secret' in tokens.key)) return;
   const { secret } = tokens.key;
   if (secret.length < SECRET_MIN) throw new TokenSettingsError(`tokens.key.secret must be at least ${SECRET_MIN} bytes. ${HOW_TO_CREATE}.`);

@@ -13,6 +13,11 @@ export class MissingPackageError extends Error {
   }
 }
 
+/** Finds out whether the package is installed that has GraphiQL. @throws MissingPackageError when it is not */
+export function requireGraphiql(): void {
+  requirePackage('@graphql-yoga/render-graphiql', 'GraphiQL', '/graphiql');
+}
+
 /** Finds out whether an optional package is installed, without loading it. @throws MissingPackageError when it is not */
 export function requirePackage(packageName: string, purpose: string, subpath = ''): void {
   try {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { readConfig, settingNames, settingsTable } from '../src/config.ts';
+import { readConfig, settingNames, settingsTable } from '../src/config/index.ts';
 
 const key = randomBytes(32).toString('base64');
 const TOKEN_SECRET = randomBytes(32).toString('base64');

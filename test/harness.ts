@@ -9,7 +9,7 @@ import { afterAll, beforeAll } from 'vitest';
 import { grantableScopes } from '../src/access/scopes.ts';
 import type { CredentialKind } from '../src/credential-kinds/define.ts';
 import { startEmbeddedMongodb } from '../src/embedded-mongodb/index.ts';
-import { createGateway, type Gateway, type GatewayOptions, type MasterKeySource } from '../src/gateway.ts';
+import { createGateway, type Gateway, type GatewayOptions, type MasterKeySource } from '../src/gateway/index.ts';
 import type { Limits } from '../src/limits.ts';
 import { createSchema } from '../src/schema/index.ts';
 import { onFirstUse } from '../src/store/lazily.ts';

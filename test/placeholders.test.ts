@@ -1,7 +1,9 @@
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
+import { createGateway } from '../src/api.ts';
 import { parseMasterKeys } from '../src/cli/master-keys.ts';
+import { masterKeyProblem } from '../src/gateway/index.ts';
 import { keyPlaceholder, secretPlaceholder } from '../src/placeholders.ts';
 
 const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -35,6 +37,17 @@ describe('a master key that is a placeholder', () => {
     // Otherwise what it sealed could not be moved to another key.
     expect(parseMasterKeys(`${base64(randomBytes(32))},${base64(key)}`, 'MASTER_KEY')).toHaveLength(2);
   });
+});
+
+it('master keys are refused in the command and in the library with the same words', async () => {
+  const tooShort = randomBytes(31);
+  for (const keys of [[], [tooShort], [randomBytes(32), tooShort], [Buffer.alloc(32)]]) {
+    const problem = masterKeyProblem(keys)!;
+    expect(() => parseMasterKeys(keys.map(base64).join(), 'MASTER_KEY')).toThrow(`MASTER_KEY: ${problem}`);
+    const options = { database: { uri: 'mongodb://127.0.0.1:1', name: 'x' }, masterKeys: keys, tokens: {} as never };
+    await expect(createGateway(options)).rejects.toThrow(`masterKeys: ${problem}`);
+    expect(problem).not.toContain(base64(tooShort));
+  }
 });
 
 describe('a token secret that is a placeholder', () => {

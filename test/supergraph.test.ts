@@ -6,7 +6,7 @@ import { composeServices as composeTheGuild } from '@theguild/federation-composi
 import { federateSubgraphs, ROUTER_COMPATIBILITY_VERSION_ONE } from '@wundergraph/composition';
 import { type DocumentNode, parse } from 'graphql';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { subgraphText } from '../src/gateway.ts';
+import { subgraphText } from '../src/gateway/index.ts';
 import type { FederationAddition, SchemaNames } from '../src/schema-names.ts';
 import { type Caller, type Json, TestGateway, useTestGateway } from './harness.ts';
 import { billingByNameSdl, billingSdl, catalogueSdl, inventorySdl, type Neighbour, neighbourListener } from './neighbours.ts';

@@ -10,7 +10,7 @@ import { createLiveEvents } from '../src/domain/live-events.ts';
 import { defaultPolicy } from '../src/domain/policy.ts';
 import { createRevocationList } from '../src/domain/revocation-list.ts';
 import { createUses } from '../src/domain/uses.ts';
-import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway.ts';
+import { createGateway, type Gateway, type MasterKeySource } from '../src/gateway/index.ts';
 import { createKeyFilesPool } from '../src/key-files/pool.ts';
 import { EVENT_DAYS } from '../src/limits.ts';
 import { Redacted } from '../src/redacted.ts';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
-import { ConfigError } from '../config.ts';
-import type { AuditHead, Gateway } from '../gateway.ts';
+import { ConfigError } from '../config/index.ts';
+import type { AuditHead, Gateway } from '../gateway/index.ts';
 
 const headLine = z.object({ organization: z.string(), sequence: z.int(), headHash: z.string() });
 

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { type Config, ConfigError, dataPaths } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config/index.ts';
 import { backupEmbeddedMongodb, checkEmbeddedMongodb, restoreEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import { PlatformLogMissingError } from '../gateway.ts';
+import { PlatformLogMissingError } from '../gateway/index.ts';
 import { openGateway } from './open-gateway.ts';
 
 /** Copies the embedded database to a file. A server may be writing at the same time. @throws ConfigError */

@@ -1,11 +1,11 @@
 import cliProgress from 'cli-progress';
 import { grantableScopes } from '../access/scopes.ts';
 import type { Viewer } from '../access/viewer.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import type { CredentialKind } from '../credential-kinds/define.ts';
 import { builtInKinds } from '../credential-kinds/index.ts';
 import { UnauthenticatedError } from '../errors.ts';
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { count } from './messages.ts';
 
 const INTEGRATION = 'demo';

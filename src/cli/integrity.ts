@@ -1,6 +1,6 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { NotFoundError } from '../errors.ts';
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/index.ts';
 
 /**
  * Prints the objects that are not as the gateway wrote them, and the secrets that cannot be opened. Returns the exit code: 1 if there are any.

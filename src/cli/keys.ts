@@ -1,7 +1,7 @@
 import cliProgress from 'cli-progress';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { NotFoundError } from '../errors.ts';
-import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gateway.ts';
+import type { Gateway, KeyProgress, RewrapReport, RotationReport } from '../gateway/index.ts';
 import { count } from './messages.ts';
 import { untilSignal } from './signals.ts';
 

@@ -1,5 +1,5 @@
 import { type Logger, pino } from 'pino';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/index.ts';
 
 /** The log, on stdout: lines of JSON; in development, and on a terminal, lines for people. */
 export async function createLogger({ logLevel, isDevelopment }: Config): Promise<Logger> {

@@ -1,9 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { type Config, ConfigError, dataPaths } from '../config.ts';
-import { isAwsKmsKeyArn, type MasterKeySource } from '../gateway.ts';
-import { keyPlaceholder } from '../placeholders.ts';
+import { type Config, ConfigError, dataPaths } from '../config/index.ts';
+import { type MasterKeySource, masterKeyProblem } from '../gateway/index.ts';
 import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
 
 const KEY_BYTES = 32;
@@ -12,39 +11,26 @@ const KEY_BYTES = 32;
 const AWS_KMS = 'aws-kms:';
 
 /**
- * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS. The first one,
- * which wraps, must not be a placeholder; the others may be, so that it can be replaced.
- * @throws ConfigError naming the setting
+ * Reads a list of master keys, separated by commas or lines: each 32 bytes in base64 or base64url, or the ARN of a key in AWS KMS.
+ * @throws ConfigError, naming the setting, when they cannot be used (`masterKeyProblem`)
  */
 export function parseMasterKeys(text: string, setting: string): MasterKeySource[] {
   const parts = text.split(/[\s,]+/).filter((part) => part !== '');
-  const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? awsKmsKey(part.slice(AWS_KMS.length), setting) : keyBytes(part, setting)));
-  const [first] = keys;
-  if (!first) throw wrongKey(setting);
-  const reason = first instanceof Uint8Array ? keyPlaceholder(first) : undefined;
-  if (!reason) return keys;
-  throw new ConfigError(
-    `${setting}: the first key is a placeholder: it ${reason}. To create a key, run: openssl rand -base64 32. If secrets are already stored, keep the old key in second place and run: credential-gateway keys rewrap. The README says under "A leaked master key" what else to do.`,
-  );
+  const keys = parts.map((part) => (part.startsWith(AWS_KMS) ? { awsKmsKeyArn: part.slice(AWS_KMS.length) } : bytesOf(part)));
+  const problem = masterKeyProblem(keys);
+  if (problem) throw new ConfigError(`${setting}: ${problem}`);
+  return keys;
 }
 
-function keyBytes(base64: string, setting: string): Uint8Array {
-  const bytes = new Uint8Array(Buffer.from(base64, 'base64'));
-  if (bytes.length !== KEY_BYTES) throw wrongKey(setting);
+function bytesOf(base64: string): Uint8Array {
+  return new Uint8Array(Buffer.from(base64, 'base64'));
+}
+
+/** Returns the first of the keys in a file. */
+function firstBytesOf(text: string, file: string): Uint8Array {
+  const bytes = bytesOf(text.trim().split(/[\s,]+/)[0]!);
+  if (bytes.length !== KEY_BYTES) throw new ConfigError(`${file}: the key must be ${KEY_BYTES} bytes in base64.`);
   return bytes;
-}
-
-function awsKmsKey(awsKmsKeyArn: string, setting: string): MasterKeySource {
-  if (isAwsKmsKeyArn(awsKmsKeyArn)) return { awsKmsKeyArn };
-  throw new ConfigError(
-    `${setting}: aws-kms: must be followed by the ARN of a key, arn:aws:kms:REGION:ACCOUNT:key/ID. The ARN of an alias is not accepted.`,
-  );
-}
-
-function wrongKey(setting: string): ConfigError {
-  return new ConfigError(
-    `${setting} must contain keys of ${KEY_BYTES} bytes in base64, separated by commas or lines. To create one, run: openssl rand -base64 32.`,
-  );
 }
 
 /**
@@ -71,7 +57,7 @@ export function keptRandomBytes(file: string, options?: PrivateFileOptions): Uin
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
   }
-  return readPrivateFile(file, file, (text) => keyBytes(text.trim().split(/[\s,]+/)[0]!, file), options);
+  return readPrivateFile(file, file, (text) => firstBytesOf(text, file), options);
 }
 
 /** Returns the secret of development tokens, which are available only on somebody's own machine. */

@@ -1,6 +1,6 @@
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { GatewayError } from '../errors.ts';
-import { failuresOf, isDatabaseUnavailable, MasterKeyError, PlatformLogMissingError } from '../gateway.ts';
+import { failuresOf, isDatabaseUnavailable, MasterKeyError, PlatformLogMissingError } from '../gateway/index.ts';
 
 /** Returns what a user is told about an error, as a sentence. Undefined if the error is a bug. */
 export function sentenceOf(error: unknown): string | undefined {

@@ -1,4 +1,4 @@
-import type { Gateway } from '../gateway.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { STOPPED, tellUnreadable, withBar } from './keys.ts';
 import { count } from './messages.ts';
 import { untilSignal } from './signals.ts';

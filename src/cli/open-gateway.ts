@@ -2,9 +2,10 @@ import { accessSync, closeSync, constants, mkdirSync, openSync, readFileSync } f
 import { basename } from 'node:path';
 import type { Logger } from 'pino';
 import type { AuditSinkTarget } from '../audit-sink.ts';
-import { type Config, ConfigError, dataPaths } from '../config.ts';
+import { type Config, ConfigError, dataPaths } from '../config/index.ts';
 import { type EmbeddedMongodb, startEmbeddedMongodb } from '../embedded-mongodb/index.ts';
-import type { Gateway, MasterKeySource } from '../gateway.ts';
+import type { Gateway, MasterKeySource } from '../gateway/index.ts';
+import { requireGraphiql } from '../optional-package.ts';
 import { SchemaNamesError } from '../schema-names.ts';
 import { makeDirectoryPrivate } from './private-files.ts';
 import { namesProblem } from './subgraph.ts';
@@ -17,7 +18,9 @@ export interface OpenGateway {
   readonly databaseDescription: string;
   /** The connection string of the database. */
   readonly databaseUri: string;
-  /** Messages for the user about files that were created. */
+  /** Whether browsers get GraphiQL. */
+  readonly servesGraphiql: boolean;
+  /** Messages for the user: about files that were created, and what is not served. */
   readonly notices: readonly string[];
   readonly logger: Logger;
   /** Closes the database connections, and stops the embedded database if this process started it. */
@@ -34,7 +37,7 @@ interface OpenOptions {
 /** Loads what most of the start is spent with. What is wrong with the arguments or the settings is said before. */
 async function loadModules() {
   const [gateway, logger, masterKeys, restoreNote] = await Promise.all([
-    import('../gateway.ts'),
+    import('../gateway/index.ts'),
     import('./logger.ts'),
     import('./master-keys.ts'),
     import('./restore-note.ts'),
@@ -64,13 +67,14 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
     // Without the database, nothing can be done, and what is being done would wait for it in vain.
     embedded?.ended?.then(() => endBecauseOf(databaseEnded(paths.database)));
     if (isServer && config.auditSink) checkSink(config.auditSink.target);
+    const servesGraphiql = isServer && canServeGraphiql(config, notices);
     const gateway = await modules.createGateway({
       database: { uri, name: config.databaseName },
       masterKeys: await masterKeysOf(config, uri, notices, modules),
       tokens: { ...config.tokens, key: config.tokens.key ?? { secret: developmentSecret! } },
       logger,
       logsDefectMessages: config.isDevelopment,
-      graphiql: config.graphiql,
+      graphiql: servesGraphiql,
       allowedHosts: config.allowedHosts,
       corsOrigins: config.corsOrigins,
       trustedProxies: config.trustedProxies,
@@ -102,6 +106,7 @@ export async function openGateway(config: Config, options: OpenOptions = {}): Pr
       developmentSecret,
       databaseDescription: embedded ? describe(embedded, paths.database) : `MongoDB, database ${config.databaseName}`,
       databaseUri: uri,
+      servesGraphiql,
       notices,
       logger,
       async close() {
@@ -188,6 +193,18 @@ function explained(
   const reason = error instanceof Error && 'code' in error ? databaseErrors[String(error.code)] : undefined;
   if (reason !== undefined && embeddedDirectory === undefined) return new ConfigError(`MONGODB_URI: ${reason}.`);
   return error;
+}
+
+/** Returns whether GraphiQL is served. Whoever has not asked for it gets a notice in its place if its package is not installed. */
+function canServeGraphiql({ graphiql, isGraphiqlRequired }: Config, notices: string[]): boolean {
+  if (!graphiql || isGraphiqlRequired) return graphiql;
+  try {
+    requireGraphiql();
+    return true;
+  } catch (error) {
+    notices.push(`There is no GraphiQL. ${(error as Error).message}.`);
+    return false;
+  }
 }
 
 function missingPackage({ packageName, message }: Error & { readonly packageName: string }): string {

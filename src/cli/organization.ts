@@ -1,6 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { organizationPattern } from '../access/viewer.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 
 /** @throws ConfigError when no organization can have this name */
 export function requireOrganizationName(name: string): void {

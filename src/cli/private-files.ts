@@ -11,7 +11,7 @@ import {
   realpathSync,
 } from 'node:fs';
 import { dirname, isAbsolute, join, parse, sep } from 'node:path';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 
 const GROUP_OR_OTHERS = 0o077;
 const GROUP_WRITE = 0o020;

@@ -1,7 +1,7 @@
 import { Command, InvalidArgumentError } from 'commander';
 import { grantableScopes, namedScopes } from '../access/scopes.ts';
-import { ConfigError, readConfig } from '../config.ts';
-import type { Gateway } from '../gateway.ts';
+import { ConfigError, readConfig } from '../config/index.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { printDefect } from './crash.ts';
 import { openGateway } from './open-gateway.ts';
 import { confirmDeletion, requireOrganizationName } from './organization.ts';

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { Server as TlsServer } from 'node:tls';
-import { type Config, ConfigError } from '../config.ts';
+import { type Config, ConfigError } from '../config/index.ts';
 import type { OpenGateway } from './open-gateway.ts';
 import { reloadTls, type TlsPair } from './tls.ts';
 
@@ -45,6 +45,8 @@ export async function serve(config: Config, { gateway, logger }: OpenGateway, tl
       `HOST and PORT: cannot listen on ${config.host}:${config.port} (${code}). Choose another PORT, or stop the process that uses it.`,
     );
   }
+  // What a build would replace while this process runs. What is missing now fails the request that needs it.
+  void import('../gateway/index.ts').then(({ loadRest }) => loadRest()).catch(() => {});
   const options = { mayLackPermissions: config.isDevelopment };
   const endReloading = config.tls && tls && server instanceof TlsServer ? reloadTls(server, config.tls, tls, logger, options) : () => {};
   return {

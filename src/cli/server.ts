@@ -3,7 +3,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { ErrorCode } from '../errors.ts';
-import { isProxyPath, socketGroup } from '../gateway.ts';
+import { isProxyTarget, socketGroup } from '../gateway/index.ts';
 import { responseHeaders, strictTransport } from '../response-headers.ts';
 import { type TlsPair, tlsOptions } from './tls.ts';
 
@@ -91,7 +91,7 @@ export function createLimitedServer(listener: RequestListener, limits: Partial<t
   server.setTimeout(socketTimeout);
   server.on('request', (request, response) => {
     const { socket } = request;
-    const isProxied = isProxyPath(request.url ?? '');
+    const isProxied = isProxyTarget(request.url ?? '');
     const refuseIncomplete = () => {
       if (!request.complete) refuse(socket, late, request.headers.host);
     };

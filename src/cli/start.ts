@@ -1,8 +1,8 @@
 import cluster from 'node:cluster';
 import { once } from 'node:events';
 import { scopes, scopesOf } from '../access/scopes.ts';
-import type { Config } from '../config.ts';
-import type { Gateway } from '../gateway.ts';
+import type { Config } from '../config/index.ts';
+import type { Gateway } from '../gateway/index.ts';
 import { openGateway } from './open-gateway.ts';
 import { continueOnClosedOutput } from './output.ts';
 import { type Serving, serve } from './serve.ts';
@@ -22,7 +22,7 @@ export async function start(config: Config, print: (line: string) => void): Prom
   const tls = config.tls && readTlsPair(config.tls, { mayLackPermissions: config.isDevelopment });
   if (cluster.isWorker) return runAsWorker(config, tls);
   const open = await openGateway(config, { isServer: true });
-  const { gateway, developmentSecret, databaseDescription, notices, close } = open;
+  const { gateway, developmentSecret, databaseDescription, servesGraphiql, notices, close } = open;
   // From here on, a signal lets running requests complete. Until here, it ends the process.
   const signal = untilSignal();
   let serving: Serving;
@@ -42,7 +42,8 @@ export async function start(config: Config, print: (line: string) => void): Prom
     for (const notice of warning ? [...notices, warning] : notices) print(notice);
     print(`Database: ${databaseDescription}.`);
     // Without a port, a signal has come before one of several processes has listened.
-    if (port > 0) print(token ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
+    if (port > 0) print(token && servesGraphiql ? `Open ${address}#token=${token}` : `GraphQL at ${address}`);
+    if (port > 0 && token && !servesGraphiql) print(`The development token: ${token}`);
     if (!signal.aborted) await Promise.race([once(signal, 'abort'), failed]);
   } finally {
     await stop();

@@ -1,10 +1,10 @@
-import { ConfigError, readSubgraphConfig } from '../config.ts';
+import { ConfigError, readSubgraphConfig } from '../config/index.ts';
 import { SchemaNamesError } from '../schema-names.ts';
 
 /** Returns the text of the subgraph, as the settings have it. Needs neither a database nor a key. @throws ConfigError */
 export async function subgraph(environment: Readonly<Record<string, string | undefined>>): Promise<string> {
   const config = readSubgraphConfig(environment);
-  const { subgraphText } = await import('../gateway.ts');
+  const { subgraphText } = await import('../gateway/index.ts');
   try {
     return subgraphText(config);
   } catch (error) {

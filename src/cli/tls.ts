@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createSecureContext, type Server } from 'node:tls';
 import type { Logger } from 'pino';
-import { ConfigError, type TlsFiles } from '../config.ts';
+import { ConfigError, type TlsFiles } from '../config/index.ts';
 import { type PrivateFileOptions, readPrivateFile } from './private-files.ts';
 
 /** A certificate with its chain and its private key, that fit together. */

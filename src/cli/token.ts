@@ -1,6 +1,6 @@
 import { SignJWT } from 'jose';
 import { grantableScopes } from '../access/scopes.ts';
-import { type Config, ConfigError } from '../config.ts';
+import { type Config, ConfigError } from '../config/index.ts';
 import { requireOrganizationName } from './organization.ts';
 
 /** The lifetime of a development token in seconds: twelve hours, unless the longest accepted lifetime is shorter. */

@@ -1,8 +1,8 @@
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config/index.ts';
 import { ValidationError } from '../errors.ts';
-import { requireTransferKey } from '../gateway.ts';
+import { requireTransferKey } from '../gateway/index.ts';
 import { readPrivateFile } from './private-files.ts';
 
 /** Reads the public key that the secrets of an export are sealed for: a PEM, or a JSON Web Key (RFC 7517). @throws ConfigError */

@@ -1,7 +1,7 @@
 import cluster, { type Worker } from 'node:cluster';
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Config, ConfigError } from '../config.ts';
+import { type Config, ConfigError } from '../config/index.ts';
 import { type OpenGateway, openGateway } from './open-gateway.ts';
 import { type Serving, serve } from './serve.ts';
 import { untilSignal } from './signals.ts';

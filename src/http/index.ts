@@ -9,7 +9,7 @@ import type { Refusals } from '../domain/refusals.ts';
 import { loggableDefect, RateLimitedError, UnauthenticatedError, type UnavailableError } from '../errors.ts';
 import type { Logger } from '../logger.ts';
 import { createLoaders, type GraphQLContext, type Listening, type Progress } from '../schema/index.ts';
-import { OAUTH_CALLBACK_PATH, parsedUrl } from '../url.ts';
+import { OAUTH_CALLBACK_PATH } from '../url.ts';
 import { logRequest } from './access-log.ts';
 import type { Authenticator } from './authenticate.ts';
 import { defectMessages, type Sent } from './defect-message.ts';
@@ -27,9 +27,10 @@ import { checkedOperation, type Operation } from './operation.ts';
 import { createOriginGuard, type OriginGuardSettings } from './origin-guard.ts';
 import { pathResponse } from './paths.ts';
 import { createProxyDoor, isProxied } from './proxy.ts';
-import { type Refusal, refusalResponse } from './refusal.ts';
+import { refusalResponse } from './refusal.ts';
 import type { HttpRequest, HttpResponse, ReadableRequest, RequestState } from './request.ts';
 import { type Result, respond, sentResult, streamHeaders } from './response.ts';
+import { readTarget } from './target.ts';
 import { idMembers, isObject, namedText, type TrustedDocuments } from './trusted-documents.ts';
 
 export type { Operation };
@@ -244,9 +245,9 @@ export function createHttp(settings: HttpSettings) {
       const startedAt = performance.now();
       const requestId = randomUUID();
       const state: RequestState = { requestId };
-      // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
-      const url = isHost.test(request.host) && parsedUrl(`${request.isEncrypted ? 'https' : 'http'}://${request.host}${request.target}`);
-      const answer = url ? await responseTo({ ...request, url, requestId }, state, refusal) : refusalResponse(noUrl, requestId);
+      const read = readTarget(request);
+      const answer =
+        'url' in read ? await responseTo({ ...request, ...read, requestId }, state, refusal) : refusalResponse(read, requestId);
       const { vary } = answer.headers;
       const headers = {
         ...guard.headersFor(request),
@@ -255,7 +256,12 @@ export function createHttp(settings: HttpSettings) {
         ...quotaHeaders(state),
         'x-request-id': requestId,
       };
-      logRequest(logger, state, { method: request.method, pathname: url ? url.pathname : '', status: answer.status, startedAt });
+      logRequest(logger, state, {
+        method: request.method,
+        pathname: 'url' in read ? read.url.pathname : '',
+        status: answer.status,
+        startedAt,
+      });
       const isBodyless = request.method === 'HEAD';
       if (isBodyless && answer.body instanceof Readable) answer.body.destroy();
       return { status: answer.status, headers, body: isBodyless ? null : answer.body };
@@ -304,13 +310,10 @@ export function createHttp(settings: HttpSettings) {
   };
 }
 
-const isHost = /^[^/?#@\\\s]*$/;
 /** Returns a result as plain data, as clients receive it. */
 function sentAsData(result: Result, requestId: string): ExecutionResult {
   return JSON.parse(JSON.stringify(sentResult(result, requestId)));
 }
-
-const noUrl: Refusal = { status: 400, code: 'BAD_REQUEST', message: 'The Host and path of the request do not form a valid URL.' };
 
 /** Headers whose names every client sends, so that they are nobody's words. */
 const ordinaryHeaders = ['connection', 'content-length', 'content-type', 'host'];

@@ -8,7 +8,7 @@ import { SignJWT } from 'jose';
 import { MongoClient } from 'mongodb';
 import { pino } from 'pino';
 import { startEmbeddedMongodb } from '../../dist/embedded-mongodb/index.js';
-import { createGateway } from '../../dist/gateway.js';
+import { createGateway } from '../../dist/gateway/index.js';
 
 export const organization = 'bench';
 

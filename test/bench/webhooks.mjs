@@ -15,7 +15,7 @@ import { SignJWT } from 'jose';
 import { pino } from 'pino';
 import { Webhook } from 'standardwebhooks';
 import { startEmbeddedMongodb } from '../../dist/embedded-mongodb/index.js';
-import { createGateway } from '../../dist/gateway.js';
+import { createGateway } from '../../dist/gateway/index.js';
 
 /** Each has an integration of its own, so that each event goes to one. */
 const WEBHOOKS = 4;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeEach, describe, expect, it } from 'vitest';
 import { makeDirectoryPrivate, mountOf, readPrivateFile } from '../../src/cli/private-files.ts';
-import { ConfigError } from '../../src/config.ts';
+import { ConfigError } from '../../src/config/index.ts';
 import { run, useProcesses } from './process.ts';
 
 useProcesses();

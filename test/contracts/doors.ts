@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { request as httpRequest } from 'node:http';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 
 /** A request, as both doors of the gateway get it: `fetch`, and a socket. */
 export interface Sent {

@@ -18,7 +18,7 @@ import { buildSchema as buildSchema15 } from 'graphql-15';
 import { buildSchema as buildSchema16 } from 'graphql-16-8';
 import { describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
-import { subgraphText } from '../../src/gateway.ts';
+import { subgraphText } from '../../src/gateway/index.ts';
 import { createSchema, schemaText } from '../../src/schema/index.ts';
 import { kindOf, kindRegistry, readableKinds } from '../kinds.ts';
 import { seedBoundWorld } from '../world.ts';

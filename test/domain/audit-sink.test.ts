@@ -6,8 +6,8 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { readConfig } from '../../src/config.ts';
-import type { AuditSinkTarget } from '../../src/gateway.ts';
+import { readConfig } from '../../src/config/index.ts';
+import type { AuditSinkTarget } from '../../src/gateway/index.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();

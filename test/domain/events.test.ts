@@ -1,7 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { exampleCertificate, exampleKey } from '../../src/credential-kinds/examples-pem.ts';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 import type { Store } from '../../src/store/index.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { openCopy, openStore } from '../vault.ts';

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { replaceWornKeys } from '../../src/domain/keys.ts';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 import { Redacted } from '../../src/redacted.ts';
 import type { Store } from '../../src/store/index.ts';
 import type { SecretOwner } from '../../src/store/secret.ts';

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { confinedScopes } from '../../src/access/scopes.ts';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 import { contents } from '../database.ts';
 import { type Caller, type Json, useTestGateway } from '../harness.ts';
 import { run, send } from '../operations.ts';

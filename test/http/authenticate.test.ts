@@ -8,7 +8,7 @@ import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { Viewer } from '../../src/access/viewer.ts';
 import { UnauthenticatedError, UnavailableError } from '../../src/errors.ts';
-import { createGateway } from '../../src/gateway.ts';
+import { createGateway } from '../../src/gateway/index.ts';
 import { createAuthenticator, type TokenSettings } from '../../src/http/authenticate.ts';
 import type { issuerKeyLimits } from '../../src/http/issuer-keys.ts';
 import { useTestGateway } from '../harness.ts';

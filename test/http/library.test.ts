@@ -135,9 +135,10 @@ describe('createGateway of the library', () => {
   const masterKey = new Uint8Array(Buffer.from('7fK2mQ9xW4vN8bR1cT6yL3pZ5sD0gHjA', 'latin1'));
   const options = { database: { uri: 'mongodb://127.0.0.1:1/?replicaSet=rs0', name: 'x' }, masterKeys: [masterKey], tokens };
   it.each([
-    [{ masterKeys: [] }, 'masterKeys must have a key'],
-    [{ masterKeys: [new Uint8Array(0)] }, 'masterKeys[0] must be 32 bytes'],
-    [{ masterKeys: [new Uint8Array(32)] }, 'masterKeys[0] is a placeholder'],
+    [{ masterKeys: [] }, 'masterKeys: there is no key'],
+    [{ masterKeys: [new Uint8Array(0)] }, 'masterKeys: key 1 must be 32 bytes'],
+    [{ masterKeys: [new Uint8Array(32)] }, 'masterKeys: the first key is a placeholder'],
+    [{ masterKeys: [masterKey, { awsKmsKeyArn: 'alias/mine' }] }, 'masterKeys: key 2 must be the ARN of a key in AWS KMS'],
     [{ tokens: { ...tokens, key: { secret: new Uint8Array(0) } } }, 'tokens.key.secret must be at least 32 bytes'],
     [{ tokens: { ...tokens, key: { secret: Buffer.alloc(32, 'a') } } }, 'tokens.key.secret is a placeholder'],
   ])('refuses what others can guess', async (changes, message) => {

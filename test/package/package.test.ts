@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import {
   cpSync,
   existsSync,
@@ -7,13 +8,18 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { checkPackage, createPackageFromTarballData } from '@arethetypeswrong/core';
@@ -50,6 +56,7 @@ const node = async (file: string, env?: Record<string, string>): Promise<Json> =
 /** Lends a package of this repository to the project, as if it were installed there. */
 function lend(name: string): void {
   const path = join(project, 'node_modules', name);
+  if (existsSync(path)) return;
   mkdirSync(dirname(path), { recursive: true });
   symlinkSync(join(root, 'node_modules', name), path);
 }
@@ -147,6 +154,18 @@ describe('what is packed', () => {
   });
 });
 
+// Scripts and people use what it prints: the name of the package, or JSON.
+it('packing prints nothing else than npm does, though it builds before', async () => {
+  const checkout = join(place, 'checkout');
+  mkdirSync(join(checkout, 'test/tools'), { recursive: true });
+  for (const file of ['package.json', '.npmrc']) cpSync(join(root, file), join(checkout, file));
+  // In the place of the build, which takes long, something that prints more than it does.
+  for (const name of ['build', 'types']) writeFileSync(join(checkout, `test/tools/${name}.mjs`), `console.log('${name}')`);
+  const pack = async (...args: string[]) => (await exec('npm', ['pack', '--dry-run', ...args], { cwd: checkout })).stdout;
+  expect(await pack()).toBe('credential-gateway-0.1.0.tgz\n');
+  expect(JSON.parse(await pack('--json'))).toMatchObject([{ name: 'credential-gateway' }]);
+});
+
 describe('the project', () => {
   const options = [
     '--strict',
@@ -205,6 +224,76 @@ describe('the project', () => {
       expect.stringMatching(/^DATA_DIR: .*needs the package lmdb, which is not installed\. Run: npm install lmdb/),
     ]);
   });
+});
+
+describe('the command without GraphiQL', () => {
+  beforeAll(() => lend('lmdb'));
+  const outbound = { OUTBOUND_ALLOWED_ADDRESSES: '127.0.0.0/8,::1/128', OUTBOUND_ALLOW_HTTP: 'true' };
+  const start = (env: Record<string, string>) =>
+    spawn(process.execPath, [join(installed, 'dist/main.js'), 'start'], {
+      cwd: project,
+      env: { PATH: process.env.PATH, DATA_DIR: join(place, 'newcomer'), PORT: '0', ...env },
+    });
+
+  it('starts in development, says which package is missing, and answers with the token that it prints', async () => {
+    const server = start(outbound);
+    try {
+      const lines: string[] = [];
+      for await (const line of createInterface(server.stdout)) {
+        lines.push(line);
+        if (line.startsWith('The development token: ')) break;
+      }
+      expect(lines).toContain(
+        'There is no GraphiQL. GraphiQL needs the package @graphql-yoga/render-graphiql, which is not installed. Run: npm install @graphql-yoga/render-graphiql.',
+      );
+      const [url, token] = lines.slice(-2).map((line) => line.split(' ').at(-1)!);
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${token}` };
+      const answer = await fetch(url!, { method: 'POST', headers, body: '{"query":"{ viewer { organization } }"}' });
+      expect(await answer.json()).toMatchObject({ data: { viewer: { organization: 'example' } } });
+
+      // A build takes its files away. What it has not used yet was loaded.
+      const api = createServer((_request, response) => response.end('the service')).listen(0, 'localhost');
+      await once(api, 'listening');
+      const base = `http://localhost:${(api.address() as AddressInfo).port}/`;
+      const mutate = async (operation: string) => {
+        const sent = await fetch(url!, { method: 'POST', headers, body: JSON.stringify({ query: `mutation { ${operation} }` }) });
+        return (await sent.json()).data;
+      };
+      await mutate('createIntegration(input: { name: "crm" }) { __typename }');
+      await mutate(`createConnector(input: { integration: { name: "crm" }, name: "api", baseUrl: "${base}" }) { __typename }`);
+      const { createConnection } = await mutate(`createConnection(input: {
+        integration: { name: "crm" }, name: "own", connector: { inIntegration: { integration: { name: "crm" }, name: "api" } },
+        actionCredentials: [{ credential: { create: {
+          name: "key", data: { bearerToken: { token: "x-7Kq2" } }, allowedDomains: ["localhost"], allowedPurposes: [ACTION]
+        } } }]
+      }) { ... on CreateConnectionSuccess { connection { id } } ... on MutationError { message } }`);
+      const chunks = join(installed, 'dist/chunks');
+      renameSync(chunks, `${chunks}-away`);
+      try {
+        const proxied = await fetch(url!.replace('/graphql', `/proxy/${createConnection.connection.id}/x`), { headers });
+        expect([proxied.status, await proxied.text()]).toEqual([200, 'the service']);
+      } finally {
+        renameSync(`${chunks}-away`, chunks);
+        api.close();
+      }
+    } finally {
+      const ended = once(server, 'exit');
+      server.kill('SIGTERM');
+      await ended;
+    }
+  });
+
+  it.each<Record<string, string>>([{}, { NODE_ENV: 'production', TOKEN_SECRET: randomBytes(32).toString('base64') }])(
+    'does not start when it was told to serve it: %j',
+    async (env) => {
+      const server = start({ ...env, GRAPHIQL: 'true' });
+      const [stderr, [code]] = await Promise.all([text(server.stderr), once(server, 'exit')]);
+      expect([code, stderr]).toEqual([
+        1,
+        expect.stringMatching(/^GRAPHIQL: .*Run: npm install @graphql-yoga.render-graphiql, or set GRAPHIQL=false/),
+      ]);
+    },
+  );
 });
 
 describe('the gateway in a server of one’s own', () => {
@@ -271,7 +360,7 @@ describe('the gateway in a server of one’s own', () => {
   });
 
   it('reads nothing of the environment that is a setting of the command line', async () => {
-    const { settingNames } = await import('../../src/config.ts');
+    const { settingNames } = await import('../../src/config/index.ts');
     expect(settingNames.length).toBeGreaterThan(20);
     expect(told.read.filter((name: string) => (settingNames as readonly string[]).includes(name))).toEqual([]);
   });

@@ -422,7 +422,7 @@ describe('_service', () => {
   it('gives what the command prints, to everybody with a token and nobody else', async () => {
     const query = '{ _service { sdl } }';
     const { data } = await test.query({ ...world.caller, scopes: [] }, query).then((answer) => ({ data: answer }));
-    const { subgraphText } = await import('../../src/gateway.ts');
+    const { subgraphText } = await import('../../src/gateway/index.ts');
     expect(data._service.sdl).toBe(subgraphText({ federation: test.federation }));
     for (const asked of [query, '{ _entities(representations: []) { __typename } }']) {
       const answer = await test.send({ query: asked });

@@ -1,7 +1,7 @@
 import { GraphQLEnumType, type GraphQLObjectType, type GraphQLUnionType, parse, validate } from 'graphql';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { scopes } from '../../src/access/scopes.ts';
-import { subgraphText } from '../../src/gateway.ts';
+import { subgraphText } from '../../src/gateway/index.ts';
 import { credentialIdQuery, examples } from '../../src/http/graphiql/examples.ts';
 import { createSchema, operationCost, renamedDocument, schemaText } from '../../src/schema/index.ts';
 import { checkNames, federationFields, federationTypes, type SchemaNames, SchemaNamesError } from '../../src/schema-names.ts';

@@ -99,7 +99,7 @@ describe('a master key in AWS KMS', () => {
     'is not named by %s',
     (arn) => {
       expect(() => awsKmsMasterKey(arn)).toThrow(RangeError);
-      expect(() => parseMasterKeys(`aws-kms:${arn}`, 'MASTER_KEY')).toThrow(/^MASTER_KEY: aws-kms: must be followed by the ARN of a key/);
+      expect(() => parseMasterKeys(`aws-kms:${arn}`, 'MASTER_KEY')).toThrow(/^MASTER_KEY: key 1 must be the ARN of a key in AWS KMS/);
     },
   );
 

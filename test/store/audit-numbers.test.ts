@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 import { createEntryNumbers } from '../../src/store/audit-numbers.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 import { type Wire, wireTo } from '../wire.ts';

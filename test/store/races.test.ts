@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { Gateway } from '../../src/gateway.ts';
+import type { Gateway } from '../../src/gateway/index.ts';
 import { danglingReferences } from '../database.ts';
 import { type Json, useTestGateway } from '../harness.ts';
 import { operation, run } from '../operations.ts';

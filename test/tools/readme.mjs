@@ -1,6 +1,6 @@
 // Writes the tables of settings and of kinds into the README, in the place of those that are there. Needs the built JavaScript.
 import { readFileSync, writeFileSync } from 'node:fs';
-import { settingsTable } from '../../dist/config.js';
+import { settingsTable } from '../../dist/config/index.js';
 import { appliedTable } from '../../dist/credential-kinds/applied-table.js';
 import { builtInKinds } from '../../dist/credential-kinds/index.js';
 

@@ -1,4 +1,4 @@
-// Writes the types of the library: `tsc` writes those of every module, and rolldown bundles what the entries need of them.
+// Writes the types of the library, and nothing to the standard output, as test/tools/build.mjs: `tsc` writes those of every module, and rolldown bundles what the entries need of them.
 import { spawnSync } from 'node:child_process';
 import { existsSync, rmSync } from 'node:fs';
 
@@ -10,4 +10,4 @@ rmSync('dist/declarations', { recursive: true, force: true });
 run(['tsc', '--noCheck', '--declaration', '--emitDeclarationOnly', '--sourceMap', 'false', '--outDir', 'dist/declarations'], 'ignore');
 for (const entry of ['api', 'testing'])
   if (!existsSync(`dist/declarations/${entry}.d.ts`)) throw new Error(`There are no types of ${entry}.`);
-process.exitCode = run(['rolldown', '-c', 'rolldown.types.config.mjs', '--logLevel', 'warn'], 'inherit') ?? 1;
+process.exitCode = run(['rolldown', '-c', 'rolldown.types.config.mjs', '--logLevel', 'warn'], ['ignore', 2, 2]) ?? 1;

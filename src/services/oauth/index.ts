@@ -147,6 +147,11 @@ function plain(value: Redacted | string): string {
   return value instanceof Redacted ? value.expose() : value;
 }
 
+/** Loads what the first token request needs. Can be called before, so that it does not depend on files that may change later. */
+export async function loadOAuth(): Promise<void> {
+  await import('openid-client');
+}
+
 /** Creates the client of all OAuth 2.0 servers. The library is loaded when it is needed first: most processes start without a token request. */
 export function createOAuth(outbound: Outbound, now: () => Date): OAuth {
   let library: Promise<Library> | undefined;

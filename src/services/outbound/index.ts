@@ -108,6 +108,11 @@ export interface OutboundEvent {
   readonly milliseconds: number;
 }
 
+/** Loads what the first request needs, see `createOutbound`. Can be called before, so that it does not depend on files that may change later. */
+export async function loadOutbound(): Promise<void> {
+  await import('./open.ts');
+}
+
 /**
  * Returns the way out, which opens with the first request: many gateways send none, and the library that sends them takes long to load.
  * `onRequest` is told of every request when it has ended.
@@ -117,9 +122,19 @@ export interface OutboundEvent {
 export function createOutbound(settings: OutboundSettings, onRequest: (event: OutboundEvent) => void = () => {}): Outbound {
   const isAllowed = createAddressGuard(settings.allowedAddresses);
   let opened: Promise<Outbound> | undefined;
+  async function open(): Promise<Outbound> {
+    try {
+      const { openOutbound } = await import('./open.ts');
+      return openOutbound(settings, isAllowed, onRequest);
+    } catch (error) {
+      // There is nothing to stop.
+      opened = undefined;
+      throw error;
+    }
+  }
   return {
     async request(request) {
-      opened ??= import('./open.ts').then(({ openOutbound }) => openOutbound(settings, isAllowed, onRequest));
+      opened ??= open();
       return (await opened).request(request);
     },
     async stop() {

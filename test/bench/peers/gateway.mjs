@@ -1,7 +1,7 @@
 import { createServer } from 'node:http';
 import { pino } from 'pino';
 import { demo } from '../../../dist/cli/demo.js';
-import { createGateway } from '../../../dist/gateway.js';
+import { createGateway } from '../../../dist/gateway/index.js';
 import { serve } from './serve.mjs';
 
 await serve(async ({ database, secret, masterKey, organization, connections }) => {

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { pino } from 'pino';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readConfig } from '../../../src/config.ts';
-import { createGateway, type Gateway } from '../../../src/gateway.ts';
+import { readConfig } from '../../../src/config/index.ts';
+import { createGateway, type Gateway } from '../../../src/gateway/index.ts';
 import { useTestGateway } from '../../harness.ts';
 
 const ALLOWED = 'https://app.example.com';

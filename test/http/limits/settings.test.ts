@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { readConfig, settingNames } from '../../../src/config.ts';
+import { readConfig, settingNames } from '../../../src/config/index.ts';
 import { defaultLimits } from '../../../src/limits.ts';
 
 const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
