@@ -234,10 +234,10 @@ async function auditEntry(test: TestGateway, caller: Caller): Promise<string> {
   return data?.auditLog.nodes[0].id ?? missingId('auditEntry');
 }
 
-/** The id of the first event. */
+/** The id of an event of a connection, which belongs to an integration. */
 async function event(test: TestGateway, caller: Caller): Promise<string> {
-  const { data } = await test.answer(caller, '{ events(first: 1) { nodes { id } } }');
-  return data?.events.nodes[0].id ?? missingId('event');
+  const { data } = await test.answer(caller, '{ events(first: 100) { nodes { id objectType } } }');
+  return data?.events.nodes.find(({ objectType }: { objectType: string }) => objectType === 'CONNECTION')?.id ?? missingId('event');
 }
 
 /** A webhook that nobody receives, and the delivery that failed. */

@@ -3,11 +3,11 @@ import {
   type DocumentNode,
   type ExecutionArgs,
   execute as executeSelection,
+  type FieldNode,
   type GraphQLError,
   type GraphQLSchema,
   getOperationAST,
   getVariableValues,
-  Kind,
   type OperationDefinitionNode,
   OperationTypeNode,
 } from 'graphql';
@@ -238,7 +238,7 @@ export function createExecution(
     state.isSubscription = isSubscription;
     const { viewer, refusals, requestId, address } = context;
     const refuse = (code: ErrorCode) => {
-      if (isMutation) refusals.add(viewer, mutationsIn(schema, operation), code, { requestId, address });
+      if (isMutation) refusals.add(viewer, mutationNames(schema, rootFieldsOf(document, operation, coerced)), code, { requestId, address });
     };
     if (exceeded) {
       refuse('LIMIT_EXCEEDED');
@@ -356,13 +356,11 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
   return { ...refused, errors } as unknown as R;
 }
 
-/** Returns the names of the mutations in an operation, as the audit log has them. Names that are not in the schema come from the caller and are left out. */
-function mutationsIn(schema: GraphQLSchema, { selectionSet }: OperationDefinitionNode): string {
-  const known = schema.getMutationType()?.getFields() ?? {};
-  const asked = selectionSet.selections.flatMap((each) =>
-    each.kind === Kind.FIELD && Object.hasOwn(known, each.name.value)
-      ? [(known[each.name.value]!.extensions as ActionExtensions).action ?? each.name.value]
-      : [],
-  );
-  return [...new Set(asked)].sort().join(' ') || '(in fragments)';
+/** Returns the names of the mutations that a valid operation asks for, as the audit log has them. */
+function mutationNames(schema: GraphQLSchema, mutations: readonly FieldNode[]): string {
+  const known = schema.getMutationType()!.getFields();
+  const names = mutations.flatMap(({ name }) => (known[name.value]?.extensions as ActionExtensions | undefined)?.action ?? []);
+  return [...new Set(names)].sort().join(' ') || NO_MUTATION;
 }
+/** An operation that asks for none, because all its mutations are skipped, or only for `__typename`. */
+const NO_MUTATION = '(none)';

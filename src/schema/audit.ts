@@ -2,6 +2,7 @@ import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
 import { errorCodes, ValidationError } from '../errors.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
+import { actionOf, actionsIn, auditAction, byAction } from './kit/audit-action.ts';
 import { type AuditOutcome, auditOutcome } from './kit/closed-sets.ts';
 import { byGlobalId, byText, byTime, byValue, type ListFilter } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
@@ -42,9 +43,16 @@ export function addAudit(kit: Kit): void {
           nullable: true,
           description: 'The `X-Request-Id` of the response, which errors tell as `requestId`. Null in the same cases as `address`.',
         }),
-        action: t.exposeString('action', {
+        action: t.field({
+          type: auditAction(kit.builder),
           description:
-            'An open set, since the entries of all versions are kept: the name of the mutation, or of the one that would do alone what another action did besides its own object; `readCredentials` if reads are logged; `proxyRequest` for requests by `/proxy`; or an action of the gateway itself: `expireCredential`, `replaceDataKey`, `destroyDataKey`, `missAuditEntries` (entries were removed from this log before they were sealed) or `voidAuditNumber` (nothing was done: it closes a gap in the numbers of the entries).',
+            'What was done, or refused. For what another action did besides its own object, the mutation that would do it alone.',
+          resolve: ({ action }) => actionOf(kit.builder, action),
+        }),
+        actions: t.field({
+          type: [auditAction(kit.builder)],
+          description: '`action` alone; if it is `SEVERAL`, the mutations of the operation that was refused. Empty if it is `OTHER`.',
+          resolve: ({ action }) => actionsIn(kit.builder, action),
         }),
         outcome: t.field({
           type: auditOutcome(kit.builder),
@@ -57,6 +65,10 @@ export function addAudit(kit: Kit): void {
           description:
             'The global id of the object, which may have been deleted; for `readCredentials`, of the end user or integration that the credentials belong to. Null if the action was refused, or the entry sums up requests over several connections.',
           resolve: objectIdOf,
+        }),
+        object: kit.relatedNode(t, {
+          description: 'The object as it is now. Null if it was deleted, or there is no `objectId`.',
+          of: ({ objectNoun, objectId }) => ({ noun: objectNoun, id: objectId }),
         }),
         reason: t.exposeString('reason', {
           nullable: true,
@@ -82,7 +94,7 @@ export function addAudit(kit: Kit): void {
     sort: { name: 'AuditSort', fields: sortFields },
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),
-      action: byText('Only this action, such as `revealSecret`.', (action) => ({ action })),
+      action: byAction(kit.builder, 'Only this action, such as `revealSecret`, which cannot be `SEVERAL` or `OTHER`.'),
       outcome: byOutcome(kit),
       objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
       since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),

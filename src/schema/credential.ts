@@ -326,10 +326,20 @@ export function addCredential(kit: Kit): void {
         description: 'The global id of the credential.',
         resolve: ({ credential }) => encodeId('credential', credential.id),
       }),
+      credential: credential.related(t, {
+        description: 'The credential. Null if it was deleted meanwhile.',
+        id: ({ credential: { id } }) => id,
+      }),
       field: t.exposeString('field', { description: 'The name of the secret field.' }),
       plaintext: t.string({ description: 'The plaintext of the secret.', resolve: ({ plain }) => plain.expose() }),
     }),
   });
+  builder.objectField(CredentialNotUsableError, 'credential', (t) =>
+    credential.related(t, {
+      description: 'The credential. Null if there is no `credentialId`, or it is hidden from the viewer or was deleted meanwhile.',
+      id: ({ credentialId }) => credentialId,
+    }),
+  );
   mutation('revealSecret', {
     description:
       'Returns the plaintext of one secret. It is a mutation because it writes an audit entry, and because the response must not be cached. No wildcard covers its scope.',

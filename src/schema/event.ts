@@ -16,6 +16,7 @@ import { CursorExpiredError } from '../errors.ts';
 import { credentialKindEnum } from './credential.ts';
 import { healthState, problemCode } from './health.ts';
 import { actorType } from './kit/actor.ts';
+import { actionOf, auditAction } from './kit/audit-action.ts';
 import type { GraphQLContext } from './kit/builder.ts';
 import { describedBy, nounValues } from './kit/closed-sets.ts';
 import { decodeCursor, encodeCursor } from './kit/cursor.ts';
@@ -130,6 +131,10 @@ export function addEvent(kit: Kit): void {
         description: 'The global id of the connector of a connection. Null if it has none, and for other objects.',
         resolve: ({ connectorId }) => connectorId && encodeId('connector', connectorId),
       }),
+      connector: kit.connector.related(t, {
+        description: 'The connector of a connection, as it is now. Null if it has none, or it was deleted, and for other objects.',
+        id: ({ connectorId }) => connectorId,
+      }),
       credentialCount: t.exposeInt('credentialCount', {
         nullable: true,
         description: 'How many credentials a connection or a connector uses. Null for other objects.',
@@ -159,16 +164,22 @@ export function addEvent(kit: Kit): void {
           resolve: ({ createdBy }) => createdBy,
         }),
         type: t.expose('type', { type, description: 'What has happened.' }),
-        action: t.exposeString('action', {
+        action: t.field({
+          type: auditAction(builder),
           nullable: true,
           description:
-            'The mutation, or the action of the gateway, as the audit log names it: an open set. Null for what the gateway does without an entry in the audit log.',
+            'The mutation, or the action of the gateway, as the audit log names it. Null for what the gateway does without an entry in the audit log.',
+          resolve: ({ action }) => action && actionOf(builder, action),
         }),
         reason: t.expose('reason', { type: reason, nullable: true, description: 'Why it was deleted. Null for other events.' }),
         objectType: t.expose('objectNoun', { type: objectType, description: 'The type of the object.' }),
         objectId: t.id({
           description: 'The global id of the object, which may have been deleted.',
           resolve: ({ objectNoun, objectId }) => encodeId(objectNoun, objectId),
+        }),
+        object: kit.relatedNode(t, {
+          description: 'The object as it is now. Null if it was deleted since.',
+          of: ({ objectNoun, objectId }) => ({ noun: objectNoun, id: objectId }),
         }),
         causeId: t.id({
           nullable: true,
@@ -180,10 +191,20 @@ export function addEvent(kit: Kit): void {
           description: 'The global id of the integration of the object; of an integration, its own. Null if it belongs to none.',
           resolve: ({ integrationId }) => integrationId && encodeId('integration', integrationId),
         }),
+        integration: kit.integration.related(t, {
+          description:
+            'The integration of the object as it is now; of an integration, itself. Null if it belongs to none, or the integration was deleted.',
+          id: ({ integrationId }) => integrationId,
+        }),
         endUserId: t.id({
           nullable: true,
           description: 'The global id of the end user of the object; of an end user, its own. Null if it belongs to none.',
           resolve: ({ endUserId }) => endUserId && encodeId('endUser', endUserId),
+        }),
+        endUser: kit.endUser.related(t, {
+          description:
+            'The end user of the object as it is now; of an end user, itself. Null if it belongs to none, or the end user was deleted.',
+          id: ({ endUserId }) => endUserId,
         }),
         snapshot: t.expose('snapshot', {
           type: snapshot,

@@ -170,6 +170,10 @@ export function addUse(kit: Kit): void {
         description: 'The global id of the connection.',
         resolve: ({ connection: { id } }) => encodeId('connection', id),
       }),
+      connection: connection.related(t, {
+        description: 'The connection. Null if it was deleted meanwhile.',
+        id: ({ connection: { id } }) => id,
+      }),
       url: t.string({
         description: 'The URL to send the request to, with the added query parameters. It can contain secrets.',
         resolve: ({ prepared }) => plain(prepared.url),

@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import {
   buildSchema,
   type GraphQLNamedType,
@@ -100,7 +102,7 @@ describe('descriptions', () => {
 
 describe('scopes', () => {
   /** Their resolvers ask for the scope of the noun in the id, before anything is loaded. */
-  const decideByThemselves = ['node', 'nodes', 'deletePreview', '_entities'];
+  const decideByThemselves = ['node', 'nodes', 'object', 'deletePreview', '_entities'];
   /** Tells whoever asks what they could know. */
   const open = ['viewer', '_service'];
 
@@ -138,6 +140,35 @@ describe('scopes', () => {
     for (const field of fields) asked.add(scopeOf(field) ?? '');
     expect(scopes.filter((scope) => !asked.has(scope))).toEqual([]);
   });
+});
+
+// What is not in the enum is shown as OTHER.
+it('every action that the source names for the audit log of an organization is a value of AuditAction', () => {
+  const src = fileURLToPath(new URL('../../src/', import.meta.url));
+  const source = readdirSync(src, { recursive: true, encoding: 'utf8' })
+    .filter((file) => file.endsWith('.ts'))
+    .map((file) => readFileSync(join(src, file), 'utf8').replaceAll(/^.*recordPlatformEvent.*$/gm, ''))
+    .join('\n');
+  const forms = [
+    /\bname: '(\w+)', noun:/g,
+    /\baction: '(\w+)'/g,
+    /\bgatewayEntry\(\w+, '(\w+)'/g,
+    /\brecordKeyDone\(context, '(\w+)'/g,
+    /\bact\('(\w+)'/g,
+    /^const ACTION = '(\w+)'/gm,
+  ];
+  const named = forms.flatMap((form) => {
+    const found = [...source.matchAll(form)].map(([, name]) => name!);
+    expect(found.length, String(form)).toBeGreaterThan(0);
+    return found;
+  });
+  const actions = federatedTypes.filter(isEnumType).find(({ name }) => name === 'AuditAction')!;
+  const values = actions.getValues().map(({ name }) => name);
+  expect([...new Set(named)].filter((name) => !values.includes(name))).toEqual([]);
+  expect(mutationFields.map(({ name }) => name).filter((name) => !values.includes(name))).toEqual([]);
+  // And each that is no mutation is named by the source.
+  const others = values.filter((name) => !['OTHER', 'SEVERAL'].includes(name) && !mutationFields.some((field) => field.name === name));
+  expect(others.filter((name) => !source.includes(`'${name}'`) && !named.includes(name))).toEqual([]);
 });
 
 describe('plaintext', () => {

@@ -107,6 +107,8 @@ interface Way {
 function waysFrom(type: GraphQLObjectType, above: readonly string[] = []): Way[] {
   return Object.values(type.getFields()).flatMap((field): Way[] => {
     if (field.args.some(({ type: arg, defaultValue }) => String(arg).endsWith('!') && defaultValue === undefined)) return [];
+    // Its scope depends on the object: see below.
+    if (field.name === 'object') return [];
     const given = objectsOf(field);
     const scope = scopeOf(field) ?? given.map(scopeOf).find((each) => each);
     if (scope) return [{ scope, selection: `{ ${field.name} ${given.length > 0 ? '{ __typename }' : ''} }` }];
@@ -141,6 +143,51 @@ describe('a nested field', () => {
     expect(refused.data.node).not.toBeNull();
     const { node } = await test.query(world.caller, query, { id: idOf[type.name] });
     expect(node).not.toBeNull();
+  });
+});
+
+describe('the object of an entry or event', () => {
+  const types = ['AuditEntry', 'Event'];
+  it('is every field that gives a node of any type', () => {
+    const given = nodeTypes.flatMap((type) =>
+      Object.values(type.getFields()).flatMap((each) => (String(each.type) === 'Node' ? [`${type.name}.${each.name}`] : [])),
+    );
+    expect(given.sort()).toEqual(types.map((name) => `${name}.object`));
+  });
+
+  it.each(types)('of %s asks for the scope of each, whether it is there or was deleted, and costs one command a noun', async (typeName) => {
+    const list = typeName === 'Event' ? 'events' : 'auditLog';
+    const query = `{ list: ${list}(first: 100) { nodes { objectId object { __typename id } } } }`;
+    const own = await seedBoundWorld(test);
+    const deletion = 'mutation ($connection: ConnectionRef!) { deleteConnection(input: { connection: $connection }) { __typename } }';
+    const { deleteConnection } = await test.query(own.caller, deletion, { connection: { id: own.ids.connection } });
+    expect(deleteConnection.__typename).toBe('DeleteConnectionSuccess');
+    const whole = await test.query(own.caller, query);
+    const named = whole.list.nodes.filter(({ objectId }: Json) => objectId !== null);
+    const nounsNamed = new Set<Noun>(named.map(({ objectId }: Json) => parseId(objectId)!.noun));
+    expect(nounsNamed.size).toBeGreaterThan(4);
+    for (const { objectId, object } of whole.list.nodes) {
+      if (objectId === own.ids.connection) expect(object).toBeNull();
+      else if (object !== null) expect(object.id).toBe(objectId);
+    }
+    expect(named.filter(({ object }: Json) => object !== null).length).toBeGreaterThan(4);
+    const commands = await test.countCommands(() => test.query(own.caller, query));
+    const without = await test.countCommands(() => test.query(own.caller, query.replace('object { __typename id }', '')));
+    expect(commands.length - without.length).toBeLessThanOrEqual(nounsNamed.size);
+    // Deleted or not, the answer without the scope is the same.
+    for (const noun of nounsNamed) {
+      const scopesOf = scopes.filter((scope) => scope !== readScope(noun));
+      const { data, errors } = await test.answer({ ...own.caller, scopes: scopesOf }, query);
+      const refused = data.list.nodes.flatMap(({ objectId }: Json, at: number) =>
+        objectId && parseId(objectId)!.noun === noun ? [at] : [],
+      );
+      const paths = (errors ?? []).map(({ path, extensions }) => {
+        expect(extensions).toEqual({ code: 'FORBIDDEN', scope: readScope(noun) });
+        return path![2];
+      });
+      expect(paths.toSorted()).toEqual(refused.toSorted());
+      for (const at of refused) expect(data.list.nodes[at].object).toBeNull();
+    }
   });
 });
 

@@ -26,9 +26,11 @@ function everythingOf(field: Field, depth = 5): string {
   if (objects.length === 0) return '';
   if (depth === 0) return '{ __typename }';
   const parts = objects.map((type) => {
-    const selectable = Object.values(type.getFields()).filter(
-      ({ args, name }) => args.length === 0 && !/^(integration|endUser|connector|owner|(client|mtls|privateKey)Credential)$/.test(name),
-    );
+    // Of what an object only refers to, everything is asked for where it is the result itself.
+    const refersTo = type.name.endsWith('Success')
+      ? /^$/
+      : /^(integration|endUser|connector|owner|object|credential|connection|(client|mtls|privateKey)Credential)$/;
+    const selectable = Object.values(type.getFields()).filter(({ args, name }) => args.length === 0 && !refersTo.test(name));
     return `... on ${type.name} { __typename ${selectable.map((each) => `${prefixOf.get(type.name)}_${each.name}: ${each.name} ${everythingOf(each, depth - 1)}`).join(' ')} }`;
   });
   return `{ ${parts.join(' ')} }`;

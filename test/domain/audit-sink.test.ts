@@ -256,7 +256,7 @@ describe('reads of credentials', () => {
     await test.query(caller, '{ credentials { nodes { ... on CredentialBase { name } } } }');
     await test.query(caller, '{ credentials { nodes { ... on CredentialBase { name } } } }');
     await test.gateway.audit.seal();
-    const log = '{ auditLog(action: "readCredentials") { nodes { subject count objectId outcome isSealed } } }';
+    const log = '{ auditLog(action: readCredentials) { nodes { subject count objectId outcome isSealed } } }';
     const byCount = (await test.query(caller, log)).auditLog.nodes;
     expect(byCount).toHaveLength(2);
     for (const objectId of [integration.id, endUser.id]) {

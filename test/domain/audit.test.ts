@@ -138,8 +138,8 @@ describe('the log is read by those with the scope for it', () => {
   it('pages and filters', async () => {
     const [first] = await integrations(3);
     const by = async (filter: string) => (await entries(`{ auditLog(${filter}) { nodes { action } } }`)).length;
-    expect(await by('action: "createIntegration"')).toBe(3);
-    expect(await by('action: "deleteIntegration"')).toBe(0);
+    expect(await by('action: createIntegration')).toBe(3);
+    expect(await by('action: deleteIntegration')).toBe(0);
     expect(await by(`objectId: "${first}"`)).toBe(1);
     expect(await by('subject: "tester", outcome: SUCCESS')).toBe(3);
     expect(await by('subject: "nobody"')).toBe(0);
@@ -160,6 +160,37 @@ describe('the log is read by those with the scope for it', () => {
     expect(answer.errors).toMatchObject([
       { path: ['auditLog'], message: expect.stringContaining('outcome: must not be OTHER'), extensions: { code: 'VALIDATION_FAILED' } },
     ]);
+  });
+
+  it('shows an action of another version as OTHER, several refused ones as SEVERAL, and refuses both as a filter', async () => {
+    await integrations(4);
+    const ids = (await stored().find({ organizationId: caller.organization }).toArray()).map(({ _id }) => _id);
+    const texts = ['ofLater', 'constructor', 'createConnection revealSecret', '(many)'];
+    for (const [index, action] of texts.entries()) await stored().updateOne({ _id: ids[index] }, { $set: { action } });
+    const shown = (await entries('{ auditLog { nodes { id action actions } } }')).map(
+      ({ action, actions }: { action: string; actions: string[] }) => [action, ...actions],
+    );
+    expect(shown.toSorted()).toEqual([['OTHER'], ['OTHER'], ['OTHER'], ['SEVERAL', 'createConnection', 'revealSecret']]);
+    for (const action of ['OTHER', 'SEVERAL']) {
+      const answer = await test.answer(caller, `{ auditLog(action: ${action}) { nodes { id } } }`);
+      expect(answer.errors).toMatchObject([
+        {
+          path: ['auditLog'],
+          message: expect.stringContaining(`action: must not be ${action}`),
+          extensions: { code: 'VALIDATION_FAILED' },
+        },
+      ]);
+    }
+  });
+
+  it('names the mutations of an operation that was refused as a whole, also in fragments', async () => {
+    await integrations(1);
+    const refused = { ...caller, scopes: ['audit.get', 'integrations.get'] };
+    const mutations = `mutation { ...F } fragment F on Mutation { a: deleteIntegration(input: { integration: { name: "x" } }) { __typename } revealSecret(input: { credential: "x", field: "x", reason: "a test of refusals" }) { __typename } }`;
+    expect((await test.answer(refused, mutations)).errors?.[0].extensions.code).toBe('FORBIDDEN');
+    await test.gateway.audit.seal();
+    const [entry] = await entries('{ auditLog(first: 1) { nodes { action actions outcome } } }');
+    expect(entry).toEqual({ action: 'SEVERAL', actions: ['deleteIntegration', 'revealSecret'], outcome: 'FORBIDDEN' });
   });
 
   it('refuses others, and shows no organization another’s', async () => {

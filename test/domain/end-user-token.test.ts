@@ -110,7 +110,7 @@ describe('a token', () => {
       scope: 'connections.get',
     });
     // The one who made it, and when, is found by the token's id.
-    const { auditLog } = await test.query(caller, '{ auditLog(action: "createEndUserToken", first: 1) { nodes { reason objectId } } }');
+    const { auditLog } = await test.query(caller, '{ auditLog(action: createEndUserToken, first: 1) { nodes { reason objectId } } }');
     expect(auditLog.nodes).toEqual([{ reason: jti, objectId: endUser.id }]);
   });
 });

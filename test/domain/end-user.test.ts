@@ -138,7 +138,7 @@ describe('the primary connection', () => {
     await run(test, { ...caller, token }, 'deleteConnection', { connection: { id: own.id } });
     const ownId = (await run(test, caller, 'updateEndUser', { endUser })).endUser.id;
     expect(await now(caller)).toEqual({ version: 6, primaryConnection: null, updatedBy: { subject: ownId } });
-    const { auditLog } = await test.query(caller, '{ auditLog(first: 1, action: "updateEndUser") { nodes { reason } } }');
+    const { auditLog } = await test.query(caller, '{ auditLog(first: 1, action: updateEndUser) { nodes { reason } } }');
     expect(auditLog.nodes[0].reason).toBe('nothing changed');
 
     await primary(caller, { id: viaConnector.id });

@@ -145,7 +145,7 @@ describe('the issuer’s tokens of a subject', () => {
     await revoke({ subject: 'ada' });
     const { auditLog } = await test.query(
       await tokenOf('auditor', 0),
-      '{ auditLog(action: "revokeTokens") { nodes { subject objectId reason } } }',
+      '{ auditLog(action: revokeTokens) { nodes { subject objectId reason } } }',
     );
     expect(auditLog.nodes).toEqual([{ subject: 'admin', objectId: null, reason: '2030-01-01T12:00:01.000Z: ada' }]);
   });

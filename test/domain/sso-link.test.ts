@@ -162,7 +162,7 @@ describe('what is answered', () => {
     const { jti } = await link(test, caller);
     await ask(test, caller, { returnTo: '//evil.example' });
     const log = async (fields: string, outcome: string) => {
-      const text = `query ($outcome: AuditOutcome!) { auditLog(action: "createSSOLink", outcome: $outcome) { nodes { ${fields} } } }`;
+      const text = `query ($outcome: AuditOutcome!) { auditLog(action: createSSOLink, outcome: $outcome) { nodes { ${fields} } } }`;
       return (await test.query(caller, text, { outcome })).auditLog.nodes;
     };
     expect(await log('subject reason objectId', 'SUCCESS')).toEqual([{ subject: 'tester', reason: `BILLING: ${jti}`, objectId: endUser }]);

@@ -138,7 +138,7 @@ it('moves an organization: an export of the copy is equal, but for references an
   }
 
   // Each secret that was exported is in the audit log, with the reason.
-  const { auditLog } = await test.query(source, '{ auditLog(first: 100, action: "revealSecret") { totalCount nodes { reason } } }');
+  const { auditLog } = await test.query(source, '{ auditLog(first: 100, action: revealSecret) { totalCount nodes { reason } } }');
   const secrets = lines.flatMap((line) => Object.keys(JSON.parse(line).type === 'credential' ? JSON.parse(line).secrets : {}));
   expect(auditLog.totalCount).toBe(secrets.length);
   expect(auditLog.nodes[0].reason).toMatch(new RegExp(`^with exportSecrets: \\w+: ${reason}$`));
@@ -363,7 +363,7 @@ it.skipIf(process.platform === 'win32')(
     const options = { organization: source.organization, withSecrets: true, recipient: path('public'), reason };
     const before = readdirSync(directory);
     const reveals = async () =>
-      (await test.query(source, '{ auditLog(first: 1, action: "revealSecret") { totalCount } }')).auditLog.totalCount;
+      (await test.query(source, '{ auditLog(first: 1, action: revealSecret) { totalCount } }')).auditLog.totalCount;
     const revealed = await reveals();
     await expect(exportOrganization(test.gateway, path('new'), { ...options, reason: 'x' })).rejects.toThrow('at least 10 characters');
     await expect(exportOrganization(test.gateway, path('other'), options)).rejects.toThrow('The file exists already.');

@@ -713,7 +713,7 @@ it('an authorized request is in the audit log before a secret is opened, and the
   expect(commands.filter((name) => name === 'update').length).toBeLessThanOrEqual(2);
   const { auditLog } = await test.query(
     caller,
-    '{ auditLog(first: 100, action: "authorizeRequest") { nodes { action outcome reason createdAt } } }',
+    '{ auditLog(first: 100, action: authorizeRequest) { nodes { action outcome reason createdAt } } }',
   );
   expect(auditLog.nodes.filter((entry: Json) => entry.createdAt === noon.toISOString() && entry.outcome === 'SUCCESS')).toMatchObject([
     { action: 'authorizeRequest', outcome: 'SUCCESS', reason: `ACTION: ${HOST}` },

@@ -258,9 +258,9 @@ const operations: Readonly<Record<string, BadOperation>> = {
     refusal: { code: 'VALIDATION_FAILED', status: 200, says: /by\.name: must be at most 255 characters/ },
   },
   'a filter that nothing can pass': {
-    query: 'query ($action: String) { auditLog(action: $action) { nodes { id } } }',
-    variables: { action: CANARY.repeat(200) },
-    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /action: must be at most 255 characters/ },
+    query: 'query ($subject: String) { auditLog(subject: $subject) { nodes { id } } }',
+    variables: { subject: CANARY.repeat(200) },
+    refusal: { code: 'VALIDATION_FAILED', status: 200, says: /subject: must be at most 255 characters/ },
   },
   'a malformed glob': {
     query: 'query ($name: String) { credentials(name: $name) { totalCount } }',

@@ -539,7 +539,7 @@ describe('what is told', () => {
     const { caller, values } = await newVault(test, 1);
     const [id] = [...values.keys()];
     const log = async () =>
-      (await test.query(caller, '{ auditLog(action: "detectAlteration") { nodes { action outcome objectId viewerKind count } } }')).auditLog
+      (await test.query(caller, '{ auditLog(action: detectAlteration) { nodes { action outcome objectId viewerKind count } } }')).auditLog
         .nodes;
     await altered(
       'credential',

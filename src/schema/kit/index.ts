@@ -9,7 +9,7 @@ import { createBuilder, createInputBuilder, type OutputBuilder, type SchemaTypes
 import { entityKeysOf } from './entity-keys.ts';
 import { fieldTypes } from './field-types.ts';
 import { addMutations } from './mutation.ts';
-import { addNode, addNodeQueries, credentialTypeName, nodeLoader } from './node.ts';
+import { addNode, addNodeQueries, credentialTypeName, nodeLoader, relatedNodes } from './node.ts';
 import { listKit, nounKit } from './noun.ts';
 import { addPages } from './page.ts';
 import { recordFields } from './record-fields.ts';
@@ -81,6 +81,8 @@ export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames
     typeName: (name: string) => typeNameIn(names, name),
     node,
     asNode: nodes.asNode,
+    /** Returns a field for the object of any noun that a record names. */
+    relatedNode: relatedNodes(nodes),
     /** The types of records. */
     entityTypes: [
       ...[integration, connector, endUser, connection, apiKey, webhook].map(({ type }) => type),

@@ -5,6 +5,7 @@ import { may } from '../../access/viewer.ts';
 import { GENERATE } from '../../credential-kinds/define.ts';
 import type { MutationContext } from '../../domain/mutate.ts';
 import { AlteredRecordError, type ErrorCode, ForbiddenError, GatewayError, UnavailableError } from '../../errors.ts';
+import { mutationNames } from './audit-action.ts';
 import type { Builder, GraphQLContext, SchemaTypes } from './builder.ts';
 import type { Cost } from './cost.ts';
 import { examineInput } from './input.ts';
@@ -154,6 +155,7 @@ export function addMutations(builder: Builder, nodes: Nodes) {
 
   /** Adds a mutation: its field, input, success type and result union. */
   function add(name: string, { alsoNeeds = () => [], mayNeed = () => [], cost, perRequest, ...options }: AnyMutation): void {
+    mutationNames(builder).push(name);
     const typeName = name[0]!.toUpperCase() + name.slice(1);
     const { field, also, ...success } = options.success;
     const result = { name: `${typeName}Success`, description: `\`${name}\` succeeded.` };

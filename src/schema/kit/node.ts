@@ -1,11 +1,11 @@
 import { nounTable } from '../../access/nouns.ts';
-import { type Noun, readScope } from '../../access/scopes.ts';
+import { type Noun, nouns, readScope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
 import { ALTERED_CREDENTIAL } from '../../credential-kinds/define.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { BaseRecord, CredentialRecord } from '../../domain/reading.ts';
 import { ForbiddenError } from '../../errors.ts';
-import type { Builder, GraphQLContext } from './builder.ts';
+import type { Builder, GraphQLContext, OutputBuilder } from './builder.ts';
 import type { CostExtensions } from './cost.ts';
 import { parseId, VIEWER, viewerId } from './global-id.ts';
 
@@ -58,6 +58,28 @@ export function nodeLoader(kinds: KindRegistry): Pick<Nodes, 'load' | 'asNode'> 
       return record && asNode(noun, record);
     },
   };
+}
+
+/** Returns what makes a field for the object of any noun that a record names. Null if it is not found, or the record names none. */
+export function relatedNodes({ node, load }: Pick<Nodes, 'node' | 'load'>) {
+  return <Source>(
+    t: OutputBuilder<Source>,
+    options: {
+      readonly description: string;
+      /** The noun comes from a record that somebody else can have changed. */
+      readonly of: (source: Source) => { readonly noun: string | null; readonly id: string | null };
+    },
+  ) =>
+    t.field({
+      type: node,
+      nullable: true,
+      description: `${options.description} Scope: depends on the type of the object, such as \`credentials.get\`.`,
+      resolve: ((source: Source, _args: unknown, context: GraphQLContext) => {
+        const { noun, id } = options.of(source);
+        const known = nouns.find((each) => each === noun);
+        return known && id ? load(known, id, context) : null;
+      }) as never,
+    });
 }
 
 /**
