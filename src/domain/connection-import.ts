@@ -70,7 +70,7 @@ export async function upsertConnection(
   const change = async () => {
     if (item.error) throw (await refusalsOf(own, ref, [item]))[0]!;
     return upserting(async () => {
-      if (own.isOver?.()) throw new NoTimeLeftError();
+      if (own.isOver?.()) throw new NoTimeLeftError('for this mutation, which was not carried out. Send it again.');
       try {
         return await mutate(own, write);
       } catch (error) {

@@ -79,10 +79,10 @@ export class ItemError extends Error {
 /** Ends a transaction in which no item succeeds, so that nothing is written. */
 class NothingImported extends Error {}
 
-/** The time limit of the operation is close, and an item was not tried. */
+/** The time limit of the operation is close, and something was not tried. */
 export class NoTimeLeftError extends GatewayError {
-  constructor() {
-    super('TIMEOUT', 'The operation has no time left for this item, which was not imported. Import it again, or fewer at once.');
+  constructor(what = 'for this item, which was not imported. Import it again, or fewer at once.') {
+    super('TIMEOUT', `The operation has no time left ${what}`);
   }
 }
 
