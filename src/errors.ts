@@ -196,6 +196,8 @@ export const notUsable = {
     'the connector has auth schemes, and the connection has no credential for the purpose; addConnectionCredential adds one, to the list ACTION or TRIGGER',
   ALTERED:
     'a stored object was changed, but not by the gateway, so it is not used; restore it from a backup, or delete it and create it again',
+  OUTDATED:
+    'the settings of a credential do not fit its kind any more, because the kind was changed; updateCredential gives new values to its outdatedFields',
   HIDDEN: 'a credential is hidden from the viewer, so this plan is not complete',
   CREDENTIAL_MISSING: 'a credential of the connection does not exist or has expired; updateConnection replaces it',
   DISABLED: 'a credential is not enabled; updateCredential sets enabled',

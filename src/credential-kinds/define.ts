@@ -26,6 +26,8 @@ export const GENERATE = 'generatePrivateKey';
 
 /** The GraphQL type of altered credentials. Nothing proves the data of their kind, so it has only the fields that all kinds have. No kind may have it. */
 export const ALTERED_CREDENTIAL = 'AlteredCredential';
+/** The GraphQL type of credentials whose stored settings do not fit their kind any more: see `fit.ts`. No kind may have it. */
+export const OUTDATED_CREDENTIAL = 'OutdatedCredential';
 
 /** One create or update, as `check` and `derive` receive it. */
 export interface Write<F extends KindFields = KindFields> {
@@ -103,6 +105,7 @@ export function defineCredentialKind<const F extends KindFields>(definition: Def
   };
   if (!/^[a-z][A-Za-z0-9]*$/.test(kind)) refuse('the kind must be in camelCase');
   if (!/^[A-Z][A-Za-z0-9]*Credential$/.test(typeName)) refuse('the type name must be in PascalCase and end in Credential');
+  if (typeName === OUTDATED_CREDENTIAL) refuse(`the type name ${typeName} is that of credentials that do not fit their kind any more`);
   if (typeName === ALTERED_CREDENTIAL) refuse(`the type name ${typeName} is that of credentials that were altered in the database`);
   const names = [...Object.keys(fields), ...Object.keys(facts), ...Object.keys(internalFacts)];
   for (const name of names) if (names.indexOf(name) !== names.lastIndexOf(name)) refuse(`${name} is defined twice, as a field or a fact`);

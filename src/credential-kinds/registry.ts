@@ -1,6 +1,7 @@
 import type { Field } from '../fields/field.ts';
 import { assertConsistent } from './consistency.ts';
 import type { CredentialKind } from './define.ts';
+import { misfits } from './fit.ts';
 
 /** The credential kinds of one gateway, by name. */
 export interface KindRegistry {
@@ -14,6 +15,8 @@ export interface KindRegistry {
   find(kind: string): CredentialKind | undefined;
   /** The kind of a credential that was read. @throws Error when there is none: credentials of unknown kinds are not read */
   of(credential: { readonly kind: string }): CredentialKind;
+  /** The names of the settings of a credential that do not fit its kind any more. */
+  misfits(credential: { readonly kind: string; readonly settings: Readonly<Record<string, unknown>> }): readonly string[];
   /**
    * Whether a setting can be null when it is read: when it is optional in any readable kind that has it, for fields of the same name have
    * the same type in all kinds. Lists and secrets never are: they are empty, or say `isSet: false`.
@@ -31,16 +34,18 @@ export function createKindRegistry(kinds: readonly CredentialKind[]): KindRegist
   assertConsistent(kinds);
   const byName = new Map(kinds.map((kind) => [kind.kind, kind]));
   const readable = kinds.filter((kind) => !kind.storedAs);
+  function of({ kind }: { readonly kind: string }): CredentialKind {
+    const found = byName.get(kind);
+    if (!found) throw new Error('A credential of an unknown kind was read.');
+    return found;
+  }
   return {
     all: kinds,
     readable,
     searchable: new Map(kinds.map(({ kind, fields }) => [kind, Object.keys(fields).filter((name) => isSearchable(fields[name]!))])),
     find: (kind) => byName.get(kind),
-    of({ kind }) {
-      const found = byName.get(kind);
-      if (!found) throw new Error('A credential of an unknown kind was read.');
-      return found;
-    },
+    of,
+    misfits: (credential) => misfits(of(credential), credential.settings),
     isNullable(fieldName) {
       const fields = readable.flatMap((kind) => kind.fields[fieldName] ?? []);
       if (fields.length === 0) throw new Error(`No readable credential kind has a field ${fieldName}.`);

@@ -4,6 +4,7 @@ import { type Format, formats, readAsOf } from '../fields/formats.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import { Redacted } from '../redacted.ts';
 import { type CredentialKind, GENERATE, type KindField, type Write } from './define.ts';
+import { fitting, misfits } from './fit.ts';
 import { redirected } from './redirected.ts';
 
 /** The parts of a stored credential that validation needs. */
@@ -85,13 +86,22 @@ export async function prepareWrite(
   const settingNames = Object.keys(kind.fields).filter((name) => !kind.fields[name]?.secret);
   const secrets = withoutNulls(pick(values, secretNames)) as Record<string, Redacted>;
   const unset = secretNames.filter((name) => values[name] === null);
+  // A kind that is for input only replaces all of what is stored, which has the fields of another kind.
+  const own = kind.storedAs ? undefined : stored?.settings;
+  // What does not fit the kind any more is left out. Something must take its place, unless it can be absent.
+  const kept = withoutNulls(own ? fitting(kind, own) : (stored?.settings ?? {}));
+  for (const name of own ? misfits(kind, { ...own, ...pick(values, settingNames) }) : []) {
+    const { secret, optional } = kind.fields[name]!;
+    if (!isValid(name) || (secret && (optional || name in secrets))) continue;
+    issues.push({ path: [name], message: 'needs a new value: the stored one does not fit the kind any more' });
+  }
   const stays = (name: string) => stored?.isSet[name] === true && !unset.includes(name);
   const write: Write = {
     settings: withoutNulls({
-      ...pick(stored?.settings ?? {}, Object.keys(stored?.settings ?? {}).filter(isValid)),
+      ...pick(kept, Object.keys(kept).filter(isValid)),
       ...pick(values, settingNames),
     }),
-    before: stored && withoutNulls(stored.settings),
+    before: stored && kept,
     secrets,
     isSet: Object.fromEntries(secretNames.map((name) => [name, name in secrets || stays(name)])),
     generated: flag === true || flag instanceof Redacted,

@@ -231,6 +231,7 @@ function judge(
   scheme: AuthScheme | null,
 ): Judged {
   if (credential.isAltered) return notApplied('ALTERED');
+  if (kinds.misfits(credential).length > 0) return notApplied('OUTDATED');
   const kind = kinds.of(credential);
   const reasons: NotUsable[] = forbiddenUses(credential, { purpose, host: site?.host ?? null, narrowedTo: connection.allowedDomain });
   const application = applicationOf(kind.apply, credential.settings, scheme);

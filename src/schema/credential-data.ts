@@ -1,6 +1,7 @@
 import { may } from '../access/viewer.ts';
 import { type CredentialKind, GENERATE, type KindField } from '../credential-kinds/define.ts';
 import type { Fact, FactObject, FactScalar } from '../credential-kinds/facts.ts';
+import { factOf } from '../credential-kinds/fit.ts';
 import type { CredentialData } from '../domain/credential.ts';
 import type { CredentialRecord, SecretFacts } from '../domain/reading.ts';
 import type { Field } from '../fields/field.ts';
@@ -42,7 +43,7 @@ export function flatFacts({ facts = {} }: CredentialKind): FlatFact[] {
       : Object.entries(type.members).map(([member, each]) => ({
           ...each,
           name: `${name}.${member}`,
-          read: (all) => (all[name] as Readonly<Record<string, unknown>> | null | undefined)?.[member],
+          read: (all) => (objectIn(all[name]) as Readonly<Record<string, unknown>> | null)?.[member],
         })),
   );
 }
@@ -56,6 +57,11 @@ interface GenericValue {
 interface GenericField extends GenericValue {
   /** Null for a setting. */
   readonly secret: SecretFacts | Record<string, never> | null;
+}
+
+/** Returns a fact that is an object, or null if what is stored is none. */
+function objectIn(fact: unknown): object | null {
+  return typeof fact === 'object' && fact !== null && !(fact instanceof Date) ? fact : null;
 }
 
 /** Returns the value of a setting as it is shown. */
@@ -97,7 +103,7 @@ export const credentialData = shared((kit: Kit) => {
       description: object.description,
       fields: (t) =>
         fieldsFrom(object.members, (name, { type, description }) =>
-          untyped(t)({ type, nullable: true, description, resolve: (source: Record<string, unknown>) => source[name] ?? null }),
+          untyped(t)({ type, nullable: true, description, resolve: (source: Record<string, unknown>) => factOf(type, source[name]) }),
         ),
     }),
   );
@@ -171,6 +177,15 @@ export const credentialData = shared((kit: Kit) => {
     }),
   });
 
+  /** Returns all fields of a credential. One whose value does not fit its kind any more has none. */
+  function genericFieldsOf(record: CredentialRecord): GenericField[] {
+    const outdated = kinds.misfits(record);
+    return Object.entries(kinds.of(record).fields).map(([name, field]) => {
+      if (field.secret) return { name, type: field.type, value: null, secret: record.secrets[name] ?? {} };
+      return { name, type: field.type, value: outdated.includes(name) ? null : settingOf(record, name, field), secret: null };
+    });
+  }
+
   return {
     /** Returns the fields of the interface of all kinds that show a credential without knowing its kind. */
     genericFields: (t: OutputBuilder<CredentialRecord>) => ({
@@ -178,14 +193,7 @@ export const credentialData = shared((kit: Kit) => {
         type: [genericField],
         description:
           'The fields that its kind has besides those of all kinds, with the values that the fields of its type have. So any credential can be shown without a fragment for each kind, in the order for a form. To find their descriptions, compare `kind` with `CredentialKindInfo.kind`. Empty for an altered credential.',
-        resolve: (record): GenericField[] =>
-          record.isAltered
-            ? []
-            : Object.entries(kinds.of(record).fields).map(([name, field]) =>
-                field.secret
-                  ? { name, type: field.type, value: null, secret: record.secrets[name] ?? {} }
-                  : { name, type: field.type, value: settingOf(record, name, field), secret: null },
-              ),
+        resolve: (record): GenericField[] => (record.isAltered ? [] : genericFieldsOf(record)),
       }),
       facts: t.field({
         type: [genericFact],
@@ -197,7 +205,7 @@ export const credentialData = shared((kit: Kit) => {
             : flatFacts(kinds.of(record)).map(({ name, type, read }) => ({
                 name,
                 type,
-                value: (read(record.facts) ?? null) as CredentialValue | null,
+                value: factOf(type, read(record.facts)) as CredentialValue | null,
               })),
       }),
     }),
@@ -219,7 +227,7 @@ export const credentialData = shared((kit: Kit) => {
           type: typeof type === 'string' ? type : factObjects(type),
           nullable: true,
           description,
-          resolve: ({ facts }: CredentialRecord) => facts[name] ?? null,
+          resolve: ({ facts }: CredentialRecord) => (typeof type === 'string' ? factOf(type, facts[name]) : objectIn(facts[name])),
         }),
       );
       return { ...own, ...facts } as never;

@@ -229,6 +229,19 @@ export function addCredential(kit: Kit): void {
     authScopes: { scope: 'credentials.get' },
   });
 
+  kit.outdatedCredential.implement({
+    description:
+      'A credential whose stored settings do not fit its kind any more, because the kind was changed since: a value is not allowed any more, or a field became required or secret, or has another type. It has only the fields that all kinds have. It is not used until `updateCredential` gives new values to the fields in `outdatedFields`.',
+    interfaces: [node, base],
+    authScopes: { scope: 'credentials.get' },
+    fields: (t) => ({
+      outdatedFields: t.stringList({
+        description: 'The names of the fields whose values do not fit. In `fields`, their values are null.',
+        resolve: (record) => [...kinds.misfits(record)],
+      }),
+    }),
+  });
+
   const serviceRevocation = builder.enumType('ServiceRevocation', {
     description: 'What became of the tokens of a deleted credential at the service.',
     values: describedBy(serviceRevocations),

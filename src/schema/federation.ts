@@ -1,7 +1,7 @@
 import { type Noun, nouns, nounTable } from '../access/nouns.ts';
 import { readScope } from '../access/scopes.ts';
 import { may } from '../access/viewer.ts';
-import { ALTERED_CREDENTIAL } from '../credential-kinds/define.ts';
+import { ALTERED_CREDENTIAL, OUTDATED_CREDENTIAL } from '../credential-kinds/define.ts';
 import type { BaseRecord } from '../domain/reading.ts';
 import { ForbiddenError, type Path, ValidationError } from '../errors.ts';
 import type { FederationOptions } from '../schema-names.ts';
@@ -36,7 +36,7 @@ interface Entity {
  */
 export function addFederation(kit: Kit, options: FederationOptions): void {
   const { builder, kinds, typeName } = kit;
-  const credentialTypes = [...kinds.readable.map((kind) => kind.typeName), ALTERED_CREDENTIAL];
+  const credentialTypes = [...kinds.readable.map((kind) => kind.typeName), ALTERED_CREDENTIAL, OUTDATED_CREDENTIAL];
   /** By the names that a router sends. */
   const entities = new Map<string, Entity>();
   const add = (name: string, noun: Noun, types: readonly string[] = [name]) =>

@@ -1,7 +1,7 @@
 import type { FieldMap, InterfaceRef } from '@pothos/core';
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, readScope } from '../../access/scopes.ts';
-import { ALTERED_CREDENTIAL } from '../../credential-kinds/define.ts';
+import { ALTERED_CREDENTIAL, OUTDATED_CREDENTIAL } from '../../credential-kinds/define.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { CredentialRecord, RecordOf } from '../../domain/reading.ts';
 import { defaultNames, type SchemaNames, typeNameIn } from '../../schema-names.ts';
@@ -35,10 +35,11 @@ export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames
   // The types of the nouns refer to each other, so these are references only. They are implemented in the files of the nouns.
   const credentialTypes = kinds.readable.map((kind) => ({ kind, type: builder.objectRef<CredentialRecord>(kind.typeName) }));
   const alteredCredential = builder.objectRef<CredentialRecord>(ALTERED_CREDENTIAL);
+  const outdatedCredential = builder.objectRef<CredentialRecord>(OUTDATED_CREDENTIAL);
   const credential = builder.unionType('Credential', {
     description:
-      'Authentication data for a third-party service, with one member type per kind, and one for altered credentials. Select the common fields with `... on CredentialBase`. Secrets are shown as `*****`.',
-    types: [...credentialTypes.map(({ type }) => type), alteredCredential],
+      'Authentication data for a third-party service, with one member type per kind, one for altered credentials, and one for those that do not fit their kind any more. Select the common fields with `... on CredentialBase`. Secrets are shown as `*****`.',
+    types: [...credentialTypes.map(({ type }) => type), alteredCredential, outdatedCredential],
     resolveType: (record) => credentialTypeName(kinds, record),
   });
 
@@ -91,6 +92,7 @@ export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames
       auditEntry,
       ...credentialTypes.map(({ type }) => type),
       alteredCredential,
+      outdatedCredential,
     ],
     pages,
     references,
@@ -104,6 +106,8 @@ export function createKit(kinds: KindRegistry, names: SchemaNames = defaultNames
     credentialTypes,
     /** The member for credentials of all kinds whose record is altered. */
     alteredCredential,
+    /** The member for credentials whose settings do not fit their kind any more. */
+    outdatedCredential,
 
     integration: {
       ...integration,

@@ -1,7 +1,7 @@
 import { nounTable } from '../../access/nouns.ts';
 import { type Noun, nouns, readScope } from '../../access/scopes.ts';
 import { may } from '../../access/viewer.ts';
-import { ALTERED_CREDENTIAL } from '../../credential-kinds/define.ts';
+import { ALTERED_CREDENTIAL, OUTDATED_CREDENTIAL } from '../../credential-kinds/define.ts';
 import type { KindRegistry } from '../../credential-kinds/registry.ts';
 import type { BaseRecord, CredentialRecord } from '../../domain/reading.ts';
 import { ForbiddenError } from '../../errors.ts';
@@ -31,7 +31,8 @@ export function addNode(builder: Builder) {
 
 /** Returns the name of the GraphQL type of a credential. */
 export function credentialTypeName(kinds: KindRegistry, credential: CredentialRecord): string {
-  return credential.isAltered ? ALTERED_CREDENTIAL : kinds.of(credential).typeName;
+  if (credential.isAltered) return ALTERED_CREDENTIAL;
+  return kinds.misfits(credential).length > 0 ? OUTDATED_CREDENTIAL : kinds.of(credential).typeName;
 }
 
 export type NodeRef = ReturnType<typeof addNode>;
