@@ -14,6 +14,7 @@ import { createGateway, type Gateway, type MasterKeySource } from '../src/gatewa
 import { createKeyFilesPool } from '../src/key-files/pool.ts';
 import { EVENT_DAYS } from '../src/limits.ts';
 import { Redacted } from '../src/redacted.ts';
+import { parseId } from '../src/schema/kit/global-id.ts';
 import { localKeyProvider } from '../src/secrets/key-provider.ts';
 import { macOf, recordKey } from '../src/secrets/record-mac.ts';
 import { open, type SealedPlace, seal } from '../src/secrets/seal.ts';
@@ -226,3 +227,14 @@ export class Clock {
 }
 
 export { TestGateway };
+
+/** Creates a credential whose settings do not fit its kind any more, as if the kind had been changed since. Returns its global id. */
+export async function makeOutdated(test: TestGateway, caller: Caller, owned: object): Promise<string> {
+  const data = { basicAuth: { username: 'ada', password: 'password' } };
+  const { id } = await test.create(caller, 'Credential', { ...owned, name: 'outdated', data });
+  await resign(test, 'credential', { _id: parseId(id)!.id }, (document) => ({
+    ...document,
+    settings: { ...document.settings, username: 7 },
+  }));
+  return id;
+}

@@ -6,6 +6,7 @@ import { parseId } from '../../src/schema/kit/global-id.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import type { Answer, Json } from '../harness.ts';
 import { readableKinds } from '../kinds.ts';
+import { makeOutdated } from '../vault.ts';
 import { type BoundWorld, missingId, seedBoundWorld } from '../world.ts';
 import { comparable, useTestGateway } from './answers.ts';
 import { type Field, nodeTypes, nounOf, objectsOf, operationOf, readFields, scopeOf, selectionOf, titleOf } from './walk.ts';
@@ -28,7 +29,8 @@ beforeAll(async () => {
   const owned = { integration: world.refs.IntegrationRef![0], endUser: { id: world.ids.endUser } };
   const { id } = await test.create(world.caller, 'Credential', { ...owned, name: 'altered', data: { none: {} } });
   await test.database.collection<Json>('credentials').updateOne({ _id: parseId(id)!.id }, { $set: { description: 'altered' } });
-  idOf = Object.fromEntries([...made, ...others, ['AlteredCredential', id]]);
+  const outdated = await makeOutdated(test, world.caller, owned);
+  idOf = Object.fromEntries([...made, ...others, ['AlteredCredential', id], ['OutdatedCredential', outdated]]);
 });
 
 /** Everything but one scope: each by its name, for a wildcard would cover it. */

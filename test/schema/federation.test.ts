@@ -7,6 +7,7 @@ import { nodeTypes, nounOf as nounOfType } from '../contracts/walk.ts';
 import { exampleData } from '../credential-kinds/examples.ts';
 import { type Answer, type Json, TestGateway, useTestGateway } from '../harness.ts';
 import { kindRegistry, readableKinds } from '../kinds.ts';
+import { makeOutdated } from '../vault.ts';
 import { type BoundWorld, missingId, seedBoundWorld, seedEndUserWorld } from '../world.ts';
 
 // What a router asks a subgraph for. A router sends what its own clients and other subgraphs gave it, so nothing in a representation can be trusted.
@@ -34,6 +35,7 @@ beforeAll(async () => {
   const { id } = await test.create(world.caller, 'Credential', { integration, name: 'altered', data: { none: {} } });
   await test.database.collection<Json>('credentials').updateOne({ _id: parseId(id)!.id }, { $set: { description: 'altered' } });
   idOf.AlteredCredential = id;
+  idOf.OutdatedCredential = await makeOutdated(test, world.caller, { integration });
 });
 
 const QUERY = 'query ($of: [_Any!]!) { entities: _entities(representations: $of) { __typename ... on Node { id } } }';
