@@ -238,7 +238,9 @@ export function createExecution(
     state.isSubscription = isSubscription;
     const { viewer, refusals, requestId, address } = context;
     const refuse = (code: ErrorCode) => {
-      if (isMutation) refusals.add(viewer, mutationNames(schema, rootFieldsOf(document, operation, coerced)), code, { requestId, address });
+      if (!isMutation) return;
+      const mutations = rootFieldsOf(document, operation, coerced);
+      for (const name of mutationNames(schema, mutations)) refusals.add(viewer, name, code, { requestId, address });
     };
     if (exceeded) {
       refuse('LIMIT_EXCEEDED');
@@ -357,10 +359,7 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
 }
 
 /** Returns the names of the mutations that a valid operation asks for, as the audit log has them. */
-function mutationNames(schema: GraphQLSchema, mutations: readonly FieldNode[]): string {
+function mutationNames(schema: GraphQLSchema, mutations: readonly FieldNode[]): Set<string> {
   const known = schema.getMutationType()!.getFields();
-  const names = mutations.flatMap(({ name }) => (known[name.value]?.extensions as ActionExtensions | undefined)?.action ?? []);
-  return [...new Set(names)].sort().join(' ') || NO_MUTATION;
+  return new Set(mutations.flatMap(({ name }) => (known[name.value]?.extensions as ActionExtensions | undefined)?.action ?? []));
 }
-/** An operation that asks for none, because all its mutations are skipped, or only for `__typename`. */
-const NO_MUTATION = '(none)';

@@ -2,7 +2,7 @@ import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
 import { errorCodes, ValidationError } from '../errors.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
-import { actionOf, actionsIn, auditAction, byAction } from './kit/audit-action.ts';
+import { actionOf, auditAction, byAction } from './kit/audit-action.ts';
 import { type AuditOutcome, auditOutcome } from './kit/closed-sets.ts';
 import { byGlobalId, byText, byTime, byValue, type ListFilter } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
@@ -49,11 +49,6 @@ export function addAudit(kit: Kit): void {
             'What was done, or refused. For what another action did besides its own object, the mutation that would do it alone.',
           resolve: ({ action }) => actionOf(kit.builder, action),
         }),
-        actions: t.field({
-          type: [auditAction(kit.builder)],
-          description: '`action` alone; if it is `SEVERAL`, the mutations of the operation that was refused. Empty if it is `OTHER`.',
-          resolve: ({ action }) => actionsIn(kit.builder, action),
-        }),
         outcome: t.field({
           type: auditOutcome(kit.builder),
           description: 'Whether it was carried out, or the error code if it was refused.',
@@ -94,7 +89,7 @@ export function addAudit(kit: Kit): void {
     sort: { name: 'AuditSort', fields: sortFields },
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),
-      action: byAction(kit.builder, 'Only this action, such as `revealSecret`, which cannot be `SEVERAL` or `OTHER`.'),
+      action: byAction(kit.builder, 'Only this action, such as `revealSecret`, which cannot be `OTHER`.'),
       outcome: byOutcome(kit),
       objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
       since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),

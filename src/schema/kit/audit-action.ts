@@ -8,14 +8,10 @@ import { shared } from './shared.ts';
 /** The names of the mutations of a schema, as the audit log has them. They are complete when all parts of the schema are added. */
 export const mutationNames = shared((_builder: Builder): string[] => []);
 
-/** Values that are no action. */
-const noActions = {
-  SEVERAL: 'Several actions, which `actions` lists: an operation with several mutations was refused as a whole.',
-  OTHER: 'An action that this version of the gateway does not know, or a sum of refusals of several actions. A filter by it is refused.',
-} as const;
+const OTHER = 'OTHER';
 
-/** An action as the audit log has it: the name of a mutation or an action of the gateway, or a value that is none. */
-export type AuditAction = GatewayAction | keyof typeof noActions | (string & {});
+/** An action as the audit log has it: the name of a mutation or an action of the gateway, or `OTHER`. */
+export type AuditAction = GatewayAction | typeof OTHER | (string & {});
 
 /**
  * The enum of the actions. Its values are the texts that are stored, streamed and sent to webhooks. Ask for it in a function that returns fields or arguments:
@@ -28,31 +24,25 @@ export const auditAction = shared((builder: Builder) =>
     values: {
       ...Object.fromEntries(mutationNames(builder).map((name) => [name, { description: `The mutation \`${name}\`.` }])),
       ...describedBy<GatewayAction>(gatewayActions),
-      ...describedBy(noActions),
+      [OTHER]: {
+        description:
+          'An action that this version of the gateway does not know, or a sum of refusals of several actions. A filter by it is refused.',
+      },
     } as Record<AuditAction, { readonly description: string }>,
   }),
 );
 
-/** Returns the known actions in the text of an entry: one, or several if an operation with several mutations was refused. */
-export function actionsIn(builder: Builder, text: string): AuditAction[] {
-  const isKnown = (name: string) => Object.hasOwn(gatewayActions, name) || mutationNames(builder).includes(name);
-  return text.split(' ').filter(isKnown);
-}
-
 /** Returns the value of the enum for the text of an entry. */
 export function actionOf(builder: Builder, text: string): AuditAction {
-  const [first, second] = actionsIn(builder, text);
-  if (second !== undefined) return 'SEVERAL';
-  return first === text ? first : 'OTHER';
+  return Object.hasOwn(gatewayActions, text) || mutationNames(builder).includes(text) ? text : OTHER;
 }
 
-/** Selects entries with an action. No index finds those of no known action, or of several. */
+/** Selects entries with an action. No index finds those whose action is none that this version knows. */
 export function byAction(builder: Builder, description: string): ListFilter {
   return {
     argument: (t) => t({ type: auditAction(builder), description }),
     condition(action: AuditAction, _context, name) {
-      if (Object.hasOwn(noActions, action))
-        throw new ValidationError([{ path: [name], message: `must not be ${action}, which is no action to filter by` }]);
+      if (action === OTHER) throw new ValidationError([{ path: [name], message: 'must not be OTHER, which is no action to filter by' }]);
       return { action };
     },
   };
