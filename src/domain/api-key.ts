@@ -82,7 +82,8 @@ export async function createAPIKey(context: MutationContext, input: APIKeyInput)
     const [apiKey, key] = await orNameTaken('API key', 'organization', () => store.apiKeys.issue(record));
     return { id: apiKey.id, apiKey, key };
   };
-  return checks.thenMake(() => mutate(context, issue), [() => ref && requireIntegration(context, ref, ['integration'])]);
+  const give = () => context.revocations.giveKey(context, () => mutate(context, issue));
+  return checks.thenMake(give, [() => ref && requireIntegration(context, ref, ['integration'])]);
 }
 
 /** Returns when a new key expires. @throws ValidationError when that is later than is allowed */
@@ -154,7 +155,8 @@ export async function rotateAPIKey(
     const [apiKey, key] = await store.apiKeys.reissue(record, previousUntil, { updatedAt, updatedBy: actorOf(context) }, receivers);
     return { id, apiKey, key };
   };
-  return checks.thenMake(() => mutate(context, reissue), [() => requireAPIKey(context, id)]);
+  const give = () => context.revocations.giveKey(context, () => mutate(context, reissue));
+  return checks.thenMake(give, [() => requireAPIKey(context, id)]);
 }
 
 /** Revokes an API key, and all keys that were created with it: they are refused from now on. @throws NotFoundError, ConflictError */
@@ -163,11 +165,12 @@ export async function revokeAPIKey(
   { apiKey: id, expectedVersion, ...rest }: Target<'apiKey', string>,
 ): Promise<string> {
   refuseUnknown(rest);
-  return mutate(context, async () => {
+  const revoke = async () => {
     expectVersion(await requireAPIKey(context, id, 'evenAltered'), expectedVersion);
     await removeKeys(context, [id], { noun: 'apiKey', id });
     return id;
-  });
+  };
+  return context.revocations.revokeKeys(context, () => mutate(context, revoke));
 }
 
 /**

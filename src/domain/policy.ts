@@ -18,6 +18,8 @@ export interface Policy {
   readonly tokenRefreshAheadMs: number;
   /** Whether credentials may be applied to requests without TLS. It is the setting of requests to third parties. */
   readonly allowsHttp: boolean;
+  /** How long a list may be counted, in milliseconds. */
+  readonly countTimeMs: number;
 }
 
 export const defaultPolicy: Policy = {
@@ -29,4 +31,5 @@ export const defaultPolicy: Policy = {
   tokenRefreshMs: 60_000,
   tokenRefreshAheadMs: 5 * 60_000,
   allowsHttp: false,
+  countTimeMs: 1_000,
 };

@@ -2,6 +2,7 @@ import type { Viewer } from '../access/viewer.ts';
 import { UnauthenticatedError, UnavailableError } from '../errors.ts';
 import type { Store } from '../store/index.ts';
 import type { RevocationRecord } from '../store/revocation.ts';
+import { createKeyTurns } from './key-turns.ts';
 
 /** How often each copy of the gateway reads what other copies have revoked, in milliseconds. */
 export const REVOCATION_POLL_MS = 500;
@@ -106,6 +107,7 @@ export function createRevocationList({
   }
 
   return {
+    ...createKeyTurns(),
     /** Adds a revocation that this copy has written. */
     add,
     /** Adds an organization that this copy has deleted. */

@@ -64,7 +64,8 @@ export async function revokeTokens(context: MutationContext, input: InputOf<type
     await store.organization.touch();
     return { ...record, apiKeyCount: await revokeKeysOf(context, subject, valid!.before ? before : null) };
   };
-  const done = await mutate(context, revoke, `${before.toISOString()}${apiKeys ? ' with API keys' : ''}: ${subject}`);
+  const change = () => mutate(context, revoke, `${before.toISOString()}${apiKeys ? ' with API keys' : ''}: ${subject}`);
+  const done = await (apiKeys ? context.revocations.revokeKeys(context, change) : change());
   context.revocations.add(done);
   return done;
 }

@@ -77,12 +77,20 @@ function positionOf(record: CredentialRecord, { sortField }: PageRequest): PageS
 }
 
 /** Counts them: exactly if there are at most `COUNTED_MAX` credentials to look at. Null if it takes too long. */
-export async function countByUse({ store }: DomainContext, filter: Filter<CredentialRecord>, unused: boolean): Promise<Count | null> {
+export async function countByUse(
+  { store, policy }: DomainContext,
+  filter: Filter<CredentialRecord>,
+  unused: boolean,
+): Promise<Count | null> {
+  const until = performance.now() + policy.countTimeMs;
   const found = await store.credentials.idsAmong(filter, COUNTED_MAX);
   if (!found) return null;
   const { ids, isAll } = found;
   let used = 0;
-  for (let at = 0; at < ids.length; at += EXAMINED_MAX) used += (await usedAmong(store, ids.slice(at, at + EXAMINED_MAX))).size;
+  for (let at = 0; at < ids.length; at += EXAMINED_MAX) {
+    if (performance.now() > until) return null;
+    used += (await usedAmong(store, ids.slice(at, at + EXAMINED_MAX))).size;
+  }
   return { count: unused ? ids.length - used : used, isExact: isAll };
 }
 

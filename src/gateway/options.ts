@@ -50,7 +50,7 @@ export interface GatewayOptions {
   /** Limits that override `defaultLimits`. */
   readonly limits?: Partial<Limits>;
   /** Rules that override `defaultPolicy`. The longest lifetime of tokens is that of `tokens`, and `outbound` says whether http is allowed. */
-  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs' | 'allowsHttp'>>;
+  readonly policy?: Partial<Omit<Policy, 'tokenLifetimeMs' | 'allowsHttp' | 'countTimeMs'>>;
   /**
    * Whether it does what is done each minute: it deletes expired credentials, seals the audit log, replaces worn keys, refreshes tokens, checks
    * connections. True by default. At least one copy must do so.

@@ -9,6 +9,7 @@ const isHost = /^[^/?#@\\\s]*$/;
 
 const badRequest = { status: 400, code: 'BAD_REQUEST' } as const;
 const noUrl: Refusal = { ...badRequest, message: 'The Host and path of the request do not form a valid URL.' };
+const severalHosts: Refusal = { ...badRequest, message: 'The request has several Host headers (RFC 9112, section 3.2).' };
 const otherHost: Refusal = {
   ...badRequest,
   message: 'The target of the request is a URL of another host than the header Host names (RFC 9112, section 3.2.2).',
@@ -39,10 +40,16 @@ function originForm(target: string): string {
  * and removes tabs, so the same target can then be another endpoint. So every target is refused whose path is not the one that the parser returns; of
  * proxied requests, whose paths are those of other services, only the characters may differ, which the parser encodes.
  */
-export function readTarget({ host, target, isEncrypted }: HttpRequest): { readonly target: string; readonly url: URL } | Refusal {
+export function readTarget({
+  host,
+  target,
+  isEncrypted,
+  rawHeaders,
+}: HttpRequest): { readonly target: string; readonly url: URL } | Refusal {
   const [, scheme, authority] = absoluteForm.exec(target) ?? [];
   // A host with a path or a user would make another URL of the target than a proxy in front of the gateway has seen.
   if (!isHost.test(host)) return noUrl;
+  if (rawHeaders.filter(([name]) => name.toLowerCase() === 'host').length > 1) return severalHosts;
   if (scheme !== undefined && !isSameHost(scheme, authority!, host)) return otherHost;
   const plain = originForm(target);
   const url = parsedUrl(`${isEncrypted ? 'https' : 'http'}://${host}${plain}`);

@@ -116,10 +116,14 @@ export const credentialFilters = shared((kit: Kit) => {
       })),
       scope: 'credentials.fingerprint',
     },
-    unused: byFlag(
-      'unused',
-      'If true, only credentials that no connection and no connector names; if false, only others. At most 1,000 credentials are looked at for a page, so it can be short.',
-    ),
+    unused: {
+      ...byFlag(
+        'unused',
+        'If true, only credentials that no connection and no connector names; if false, only others. At most 1,000 credentials are looked at for a page, so it can be short. Costs 300 more.',
+      ),
+      // Up to 10,000 credentials are looked up in two lists for its number.
+      cost: 300,
+    },
     unusedSince: byTime(
       'Only credentials that were created before this time and not used since. Uses before the gateway recorded them do not count.',
       (time) => ({ unusedSince: time, createdBefore: time }),

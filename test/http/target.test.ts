@@ -145,6 +145,18 @@ describe.each(['node', 'express', 'fastify', 'command'])('a server: %s', (server
     expect(service.received).toEqual([]);
   });
 
+  it('answers a request with two hosts by nothing but a refusal', async () => {
+    const own = `Host: 127.0.0.1:${ports[server]}`;
+    for (const headers of [`${own}\r\nHost: evil.test`, `Host: evil.test\r\n${own}`, `${own}\r\n${own.toUpperCase()}`]) {
+      const { status, body } = await sent(server, `/graphql${QUERY}`, headers);
+      expect([headers, status, JSON.parse(body).errors[0].message]).toEqual([
+        headers,
+        400,
+        expect.stringContaining('several Host headers'),
+      ]);
+    }
+  });
+
   it('gets GraphQL at /graphql, and at its own URL in absolute form', async () => {
     const own = `127.0.0.1:${ports[server]}`;
     for (const target of [`/graphql${QUERY}`, `http://${own}/graphql${QUERY}`])

@@ -534,6 +534,24 @@ describe('an API key that is created or rotated while its creator is revoked', (
     });
   }
 
+  it('nobody holds off a revocation by creating keys all the time', async () => {
+    const { root } = await prepare();
+    let made = 0;
+    let isOver = false;
+    const loops = Array.from({ length: 8 }, async () => {
+      while (!isOver && succeeded(await via(first, make(), root.key))) made++;
+    });
+    while (made < 10) await sleep(10);
+    const before = made;
+    const revoked = await via(first, revoke(root.id));
+    isOver = true;
+    expect(revoked).toSatisfy(succeeded);
+    // Those that had begun.
+    expect(made - before).toBeLessThanOrEqual(loops.length);
+    await Promise.all(loops);
+    expect(await count()).toBe(keys - 2);
+  });
+
   describe('by the tokens of its subject', () => {
     let ada: string;
     let sub: string;

@@ -8,6 +8,7 @@ import { ForbiddenError, InvalidIntegrationError, NotFoundError, type Path, Vali
 import { checkValue } from '../../fields/check.ts';
 import { text } from '../../fields/field.ts';
 import type { GraphQLContext, SchemaTypes } from './builder.ts';
+import type { Cost } from './cost.ts';
 import { parseId } from './global-id.ts';
 import { checkSought, NOTHING } from './input.ts';
 import type { Reference } from './references.ts';
@@ -18,6 +19,8 @@ export interface ListFilter {
   readonly scope?: Scope;
   /** Whether it names a record, so that the list has no answer if there is none. */
   readonly namesRecord?: true;
+  /** What a list with this filter costs more, because it needs more than the lists of other filters. */
+  readonly cost?: number;
   readonly argument: (t: ArgBuilder<SchemaTypes>) => unknown;
   /** `name` is the name of the argument, for the paths of errors. @throws ValidationError, InvalidIntegrationError, NotFoundError */
   readonly condition: (value: never, context: GraphQLContext, name: string) => object | Promise<object>;
@@ -159,6 +162,12 @@ export function byGlobalId(description: string, field: string): ListFilter {
 /** Selects records by a condition that is created from a time. */
 export function byTime(description: string, condition: (time: Date) => object): ListFilter {
   return { argument: (t) => t({ type: 'DateTime', description }), condition: (time: Date) => condition(time) };
+}
+
+/** Returns the cost of a list with these filters: that of its page, and what its filters cost more. */
+export function costOfList(filters: Readonly<Record<string, ListFilter>>): Cost {
+  const dear = Object.entries(filters).flatMap(([name, { cost }]) => (cost === undefined ? [] : [[name, cost] as const]));
+  return dear.length === 0 ? {} : { own: (args) => dear.reduce((sum, [name, cost]) => sum + (args[name] == null ? 0 : cost), 1) };
 }
 
 /** Returns the combined condition of all given filters. @throws ValidationError, ForbiddenError */

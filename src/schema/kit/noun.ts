@@ -6,7 +6,8 @@ import type { MutationContext } from '../../domain/mutate.ts';
 import type { RecordOf } from '../../domain/reading.ts';
 import type { Target, Upserted } from '../../domain/records.ts';
 import { type Builder, createInputBuilder, type GraphQLContext, type OutputBuilder, type SchemaTypes } from './builder.ts';
-import { conditionsOf, type ListFilter } from './filter.ts';
+import type { CostExtensions } from './cost.ts';
+import { conditionsOf, costOfList, type ListFilter } from './filter.ts';
 import { encodeId } from './global-id.ts';
 import { readArguments } from './input.ts';
 import type { Misfit, Mutations, NounMutationOptions, Run, Success } from './mutation.ts';
@@ -55,6 +56,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
           nullable: Object.values(filters).some(({ namesRecord }) => namesRecord),
           description: withScope(options.description),
           authScopes: { scope },
+          extensions: { cost: costOfList(filters) } satisfies CostExtensions,
           args: {
             ...pageArgs(t.arg),
             sort: t.arg({ type: sortType, description: 'The order. Newest first by default.' }),
@@ -101,6 +103,7 @@ export function listKit<N extends Noun>(builder: Builder, noun: N, type: OutputR
         nullable: true,
         description: withScope(options.description),
         authScopes: { scope },
+        extensions: { cost: costOfList(filters) } satisfies CostExtensions,
         args: {
           ...pageArgs(t.arg),
           ...(Object.fromEntries(Object.entries(filters).map(([filter, { argument }]) => [filter, argument(t.arg)])) as object),

@@ -24,6 +24,12 @@ describe('an operation costs', () => {
     ['twenty records when it does not say', '{ integrations { nodes { name } } }', 1 + 1 + 20],
     ['what pages multiply', '{ endUsers(first: 10) { nodes { connections(first: 5) { nodes { name } } } } }', 1 + 1 + 10 * (1 + 1 + 5)],
     ['edges as it does nodes', '{ integrations(first: 10) { edges { cursor node { name } } } }', 1 + 1 + 10 * (1 + 1)],
+    ['more when it looks up uses', '{ credentials(first: 1, unused: false) { nodes { __typename } } }', 1 + 301 + 1],
+    [
+      'the same below others',
+      '{ integrations(first: 2) { nodes { credentials(first: 1, unused: true) { totalCount } } } }',
+      1 + 1 + 2 * (1 + 301 + 20),
+    ],
     ['more when it counts', '{ integrations(first: 1) { totalCount } }', 1 + 1 + 20],
     ['what a backward page holds', '{ integrations(last: 30, before: "x") { nodes { name } } }', 1 + 1 + 30],
     ['a secret more than a name', '{ credential(id: "x") { ... on StringCredential { name value { redacted } } } }', 1 + 1 + 5],
