@@ -77,12 +77,21 @@ async function seen(): Promise<Json[]> {
     credentials(sort: { field: NAME, direction: ASC }) { nodes { ${GENERIC} ... on BadgeCredential { color } } }
     connection(by: { id: $connection }) { actionCredentials { credential { ${GENERIC} } } }
     _entities(representations: [{ __typename: "OutdatedCredential", id: $id }]) { ${GENERIC} }
-    events(first: 100) { nodes { object { ... on CredentialBase { ${GENERIC.replace('... on CredentialBase', '... on CredentialBase')} } } } }
+    events(first: 100) { nodes { objectId object { ${GENERIC} } } }
   }`;
   const answer = await test.query(caller, query, { id, connection });
   expect(answer.credentials.nodes.map(({ name }: Json) => name)).toEqual(['badge', 'other']);
   const { credential, node, nodes, credentials } = answer;
-  return [credential, node, nodes[0], credentials.nodes[0], answer.connection.actionCredentials[0].credential, answer._entities[0]];
+  const byEvent = answer.events.nodes.find(({ objectId }: Json) => objectId === id).object;
+  return [
+    byEvent,
+    credential,
+    node,
+    nodes[0],
+    credentials.nodes[0],
+    answer.connection.actionCredentials[0].credential,
+    answer._entities[0],
+  ];
 }
 
 const changes: Record<string, { readonly to: object; readonly outdated: readonly string[]; readonly repair: object }> = {
@@ -126,6 +135,13 @@ describe.each(Object.entries(changes))('%s', (_, { to, outdated, repair }) => {
       if (!('color' in to)) expect(values.color).toBe('RED');
     }
     if ('number' in to) expect(JSON.stringify(await seen())).not.toContain(PLAIN);
+    const problems: string[] = [];
+    const lines: string[] = [];
+    for await (const line of test.gateway.transfer.exportLines(caller.organization, { onProblem: (text) => problems.push(text) }))
+      lines.push(line);
+    expect(problems).toEqual(['wrote 1 credential without the settings that do not fit their kinds any more']);
+    if ('number' in to) expect(lines.join()).not.toContain(PLAIN);
+    else expect(lines.join()).toContain(PLAIN);
   });
 
   it('is not used', async () => {

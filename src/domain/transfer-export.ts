@@ -1,3 +1,5 @@
+import type { CredentialKind } from '../credential-kinds/define.ts';
+import { fitting } from '../credential-kinds/fit.ts';
 import { UnreadableSecretError } from '../errors.ts';
 import { checkInput } from '../fields/check.ts';
 import type { Redacted } from '../redacted.ts';
@@ -61,9 +63,12 @@ export async function* exportLines(context: DomainContext, { secrets, onProblem 
         const known = shown(context, 'credential', page);
         if (known.length < page.length)
           onProblem(`left out ${counted(page.length - known.length, 'credential')} of a kind that this gateway does not know`);
+        const outdated = known.filter((record) => context.kinds.misfits(record).length > 0);
+        if (outdated.length > 0)
+          onProblem(`wrote ${counted(outdated.length, 'credential')} without the settings that do not fit their kinds any more`);
         const owners = await intactById(store.endUsers, known, ({ endUserId }) => endUserId);
         const owned = withAll(known, 'credential', ({ endUserId }) => [[owners, endUserId]]);
-        const lines = new Map(owned.map((record) => [record.id, credentialLine(name, record, owners)]));
+        const lines = new Map(owned.map((record) => [record.id, credentialLine(name, context.kinds.of(record), record, owners)]));
         const sealed = await sealedOf(id, owned, lines);
         for (const line of lines.values()) yield text({ ...line, secrets: { ...line.secrets, ...sealed.get(line.reference) } });
       }
@@ -199,6 +204,7 @@ const counted = (number: number, noun: string) => `${number} ${noun}${number ===
 /** Returns the line of a credential, without its secrets: null stands for each that is set. */
 function credentialLine(
   integration: string,
+  definition: CredentialKind,
   { id, endUserId, name, description, enabled, expiresAt, kind, settings, secrets, ...rest }: CredentialRecord,
   owners: ReadonlyMap<string, EndUserRecord>,
 ): LineOf<'credential'> {
@@ -217,7 +223,8 @@ function credentialLine(
     allowedPurposes: rest.allowedPurposes ?? [],
     ...(rest.pendingSecrets?.length && { pending: true }),
     kind,
-    settings: { ...settings },
+    // A text of a field that is secret now does not fit, and must not leave.
+    settings: fitting(definition, settings),
     secrets: Object.fromEntries(shown.map((field) => [field, null])),
     ...(byEndUser.length > 0 && { byEndUser }),
   };
