@@ -40,6 +40,8 @@ export const errorCodes = {
   TIMEOUT: 'The operation or a database query exceeded its time limit, or the client of a live query did not read.',
   UNREADABLE_SECRET: 'The secret cannot be opened: its key was destroyed or is not available, or the stored value was tampered with.',
   ALTERED_RECORD: 'A stored object was changed, but not by the gateway. It is shown and can be deleted, but it is not used.',
+  CREDENTIAL_KIND_FAILED:
+    'A function of a credential kind of this gateway has failed, or returned what it must not; nothing was stored. Who runs the gateway finds it in the log.',
   INTERNAL_SERVER_ERROR: 'A bug in the gateway; the log contains details under the request id.',
 } as const;
 
@@ -233,6 +235,13 @@ export class CredentialNotUsableError extends GatewayError {
     super('CREDENTIAL_NOT_USABLE', `The request cannot be authorized: ${notUsable[reason]}.`);
     this.reason = reason;
     this.credentialId = credentialId;
+  }
+}
+
+/** A function of a credential kind has thrown, or returned what it must not. Kinds see secrets, so nothing of what they threw is kept. */
+export class CredentialKindError extends GatewayError {
+  constructor(kind: string, name: string, problem: string) {
+    super('CREDENTIAL_KIND_FAILED', `The function ${name} of the credential kind ${kind} ${problem}. Nothing was stored.`);
   }
 }
 

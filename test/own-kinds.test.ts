@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { builtInKinds, type CredentialKind, defineCredentialKind, secret, text } from '../src/api.ts';
 import { assertConsistent } from '../src/credential-kinds/consistency.ts';
 import { type Json, TestGateway } from './harness.ts';
@@ -168,4 +168,52 @@ it('a gateway without the kinds that sign for Zendesk says that nothing can sign
   expect(await run(test, caller, 'createSSOLink', who, 'jti')).toMatchObject({ code: 'SSO_NOT_CONFIGURED' });
   const named = { ...who, connection: { id: connectionId } };
   expect(await run(test, caller, 'createSSOLink', named, 'jti')).toMatchObject({ code: 'SSO_NOT_CONFIGURED', missing: 'CREDENTIAL' });
+});
+
+describe('a function of a kind that fails', () => {
+  const PLAIN = 'planted-4711';
+  const fields = {
+    badge: text({ description: 'The number on it.', maxLength: 16, example: '007', invalidExample: '' }),
+    pin: secret({ description: 'What is typed beside it.', maxLength: 16, example: '1234', invalidExample: '' }),
+  };
+  const thrown = () => {
+    throw Object.assign(new Error(`${PLAIN}\n    at ${PLAIN} (/${PLAIN}:1:1)`, { cause: PLAIN }), { name: PLAIN, code: PLAIN });
+  };
+  const functions: Record<string, object> = {
+    'check throws': { check: thrown },
+    'check rejects': { check: async () => thrown() },
+    'check returns nothing': { check: () => undefined },
+    'check returns issues without a path': { check: () => [{ message: PLAIN }] },
+    'derive throws': { derive: thrown },
+    'derive returns a fact that it does not declare': { derive: () => ({ other: PLAIN }) },
+    'derive returns a fact of another type': { derive: () => ({ size: 7 }) },
+    'derive returns a secret': { derive: ({ secrets }: Json) => ({ size: secrets.pin }) },
+    'derive returns nothing': { derive: () => undefined },
+    'generate.make throws': { generate: { field: 'pin', make: thrown } },
+    'generate.make returns a text': { generate: { field: 'pin', make: async () => PLAIN } },
+  };
+
+  it.each(Object.entries(functions))('%s: a coded error, and nothing of it is stored or told', async (name, given) => {
+    const facts = { size: { type: 'String', description: 'A fact.' } } as const;
+    const kind = { kind: 'broken', typeName: 'BrokenCredential', description: 'It is broken.', fields, facts, ...given };
+    await reopen([...builtInKinds, defineCredentialKind(kind as never)]);
+    test.logs.length = 0;
+    const data = { broken: { badge: '007', ...('generate' in given ? { generatePrivateKey: true } : { pin: PLAIN }) } };
+    const query = 'mutation ($input: CreateCredentialInput!) { createCredential(input: $input) { __typename } }';
+    const answer = await test.answer(caller, query, { input: { integration, name: 'broken', data } });
+    expect(answer.errors).toMatchObject([
+      {
+        message: expect.stringContaining(`The function ${name.split(' ')[0]} of the credential kind broken`),
+        extensions: { code: 'CREDENTIAL_KIND_FAILED' },
+      },
+    ]);
+    expect(answer.text).not.toContain(PLAIN);
+    const logged = test.logs.join('');
+    expect(logged).toContain('CREDENTIAL_KIND_FAILED');
+    expect(logged).not.toContain(PLAIN);
+    for (const { name: collection } of await test.database.listCollections().toArray()) {
+      expect(JSON.stringify(await test.database.collection(collection).find({}).toArray())).not.toContain(PLAIN);
+    }
+    expect((await test.query(caller, '{ credentials(name: "broken") { totalCount } }')).credentials.totalCount).toBe(0);
+  });
 });

@@ -3,6 +3,7 @@ import { checkAny, type Examined, examine, formatIssue, standardFormOf, withoutR
 import { type Format, formats, readAsOf } from '../fields/formats.ts';
 import type { KeyFiles } from '../key-files/index.ts';
 import { Redacted } from '../redacted.ts';
+import { checked, derived, generated } from './call.ts';
 import { type CredentialKind, GENERATE, type KindField, type Write } from './define.ts';
 import { fitting, misfits } from './fit.ts';
 import { redirected } from './redirected.ts';
@@ -41,7 +42,7 @@ export type KindData = Readonly<Record<string, unknown>>;
 export async function withGeneratedSecret(kind: CredentialKind, data: KindData, keyFiles: KeyFiles): Promise<KindData> {
   const { generate } = kind;
   if (!generate || data[GENERATE] !== true || data[generate.field] !== undefined) return data;
-  return { ...data, [GENERATE]: await generate.make(keyFiles) };
+  return { ...data, [GENERATE]: await generated(kind, keyFiles) };
 }
 
 /**
@@ -107,11 +108,11 @@ export async function prepareWrite(
     generated: flag === true || flag instanceof Redacted,
     facts: stored?.facts ?? {},
   };
-  const broken = [...(await kind.check(write, keyFiles)), ...redirected(write, kind.destinations ?? [])];
+  const broken = [...(await checked(kind, write, keyFiles)), ...redirected(write, kind.destinations ?? [])];
   issues.push(...withoutRepeated(withoutPending(broken, write.isSet), issues));
   if (kind.refusal) issues.push({ path: [], message: kind.refusal });
   if (issues.length > 0) throw new ValidationError(inOrder(kind, issues));
-  const facts = withoutNulls({ ...write.facts, ...(await kind.derive(write, keyFiles)) });
+  const facts = withoutNulls({ ...write.facts, ...(await derived(kind, write, keyFiles)) });
   return { settings: write.settings, facts, secrets, unset, pending: [...pending].filter((name) => !write.isSet[name]).sort() };
 }
 

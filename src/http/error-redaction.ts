@@ -3,6 +3,7 @@ import {
   AlreadyExecutedError,
   ConflictError,
   CostLimitError,
+  CredentialKindError,
   type ErrorCode,
   ForbiddenError,
   GatewayError,
@@ -45,6 +46,8 @@ export function publicError(error: unknown, onDefect: OnDefect): GraphQLError {
   if (error instanceof GraphQLError && shown.has(error)) return error;
   const source = error instanceof GraphQLError ? error : {};
   const cause = innermost(error);
+  // Not a bug of the gateway, but one that whoever runs it must hear of.
+  if (cause instanceof CredentialKindError) onDefect(cause);
   if (cause instanceof GatewayError) return answer(cause.code, cause.message, extensionsOf(cause), source);
   if (cause instanceof GraphQLError) {
     const fromGraphql = stockAnswer(cause);

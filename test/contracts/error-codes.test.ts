@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { builtInKinds, defineCredentialKind, text } from '../../src/api.ts';
 import { type ErrorCode, errorCodes } from '../../src/errors.ts';
 import type { Limits } from '../../src/limits.ts';
 import type { Answer, Json } from '../harness.ts';
@@ -50,6 +51,16 @@ async function trusting(body: object): Promise<Answer> {
 async function keyed(key: string, query: string): Promise<Answer> {
   return test.send({ query }, { authorization: `Bearer ${await test.token(world.caller)}`, 'idempotency-key': key });
 }
+
+const failingKind = defineCredentialKind({
+  kind: 'failing',
+  typeName: 'FailingCredential',
+  description: 'It fails.',
+  fields: { word: text({ description: 'A word.', maxLength: 8, example: 'x', invalidExample: '' }) },
+  check: () => {
+    throw new Error('the test');
+  },
+});
 
 const asks = (query: string, variables?: object) => test.answer(world.caller, query, variables);
 
@@ -125,6 +136,20 @@ const produced: Readonly<Record<ErrorCode, () => Promise<Answer>>> = {
   RATE_LIMITED: () => within({ rateLimit: 10 }, () => asks('{ credentials(first: 100) { nodes { __typename } } }')),
   UNAVAILABLE: () => within({ databaseSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
   TIMEOUT: () => within({ operationSeconds: 0 }, () => asks('{ credentials { totalCount } }')),
+  CREDENTIAL_KIND_FAILED: async () => {
+    await test.close();
+    test.credentialKinds = [...builtInKinds, failingKind];
+    await test.open();
+    try {
+      const [integration] = world.refs.IntegrationRef!;
+      const input = { integration, name: 'failing', data: { failing: { word: 'x' } } };
+      return await asks(`mutation ($input: CreateCredentialInput!) { createCredential(input: $input) ${MESSAGE} }`, { input });
+    } finally {
+      await test.close();
+      test.credentialKinds = undefined;
+      await test.open();
+    }
+  },
   UNREADABLE_SECRET: async () => {
     const { id } = await newSecret('tampered');
     const place = { credentialId: localId(id) };
