@@ -186,6 +186,10 @@ export function addEvent(kit: Kit): void {
           description: 'The global id of the object that somebody has changed or deleted, if this event followed from that.',
           resolve: ({ causeNoun, causeId }) => causeNoun && causeId && encodeId(causeNoun, causeId),
         }),
+        cause: kit.relatedNode(t, {
+          description: 'The object in `causeId` as it is now. Null if it was deleted, or there is none.',
+          of: ({ causeNoun, causeId }) => ({ noun: causeNoun, id: causeId }),
+        }),
         integrationId: t.id({
           nullable: true,
           description: 'The global id of the integration of the object; of an integration, its own. Null if it belongs to none.',

@@ -26,7 +26,7 @@ import {
 import { grantableScopes, type Scope, scopesOf } from '../access/scopes.ts';
 import { type FederationOptions, federationFields, federationTypes } from '../schema-names.ts';
 import { type Cost, type CostExtensions, LIST_SIZE, PAGE_DEFAULT, PAGE_MAX } from './kit/cost.ts';
-import type { PerRequestExtensions } from './kit/per-request.ts';
+import { givesPlaintext } from './kit/per-request.ts';
 import type { InterfaceKeyExtensions, KeyExtensions, ShareableExtensions } from './kit/subgraph-extensions.ts';
 
 /** The first version of Federation that has everything that is used here. */
@@ -37,7 +37,7 @@ const TAG = '@tag(name: "plaintext")';
 /** Returns the schema of the subgraph as text, from a schema that was made with federation. */
 export function subgraphText(schema: GraphQLSchema, { adds = [] }: FederationOptions): string {
   const mutations = Object.values(schema.getMutationType()?.getFields() ?? {});
-  const plaintext = new Set(mutations.filter(({ extensions }) => (extensions as PerRequestExtensions).perRequest !== undefined));
+  const plaintext = new Set(mutations.filter(givesPlaintext));
   const open = reachable(schema, plaintext);
   const isIn = (name: string) => adds.includes('plaintext') || open.has(name);
   const entities = new Set((schema.getType('_Entity') as { getTypes?(): readonly GraphQLObjectType[] } | undefined)?.getTypes?.() ?? []);

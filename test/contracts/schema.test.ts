@@ -102,7 +102,7 @@ describe('descriptions', () => {
 
 describe('scopes', () => {
   /** Their resolvers ask for the scope of the noun in the id, before anything is loaded. */
-  const decideByThemselves = ['node', 'nodes', 'object', 'deletePreview', '_entities'];
+  const decideByThemselves = ['node', 'nodes', 'object', 'cause', 'deletePreview', '_entities'];
   /** Tells whoever asks what they could know. */
   const open = ['viewer', '_service'];
 

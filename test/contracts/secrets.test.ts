@@ -29,7 +29,7 @@ function everythingOf(field: Field, depth = 5): string {
     // Of what an object only refers to, everything is asked for where it is the result itself.
     const refersTo = type.name.endsWith('Success')
       ? /^$/
-      : /^(integration|endUser|connector|owner|object|credential|connection|(client|mtls|privateKey)Credential)$/;
+      : /^(integration|endUser|connector|owner|object|cause|credential|connection|(client|mtls|privateKey)Credential)$/;
     const selectable = Object.values(type.getFields()).filter(({ args, name }) => args.length === 0 && !refersTo.test(name));
     return `... on ${type.name} { __typename ${selectable.map((each) => `${prefixOf.get(type.name)}_${each.name}: ${each.name} ${everythingOf(each, depth - 1)}`).join(' ')} }`;
   });

@@ -63,6 +63,9 @@ export function objectsOf(field: Field): readonly GraphQLObjectType[] {
   return isObjectType(type) ? [type] : [];
 }
 
+/** Whether a field gives an object of any noun. It asks for the scope of the noun that is in the id, before anything is loaded. */
+export const decidesByNoun = (field: Field) => getNamedType(field.type).name === 'Node';
+
 /** The noun whose records a type shows: all kinds of credentials are one. */
 export function nounOf(type: GraphQLNamedType): Noun {
   if (schema.getPossibleTypes(schema.getType('Credential') as never).some((kind) => kind === type)) return 'credential';

@@ -481,6 +481,23 @@ it('ends with the token', async () => {
   for (const stream of [ofOne, streams.other!]) expect((await code(stream)).slice(-2)).toEqual(['UNAUTHENTICATED', 'complete']);
 });
 
+it('gives the objects of events as they are when the event is told', async () => {
+  const caller = { organization: test.newOrganization() };
+  const { id } = await test.create(caller, 'Integration', { name: 'crm' });
+  const { events } = await test.query(caller, '{ events { readUpTo } }');
+  for (let count = 0; count < 2; count++) await change(test, caller, id, `change ${count}`);
+  const query = `subscription ($after: String) {
+    events(after: $after) { snapshot { version } object { ... on Integration { version } } integration { version } }
+  }`;
+  const stream = new Stream(await open(caller, { query, variables: { after: events.readUpTo } }));
+  const told = (then: number, now: number) => ({ snapshot: { version: then }, object: { version: now }, integration: { version: now } });
+  expect([await stream.event(), await stream.event()]).toEqual([told(2, 3), told(3, 3)]);
+  // What was read for an earlier event is not kept.
+  await change(other, caller, id, 'the last one');
+  expect(await stream.event()).toEqual(told(4, 4));
+  await stream.close();
+});
+
 it('ends what is not read, and limits how many listen', async () => {
   const caller = { organization: test.newOrganization(), claims: { sub: 'reader' } };
   const { id } = await test.create(caller, 'Integration', { name: 'crm' });

@@ -205,6 +205,12 @@ describe('other names', () => {
       ]),
     );
     expect(JSON.stringify(auditLog)).not.toContain('createServiceConnection');
+    // Nor are they the values of the enum: it has all mutations, also the one that is left out here.
+    const found = await test.query(
+      { organization },
+      '{ created: auditLog(action: createConnection) { nodes { outcome } } revealed: auditLog(action: revealSecret) { nodes { outcome } } }',
+    );
+    expect([found.created.nodes.length, found.revealed.nodes.length]).toEqual([2, 0]);
   });
 
   it('are those of the examples, of which those that ask for what is left out are left out', () => {

@@ -22,9 +22,12 @@ export function answersPlaintext(
   variables: Readonly<Record<string, unknown>>,
 ): boolean {
   const mutations = schema.getMutationType()!.getFields();
-  return rootFieldsOf(document, operation, variables).some(
-    ({ name }) => ((mutations[name.value]?.extensions ?? {}) as PerRequestExtensions).perRequest !== undefined,
-  );
+  return rootFieldsOf(document, operation, variables).some(({ name }) => mutations[name.value] && givesPlaintext(mutations[name.value]!));
+}
+
+/** Returns whether the answer of a mutation can contain a plaintext: it declares `perRequest`. */
+export function givesPlaintext({ extensions }: { readonly extensions: unknown }): boolean {
+  return (extensions as PerRequestExtensions).perRequest !== undefined;
 }
 
 /**
