@@ -238,6 +238,13 @@ export class CredentialNotUsableError extends GatewayError {
   }
 }
 
+/** The time limit of the operation is close, and something was not tried. */
+export class NoTimeLeftError extends GatewayError {
+  constructor(what = 'for this item, which was not imported. Import it again, or fewer at once.') {
+    super('TIMEOUT', `The operation has no time left ${what}`);
+  }
+}
+
 /** A function of a credential kind has thrown, or returned what it must not. Kinds see secrets, so nothing of what they threw is kept. */
 export class CredentialKindError extends GatewayError {
   constructor(kind: string, name: string, problem: string) {

@@ -1,4 +1,4 @@
-import { GatewayError, type Issue, StorageLimitError, ValidationError } from '../errors.ts';
+import { GatewayError, type Issue, NoTimeLeftError, StorageLimitError, ValidationError } from '../errors.ts';
 import { refuseUnknown } from '../fields/check.ts';
 import type { ConnectionRecord } from '../store/connection.ts';
 import { type Owned, writeItems } from './connection-batch.ts';
@@ -14,16 +14,7 @@ import {
   keyOf,
   prepareItem,
 } from './connection-item.ts';
-import {
-  checkNumber,
-  failed,
-  forEachItem,
-  type ImportResult,
-  ItemError,
-  importInChunks,
-  NoTimeLeftError,
-  refuseIfAllFailed,
-} from './import.ts';
+import { checkNumber, failed, forEachItem, type ImportResult, ItemError, importInChunks, refuseIfAllFailed } from './import.ts';
 import { type MutationContext, mutate } from './mutate.ts';
 import { asUnchanged, type Upserted, upserting } from './records.ts';
 import { type IntegrationRef, requireIntegration } from './references.ts';

@@ -6,6 +6,7 @@ import {
   GatewayError,
   InvalidIntegrationError,
   type Issue,
+  NoTimeLeftError,
   NotFoundError,
   type Path,
   StorageLimitError,
@@ -78,13 +79,6 @@ export class ItemError extends Error {
 
 /** Ends a transaction in which no item succeeds, so that nothing is written. */
 class NothingImported extends Error {}
-
-/** The time limit of the operation is close, and something was not tried. */
-export class NoTimeLeftError extends GatewayError {
-  constructor(what = 'for this item, which was not imported. Import it again, or fewer at once.') {
-    super('TIMEOUT', `The operation has no time left ${what}`);
-  }
-}
 
 export function failed(error: GatewayError): ImportResult {
   return { status: 'FAILED', id: null, error };

@@ -1,7 +1,5 @@
-import { UnavailableError } from '../errors.ts';
+import { NoTimeLeftError } from '../errors.ts';
 import type { MutationContext } from './mutate.ts';
-
-const RETRY_SECONDS = 5;
 
 interface Organization {
   readonly revoking: Set<Promise<unknown>>;
@@ -33,12 +31,12 @@ export function createKeyTurns() {
   }
 
   return {
-    /** Runs a function that gives the viewer an API key, when it is its turn. @throws UnavailableError when the operation has no time left then */
+    /** Runs a function that gives the viewer an API key, when it is its turn. @throws NoTimeLeftError when it comes too late */
     giveKey<T>({ viewer: { organizationId }, isOver }: MutationContext, give: () => Promise<T>): Promise<T> {
       return within(organizationId, async (organization) => {
         const turn = organization.last.then(async () => {
           while (organization.revoking.size > 0) await Promise.allSettled(organization.revoking);
-          if (isOver?.()) throw new UnavailableError('Too many API keys are being created or revoked.', RETRY_SECONDS).of('NOT_EXECUTED');
+          if (isOver?.()) throw new NoTimeLeftError('for this mutation, which was not carried out. Send it again.');
           return give();
         });
         organization.last = turn.catch(() => {});

@@ -11,6 +11,7 @@ import * as credentials from '../../src/domain/credential.ts';
 import * as endUsers from '../../src/domain/end-user.ts';
 import * as endUserTokens from '../../src/domain/end-user-token.ts';
 import * as integrations from '../../src/domain/integration.ts';
+import { createKeyTurns } from '../../src/domain/key-turns.ts';
 import { defaultPolicy } from '../../src/domain/policy.ts';
 import * as refreshing from '../../src/domain/refresh-credential.ts';
 import * as revocations from '../../src/domain/revocation.ts';
@@ -57,6 +58,7 @@ const context = {
   // The inputs contain no keys to read.
   keyFiles: () => ({}),
   events: { prepare: async () => {} },
+  revocations: createKeyTurns(),
   store,
 };
 
