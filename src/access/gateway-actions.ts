@@ -3,7 +3,6 @@
  * into it. The audit log names every other action as its mutation.
  */
 export const gatewayActions = {
-  completeAuthorization: 'A service has sent the browser back after an authorization, and the connection has got its credential.',
   destroyDataKey: 'The gateway has destroyed a data key under which nothing is sealed any more.',
   detectAlteration: 'The gateway has found an object that was changed, but not by the gateway.',
   expireCredential: 'The gateway has deleted a credential whose time `expiresAt` has come.',

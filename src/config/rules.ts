@@ -23,6 +23,11 @@ export function combinations(read: Settings): string[] {
   if (read.RATE_LIMIT_ORGANIZATION > 0 && read.RATE_LIMIT_ORGANIZATION < 2 * read.MAX_COST) {
     problems.push('RATE_LIMIT_ORGANIZATION must be at least twice MAX_COST, or 0 for no limit: end users together can spend half of it');
   }
+  if (read.COUNT_SECONDS > read.DATABASE_SECONDS) {
+    problems.push(
+      'COUNT_SECONDS must not be more than DATABASE_SECONDS: otherwise a list that takes long to count would be UNAVAILABLE as a whole',
+    );
+  }
   if (read.TRUSTED_DOCUMENTS_REQUIRED && !read.TRUSTED_DOCUMENTS) {
     problems.push('TRUSTED_DOCUMENTS is missing: TRUSTED_DOCUMENTS_REQUIRED needs it');
   }

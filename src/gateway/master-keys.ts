@@ -22,7 +22,10 @@ export function masterKeyProblem(masterKeys: readonly MasterKeySource[]): string
 }
 
 function formProblem(key: MasterKeySource): string | undefined {
-  if (key instanceof Uint8Array) return key.length === KEY_BYTES ? undefined : `must be ${KEY_BYTES} bytes. ${HOW_TO_CREATE}`;
+  if (key instanceof Uint8Array)
+    return key.length === KEY_BYTES
+      ? undefined
+      : `must be ${KEY_BYTES} bytes, in settings as base64, or aws-kms: and the ARN of a key in AWS KMS. ${HOW_TO_CREATE}`;
   if (isAwsKmsKeyArn(key.awsKmsKeyArn)) return undefined;
   return 'must be the ARN of a key in AWS KMS, arn:aws:kms:REGION:ACCOUNT:key/ID. The ARN of an alias is not accepted.';
 }

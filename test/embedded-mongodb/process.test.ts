@@ -38,10 +38,12 @@ async function run(options: object, wrapper: string[] = []): Promise<{ child: Ch
 }
 
 async function kill(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
+  children.delete(child);
+  // One that uses the database of another process can have ended with it.
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
   child.kill(signal);
   await exited;
-  children.delete(child);
 }
 
 const quick = { serverSelectionTimeoutMS: 300 };

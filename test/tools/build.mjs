@@ -22,9 +22,16 @@ try {
   run('tsc', '--noCheck', '--outDir', next);
   run('rolldown', '-c', '--logLevel', 'silent');
   chmodSync(`${next}/main.js`, 0o755);
-  for (const name of ofTypes) if (existsSync(`dist/${name}`)) renameSync(`dist/${name}`, `${next}/${name}`);
   if (existsSync('dist')) renameSync('dist', last);
-  renameSync(next, 'dist');
+  try {
+    renameSync(next, 'dist');
+  } catch (error) {
+    if (existsSync(last)) renameSync(last, 'dist');
+    throw error;
+  }
+  for (const name of ofTypes) if (existsSync(`${last}/${name}`)) renameSync(`${last}/${name}`, `dist/${name}`);
 } finally {
-  for (const directory of [next, last]) rmSync(directory, { recursive: true, force: true });
+  rmSync(next, { recursive: true, force: true });
+  // Without a new build, it is the only one.
+  if (existsSync('dist')) rmSync(last, { recursive: true, force: true });
 }
