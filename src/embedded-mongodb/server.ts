@@ -35,7 +35,7 @@ export class Server {
       this.net.listen(address, () => {
         this.net.off('error', reject);
         this.net.on('error', () => {});
-        if ('path' in address) chmodSync(address.path, 0o600);
+        if ('path' in address) makePrivate(address.path);
         resolve('path' in address ? address : { ...address, port: (this.net.address() as AddressInfo).port });
       });
     });
@@ -141,4 +141,13 @@ function failure({ message, code, codeName, details, labels }: CommandError): Re
 /** Converts an unexpected error to a reply, so that it does not stop the server. */
 function unforeseen(error: Error): CommandError {
   return new CommandError(1, `internal error: ${error.message}`);
+}
+
+/** Lets only this user connect to a socket. Another process that became the owner of the data directory meanwhile can have removed it: then this one uses that server. */
+function makePrivate(socket: string): void {
+  try {
+    chmodSync(socket, 0o600);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+  }
 }
