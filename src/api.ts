@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import type { GraphQLSchema } from 'graphql';
 import {
   createGateway as createWholeGateway,
+  HOW_TO_CREATE,
   MasterKeyError,
   masterKeyProblem,
   type GatewayOptions as WholeOptions,
@@ -83,8 +84,6 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   return { fetch, requestListener, execute, schema, stop };
 }
 
-const HOW_TO_CREATE = 'To create one, run: openssl rand -base64 32';
-
 /** The settings of tokens would let others make tokens. */
 export class TokenSettingsError extends Error {
   override name = 'TokenSettingsError';
@@ -96,7 +95,7 @@ function refuseGuessable({ masterKeys, tokens }: GatewayOptions): void {
   if (problem) throw new MasterKeyError(`masterKeys: ${problem}`);
   if (!('secret' in tokens.key)) return;
   const { secret } = tokens.key;
-  if (secret.length < SECRET_MIN) throw new TokenSettingsError(`tokens.key.secret must be at least ${SECRET_MIN} bytes. ${HOW_TO_CREATE}.`);
+  if (secret.length < SECRET_MIN) throw new TokenSettingsError(`tokens.key.secret must be at least ${SECRET_MIN} bytes. ${HOW_TO_CREATE}`);
   const reason = secretPlaceholder(Buffer.from(secret).toString('latin1'));
-  if (reason) throw new TokenSettingsError(`tokens.key.secret is a placeholder: it ${reason}. ${HOW_TO_CREATE}.`);
+  if (reason) throw new TokenSettingsError(`tokens.key.secret is a placeholder: it ${reason}. ${HOW_TO_CREATE}`);
 }

@@ -98,7 +98,7 @@ function layGround(database: Database, { options, limits, now }: Resolved): Grou
   const { maxLifetimeSeconds } = options.tokens;
   const tokenLifetimeMs = maxLifetimeSeconds === undefined ? defaultPolicy.tokenLifetimeMs : maxLifetimeSeconds * 1_000;
   const { allowsHttp } = { ...defaultOutbound, ...options.outbound };
-  const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, allowsHttp, countTimeMs: limits.countSeconds * 1_000, ...options.policy };
+  const policy: Policy = { ...defaultPolicy, tokenLifetimeMs, allowsHttp, countTimeMs: database.countTimeMs, ...options.policy };
   const healthOf = derivedHealth(now);
   const derivedFields: typeof healthOf = (record, before) => ({
     ...healthOf(record, before),

@@ -28,7 +28,7 @@ export { requireTransferKey } from '../secrets/transfer.ts';
 export { hasDataKeys, isDatabaseUnavailable } from './database.ts';
 export { OldFormatError } from './domain.ts';
 export type { Gateway } from './gateway.ts';
-export { masterKeyProblem } from './master-keys.ts';
+export { HOW_TO_CREATE, masterKeyProblem } from './master-keys.ts';
 export { systemUser } from './operator.ts';
 export type { GatewayOptions, MasterKeySource } from './options.ts';
 export { schemaText, subgraphText } from './schema-texts.ts';

@@ -3,7 +3,8 @@ import { isAwsKmsKeyArn } from '../secrets/aws-kms.ts';
 import { KEY_BYTES } from '../secrets/key-provider.ts';
 import type { MasterKeySource } from './options.ts';
 
-const HOW_TO_CREATE = 'To create one, run: openssl rand -base64 32.';
+/** How to create a key, or a secret of the same size. */
+export const HOW_TO_CREATE = 'To create one, run: openssl rand -base64 32.';
 
 /**
  * Returns what is wrong with master keys, as what follows their name and a colon; undefined if the gateway can use them. There must be one, and each must be 32 bytes or the ARN

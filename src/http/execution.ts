@@ -240,7 +240,7 @@ export function createExecution(
     const refuse = (code: ErrorCode) => {
       if (!isMutation) return;
       const mutations = rootFieldsOf(document, operation, coerced);
-      for (const name of mutationNames(schema, mutations)) refusals.add(viewer, name, code, { requestId, address });
+      for (const name of actionsOf(schema, mutations)) refusals.add(viewer, name, code, { requestId, address });
     };
     if (exceeded) {
       refuse('LIMIT_EXCEEDED');
@@ -359,7 +359,7 @@ export function withOutcome<R extends { readonly data?: unknown; readonly errors
 }
 
 /** Returns the names of the mutations that a valid operation asks for, as the audit log has them. */
-function mutationNames(schema: GraphQLSchema, mutations: readonly FieldNode[]): Set<string> {
+function actionsOf(schema: GraphQLSchema, mutations: readonly FieldNode[]): Set<string> {
   const known = schema.getMutationType()!.getFields();
   return new Set(mutations.flatMap(({ name }) => (known[name.value]?.extensions as ActionExtensions | undefined)?.action ?? []));
 }

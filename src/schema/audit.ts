@@ -1,10 +1,10 @@
 import { nouns } from '../access/scopes.ts';
 import type { AuditRecord } from '../domain/reading.ts';
-import { errorCodes, ValidationError } from '../errors.ts';
+import { errorCodes } from '../errors.ts';
 import { subjectOf, viewerKind } from './kit/actor.ts';
-import { actionOf, auditAction, byAction } from './kit/audit-action.ts';
+import { actionOf, auditAction } from './kit/audit-action.ts';
 import { type AuditOutcome, auditOutcome } from './kit/closed-sets.ts';
-import { byGlobalId, byText, byTime, byValue, type ListFilter } from './kit/filter.ts';
+import { byGlobalId, byKnownValue, byText, byTime } from './kit/filter.ts';
 import { encodeId, parseId } from './kit/global-id.ts';
 import type { Kit } from './kit/index.ts';
 import { recordFields } from './kit/record-fields.ts';
@@ -89,8 +89,8 @@ export function addAudit(kit: Kit): void {
     sort: { name: 'AuditSort', fields: sortFields },
     filters: {
       subject: byText('Only entries with this `subject`.', subjectFilter),
-      action: byAction(kit.builder, 'Only this action, such as `revealSecret`, which cannot be `OTHER`.'),
-      outcome: byOutcome(kit),
+      action: byKnownValue(() => auditAction(kit.builder), 'action', 'Only this action, such as `revealSecret`, which cannot be `OTHER`.'),
+      outcome: byKnownValue(() => auditOutcome(kit.builder), 'outcome', 'Only this outcome, which cannot be `OTHER`.'),
       objectId: byGlobalId('Only entries about the object with this global id, which may have been deleted.', 'objectId'),
       since: byTime('Only entries at or after this time.', (createdSince) => ({ createdSince })),
       until: byTime('Only entries before this time.', (createdBefore) => ({ createdBefore })),
@@ -114,19 +114,6 @@ export function shownEntry(entry: AuditRecord): Record<string, unknown> {
     objectId: objectIdOf(entry) ?? (entry.objectNoun === 'organization' ? entry.objectId : null),
     reason,
     count,
-  };
-}
-
-/** Selects entries with an outcome. No index finds those whose outcome is none that this version knows. */
-function byOutcome({ builder }: Kit): ListFilter {
-  const filter = byValue(auditOutcome(builder), 'outcome', 'Only this outcome, which cannot be `OTHER`.');
-  return {
-    ...filter,
-    condition(outcome: AuditOutcome, context, name) {
-      if (outcome === 'OTHER')
-        throw new ValidationError([{ path: [name], message: 'must not be OTHER, which is no outcome to filter by' }]);
-      return filter.condition(outcome as never, context, name);
-    },
   };
 }
 

@@ -1,8 +1,6 @@
 import { type GatewayAction, gatewayActions } from '../../access/gateway-actions.ts';
-import { ValidationError } from '../../errors.ts';
 import type { Builder } from './builder.ts';
 import { describedBy } from './closed-sets.ts';
-import type { ListFilter } from './filter.ts';
 import { shared } from './shared.ts';
 
 /** The names of the mutations of a schema, as the audit log has them. They are complete when all parts of the schema are added. */
@@ -35,15 +33,4 @@ export const auditAction = shared((builder: Builder) =>
 /** Returns the value of the enum for the text of an entry. */
 export function actionOf(builder: Builder, text: string): AuditAction {
   return Object.hasOwn(gatewayActions, text) || mutationNames(builder).includes(text) ? text : OTHER;
-}
-
-/** Selects entries with an action. No index finds those whose action is none that this version knows. */
-export function byAction(builder: Builder, description: string): ListFilter {
-  return {
-    argument: (t) => t({ type: auditAction(builder), description }),
-    condition(action: AuditAction, _context, name) {
-      if (action === OTHER) throw new ValidationError([{ path: [name], message: 'must not be OTHER, which is no action to filter by' }]);
-      return { action };
-    },
-  };
 }

@@ -146,6 +146,21 @@ export function byValue(values: InputRef<unknown>, field: string, description: s
   return { argument: (t) => t({ type: values, description }), condition: (chosen: string) => ({ [field]: chosen }) };
 }
 
+/**
+ * The same for an enum with the value `OTHER`, for what only another version of the gateway knows. No index finds that, so it is refused. The enum is asked
+ * for when the argument is made.
+ */
+export function byKnownValue(values: () => InputRef<unknown>, field: string, description: string): ListFilter {
+  return {
+    argument: (t) => t({ type: values(), description }),
+    condition(chosen: string, _context, name) {
+      if (chosen === 'OTHER')
+        throw new ValidationError([{ path: [name], message: `must not be OTHER, which is no ${field} to filter by` }]);
+      return { [field]: chosen };
+    },
+  };
+}
+
 /** Selects records whose boolean field has the given value. */
 export function byFlag(field: string, description: string): ListFilter {
   return { argument: (t) => t.boolean({ description }), condition: (value: boolean) => ({ [field]: value }) };
